@@ -1,0 +1,32 @@
+# Trimtab's one DAG, from prompts to a report. `snakemake --cores all` makes everything; the stages are the include lines.
+
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+
+configfile: workflow.source_path("config.yaml")
+
+
+pathvars:
+    results=f"results/{config['experiment']}",
+    logs=f"results/{config['experiment']}/logs",
+    benchmarks=f"results/{config['experiment']}/benchmarks",
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/model.smk"
+include: "workflow/rules/prompts.smk"
+include: "workflow/rules/activations.smk"
+include: "workflow/rules/saes.smk"
+include: "workflow/rules/probes.smk"
+include: "workflow/rules/vectors.smk"
+include: "workflow/rules/rollouts.smk"
+include: "workflow/rules/statistics.smk"
+include: "workflow/rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        "<results>/report/report.html",

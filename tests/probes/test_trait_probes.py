@@ -1,0 +1,158 @@
+"""One trait's probes from synthetic caches to artifacts, and data that can't be probed."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from trimtab.errors import TrimtabError
+from trimtab.probes.contrast import Contrast, read
+from trimtab.probes.report import Settings, probe_trait, tensors
+from trimtab.saes.topk import TopKSAE
+
+SETTINGS = Settings(penalties=[0.1, 10.0, 1000.0], folds=3, shuffles=4)
+D = 8
+
+
+def dictionary():
+    both = torch.cat([torch.eye(D), -torch.eye(D)])
+    return TopKSAE(both.T.contiguous(), torch.zeros(2 * D), both, torch.zeros(D), k=D)
+
+
+def contrast(seed=0, strength=3.0, templates=8, pairs=4):
+    """Two layers, of which layer 7 holds the trait in its first dimension."""
+    generator = torch.Generator().manual_seed(seed)
+    n = templates * pairs * 2
+    labels = torch.arange(n, dtype=torch.float64) % 2
+    raw = {layer: torch.randn(n, D, generator=generator, dtype=torch.float64) for layer in (3, 7)}
+    raw[7][:, 0] += strength * (labels - 0.5)
+    names = [f"t{i // (2 * pairs)}" for i in range(n)]
+    splits = {f"t{t}": ["fit", "fit", "select", "test"][t % 4] for t in range(templates)}
+    sae = dictionary()
+    return Contrast(
+        labels=labels,
+        pairs=[f"p{i // 2}" for i in range(n)],
+        templates=names,
+        splits=[splits[name] for name in names],
+        raw=raw,
+        latents={layer: sae.latents(rows.float()).double() for layer, rows in raw.items()},
+    )
+
+
+def test_the_trait_is_found_at_its_layer_and_not_in_the_controls():
+    probes = probe_trait("autonomy", contrast(), contrast(seed=1, strength=0.0), SETTINGS, seed=0)
+    assert probes.chosen.layer == 7
+    table = pd.DataFrame(probes.rows)
+    headline = table[(table.features == "sae") & (table.split == "nested_with_layer")].iloc[0]
+    assert headline.r2 > 0.3
+    assert headline.auc > 0.85
+    shuffled = table[(table.features == "sae") & (table.split == "shuffled")]
+    assert (shuffled.r2 < 0.1).all()
+    controls = probes.controls["sae"]
+    assert controls["null"]["standardised"] < controls["test"]["standardised"]
+    assert len(controls["shuffled"]) == 4
+    assert probes.association.argmax() == 0
+
+
+def test_the_table_holds_every_layer_feature_kind_and_split():
+    probes = probe_trait("autonomy", contrast(), contrast(seed=1, strength=0.0), SETTINGS, seed=0)
+    table = pd.DataFrame(probes.rows)
+    for split in ("nested", "test", "shuffled"):
+        grid = table[table.split == split]
+        assert sorted(zip(grid.features, grid.layer, strict=True)) == [("raw", 3), ("raw", 7), ("sae", 3), ("sae", 7)]
+        assert grid.groupby("features").chosen.sum().eq(1).all()
+    assert set(table[table.split == "test"].n_templates) == {2}
+    assert set(table[table.split == "nested"].n_templates) == {6}
+
+
+def test_no_test_row_has_a_say_in_choices_and_weights():
+    clean = contrast()
+    test = torch.tensor([split == "test" for split in clean.splits])
+    for rows in (clean.raw, clean.latents):
+        for layer in rows:
+            rows[layer] = torch.where(test[:, None], -50 * rows[layer], rows[layer])
+    null = contrast(seed=1, strength=0.0)
+    usual, spoilt = (probe_trait("autonomy", each, null, SETTINGS, seed=0) for each in (contrast(), clean))
+    assert usual.chosen == spoilt.chosen
+    for name, tensor in tensors(usual).items():
+        assert tensor.equal(tensors(spoilt)[name])
+
+
+def test_same_seed_same_numbers():
+    null = contrast(seed=1, strength=0.0)
+    first, again = (probe_trait("autonomy", contrast(), null, SETTINGS, seed=3) for _ in range(2))
+    assert first.rows == again.rows
+    assert first.controls == again.controls
+
+
+def test_a_trait_with_one_template_is_refused():
+    few = contrast(templates=2)
+    splits = ["test" if template == "t1" else "fit" for template in few.templates]
+    with pytest.raises(TrimtabError, match="nested splits need 3 or more"):
+        probe_trait("autonomy", replace(few, splits=splits), contrast(seed=1), SETTINGS, seed=0)
+
+
+def test_a_trait_without_test_rows_is_refused():
+    with pytest.raises(TrimtabError, match="probe autonomy: split test has 0 rows; expected both poles"):
+        probe_trait("autonomy", contrast(templates=3), contrast(seed=1), SETTINGS, seed=0)
+
+
+class FakeCache:
+    """Stands in for a shard: one row a prompt."""
+
+    def __init__(self, rows):
+        self.prompt_ids = [f"id{i}" for i in range(len(rows))]
+        self._rows = rows
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        return None
+
+    def rows(self, layer):
+        return self._rows
+
+
+def prompts(n, **changed):
+    return [
+        {
+            "id": f"id{i}",
+            "kind": "opening",
+            "pole": ["low", "high"][i % 2],
+            "pair": f"p{i // 2}",
+            "template": f"t{i // 4}",
+            "split": "fit",
+        }
+        | changed
+        for i in range(n)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("rows", "changed", "message"),
+    [
+        (torch.full((4, D), math.nan), {}, "autonomy.h5: layer 3: 4 of 4 rows hold NaN or infinity"),
+        (torch.ones(4, D + 1), {}, f"autonomy.h5: layer 3: width {D + 1}; its SAE takes {D}"),
+        (torch.ones(4, D), {"pole": "high"}, "autonomy.h5: poles ['high'] in 4 prompts of kind opening"),
+        (torch.ones(4, D), {"kind": "instruction"}, "autonomy.h5: poles [] in 0 prompts of kind opening"),
+    ],
+)
+def test_rows_that_cannot_be_probed(monkeypatch, rows, changed, message):
+    monkeypatch.setattr("trimtab.probes.contrast.Cache.open", lambda path: FakeCache(rows))
+    with pytest.raises(TrimtabError) as caught:
+        read(Path("autonomy.h5"), prompts(4, **changed), "opening", {3: dictionary()})
+    assert str(caught.value).startswith(message)
+
+
+def test_rows_are_read_in_the_order_of_the_cache(monkeypatch):
+    rows = torch.arange(4.0)[:, None].expand(4, D)
+    monkeypatch.setattr("trimtab.probes.contrast.Cache.open", lambda path: FakeCache(rows))
+    read_back = read(Path("a.h5"), prompts(4)[::-1], "opening", {3: dictionary()})
+    assert read_back.labels.tolist() == [0, 1, 0, 1]
+    assert read_back.pairs == ["p0", "p0", "p1", "p1"]
+    torch.testing.assert_close(read_back.raw[3], rows.double())
+    torch.testing.assert_close(read_back.latents[3][:, :D], rows.double())

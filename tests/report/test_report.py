@@ -1,0 +1,160 @@
+"""What the page says and holds: sentences follow the numbers, model text stays text, bytes repeat, nothing is loaded."""
+
+import base64
+import io
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from fake_run import MARKUP
+
+from trimtab.errors import TrimtabError
+from trimtab.report import sentences, tables, words
+from trimtab.report.figures import PLOTS, write_figures
+from trimtab.report.page import render
+from trimtab.report.run import read_run
+from trimtab.report.transcripts import transcripts
+
+
+@pytest.fixture(scope="module")
+def page(results: Path) -> str:
+    return (results / "report/report.html").read_text()
+
+
+def test_abstract_follows_the_declared_tests(run):
+    found = run.records["summary"]["traits"]
+    abstract = sentences.abstract(run)
+    moved = [words.trait(name).lower() for name in run.traits if found[name]["verdict"] == "moved"]
+    assert moved
+    assert f"raised their trait's outcome: {words.listed(moved)}" in abstract.headline
+    for result, name in zip(abstract.results, run.traits, strict=True):
+        assert words.interval(found[name]["lower"], found[name]["upper"]) in result
+        assert ("Moved." in result) == (found[name]["verdict"] == "moved")
+
+
+def test_a_null_is_said_plainly(null_run):
+    abstract = sentences.abstract(null_run)
+    assert "no vector was shown to move its trait's outcome" in abstract.headline
+    assert all("Not one scenario changed." in result for result in abstract.results)
+    text = " ".join([abstract.headline, *abstract.results, *abstract.rest])
+    assert "Moved" not in text
+    assert "raised" not in text
+
+
+def with_traits(run, **changes):
+    """The run with numbers of every trait replaced."""
+    summary = run.records["summary"]
+    traits = {name: found | changes for name, found in summary["traits"].items()}
+    return replace(run, records=run.records | {"summary": summary | {"traits": traits}})
+
+
+def test_an_effect_that_random_directions_share_is_not_called_the_vectors_own(run):
+    random = {"draws": 5, "as_large": 3, "p": 0.67, "lowest": -1.0, "highest": 1.0}
+    text = " ".join(sentences.abstract(with_traits(run, verdict="moved", random=random)).rest)
+    assert "not shown to be the vector's own" in text
+    assert "Larger than under every one" not in text
+
+
+def test_breaking_and_reversal_are_said(run):
+    broken = {"estimate": 0.3, "lower": 0.1, "upper": 0.5, "p_corrected": 0.01}
+    abstract = sentences.abstract(with_traits(run, verdict="reversed", breakage=broken))
+    assert "lowered their own trait's outcome" in abstract.headline
+    assert "part of these effects may come from breaking the text" in " ".join(abstract.rest)
+
+
+def test_limitations_name_failed_gates_power_and_few_draws(run):
+    text = " ".join(sentences.limitations(run))
+    assert "layers 25 and 26 fail" in text
+    assert "no declared vector uses them" in text
+    assert "Power. With 30 scenarios" in text
+    assert "Random directions: 5 were run" in text
+
+
+def test_the_studys_numbers_are_the_published_ones_and_marked(run):
+    table = tables.study(run)
+    first = [cell.text for cell in table.rows[0]]
+    assert first[:2] == ["Autonomy", "Autonomy"]
+    assert first[-2:] == ["0.938", "2.1e-05"]
+    assert "another model's" in table.caption
+    unknown = [row for row in table.rows if row[0].text == "Deference"]
+    assert all(row[-2].text == words.DASH for row in unknown)
+
+
+def test_a_tables_csv_is_the_full_precision(run):
+    table = tables.declared(run)
+    frame = pd.read_csv(io.BytesIO(base64.b64decode(table.csv)))
+    assert frame["estimate"][0] == pytest.approx(run.records["summary"]["traits"]["autonomy"]["estimate"])
+
+
+def test_text_of_the_model_is_never_markup(page):
+    assert MARKUP not in page
+    assert "<img" not in page
+    assert page.count("<script") == 2
+    assert page.count("</script>") == 2
+
+
+def test_a_hostile_title_and_trait_are_escaped(run, results):
+    hostile = replace(run, config=run.config | {"report": run.config["report"] | {"title": MARKUP}})
+    assert MARKUP not in render(hostile, results / "report/figures")
+
+
+def test_nothing_is_loaded(page):
+    # names of XML vocabularies are no requests
+    bare = re.sub(r"xmlns(:\w+)?=\"[^\"]*\"", "", page)
+    assert not re.findall(r"(?:src|href)\s*=\s*[\"']?\s*(?:https?:)?//", bare)
+    assert not re.findall(r"@import|url\((?!#)", bare)
+    assert "default-src 'none'" in page
+
+
+def test_every_id_is_unique_and_every_link_has_a_target(page):
+    ids = re.findall(r"\bid=\"([^\"]+)\"", page)
+    assert len(ids) == len(set(ids))
+    links = re.findall(r"(?:href=\"|url\()#([^\")]+)", page)
+    assert set(links) <= set(ids)
+
+
+def test_transcripts_are_chosen_by_rule(run):
+    shown = transcripts(run)
+    assert [s["domain"] for s in shown["scenarios"]][:4] == ["coding", "communication", "data", "research"]
+    assert shown["first"] == ["unsteered", "sae_probe.autonomy.all.+0.2"]
+    assert set(shown["episodes"]["s00"]) == set(run.conditions["condition_id"])
+
+
+def test_figures_are_the_same_bytes_each_time(run, results, tmp_path):
+    write_figures(run, tmp_path)
+    for name in PLOTS:
+        for suffix in (".svg", ".pdf"):
+            again = (tmp_path / f"{name}{suffix}").read_bytes()
+            assert again == (results / f"report/figures/{name}{suffix}").read_bytes()
+
+
+def test_every_figure_has_a_caption_for_snakemakes_report():
+    folder = Path(__file__).parents[2] / "workflow/report"
+    for name, plot in PLOTS.items():
+        text = (folder / f"{name}.rst").read_text()
+        assert plot.title in text
+        assert plot.caption in text
+
+
+def test_a_missing_artifact_is_named(tmp_path, run):
+    with pytest.raises(TrimtabError, match=r"manifest\.json: not there"):
+        read_run(tmp_path, run.config)
+
+
+def test_figures_of_a_run_without_effects_are_drawn(null_run, tmp_path):
+    write_figures(null_run, tmp_path)
+    assert len(list(tmp_path.glob("*.svg"))) == len(PLOTS)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(-0.004, "0.00"), (-1.5, "\u22121.50"), (float("nan"), "\u2013"), (float("inf"), "∞"), (1234.5, "1,234.50")],
+)
+def test_numbers(value, text):
+    assert words.number(value) == text
+
+
+def test_p_values():
+    assert [words.p_value(p) for p in (0.0004, 0.0123, 0.5)] == ["p < 0.001", "p = 0.012", "p = 0.50"]

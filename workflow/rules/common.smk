@@ -1,0 +1,61 @@
+# What every stage's rules share: the checked config, names taken from it, and the digest of a script's code.
+
+import json
+import os
+import sys
+from pathlib import Path
+
+# scripts and rules find the library in this checkout, installed or not
+LIBRARY = Path(workflow.basedir, "workflow")
+sys.path.insert(0, str(LIBRARY))
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    [str(LIBRARY), *filter(None, [os.environ.get("PYTHONPATH")])]
+)
+
+from snakemake.exceptions import WorkflowError
+
+from trimtab import config as trimtab_config
+from trimtab import digest
+from trimtab.errors import TrimtabError
+from trimtab.rollouts.conditions import COMMON
+
+try:
+    trimtab_config.check(config, "config.yaml")
+except TrimtabError as error:
+    raise WorkflowError(f"the configuration can't be used:\n{error}") from None
+
+
+def code_digest(script):
+    """Digest of a script and of the library modules that it imports: what makes its rule rerun."""
+    return digest.code_digest(
+        LIBRARY / "scripts" / f"{script}.py", LIBRARY / "trimtab"
+    )
+
+
+def settings(*keys, within):
+    """The named keys of a config section (a dotted path) as sorted JSON: a rule's narrow slice of the config."""
+    section = lookup(within.replace(".", "/"), within=config)
+    return json.dumps({key: section[key] for key in keys}, sort_keys=True)
+
+
+LAYERS = config["layers"]
+TRAITS = config["probes"]["traits"]
+BATCHES = [COMMON, *TRAITS]
+SHARDS = [f"{shard:03d}" for shard in range(config["prompts"]["corpus"]["shards"])]
+
+
+wildcard_constraints:
+    trait=r"[a-z0-9_]+",
+    method=r"[a-z0-9_]+",
+    layer=r"\d+",
+    shard=r"\d+",
+    batch=r"[a-z0-9_]+",
+
+# Resources are part of the project, so rules carry a digest of the part they use, not the file: editing one trait
+# reruns that trait, and a fresh clone reruns nothing.
+from trimtab.prompts import resources
+
+BLOCKS = resources.traits()
+TASKS = resources.tasks()
+CORPUS = resources.load(resources.RESOURCES / "corpus.yaml")
+FEW_SHOT = resources.load(resources.RESOURCES / "few_shot.yaml")

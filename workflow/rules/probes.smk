@@ -1,0 +1,56 @@
+# Probes: one job a trait fits all layers, penalties, shuffles and controls; then one table of all scores.
+
+import json
+
+
+rule probe:
+    input:
+        prompts="<results>/prompts/contrast/{trait}.jsonl",
+        cache="<results>/activations/contrast/{trait}.h5",
+        null_prompts="<results>/prompts/contrast/null.jsonl",
+        null="<results>/activations/contrast/null.h5",
+        saes=expand("<results>/saes/{layer}/sae_weights.safetensors", layer=LAYERS),
+        descriptions=expand("<results>/saes/{layer}/cfg.json", layer=LAYERS),
+    output:
+        description="<results>/probes/{trait}.json",
+        weights="<results>/probes/{trait}.safetensors",
+    log:
+        "<logs>/probes/{trait}.log",
+    benchmark:
+        "<benchmarks>/probes/{trait}.jsonl"
+    conda:
+        "../../envs/model.yaml"
+    params:
+        folders=lambda wildcards, input: [
+            path.removesuffix("/cfg.json") for path in input.descriptions
+        ],
+        layers=LAYERS,
+        contrast=config["probes"]["contrast"],
+        settings=json.dumps(
+            {key: config["probes"][key] for key in ("penalties", "folds", "shuffles")},
+            sort_keys=True,
+        ),
+        seed=config["seed"],
+        code=code_digest("probes_fit"),
+    shell:
+        "python workflow/scripts/probes_fit.py {input.prompts} {input.cache} {input.null_prompts} {input.null}"
+        " {output.description} {output.weights} --saes {params.folders} --layers {params.layers}"
+        " --trait {wildcards.trait} --contrast {params.contrast}"
+        " --settings {params.settings:q} --seed {params.seed} 2> {log}"
+
+
+rule probe_scores:
+    input:
+        probes=expand("<results>/probes/{trait}.json", trait=TRAITS),
+    output:
+        table="<results>/probes/scores.csv",
+    log:
+        "<logs>/probes/scores.log",
+    benchmark:
+        "<benchmarks>/probes/scores.jsonl"
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        code=code_digest("probes_scores"),
+    shell:
+        "python workflow/scripts/probes_scores.py {output.table} --probes {input.probes} 2> {log}"

@@ -1,0 +1,94 @@
+# Prompts: contrast pairs, scenarios and the corpus. Their resources are part of the project, so rules carry a digest of
+# the part they use, not the file: editing one trait reruns that trait, and a fresh clone reruns nothing.
+
+
+rule contrast_trait:
+    output:
+        prompts="<results>/prompts/contrast/{trait}.jsonl",
+        record="<results>/prompts/contrast/{trait}.provenance.json",
+    log:
+        "<logs>/prompts/contrast/{trait}.log",
+    benchmark:
+        "<benchmarks>/prompts/contrast/{trait}.jsonl"
+    conda:
+        "../../envs/model.yaml"
+    params:
+        resources=lambda wildcards: resources.digest(
+            [BLOCKS.get(wildcards.trait), TASKS["contrast"]]
+        ),
+        settings=settings("kinds", "fills", within="prompts.contrast"),
+        seed=config["seed"],
+        code=code_digest("prompts_contrast"),
+    shell:
+        "python workflow/scripts/prompts_contrast.py workflow/resources/traits.yaml workflow/resources/tasks.yaml"
+        " {output.prompts} {output.record} --trait {wildcards.trait}"
+        " --settings {params.settings:q} --seed {params.seed} 2> {log}"
+
+
+rule contrast:
+    input:
+        parts=expand(
+            "<results>/prompts/contrast/{trait}.jsonl",
+            trait=[*TRAITS, resources.NULL],
+        ),
+    output:
+        prompts="<results>/prompts/contrast.jsonl",
+        record="<results>/prompts/contrast.provenance.json",
+    log:
+        "<logs>/prompts/contrast.log",
+    benchmark:
+        "<benchmarks>/prompts/contrast.jsonl"
+    conda:
+        "../../envs/model.yaml"
+    params:
+        code=code_digest("prompts_join"),
+    shell:
+        "python workflow/scripts/prompts_join.py {output.prompts} {output.record} --parts {input.parts} 2> {log}"
+
+
+rule scenarios:
+    output:
+        selected="<results>/prompts/scenarios.jsonl",
+        record="<results>/prompts/scenarios.provenance.json",
+    log:
+        "<logs>/prompts/scenarios.log",
+    benchmark:
+        "<benchmarks>/prompts/scenarios.jsonl"
+    conda:
+        "../../envs/model.yaml"
+    params:
+        resources=resources.digest(resources.scenarios()),
+        selected=config["prompts"]["scenarios"],
+        code=code_digest("prompts_scenarios"),
+    shell:
+        "python workflow/scripts/prompts_scenarios.py workflow/resources/scenarios.yaml {output.selected} {output.record}"
+        " --count {params.selected} 2> {log}"
+
+
+rule corpus:
+    input:
+        transcripts="<results>/prompts/transcripts.jsonl",
+        manifest="<results>/model/manifest.json",
+    output:
+        corpus="<results>/prompts/corpus.jsonl",
+        record="<results>/prompts/corpus.provenance.json",
+    log:
+        "<logs>/prompts/corpus.log",
+    benchmark:
+        "<benchmarks>/prompts/corpus.jsonl"
+    conda:
+        "../../envs/model.yaml"
+    params:
+        resources=resources.digest(CORPUS),
+        settings=json.dumps(
+            {
+                key: config["prompts"]["corpus"][key]
+                for key in ("tokens", "held_out", "max_tokens")
+            },
+            sort_keys=True,
+        ),
+        seed=config["seed"],
+        code=code_digest("prompts_corpus"),
+    shell:
+        "python workflow/scripts/prompts_corpus.py workflow/resources/corpus.yaml {input.transcripts} {input.manifest}"
+        " {output.corpus} {output.record} --settings {params.settings:q} --seed {params.seed} 2> {log}"

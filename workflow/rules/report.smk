@@ -1,0 +1,85 @@
+# Report: figures first, then the one page that holds them; both are also items of `snakemake --report`.
+
+import json
+
+FIGURES = {
+    "forest": "Effects",
+    "dose_response": "Effects",
+    "cross_trait": "Effects",
+    "timing": "Effects",
+    "breakage": "Effects",
+    "tools": "Effects",
+    "probes": "Parts",
+    "sae_training": "Parts",
+    "sae_quality": "Parts",
+    "geometry": "Parts",
+}
+
+
+rule report_figures:
+    input:
+        rules.statistics_effects.output,
+        "<results>/model/manifest.json",
+        "<results>/model/preflight.json",
+        "<results>/saes/quality.csv",
+        expand("<results>/saes/{layer}/training.csv", layer=LAYERS),
+        "<results>/probes/scores.csv",
+        "<results>/vectors/geometry.csv",
+        "<results>/vectors/doses.csv",
+        "<results>/rollouts/conditions.csv",
+        "<results>/rollouts/outcomes.parquet",
+    output:
+        [
+            report(
+                f"<results>/report/figures/{name}.svg",
+                caption=f"../report/{name}.rst",
+                category=category,
+                labels={"figure": name.replace("_", " ")},
+            )
+            for name, category in FIGURES.items()
+        ],
+        expand("<results>/report/figures/{name}.pdf", name=FIGURES),
+    log:
+        "<logs>/report/figures.log",
+    benchmark:
+        "<benchmarks>/report/figures.jsonl"
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        results=subpath(input[0], ancestor=2),
+        folder=subpath(output[0], parent=True),
+        config=json.dumps(
+            {key: config[key] for key in ("seed", "saes", "statistics")},
+            sort_keys=True,
+        ),
+        code=code_digest("report_figures"),
+    shell:
+        "python workflow/scripts/report_figures.py {params.results} {params.folder} --config {params.config:q} 2> {log}"
+
+
+rule report_page:
+    input:
+        rules.report_figures.input,
+        figures=rules.report_figures.output,
+        template=workflow.source_path("../report/page.html.j2"),
+    output:
+        report(
+            "<results>/report/report.html",
+            caption="../report/report.rst",
+            category="Report",
+            labels={"page": "the whole report"},
+        ),
+    log:
+        "<logs>/report/page.log",
+    benchmark:
+        "<benchmarks>/report/page.jsonl"
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        results=subpath(output[0], ancestor=2),
+        figures=subpath(input.figures[0], parent=True),
+        config=json.dumps(config, sort_keys=True),
+        code=code_digest("report_page"),
+    shell:
+        "python workflow/scripts/report_page.py {params.results} {output} --figures {params.figures}"
+        " --config {params.config:q} 2> {log}"

@@ -1,0 +1,132 @@
+# Rollouts: the agent unsteered on spare tasks (for the corpus), then every scenario under every condition.
+
+EPISODE = ("max_turns", "thought_tokens", "input_tokens", "temperature")
+
+
+rule action_calibration:
+    input:
+        manifest="<results>/model/manifest.json",
+        preflight="<results>/model/preflight.json",
+    output:
+        calibration="<results>/rollouts/calibration.json",
+    log:
+        "<logs>/rollouts/calibration.log",
+    benchmark:
+        "<benchmarks>/rollouts/calibration.jsonl"
+    conda:
+        "../../envs/model.yaml"
+    params:
+        resources=resources.digest([FEW_SHOT, TASKS["calibration"]]),
+        code=code_digest("rollouts_calibration"),
+    shell:
+        "python workflow/scripts/rollouts_calibration.py {input.manifest} workflow/resources/few_shot.yaml"
+        " workflow/resources/tasks.yaml {output.calibration} 2> {log}"
+
+
+rule transcripts:
+    input:
+        manifest="<results>/model/manifest.json",
+        calibration="<results>/rollouts/calibration.json",
+    output:
+        transcripts="<results>/prompts/transcripts.jsonl",
+        record="<results>/prompts/transcripts.provenance.json",
+    log:
+        "<logs>/prompts/transcripts.log",
+    benchmark:
+        "<benchmarks>/prompts/transcripts.jsonl"
+    conda:
+        "../../envs/model.yaml"
+    params:
+        resources=resources.digest([FEW_SHOT, CORPUS["transcript_tasks"]]),
+        episodes=config["prompts"]["corpus"]["transcripts"],
+        settings=settings(*EPISODE, within="rollouts"),
+        seed=config["seed"],
+        code=code_digest("rollouts_transcripts"),
+    shell:
+        "python workflow/scripts/rollouts_transcripts.py {input.manifest} {input.calibration}"
+        " workflow/resources/few_shot.yaml workflow/resources/corpus.yaml {output.transcripts} {output.record}"
+        " --episodes {params.episodes} --settings {params.settings:q} --seed {params.seed} 2> {log}"
+
+
+rule conditions:
+    input:
+        probe=branch(
+            lambda wildcards: wildcards.batch == COMMON,
+            then=[],
+            otherwise="<results>/probes/{batch}.json",
+        ),
+    output:
+        conditions="<results>/rollouts/conditions/{batch}.csv",
+    log:
+        "<logs>/rollouts/conditions/{batch}.log",
+    benchmark:
+        "<benchmarks>/rollouts/conditions/{batch}.jsonl"
+    conda:
+        "../../envs/model.yaml"
+    params:
+        layers=LAYERS,
+        settings=settings("unit", "study", "controls", within="rollouts"),
+        code=code_digest("rollouts_conditions"),
+    shell:
+        "python workflow/scripts/rollouts_conditions.py {output.conditions} --batch {wildcards.batch}"
+        " --layers {params.layers} --settings {params.settings:q} --probe {input.probe} 2> {log}"
+
+
+rule rollouts:
+    input:
+        manifest="<results>/model/manifest.json",
+        preflight="<results>/model/preflight.json",
+        scenarios="<results>/prompts/scenarios.jsonl",
+        calibration="<results>/rollouts/calibration.json",
+        conditions="<results>/rollouts/conditions/{batch}.csv",
+        vectors=branch(
+            lambda wildcards: wildcards.batch == COMMON,
+            then=[],
+            otherwise=expand(
+                "<results>/vectors/{method}/{{batch}}.safetensors", method=METHODS
+            ),
+        ),
+    output:
+        turns="<results>/rollouts/turns/{batch}.parquet",
+    log:
+        "<logs>/rollouts/turns/{batch}.log",
+    benchmark:
+        "<benchmarks>/rollouts/turns/{batch}.jsonl"
+    conda:
+        "../../envs/model.yaml"
+    params:
+        vectors=f"results/{config['experiment']}/vectors",
+        resources=resources.digest(FEW_SHOT),
+        prompt=lambda wildcards: BLOCKS.get(wildcards.batch, {}).get("prompt"),
+        settings=settings(*EPISODE, within="rollouts"),
+        side_by_side=config["rollouts"]["batch_conditions"],
+        runs=config["rollouts"]["seeds"],
+        seed=config["seed"],
+        code=code_digest("rollouts_run"),
+    shell:
+        "python workflow/scripts/rollouts_run.py {input.manifest} {input.scenarios} {input.calibration}"
+        " {input.conditions} workflow/resources/few_shot.yaml workflow/resources/traits.yaml {params.vectors}"
+        " {output.turns} --settings {params.settings:q} --side-by-side {params.side_by_side}"
+        " --runs {params.runs} --seed {params.seed} 2> {log}"
+
+
+rule outcomes:
+    input:
+        scenarios="<results>/prompts/scenarios.jsonl",
+        parts=expand("<results>/rollouts/conditions/{batch}.csv", batch=BATCHES),
+        turns=expand("<results>/rollouts/turns/{batch}.parquet", batch=BATCHES),
+    output:
+        conditions="<results>/rollouts/conditions.csv",
+        outcomes="<results>/rollouts/outcomes.parquet",
+        record="<results>/rollouts/outcomes.provenance.json",
+    log:
+        "<logs>/rollouts/outcomes.log",
+    benchmark:
+        "<benchmarks>/rollouts/outcomes.jsonl"
+    conda:
+        "../../envs/model.yaml"
+    params:
+        code=code_digest("rollouts_outcomes"),
+    shell:
+        "python workflow/scripts/rollouts_outcomes.py {input.scenarios} {output.conditions} {output.outcomes}"
+        " {output.record} --parts {input.parts} --turns {input.turns} 2> {log}"

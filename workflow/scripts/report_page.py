@@ -1,0 +1,17 @@
+"""Rule report_page: the one self-contained page about a run."""
+
+from pathlib import Path
+from typing import Any
+
+from trimtab.entry import script
+from trimtab.report.page import write_page
+from trimtab.report.run import read_run
+
+
+def main(results: Path, page: Path, *, figures: Path, config: dict[str, Any]) -> None:
+    """Write `page` from the run under `results` and its drawn figures."""
+    write_page(read_run(results, config), figures, page)
+
+
+if __name__ == "__main__":
+    script(main)

@@ -1,0 +1,38 @@
+"""Rule rollouts: every scenario under every condition of one batch."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from trimtab import files
+from trimtab.entry import script
+from trimtab.model.source import from_manifest
+from trimtab.progress import track
+from trimtab.prompts import resources
+from trimtab.rollouts.arms import arms
+from trimtab.rollouts.engine import Engine, Settings
+from trimtab.rollouts.protocol import FewShotProtocol
+
+
+def main(
+    manifest: Path, scenarios: Path, calibration: Path, conditions: Path, few_shot: Path, traits: Path, vectors: Path, out: Path,
+    *, settings: dict[str, Any], side_by_side: int, runs: list[int], seed: int,
+) -> None:
+    """Write one row a turn to `out`; `side_by_side` conditions share a batch of the model."""
+    described, model, tokenizer = from_manifest(manifest)
+    protocol = FewShotProtocol.read(few_shot, tokenizer)
+    engine = Engine(model, protocol, Settings(**settings), files.read_json(calibration)["mean_log_probability"])
+    table = files.read_conditions(conditions)
+    instructions = {trait: block["prompt"] for trait, block in resources.traits(traits).items() if "prompt" in block}
+    planned = arms(table, vectors, described, instructions)
+    groups = [(planned[i : i + side_by_side], run) for run in runs for i in range(0, len(planned), side_by_side)]
+    tasks = files.read_jsonl(scenarios)
+    turns = []
+    for group, run in track(groups, len(groups), f"rollouts {conditions.stem}"):
+        turns += engine.run(group, tasks, seed, run)
+    files.write_parquet(out, pd.DataFrame(turns))
+
+
+if __name__ == "__main__":
+    script(main)

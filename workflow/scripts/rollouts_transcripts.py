@@ -1,0 +1,42 @@
+"""Rule transcripts: unsteered episodes on tasks that are no scenarios, for the corpus."""
+
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from trimtab import files
+from trimtab.entry import script
+from trimtab.model.source import from_manifest
+from trimtab.prompts import resources, sources
+from trimtab.provenance import provenance
+from trimtab.rollouts.engine import Arm, Engine, Settings
+from trimtab.rollouts.protocol import FewShotProtocol
+
+ROWS = 40
+"""Episodes a batch."""
+
+
+def main(
+    manifest: Path, calibration: Path, few_shot: Path, recipe: Path, out: Path, record: Path,
+    *, episodes: int, settings: dict[str, Any], seed: int,
+) -> None:
+    """Write one row an episode (JSON lines) to `out`."""
+    _, model, tokenizer = from_manifest(manifest)
+    protocol = FewShotProtocol.read(few_shot, tokenizer)
+    engine = Engine(model, protocol, Settings(**settings), files.read_json(calibration)["mean_log_probability"])
+    loaded = resources.load(recipe)
+    tasks = [
+        {**protocol.sandbox, "id": task["id"], "task": task["text"]}
+        for task in sources.transcript_tasks(episodes, seed, loaded["transcript_tasks"])
+    ]
+    rows = []
+    for start in range(0, len(tasks), ROWS):
+        turns = engine.run([Arm("unsteered")], tasks[start : start + ROWS], seed, 0)
+        for name, episode in groupby(turns, key=lambda turn: turn["scenario_id"]):
+            rows.append({"id": name, "text": protocol.transcript(list(episode))})
+    files.write_jsonl(out, rows)
+    files.write_json(record, provenance([manifest, calibration], {**settings, "episodes": episodes}, seed))
+
+
+if __name__ == "__main__":
+    script(main)

@@ -1,0 +1,114 @@
+"""A digest of what a script's code says, by which the workflow decides what to run again.
+
+Snakemake's own trigger goes by a script's file time and knows nothing of the modules it imports. The digest covers the
+script and every module of this package that it imports, at any depth, as syntax trees: a comment, a docstring, a line
+break, a touch or a fresh clone changes nothing; any other edit reruns exactly the rules that use that module.
+
+Not covered, on purpose: data files (they are inputs of rules), installed packages (pinned, and named in each artifact's
+provenance), imports by a computed name and scripts that import one another (the project has neither). Syntax trees
+differ between Python versions, so digests compare within one version only.
+"""
+
+import ast
+import hashlib
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+from trimtab.errors import TrimtabError
+
+
+class Source(NamedTuple):
+    """What one file says and needs."""
+
+    digest: str
+    """SHA-256 of the syntax tree."""
+
+    imports: dict[str, int]
+    """Dotted name of each module of the package that is imported, and a line that does so."""
+
+
+@cache
+def code_digest(script: Path, package: Path) -> str:
+    """Hex digest of `script` and of all modules of `package` (its folder) that it imports, directly or not.
+
+    A file is read once a process. The script's own name doesn't count.
+
+    Raises:
+        TrimtabError: a file isn't Python, or imports a module that the package doesn't have.
+    """
+    used = sorted(modules(script, package).items())
+    parts = [_source(script, None, package).digest]
+    parts += [f"{name} {_source(path, name, package).digest}" for name, path in used]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def modules(script: Path, package: Path) -> dict[str, Path]:
+    """Name and file of each module of `package` that `script` imports, directly or not."""
+    found: dict[str, Path] = {}
+    waiting: list[tuple[Path, str | None]] = [(script, None)]
+    while waiting:
+        importer, module = waiting.pop()
+        for name, line in _source(importer, module, package).imports.items():
+            if name in found:
+                continue
+            path = _file(name, package)
+            if path is None:
+                raise TrimtabError(f"{importer}, line {line}: imports {name}, and {package} has no such module")
+            found[name] = path
+            waiting.append((path, name))
+    return found
+
+
+@cache
+def _source(path: Path, module: str | None, package: Path) -> Source:
+    """The file at `path`, which is `module` of the package (None: a script)."""
+    try:
+        tree = ast.parse(path.read_bytes(), filename=str(path))
+    except (OSError, SyntaxError) as error:
+        raise TrimtabError(f"{path}: can't be read as Python ({error})") from error
+    imports: dict[str, int] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            for name in _imported(node, _home(path, module), package):
+                imports.setdefault(name, node.lineno)
+    return Source(hashlib.sha256(ast.dump(_Bare().visit(tree)).encode()).hexdigest(), imports)
+
+
+class _Bare(ast.NodeTransformer):
+    """Drops texts that stand alone: docstrings, and the notes under fields."""
+
+    def visit_Expr(self, node: ast.Expr) -> ast.Expr | None:
+        return None if isinstance(node.value, ast.Constant) and isinstance(node.value.value, str) else node
+
+
+def _imported(node: ast.Import | ast.ImportFrom, home: list[str], package: Path) -> Iterator[str]:
+    """Names of the package's modules that a statement in package `home` runs: those it names, and their parents."""
+    if isinstance(node, ast.Import):
+        names = [alias.name for alias in node.names]
+    else:
+        above = home[: len(home) - node.level + 1] if node.level else []
+        base = ".".join([*above, *filter(None, [node.module])])
+        members = [f"{base}.{alias.name}" for alias in node.names]
+        names = [base, *(name for name in members if _file(name, package))]
+    for name in names:
+        steps = name.split(".")
+        if steps[0] == package.name:
+            yield from (".".join(steps[: length + 1]) for length in range(len(steps)))
+
+
+def _home(path: Path, module: str | None) -> list[str]:
+    """The package in which a module's relative imports start."""
+    if module is None:
+        return []
+    steps = module.split(".")
+    return steps if path.name == "__init__.py" else steps[:-1]
+
+
+def _file(name: str, package: Path) -> Path | None:
+    """The file of a dotted name that may be a module of the package."""
+    top, *steps = name.split(".")
+    base = package.joinpath(*steps)
+    candidates = [base / "__init__.py", base.with_name(f"{base.name}.py")] if steps else [base / "__init__.py"]
+    return next((path for path in candidates if top == package.name and path.is_file()), None)

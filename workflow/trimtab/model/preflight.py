@@ -1,0 +1,150 @@
+"""Checks of the user's own stack: does this model, on this machine, compute what every later stage takes for granted?
+
+Each check compares two ways to the same numbers on real prompts and records the difference. Differences of logits are
+relative (root mean square of the difference over that of the logits), with a tolerance that follows the dtype.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from trimtab.residual import capture, decoder_layers, hooked
+from trimtab.rollouts.batch import GrowingBatch
+from trimtab.steering import Push, Steering
+
+TOLERANCE_EPS = 6.0
+"""Tolerance of a relative difference, in units of the dtype's machine epsilon."""
+
+
+@dataclass(frozen=True)
+class Check:
+    name: str
+    passed: bool
+    figure: float
+    """The difference found; what it counts is said in `detail`."""
+    tolerance: float
+    detail: str
+
+
+def preflight(model: PreTrainedModel, prompts: Sequence[Sequence[int]], layers: Sequence[int]) -> list[Check]:
+    """All checks, on prompts of unequal length (token ids)."""
+    torch.manual_seed(0)
+    alone = [_logits(model, prompt) for prompt in prompts]
+    return [
+        _rows_are_hidden_states(model, prompts[0], layers),
+        _zero_dose(model, prompts[0], layers[0]),
+        _hooks_removed(model, prompts[0], layers),
+        _selector(model, prompts[0], layers[0]),
+        _compare(model, "batch of unequal lengths equals each prompt alone", alone, _batched(model, prompts)),
+        _compare(model, "a left-padded prompt equals the unpadded one", alone[:1], [_padded(model, prompts[0])]),
+        _compare(model, "a prompt in chunks over the cache equals one piece", alone[:1], [_chunked(model, prompts[0])]),
+        _compare(model, "a batched second turn over the cache equals the whole", alone, _second_turn(model, prompts)),
+    ]
+
+
+@torch.inference_mode()
+def _logits(model: PreTrainedModel, prompt: Sequence[int]) -> Float[Tensor, "vocabulary"]:
+    ids = torch.tensor([list(prompt)], device=model.device)
+    return model(input_ids=ids, use_cache=False).logits[0, -1].float()
+
+
+def _compare(model: PreTrainedModel, name: str, wanted: Sequence[Tensor], got: Sequence[Tensor]) -> Check:
+    tolerance = TOLERANCE_EPS * torch.finfo(model.dtype).eps
+    worst = max(
+        float((a - b).square().mean().sqrt() / a.square().mean().sqrt()) for a, b in zip(wanted, got, strict=True)
+    )
+    return Check(name, worst <= tolerance, worst, tolerance, "relative difference of the last token's logits")
+
+
+def _growing(model: PreTrainedModel, rows: int) -> GrowingBatch:
+    return GrowingBatch(model, Steering([None] * rows, model.device), rows)
+
+
+def _given(chunks: Sequence[Sequence[int]]) -> list[list[bool]]:
+    return [[False] * len(chunk) for chunk in chunks]
+
+
+def _batched(model: PreTrainedModel, prompts: Sequence[Sequence[int]]) -> list[Tensor]:
+    return list(_growing(model, len(prompts)).advance(prompts, _given(prompts)))
+
+
+@torch.inference_mode()
+def _padded(model: PreTrainedModel, prompt: Sequence[int]) -> Tensor:
+    pad = 5
+    ids = torch.tensor([[0] * pad + list(prompt)], device=model.device)
+    mask = torch.tensor([[0] * pad + [1] * len(prompt)], device=model.device)
+    positions = (mask.cumsum(1) - 1).clamp_min(0)
+    return model(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=False).logits[0, -1].float()
+
+
+def _chunked(model: PreTrainedModel, prompt: Sequence[int]) -> Tensor:
+    batch = _growing(model, 1)
+    third = max(1, len(prompt) // 3)
+    chunks = [prompt[:third], prompt[third : 2 * third], prompt[2 * third :]]
+    return [batch.advance([chunk], _given([chunk])) for chunk in chunks][-1][0]
+
+
+def _second_turn(model: PreTrainedModel, prompts: Sequence[Sequence[int]]) -> list[Tensor]:
+    batch = _growing(model, len(prompts))
+    first = [prompt[: len(prompt) // 2] for prompt in prompts]
+    second = [prompt[len(prompt) // 2 :] for prompt in prompts]
+    batch.advance(first, _given(first))
+    return list(batch.advance(second, _given(second)))
+
+
+@torch.inference_mode()
+def _rows_are_hidden_states(model: PreTrainedModel, prompt: Sequence[int], layers: Sequence[int]) -> Check:
+    ids = torch.tensor([list(prompt)], device=model.device)
+    # the last layer's entry is behind the final norm, so it is no residual stream
+    comparable = [layer for layer in layers if layer < len(decoder_layers(model)) - 1]
+    rows = capture(model, comparable, input_ids=ids)
+    states = model(input_ids=ids, output_hidden_states=True, use_cache=False).hidden_states
+    worst = max(float((rows[layer] - states[layer + 1]).abs().max()) for layer in comparable)
+    return Check("captured rows equal hidden_states[layer + 1]", worst == 0, worst, 0.0, "largest difference")
+
+
+def _zero_dose(model: PreTrainedModel, prompt: Sequence[int], layer: int) -> Check:
+    direction = torch.ones(model.config.get_text_config(decoder=True).hidden_size)
+    clean = _growing(model, 1).advance([prompt], _given([prompt]))
+    push = Push(layer, direction / direction.norm(), 0.0, "all")
+    steered = GrowingBatch(model, Steering([push], model.device), 1).advance([prompt], _given([prompt]))
+    worst = float((clean - steered).abs().max())
+    return Check("a hook with dose 0 changes no bit", torch.equal(clean, steered), worst, 0.0, "largest difference")
+
+
+def _hooks_removed(model: PreTrainedModel, prompt: Sequence[int], layers: Sequence[int]) -> Check:
+    def fail(stream: Tensor) -> None:
+        raise ArithmeticError
+
+    capture(model, layers, input_ids=torch.tensor([list(prompt)], device=model.device))
+    try:
+        with hooked(model, {layers[0]: fail}):
+            _logits(model, prompt)
+    except ArithmeticError:
+        pass
+    left = sum(len(layer._forward_hooks) for layer in decoder_layers(model))
+    return Check("no hook is left behind, after success or failure", left == 0, float(left), 0.0, "hooks left")
+
+
+@torch.inference_mode()
+def _selector(model: PreTrainedModel, prompt: Sequence[int], layer: int) -> Check:
+    """A decode-only push over given text and three written tokens must touch exactly the three."""
+    direction = torch.zeros(model.config.get_text_config(decoder=True).hidden_size)
+    direction[0] = 1.0
+    push = Push(layer, direction, 1e3, "decode")
+    touched: list[bool] = []
+    steering = Steering([push], model.device)
+    batch = GrowingBatch(model, steering, 1)
+    before: list[Tensor] = []
+    # hooks run in the order of installation: this one sees the stream before the push, the reader after it
+    for chunk, written in [(prompt[:-3], False), *(([token], True) for token in prompt[-3:])]:
+        with hooked(model, {layer: lambda stream: before.append(stream.clone())}):
+            batch.advance([chunk], [[written] * len(chunk)])
+        after = steering.pushed(layer, before[-1])
+        touched += (after != before[-1]).any(-1)[0].tolist()
+    wrong = sum(is_touched != (at >= len(prompt) - 3) for at, is_touched in enumerate(touched))
+    return Check("a position selector touches exactly its tokens", wrong == 0, float(wrong), 0.0, "tokens wrong")

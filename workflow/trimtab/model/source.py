@@ -1,0 +1,89 @@
+"""From the config's `model.source` to a local folder that `transformers` loads.
+
+Three kinds of source: a GGUF file that ships inside a Python package (dequantised once and saved as safetensors), a
+local folder, and a hub id with a fixed commit. Everything after this module loads from a local path alone.
+"""
+
+import importlib.util
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from trimtab import files
+from trimtab.errors import TrimtabError
+
+DTYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32}
+PACKAGE = "package:"
+
+
+def is_packaged(source: str) -> bool:
+    """Whether `source` names a file in a Python package."""
+    return source.startswith(PACKAGE)
+
+
+def resolve(source: str, revision: str | None, checkpoint: Path, dtype: str) -> Path:
+    """A local folder with the model of `source`; for a packaged file it is written to `checkpoint`.
+
+    Raises:
+        TrimtabError: the package, file, folder or hub snapshot can't be had.
+    """
+    if is_packaged(source):
+        unpack(packaged_file(source), checkpoint, dtype)
+        return checkpoint
+    if Path(source).is_dir():
+        return Path(source)
+    return _snapshot(source, revision)
+
+
+def packaged_file(source: str) -> Path:
+    """Path of the file that `package:<package>/<file>` names, found without importing the package."""
+    package, _, name = source.removeprefix(PACKAGE).partition("/")
+    spec = importlib.util.find_spec(package) if package.isidentifier() else None
+    if spec is None or spec.origin is None:
+        raise TrimtabError(f"config.yaml, model.source: package {package!r} is not installed; see envs/data.txt")
+    path = Path(spec.origin).parent / name
+    if not path.is_file():
+        raise TrimtabError(f"config.yaml, model.source: {name!r} is not a file of package {package!r}")
+    return path
+
+
+def unpack(gguf: Path, folder: Path, dtype: str) -> None:
+    """Dequantise a GGUF file into a folder of safetensors with its tokenizer."""
+    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+    model = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=DTYPES[dtype])
+    # else the saved config would claim that the plain weights are still quantised
+    del model.config.quantization_config
+    model.hf_quantizer = None
+    model.is_quantized = False
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def _snapshot(source: str, revision: str | None) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    if revision is None or not re.fullmatch(r"[0-9a-f]{40}", revision):
+        raise TrimtabError(f"config.yaml, model.revision: {revision} for hub id {source}; expected a commit (40 hex digits)")
+    try:
+        return Path(snapshot_download(source, revision=revision, allow_patterns=["*.safetensors", "*.json", "*.txt", "*.jinja", "*.model"]))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError) as error:
+        raise TrimtabError(f"config.yaml, model.source: {source} is neither a folder here nor a snapshot that the hub gives ({error})") from error
+
+
+def load(folder: Path, dtype: str, device: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Model (evaluation mode, no gradients) and tokenizer of a local folder."""
+    placement = {"device_map": "auto"} if device == "auto" else {}
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=DTYPES[dtype], local_files_only=True, **placement)
+    if device != "auto":
+        model = model.to(device)
+    return model.eval().requires_grad_(False), AutoTokenizer.from_pretrained(folder, local_files_only=True)
+
+
+def from_manifest(manifest: Path) -> tuple[dict[str, Any], PreTrainedModel, PreTrainedTokenizerBase]:
+    """The manifest's content and the model that it describes, on the device it names."""
+    described = files.read_json(manifest)
+    return described, *load(Path(described["path"]), described["dtype"], described["device"])

@@ -1,0 +1,74 @@
+"""Labelled rows of contrast prompts, as the probes take them: SAE latents and raw residuals, layer by layer."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from trimtab.activations.reader import Cache
+from trimtab.errors import TrimtabError
+from trimtab.saes.topk import TopKSAE
+
+Layers = Mapping[int, Float[Tensor, "row feature"]]
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """One trait's (or the null pairs') prompts of one kind, a row each."""
+
+    labels: Float[Tensor, "row"]
+    """1 for the high pole, 0 for the low."""
+
+    pairs: list[str]
+    templates: list[str]
+    splits: list[str]
+    raw: Layers
+    latents: Layers
+
+    def where(self, *splits: str) -> "Contrast":
+        """The rows of these splits."""
+        kept = [i for i, split in enumerate(self.splits) if split in splits]
+        return Contrast(
+            self.labels[kept],
+            [self.pairs[i] for i in kept],
+            [self.templates[i] for i in kept],
+            [self.splits[i] for i in kept],
+            {layer: rows[kept] for layer, rows in self.raw.items()},
+            {layer: rows[kept] for layer, rows in self.latents.items()},
+        )
+
+
+def read(path: Path, prompts: Sequence[Mapping[str, Any]], kind: str, saes: Mapping[int, TopKSAE]) -> Contrast:
+    """The rows of `path` whose prompt is of `kind`, in float64.
+
+    Raises:
+        TrimtabError: no such row, only one pole, rows that aren't finite, or a dictionary of another width.
+    """
+    by_id = {prompt["id"]: prompt for prompt in prompts if prompt["kind"] == kind}
+    raw, latents = {}, {}
+    with Cache.open(path) as cache:
+        kept = [row for row, prompt in enumerate(cache.prompt_ids) if prompt in by_id]
+        found = [by_id[cache.prompt_ids[row]] for row in kept]
+        poles = sorted({prompt["pole"] for prompt in found})
+        if poles != ["high", "low"]:
+            raise TrimtabError(f"{path}: poles {poles} in {len(found)} prompts of kind {kind}; expected high and low")
+        for layer, sae in saes.items():
+            rows = cache.rows(layer)[kept]
+            broken = int((~rows.isfinite().all(1)).sum())
+            if broken:
+                raise TrimtabError(f"{path}: layer {layer}: {broken} of {len(rows)} rows hold NaN or infinity")
+            if rows.shape[1] != len(sae.b_dec):
+                raise TrimtabError(f"{path}: layer {layer}: width {rows.shape[1]}; its SAE takes {len(sae.b_dec)}")
+            raw[layer], latents[layer] = rows.double(), sae.latents(rows).double()
+    return Contrast(
+        labels=torch.tensor([float(prompt["pole"] == "high") for prompt in found], dtype=torch.float64),
+        pairs=[prompt["pair"] for prompt in found],
+        templates=[prompt["template"] for prompt in found],
+        splits=[prompt["split"] for prompt in found],
+        raw=raw,
+        latents=latents,
+    )

@@ -1,0 +1,162 @@
+"""Scores that a probe earns on templates it was neither fitted nor tuned on.
+
+Rows of one template are near-copies, so they never straddle a split. The outer folds score; inner folds, within what
+an outer fold trains on, choose the penalty and, for the honest headline, the layer. The last choice is then made by
+the inner rule on all development rows and scored once on the untouched test rows. Many targets (the labels and their
+shuffles) go through at once, since they share every decomposition.
+
+Scores take 1 for the high pole and 0 for the low: R² about the mean target, AUC, and accuracy at one half.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from trimtab.errors import TrimtabError
+from trimtab.probes.ridge import RidgePath, Standardiser
+
+
+class Scores(NamedTuple):
+    r2: float
+    auc: float
+    accuracy: float
+
+
+def score(predicted: Float[Tensor, "row"], labels: Float[Tensor, "row"]) -> Scores:
+    """R², AUC and accuracy; ties between the poles count one half in the AUC.
+
+    Raises:
+        TrimtabError: all labels are the same.
+    """
+    high = labels > 0.5
+    if high.all() or not high.any():
+        raise TrimtabError(f"probe scores: all {len(labels)} labels are {float(labels[0]):g}; expected both poles")
+    gaps = predicted[high][:, None] - predicted[~high][None, :]
+    return Scores(
+        r2=1 - float((labels - predicted).square().sum() / (labels - labels.mean()).square().sum()),
+        auc=float((gaps > 0).double().mean() + (gaps == 0).double().mean() / 2),
+        accuracy=float(((predicted > 0.5) == high).double().mean()),
+    )
+
+
+def folds_by_group(groups: Sequence[str], folds: int, seed: int) -> Int[Tensor, "row"]:
+    """A fold for each row, whole groups together, folds as even in rows as groups allow.
+
+    With fewer groups than folds there are as many folds as groups.
+    """
+    names = sorted(set(groups))
+    order = torch.randperm(len(names), generator=torch.Generator().manual_seed(seed)).tolist()
+    size = {name: groups.count(name) for name in names}
+    held = [0] * min(folds, len(names))
+    fold_of = {}
+    # large groups first, each to the emptiest fold; ties fall in shuffled order
+    for name in sorted((names[i] for i in order), key=lambda name: -size[name]):
+        fold_of[name] = held.index(min(held))
+        held[fold_of[name]] += size[name]
+    return torch.tensor([fold_of[name] for name in groups])
+
+
+def out_of_fold(
+    rows: Float[Tensor, "row feature"],
+    targets: Float[Tensor, "row target"],
+    fold: Int[Tensor, "row"],
+    penalties: Sequence[float],
+) -> Float[Tensor, "penalty row target"]:
+    """Predictions for each row from a fit on all other folds."""
+    predicted = rows.new_empty(len(penalties), *targets.shape)
+    for held in sorted(set(fold.tolist())):
+        predicted[:, fold == held] = predict(rows, targets, fold != held, fold == held, penalties)
+    return predicted
+
+
+def predict(
+    rows: Float[Tensor, "row feature"],
+    targets: Float[Tensor, "row target"],
+    fitted: Bool[Tensor, "row"],
+    wanted: Bool[Tensor, "row"],
+    penalties: Sequence[float],
+) -> Float[Tensor, "penalty wanted target"]:
+    """Predictions for the `wanted` rows from a fit on the `fitted` ones, standardised by the latter's figures."""
+    standardise = Standardiser.of(rows[fitted])
+    weights = RidgePath(standardise(rows[fitted])).weights(targets[fitted], penalties)
+    return standardise(rows[wanted]) @ weights + targets[fitted].mean(0)
+
+
+def r2_columns(
+    predicted: Float[Tensor, "*any row target"], targets: Float[Tensor, "row target"]
+) -> Float[Tensor, "*any target"]:
+    total = (targets - targets.mean(0)).square().sum(0)
+    return 1 - (targets - predicted).square().sum(-2) / total
+
+
+class Choice(NamedTuple):
+    layer: int
+    penalty: float
+
+
+class Nested(NamedTuple):
+    """Out-of-fold predictions of the development rows, for the first target and its companions."""
+
+    per_layer: dict[int, Float[Tensor, "row target"]]
+    """The penalty was chosen inside, the layer is given."""
+
+    overall: Float[Tensor, "row target"]
+    """Penalty and layer were both chosen inside."""
+
+    choices: dict[int, Choice]
+    """For each layer its penalty, chosen on all rows."""
+
+    chosen: Choice
+    """The one of `choices` with the best cross-validated R²."""
+
+    r2: dict[int, float]
+    """For each layer the cross-validated R² by which it was chosen: selected upon, hence optimistic."""
+
+
+def nested(
+    layers: Mapping[int, Float[Tensor, "row feature"]],
+    targets: Float[Tensor, "row target"],
+    groups: Sequence[str],
+    penalties: Sequence[float],
+    folds: int,
+    seed: int,
+) -> Nested:
+    """Nested cross-validation over rows grouped by `groups`; every column of `targets` makes its own choices.
+
+    Raises:
+        TrimtabError: too few groups for an inner split.
+    """
+    if len(set(groups)) < 3:
+        found = ", ".join(sorted(set(groups)))
+        raise TrimtabError(f"probe: one group of rows for each template, found {found}; nested splits need 3 or more")
+    fold = folds_by_group(groups, folds, seed)
+    inner = {
+        held: folds_by_group([g for g, f in zip(groups, fold.tolist(), strict=True) if f != held], folds, seed)
+        for held in sorted(set(fold.tolist()))
+    }
+    per_layer, inner_r2, outer_r2 = {}, {}, {}
+    for layer, rows in layers.items():
+        per_layer[layer] = torch.empty_like(targets)
+        inner_r2[layer] = torch.empty(len(inner), targets.shape[1], dtype=targets.dtype)
+        every = out_of_fold(rows, targets, fold, penalties)
+        for at, (held, inner_fold) in enumerate(inner.items()):
+            kept = fold != held
+            tuned = r2_columns(out_of_fold(rows[kept], targets[kept], inner_fold, penalties), targets[kept])
+            inner_r2[layer][at], best = tuned.max(0)
+            held_rows = every[:, ~kept]
+            per_layer[layer][~kept] = held_rows.gather(0, best.expand(1, held_rows.shape[1], -1))[0]
+        # the outer folds, chosen upon as a whole, are the final choice's plain cross-validation
+        outer_r2[layer] = r2_columns(every, targets)[:, 0]
+
+    names = list(layers)
+    stacked = torch.stack([per_layer[layer] for layer in names])
+    winner = torch.stack([inner_r2[layer] for layer in names]).argmax(0)
+    # folds are numbered from 0 without gaps
+    row_winner = winner[fold]
+    overall = stacked.gather(0, row_winner[None])[0]
+    choices = {layer: Choice(layer, float(penalties[int(outer_r2[layer].argmax())])) for layer in names}
+    best_r2 = {layer: float(outer_r2[layer].max()) for layer in names}
+    return Nested(per_layer, overall, choices, choices[max(names, key=best_r2.__getitem__)], best_r2)

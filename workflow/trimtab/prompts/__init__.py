@@ -1,0 +1,1 @@
+"""Stage prompts: contrast pairs, scenarios and the text corpus, from the project's resources and installed packages."""

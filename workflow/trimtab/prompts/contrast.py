@@ -1,0 +1,77 @@
+"""Contrast prompts: two conversations that differ only in the pole of a trait.
+
+Two kinds. In an `instruction` pair the system prompts differ, as in the study. In an `opening` pair the starts of the
+assistant's own turn differ; a small model hardly reads its system prompt, but follows on from its own words.
+
+Splits are by template: all pairs of a template, in every domain and on every task, are in the same split, so that no
+split can profit from having seen another's wording. The same tasks serve all templates and both poles, and so carry no
+information about the label. Reading the model at these prompts is the business of `trimtab.activations`.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from trimtab.prompts.resources import Json
+from trimtab.seeds import derive
+
+SPLITS = ("fit", "fit", "fit", "select", "test", "calibrate", "fit", "select", "test", "fit")
+"""Splits that the templates are dealt to, in turn: of ten, five fit, two select, one calibrate, two test."""
+
+POLES = ("high", "low")
+
+
+def rows(
+    trait: str, block: Json, tasks: dict[str, list[str]], kinds: Sequence[str], fills: int, seed: int
+) -> list[Json]:
+    """All rows of one trait: kind x template x domain x fill x pole."""
+    made = []
+    for kind in kinds:
+        split = splits(block[kind], seed, trait, kind)
+        for number, template in enumerate(block[kind]):
+            for domain, some in tasks.items():
+                for fill in range(fills):
+                    # the tasks go round, so that every template meets another selection of them
+                    task = some[(number * fills + fill) % len(some)]
+                    group = f"{trait}.{kind}.{template['id']}"
+                    pair = f"{group}.{domain}.{fill}"
+                    for pole in POLES:
+                        made.append(
+                            {
+                                "id": f"{pair}.{pole}",
+                                "kind": kind,
+                                "messages": messages(kind, template[pole], task),
+                                "trait": trait,
+                                "sub_behaviour": template["sub_behaviour"],
+                                "pole": pole,
+                                "pair": pair,
+                                "template": group,
+                                "domain": domain,
+                                "split": split[template["id"]],
+                            }
+                        )
+    return made
+
+
+def messages(kind: str, words: str, task: str) -> list[dict[str, str]]:
+    """The conversation in which a pole's words stand: before the task as instruction, after it as opening."""
+    user = {"role": "user", "content": task}
+    if kind == "instruction":
+        return [{"role": "system", "content": words}, user]
+    return [user, {"role": "assistant", "content": words}]
+
+
+def splits(templates: Sequence[Json], seed: int, trait: str, kind: str) -> dict[str, str]:
+    """The split of each template id: a random order within each sub-behaviour, then dealt in turn.
+
+    Dealing by sub-behaviour keeps all of them in the larger splits.
+    """
+    draw = np.random.default_rng(derive(seed, "prompts", "split", trait, kind))
+    hands: dict[str, list[str]] = {}
+    for position in draw.permutation(len(templates)):
+        template = templates[position]
+        hands.setdefault(template["sub_behaviour"], []).append(template["id"])
+    # the largest hand first, then by name, so that the order doesn't depend on the draw
+    ordered = [hands[name] for name in sorted(hands, key=lambda name: (-len(hands[name]), name))]
+    dealt = [hand[turn] for turn in range(max(map(len, ordered))) for hand in ordered if turn < len(hand)]
+    return {template: SPLITS[place % len(SPLITS)] for place, template in enumerate(dealt)}

@@ -1,0 +1,119 @@
+"""The files of workflow/resources: read, checked, and cut into what one rule needs.
+
+Each file has a JSON schema of the same name in workflow/schemas. What a schema can't say (ids that must differ, a goal
+that must be reachable) is checked here. A mistake is one line that names the file, the key, the value and what was
+expected. What the prompts are made of is here; how they are made is in the modules beside it.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from trimtab import schemas
+from trimtab.errors import TrimtabError
+
+RESOURCES = Path(__file__).parents[2] / "resources"
+
+NULL = "null"
+"""Name of the pairs that carry no trait, wherever a trait is named."""
+
+DOMAINS = {"coding": 16, "research": 12, "communication": 11, "data": 11}
+"""The four domains and how many of the study's fifty scenarios each has."""
+
+Json = dict[str, Any]
+
+
+def traits(path: Path = RESOURCES / "traits.yaml") -> dict[str, Json]:
+    """The block of every trait, and of `null`."""
+    loaded = load(path)
+    blocks: dict[str, Json] = {**loaded["traits"], NULL: loaded["null"]}
+    for trait, block in blocks.items():
+        for kind in ("opening", "instruction"):
+            _unique(path, f"{trait}.{kind}", "id", [template["id"] for template in block[kind]])
+            for template in block[kind]:
+                if template["sub_behaviour"] not in block["sub_behaviours"]:
+                    key = f"{trait}.{kind}.{template['id']}.sub_behaviour"
+                    known = ", ".join(block["sub_behaviours"])
+                    raise TrimtabError(f"{path}, {key}: {template['sub_behaviour']} is none of {known}")
+    return blocks
+
+
+def tasks(path: Path = RESOURCES / "tasks.yaml") -> dict[str, dict[str, list[str]]]:
+    """User tasks by group (contrast, calibration) and domain; no task stands in two groups."""
+    loaded: dict[str, dict[str, list[str]]] = load(path)
+    _unique(path, "all groups", "task", [task for group in loaded.values() for some in group.values() for task in some])
+    return loaded
+
+
+def scenarios(path: Path = RESOURCES / "scenarios.yaml") -> list[Json]:
+    """All scenarios in the file's order."""
+    loaded: list[Json] = load(path)
+    _unique(path, "all scenarios", "id", [scenario["id"] for scenario in loaded])
+    _unique(path, "all scenarios", "task", [scenario["task"] for scenario in loaded])
+    for scenario in loaded:
+        if (tool := scenario["goal"]["tool"]) in scenario["fails"]:
+            raise TrimtabError(
+                f"{path}, {scenario['id']}.goal.tool: {tool} is a failing tool; the goal must be reachable"
+            )
+    return loaded
+
+
+def select_scenarios(loaded: list[Json], count: int) -> list[Json]:
+    """The first scenarios of each domain, in the study's proportions.
+
+    Seats are dealt one by one to the domain furthest behind (Sainte-Lague), so a larger count only adds scenarios.
+    """
+    waiting = {domain: [one for one in loaded if one["domain"] == domain] for domain in DOMAINS}
+    if not 1 <= count <= len(loaded):
+        raise TrimtabError(
+            f"config.yaml, prompts.scenarios: {count} is not between 1 and {len(loaded)}, the number written"
+        )
+    taken = dict.fromkeys(DOMAINS, 0)
+    for _ in range(count):
+        open_domains = [domain for domain in DOMAINS if taken[domain] < len(waiting[domain])]
+        taken[min(open_domains, key=lambda domain: (taken[domain] + 0.5) / DOMAINS[domain])] += 1
+    return [one for domain in DOMAINS for one in waiting[domain][: taken[domain]]]
+
+
+def digest(value: Any) -> str:
+    """SHA-256 of a value's canonical JSON: rules rerun when their part of a file changes, and only then."""
+    # not by trimtab.files: the workflow reads this module at every start, and torch would cost it seconds
+    return hashlib.sha256(json.dumps(value, sort_keys=True, allow_nan=False).encode()).hexdigest()
+
+
+def load(path: Path) -> Any:
+    """A YAML file that follows the schema of its own name."""
+    try:
+        loaded = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+    except FileNotFoundError:
+        raise TrimtabError(f"{path}: no such file; it is part of the project") from None
+    except yaml.YAMLError as error:
+        raise TrimtabError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+    found = schemas.problems(loaded, f"{path.stem}.schema.json", str(path))
+    if found:
+        raise TrimtabError("\n".join(found))
+    return loaded
+
+
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """The safe loader, refusing a key that stands twice: YAML would silently keep the last one."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} stands twice", node.start_mark)
+        mapping: dict[Any, Any] = super().construct_mapping(node, deep)
+        return mapping
+
+
+def _unique(path: Path, key: str, what: str, values: Iterable[str]) -> None:
+    seen: set[str] = set()
+    for value in values:
+        if value in seen:
+            raise TrimtabError(f"{path}, {key}: {what} {value!r} stands twice")
+        seen.add(value)

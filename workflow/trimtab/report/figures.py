@@ -1,0 +1,131 @@
+"""Every figure of the report by name, in one style, as SVG and PDF with the same bytes every time.
+
+What is drawn is in `plots_effects` and `plots_parts`; captions for Snakemake's report are in `workflow/report/*.rst`.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import seaborn as sns
+from matplotlib.figure import Figure
+
+from trimtab import files
+from trimtab.report import plots_effects, plots_parts
+from trimtab.report.run import Run
+
+# embedding a font reports every glyph it keeps
+logging.getLogger("fontTools").setLevel(logging.WARNING)
+
+STYLE: dict[str, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 8,
+    "axes.titlesize": 8.5,
+    "axes.titleweight": "bold",
+    "axes.labelsize": 8,
+    "xtick.labelsize": 7.5,
+    "ytick.labelsize": 7.5,
+    "legend.fontsize": 7.5,
+    "legend.frameon": False,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.6,
+    "grid.linewidth": 0.5,
+    "grid.color": "#e4e4e4",
+    "lines.linewidth": 1.3,
+    "lines.markersize": 4,
+    "figure.constrained_layout.use": True,
+    "savefig.facecolor": "white",
+    # letters as paths look the same everywhere; PDF keeps real, searchable letters
+    "svg.fonttype": "path",
+    "pdf.fonttype": 42,
+    # ids in the SVG derive from this instead of from a random number
+    "svg.hashsalt": "trimtab",
+}
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A figure and what it says to somebody who cannot see it."""
+
+    draw: Callable[[Run], Figure]
+    title: str
+    caption: str
+
+
+PLOTS = {
+    "forest": Plot(
+        plots_effects.forest,
+        "Declared effects beside their controls",
+        "Change of each trait's primary outcome against the unsteered rollouts, as Cohen's d with its interval. "
+        "Filled: the declared (confirmatory) condition. Open: controls at the same dose. Grey dots: single random "
+        "directions of the same length.",
+    ),
+    "dose_response": Plot(
+        plots_effects.dose_response,
+        "Dose and response",
+        "Change of each trait's primary outcome by dose, with intervals. Negative doses push the other way. Grey "
+        "dots: random directions of the same length; a vector that does no more than they do has shown nothing of its "
+        "own.",
+    ),
+    "cross_trait": Plot(
+        plots_effects.cross_trait,
+        "What each vector does to every primary outcome",
+        "Cohen's d with its interval at the declared dose and timing. A specific vector has its largest effect on the "
+        "diagonal (outlined).",
+    ),
+    "timing": Plot(
+        plots_effects.timing,
+        "Where in the text the push acts",
+        "Cohen's d on each trait's primary outcome at the declared dose, by the tokens that are steered.",
+    ),
+    "breakage": Plot(
+        plots_effects.breakage,
+        "Breakage by dose",
+        "Change of the share of broken turns (empty or looping text, repeated calls) at all tokens, with intervals. "
+        "Grey dots: random directions. An effect that comes with breakage may be an effect of breaking.",
+    ),
+    "tools": Plot(
+        plots_effects.tools,
+        "What the agent does",
+        "Mean number of actions a rollout by kind, under the declared conditions and their controls.",
+    ),
+    "probes": Plot(
+        plots_parts.probes,
+        "How well each layer predicts a trait",
+        "Nested cross-validated R² of a ridge probe on SAE latents, folds by template. Outlined: the layer chosen for "
+        "steering.",
+    ),
+    "sae_training": Plot(
+        plots_parts.sae_training,
+        "SAE training",
+        "Share of the activations' variance that each layer's SAE explains, by training tokens.",
+    ),
+    "sae_quality": Plot(
+        plots_parts.sae_quality,
+        "SAE quality",
+        "Explained variance and recovered cross-entropy loss on held-out text and on agent transcripts. Dashed: the "
+        "gates below which a layer counts as failed.",
+    ),
+    "geometry": Plot(
+        plots_parts.geometry,
+        "Angles between vectors",
+        "Cosines of the steering directions at one layer. Predictive probes need not point the same way as effective "
+        "vectors.",
+    ),
+}
+
+
+def write_figures(run: Run, folder: Path) -> None:
+    """Draw all figures to `folder` as `<name>.svg` and `<name>.pdf`."""
+    for name, plot in PLOTS.items():
+        # a fresh style each time: nothing one figure sets can leak into the next
+        style: dict[Any, Any] = {**sns.axes_style("ticks"), **STYLE}
+        with mpl.rc_context(style):
+            figure = plot.draw(run)
+            for suffix, metadata in ((".svg", {"Date": None}), (".pdf", {"CreationDate": None, "ModDate": None})):
+                with files.whole(folder / f"{name}{suffix}") as path:
+                    figure.savefig(path, format=suffix[1:], metadata=metadata)

@@ -1,0 +1,118 @@
+"""A finished run as the report reads it: every artifact by its fixed name, once.
+
+The page and the figures take all they show from here, so what the report needs of the other stages is this list.
+Nothing is computed that a reader could mistake for a result: estimates come from `statistics`.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from trimtab import files
+from trimtab.errors import TrimtabError
+from trimtab.statistics.effects import Plan, read_conditions
+
+TABLES = {
+    "quality": "saes/quality.csv",
+    "scores": "probes/scores.csv",
+    "geometry": "vectors/geometry.csv",
+    "doses": "vectors/doses.csv",
+    "effects": "statistics/effects.csv",
+    "controls": "statistics/controls.csv",
+    "study": "statistics/study.csv",
+    "dose_response": "statistics/dose_response.csv",
+    "structure": "statistics/structure.csv",
+}
+RECORDS = {
+    "manifest": "model/manifest.json",
+    "preflight": "model/preflight.json",
+    "summary": "statistics/summary.json",
+}
+NAMES = ("trait", "vector", "condition_id", "method", "timing")
+
+
+@dataclass(frozen=True)
+class Run:
+    """The artifacts, as read."""
+
+    root: Path
+    config: dict[str, Any]
+    plan: Plan
+    records: dict[str, dict[str, Any]]
+    tables: dict[str, pd.DataFrame]
+    conditions: pd.DataFrame
+    training: pd.DataFrame
+    """The training curves of all SAEs, with a column `layer`."""
+    turns: pd.DataFrame
+    outcomes: pd.DataFrame
+
+    @property
+    def confirmatory(self) -> dict[str, str]:
+        """The condition that each trait's declared claim is about."""
+        return self.plan.confirmatory(self.conditions)
+
+    @property
+    def traits(self) -> list[str]:
+        """Traits in the order of the declared outcomes."""
+        return list(self.plan.primary)
+
+    @property
+    def probe_scores(self) -> pd.DataFrame:
+        """Nested scores of the probes on SAE latents, one row a trait and layer."""
+        scores = self.tables["scores"]
+        return scores[(scores["features"] == "sae") & (scores["split"] == "nested")]
+
+    def inputs(self) -> list[Path]:
+        """The files read, but for the turns."""
+        named = [*RECORDS.values(), *TABLES.values(), "rollouts/conditions.csv", "rollouts/outcomes.parquet"]
+        return [self.root / name for name in named]
+
+
+def read_run(root: Path, config: dict[str, Any]) -> Run:
+    """Read a run.
+
+    Raises:
+        TrimtabError: an artifact is missing.
+    """
+    records = {name: files.read_json(_present(root / path)) for name, path in RECORDS.items()}
+    tables = {name: _table(_present(root / path)) for name, path in TABLES.items()}
+    layers = sorted(tables["quality"]["layer"].unique())
+    curves = [pd.read_csv(_present(root / f"saes/{layer}/training.csv")).assign(layer=layer) for layer in layers]
+    batches = sorted((root / "rollouts/turns").glob("*.parquet"))
+    return Run(
+        root=root,
+        config=config,
+        plan=Plan.of(config["statistics"], config["seed"]),
+        records=records,
+        tables=tables,
+        conditions=read_conditions(_present(root / "rollouts/conditions.csv")),
+        training=_stacked(curves),
+        turns=_stacked(pd.read_parquet(batch) for batch in batches),
+        outcomes=pd.read_parquet(_present(root / "rollouts/outcomes.parquet")),
+    )
+
+
+def each(frame: pd.DataFrame) -> Iterator[Any]:
+    """A frame's rows as named tuples, whose fields have the columns' own types."""
+    yield from frame.itertuples()
+
+
+def _present(path: Path) -> Path:
+    if not path.exists():
+        raise TrimtabError(f"{path}: not there; the report needs every stage's artifacts (run the earlier rules first)")
+    return path
+
+
+def _table(path: Path) -> pd.DataFrame:
+    table = pd.read_csv(path)
+    # an empty name is a name: random directions have no trait
+    names = [name for name in NAMES if name in table]
+    return table.assign(**{name: table[name].fillna("").astype(str) for name in names})
+
+
+def _stacked(frames: Iterable[pd.DataFrame]) -> pd.DataFrame:
+    found = list(frames)
+    return pd.concat(found, ignore_index=True) if found else pd.DataFrame()

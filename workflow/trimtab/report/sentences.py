@@ -1,0 +1,306 @@
+"""The report's prose that states results: written from `statistics/summary.json`, never by hand.
+
+A sentence says what its test said and no more. A trait that was not shown to move is named as plainly as one that was;
+a difference always stands with its interval and with the number of scenarios that changed.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from trimtab.report import words
+from trimtab.report.run import Run
+from trimtab.statistics.effects import records
+from trimtab.statistics.study import PUBLISHED_SHARE
+
+SHOWN = ("moved", "reversed")
+VERDICTS = {
+    "moved": "Moved.",
+    "reversed": "Moved against its own trait.",
+    "undecided": "Not shown to move, and an effect of interest is not excluded.",
+    "identical": "Not one scenario changed.",
+}
+CONTROLS = {
+    "mean_difference": "the mean-difference vector",
+    "raw_probe": "the raw-residual probe",
+    "prompt": "the prompt",
+}
+
+
+def design(run: Run) -> str:
+    """What was done."""
+    manifest, summary = run.records["manifest"], run.records["summary"]
+    model = model_name(manifest["model"])
+    return (
+        f"{model} ({manifest['layers']} layers, {manifest['d_model']} dimensions) acted as a tool-using agent in "
+        f"{words.count(summary['n_scenarios'], 'scenario')} under {words.count(summary['n_conditions'], 'condition')}, "
+        f"{summary['n_rollouts']:,} rollouts in all, {words.count(summary['n_seeds'], 'seed')} a scenario. In each "
+        f"condition a steering vector for one of {words.count(len(run.traits), 'trait')}, or a control, was added to "
+        "its residual stream."
+    )
+
+
+def model_name(source: str) -> str:
+    """A readable name from the config's model source."""
+    return source.rpartition(":")[2].rpartition("/")[2].removesuffix(".gguf") or source
+
+
+@dataclass(frozen=True)
+class Abstract:
+    """The abstract's parts, in order."""
+
+    design: str
+    headline: str
+    """The declared tests' outcome in one sentence."""
+    results: list[str]
+    """One entry a trait, with its numbers."""
+    rest: list[str]
+    """Controls, side effects and structure."""
+
+
+def abstract(run: Run) -> Abstract:
+    """What was found, from the numbers alone."""
+    found = run.records["summary"]["traits"]
+    traits = {name: found[name] for name in run.traits if name in found}
+    if not traits:
+        return Abstract(design(run), "No declared condition was run, so nothing was tested.", [], _axes(run))
+    return Abstract(
+        design(run),
+        _headline(run, traits),
+        [_result(run, name, numbers) for name, numbers in traits.items()],
+        [
+            " ".join(texts)
+            for texts in ([*_random(traits), *_makers(run, traits)], [*_breakage(traits), *_zero(run)], _axes(run))
+            if texts
+        ],
+    )
+
+
+def _headline(run: Run, traits: dict[str, Any]) -> str:
+    def named(verdict: str) -> list[str]:
+        return [words.trait(name).lower() for name, found in traits.items() if found["verdict"] == verdict]
+
+    moved, turned = named("moved"), named("reversed")
+    rest = [words.trait(name).lower() for name, found in traits.items() if found["verdict"] not in SHOWN]
+    where = (
+        f"At the dose declared before the data ({run.plan.dose:g} on {words.timing(run.plan.timing)}, Holm-corrected "
+        f"over {words.count(len(traits), 'test')})"
+    )
+    parts = []
+    if moved:
+        parts.append(f"{len(moved)} of {len(traits)} vectors raised their trait's outcome: {words.listed(moved)}")
+    if turned:
+        parts.append(f"{len(turned)} of {len(traits)} lowered their own trait's outcome: {words.listed(turned)}")
+    if not parts:
+        return f"{where}, no vector was shown to move its trait's outcome."
+    if rest:
+        parts.append(f"not shown to move: {words.listed(rest)}")
+    return f"{where}, {'; '.join(parts)}."
+
+
+def _result(run: Run, name: str, found: dict[str, Any]) -> str:
+    """One trait: means, difference with interval, d, p, and how many scenarios changed."""
+    label, _, unit = words.outcome_unit(found["outcome"]).partition(" (")
+    unit = unit.rstrip(")")
+    text = (
+        f"{words.trait(name)}: {label} {words.number(found['baseline_mean'])} → {words.number(found['mean'])}"
+        f"{' ' + unit if unit.startswith('a ') else ''}; difference {words.number(found['estimate'])} "
+        f"({_level(run)} interval {words.interval(found['lower'], found['upper'])})"
+    )
+    if found["d_estimate"] is not None:
+        text += f", d = {words.number(found['d_estimate'])}"
+    text += f", {words.p_value(found['p_corrected'])}; up in {found['rising']} and down in {found['falling']} of "
+    text += f"{words.count(found['n_scenarios'], 'scenario')}. "
+    if found["verdict"] == "equivalent":
+        p = words.p_value(found["p_equivalence"])
+        return f"{text}Not shown to move; an effect of d = {run.plan.smallest_effect:g} is excluded (equivalence {p})."
+    return text + VERDICTS[found["verdict"]]
+
+
+def _level(run: Run) -> str:
+    return f"{100 * run.plan.level:g} %"
+
+
+def _random(traits: dict[str, Any]) -> list[str]:
+    """Does a push of the same length in any direction do as much?"""
+    shown = {name: found for name, found in traits.items() if found["verdict"] in SHOWN}
+    if not shown:
+        return []
+    if any(found["random"] is None for found in shown.values()):
+        return ["No random directions were run, so it is open whether any push of this length would do the same."]
+    own = [words.trait(name) for name, found in shown.items() if found["random"]["as_large"] == 0]
+    other = [
+        f"{words.trait(name)} ({found['random']['as_large']} of {found['random']['draws']})"
+        for name, found in shown.items()
+        if found["random"]["as_large"]
+    ]
+    draws = next(iter(shown.values()))["random"]["draws"]
+    texts = []
+    if own:
+        texts.append(
+            f"Larger than under every one of {words.count(draws, 'random direction')} of the same length: the effect "
+            f"for {words.listed(own)} (the smallest p this comparison can give is {words.number(1 / (draws + 1))})."
+        )
+    if other:
+        texts.append(
+            f"Random directions of the same length did as much or more for {words.listed(other)}, so there the effect "
+            "is not shown to be the vector's own."
+        )
+    return texts
+
+
+def _makers(run: Run, traits: dict[str, Any]) -> list[str]:
+    """Does the declared vector do more than other makers' vectors and than asking?"""
+    shown = [found for found in traits.values() if found["verdict"] in SHOWN]
+    controls = run.tables["controls"]
+    tests = controls[controls["estimand"] == "mean_difference"]
+    texts = []
+    for method, label in CONTROLS.items():
+        ids = set(run.conditions.loc[run.conditions["method"] == method, "condition_id"])
+        rows = tests[tests["condition_id"].isin([f["condition_id"] for f in shown]) & tests["baseline_id"].isin(ids)]
+        if len(rows):
+            texts.append(f"against {label}, {_tally(rows, 1 - run.plan.level)}")
+    if not texts:
+        return []
+    return [
+        "Compared with other ways to push the traits that moved, on the same outcome and corrected: "
+        f"{'; '.join(texts)}."
+    ]
+
+
+def _tally(rows: pd.DataFrame, alpha: float) -> str:
+    differs = rows["p_corrected"] <= alpha
+    more, less = int((differs & (rows["estimate"] > 0)).sum()), int((differs & (rows["estimate"] < 0)).sum())
+    return f"higher for {more}, lower for {less}, no difference shown for {len(rows) - more - less} of {len(rows)}"
+
+
+def _breakage(traits: dict[str, Any]) -> list[str]:
+    shown = {name: found["breakage"] for name, found in traits.items() if found["verdict"] in SHOWN}
+    broken = [
+        f"{words.trait(name)} ({words.number(found['estimate'])}, {words.interval(found['lower'], found['upper'])})"
+        for name, found in shown.items()
+        if found["lower"] is not None and found["lower"] > 0
+    ]
+    if broken:
+        return [
+            f"The share of broken turns rose under {words.listed(broken)}; part of these effects may come from "
+            "breaking the text."
+        ]
+    worst = max((found["upper"] for found in shown.values() if found["upper"] is not None), default=None)
+    if worst is None:
+        return []
+    return [f"No rise of broken turns was shown where a trait moved (largest upper bound {words.number(worst)})."]
+
+
+def _zero(run: Run) -> list[str]:
+    zero = run.records["summary"]["zero_dose"]
+    if zero is None:
+        return ["Hooks with dose 0 were not run."]
+    changed = zero["changed_scenarios"]
+    if changed == 0:
+        return ["Hooks with dose 0 changed nothing."]
+    return [
+        f"Hooks with dose 0 changed {words.count(changed, 'scenario')}: the steering code itself disturbs the model."
+    ]
+
+
+def _axes(run: Run) -> list[str]:
+    table = run.tables["structure"]
+    share = {row["matrix"]: row for row in records(table[table["quantity"] == "share"])}
+    own = share.get(run.plan.method)
+    if own is None or pd.isna(own["value"]):
+        return []
+    text = (
+        f"One component holds {words.percent(own['value'])} of the squared effects of vectors on primary outcomes "
+        f"({_level(run)} interval {words.percent(own['lower'])} to {words.percent(own['upper'])}; the study, on its "
+        f"own model and proxies: {words.percent(PUBLISHED_SHARE)})."
+    )
+    null = share.get("random")
+    if null is not None:
+        text += f" As many random directions of the same length give {words.percent(null['value'])}"
+        if null["lower"] != null["upper"]:
+            text += f" ({words.percent(null['lower'])} to {words.percent(null['upper'])})"
+        text += ", so the share alone does not show an axis of these traits." if null["upper"] >= own["lower"] else "."
+    return [text]
+
+
+def limitations(run: Run) -> list[str]:
+    """What this run cannot say, with its own figures."""
+    traits = run.records["summary"]["traits"]
+    texts = []
+    smallest = [
+        f"{words.trait(name)} {words.number(found['smallest_detectable'])} {words.outcome(found['outcome'])}"
+        for name, found in traits.items()
+        if found["smallest_detectable"] is not None
+    ]
+    if smallest:
+        n = max(found["n_scenarios"] for found in traits.values())
+        texts.append(
+            f"Power. With {words.count(n, 'scenario')} and the spread seen, a change found in 80 % of repetitions at "
+            f"the strictest Holm step is at least: {words.listed(smallest)}. Smaller effects can be missed."
+        )
+    if run.records["summary"]["n_seeds"] == 1:
+        texts.append(
+            "One seed a scenario: how much a scenario varies by itself is not known, and is part of every interval."
+        )
+    texts += _failed_gates(run)
+    failed = [check["name"] for check in run.records["preflight"]["checks"] if not check["passed"]]
+    if failed:
+        texts.append(f"Preflight checks that failed: {words.listed(failed)}. Numbers downstream may be wrong.")
+    texts += _broken_conditions(run)
+    draws = run.conditions.loc[run.conditions["method"] == "random", "condition_id"].nunique()
+    if draws < 20:
+        texts.append(
+            f"Random directions: {draws} were run. A rank among so few shows little; 20 or more are needed for p < "
+            "0.05 by rank alone."
+        )
+    if any(found["rising"] + found["falling"] < 10 for found in traits.values()):
+        texts.append(
+            "Where few scenarios change at all, a bootstrap interval can exclude 0 although the permutation test, "
+            "which decides, finds nothing."
+        )
+    texts.append(
+        f"Everything but the declared test is exploratory ({run.records['summary']['n_tests'] - len(traits):,} tests, "
+        "Benjamini-Hochberg). Intervals are of single estimates and not corrected for their number. Monte Carlo "
+        f"p-values cannot fall below {1 / (run.plan.draws + 1):.1g}."
+    )
+    texts.append(
+        "Scenarios, tool replies and contrast prompts were written for this project; the results hold for this model, "
+        "these tasks and this agent protocol."
+    )
+    return texts
+
+
+def _failed_gates(run: Run) -> list[str]:
+    quality = run.tables["quality"]
+    failed = quality[~quality["passes_gates"].astype(bool)]
+    if failed.empty:
+        return []
+    steered = (
+        run.conditions.loc[run.conditions["condition_id"].isin(run.confirmatory.values()), "layer"].dropna().astype(int)
+    )
+    layers = sorted({int(layer) for layer in failed["layer"]})
+    used = sorted(set(layers) & set(steered))
+    gates = run.config["saes"]["gates"]
+    text = (
+        f"SAE gates (explained variance ≥ {gates['explained_variance']:g}, loss recovered ≥ "
+        f"{gates['loss_recovered']:g}, dead ≤ {gates['dead_share']:g}): layer{'s' if len(layers) > 1 else ''} "
+        f"{words.listed([str(layer) for layer in layers])} fail on at least one evaluation set"
+    )
+    users = f"declared vectors use {words.listed([str(layer) for layer in used])}"
+    return [f"{text}; {users if used else 'no declared vector uses them'}."]
+
+
+def _broken_conditions(run: Run) -> list[str]:
+    effects = run.tables["effects"]
+    rows = effects[(effects["outcome"] == "breakage") & (effects["estimand"] == "mean_difference")]
+    broken = rows[(rows["lower"] > 0) & (rows["p_corrected"] <= 1 - run.plan.level)]
+    if broken.empty:
+        return ["Breakage: under no condition was a rise of broken turns shown."]
+    worst = max(records(broken), key=lambda row: float(row["estimate"]))
+    return [
+        f"Breakage: {len(broken)} of {words.count(len(rows), 'condition')} raise the share of broken turns, most of "
+        f"all {worst['condition_id']} (by {words.number(worst['estimate'])}, "
+        f"{words.interval(worst['lower'], worst['upper'])})."
+    ]

@@ -1,0 +1,126 @@
+"""How names and numbers are written for a reader: one place, so that figures, tables and sentences agree."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+DASH, MINUS = "\u2013", "\u2212"
+
+TRAITS = {
+    "autonomy": "Autonomy",
+    "tool_use_eagerness": "Tool use",
+    "persistence": "Persistence",
+    "risk_calibration": "Risk",
+    "deference": "Deference",
+}
+METHODS = {
+    "none": "No vector",
+    "sae_probe": "SAE-decoded probe",
+    "mean_difference": "Mean difference",
+    "raw_probe": "Raw-residual probe",
+    "random": "Random direction",
+    "prompt": "Asked in the prompt",
+}
+TIMINGS = {
+    "all": "all tokens",
+    "prefill": "given text only",
+    "decode": "own text only",
+    "none": "none",
+}
+OUTCOMES = {
+    "asks": ("questions to the user", "a rollout"),
+    "proactive_calls": ("proactive calls", "a rollout"),
+    "calls": ("tool calls", "a rollout"),
+    "turns": ("turns", "a rollout"),
+    "risky_share": ("risky share of calls", ""),
+    "irreversible": ("irreversible calls", "a rollout"),
+    "breakage": ("broken turns", "share"),
+    "p_ask": ("probability of asking first", ""),
+    "p_act": ("probability of acting first", ""),
+    "retries": ("retries after a failure", "a rollout"),
+}
+TOOLS = {
+    "ask_user": "ask the user",
+    "web_search": "search the web",
+    "file_read": "read a file",
+    "code_execute": "run code",
+    "file_write": "write a file",
+    "finish": "finish",
+}
+UNITS = {"residual_share": "share of the residual norm", "absolute": "L2 length"}
+
+
+def trait(name: str) -> str:
+    return TRAITS.get(name, name.replace("_", " ").capitalize())
+
+
+def method(name: str) -> str:
+    return METHODS.get(name, name.replace("_", " ").capitalize())
+
+
+def timing(name: str) -> str:
+    return TIMINGS.get(name, name.replace("_", " "))
+
+
+def outcome(name: str) -> str:
+    """The outcome's name without its unit."""
+    return OUTCOMES.get(name, (name.replace("_", " "), ""))[0]
+
+
+def outcome_unit(name: str) -> str:
+    """The outcome's name with its unit, for an axis or a heading."""
+    label, unit = OUTCOMES.get(name, (name.replace("_", " "), ""))
+    return f"{label} ({unit})" if unit else label
+
+
+def condition(row: Mapping[str, Any]) -> str:
+    """A condition's row of `rollouts/conditions.csv` in words."""
+    if row["method"] == "none":
+        return "Unsteered"
+    parts = [method(row["method"])]
+    if row["trait"]:
+        parts.append(trait(row["trait"]))
+    if row["method"] == "random":
+        parts.append(f"draw {row['draw']:g}")
+    if row["method"] != "prompt":
+        parts.append(f"dose {number(row['dose'])}, {timing(row['timing'])}")
+    return " · ".join(parts)
+
+
+def number(value: Any, digits: int = 2) -> str:
+    """A number to so many decimals, with a real minus sign; what is undefined is a dash."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return DASH
+    if math.isinf(value):
+        return "∞" if value > 0 else f"{MINUS}∞"
+    text = f"{value:,.{digits}f}"
+    if float(text.replace(",", "")) == 0:
+        text = text.lstrip("-")
+    return text.replace("-", MINUS)
+
+
+def interval(lower: Any, upper: Any, digits: int = 2) -> str:
+    return f"{number(lower, digits)} to {number(upper, digits)}"
+
+
+def p_value(value: Any) -> str:
+    """`p = 0.012` or `p < 0.001`."""
+    if value is None or math.isnan(value):
+        return "no p"
+    if value < 0.001:
+        return "p < 0.001"
+    return f"p = {value:.3f}" if value < 0.1 else f"p = {value:.2f}"
+
+
+def percent(value: Any) -> str:
+    return DASH if value is None or math.isnan(value) else f"{100 * value:.0f} %"
+
+
+def count(n: int, one: str, many: str | None = None) -> str:
+    """`one scenario`, `5 scenarios`."""
+    return f"{'one' if n == 1 else f'{n:,}' if n else 'no'} {one if n == 1 else many or one + 's'}"
+
+
+def listed(items: list[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}" if items else ""

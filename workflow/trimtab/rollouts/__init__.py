@@ -1,0 +1,1 @@
+"""Stage rollouts: the agent, its environment, the conditions and their outcomes."""

@@ -1,0 +1,55 @@
+"""From rows of the condition table to what the engine applies."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+from trimtab import tensors
+from trimtab.errors import TrimtabError
+from trimtab.rollouts.engine import Arm
+from trimtab.steering import Push
+from trimtab.vectors.dose import length
+
+
+def vector_name(method: str, draw: Any) -> str:
+    """Folder of a method's vectors; random directions have one a draw."""
+    return method if pd.isna(draw) else f"{method}_{int(draw)}"
+
+
+def arms(
+    conditions: pd.DataFrame, vectors: Path, described: Mapping[str, Any], instructions: Mapping[str, str]
+) -> list[Arm]:
+    """One arm a condition.
+
+    Args:
+        vectors: folder of the vectors (`<method>/<trait>.safetensors`).
+        described: the model's manifest.
+        instructions: trait -> the sentence of its prompt-only control.
+
+    Raises:
+        TrimtabError: a vector made for another model or layer than the condition names.
+    """
+    return [_arm(row, vectors, described, instructions) for row in conditions.itertuples()]
+
+
+def _arm(row: Any, vectors: Path, described: Mapping[str, Any], instructions: Mapping[str, str]) -> Arm:
+    if row.method == "none":
+        return Arm(row.condition_id)
+    if row.method == "prompt":
+        return Arm(row.condition_id, instruction=instructions[row.trait])
+    layer = int(row.layer)
+    if row.method == "zero":
+        direction = torch.nn.functional.one_hot(torch.tensor(0), described["d_model"]).float()
+        return Arm(row.condition_id, Push(layer, direction, 0.0, row.timing))
+    path = vectors / vector_name(row.method, row.draw) / f"{row.trait}.safetensors"
+    named, about = tensors.read(path)
+    if f"direction.{layer}" not in named or about["model"] != described["model"]:
+        raise TrimtabError(
+            f"{path}: holds {', '.join(named)} of {about['model']}; "
+            f"condition {row.condition_id} needs direction.{layer} of {described['model']}"
+        )
+    reach = length(float(row.dose), row.unit, described["residual_norm"][str(layer)]["centred_mean"])
+    return Arm(row.condition_id, Push(layer, named[f"direction.{layer}"], reach, row.timing))

@@ -1,0 +1,65 @@
+"""What the unsteered agent does on tasks that are no scenarios: the zero point of action choice and of doses.
+
+Contextual calibration (Zhao et al. 2021) subtracts each action's mean log-probability, so that a model's liking for a
+word doesn't decide. It is measured once, unsteered, and used unchanged under every condition.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from trimtab.activations.capture import Prompt
+from trimtab.rollouts.batch import GrowingBatch
+from trimtab.rollouts.protocol import FewShotProtocol, Segment
+from trimtab.steering import Steering
+
+OPENING = "Let me see what this task needs."
+"""A thought without a lean, so that calibration prompts end where actions are chosen."""
+
+
+def segments_of(protocol: FewShotProtocol, tasks: Mapping[str, Sequence[str]]) -> list[list[Segment]]:
+    """Calibration tasks (domain -> tasks) as prompts that end at the colon of "Action:"."""
+    return [
+        protocol.prompt([{"role": "user", "content": task}, {"role": "assistant", "content": OPENING}])
+        for domain in sorted(tasks)
+        for task in tasks[domain]
+    ]
+
+
+def prompts_of(protocol: FewShotProtocol, tasks: Mapping[str, Sequence[str]]) -> list[Prompt]:
+    """The same prompts for capturing: the header is context."""
+    return [as_prompt(f"calibration/{i}", segments) for i, segments in enumerate(segments_of(protocol, tasks))]
+
+
+def as_prompt(name: str, segments: Sequence[Segment]) -> Prompt:
+    """A rendered prompt with its header as context."""
+    return Prompt(name, [token for s in segments[1:] for token in s.tokens], tuple(segments[0].tokens))
+
+
+def action_scores(
+    model: PreTrainedModel, protocol: FewShotProtocol, tasks: Mapping[str, Sequence[str]]
+) -> Float[Tensor, "task action"]:
+    """Unsteered log-probability of each action's first token on each calibration task."""
+    prompts = segments_of(protocol, tasks)
+    batch = GrowingBatch(model, Steering([None], model.device), 1)
+    header = prompts[0][0].tokens
+    batch.advance([header], [[False] * len(header)])
+    batch.repeat(len(prompts), Steering([None] * len(prompts), model.device))
+    chunks = [[token for s in p[1:] for token in s.tokens] for p in prompts]
+    logits = batch.advance(chunks, [[False] * len(chunk) for chunk in chunks])
+    firsts = torch.tensor([tokens[0] for tokens in protocol.action_tokens], device=logits.device)
+    return torch.log_softmax(logits, dim=-1)[:, firsts].cpu()
+
+
+def calibration(scores: Float[Tensor, "task action"], tools: Sequence[str]) -> dict[str, Any]:
+    """The calibration's file content: what is subtracted from each action's log-probability."""
+    return {
+        "mean_log_probability": dict(zip(tools, scores.double().mean(0).tolist(), strict=True)),
+        "standard_deviation": dict(zip(tools, scores.double().std(0).tolist(), strict=True)),
+        "tasks": len(scores),
+        "opening": OPENING,
+    }

@@ -1,0 +1,1 @@
+"""Sparse autoencoders: the dictionary (`topk`), its training (`train`), files (`files`) and figures (`quality`)."""

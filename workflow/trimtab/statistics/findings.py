@@ -1,0 +1,108 @@
+"""What the declared contrasts say, one verdict a trait: the numbers behind the report's abstract.
+
+A verdict never goes beyond the test that was declared: `moved` and `reversed` need the Holm-corrected p, `equivalent`
+needs two one-sided tests against the smallest effect of interest, and everything else is `undecided`. Whether the
+effect is the vector's own is a separate question, answered by the rank among random directions of equal length.
+"""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from trimtab.statistics import paired
+from trimtab.statistics.effects import BASELINE, Contrast, Plan, Rollouts, at, records
+
+Rows = dict[tuple[str, str, str], dict[str, Any]]
+"""Rows of the effects by condition, outcome and estimand."""
+
+
+def findings(rollouts: Rollouts, table: pd.DataFrame, conditions: pd.DataFrame, plan: Plan) -> dict[str, Any]:
+    """Verdicts and their numbers; undefined numbers are None."""
+    rows: Rows = {(row["condition_id"], row["outcome"], row["estimand"]): row for row in records(table)}
+    confirmatory = plan.confirmatory(conditions)
+    random = list(at(conditions, method="random", dose=plan.dose, timing=plan.timing)["condition_id"])
+    alpha = 1 - plan.level
+    traits = {}
+    for trait, condition in confirmatory.items():
+        outcome = plan.primary[trait]
+        mean = rows[condition, outcome, "mean_difference"]
+        d = rows[condition, outcome, "cohens_d"]
+        pairs = rollouts.pairs([Contrast(condition, BASELINE, outcome)])
+        difference, present = pairs.difference[:, 0], pairs.present[:, 0] > 0
+        spread = float(difference[present].std(ddof=1)) if present.sum() > 1 else float("nan")
+        sd = paired.estimates(np.ones((1, pairs.shape[0])), pairs)["pooled_sd"][0, 0]
+        margin = plan.smallest_effect * float(sd)
+        p_equivalent = float(paired.equivalence(pairs.difference, pairs.present, np.array([margin]))[0])
+        least = paired.detectable(int(mean["n_scenarios"]), alpha / max(len(confirmatory), 1))
+        traits[trait] = {
+            "condition_id": condition,
+            "outcome": outcome,
+            "baseline_mean": _mean(rollouts, BASELINE, outcome),
+            "mean": _mean(rollouts, condition, outcome),
+            **{key: _number(mean[key]) for key in ("estimate", "lower", "upper", "p", "p_corrected")},
+            **{f"d_{key}": _number(d[key]) for key in ("estimate", "lower", "upper")},
+            "n_scenarios": int(mean["n_scenarios"]),
+            "rising": int((difference[present] > 0).sum()),
+            "falling": int((difference[present] < 0).sum()),
+            "margin": _number(margin),
+            "p_equivalence": _number(p_equivalent),
+            "smallest_detectable": _number(least * spread),
+            "verdict": _verdict(mean, difference[present], p_equivalent, alpha),
+            "random": _rank(rows, condition, random, outcome),
+            "breakage": _breakage(rows, condition),
+        }
+    return {
+        "traits": traits,
+        "missing": [trait for trait in plan.primary if trait not in confirmatory],
+        "zero_dose": _zero(rollouts, conditions),
+    }
+
+
+def _verdict(mean: dict[str, Any], difference: np.ndarray, p_equivalent: float, alpha: float) -> str:
+    if not (difference != 0).any():
+        return "identical"
+    if mean["p_corrected"] <= alpha:
+        return "moved" if mean["estimate"] > 0 else "reversed"
+    return "equivalent" if p_equivalent <= alpha else "undecided"
+
+
+def _rank(rows: Rows, condition: str, random: list[str], outcome: str) -> dict[str, Any] | None:
+    """Where the effect stands among random directions, by size in either direction."""
+    if not random:
+        return None
+    effect = rows[condition, outcome, "mean_difference"]["estimate"]
+    others = np.array([rows[draw, outcome, "mean_difference"]["estimate"] for draw in random])
+    as_large = int((np.abs(others) >= abs(effect) - paired.ROUNDING).sum())
+    return {
+        "draws": len(random),
+        "as_large": as_large,
+        "p": (as_large + 1) / (len(random) + 1),
+        "lowest": _number(others.min()),
+        "highest": _number(others.max()),
+    }
+
+
+def _breakage(rows: Rows, condition: str) -> dict[str, Any]:
+    found = rows[condition, "breakage", "mean_difference"]
+    return {key: _number(found[key]) for key in ("estimate", "lower", "upper", "p_corrected")}
+
+
+def _zero(rollouts: Rollouts, conditions: pd.DataFrame) -> dict[str, Any] | None:
+    """Scenarios that change at all with the hooks on and dose 0: anything but none is a fault of the hooks."""
+    zero = conditions[(conditions["dose"] == 0) & ~conditions["method"].isin(["none", "prompt"])]["condition_id"]
+    rows = [row for row in zero if row in rollouts.conditions]
+    if not rows:
+        return None
+    pairs = rollouts.pairs([Contrast(row, BASELINE, outcome) for row in rows for outcome in rollouts.outcomes])
+    changed = (pairs.difference != 0).reshape(len(pairs.difference), -1).any(axis=1)
+    return {"conditions": rows, "changed_scenarios": int(changed.sum())}
+
+
+def _mean(rollouts: Rollouts, condition: str, outcome: str) -> float | None:
+    values = rollouts.values[rollouts.conditions.get_loc(condition), :, :, rollouts.outcomes.get_loc(outcome)]
+    return _number(np.nanmean(values)) if np.isfinite(values).any() else None
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if np.isfinite(value) else None

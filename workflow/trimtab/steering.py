@@ -1,0 +1,87 @@
+"""What is added to the residual stream, in which rows of a batch and at which tokens.
+
+One `Steering` serves a batch whose rows may each have a layer, direction, dose and timing of their own. The engine
+says before every forward pass which tokens are given text and which the model wrote; everything else is decided here.
+How long a push is belongs to `trimtab.vectors.dose`; how it reaches the model, to `trimtab.residual`.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from trimtab.residual import Edit, Stream, hooked
+
+TIMINGS = ("all", "prefill", "decode", "none")
+"""all tokens; only given text (prompt, tool replies); only tokens of the assistant's own turn; none."""
+
+
+@dataclass(frozen=True)
+class Push:
+    """One row's intervention: `length * direction` is added to the stream after `layer`."""
+
+    layer: int
+    direction: Float[Tensor, "d_model"]
+    length: float
+    """Signed L2 length in the units of the residual stream."""
+    timing: str
+
+
+class Steering:
+    """The pushes of a batch's rows, ready to be applied to forward passes."""
+
+    def __init__(self, pushes: Sequence[Push | None], device: torch.device) -> None:
+        """`pushes` has one entry a row; None leaves a row alone."""
+        self._rows = len(pushes)
+        self._deltas: dict[int, Float[Tensor, "row d_model"]] = {}
+        self._given = torch.zeros(self._rows, dtype=torch.bool, device=device)
+        self._written = torch.zeros(self._rows, dtype=torch.bool, device=device)
+        self._active: Bool[Tensor, "row token"] | None = None
+        for row, push in enumerate(pushes):
+            if push is None or push.timing == "none":
+                continue
+            if push.timing not in TIMINGS:
+                raise ValueError(f"timing {push.timing!r}: expected one of {', '.join(TIMINGS)}")
+            if push.layer not in self._deltas:
+                self._deltas[push.layer] = torch.zeros(self._rows, push.direction.numel(), device=device)
+            self._deltas[push.layer][row] = push.length * push.direction.to(device, torch.float32)
+            self._given[row] = push.timing in ("all", "prefill")
+            self._written[row] = push.timing in ("all", "decode")
+
+    def select(self, rows: Sequence[int], repeats: int = 1) -> "Steering":
+        """The steering of a batch made of `rows` of this one, each repeated in place."""
+        chosen = Steering([], self._given.device)
+        index = torch.tensor(list(rows), dtype=torch.long, device=self._given.device).repeat_interleave(repeats)
+        chosen._rows = len(index)
+        chosen._deltas = {layer: delta[index] for layer, delta in self._deltas.items()}
+        chosen._given, chosen._written = self._given[index], self._written[index]
+        return chosen
+
+    def mark(self, real: Bool[Tensor, "row token"], written: Bool[Tensor, "row token"]) -> None:
+        """Say which tokens of the next pass are real (not padding) and which the assistant wrote."""
+        self._active = real & torch.where(written, self._written[:, None], self._given[:, None])
+
+    @contextmanager
+    def applied(self, model: PreTrainedModel) -> Iterator[None]:
+        """Steer every forward pass inside the block; each must be announced by `mark`."""
+        with hooked(model, {layer: self._edit(layer) for layer in self._deltas}):
+            yield
+
+    def _edit(self, layer: int) -> Edit:
+        return lambda stream: self.pushed(layer, stream)
+
+    def pushed(self, layer: int, stream: Stream) -> Stream:
+        """The stream after `layer` with the pushes of the announced pass."""
+        if self._active is None or self._active.shape != stream.shape[:2]:
+            raise RuntimeError("a steered pass was not announced by mark()")
+        delta = self._deltas[layer]
+        # a zero push runs the hook and leaves every bit alone, which adding 0.0 to -0.0 wouldn't
+        touched = self._active & (delta != 0).any(dim=1)[:, None]
+        if not touched.any():
+            return stream
+        # float32: a push is often below the rounding of a bfloat16 stream
+        return torch.where(touched[..., None], (stream.float() + delta[:, None]).to(stream.dtype), stream)
