@@ -29,4 +29,5 @@ include: "workflow/rules/report.smk"
 rule all:
     default_target: True
     input:
+        "<results>/prompts/contrast.jsonl",
         "<results>/report/report.html",

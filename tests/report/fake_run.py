@@ -54,9 +54,11 @@ def conditions() -> pd.DataFrame:
             for method in ("mean_difference", "raw_probe")
         ]
         rows.append((f"sae_probe.{trait}.all.-0.2", "sae_probe", trait, -0.2, "all", "control", ""))
+        rows += [
+            (f"random.{draw}.{trait}.all.+0.2", "random", trait, 0.2, "all", "control", str(draw)) for draw in range(5)
+        ]
         rows.append((f"prompt.{trait}", "prompt", trait, 0.0, "none", "control", ""))
-    rows += [(f"random.{draw}.all.+0.2", "random", "", 0.2, "all", "control", str(draw)) for draw in range(5)]
-    rows.append(("zero", "sae_probe", "", 0.0, "all", "control", ""))
+    rows.append(("zero", "zero", "", 0.0, "all", "control", ""))
     frame = pd.DataFrame(rows, columns=["condition_id", "method", "trait", "dose", "timing", "arm", "draw"])
     frame["unit"] = "residual_share"
     frame["layer"] = np.where(frame["timing"] == "none", "", "17")
@@ -65,7 +67,7 @@ def conditions() -> pd.DataFrame:
 
 
 def _push(condition: dict, effect: float) -> np.ndarray:
-    if condition["method"] in ("none", "prompt") or condition["dose"] == 0:
+    if condition["method"] in ("none", "prompt", "zero") or condition["dose"] == 0:
         return np.zeros(3)
     if condition["method"] == "random":
         return np.random.default_rng(int(condition["draw"])).normal(0, 0.25, 3) * effect

@@ -79,7 +79,7 @@ def test_transcripts_compare_and_markup_shows_as_text(browser):
     assert found["images"] == 0
     assert "Task 1: sum the column" in found["second"]
     assert found["headings"] == [
-        "SAE-decoded probe · dose 0.00, all tokens",
+        "Hooks on, dose 0",
         "SAE-decoded probe · Deference · dose 0.30, all tokens",
     ]
 

@@ -36,13 +36,14 @@ DESIGN = [
     ("random.0", "random", "", 0.2, "all", "control"),
     ("random.1", "random", "", 0.2, "all", "control"),
     ("prompt.autonomy", "prompt", "autonomy", 0.0, "none", "control"),
-    ("zero", "sae_probe", "", 0.0, "all", "control"),
+    ("zero", "zero", "", 0.0, "all", "control"),
 ]
 
 
 def conditions() -> pd.DataFrame:
     table = pd.DataFrame(DESIGN, columns=["condition_id", "method", "trait", "dose", "timing", "arm"])
-    return table.assign(unit="residual_share", layer=17.0, rule="add", draw=np.nan)
+    draws = [int(name[-1]) if name.startswith("random") else np.nan for name in table["condition_id"]]
+    return table.assign(unit="residual_share", layer=17.0, rule="add", draw=draws)
 
 
 def outcomes(scenarios: int = 20, lift: float = 2.0) -> pd.DataFrame:

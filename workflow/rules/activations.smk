@@ -20,7 +20,7 @@ rule corpus_cache:
         shards=len(SHARDS),
         max_tokens=config["prompts"]["corpus"]["max_tokens"],
         layers=LAYERS,
-        settings=settings("token_budget", "chunk_rows", within="activations"),
+        settings=config_slice("token_budget", "chunk_rows", within="activations"),
         code=code_digest("activations_corpus"),
     shell:
         "python workflow/scripts/activations_corpus.py {input.manifest} {input.corpus}"
@@ -44,7 +44,7 @@ rule contrast_cache:
     params:
         resources=resources.digest(FEW_SHOT),
         layers=LAYERS,
-        settings=settings("token_budget", "chunk_rows", within="activations"),
+        settings=config_slice("token_budget", "chunk_rows", within="activations"),
         code=code_digest("activations_contrast"),
     shell:
         "python workflow/scripts/activations_contrast.py {input.manifest} {input.contrast}"

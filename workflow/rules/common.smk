@@ -32,7 +32,7 @@ def code_digest(script):
     )
 
 
-def settings(*keys, within):
+def config_slice(*keys, within):
     """The named keys of a config section (a dotted path) as sorted JSON: a rule's narrow slice of the config."""
     section = lookup(within.replace(".", "/"), within=config)
     return json.dumps({key: section[key] for key in keys}, sort_keys=True)

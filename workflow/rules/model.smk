@@ -21,7 +21,7 @@ rule manifest:
     params:
         checkpoint=f"results/{config['experiment']}/model/checkpoint",
         resources=resources.digest([FEW_SHOT, TASKS["calibration"]]),
-        settings=settings("source", "revision", "dtype", "device", within="model"),
+        settings=config_slice("source", "revision", "dtype", "device", within="model"),
         layers=LAYERS,
         code=code_digest("model_manifest"),
     shell:

@@ -1,7 +1,5 @@
 # Probes: one job a trait fits all layers, penalties, shuffles and controls; then one table of all scores.
 
-import json
-
 
 rule probe:
     input:
@@ -22,14 +20,11 @@ rule probe:
         "../../envs/model.yaml"
     params:
         folders=lambda wildcards, input: [
-            path.removesuffix("/cfg.json") for path in input.descriptions
+            str(Path(path).parent) for path in input.descriptions
         ],
         layers=LAYERS,
         contrast=config["probes"]["contrast"],
-        settings=json.dumps(
-            {key: config["probes"][key] for key in ("penalties", "folds", "shuffles")},
-            sort_keys=True,
-        ),
+        settings=config_slice("penalties", "folds", "shuffles", within="probes"),
         seed=config["seed"],
         code=code_digest("probes_fit"),
     shell:

@@ -16,7 +16,7 @@ rule contrast_trait:
         resources=lambda wildcards: resources.digest(
             [BLOCKS.get(wildcards.trait), TASKS["contrast"]]
         ),
-        settings=settings("kinds", "fills", within="prompts.contrast"),
+        settings=config_slice("kinds", "fills", within="prompts.contrast"),
         seed=config["seed"],
         code=code_digest("prompts_contrast"),
     shell:

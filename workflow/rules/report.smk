@@ -1,7 +1,5 @@
 # Report: figures first, then the one page that holds them; both are also items of `snakemake --report`.
 
-import json
-
 FIGURES = {
     "forest": "Effects",
     "dose_response": "Effects",
@@ -28,6 +26,7 @@ rule report_figures:
         "<results>/vectors/doses.csv",
         "<results>/rollouts/conditions.csv",
         "<results>/rollouts/outcomes.parquet",
+        expand("<results>/rollouts/turns/{batch}.parquet", batch=BATCHES),
     output:
         [
             report(
@@ -46,8 +45,8 @@ rule report_figures:
     conda:
         "../../envs/analysis.yaml"
     params:
-        results=subpath(input[0], ancestor=2),
-        folder=subpath(output[0], parent=True),
+        results=f"results/{config['experiment']}",
+        folder=f"results/{config['experiment']}/report/figures",
         config=json.dumps(
             {key: config[key] for key in ("seed", "saes", "statistics")},
             sort_keys=True,
@@ -61,7 +60,6 @@ rule report_page:
     input:
         rules.report_figures.input,
         figures=rules.report_figures.output,
-        template=workflow.source_path("../report/page.html.j2"),
     output:
         report(
             "<results>/report/report.html",
@@ -76,9 +74,10 @@ rule report_page:
     conda:
         "../../envs/analysis.yaml"
     params:
-        results=subpath(output[0], ancestor=2),
-        figures=subpath(input.figures[0], parent=True),
+        results=f"results/{config['experiment']}",
+        figures=f"results/{config['experiment']}/report/figures",
         config=json.dumps(config, sort_keys=True),
+        template=resources.digest(Path(LIBRARY, "report", "page.html.j2").read_text()),
         code=code_digest("report_page"),
     shell:
         "python workflow/scripts/report_page.py {params.results} {output} --figures {params.figures}"

@@ -39,7 +39,7 @@ rule transcripts:
     params:
         resources=resources.digest([FEW_SHOT, CORPUS["transcript_tasks"]]),
         episodes=config["prompts"]["corpus"]["transcripts"],
-        settings=settings(*EPISODE, within="rollouts"),
+        settings=config_slice(*EPISODE, within="rollouts"),
         seed=config["seed"],
         code=code_digest("rollouts_transcripts"),
     shell:
@@ -65,7 +65,7 @@ rule conditions:
         "../../envs/model.yaml"
     params:
         layers=LAYERS,
-        settings=settings("unit", "study", "controls", within="rollouts"),
+        settings=config_slice("unit", "study", "controls", within="rollouts"),
         code=code_digest("rollouts_conditions"),
     shell:
         "python workflow/scripts/rollouts_conditions.py {output.conditions} --batch {wildcards.batch}"
@@ -98,7 +98,7 @@ rule rollouts:
         vectors=f"results/{config['experiment']}/vectors",
         resources=resources.digest(FEW_SHOT),
         prompt=lambda wildcards: BLOCKS.get(wildcards.batch, {}).get("prompt"),
-        settings=settings(*EPISODE, within="rollouts"),
+        settings=config_slice(*EPISODE, within="rollouts"),
         side_by_side=config["rollouts"]["batch_conditions"],
         runs=config["rollouts"]["seeds"],
         seed=config["seed"],

@@ -1,19 +1,6 @@
 # SAEs: a dictionary a layer, each a job of its own, then the figures of all in one process.
 
-import json
-
-
-def sae_settings(wildcards):
-    """What shapes one layer's dictionary, so that an override reruns that layer alone."""
-    shared = {
-        key: value
-        for key, value in config["saes"].items()
-        if key not in ("gates", "overrides")
-    }
-    own = {
-        int(layer): changed for layer, changed in config["saes"]["overrides"].items()
-    }
-    return json.dumps(shared | own.get(int(wildcards.layer), {}), sort_keys=True)
+OVERRIDES = {int(layer): own for layer, own in config["saes"]["overrides"].items()}
 
 
 rule sae:
@@ -35,7 +22,15 @@ rule sae:
     params:
         folder=subpath(output.weights, parent=True),
         context_size=config["prompts"]["corpus"]["max_tokens"],
-        settings=sae_settings,
+        # an override is part of its own layer's settings alone, so that it reruns that layer alone
+        settings=lambda wildcards: json.dumps(
+            {
+                key: OVERRIDES.get(int(wildcards.layer), {}).get(key, value)
+                for key, value in config["saes"].items()
+                if key not in ("gates", "overrides")
+            },
+            sort_keys=True,
+        ),
         seed=config["seed"],
         code=code_digest("saes_train"),
     shell:
@@ -60,12 +55,14 @@ rule sae_quality:
         "../../envs/model.yaml"
     params:
         folders=lambda wildcards, input: [
-            path.removesuffix("/cfg.json") for path in input.descriptions
+            str(Path(path).parent) for path in input.descriptions
         ],
         layers=LAYERS,
         max_tokens=config["prompts"]["corpus"]["max_tokens"],
         resources=resources.digest(FEW_SHOT),
-        gates=json.dumps(config["saes"]["gates"], sort_keys=True),
+        gates=config_slice(
+            "explained_variance", "loss_recovered", "dead_share", within="saes.gates"
+        ),
         code=code_digest("saes_quality"),
     shell:
         "python workflow/scripts/saes_quality.py {input.manifest} {input.corpus}"

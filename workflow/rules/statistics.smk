@@ -1,7 +1,5 @@
 # Statistics: one job, a minute at most; every estimate is a column of the same few matrix products.
 
-import json
-
 
 rule statistics_effects:
     input:

@@ -37,12 +37,8 @@ class RoomyLayer(DynamicLayer):
     def _grown(like: Tensor, used: int, end: int) -> Tensor:
         return torch.empty((*like.shape[:-2], end + ROOM, like.shape[-1]), dtype=like.dtype, device=like.device)
 
-    def batch_repeat_interleave(self, repeats: int) -> None:
-        super().batch_repeat_interleave(repeats)
-        self._room = None
-
-    def batch_select_indices(self, indices: Tensor) -> None:
-        super().batch_select_indices(indices)
+    def reorder_cache(self, beam_idx: Tensor) -> None:
+        super().reorder_cache(beam_idx)
         self._room = None
 
 
@@ -51,3 +47,11 @@ def roomy_cache(config: PretrainedConfig) -> DynamicCache:
     cache = DynamicCache(config=config)
     cache.layers = [RoomyLayer() if type(layer) is DynamicLayer else layer for layer in cache.layers]
     return cache
+
+
+def repeat_rows(cache: DynamicCache, rows: int, times: int) -> None:
+    """Turn each of `rows` rows into `times` rows side by side.
+
+    `reorder_cache`, made for beam search, is the one selection that every kind of layer has, recurrent ones included.
+    """
+    cache.reorder_cache(torch.arange(rows).repeat_interleave(times))

@@ -16,8 +16,8 @@ from trimtab.residual import capture, decoder_layers, hooked
 from trimtab.rollouts.batch import GrowingBatch
 from trimtab.steering import Push, Steering
 
-TOLERANCE_EPS = 6.0
-"""Tolerance of a relative difference, in units of the dtype's machine epsilon."""
+TOLERANCE = {torch.bfloat16: 0.125, torch.float16: 0.02, torch.float32: 1e-4}
+"""Largest relative difference that rounding may cause; a padding leak was seen to cause 0.3 (field notes)."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def _logits(model: PreTrainedModel, prompt: Sequence[int]) -> Float[Tensor, "voc
 
 
 def _compare(model: PreTrainedModel, name: str, wanted: Sequence[Tensor], got: Sequence[Tensor]) -> Check:
-    tolerance = TOLERANCE_EPS * torch.finfo(model.dtype).eps
+    tolerance = TOLERANCE[model.dtype]
     worst = max(
         float((a - b).square().mean().sqrt() / a.square().mean().sqrt()) for a, b in zip(wanted, got, strict=True)
     )
@@ -120,13 +120,18 @@ def _hooks_removed(model: PreTrainedModel, prompt: Sequence[int], layers: Sequen
     def fail(stream: Tensor) -> None:
         raise ArithmeticError
 
+    def hooks() -> int:
+        return sum(len(layer._forward_hooks) for layer in decoder_layers(model))
+
+    # `transformers` keeps hooks of its own once hidden states have been asked for
+    before = hooks()
     capture(model, layers, input_ids=torch.tensor([list(prompt)], device=model.device))
     try:
         with hooked(model, {layers[0]: fail}):
             _logits(model, prompt)
     except ArithmeticError:
         pass
-    left = sum(len(layer._forward_hooks) for layer in decoder_layers(model))
+    left = hooks() - before
     return Check("no hook is left behind, after success or failure", left == 0, float(left), 0.0, "hooks left")
 
 

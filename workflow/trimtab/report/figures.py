@@ -119,13 +119,18 @@ PLOTS = {
 }
 
 
+def write_figure(run: Run, name: str, folder: Path) -> None:
+    """Draw one figure to `folder` as `<name>.svg` and `<name>.pdf`."""
+    # a fresh style each time: nothing one figure sets can leak into the next
+    style: dict[Any, Any] = {**sns.axes_style("ticks"), **STYLE}
+    with mpl.rc_context(style):
+        figure = PLOTS[name].draw(run)
+        for suffix, metadata in ((".svg", {"Date": None}), (".pdf", {"CreationDate": None, "ModDate": None})):
+            with files.whole(folder / f"{name}{suffix}") as path:
+                figure.savefig(path, format=suffix[1:], metadata=metadata)
+
+
 def write_figures(run: Run, folder: Path) -> None:
-    """Draw all figures to `folder` as `<name>.svg` and `<name>.pdf`."""
-    for name, plot in PLOTS.items():
-        # a fresh style each time: nothing one figure sets can leak into the next
-        style: dict[Any, Any] = {**sns.axes_style("ticks"), **STYLE}
-        with mpl.rc_context(style):
-            figure = plot.draw(run)
-            for suffix, metadata in ((".svg", {"Date": None}), (".pdf", {"CreationDate": None, "ModDate": None})):
-                with files.whole(folder / f"{name}{suffix}") as path:
-                    figure.savefig(path, format=suffix[1:], metadata=metadata)
+    """Draw all figures to `folder`."""
+    for name in PLOTS:
+        write_figure(run, name, folder)

@@ -13,7 +13,7 @@ from matplotlib.patches import Rectangle
 
 from trimtab.report import words
 from trimtab.report.run import Run, each
-from trimtab.statistics.effects import BASELINE, at
+from trimtab.statistics.effects import BASELINE, random_at
 
 # Okabe and Ito's colours, distinct for all common kinds of colour blindness and in grey
 BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, RED, PINK = (
@@ -83,7 +83,7 @@ def dose_response(run: Run) -> Figure:
         outcome = run.plan.primary[trait]
         rows = estimates(run, "mean_difference", outcome)
         axis.axhline(0, color=BLACK, linewidth=0.6)
-        random = rows[rows["method"] == "random"]
+        random = rows[(rows["method"] == "random") & rows["trait"].isin([trait, ""])]
         span = float(np.ptp(rows["dose"])) if len(rows) else 0.0
         # beside the dose, not under the lines' own points
         beside = random["dose"] + 0.05 * span
@@ -134,7 +134,7 @@ def forest(run: Run) -> Figure:
                     (controls["method"] == run.plan.method) & (controls["trait"] == trait) & (controls["dose"] < 0)
                 ]
             elif kind == "random":
-                here = controls[controls["method"] == kind]
+                here = controls[(controls["method"] == kind) & controls["trait"].isin([trait, ""])]
             else:
                 here = controls[(controls["method"] == kind) & (controls["trait"] == trait)]
             _forest_row(axis, here, height, kind)
@@ -187,8 +187,8 @@ def cross_trait(run: Run) -> Figure:
     """Vector by primary outcome, Cohen's d as colour and in figures."""
     table = run.tables["structure"]
     cells = table[(table["matrix"] == run.plan.method) & (table["quantity"] == "effect")]
-    outcomes = list(dict.fromkeys(run.plan.primary.values()))
-    vectors = list(dict.fromkeys(cells["vector"]))
+    outcomes = list(dict.fromkeys(run.plan.primary[trait] for trait in run.traits))
+    vectors = [trait for trait in run.traits if trait in set(cells["vector"])]
     figure = Figure(figsize=(6.8, 0.5 + 0.62 * max(len(vectors), 1)), layout="constrained")
     axis = figure.subplots()
     wide = cells.pivot_table(index="vector", columns="outcome", values="value", dropna=False)
@@ -245,12 +245,15 @@ def tools(run: Run) -> Figure:
     shown += [(condition, f"{words.trait(trait)} vector") for trait, condition in run.confirmatory.items()]
     prompts = run.conditions[run.conditions["method"] == "prompt"]
     shown += [(row.condition_id, f"{words.trait(row.trait)}, asked in the prompt") for row in each(prompts)]
-    random = at(run.conditions, method="random", dose=run.plan.dose, timing=run.plan.timing)
-    shown += [(row.condition_id, f"Random direction {place}") for place, row in enumerate(each(random), 1)]
     keys = ["condition_id", "tool"]
     counts = run.turns.groupby(keys, observed=True).size().unstack(fill_value=0)
     rollouts = run.outcomes.groupby("condition_id").size()
-    means = counts.div(rollouts, axis=0).reindex([condition for condition, _ in shown]).fillna(0.0)
+    every = counts.div(rollouts, axis=0)
+    means = every.reindex([condition for condition, _ in shown]).fillna(0.0)
+    random = random_at(run.conditions, run.plan)
+    if random:
+        means.loc["random"] = every.reindex(random).mean()
+        shown.append(("random", f"Random directions (mean of {len(random)})"))
     figure = Figure(figsize=(WIDTH, 0.6 + 0.2 * len(shown)), layout="constrained")
     axis = figure.subplots()
     left = np.zeros(len(shown))

@@ -88,7 +88,9 @@ def geometry(run: Run) -> Figure:
     """Cosines between all vectors at the layer that most traits steer."""
     layer = geometry_layer(run)
     table = run.tables["geometry"]
-    rows = table[table["layer"] == layer]
+    # random directions are at right angles to everything, give or take 1 / sqrt(d_model)
+    random = table["a"].str.startswith("random/") | table["b"].str.startswith("random/")
+    rows = table[(table["layer"] == layer) & ~random]
     order = {name: place for place, name in enumerate(words.METHODS)}
     names = sorted(
         set(rows["a"]) | set(rows["b"]),

@@ -13,6 +13,7 @@ import pandas as pd
 
 from trimtab import files
 from trimtab.errors import TrimtabError
+from trimtab.report import words
 from trimtab.statistics.effects import Plan, read_conditions
 
 TABLES = {
@@ -56,8 +57,9 @@ class Run:
 
     @property
     def traits(self) -> list[str]:
-        """Traits in the order of the declared outcomes."""
-        return list(self.plan.primary)
+        """Traits with a declared outcome, the study's five first and in its order, whatever the order of the config."""
+        order = {name: place for place, name in enumerate(words.TRAITS)}
+        return sorted(self.plan.primary, key=lambda name: (order.get(name, len(order)), name))
 
     @property
     def probe_scores(self) -> pd.DataFrame:
@@ -81,16 +83,19 @@ def read_run(root: Path, config: dict[str, Any]) -> Run:
     tables = {name: _table(_present(root / path)) for name, path in TABLES.items()}
     layers = sorted(tables["quality"]["layer"].unique())
     curves = [pd.read_csv(_present(root / f"saes/{layer}/training.csv")).assign(layer=layer) for layer in layers]
-    batches = sorted((root / "rollouts/turns").glob("*.parquet"))
+    conditions = read_conditions(_present(root / "rollouts/conditions.csv"))
+    # a batch of an earlier design may still lie there
+    turns = _stacked(pd.read_parquet(batch) for batch in sorted((root / "rollouts/turns").glob("*.parquet")))
+    turns = turns[turns["condition_id"].isin(conditions["condition_id"])]
     return Run(
         root=root,
         config=config,
         plan=Plan.of(config["statistics"], config["seed"]),
         records=records,
         tables=tables,
-        conditions=read_conditions(_present(root / "rollouts/conditions.csv")),
+        conditions=conditions,
         training=_stacked(curves),
-        turns=_stacked(pd.read_parquet(batch) for batch in batches),
+        turns=turns,
         outcomes=pd.read_parquet(_present(root / "rollouts/outcomes.parquet")),
     )
 
@@ -115,4 +120,6 @@ def _table(path: Path) -> pd.DataFrame:
 
 def _stacked(frames: Iterable[pd.DataFrame]) -> pd.DataFrame:
     found = list(frames)
-    return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
+    if not found:
+        raise TrimtabError("rollouts/turns: no batch of turns; the report needs the rollouts")
+    return pd.concat(found, ignore_index=True)

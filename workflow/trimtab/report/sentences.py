@@ -249,11 +249,11 @@ def limitations(run: Run) -> list[str]:
     if failed:
         texts.append(f"Preflight checks that failed: {words.listed(failed)}. Numbers downstream may be wrong.")
     texts += _broken_conditions(run)
-    draws = run.conditions.loc[run.conditions["method"] == "random", "condition_id"].nunique()
+    draws = run.conditions.loc[run.conditions["method"] == "random", "draw"].nunique()
     if draws < 20:
         texts.append(
-            f"Random directions: {draws} were run. A rank among so few shows little; 20 or more are needed for p < "
-            "0.05 by rank alone."
+            f"Random directions: {draws} a layer were run. A rank among so few shows little; 20 or more are needed "
+            "for p < 0.05 by rank alone."
         )
     if any(found["rising"] + found["falling"] < 10 for found in traits.values()):
         texts.append(

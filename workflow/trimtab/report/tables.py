@@ -153,15 +153,14 @@ def controls(run: Run) -> Table:
 
 
 def doses(run: Run) -> Table:
-    """All conditions of a trait on the trait's own outcome, and of random directions on all primary outcomes."""
+    """All conditions of a trait on the trait's own outcome, and those of no trait on all primary outcomes."""
     frame = run.tables["dose_response"]
     own = frame["trait"].map(run.plan.primary) == frame["outcome"]
-    random = (frame["trait"] == "") & frame["outcome"].isin(set(run.plan.primary.values()))
-    shown = frame[own | random]
+    shared = (frame["trait"] == "") & frame["outcome"].isin(set(run.plan.primary.values()))
+    shown = frame[own | shared]
     return table(
         "doses",
-        "Every condition on its trait's primary outcome; random directions and dose 0 on all primary outcomes. p is "
-        "corrected within its family.",
+        "Every condition on its trait's primary outcome; dose 0 on all of them. p is corrected within its family.",
         shown,
         {
             "Trait": ("trait", lambda row: words.trait(row["trait"]) if row["trait"] else words.DASH),

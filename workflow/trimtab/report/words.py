@@ -20,6 +20,7 @@ METHODS = {
     "raw_probe": "Raw-residual probe",
     "random": "Random direction",
     "prompt": "Asked in the prompt",
+    "zero": "Hooks on, dose 0",
 }
 TIMINGS = {
     "all": "all tokens",
@@ -82,7 +83,7 @@ def condition(row: Mapping[str, Any]) -> str:
         parts.append(trait(row["trait"]))
     if row["method"] == "random":
         parts.append(f"draw {row['draw']:g}")
-    if row["method"] != "prompt":
+    if row["method"] not in ("prompt", "zero"):
         parts.append(f"dose {number(row['dose'])}, {timing(row['timing'])}")
     return " · ".join(parts)
 

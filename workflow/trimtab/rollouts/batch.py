@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from trimtab.cache import roomy_cache
+from trimtab.cache import repeat_rows, roomy_cache
 from trimtab.steering import Steering
 
 
@@ -60,13 +60,13 @@ class GrowingBatch:
 
     def repeat(self, times: int, steering: Steering) -> None:
         """Turn each row into `times` rows side by side, which go on under `steering`."""
-        self._cache.batch_repeat_interleave(times)
+        repeat_rows(self._cache, len(self._mask), times)
         self._mask = self._mask.repeat_interleave(times, dim=0)
         self._steering = steering
 
     def select(self, rows: Sequence[int], steering: Steering) -> None:
         """Keep only `rows`, which go on under `steering`."""
         index = torch.tensor(list(rows), device=self._model.device)
-        self._cache.batch_select_indices(index)
+        self._cache.reorder_cache(index)
         self._mask = self._mask[index]
         self._steering = steering

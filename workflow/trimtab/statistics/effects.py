@@ -151,6 +151,17 @@ def at(conditions: pd.DataFrame, *, method: str, dose: float, timing: str) -> pd
     return conditions[(conditions["method"] == method) & (conditions["timing"] == timing) & dose_matches]
 
 
+def random_at(conditions: pd.DataFrame, plan: Plan, trait: str | None = None) -> list[str]:
+    """Random directions at the confirmatory dose and timing: a trait's own, or each (draw, layer) once.
+
+    Every trait has the same draws at its own layer, so traits that share a layer share directions.
+    """
+    rows = at(conditions, method="random", dose=plan.dose, timing=plan.timing)
+    if trait is None:
+        return list(rows.drop_duplicates(["draw", "layer"])["condition_id"])
+    return list(rows[rows["trait"].isin([trait, ""])]["condition_id"])
+
+
 def contrast_table(
     rollouts: Rollouts, contrasts: Sequence[Contrast], plan: Plan, confirmed: set[Contrast]
 ) -> pd.DataFrame:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from trimtab.statistics import paired
-from trimtab.statistics.effects import BASELINE, Contrast, Plan, Rollouts, at, records
+from trimtab.statistics.effects import BASELINE, Contrast, Plan, Rollouts, random_at, records
 
 Rows = dict[tuple[str, str, str], dict[str, Any]]
 """Rows of the effects by condition, outcome and estimand."""
@@ -21,7 +21,6 @@ def findings(rollouts: Rollouts, table: pd.DataFrame, conditions: pd.DataFrame, 
     """Verdicts and their numbers; undefined numbers are None."""
     rows: Rows = {(row["condition_id"], row["outcome"], row["estimand"]): row for row in records(table)}
     confirmatory = plan.confirmatory(conditions)
-    random = list(at(conditions, method="random", dose=plan.dose, timing=plan.timing)["condition_id"])
     alpha = 1 - plan.level
     traits = {}
     for trait, condition in confirmatory.items():
@@ -49,7 +48,7 @@ def findings(rollouts: Rollouts, table: pd.DataFrame, conditions: pd.DataFrame, 
             "p_equivalence": _number(p_equivalent),
             "smallest_detectable": _number(least * spread),
             "verdict": _verdict(mean, difference[present], p_equivalent, alpha),
-            "random": _rank(rows, condition, random, outcome),
+            "random": _rank(rows, condition, random_at(conditions, plan, trait), outcome),
             "breakage": _breakage(rows, condition),
         }
     return {

@@ -14,7 +14,7 @@ from numpy import ndarray
 
 from trimtab import seeds
 from trimtab.statistics import paired
-from trimtab.statistics.effects import BASELINE, Contrast, Plan, Rollouts, at
+from trimtab.statistics.effects import BASELINE, Contrast, Plan, Rollouts, random_at
 
 SUBSETS = 200
 """At most so many sets of random directions are compared with the traits' matrix."""
@@ -65,7 +65,7 @@ def structure(rollouts: Rollouts, conditions: pd.DataFrame, plan: Plan) -> pd.Da
     if confirmatory:
         _traits_part(part, rollouts, confirmatory, outcomes, plan)
     null = _Part("random", [])
-    random = list(at(conditions, method="random", dose=plan.dose, timing=plan.timing)["condition_id"])
+    random = random_at(conditions, plan)
     if confirmatory and len(random) >= len(confirmatory):
         _null_part(null, _effects(rollouts, random, outcomes), len(confirmatory), plan)
     columns = ["matrix", "quantity", "vector", "outcome", "component", "value", "lower", "upper"]
