@@ -33,7 +33,9 @@ def llama(**changes: object) -> PreTrainedModel:
 
 
 def gpt2() -> PreTrainedModel:
-    return _build(GPT2LMHeadModel, GPT2Config(vocab_size=VOCABULARY, n_embd=D_MODEL, n_layer=LAYERS, n_head=4, n_positions=256))
+    return _build(
+        GPT2LMHeadModel, GPT2Config(vocab_size=VOCABULARY, n_embd=D_MODEL, n_layer=LAYERS, n_head=4, n_positions=256)
+    )
 
 
 def gemma3() -> PreTrainedModel:

@@ -41,7 +41,11 @@ def test_a_padding_leak_is_caught():
 def test_an_off_by_one_layer_is_caught(monkeypatch):
     true = residual.capture
     monkeypatch.setattr(
-        module, "capture", lambda model, layers, **i: {n: s for n, s in zip(layers, true(model, [n + 1 for n in layers], **i).values(), strict=True)}
+        module,
+        "capture",
+        lambda model, layers, **i: {
+            n: s for n, s in zip(layers, true(model, [n + 1 for n in layers], **i).values(), strict=True)
+        },
     )
     assert failures(llama()) == ["captured rows equal hidden_states[layer + 1]"]
 

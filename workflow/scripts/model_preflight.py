@@ -10,8 +10,8 @@ from trimtab.entry import script
 from trimtab.errors import TrimtabError
 from trimtab.model.preflight import preflight
 from trimtab.model.source import from_manifest
-from trimtab.provenance import provenance
 from trimtab.prompts import resources
+from trimtab.provenance import provenance
 from trimtab.rollouts.calibration import prompts_of
 from trimtab.rollouts.protocol import FewShotProtocol
 
@@ -27,10 +27,24 @@ def main(manifest: Path, few_shot: Path, tasks: Path, out: Path, *, layers: list
     failed = [check for check in checks if not check.passed]
     if failed:
         raise TrimtabError(
-            "\n".join(f"{manifest}: preflight, {c.name}: {c.detail} {c.figure:.3g}, expected at most {c.tolerance:.3g}" for c in failed)
+            "\n".join(
+                f"{manifest}: preflight, {c.name}: {c.detail} {c.figure:.3g}, expected at most {c.tolerance:.3g}"
+                for c in failed
+            )
         )
-    stack = {"torch": torch.__version__, "attention": model.config._attn_implementation, "cuda": torch.cuda.is_available()}
-    files.write_json(out, {"checks": [asdict(c) for c in checks], "stack": stack, "provenance": provenance([manifest], {"layers": layers})})
+    stack = {
+        "torch": torch.__version__,
+        "attention": model.config._attn_implementation,
+        "cuda": torch.cuda.is_available(),
+    }
+    files.write_json(
+        out,
+        {
+            "checks": [asdict(c) for c in checks],
+            "stack": stack,
+            "provenance": provenance([manifest], {"layers": layers}),
+        },
+    )
 
 
 if __name__ == "__main__":

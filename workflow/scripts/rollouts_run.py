@@ -16,8 +16,19 @@ from trimtab.rollouts.protocol import FewShotProtocol
 
 
 def main(
-    manifest: Path, scenarios: Path, calibration: Path, conditions: Path, few_shot: Path, traits: Path, vectors: Path, out: Path,
-    *, settings: dict[str, Any], side_by_side: int, runs: list[int], seed: int,
+    manifest: Path,
+    scenarios: Path,
+    calibration: Path,
+    conditions: Path,
+    few_shot: Path,
+    traits: Path,
+    vectors: Path,
+    out: Path,
+    *,
+    settings: dict[str, Any],
+    side_by_side: int,
+    runs: list[int],
+    seed: int,
 ) -> None:
     """Write one row a turn to `out`; `side_by_side` conditions share a batch of the model."""
     described, model, tokenizer = from_manifest(manifest)

@@ -17,8 +17,16 @@ ROWS = 40
 
 
 def main(
-    manifest: Path, calibration: Path, few_shot: Path, recipe: Path, out: Path, record: Path,
-    *, episodes: int, settings: dict[str, Any], seed: int,
+    manifest: Path,
+    calibration: Path,
+    few_shot: Path,
+    recipe: Path,
+    out: Path,
+    record: Path,
+    *,
+    episodes: int,
+    settings: dict[str, Any],
+    seed: int,
 ) -> None:
     """Write one row an episode (JSON lines) to `out`."""
     _, model, tokenizer = from_manifest(manifest)

@@ -17,8 +17,22 @@ from trimtab.vectors.material import gather, held_out_gap
 
 
 def main(
-    manifest: Path, contrast: Path, cache: Path, probe: Path, weights: Path, few_shot: Path, tasks: Path, folder: Path,
-    *, trait: str, methods: list[str], saes: Path, kind: str, doses: list[float], unit: str, seed: int,
+    manifest: Path,
+    contrast: Path,
+    cache: Path,
+    probe: Path,
+    weights: Path,
+    few_shot: Path,
+    tasks: Path,
+    folder: Path,
+    *,
+    trait: str,
+    methods: list[str],
+    saes: Path,
+    kind: str,
+    doses: list[float],
+    unit: str,
+    seed: int,
 ) -> None:
     """Write `<folder>/<method>/<trait>.safetensors` for every method; `saes` is the folder of all layers' SAEs."""
     described, model, tokenizer = from_manifest(manifest)

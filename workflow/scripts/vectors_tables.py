@@ -5,6 +5,7 @@ from itertools import combinations
 from pathlib import Path
 
 import pandas as pd
+from torch import Tensor
 
 from trimtab import files, tensors
 from trimtab.entry import script
@@ -12,10 +13,11 @@ from trimtab.entry import script
 
 def main(geometry: Path, doses: Path, *, vectors: list[Path]) -> None:
     """Write cosines of all pairs of one layer to `geometry` and a row a vector and dose to `doses`."""
-    loaded = []
+    loaded: list[tuple[str, int, Tensor, dict[str, str]]] = []
     for path in sorted(vectors):
         named, about = tensors.read(path)
-        loaded.append((f"{about['method']}/{about['trait']}", int(about["layer"]), *named.values(), about))
+        layer = int(about["layer"])
+        loaded.append((f"{about['method']}/{about['trait']}", layer, named[f"direction.{layer}"], about))
     cosines = [
         {"a": a, "b": b, "layer": layer, "cosine": float(one.double() @ other.double())}
         for (a, layer, one, _), (b, other_layer, other, _) in combinations(loaded, 2)

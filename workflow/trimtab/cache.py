@@ -4,6 +4,8 @@
 own arithmetic. Layers of any other kind (sliding, recurrent) stay as the library makes them.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from transformers import DynamicCache, PretrainedConfig
@@ -18,28 +20,30 @@ class RoomyLayer(DynamicLayer):
 
     _room: tuple[Tensor, Tensor] | None = None
 
-    def update(self, key_states: Tensor, value_states: Tensor, *args: object, **kwargs: object) -> tuple[Tensor, Tensor]:
+    def update(
+        self, key_states: Tensor, value_states: Tensor, *args: object, **kwargs: object
+    ) -> tuple[Tensor, Tensor]:
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
         used = self.get_seq_length()
         end = used + key_states.shape[-2]
         if self._room is None or self._room[0].shape[-2] < end:
-            self._room = (self._grown(key_states, used, end), self._grown(value_states, used, end))
-            if used:
-                self._room[0][..., :used, :] = self.keys
-                self._room[1][..., :used, :] = self.values
+            self._room = (_with_room(key_states, end), _with_room(value_states, end))
+            for room, old in zip(self._room, (self.keys, self.values), strict=True):
+                if used and old is not None:
+                    room[..., :used, :] = old
         for room, new in zip(self._room, (key_states, value_states), strict=True):
             room[..., used:end, :] = new
         self.keys, self.values = self._room[0][..., :end, :], self._room[1][..., :end, :]
         return self.keys, self.values
 
-    @staticmethod
-    def _grown(like: Tensor, used: int, end: int) -> Tensor:
-        return torch.empty((*like.shape[:-2], end + ROOM, like.shape[-1]), dtype=like.dtype, device=like.device)
-
-    def reorder_cache(self, beam_idx: Tensor) -> None:
+    def reorder_cache(self, beam_idx: torch.LongTensor) -> None:
         super().reorder_cache(beam_idx)
         self._room = None
+
+
+def _with_room(like: Tensor, end: int) -> Tensor:
+    return torch.empty((*like.shape[:-2], end + ROOM, like.shape[-1]), dtype=like.dtype, device=like.device)
 
 
 def roomy_cache(config: PretrainedConfig) -> DynamicCache:
@@ -49,9 +53,9 @@ def roomy_cache(config: PretrainedConfig) -> DynamicCache:
     return cache
 
 
-def repeat_rows(cache: DynamicCache, rows: int, times: int) -> None:
-    """Turn each of `rows` rows into `times` rows side by side.
+def take_rows(cache: DynamicCache, rows: Sequence[int]) -> None:
+    """Make `rows`, in this order and with repeats, the rows of the cache.
 
     `reorder_cache`, made for beam search, is the one selection that every kind of layer has, recurrent ones included.
     """
-    cache.reorder_cache(torch.arange(rows).repeat_interleave(times))
+    cache.reorder_cache(torch.LongTensor(list(rows)))

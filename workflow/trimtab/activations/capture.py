@@ -14,7 +14,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from trimtab.activations.store import Writer
-from trimtab.cache import repeat_rows, roomy_cache
+from trimtab.cache import roomy_cache, take_rows
 from trimtab.errors import TrimtabError
 from trimtab.residual import Stream, capture
 
@@ -56,7 +56,9 @@ def batches(prompts: Sequence[Prompt], token_budget: int) -> Iterator[list[Promp
         yield waiting
 
 
-def fill(model: PreTrainedModel, batch: Sequence[Prompt], layers: Sequence[int], selection: str, writer: Writer) -> None:
+def fill(
+    model: PreTrainedModel, batch: Sequence[Prompt], layers: Sequence[int], selection: str, writer: Writer
+) -> None:
     """Capture one batch of prompts of equal context and append it to a shard."""
     kept = [p.kept(selection) for p in batch]
     writer.append(
@@ -88,7 +90,7 @@ def _streams(model: PreTrainedModel, batch: Sequence[Prompt], layers: Sequence[i
         return capture(model, layers, input_ids=ids, attention_mask=None if bool(mask.all()) else mask)
     cache = roomy_cache(model.config)
     capture(model, layers, input_ids=context, past_key_values=cache)
-    repeat_rows(cache, 1, len(batch))
+    take_rows(cache, [0] * len(batch))
     seen = torch.ones(len(batch), context.shape[1], dtype=mask.dtype, device=model.device)
     positions = context.shape[1] + torch.arange(longest, device=model.device)[None]
     return capture(

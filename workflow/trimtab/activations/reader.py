@@ -1,7 +1,8 @@
 """Reading cache shards: single prompts, whole layers, and shuffled batches at memory that doesn't grow.
 
 Shuffled batches come from blocks: a block of consecutive rows is read in one sweep, blocks are visited in random order
-across all shards, and rows are mixed in a buffer of a few blocks. That is near a full shuffle, and reads stay sequential.
+across all shards, and rows are mixed in a buffer of a few blocks. Reads stay sequential, and the order is near a
+full shuffle.
 """
 
 from collections.abc import Iterator, Sequence
@@ -50,7 +51,9 @@ class Cache:
     def __enter__(self) -> "Cache":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._file.close()
 
     @property
@@ -73,7 +76,9 @@ class Cache:
         try:
             raw = dataset[start : self.n_rows if end is None else end]
         except OSError as error:
-            raise TrimtabError(f"{self.path}: rows of layer {layer} fail their checksum ({error}); delete the file and run again") from error
+            raise TrimtabError(
+                f"{self.path}: rows of layer {layer} fail their checksum ({error}); delete the file and run again"
+            ) from error
         rows = torch.from_numpy(raw)
         return (rows.view(torch.bfloat16) if dataset.attrs["dtype"] == "bfloat16" else rows).float()
 

@@ -20,12 +20,16 @@ STORED = {torch.float32: np.float32, torch.float16: np.float16, torch.bfloat16: 
 class Writer:
     """Appends prompts to a shard, all layers together."""
 
-    def __init__(self, file: h5py.File, layers: Sequence[int], d_model: int, dtype: torch.dtype, chunk_rows: int) -> None:
+    def __init__(
+        self, file: h5py.File, layers: Sequence[int], d_model: int, dtype: torch.dtype, chunk_rows: int
+    ) -> None:
         self._dtype = dtype
         self._ids: list[str] = []
         self._offsets = [0]
         options = {"maxshape": (None, d_model), "chunks": (chunk_rows, d_model), "fletcher32": True}
-        self._rows = {n: file.create_dataset(f"layers/{n}/rows", (0, d_model), STORED[dtype], **options) for n in layers}
+        self._rows = {
+            n: file.create_dataset(f"layers/{n}/rows", (0, d_model), STORED[dtype], **options) for n in layers
+        }
         for dataset in self._rows.values():
             dataset.attrs["dtype"] = str(dtype).removeprefix("torch.")
         flat = {"maxshape": (None,), "chunks": (64 * chunk_rows,), "fletcher32": True}

@@ -49,7 +49,8 @@ def preflight(model: PreTrainedModel, prompts: Sequence[Sequence[int]], layers: 
 @torch.inference_mode()
 def _logits(model: PreTrainedModel, prompt: Sequence[int]) -> Float[Tensor, "vocabulary"]:
     ids = torch.tensor([list(prompt)], device=model.device)
-    return model(input_ids=ids, use_cache=False).logits[0, -1].float()
+    logits: Tensor = model(input_ids=ids, use_cache=False).logits
+    return logits[0, -1].float()
 
 
 def _compare(model: PreTrainedModel, name: str, wanted: Sequence[Tensor], got: Sequence[Tensor]) -> Check:
@@ -78,7 +79,8 @@ def _padded(model: PreTrainedModel, prompt: Sequence[int]) -> Tensor:
     ids = torch.tensor([[0] * pad + list(prompt)], device=model.device)
     mask = torch.tensor([[0] * pad + [1] * len(prompt)], device=model.device)
     positions = (mask.cumsum(1) - 1).clamp_min(0)
-    return model(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=False).logits[0, -1].float()
+    logits: Tensor = model(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=False).logits
+    return logits[0, -1].float()
 
 
 def _chunked(model: PreTrainedModel, prompt: Sequence[int]) -> Tensor:

@@ -54,8 +54,8 @@ def unpack(gguf: Path, folder: Path, dtype: str) -> None:
     """Dequantise a GGUF file into a folder of safetensors with its tokenizer."""
     tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
     # float32 first: asked for another dtype, the library keeps the weights packed
-    model = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
-    model = model.to(DTYPES[dtype])
+    model: Any = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
+    model.to(DTYPES[dtype])
     # else the saved config would claim that the plain weights are still quantised
     del model.config.quantization_config
     model.hf_quantizer = None
@@ -69,19 +69,26 @@ def _snapshot(source: str, revision: str | None) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     if revision is None or not re.fullmatch(r"[0-9a-f]{40}", revision):
-        raise TrimtabError(f"config.yaml, model.revision: {revision} for hub id {source}; expected a commit (40 hex digits)")
+        raise TrimtabError(
+            f"config.yaml, model.revision: {revision} for hub id {source}; expected a commit, 40 hex digits"
+        )
+    wanted = ["*.safetensors", "*.json", "*.txt", "*.jinja", "*.model"]
     try:
-        return Path(snapshot_download(source, revision=revision, allow_patterns=["*.safetensors", "*.json", "*.txt", "*.jinja", "*.model"]))
+        return Path(snapshot_download(source, revision=revision, allow_patterns=wanted))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError) as error:
-        raise TrimtabError(f"config.yaml, model.source: {source} is neither a folder here nor a snapshot that the hub gives ({error})") from error
+        cause = str(error).splitlines()[0]
+        raise TrimtabError(
+            f"config.yaml, model.source: {source} is neither a folder here nor a snapshot that the hub gives ({cause})"
+        ) from error
 
 
 def load(folder: Path, dtype: str, device: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Model (evaluation mode, no gradients) and tokenizer of a local folder."""
     placement = {"device_map": "auto"} if device == "auto" else {}
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=DTYPES[dtype], local_files_only=True, **placement)
+    # Any: the library's own annotations of `to` are wrong
+    model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=DTYPES[dtype], local_files_only=True, **placement)
     if device != "auto":
-        model = model.to(device)
+        model.to(device)
     head = model.get_output_embeddings()
     if head is not None:
         # a bfloat16 product with the strided slice that `logits_to_keep` makes took 700 times as long on a CPU

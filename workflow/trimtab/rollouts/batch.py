@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from trimtab.cache import repeat_rows, roomy_cache
+from trimtab.cache import roomy_cache, take_rows
 from trimtab.steering import Steering
 
 
@@ -45,7 +45,7 @@ class GrowingBatch:
         self._mask = torch.cat([self._mask, real.long()], dim=1)
         self._steering.mark(real, self._padded(written, width, torch.bool))
         with self._steering.applied(self._model):
-            logits = self._model(
+            logits: Tensor = self._model(
                 input_ids=ids,
                 attention_mask=self._mask,
                 position_ids=positions,
@@ -56,17 +56,18 @@ class GrowingBatch:
         return logits if all_logits else logits[:, -1]
 
     def _padded(self, rows: Sequence[Sequence[int]], width: int, dtype: torch.dtype) -> Tensor:
-        return torch.tensor([[0] * (width - len(row)) + list(row) for row in rows], dtype=dtype, device=self._model.device)
+        return torch.tensor(
+            [[0] * (width - len(row)) + list(row) for row in rows], dtype=dtype, device=self._model.device
+        )
 
     def repeat(self, times: int, steering: Steering) -> None:
         """Turn each row into `times` rows side by side, which go on under `steering`."""
-        repeat_rows(self._cache, len(self._mask), times)
+        take_rows(self._cache, [row for row in range(len(self._mask)) for _ in range(times)])
         self._mask = self._mask.repeat_interleave(times, dim=0)
         self._steering = steering
 
     def select(self, rows: Sequence[int], steering: Steering) -> None:
         """Keep only `rows`, which go on under `steering`."""
-        index = torch.tensor(list(rows), device=self._model.device)
-        self._cache.reorder_cache(index)
-        self._mask = self._mask[index]
+        take_rows(self._cache, rows)
+        self._mask = self._mask[list(rows)]
         self._steering = steering

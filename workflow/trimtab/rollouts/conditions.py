@@ -33,7 +33,8 @@ def trait_conditions(trait: str, layer: int, settings: Mapping[str, Any]) -> pd.
         rows.append(_row("control", study["method"], trait, -controls["dose"], "all", layer, settings))
     rows += [_row("control", method, trait, controls["dose"], "all", layer, settings) for method in controls["methods"]]
     rows += [
-        _row("control", "random", trait, controls["dose"], "all", layer, settings, draw) for draw in range(controls["random"])
+        _row("control", "random", trait, controls["dose"], "all", layer, settings, draw)
+        for draw in range(controls["random"])
     ]
     if controls["prompt"]:
         rows.append(_row("control", "prompt", trait, 0.0, "none", layer, settings))
@@ -49,7 +50,14 @@ def common_conditions(layer: int, settings: Mapping[str, Any]) -> pd.DataFrame:
 
 
 def _row(
-    arm: str, method: str, trait: str, dose: float, timing: str, layer: int, settings: Mapping[str, Any], draw: int | None = None
+    arm: str,
+    method: str,
+    trait: str,
+    dose: float,
+    timing: str,
+    layer: int,
+    settings: Mapping[str, Any],
+    draw: int | None = None,
 ) -> list[Any]:
     parts = {"none": ["unsteered"], "zero": ["zero"], "prompt": ["prompt", trait]}.get(
         method, [method, *([] if draw is None else [str(draw)]), trait, timing, f"{dose:+g}"]

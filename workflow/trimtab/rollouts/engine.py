@@ -3,7 +3,7 @@
 Conditions and scenarios run side by side: a header that several rows share is computed once a condition, episodes step
 together, and finished ones leave the batch. Sampling noise belongs to (scenario, seed, turn, token) and never to the
 condition, so that two conditions of a scenario differ by their steering alone (common random numbers). What a step
-looks like is `protocol`'s business, what a call returns is `environment`'s, what is added where is `trimtab.steering`'s.
+looks like is `protocol`'s business, what a call returns `environment`'s, what is added where `trimtab.steering`'s.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -85,7 +85,9 @@ class Engine:
         self._firsts = torch.tensor([tokens[0] for tokens in protocol.action_tokens], device=model.device)
         self._ends = protocol.ends_line.to(model.device)
 
-    def run(self, arms: Sequence[Arm], scenarios: Sequence[Mapping[str, Any]], seed: int, run: int) -> list[dict[str, Any]]:
+    def run(
+        self, arms: Sequence[Arm], scenarios: Sequence[Mapping[str, Any]], seed: int, run: int
+    ) -> list[dict[str, Any]]:
         """All scenarios under all arms in one batch.
 
         Args:
@@ -98,7 +100,9 @@ class Engine:
             One record a turn, ordered by arm, scenario and turn (the columns of rollouts/turns/).
         """
         episodes = [
-            _Episode(arm, s["id"], s["task"], Environment(s), self._noise(seed, s["id"], run)) for arm in arms for s in scenarios
+            _Episode(arm, s["id"], s["task"], Environment(s), self._noise(seed, s["id"], run))
+            for arm in arms
+            for s in scenarios
         ]
         steering = Steering([arm.push for arm in arms], self._model.device)
         batch = GrowingBatch(self._model, steering, len(arms))
@@ -134,7 +138,9 @@ class Engine:
         for episode in episodes:
             episode.pending.append((self._protocol.encode(ACTION), True))
         probabilities = self._action_probabilities(self._advance(batch, episodes))
-        actions = _choose(_sharpened(probabilities, self._settings.temperature), [e.noise[turn, limit] for e in episodes])
+        actions = _choose(
+            _sharpened(probabilities, self._settings.temperature), [e.noise[turn, limit] for e in episodes]
+        )
         for episode, action in zip(episodes, actions, strict=True):
             episode.pending.append((self._protocol.action_tokens[action], True))
         inputs, _ = self._write(
@@ -156,7 +162,11 @@ class Engine:
                     "observation": "" if observation is None else observation.text,
                     "ok": observation is None or observation.ok,
                     "tokens": len(thoughts[row]) + len(inputs[row]) + len(self._protocol.action_tokens[actions[row]]),
-                    "finish_reason": "finish" if observation is None else "turns" if turn + 1 == self._settings.max_turns else "call",
+                    "finish_reason": "finish"
+                    if observation is None
+                    else "turns"
+                    if turn + 1 == self._settings.max_turns
+                    else "call",
                     "thought_ended": thought_ends[row],
                     **{f"p_{name}": float(probabilities[row, i]) for i, name in enumerate(self._protocol.tools)},
                 }

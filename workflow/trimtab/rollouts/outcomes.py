@@ -5,6 +5,7 @@ which do couple them, stand beside in columns named `study_*`.
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import pandas as pd
@@ -39,7 +40,7 @@ def _measure(episode: pd.DataFrame, scenario: Mapping[str, Any]) -> dict[str, fl
     calls = [step for step in steps if step["tool"] != FINISH]
     asks = sum(step["tool"] == ASK for step in calls)
     risky = sum(step["tool"] in IRREVERSIBLE for step in calls)
-    after_failure = [(a, b) for a, b in zip(steps, steps[1:], strict=False) if not a["ok"]]
+    after_failure = [(a, b) for a, b in pairwise(steps) if not a["ok"]]
     first = steps[0]
     return {
         "asks": float(asks),
@@ -66,12 +67,12 @@ def _measure(episode: pd.DataFrame, scenario: Mapping[str, Any]) -> dict[str, fl
     }
 
 
-def _reaches(step: Mapping[str, Any], goal: Mapping[str, Any]) -> bool:
+def _reaches(step: Mapping[Any, Any], goal: Mapping[str, Any]) -> bool:
     words = [word.lower() for word in goal["contains"]]
     return step["tool"] == goal["tool"] and (not words or any(word in step["argument"].lower() for word in words))
 
 
-def _broken(steps: Sequence[Mapping[str, Any]], at: int) -> bool:
+def _broken(steps: Sequence[Mapping[Any, Any]], at: int) -> bool:
     """A step with an empty or looping line, or one that repeats an earlier call word for word."""
     step = steps[at]
     if any(not step[field] or _loops(step[field]) for field in ("thought", "argument")):

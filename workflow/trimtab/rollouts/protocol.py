@@ -46,8 +46,8 @@ class FewShotProtocol:
         for i, first in enumerate(firsts):
             if first in firsts[:i]:
                 raise TrimtabError(
-                    f"few_shot.yaml, actions: {names[firsts.index(first)]!r} and {names[i]!r} begin with the same token "
-                    "of this model; rename one"
+                    f"few_shot.yaml, actions: {names[firsts.index(first)]!r} and {names[i]!r} begin with the same "
+                    "token of this model; rename one"
                 )
 
     @classmethod
@@ -73,7 +73,8 @@ class FewShotProtocol:
         for example in self._resource["examples"]:
             lines += ["", f"Task: {example['task']}"]
             for step in example["steps"]:
-                lines += [f"Thought: {step['thought']}", f"Action: {actions[step['action']]['name']}", f"Input: {step['input']}"]
+                name = actions[step["action"]]["name"]
+                lines += [f"Thought: {step['thought']}", f"Action: {name}", f"Input: {step['input']}"]
                 if "observation" in step:
                     lines.append(f"Observation: {step['observation']}")
         return "\n".join(lines)

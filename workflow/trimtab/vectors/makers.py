@@ -58,8 +58,8 @@ def sae_probe(material: Material) -> Direction:
 
     The probe reads standardised latents, so its weight on a raw latent is `weight / scale`.
     """
-    probe = material.latent_probe
-    return _normalised(material.decoder.double().T @ (probe.weight.double() / probe.scale.double()), "SAE-decoded probe")
+    weight = material.latent_probe.weight.double() / material.latent_probe.scale.double()
+    return _normalised(material.decoder.double().T @ weight, "SAE-decoded probe")
 
 
 def raw_probe(material: Material) -> Direction:

@@ -1,0 +1,43 @@
+# make        set up the environment and run the default experiment to results/smollm2/report/report.html
+# make test   the tests; make lint: style, types and the workflow's own checks; make clean: remove the environment
+
+VENV := .venv
+PYTHON ?= python3
+READY := $(VENV)/.ready
+TOOLS := $(VENV)/.tools
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+
+.PHONY: run test lint clean browser
+
+run: $(READY)
+	snakemake --cores all
+
+$(READY): pyproject.toml envs/lock.txt envs/data.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Trimtab needs Python 3.11 or later")'
+	$(PYTHON) -m venv $(VENV)
+	pip install --quiet --disable-pip-version-check --constraint envs/lock.txt --editable .
+	pip install --quiet --disable-pip-version-check --no-deps --requirement envs/data.txt
+	touch $@
+
+$(TOOLS): $(READY)
+	pip install --quiet --disable-pip-version-check --constraint envs/lock.txt --editable '.[test,lint]'
+	touch $@
+
+# the report's page is tested in a real browser; without one those tests are skipped and say so
+browser:
+	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+	&& apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null; } \
+	|| echo "no chromium here: the browser tests will be skipped"
+
+test: $(TOOLS) browser
+	pytest
+
+lint: $(TOOLS)
+	ruff check .
+	ruff format --check .
+	snakefmt --check Snakefile workflow/rules
+	mypy
+	snakemake --lint
+
+clean:
+	rm -rf $(VENV)

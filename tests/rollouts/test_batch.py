@@ -1,0 +1,138 @@
+"""Rows that grow together are the rows that each would be alone."""
+
+import pytest
+import torch
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from tiny import D_MODEL, FAMILIES, VOCABULARY, llama
+from transformers import DynamicCache
+
+from trimtab.cache import ROOM, repeat_rows, roomy_cache
+from trimtab.rollouts.batch import GrowingBatch
+from trimtab.steering import Push, Steering
+
+ATTENTION = ["llama", "gpt2", "gemma3", "mixtral"]
+"""Recurrent families are left out: padding wears out their state, and the preflight refuses them."""
+MODELS = {family: FAMILIES[family]() for family in ATTENTION}
+CPU = torch.device("cpu")
+
+
+def grow(model, rounds, steering=None, written=None):
+    """Logits after each round."""
+    rows = len(rounds[0])
+    batch = GrowingBatch(model, steering or Steering([None] * rows, CPU), rows)
+    roles = written or [[[False] * len(chunk) for chunk in chunks] for chunks in rounds]
+    return [batch.advance(chunks, role) for chunks, role in zip(rounds, roles, strict=True)]
+
+
+def alone(model, tokens):
+    return model(torch.tensor([tokens])).logits[0, -1]
+
+
+@st.composite
+def ragged_rounds(draw):
+    """Chunks of up to 9 tokens for up to 3 rows, over up to 4 rounds; each row begins with one token at least."""
+    rows, rounds = draw(st.integers(1, 3)), draw(st.integers(1, 4))
+    token = st.integers(0, VOCABULARY - 1)
+    drawn = [[draw(st.lists(token, min_size=0 if at else 1, max_size=9)) for _ in range(rows)] for at in range(rounds)]
+    assume(all(any(chunks) for chunks in drawn))
+    return drawn
+
+
+@pytest.mark.parametrize("family", ATTENTION)
+@settings(max_examples=12, deadline=None)
+@given(rounds=ragged_rounds())
+def test_growing_padded_chunks_equal_each_whole_prompt_alone(family, rounds):
+    model = MODELS[family]
+    for at, logits in enumerate(grow(model, rounds)):
+        for row, chunk in enumerate(rounds[at]):
+            if chunk:
+                tokens = [token for chunks in rounds[: at + 1] for token in chunks[row]]
+                torch.testing.assert_close(logits[row], alone(model, tokens), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("family", ATTENTION)
+def test_rows_outgrow_the_caches_room_and_a_sliding_window(family):
+    model = MODELS[family]
+    generator = torch.Generator().manual_seed(1)
+    lengths = [[60, 21], [1, 40], [ROOM // 2, 1], [1, 1]]
+    rounds = [[torch.randint(VOCABULARY, (n,), generator=generator).tolist() for n in row] for row in lengths]
+    last = grow(model, rounds)[-1]
+    for row in range(2):
+        whole = [token for chunks in rounds for token in chunks[row]]
+        torch.testing.assert_close(last[row], alone(model, whole), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("family", ATTENTION)
+def test_repeated_and_selected_rows_go_on_where_they_were(family):
+    model = MODELS[family]
+    free = Steering([None] * 2, CPU)
+    batch = GrowingBatch(model, free, 2)
+    headers = [[3, 1, 4, 1, 5], [9, 2]]
+    batch.advance(headers, [[False] * 5, [False] * 2])
+    batch.repeat(2, free.select([0, 1], repeats=2))
+    tails = [[6], [5, 3, 5], [8, 9], [7, 9, 3, 2]]
+    logits = batch.advance(tails, [[False] * len(tail) for tail in tails])
+    for row, tail in enumerate(tails):
+        torch.testing.assert_close(logits[row], alone(model, headers[row // 2] + tail), rtol=1e-3, atol=1e-4)
+    batch.select([3, 1], Steering([None] * 2, CPU))
+    logits = batch.advance([[11], [12, 13]], [[False], [False] * 2])
+    torch.testing.assert_close(logits[0], alone(model, [*headers[1], *tails[3], 11]), rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(logits[1], alone(model, [*headers[0], *tails[1], 12, 13]), rtol=1e-3, atol=1e-4)
+
+
+@settings(max_examples=15, deadline=None)
+@given(ragged_rounds(), st.sampled_from(["all", "prefill", "decode", "none"]), st.randoms(use_true_random=False))
+def test_a_timing_touches_its_tokens_only_over_all_rounds(rounds, timing, random):
+    """A grown, padded, steered row equals one pass over the whole row with the push on exactly the timing's tokens."""
+    model, layer = MODELS["llama"], 1
+    written = [[[random.random() < 0.5 for _ in chunk] for chunk in chunks] for chunks in rounds]
+    delta = torch.linspace(-1, 1, D_MODEL)
+    push = Push(layer, delta / delta.norm(), 4.0, timing)
+    last = grow(model, rounds, Steering([push] * len(rounds[0]), CPU), written)[-1]
+    for row, chunk in enumerate(rounds[-1]):
+        if not chunk:
+            continue
+        tokens = [token for chunks in rounds for token in chunks[row]]
+        roles = torch.tensor([[role for roles in written for role in roles[row]]])
+        touched = {"all": roles | True, "prefill": ~roles, "decode": roles, "none": roles & False}[timing]
+
+        def add(module, inputs, output, touched=touched):
+            return output + touched[..., None] * push.length * push.direction
+
+        handle = model.model.layers[layer].register_forward_hook(add)
+        try:
+            expected = alone(model, tokens)
+        finally:
+            handle.remove()
+        torch.testing.assert_close(last[row], expected, rtol=1e-3, atol=1e-4)
+
+
+def test_logits_of_all_tokens_are_those_of_every_prefix():
+    model = MODELS["llama"]
+    batch = GrowingBatch(model, Steering([None] * 2, CPU), 2)
+    chunks = [[5, 6, 7], [8]]
+    logits = batch.advance(chunks, [[False] * 3, [False]], all_logits=True)
+    assert logits.shape == (2, 3, VOCABULARY)
+    for at in range(3):
+        torch.testing.assert_close(logits[0, at], alone(model, chunks[0][: at + 1]), rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(logits[1, 2], alone(model, chunks[1]), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("steps", [[5, 1, 1, ROOM, 1], [ROOM, 1], [1, ROOM + 40, 3]])
+def test_a_roomy_cache_holds_what_a_dynamic_one_holds(steps):
+    model = llama(max_position_embeddings=1024)
+    ids = torch.randint(VOCABULARY, (2, sum(steps)), generator=torch.Generator().manual_seed(0))
+    caches = roomy_cache(model.config), DynamicCache(config=model.config)
+    for chunk in ids.split(steps, dim=1):
+        one, two = (model(chunk, past_key_values=cache, use_cache=True).logits for cache in caches)
+        assert torch.equal(one, two)
+    for cache in caches:
+        repeat_rows(cache, 2, 2)
+    one, two = (
+        model(torch.tensor([[1], [2], [3], [4]]), past_key_values=cache, use_cache=True).logits for cache in caches
+    )
+    assert torch.equal(one, two)
+    for mine, library in zip(caches[0].layers, caches[1].layers, strict=True):
+        assert torch.equal(mine.keys, library.keys)
+        assert torch.equal(mine.values, library.values)
