@@ -1,13 +1,14 @@
 # The model: resolved and measured once, and checked on this machine before anything relies on it.
 
-from trimtab.model.source import is_packaged
+# trimtab.model.source has a function for this, but would make every start of Snakemake import torch and transformers
+PACKAGED = trimtab_config.PACKAGED.fullmatch(config["model"]["source"])
 
 
 rule manifest:
     output:
         **(
             {"checkpoint": directory("<results>/model/checkpoint")}
-            if is_packaged(config["model"]["source"])
+            if PACKAGED
             else {}
         ),
         manifest="<results>/model/manifest.json",

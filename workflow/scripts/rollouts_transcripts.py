@@ -12,7 +12,7 @@ from trimtab.provenance import provenance
 from trimtab.rollouts.engine import Arm, Engine, Settings
 from trimtab.rollouts.protocol import FewShotProtocol
 
-ROWS = 40
+ROWS = 100
 """Episodes a batch."""
 
 

@@ -40,7 +40,7 @@ class FewShotProtocol:
         self._resource = resource
         self.tokenizer = tokenizer
         self.tools: list[str] = list(resource["actions"])
-        names = [resource["actions"][tool]["name"] for tool in self.tools]
+        names = list(resource["actions"].values())
         self.action_tokens = [self.encode(f" {name}") for name in names]
         firsts = [tokens[0] for tokens in self.action_tokens]
         for i, first in enumerate(firsts):
@@ -68,12 +68,14 @@ class FewShotProtocol:
     def header(self, instruction: str = "") -> str:
         """System line (followed by `instruction`, if any), actions and worked examples, without the task."""
         actions = self._resource["actions"]
-        lines = [" ".join(part for part in (self._resource["system"].strip(), instruction.strip()) if part), "Actions:"]
-        lines += [f"{entry['name']}: {entry['use']}" for entry in actions.values()]
+        lines = [
+            " ".join(part for part in (self._resource["system"].strip(), instruction.strip()) if part),
+            f"Actions: {', '.join(actions.values())}",
+        ]
         for example in self._resource["examples"]:
             lines += ["", f"Task: {example['task']}"]
             for step in example["steps"]:
-                name = actions[step["action"]]["name"]
+                name = actions[step["action"]]
                 lines += [f"Thought: {step['thought']}", f"Action: {name}", f"Input: {step['input']}"]
                 if "observation" in step:
                     lines.append(f"Observation: {step['observation']}")
@@ -111,7 +113,7 @@ class FewShotProtocol:
         """One episode's text after the header, from its records in order."""
         lines = [f"Task: {_line(turns[0]['prompt'])}"]
         for turn in turns:
-            name = self._resource["actions"][turn["tool"]]["name"]
+            name = self._resource["actions"][turn["tool"]]
             lines += [f"Thought: {turn['thought']}", f"Action: {name}", f"Input: {turn['argument']}"]
             if turn["observation"]:
                 lines.append(f"Observation: {_line(turn['observation'])}")

@@ -24,7 +24,6 @@ KEYS = ["condition_id", "scenario_id", "seed"]
 NOT_OUTCOMES = [*KEYS, "domain"]
 CONDITION_COLUMNS = ["condition_id", "method", "trait", "dose", "unit", "timing", "layer", "rule", "arm", "draw"]
 NUMBERS = {name: [""] for name in ("dose", "layer", "draw")}
-SMALLEST_EFFECT = 0.5
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ class Plan:
             timing=settings["confirmatory"]["timing"],
             draws=settings["draws"],
             level=settings["level"],
-            smallest_effect=settings.get("smallest_effect", SMALLEST_EFFECT),
+            smallest_effect=settings["smallest_effect"],
             seed=seed,
         )
 

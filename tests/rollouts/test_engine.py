@@ -1,0 +1,240 @@
+"""An episode is its scenario's, its arm's and its seed's: no batch company, hook or padding has a say in it."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny import D_MODEL
+
+from trimtab.rollouts.batch import GrowingBatch
+from trimtab.rollouts.calibration import action_scores, calibration
+from trimtab.rollouts.engine import Arm, Engine, Settings, _choose
+from trimtab.rollouts.environment import Environment
+from trimtab.rollouts.protocol import ACTION, FINISH, INPUT, THOUGHT
+from trimtab.steering import Push, Steering
+
+SEED, RUN = 5, 0
+DIRECTION = torch.nn.functional.one_hot(torch.tensor(3), D_MODEL).float()
+UNSTEERED = Arm("unsteered")
+ARMS = [
+    UNSTEERED,
+    Arm("all", Push(1, DIRECTION, 8.0, "all")),
+    Arm("decode", Push(2, DIRECTION, -8.0, "decode")),
+    Arm("prefill", Push(1, DIRECTION, 8.0, "prefill")),
+    Arm("prompt", instruction="Ask the user before every step, and never guess."),
+]
+PROBABILITIES = ["p_ask_user", "p_web_search", "p_code_execute", "p_file_read", "p_file_write", "p_finish"]
+COLUMNS = {
+    "condition_id", "scenario_id", "seed", "turn", "prompt", "thought", "tool", "argument", "observation", "ok",
+    "tokens", "finish_reason", *PROBABILITIES,
+}  # fmt: skip
+
+
+def same(records, others, ignoring=()):
+    """Whether two runs are the same: texts and numbers exactly, probabilities to rounding."""
+    assert len(records) == len(others)
+    for one, two in zip(records, others, strict=True):
+        exact = set(one) - set(PROBABILITIES) - set(ignoring)
+        assert {key: one[key] for key in exact} == {key: two[key] for key in exact}
+        assert [one[p] for p in PROBABILITIES] == pytest.approx([two[p] for p in PROBABILITIES], rel=1e-3)
+
+
+def without_id(records):
+    return [{key: value for key, value in record.items() if key != "condition_id"} for record in records]
+
+
+@pytest.fixture(scope="module")
+def records(engine, scenarios):
+    """All arms and scenarios in one batch."""
+    return engine.run(ARMS, scenarios, SEED, RUN)
+
+
+def of(records, arm=None, scenario=None):
+    return [r for r in records if arm in (None, r["condition_id"]) and scenario in (None, r["scenario_id"])]
+
+
+def test_the_sample_holds_what_the_tests_below_need(records, scenarios):
+    """Episodes of different lengths, lines that end early and lines that don't, arms that differ."""
+    lengths = {len(of(records, arm.condition_id, s["id"])) for arm in ARMS for s in scenarios}
+    assert len(lengths) > 1
+    assert {r["finish_reason"] for r in records} == {"call", "finish", "turns"}
+    assert {r["thought_ended"] for r in records} == {True, False}
+    stories = {str(without_id(of(records, arm.condition_id))) for arm in ARMS}
+    assert len(stories) == len(ARMS)
+
+
+def test_a_record_has_all_columns(records):
+    assert all(COLUMNS <= set(record) for record in records)
+
+
+def test_records_come_by_arm_scenario_and_turn(records, scenarios):
+    place = [[arm.condition_id for arm in ARMS].index, [s["id"] for s in scenarios].index]
+    keys = [(place[0](r["condition_id"]), place[1](r["scenario_id"]), r["turn"]) for r in records]
+    assert keys == sorted(set(keys))
+    assert len({key[:2] for key in keys}) == len(ARMS) * len(scenarios)
+
+
+@pytest.mark.parametrize("arm", ARMS, ids=lambda arm: arm.condition_id)
+def test_batch_company_changes_nothing(engine, scenarios, records, arm):
+    for scenario in scenarios:
+        same(engine.run([arm], [scenario], SEED, RUN), of(records, arm.condition_id, scenario["id"]))
+
+
+def test_a_batch_in_another_order_gives_the_same_episodes(engine, scenarios, records):
+    turned = engine.run(ARMS[::-1], scenarios[::-1], SEED, RUN)
+    for arm, scenario in itertools.product(ARMS, scenarios):
+        same(of(turned, arm.condition_id, scenario["id"]), of(records, arm.condition_id, scenario["id"]))
+
+
+@pytest.mark.parametrize("timing", ["all", "prefill", "decode", "none"])
+def test_a_push_of_length_zero_gives_the_unsteered_turns_bit_for_bit(engine, scenarios, timing):
+    zero = Arm("zero", Push(1, DIRECTION, 0.0, timing))
+    clean, hooked = (engine.run([arm], scenarios, SEED, RUN) for arm in (UNSTEERED, zero))
+    assert without_id(hooked) == without_id(clean)
+
+
+def test_noise_belongs_to_the_scenario_and_run_not_to_the_condition(engine, scenarios):
+    twins = engine.run([UNSTEERED, Arm("twin")], scenarios, SEED, RUN)
+    assert without_id(of(twins, "unsteered")) == without_id(of(twins, "twin"))
+    assert engine.run([UNSTEERED], scenarios, SEED, RUN) == engine.run([UNSTEERED], scenarios, SEED, RUN)
+
+
+def test_another_run_or_seed_draws_anew(engine, scenarios, records):
+    first = [r["argument"] for r in of(records, "unsteered")]
+    for seed, run in ((SEED, 1), (SEED + 1, RUN)):
+        again = engine.run([UNSTEERED], scenarios, seed, run)
+        assert [r["argument"] for r in again] != first
+        assert {r["seed"] for r in again} == {run}
+
+
+def test_a_finished_episode_leaves_and_the_others_go_on(records, scenarios):
+    for arm, scenario in itertools.product(ARMS, scenarios):
+        episode = of(records, arm.condition_id, scenario["id"])
+        *before, last = episode
+        assert [r["turn"] for r in episode] == list(range(len(episode)))
+        assert {r["finish_reason"] for r in before} <= {"call"}
+        assert FINISH not in {r["tool"] for r in before}
+        assert (last["finish_reason"] == "finish") == (last["tool"] == FINISH)
+        assert last["tool"] == FINISH or last["turn"] == 2
+
+
+def test_observations_are_the_environments_own(records, scenarios):
+    """Replaying the recorded calls gives the recorded answers, and each answer is the next turn's prompt."""
+    for arm, scenario in itertools.product(ARMS, scenarios):
+        environment, given_text = Environment(scenario), scenario["task"]
+        for record in of(records, arm.condition_id, scenario["id"]):
+            assert record["prompt"] == given_text
+            if record["tool"] == FINISH:
+                assert (record["observation"], record["ok"]) == ("", True)
+                continue
+            answer = environment.call(record["tool"], record["argument"])
+            assert (record["observation"], record["ok"]) == (answer.text, answer.ok)
+            given_text = answer.text
+
+
+def test_lines_stay_lines_within_their_limits(records, protocol):
+    for record in records:
+        assert "\n" not in record["thought"] + record["argument"]
+        name = len(protocol.action_tokens[protocol.tools.index(record["tool"])])
+        assert name <= record["tokens"] <= name + 6 + 4
+
+
+def test_action_probabilities_sum_to_one(records):
+    for record in records:
+        assert sum(record[p] for p in PROBABILITIES) == pytest.approx(1, abs=1e-5)
+        assert all(0 < record[p] < 1 for p in PROBABILITIES)
+
+
+def fed(engine, model, arm, scenario):
+    """The tokens that an episode of its own was made of, in order, and its records."""
+    chunks = []
+    handle = model.register_forward_pre_hook(
+        lambda module, words, named: chunks.append(named["input_ids"][0].tolist()), with_kwargs=True
+    )
+    try:
+        records = engine.run([arm], [scenario], SEED, RUN)
+    finally:
+        handle.remove()
+    return chunks, records
+
+
+@pytest.mark.parametrize("arm", ARMS, ids=lambda arm: arm.condition_id)
+def test_an_episode_is_one_text_steered_where_its_timing_says(engine, model, protocol, scenarios, arm):
+    """The first choice of action, from one pass over the whole text cut by hand into what was given and written."""
+    chunks, records = fed(engine, model, arm, scenarios[0])
+    tokens = [token for chunk in chunks for token in chunk]
+    asked = protocol.header_tokens(arm.instruction) + protocol.encode(protocol.task(scenarios[0]["task"]))
+    assert tokens[: len(asked)] == asked
+    written = tokens[len(asked) :]
+    cues = [protocol.encode(cue) for cue in (THOUGHT, ACTION, INPUT)]
+    assert written[: len(cues[0])] == cues[0]
+    end = next(at for at in range(len(written)) if written[at : at + len(cues[1])] == cues[1]) + len(cues[1])
+    assert protocol.decode(written[len(cues[0]) : end - len(cues[1])]).strip() == records[0]["thought"]
+    chosen = protocol.action_tokens[protocol.tools.index(records[0]["tool"])]
+    assert written[end : end + len(chosen) + len(cues[2])] == chosen + cues[2]
+
+    batch = GrowingBatch(model, Steering([arm.push], model.device), 1)
+    roles = [False] * len(asked) + [True] * end
+    logits = batch.advance([asked + written[:end]], [roles])[0]
+    expected = torch.softmax(logits[[tokens[0] for tokens in protocol.action_tokens]], dim=0)
+    assert [records[0][p] for p in PROBABILITIES] == pytest.approx(expected.tolist(), rel=1e-3)
+
+
+def test_calibration_is_subtracted_before_the_choice(model, protocol, scenarios, records):
+    bias = dict(zip(protocol.tools, (0.5, -1.0, 2.0, 0.0, -0.25, 1.0), strict=True))
+    shifted = Engine(model, protocol, Settings(1, 6, 4, 0.8), bias).run([UNSTEERED], scenarios, SEED, RUN)
+    for record, plain in zip(shifted, [r for r in of(records, "unsteered") if r["turn"] == 0], strict=True):
+        assert record["thought"] == plain["thought"]
+        weights = np.array([plain[f"p_{tool}"] * np.exp(-bias[tool]) for tool in protocol.tools])
+        assert [record[f"p_{tool}"] for tool in protocol.tools] == pytest.approx(list(weights / weights.sum()), rel=1e-3)
+
+
+def test_a_hundred_nats_of_bias_decide_the_action(model, protocol, scenarios):
+    for wanted in ("ask_user", FINISH):
+        bias = {tool: 0.0 if tool == wanted else 100.0 for tool in protocol.tools}
+        turns = Engine(model, protocol, Settings(2, 2, 2, 0.8), bias).run(ARMS[:2], scenarios[:2], SEED, RUN)
+        assert {turn["tool"] for turn in turns} == {wanted}
+        assert len(turns) == (4 if wanted == FINISH else 8)
+
+
+def test_calibration_scores_are_the_models_own_on_each_task_alone(model, protocol):
+    tasks = {"data": ["Add up the rows."], "coding": ["Rename it.", "Find out why the build of the site is slow today."]}
+    scores = action_scores(model, protocol, tasks)
+    for row, task in enumerate([*tasks["coding"], *tasks["data"]]):
+        thought = {"role": "assistant", "content": "Let me see what this task needs."}
+        segments = protocol.prompt([{"role": "user", "content": task}, thought])
+        logits = model(torch.tensor([[t for s in segments for t in s.tokens]])).logits[0, -1]
+        expected = logits.log_softmax(0)[[tokens[0] for tokens in protocol.action_tokens]]
+        torch.testing.assert_close(scores[row], expected, rtol=1e-4, atol=1e-4)
+    measured = calibration(scores, protocol.tools)
+    assert measured["tasks"] == 3
+    assert list(measured["mean_log_probability"]) == protocol.tools
+    assert list(measured["mean_log_probability"].values()) == pytest.approx(scores.double().mean(0).tolist())
+
+
+def test_calibrations_mean_by_hand():
+    scores = torch.tensor([[-1.0, -4.0], [-3.0, -4.0]])
+    measured = calibration(scores, ["ask_user", "finish"])
+    assert measured["mean_log_probability"] == {"ask_user": -2.0, "finish": -4.0}
+    assert measured["standard_deviation"] == pytest.approx({"ask_user": 2**0.5, "finish": 0.0})
+
+
+def test_choices_by_hand():
+    probabilities = torch.tensor([[0.2, 0.0, 0.5, 0.3]])
+    draws = {0.0: 0, 0.19: 0, 0.21: 2, 0.69: 2, 0.71: 3, 0.999999: 3}
+    assert {u: _choose(probabilities, [u])[0] for u in draws} == draws
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(st.floats(0, 1, width=32), min_size=2, max_size=8).filter(lambda p: sum(p) > 1e-3),
+    st.floats(0, 1, exclude_max=True),
+)
+def test_a_choice_is_possible_and_rises_with_its_noise(probabilities, uniform):
+    row = torch.tensor([probabilities]) / sum(probabilities)
+    chosen = _choose(row, [uniform])[0]
+    assert row[0, chosen] > 0
+    assert _choose(row, [uniform / 2])[0] <= chosen
