@@ -10,7 +10,7 @@ import torch
 
 from trimtab.errors import TrimtabError
 from trimtab.probes.contrast import Contrast, read
-from trimtab.probes.report import Settings, probe_trait, tensors
+from trimtab.probes.report import Settings, probe_trait, weights_of
 from trimtab.saes.topk import TopKSAE
 
 SETTINGS = Settings(penalties=[0.1, 10.0, 1000.0], folds=3, shuffles=4)
@@ -77,8 +77,8 @@ def test_no_test_row_has_a_say_in_choices_and_weights():
     null = contrast(seed=1, strength=0.0)
     usual, spoilt = (probe_trait("autonomy", each, null, SETTINGS, seed=0) for each in (contrast(), clean))
     assert usual.chosen == spoilt.chosen
-    for name, tensor in tensors(usual).items():
-        assert tensor.equal(tensors(spoilt)[name])
+    for name, tensor in weights_of(usual).items():
+        assert tensor.equal(weights_of(spoilt)[name])
 
 
 def test_same_seed_same_numbers():

@@ -151,10 +151,10 @@ def write_rollouts(results: Path, scenarios: int = 50, effect: float = 1.0) -> N
     design = conditions()
     turns, outcomes = rollouts(design, scenarios, effect)
     files.write_csv(results / "rollouts/conditions.csv", design)
-    files.write_parquet(results / "rollouts/outcomes.parquet", outcomes)
+    files.write_parquet(results / "rollouts/outcomes.parquet", outcomes, {})
     half = len(turns) // 2
-    files.write_parquet(results / "rollouts/turns/000.parquet", turns.iloc[:half])
-    files.write_parquet(results / "rollouts/turns/001.parquet", turns.iloc[half:])
+    files.write_parquet(results / "rollouts/turns/000.parquet", turns.iloc[:half], {})
+    files.write_parquet(results / "rollouts/turns/001.parquet", turns.iloc[half:], {})
 
 
 def write_parts(results: Path) -> None:

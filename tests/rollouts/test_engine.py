@@ -189,7 +189,9 @@ def test_calibration_is_subtracted_before_the_choice(model, protocol, scenarios,
     for record, plain in zip(shifted, [r for r in of(records, "unsteered") if r["turn"] == 0], strict=True):
         assert record["thought"] == plain["thought"]
         weights = np.array([plain[f"p_{tool}"] * np.exp(-bias[tool]) for tool in protocol.tools])
-        assert [record[f"p_{tool}"] for tool in protocol.tools] == pytest.approx(list(weights / weights.sum()), rel=1e-3)
+        assert [record[f"p_{tool}"] for tool in protocol.tools] == pytest.approx(
+            list(weights / weights.sum()), rel=1e-3
+        )
 
 
 def test_a_hundred_nats_of_bias_decide_the_action(model, protocol, scenarios):
@@ -201,7 +203,10 @@ def test_a_hundred_nats_of_bias_decide_the_action(model, protocol, scenarios):
 
 
 def test_calibration_scores_are_the_models_own_on_each_task_alone(model, protocol):
-    tasks = {"data": ["Add up the rows."], "coding": ["Rename it.", "Find out why the build of the site is slow today."]}
+    tasks = {
+        "data": ["Add up the rows."],
+        "coding": ["Rename it.", "Find out why the build of the site is slow today."],
+    }
     scores = action_scores(model, protocol, tasks)
     for row, task in enumerate([*tasks["coding"], *tasks["data"]]):
         thought = {"role": "assistant", "content": "Let me see what this task needs."}

@@ -20,8 +20,7 @@ def text(protocol, segments):
 def test_an_instruction_prompt_ends_at_the_colon_of_the_thought(protocol):
     segments = protocol.prompt([{"role": "system", "content": "Ask a lot."}, TASK])
     whole = text(protocol, segments)
-    assert whole.startswith("You are an assistant that works in steps")
-    assert whole.split("\n")[0].endswith("Observation is shown. Ask a lot.")
+    assert whole.split("\n")[0] == "You are an assistant that works in steps. Ask a lot."
     assert whole.endswith("\n\nTask: Find the cause.\nThought:")
     assert [segment.written for segment in segments] == [False, False, True]
 
@@ -40,11 +39,11 @@ def test_the_two_poles_of_an_instruction_differ_in_the_header_alone(protocol):
 
 def test_the_header_shows_every_action_and_every_example(protocol, resource):
     lines = protocol.header().split("\n")
-    assert lines[1] == "Actions:"
-    assert lines[2:8] == [f"{entry['name']}: {entry['use']}" for entry in resource["actions"].values()]
+    assert lines[1] == "Actions: ask, search, run, read, write, finish"
     assert [line for line in lines if line.startswith("Task: ")] == [f"Task: {e['task']}" for e in resource["examples"]]
-    assert lines.count("Action: run_code") == 1
-    assert not any(name in protocol.header() for name in ("code_execute", "file_read", "file_write"))
+    assert {line for line in lines if line.startswith("Action: ")} == {
+        f"Action: {name}" for name in resource["actions"].values()
+    }
 
 
 def test_segments_are_tokenised_alone_and_spell_the_whole(protocol):
@@ -58,13 +57,13 @@ def test_an_action_is_told_by_its_first_token(protocol, resource):
     assert protocol.tools == list(resource["actions"])
     assert len({tokens[0] for tokens in protocol.action_tokens}) == len(protocol.tools)
     spelled = [protocol.decode(tokens) for tokens in protocol.action_tokens]
-    assert spelled == [f" {entry['name']}" for entry in resource["actions"].values()]
+    assert spelled == [f" {name}" for name in resource["actions"].values()]
 
 
 def test_two_actions_that_begin_alike_are_refused_in_one_line(tokenizer, resource):
     clash = copy.deepcopy(resource)
-    clash["actions"]["web_search"]["name"] = "ask_web"
-    with pytest.raises(TrimtabError, match="few_shot.yaml, actions: 'ask_user' and 'ask_web' begin") as error:
+    clash["actions"]["web_search"] = "ask_web"
+    with pytest.raises(TrimtabError, match="few_shot.yaml, actions: 'ask' and 'ask_web' begin") as error:
         FewShotProtocol(clash, tokenizer)
     assert "\n" not in str(error.value)
 
@@ -87,7 +86,7 @@ def test_a_transcript_reads_like_the_examples(protocol):
         {"prompt": "one\ntwo", "thought": "Done.", "tool": "finish", "argument": "two", "observation": ""},
     ]
     assert protocol.transcript(turns).split("\n") == [
-        "Task: Find it.", "Thought: I look.", "Action: read_file", "Input: a.txt", "Observation: one two",
+        "Task: Find it.", "Thought: I look.", "Action: read", "Input: a.txt", "Observation: one two",
         "Thought: Done.", "Action: finish", "Input: two",
     ]  # fmt: skip
 

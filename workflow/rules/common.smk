@@ -8,8 +8,10 @@ from pathlib import Path
 # scripts and rules find the library in this checkout, installed or not
 LIBRARY = Path(workflow.basedir, "workflow")
 sys.path.insert(0, str(LIBRARY))
-os.environ["PYTHONPATH"] = os.pathsep.join(
-    [str(LIBRARY), *filter(None, [os.environ.get("PYTHONPATH")])]
+os.environ.update(
+    PYTHONPATH=os.pathsep.join(
+        [str(LIBRARY), *filter(None, [os.environ.get("PYTHONPATH")])]
+    )
 )
 
 from snakemake.exceptions import WorkflowError

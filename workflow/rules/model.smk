@@ -1,18 +1,14 @@
 # The model: resolved and measured once, and checked on this machine before anything relies on it.
 
-# trimtab.model.source has a function for this, but would make every start of Snakemake import torch and transformers
+# A model that ships inside a package is unpacked; a folder or a hub snapshot is used where it is. (trimtab.model.source
+# could tell them apart, but would make every start of Snakemake import torch and transformers.)
 PACKAGED = trimtab_config.PACKAGED.fullmatch(config["model"]["source"])
 
 
 rule manifest:
     output:
-        **(
-            {"checkpoint": directory("<results>/model/checkpoint")}
-            if PACKAGED
-            else {}
-        ),
+        **({"checkpoint": directory("<results>/model/checkpoint")} if PACKAGED else {}),
         manifest="<results>/model/manifest.json",
-        # a model that ships inside a package is unpacked; a folder or a hub snapshot is used where it is
     log:
         "<logs>/model/manifest.log",
     benchmark:
@@ -20,7 +16,9 @@ rule manifest:
     conda:
         "../../envs/model.yaml"
     params:
-        checkpoint=f"results/{config['experiment']}/model/checkpoint",
+        checkpoint=lambda wildcards, output: str(
+            Path(output.manifest).with_name("checkpoint")
+        ),
         resources=resources.digest([FEW_SHOT, TASKS["calibration"]]),
         settings=config_slice("source", "revision", "dtype", "device", within="model"),
         layers=LAYERS,

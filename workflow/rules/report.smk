@@ -45,8 +45,8 @@ rule report_figures:
     conda:
         "../../envs/analysis.yaml"
     params:
-        results=f"results/{config['experiment']}",
-        folder=f"results/{config['experiment']}/report/figures",
+        results=lambda wildcards, output: str(Path(output[0]).parents[2]),
+        folder=lambda wildcards, output: str(Path(output[0]).parent),
         config=json.dumps(
             {key: config[key] for key in ("seed", "saes", "statistics")},
             sort_keys=True,
@@ -74,8 +74,8 @@ rule report_page:
     conda:
         "../../envs/analysis.yaml"
     params:
-        results=f"results/{config['experiment']}",
-        figures=f"results/{config['experiment']}/report/figures",
+        results=lambda wildcards, output: str(Path(output[0]).parents[1]),
+        figures=lambda wildcards, input: str(Path(input.figures[0]).parent),
         config=json.dumps(config, sort_keys=True),
         template=resources.digest(Path(LIBRARY, "report", "page.html.j2").read_text()),
         code=code_digest("report_page"),

@@ -118,7 +118,6 @@ rule outcomes:
     output:
         conditions="<results>/rollouts/conditions.csv",
         outcomes="<results>/rollouts/outcomes.parquet",
-        record="<results>/rollouts/outcomes.provenance.json",
     log:
         "<logs>/rollouts/outcomes.log",
     benchmark:
@@ -129,4 +128,4 @@ rule outcomes:
         code=code_digest("rollouts_outcomes"),
     shell:
         "python workflow/scripts/rollouts_outcomes.py {input.scenarios} {output.conditions} {output.outcomes}"
-        " {output.record} --parts {input.parts} --turns {input.turns} 2> {log}"
+        " --parts {input.parts} --turns {input.turns} 2> {log}"

@@ -33,8 +33,8 @@ rule vectors:
     conda:
         "../../envs/model.yaml"
     params:
-        folder=f"results/{config['experiment']}/vectors",
-        saes=f"results/{config['experiment']}/saes",
+        folder=lambda wildcards, output: str(Path(output[0]).parents[1]),
+        saes=lambda wildcards, input: str(Path(input.saes[0]).parents[1]),
         resources=resources.digest([FEW_SHOT, TASKS["calibration"]]),
         methods=METHODS,
         kind=config["probes"]["contrast"],

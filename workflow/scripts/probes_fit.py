@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-from trimtab import files
+from trimtab import files, tensors
 from trimtab.entry import script
 from trimtab.probes.contrast import read
-from trimtab.probes.report import Settings, as_json, probe_trait, tensors
+from trimtab.probes.report import Settings, as_json, probe_trait, weights_of
 from trimtab.provenance import provenance
 from trimtab.saes.files import WEIGHTS, load
 
@@ -34,7 +34,7 @@ def main(
     inputs = [prompts, cache, null_prompts, null_cache, *(folder / WEIGHTS for folder in saes)]
     origin = provenance(inputs, {**settings, "contrast": contrast}, seed)
     names = {"trait": trait, "contrast": contrast, "layer": str(probes.chosen.layer)}
-    files.save_tensors(weights, tensors(probes), {**names, "provenance": files.canonical(origin)})
+    tensors.save(weights, weights_of(probes), {**names, "provenance": files.canonical(origin)})
     files.write_json(description, {"trait": trait, "contrast": contrast, **as_json(probes), "provenance": origin})
 
 

@@ -10,14 +10,13 @@ from trimtab.provenance import provenance
 from trimtab.rollouts.outcomes import outcomes
 
 
-def main(scenarios: Path, conditions: Path, table: Path, record: Path, *, parts: list[Path], turns: list[Path]) -> None:
+def main(scenarios: Path, conditions: Path, table: Path, *, parts: list[Path], turns: list[Path]) -> None:
     """Join the condition tables of `parts`, and measure the episodes of `turns`."""
     joined = pd.concat([files.read_conditions(part) for part in parts], ignore_index=True)
     tasks = files.read_jsonl(scenarios)
     measured = pd.concat([outcomes(pd.read_parquet(path), tasks) for path in turns], ignore_index=True)
     files.write_csv(conditions, joined)
-    files.write_parquet(table, measured)
-    files.write_json(record, provenance([scenarios, *parts, *turns], {}))
+    files.write_parquet(table, measured, provenance([scenarios, *parts, *turns], {}))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,8 @@ from trimtab.entry import script
 from trimtab.model.source import from_manifest
 from trimtab.progress import track
 from trimtab.prompts import resources
-from trimtab.rollouts.arms import arms
+from trimtab.provenance import provenance
+from trimtab.rollouts.arms import arms, vector_files
 from trimtab.rollouts.engine import Engine, Settings
 from trimtab.rollouts.protocol import FewShotProtocol
 
@@ -42,7 +43,8 @@ def main(
     turns = []
     for group, run in track(groups, len(groups), f"rollouts {conditions.stem}"):
         turns += engine.run(group, tasks, seed, run)
-    files.write_parquet(out, pd.DataFrame(turns))
+    inputs = [manifest, scenarios, calibration, conditions, *vector_files(table, vectors)]
+    files.write_parquet(out, pd.DataFrame(turns), provenance(inputs, settings | {"runs": runs}, seed))
 
 
 if __name__ == "__main__":

@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import safetensors.torch
-from safetensors import safe_open
-from torch import Tensor
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 
 @contextmanager
@@ -72,28 +71,10 @@ def read_conditions(path: Path) -> pd.DataFrame:
     return pd.read_csv(path, keep_default_na=False, na_values={"draw": [""]}, dtype={"draw": "Int64"})
 
 
-def write_parquet(path: Path, frame: pd.DataFrame) -> None:
+def write_parquet(path: Path, frame: pd.DataFrame, provenance: Mapping[str, Any]) -> None:
+    """Write a table; where it comes from stands in the file's key-value metadata, under `provenance`."""
+    table = pa.Table.from_pandas(frame, preserve_index=False)
+    known = table.schema.metadata or {}
+    table = table.replace_schema_metadata({**known, b"provenance": canonical(provenance).encode()})
     with whole(path) as temporary:
-        frame.to_parquet(temporary, index=False, compression="zstd")
-
-
-def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Write a safetensors file whose header is in sorted order.
-
-    The library keeps metadata in a hash map and writes it in another order in every process.
-    """
-    data = safetensors.torch.save({name: tensors[name].contiguous() for name in sorted(tensors)}, dict(metadata))
-    length = int.from_bytes(data[:8], "little")
-    header = json.loads(data[8 : 8 + length])
-    header["__metadata__"] = dict(sorted(header.get("__metadata__", {}).items()))
-    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
-    padding = -len(text) % 8
-    with whole(path) as temporary, open(temporary, "wb") as stream:
-        stream.write((len(text) + padding).to_bytes(8, "little") + text + b" " * padding)
-        stream.write(data[8 + length :])
-
-
-def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors and metadata of a safetensors file."""
-    with safe_open(path, framework="pt") as opened:
-        return {name: opened.get_tensor(name) for name in opened.keys()}, dict(opened.metadata() or {})  # noqa: SIM118
+        pq.write_table(table, temporary, compression="zstd")

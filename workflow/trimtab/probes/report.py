@@ -166,7 +166,7 @@ def as_json(probes: TraitProbes) -> dict[str, Any]:
     }
 
 
-def tensors(probes: TraitProbes) -> dict[str, Tensor]:
+def weights_of(probes: TraitProbes) -> dict[str, Tensor]:
     """The part of the artifact that vectors are made from, in float32."""
 
     def parts(probe: Probe, prefix: str) -> dict[str, Tensor]:

@@ -14,9 +14,19 @@ from trimtab.steering import Push
 from trimtab.vectors.dose import length
 
 
-def vector_name(method: str, draw: Any) -> str:
-    """Folder of a method's vectors; random directions have one a draw."""
-    return method if pd.isna(draw) else f"{method}_{int(draw)}"
+WITHOUT_VECTOR = ("none", "prompt", "zero")
+
+
+def vector_files(conditions: pd.DataFrame, vectors: Path) -> list[Path]:
+    """The vectors that a condition table applies, each once."""
+    rows = conditions[~conditions["method"].isin(WITHOUT_VECTOR)].itertuples()
+    return sorted({_vector_file(row, vectors) for row in rows})
+
+
+def _vector_file(row: Any, vectors: Path) -> Path:
+    """Random directions have a folder a draw."""
+    method = row.method if pd.isna(row.draw) else f"{row.method}_{int(row.draw)}"
+    return vectors / method / f"{row.trait}.safetensors"
 
 
 def arms(
@@ -44,7 +54,7 @@ def _arm(row: Any, vectors: Path, described: Mapping[str, Any], instructions: Ma
     if row.method == "zero":
         direction = torch.nn.functional.one_hot(torch.tensor(0), described["d_model"]).float()
         return Arm(row.condition_id, Push(layer, direction, 0.0, row.timing))
-    path = vectors / vector_name(row.method, row.draw) / f"{row.trait}.safetensors"
+    path = _vector_file(row, vectors)
     named, about = tensors.read(path)
     if f"direction.{layer}" not in named or about["model"] != described["model"]:
         raise TrimtabError(

@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from trimtab import seeds
+from trimtab import files, seeds
 from trimtab.rollouts.batch import GrowingBatch
 from trimtab.rollouts.environment import Environment
 from trimtab.rollouts.protocol import ACTION, FINISH, INPUT, THOUGHT, FewShotProtocol
@@ -148,6 +148,7 @@ class Engine:
         )
         for row, episode in enumerate(episodes):
             tool = self._protocol.tools[actions[row]]
+            thought = self._protocol.decode(thoughts[row]).strip()
             argument = self._protocol.decode(inputs[row]).strip()
             observation = None if tool == FINISH else episode.environment.call(tool, argument)
             episode.turns.append(
@@ -155,8 +156,15 @@ class Engine:
                     "condition_id": episode.arm.condition_id,
                     "scenario_id": episode.scenario_id,
                     "turn": turn,
+                    "messages": files.canonical(
+                        [
+                            {"role": "tool" if turn else "user", "content": episode.given},
+                            {"role": "assistant", "content": thought},
+                        ]
+                    ),
+                    "call": files.canonical({"name": tool, "arguments": argument}),
                     "prompt": episode.given,
-                    "thought": self._protocol.decode(thoughts[row]).strip(),
+                    "thought": thought,
                     "tool": tool,
                     "argument": argument,
                     "observation": "" if observation is None else observation.text,

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from trimtab import files
+from trimtab import files, tensors
 from trimtab.errors import TrimtabError
 from trimtab.saes.topk import TopKSAE
 
@@ -63,7 +63,7 @@ def save(folder: Path, sae: TopKSAE, origin: Origin, provenance: Mapping[str, An
     }
     files.write_json(folder / CONFIG, config)
     files.write_json(folder / PROVENANCE, dict(provenance))
-    files.save_tensors(folder / WEIGHTS, {name: getattr(sae, name).float() for name in SHAPES}, {})
+    tensors.save(folder / WEIGHTS, {name: getattr(sae, name).float() for name in SHAPES}, {})
 
 
 def load(folder: Path) -> TopKSAE:
@@ -85,10 +85,10 @@ def load(folder: Path) -> TopKSAE:
     for key, value in expected.items():
         if config.get(key) != value:
             raise TrimtabError(f"{folder / CONFIG}, {key}: {config.get(key)!r}; Trimtab reads {value!r}")
-    tensors, _ = files.read_tensors(folder / WEIGHTS)
+    weights, _ = tensors.read(folder / WEIGHTS)
     for name, shape in SHAPES.items():
         wanted = tuple(config[size] for size in shape)
-        found = tuple(tensors[name].shape) if name in tensors else None
+        found = tuple(weights[name].shape) if name in weights else None
         if found != wanted:
             raise TrimtabError(f"{folder / WEIGHTS}, {name}: shape {found}; {CONFIG} says {wanted}")
-    return TopKSAE(**{name: tensors[name].to(torch.float32) for name in SHAPES}, k=config["k"])
+    return TopKSAE(**{name: weights[name].to(torch.float32) for name in SHAPES}, k=config["k"])
