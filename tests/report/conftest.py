@@ -24,7 +24,9 @@ def script(name: str, *arguments: str) -> None:
 
 def config() -> dict:
     settings = yaml.safe_load((ROOT / "config.yaml").read_text())
-    return settings | {"statistics": settings["statistics"] | {"draws": 400}}
+    # the made-up run has doses of its own, whatever the default experiment's are
+    declared = {"confirmatory": fake_run.STATISTICS["confirmatory"], "draws": 400}
+    return settings | {"statistics": settings["statistics"] | declared}
 
 
 def made(folder: Path, effect: float, scenarios: int) -> Path:

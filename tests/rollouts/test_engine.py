@@ -39,7 +39,7 @@ def same(records, others, ignoring=()):
     for one, two in zip(records, others, strict=True):
         exact = set(one) - set(PROBABILITIES) - set(ignoring)
         assert {key: one[key] for key in exact} == {key: two[key] for key in exact}
-        assert [one[p] for p in PROBABILITIES] == pytest.approx([two[p] for p in PROBABILITIES], rel=1e-3)
+        assert [one[p] for p in PROBABILITIES] == pytest.approx([two[p] for p in PROBABILITIES], rel=1e-6)
 
 
 def without_id(records):
@@ -67,7 +67,7 @@ def test_the_sample_holds_what_the_tests_below_need(records, scenarios):
 
 
 def test_a_record_has_all_columns(records):
-    assert all(COLUMNS <= set(record) for record in records)
+    assert all(set(record) >= COLUMNS for record in records)
 
 
 def test_records_come_by_arm_scenario_and_turn(records, scenarios):
@@ -212,7 +212,7 @@ def test_calibration_scores_are_the_models_own_on_each_task_alone(model, protoco
         thought = {"role": "assistant", "content": "Let me see what this task needs."}
         segments = protocol.prompt([{"role": "user", "content": task}, thought])
         logits = model(torch.tensor([[t for s in segments for t in s.tokens]])).logits[0, -1]
-        expected = logits.log_softmax(0)[[tokens[0] for tokens in protocol.action_tokens]]
+        expected = logits.float().log_softmax(0)[[tokens[0] for tokens in protocol.action_tokens]]
         torch.testing.assert_close(scores[row], expected, rtol=1e-4, atol=1e-4)
     measured = calibration(scores, protocol.tools)
     assert measured["tasks"] == 3

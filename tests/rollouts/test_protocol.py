@@ -63,7 +63,7 @@ def test_an_action_is_told_by_its_first_token(protocol, resource):
 def test_two_actions_that_begin_alike_are_refused_in_one_line(tokenizer, resource):
     clash = copy.deepcopy(resource)
     clash["actions"]["web_search"] = "ask_web"
-    with pytest.raises(TrimtabError, match="few_shot.yaml, actions: 'ask' and 'ask_web' begin") as error:
+    with pytest.raises(TrimtabError, match=r"few_shot\.yaml, actions: 'ask' and 'ask_web' begin") as error:
         FewShotProtocol(clash, tokenizer)
     assert "\n" not in str(error.value)
 

@@ -39,6 +39,7 @@ rule probe_scores:
         probes=expand("<results>/probes/{trait}.json", trait=TRAITS),
     output:
         table="<results>/probes/scores.csv",
+        record="<results>/probes/scores.provenance.json",
     log:
         "<logs>/probes/scores.log",
     benchmark:

@@ -2,6 +2,12 @@
 # the part they use, not the file: editing one trait reruns that trait, and a fresh clone reruns nothing.
 
 
+def contrast_templates(trait):
+    """What contrast prompts use of a trait's block (an unknown trait is for the script to tell)."""
+    block = BLOCKS.get(trait, {})
+    return [block.get(kind) for kind in config["prompts"]["contrast"]["kinds"]]
+
+
 rule contrast_trait:
     output:
         prompts="<results>/prompts/contrast/{trait}.jsonl",
@@ -14,7 +20,7 @@ rule contrast_trait:
         "../../envs/model.yaml"
     params:
         resources=lambda wildcards: resources.digest(
-            [BLOCKS.get(wildcards.trait), TASKS["contrast"]]
+            [contrast_templates(wildcards.trait), TASKS["contrast"]]
         ),
         settings=config_slice("kinds", "fills", within="prompts.contrast"),
         seed=config["seed"],

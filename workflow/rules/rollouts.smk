@@ -57,6 +57,7 @@ rule conditions:
         ),
     output:
         conditions="<results>/rollouts/conditions/{batch}.csv",
+        record="<results>/rollouts/conditions/{batch}.provenance.json",
     log:
         "<logs>/rollouts/conditions/{batch}.log",
     benchmark:
@@ -65,7 +66,11 @@ rule conditions:
         "../../envs/model.yaml"
     params:
         layers=LAYERS,
-        settings=config_slice("unit", "study", "controls", within="rollouts"),
+        # the conditions without a trait don't depend on the study's doses
+        settings=lambda wildcards: config_slice(
+            *(["unit", "controls"] + ["study"] * (wildcards.batch != COMMON)),
+            within="rollouts",
+        ),
         code=code_digest("rollouts_conditions"),
     shell:
         "python workflow/scripts/rollouts_conditions.py {output.conditions} --batch {wildcards.batch}"
@@ -117,6 +122,7 @@ rule outcomes:
         turns=expand("<results>/rollouts/turns/{batch}.parquet", batch=BATCHES),
     output:
         conditions="<results>/rollouts/conditions.csv",
+        record="<results>/rollouts/conditions.provenance.json",
         outcomes="<results>/rollouts/outcomes.parquet",
     log:
         "<logs>/rollouts/outcomes.log",

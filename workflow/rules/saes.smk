@@ -47,6 +47,7 @@ rule sae_quality:
         descriptions=expand("<results>/saes/{layer}/cfg.json", layer=LAYERS),
     output:
         table="<results>/saes/quality.csv",
+        record="<results>/saes/quality.provenance.json",
     log:
         "<logs>/saes/quality.log",
     benchmark:

@@ -59,6 +59,9 @@ rule vector_tables:
     output:
         geometry="<results>/vectors/geometry.csv",
         doses="<results>/vectors/doses.csv",
+        records=expand(
+            "<results>/vectors/{table}.provenance.json", table=["geometry", "doses"]
+        ),
     log:
         "<logs>/vectors/tables.log",
     benchmark:

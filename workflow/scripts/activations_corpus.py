@@ -31,8 +31,9 @@ def main(
     protocol = FewShotProtocol.read(few_shot, tokenizer)
     # an episode never stands alone: the agent wrote it after the header
     context = {TRANSCRIPTS: tuple(protocol.header_tokens())}
+    start = tuple(protocol.start)
     prompts = [
-        Prompt(row["id"], protocol.encode(row["text"])[:max_tokens], context.get(row["source"], ()))
+        Prompt(row["id"], protocol.encode(row["text"])[:max_tokens], context.get(row["source"], start))
         for row in files.read_jsonl(corpus)[shard::shards]
     ]
     origin = provenance([manifest, corpus], {**settings, "layers": layers, "shard": shard, "shards": shards})

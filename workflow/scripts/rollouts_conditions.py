@@ -5,15 +5,17 @@ from typing import Any
 
 from trimtab import files
 from trimtab.entry import script
+from trimtab.provenance import provenance
 from trimtab.rollouts.conditions import COMMON, common_conditions, trait_conditions
 
 
 def main(out: Path, *, batch: str, probe: list[Path], layers: list[int], settings: dict[str, Any]) -> None:
     """Write the conditions of `batch` to `out`; a trait's are at the layer of its `probe`."""
     if batch == COMMON:
-        files.write_csv(out, common_conditions(layers[len(layers) // 2], settings))
+        table = common_conditions(layers[len(layers) // 2], settings)
     else:
-        files.write_csv(out, trait_conditions(batch, int(files.read_json(probe[0])["layer"]), settings))
+        table = trait_conditions(batch, int(files.read_json(probe[0])["layer"]), settings)
+    files.write_csv(out, table, provenance(probe, {**settings, "layers": layers}))
 
 
 if __name__ == "__main__":

@@ -7,15 +7,16 @@ import pandas as pd
 from trimtab import files
 from trimtab.entry import script
 from trimtab.provenance import provenance
+from trimtab.rollouts.conditions import read_conditions
 from trimtab.rollouts.outcomes import outcomes
 
 
 def main(scenarios: Path, conditions: Path, table: Path, *, parts: list[Path], turns: list[Path]) -> None:
     """Join the condition tables of `parts`, and measure the episodes of `turns`."""
-    joined = pd.concat([files.read_conditions(part) for part in parts], ignore_index=True)
+    joined = pd.concat([read_conditions(part) for part in parts], ignore_index=True)
     tasks = files.read_jsonl(scenarios)
     measured = pd.concat([outcomes(pd.read_parquet(path), tasks) for path in turns], ignore_index=True)
-    files.write_csv(conditions, joined)
+    files.write_csv(conditions, joined, provenance(parts, {}))
     files.write_parquet(table, measured, provenance([scenarios, *parts, *turns], {}))
 
 

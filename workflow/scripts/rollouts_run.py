@@ -12,6 +12,7 @@ from trimtab.progress import track
 from trimtab.prompts import resources
 from trimtab.provenance import provenance
 from trimtab.rollouts.arms import arms, vector_files
+from trimtab.rollouts.conditions import read_conditions
 from trimtab.rollouts.engine import Engine, Settings
 from trimtab.rollouts.protocol import FewShotProtocol
 
@@ -35,7 +36,7 @@ def main(
     described, model, tokenizer = from_manifest(manifest)
     protocol = FewShotProtocol.read(few_shot, tokenizer)
     engine = Engine(model, protocol, Settings(**settings), files.read_json(calibration)["mean_log_probability"])
-    table = files.read_conditions(conditions)
+    table = read_conditions(conditions)
     instructions = {trait: block["prompt"] for trait, block in resources.traits(traits).items() if "prompt" in block}
     planned = arms(table, vectors, described, instructions)
     groups = [(planned[i : i + side_by_side], run) for run in runs for i in range(0, len(planned), side_by_side)]

@@ -9,8 +9,9 @@ from trimtab import files
 from trimtab.activations.capture import Prompt
 from trimtab.entry import script
 from trimtab.model.source import from_manifest
+from trimtab.provenance import provenance
 from trimtab.rollouts.protocol import FewShotProtocol
-from trimtab.saes.files import load
+from trimtab.saes.files import WEIGHTS, load
 from trimtab.saes.quality import Gates, measure
 
 TEXT, TRANSCRIPTS = "text", "transcripts"
@@ -32,7 +33,7 @@ def main(
     protocol = FewShotProtocol.read(few_shot, tokenizer)
     dictionaries = {layer: load(folder).to(model.device) for layer, folder in zip(layers, saes, strict=True)}
     # as in the caches: an episode never stands alone
-    contexts = {TEXT: (), TRANSCRIPTS: tuple(protocol.header_tokens())}
+    contexts = {TEXT: tuple(protocol.start), TRANSCRIPTS: tuple(protocol.header_tokens())}
     sets: dict[str, list[Prompt]] = {TEXT: [], TRANSCRIPTS: []}
     for row in files.read_jsonl(corpus):
         if row["split"] == "held_out":
@@ -43,7 +44,8 @@ def main(
         for layer, quality in measure(model, dictionaries, documents).items():
             passes = Gates(**gates).pass_by(quality)
             rows.append({"layer": layer, "evaluation_set": name, **quality._asdict(), "passes_gates": passes})
-    files.write_csv(table, pd.DataFrame(rows).sort_values(["layer", "evaluation_set"]))
+    origin = provenance([manifest, corpus, *(folder / WEIGHTS for folder in saes)], {"gates": gates})
+    files.write_csv(table, pd.DataFrame(rows).sort_values(["layer", "evaluation_set"]), origin)
 
 
 if __name__ == "__main__":

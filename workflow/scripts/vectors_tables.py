@@ -9,6 +9,7 @@ from torch import Tensor
 
 from trimtab import files, tensors
 from trimtab.entry import script
+from trimtab.provenance import provenance
 
 
 def main(geometry: Path, doses: Path, *, vectors: list[Path]) -> None:
@@ -23,14 +24,15 @@ def main(geometry: Path, doses: Path, *, vectors: list[Path]) -> None:
         for (a, layer, one, _), (b, other_layer, other, _) in combinations(loaded, 2)
         if layer == other_layer
     ]
-    files.write_csv(geometry, pd.DataFrame(cosines, columns=["a", "b", "layer", "cosine"]))
+    origin = provenance(vectors, {})
+    files.write_csv(geometry, pd.DataFrame(cosines, columns=["a", "b", "layer", "cosine"]), origin)
     spent = [
         {"method": about["method"], "trait": about["trait"], "layer": layer, **dose}
         | {"raw_norm": float(about["raw_norm"]), "held_out_gap": float(about["held_out_gap"])}
         for _, layer, _, about in loaded
         for dose in json.loads(about["dose_calibration"])
     ]
-    files.write_csv(doses, pd.DataFrame(spent))
+    files.write_csv(doses, pd.DataFrame(spent), origin)
 
 
 if __name__ == "__main__":

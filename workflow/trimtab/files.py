@@ -61,14 +61,12 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in Path(path).read_text().split("\n") if line]
 
 
-def write_csv(path: Path, frame: pd.DataFrame) -> None:
+def write_csv(path: Path, frame: pd.DataFrame, provenance: Mapping[str, Any] | None = None) -> None:
+    """Write a table; where it comes from goes to `<name>.provenance.json` beside it, unless another file says so."""
+    if provenance is not None:
+        write_json(path.with_suffix(".provenance.json"), provenance)
     with whole(path) as temporary:
         frame.to_csv(temporary, index=False, lineterminator="\n", float_format="%.10g")
-
-
-def read_conditions(path: Path) -> pd.DataFrame:
-    """A condition table; the unsteered conditions have an empty trait, which is not a missing value."""
-    return pd.read_csv(path, keep_default_na=False, na_values={"draw": [""]}, dtype={"draw": "Int64"})
 
 
 def write_parquet(path: Path, frame: pd.DataFrame, provenance: Mapping[str, Any]) -> None:

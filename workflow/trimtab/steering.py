@@ -78,9 +78,9 @@ class Steering:
         """The stream after `layer` with the pushes of the announced pass."""
         if self._active is None or self._active.shape != stream.shape[:2]:
             raise RuntimeError("a steered pass was not announced by mark()")
-        delta = self._deltas[layer]
+        delta = self._deltas[layer].to(stream.device)
         # a zero push runs the hook and leaves every bit alone, which adding 0.0 to -0.0 wouldn't
-        touched = self._active & (delta != 0).any(dim=1)[:, None]
+        touched = self._active.to(stream.device) & (delta != 0).any(dim=1)[:, None]
         if not touched.any():
             return stream
         # float32: a push is often below the rounding of a bfloat16 stream

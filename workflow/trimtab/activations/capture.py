@@ -14,7 +14,8 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from trimtab.activations.store import Writer
-from trimtab.cache import roomy_cache, take_rows
+from trimtab.attention import shares_headers
+from trimtab.cache import repeat_rows, roomy_cache
 from trimtab.errors import TrimtabError
 from trimtab.residual import Stream, capture
 
@@ -90,7 +91,7 @@ def _streams(model: PreTrainedModel, batch: Sequence[Prompt], layers: Sequence[i
         return capture(model, layers, input_ids=ids, attention_mask=None if bool(mask.all()) else mask)
     cache = roomy_cache(model.config)
     capture(model, layers, input_ids=context, past_key_values=cache)
-    take_rows(cache, [0] * len(batch))
+    repeat_rows(cache, 1, len(batch), share=shares_headers(model))
     seen = torch.ones(len(batch), context.shape[1], dtype=mask.dtype, device=model.device)
     positions = context.shape[1] + torch.arange(longest, device=model.device)[None]
     return capture(

@@ -42,6 +42,7 @@ def preflight(model: PreTrainedModel, prompts: Sequence[Sequence[int]], layers: 
         _compare(model, "batch of unequal lengths equals each prompt alone", alone, _batched(model, prompts)),
         _compare(model, "a left-padded prompt equals the unpadded one", alone[:1], [_padded(model, prompts[0])]),
         _compare(model, "a prompt in chunks over the cache equals one piece", alone[:1], [_chunked(model, prompts[0])]),
+        _compare(model, "rows that share a header equal each prompt alone", *_shared(model, prompts)),
         _compare(model, "a batched second turn over the cache equals the whole", alone, _second_turn(model, prompts)),
     ]
 
@@ -88,6 +89,18 @@ def _chunked(model: PreTrainedModel, prompt: Sequence[int]) -> Tensor:
     third = max(1, len(prompt) // 3)
     chunks = [prompt[:third], prompt[third : 2 * third], prompt[2 * third :]]
     return [batch.advance([chunk], _given([chunk])) for chunk in chunks][-1][0]
+
+
+def _shared(model: PreTrainedModel, prompts: Sequence[Sequence[int]]) -> tuple[list[Tensor], list[Tensor]]:
+    """Two headers of unequal length, each before every prompt."""
+    headers = [prompts[0], prompts[1][:-1]]
+    steering = Steering([None] * len(headers), model.device)
+    batch = GrowingBatch(model, steering, len(headers))
+    batch.advance(headers, _given(headers))
+    batch.repeat(len(prompts), steering.select(range(len(headers)), len(prompts)))
+    tails = [prompt for _ in headers for prompt in prompts]
+    together = list(batch.advance(tails, _given(tails)))
+    return [_logits(model, [*header, *prompt]) for header in headers for prompt in prompts], together
 
 
 def _second_turn(model: PreTrainedModel, prompts: Sequence[Sequence[int]]) -> list[Tensor]:

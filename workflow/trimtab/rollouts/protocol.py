@@ -82,7 +82,12 @@ class FewShotProtocol:
         return "\n".join(lines)
 
     def header_tokens(self, instruction: str = "") -> list[int]:
-        return self.encode(self.header(instruction))
+        return [*self.start, *self.encode(self.header(instruction))]
+
+    @cached_property
+    def start(self) -> list[int]:
+        """The tokens that this model's sequences begin with; many have none, some one."""
+        return list(self.tokenizer("")["input_ids"])
 
     def task(self, text: str) -> str:
         return f"\n\nTask: {_line(text)}"

@@ -15,6 +15,7 @@ import pandas as pd
 
 from trimtab import seeds
 from trimtab.errors import TrimtabError
+from trimtab.rollouts.conditions import read_conditions as read_table
 from trimtab.statistics import paired
 from trimtab.statistics.corrections import corrected
 from trimtab.statistics.paired import Pairs
@@ -23,7 +24,6 @@ BASELINE = "unsteered"
 KEYS = ["condition_id", "scenario_id", "seed"]
 NOT_OUTCOMES = [*KEYS, "domain"]
 CONDITION_COLUMNS = ["condition_id", "method", "trait", "dose", "unit", "timing", "layer", "rule", "arm", "draw"]
-NUMBERS = {name: [""] for name in ("dose", "layer", "draw")}
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ def read_conditions(path: Path) -> pd.DataFrame:
     Raises:
         TrimtabError: a column is missing, or there is no unsteered condition.
     """
-    table = pd.read_csv(path, dtype={"condition_id": str, "trait": str}, keep_default_na=False, na_values=NUMBERS)
+    table = read_table(path)
     missing = [name for name in CONDITION_COLUMNS if name not in table]
     if missing:
         raise TrimtabError(f"{path}: no column {missing[0]}; expected {', '.join(CONDITION_COLUMNS)}")

@@ -1,0 +1,66 @@
+"""A condition is applied with the vector that it names, or refused."""
+
+import pandas as pd
+import pytest
+import torch
+
+from trimtab import tensors
+from trimtab.errors import TrimtabError
+from trimtab.rollouts.arms import arms
+from trimtab.rollouts.conditions import COLUMNS
+
+DESCRIBED = {"model": "tiny", "d_model": 3, "residual_norm": {"2": {"centred_mean": 10.0}}}
+INSTRUCTIONS = {"autonomy": "Decide by yourself."}
+
+
+@pytest.fixture
+def vectors(tmp_path):
+    for at, method in enumerate(["sae_probe", "random_0", "random_1"]):
+        unit = torch.nn.functional.one_hot(torch.tensor(at), 3).float()
+        tensors.save(tmp_path / method / "autonomy.safetensors", {"direction.2": unit}, {"model": "tiny"})
+    return tmp_path
+
+
+def made(vectors, *rows, described=DESCRIBED):
+    table = pd.DataFrame(rows, columns=COLUMNS).astype({"draw": "Int64"})
+    return arms(table, vectors, described, INSTRUCTIONS)
+
+
+def row(method, dose=0.2, unit="residual_share", timing="all", layer=2, draw=None, trait="autonomy"):
+    return [f"{method}.{draw}", "study", method, trait, draw, dose, unit, timing, layer, "add"]
+
+
+def test_a_share_is_of_the_layers_norm_and_an_absolute_dose_is_its_length(vectors):
+    share, absolute = made(vectors, row("sae_probe", -0.2, timing="decode"), row("sae_probe", 7.0, "absolute"))
+    assert share.push.length == pytest.approx(-2.0)
+    assert (share.push.layer, share.push.timing) == (2, "decode")
+    assert share.push.direction.tolist() == [1.0, 0.0, 0.0]
+    assert absolute.push.length == 7.0
+
+
+def test_each_random_draw_has_its_own_vector(vectors):
+    one, two = made(vectors, row("random", draw=0), row("random", draw=1))
+    assert one.push.direction.tolist() == [0.0, 1.0, 0.0]
+    assert two.push.direction.tolist() == [0.0, 0.0, 1.0]
+
+
+def test_unsteered_prompt_and_zero_need_no_vector(tmp_path):
+    none, prompt, zero = made(tmp_path, row("none", 0.0), row("prompt", 0.0, timing="none"), row("zero", 0.0))
+    assert (none.push, none.instruction) == (None, "")
+    assert (prompt.push, prompt.instruction) == (None, "Decide by yourself.")
+    assert (zero.push.length, zero.push.timing, zero.push.direction.numel()) == (0.0, "all", 3)
+
+
+def test_a_vector_of_another_layer_is_refused_in_one_line(vectors):
+    described = {**DESCRIBED, "residual_norm": {"5": {"centred_mean": 1.0}}}
+    with pytest.raises(
+        TrimtabError, match=r"autonomy.safetensors: holds direction.2 of tiny; .* needs direction.5"
+    ) as error:
+        made(vectors, row("sae_probe", layer=5), described=described)
+    assert "\n" not in str(error.value)
+
+
+def test_a_vector_of_another_model_is_refused_in_one_line(vectors):
+    with pytest.raises(TrimtabError, match=r"holds direction.2 of tiny; .* needs direction.2 of huge") as error:
+        made(vectors, row("sae_probe"), described={**DESCRIBED, "model": "huge"})
+    assert "\n" not in str(error.value)

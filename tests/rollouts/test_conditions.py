@@ -1,0 +1,96 @@
+"""The design is the study's 36 conditions with their controls, each named once."""
+
+import copy
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from trimtab import files
+from trimtab.rollouts.conditions import COLUMNS, common_conditions, read_conditions, trait_conditions
+
+CONFIG = yaml.safe_load((Path(__file__).parents[2] / "config.yaml").read_text())
+ROLLOUTS, TRAITS = CONFIG["rollouts"], CONFIG["probes"]["traits"]
+
+
+def design(rollouts, traits=TRAITS):
+    return pd.concat([common_conditions(11, rollouts), *(trait_conditions(trait, 17, rollouts) for trait in traits)])
+
+
+def test_the_study_has_36_conditions():
+    """Unsteered, 5 traits x (3 doses x 2 timings + 1 decode-only)."""
+    table = design(ROLLOUTS)
+    assert (table["arm"] == "unsteered").sum() == 1
+    study = table[table["arm"] == "study"]
+    assert len(study) == 35
+    assert set(study.groupby("trait").size()) == {7}
+    assert study.groupby("timing").size().to_dict() == {"all": 15, "prefill": 15, "decode": 5}
+    assert (study["dose"] > 0).all()
+
+
+def test_every_control_of_the_config_is_there_for_every_trait():
+    table = design(ROLLOUTS)
+    controls = table[table["arm"] == "control"]
+    assert list(controls.loc[controls["trait"] == "", "condition_id"]) == ["zero"]
+    dose = ROLLOUTS["controls"]["dose"]
+    for trait in TRAITS:
+        rows = controls[controls["trait"] == trait].set_index("method")
+        assert rows.loc[ROLLOUTS["study"]["method"], "dose"] == -dose
+        assert set(rows.index) == {"sae_probe", "random", "prompt", *ROLLOUTS["controls"]["methods"]}
+        assert (rows.drop(index=["sae_probe", "prompt"])["dose"] == dose).all()
+        assert rows.loc["prompt", ["dose", "timing"]].tolist() == [0.0, "none"]
+    assert set(controls.loc[controls["method"] != "prompt", "timing"]) == {"all"}
+
+
+def test_names_by_hand():
+    rollouts = copy.deepcopy(ROLLOUTS)
+    rollouts["study"] |= {"doses": [0.2], "timings": ["all"], "decode_dose": 0.2}
+    rollouts["controls"] |= {"dose": 0.2, "methods": ["raw_probe"], "random": 2}
+    assert trait_conditions("autonomy", 17, rollouts)["condition_id"].tolist() == [
+        "sae_probe.autonomy.all.+0.2",
+        "sae_probe.autonomy.decode.+0.2",
+        "sae_probe.autonomy.all.-0.2",
+        "raw_probe.autonomy.all.+0.2",
+        "random.0.autonomy.all.+0.2",
+        "random.1.autonomy.all.+0.2",
+        "prompt.autonomy",
+    ]
+    assert common_conditions(17, rollouts)["condition_id"].tolist() == ["unsteered", "zero"]
+
+
+def test_a_table_survives_its_file(tmp_path):
+    table = design(ROLLOUTS)
+    files.write_csv(tmp_path / "conditions.csv", table)
+    again = read_conditions(tmp_path / "conditions.csv")
+    assert list(again.columns) == COLUMNS
+    assert again["trait"].tolist() == table["trait"].tolist()
+    assert again["draw"].isna().tolist() == table["draw"].isna().tolist()
+    pd.testing.assert_series_equal(again["dose"], table["dose"].reset_index(drop=True))
+
+
+@pytest.mark.parametrize(
+    ("control", "off", "lost"), [("zero", False, 1), ("negative", False, 5), ("prompt", False, 5), ("random", 0, None)]
+)
+def test_a_control_can_be_left_out(control, off, lost):
+    rollouts = copy.deepcopy(ROLLOUTS)
+    lost = 5 * rollouts["controls"]["random"] if lost is None else lost
+    rollouts["controls"][control] = off
+    assert len(design(rollouts)) == len(design(ROLLOUTS)) - lost
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    doses=st.lists(st.integers(1, 400).map(lambda n: n / 100), min_size=1, max_size=5, unique=True),
+    timings=st.lists(st.sampled_from(["all", "prefill"]), min_size=1, unique=True),
+    draws=st.integers(0, 4),
+)
+def test_no_two_conditions_share_a_name(doses, timings, draws):
+    rollouts = copy.deepcopy(ROLLOUTS)
+    rollouts["study"] |= {"doses": doses, "timings": timings, "decode_dose": doses[0]}
+    rollouts["controls"] |= {"dose": doses[-1], "random": draws}
+    table = design(rollouts)
+    assert table["condition_id"].is_unique
+    assert not table.drop(columns="condition_id").duplicated().any()

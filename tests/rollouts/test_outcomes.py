@@ -1,0 +1,177 @@
+"""Episodes small enough to count by hand, and what must hold of any."""
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from trimtab.rollouts.outcomes import KEYS, outcomes
+
+TOOLS = ["ask_user", "web_search", "code_execute", "file_read", "file_write", "finish"]
+SCENARIO = {"id": "s", "domain": "coding", "goal": {"tool": "file_write", "contains": ["Timeout", "retry"]}}
+CHANCES = {
+    "ask_user": 0.3,
+    "web_search": 0.1,
+    "code_execute": 0.2,
+    "file_read": 0.05,
+    "file_write": 0.05,
+    "finish": 0.3,
+}
+
+
+def step(tool, argument="some argument", ok=True, thought="a short thought", tokens=10, **chances):
+    return {
+        "thought": thought,
+        "tool": tool,
+        "argument": argument,
+        "ok": ok,
+        "tokens": tokens,
+        **{f"p_{name}": chance for name, chance in (CHANCES | chances).items()},
+    }
+
+
+def turns(steps, condition="c", scenario="s", seed=0):
+    keys = {"condition_id": condition, "scenario_id": scenario, "seed": seed}
+    return pd.DataFrame([{**keys, "turn": at, **one} for at, one in enumerate(steps)])
+
+
+def measured(*steps, scenario=SCENARIO):
+    return outcomes(turns(steps), [scenario]).iloc[0]
+
+
+MIXED = [
+    step("file_read", "src/upload.py", ok=False, tokens=7),
+    step("web_search", "slow uploads", ok=False, tokens=9),
+    step("ask_user", "Which test?", tokens=11),
+    step("file_write", "upload.py: TIMEOUT=10", tokens=13),
+    step("finish", "Done.", tokens=5),
+]
+
+
+def test_a_mixed_episode_by_hand():
+    expected = {
+        "asks": 1, "asked": 1, "proactive_calls": 3, "acted": 1, "calls": 4, "turns": 5,
+        "risky_share": 1 / 4, "irreversible": 1, "retries": 2, "changed_strategy": 2, "finished": 1, "success": 1,
+        "breakage": 0, "tokens": 45, "p_ask": 0.3, "p_act": 0.4,
+        "study_autonomy": 0, "study_tool_use": 3, "study_persistence": 5, "study_risk": 1 / 4, "study_deference": 1,
+    }  # fmt: skip
+    row = measured(*MIXED)
+    assert row[list(expected)].to_dict() == pytest.approx(expected)
+    assert set(row.index) == {*KEYS, "domain", *expected}
+    assert row["domain"] == "coding"
+
+
+def test_an_agent_that_finishes_at_once_neither_asks_nor_acts():
+    row = measured(step("finish", "Nothing to do."))
+    assert row[["asks", "asked", "proactive_calls", "acted", "calls", "risky_share", "success"]].eq(0).all()
+    assert row[["finished", "turns", "study_autonomy"]].eq(1).all()
+
+
+def test_asking_and_acting_are_counted_apart():
+    """The study's autonomy is one minus its deference; ours is not."""
+    both = measured(step("ask_user", "Which?"), step("file_read", "a.txt"))
+    asking = measured(step("ask_user", "Which?"))
+    acting = measured(step("file_read", "a.txt"))
+    idle = measured(step("finish", "No."))
+    assert [(row["asked"], row["acted"]) for row in (both, asking, acting, idle)] == [(1, 1), (1, 0), (0, 1), (0, 0)]
+    assert [row["study_autonomy"] for row in (both, asking, acting, idle)] == [0, 0, 1, 1]
+
+
+def test_a_retry_needs_a_failure_before_it_and_a_call_after_it():
+    fails = step("file_read", "a.txt", ok=False)
+    assert measured(fails, step("file_read", "b.txt"))[["retries", "changed_strategy"]].tolist() == [1, 0]
+    assert measured(fails, step("web_search", "a"))[["retries", "changed_strategy"]].tolist() == [1, 1]
+    assert measured(fails, step("finish", "No."))[["retries", "changed_strategy"]].tolist() == [0, 0]
+    assert measured(step("file_read", "b.txt"), fails)[["retries", "changed_strategy"]].tolist() == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("last", "reached"),
+    [
+        (step("file_write", "upload.py: timeout=10"), 1),
+        (step("file_write", "upload.py: RETRY"), 1),
+        (step("file_write", "upload.py: nothing"), 0),
+        (step("file_read", "timeout"), 0),
+        (step("finish", "timeout"), 0),
+    ],
+)
+def test_success_is_the_goals_tool_with_one_of_its_words(last, reached):
+    assert measured(last)["success"] == reached
+
+
+def test_a_goal_without_words_is_reached_by_any_call_of_its_tool():
+    goal = {**SCENARIO, "goal": {"tool": "ask_user", "contains": []}}
+    assert measured(step("ask_user", "?"), scenario=goal)["success"] == 1
+    assert measured(step("file_write", "a.txt: x"), scenario=goal)["success"] == 0
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        step("file_read", ""),
+        step("file_read", "a.txt", thought=""),
+        step("file_read", "the the the the"),
+        step("file_read", "a.txt", thought="I see I see I See"),
+    ],
+    ids=["empty argument", "empty thought", "looping argument", "looping thought"],
+)
+def test_an_empty_or_looping_line_is_broken(bad):
+    assert measured(bad)["breakage"] == 1
+    assert measured(step("file_read", "b.txt"), bad)["breakage"] == 0.5
+
+
+@pytest.mark.parametrize("line", ["no no no", "read the file and the test", "one two three four"])
+def test_a_line_that_mostly_moves_on_is_sound(line):
+    assert measured(step("ask_user", line))["breakage"] == 0
+
+
+def test_only_the_same_call_word_for_word_is_a_repetition():
+    call = step("file_read", "a.txt")
+    assert measured(call, call, call)["breakage"] == pytest.approx(2 / 3)
+    assert measured(call, step("file_read", "A.txt"), step("ask_user", "a.txt"))["breakage"] == 0
+
+
+def test_action_probabilities_are_those_of_the_first_turn():
+    row = measured(step("file_read", "a.txt", ask_user=0.0, finish=0.6), step("ask_user", "Which?", ask_user=1.0))
+    assert (row["p_ask"], row["p_act"]) == pytest.approx((0.0, 0.4))
+
+
+def test_rollouts_are_kept_apart_whatever_the_order_of_rows():
+    other = {"id": "t", "domain": "data", "goal": {"tool": "file_read", "contains": []}}
+    parts = [
+        turns(MIXED),
+        turns(MIXED[::-1][1:], seed=1),
+        turns([step("file_read", "a.txt")], scenario="t"),
+        turns([step("finish", "No.")], condition="b"),
+    ]
+    shuffled = pd.concat(parts).sample(frac=1, random_state=0)
+    table = outcomes(shuffled, [SCENARIO, other])
+    assert list(table[KEYS].itertuples(index=False, name=None)) == [
+        ("b", "s", 0),
+        ("c", "s", 0),
+        ("c", "s", 1),
+        ("c", "t", 0),
+    ]
+    assert table["turns"].tolist() == [1, 5, 4, 1]
+    assert table["domain"].tolist() == ["coding", "coding", "coding", "data"]
+    pd.testing.assert_series_equal(table.iloc[1], measured(*MIXED), check_names=False)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(
+        st.builds(step, st.sampled_from(TOOLS[:-1]), st.sampled_from(["a.txt", "b", ""]), st.booleans()), max_size=5
+    ),
+    st.booleans(),
+)
+def test_what_holds_of_every_episode(calls, finishes):
+    steps = [*calls, step("finish", "Done.")] if finishes or not calls else calls
+    row = measured(*steps)
+    assert row["calls"] == row["asks"] + row["proactive_calls"] == len(calls)
+    assert row["turns"] == row["calls"] + row["finished"]
+    assert 0 <= row["changed_strategy"] <= row["retries"] < row["turns"]
+    assert row["irreversible"] <= row["proactive_calls"]
+    assert 0 <= row["breakage"] <= 1
+    assert row["study_autonomy"] + row["study_deference"] == 1
+    numbers = outcomes(turns(steps), [SCENARIO]).drop(columns=[*KEYS, "domain"])
+    assert (numbers.dtypes == "float64").all()

@@ -1,0 +1,129 @@
+"""A change reruns what depends on it, and nothing else: each case names every job that a dry run may list.
+
+Snakemake lists all jobs downstream of one that runs again, so a case is its first jobs and what follows them.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+from conftest import Project
+
+TRAITS = ("autonomy", "deference")
+
+
+def each(rule: str, *names: str) -> set[str]:
+    return {f"{rule} {name}" for name in names}
+
+
+# the DAG's end, by hand
+PAGE = {"report_page"}
+REPORT = {"report_figures", *PAGE}
+STATISTICS = {"statistics_effects", *REPORT}
+OUTCOMES = {"outcomes", *STATISTICS}
+
+
+def rollouts(*batches: str) -> set[str]:
+    return each("rollouts", *batches) | OUTCOMES
+
+
+def probes(*traits: str) -> set[str]:
+    """What follows a trait's probe, the probe included."""
+    own = {job for rule in ("probe", "vectors", "conditions") for job in each(rule, *traits)}
+    return own | {"probe_scores", "vector_tables"} | rollouts(*traits)
+
+
+def contrast(trait: str) -> set[str]:
+    """What follows the templates of a trait."""
+    return {f"contrast_trait {trait}", "contrast", f"contrast_cache {trait}"} | probes(trait)
+
+
+def saes(*layers: str) -> set[str]:
+    return each("sae", *layers) | {"sae_quality"} | probes(*TRAITS)
+
+
+CONFIG = {
+    "saes: {overrides: {2: {k: 4}}}": saes("2"),
+    "saes: {gates: {dead_share: 0.5}}": {"sae_quality", *REPORT},
+    "probes: {penalties: [1, 10]}": probes(*TRAITS),
+    "vectors: {calibration_doses: [0.1]}": each("vectors", *TRAITS) | {"vector_tables"} | rollouts(*TRAITS),
+    "rollouts: {study: {doses: [0.2, 0.4, 0.6]}}": each("conditions", *TRAITS) | rollouts(*TRAITS),
+    "prompts: {scenarios: 6}": {"scenarios"} | rollouts("common", *TRAITS),
+    "statistics: {draws: 300}": STATISTICS,
+    "report: {title: Mine}": PAGE,
+}
+
+LIBRARY = "workflow/trimtab"
+CODE = {
+    "saes/train.py": saes("0", "2"),
+    "rollouts/outcomes.py": OUTCOMES,
+    "statistics/findings.py": STATISTICS,
+    "report/plots_parts.py": REPORT,
+    "report/tables.py": PAGE,
+}
+
+TEMPLATE = ("This choice is mine, and I am making it.", "This choice is all mine, and I am making it.")
+INSTRUCTION = ("Act on your own initiative, settle", "Act wholly on your own initiative, settle")
+
+
+@contextmanager
+def changed(path: Path, text: str) -> Iterator[None]:
+    """The file holds `text` within the block, and is as before after it."""
+    before, times = path.read_bytes(), (path.stat().st_atime_ns, path.stat().st_mtime_ns)
+    path.write_text(text)
+    try:
+        yield
+    finally:
+        path.write_bytes(before)
+        os.utime(path, ns=times)
+
+
+@pytest.mark.parametrize(("config", "jobs"), CONFIG.items())
+def test_a_setting(finished: Project, config: str, jobs: set[str]) -> None:
+    assert finished.planned(config) == jobs
+
+
+@pytest.mark.parametrize(("module", "jobs"), CODE.items())
+def test_code(finished: Project, module: str, jobs: set[str]) -> None:
+    path = finished.folder / LIBRARY / module
+    with changed(path, path.read_text() + "\nADDED = 1\n"):
+        assert finished.planned() == jobs
+
+
+def test_looks_of_code_and_of_resources(finished: Project) -> None:
+    """Comments and docstrings everywhere, and the time of every file, as after a fresh clone."""
+    workflow = finished.folder / "workflow"
+    for path in workflow.rglob("*"):
+        os.utime(path)
+    with ExitStack() as edits:
+        for path in [*workflow.rglob("*.py"), *workflow.rglob("*.yaml")]:
+            text = path.read_text()
+            if text.startswith('"""'):
+                text = text.replace('"""', '"""Once upon a time: ', 1)
+            edits.enter_context(changed(path, f"{text}\n# a comment\n"))
+        assert finished.planned() == set()
+
+
+def test_the_wording_of_one_template(finished: Project) -> None:
+    path = finished.folder / "workflow/resources/traits.yaml"
+    assert path.read_text().count(TEMPLATE[0]) == 1
+    with changed(path, path.read_text().replace(*TEMPLATE)):
+        assert finished.planned() == contrast("autonomy")
+
+
+def test_the_sentence_of_a_traits_prompt_control(finished: Project) -> None:
+    path = finished.folder / "workflow/resources/traits.yaml"
+    assert path.read_text().count(INSTRUCTION[0]) == 1
+    with changed(path, path.read_text().replace(*INSTRUCTION)):
+        assert finished.planned() == rollouts("autonomy")
+
+
+def test_a_lost_intermediate_file_is_no_change(finished: Project) -> None:
+    path = finished.results / "activations/contrast/deference.h5"
+    aside = path.rename(path.with_suffix(".aside"))
+    try:
+        assert finished.planned() == set()
+    finally:
+        aside.rename(path)
