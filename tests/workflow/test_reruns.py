@@ -95,7 +95,7 @@ def test_code(finished: Project, module: str, jobs: set[str]) -> None:
 def test_looks_of_code_and_of_resources(finished: Project) -> None:
     """Comments and docstrings everywhere, and the time of every file, as after a fresh clone."""
     workflow = finished.folder / "workflow"
-    for path in workflow.rglob("*"):
+    for path in filter(Path.is_file, workflow.rglob("*")):
         os.utime(path)
     with ExitStack() as edits:
         for path in [*workflow.rglob("*.py"), *workflow.rglob("*.yaml")]:

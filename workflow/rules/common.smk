@@ -19,10 +19,22 @@ from snakemake.exceptions import WorkflowError
 from trimtab import config as trimtab_config
 from trimtab import digest
 from trimtab.errors import TrimtabError
+from trimtab.prompts import resources
 from trimtab.rollouts.conditions import COMMON
 
 try:
     trimtab_config.check(config, "config.yaml")
+    # resources are part of the project, so rules carry a digest of the part they use, not the file: editing one trait
+    # reruns that trait, and a fresh clone reruns nothing
+    BLOCKS = resources.traits()
+    TASKS = resources.tasks()
+    CORPUS = resources.load(resources.RESOURCES / "corpus.yaml")
+    FEW_SHOT = resources.load(resources.RESOURCES / "few_shot.yaml")
+    for trait in config["probes"]["traits"]:
+        if trait not in BLOCKS:
+            raise TrimtabError(
+                f"config.yaml, probes.traits: {trait!r} is not in workflow/resources/traits.yaml"
+            )
 except TrimtabError as error:
     raise WorkflowError(f"the configuration can't be used:\n{error}") from None
 
@@ -38,6 +50,11 @@ def config_slice(*keys, within):
     return json.dumps({key: section[key] for key in keys}, sort_keys=True)
 
 
+def contrast_templates(trait):
+    """What contrast prompts use of a trait's block."""
+    return [BLOCKS[trait][kind] for kind in config["prompts"]["contrast"]["kinds"]]
+
+
 LAYERS = config["layers"]
 TRAITS = config["probes"]["traits"]
 BATCHES = [COMMON, *TRAITS]
@@ -50,13 +67,3 @@ wildcard_constraints:
     layer=r"\d+",
     shard=r"\d+",
     batch=r"[a-z0-9_]+",
-
-
-# Resources are part of the project, so rules carry a digest of the part they use, not the file: editing one trait
-# reruns that trait, and a fresh clone reruns nothing.
-from trimtab.prompts import resources
-
-BLOCKS = resources.traits()
-TASKS = resources.tasks()
-CORPUS = resources.load(resources.RESOURCES / "corpus.yaml")
-FEW_SHOT = resources.load(resources.RESOURCES / "few_shot.yaml")

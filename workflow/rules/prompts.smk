@@ -1,11 +1,4 @@
-# Prompts: contrast pairs, scenarios and the corpus. Their resources are part of the project, so rules carry a digest of
-# the part they use, not the file: editing one trait reruns that trait, and a fresh clone reruns nothing.
-
-
-def contrast_templates(trait):
-    """What contrast prompts use of a trait's block (an unknown trait is for the script to tell)."""
-    block = BLOCKS.get(trait, {})
-    return [block.get(kind) for kind in config["prompts"]["contrast"]["kinds"]]
+# Prompts: contrast pairs a trait, scenarios, and the corpus that the SAEs are trained on.
 
 
 rule contrast_trait:
