@@ -104,14 +104,17 @@ rule rollouts:
         resources=resources.digest(FEW_SHOT),
         prompt=lambda wildcards: BLOCKS.get(wildcards.batch, {}).get("prompt"),
         settings=config_slice(*EPISODE, within="rollouts"),
-        side_by_side=config["rollouts"]["batch_conditions"],
+        rows=[
+            config["rollouts"]["batch_conditions"],
+            config["rollouts"]["batch_scenarios"],
+        ],
         runs=config["rollouts"]["seeds"],
         seed=config["seed"],
         code=code_digest("rollouts_run"),
     shell:
         "python workflow/scripts/rollouts_run.py {input.manifest} {input.scenarios} {input.calibration}"
         " {input.conditions} workflow/resources/few_shot.yaml workflow/resources/traits.yaml {params.vectors}"
-        " {output.turns} --settings {params.settings:q} --side-by-side {params.side_by_side}"
+        " {output.turns} --settings {params.settings:q} --rows {params.rows}"
         " --runs {params.runs} --seed {params.seed} 2> {log}"
 
 

@@ -28,22 +28,28 @@ def main(
     out: Path,
     *,
     settings: dict[str, Any],
-    side_by_side: int,
+    rows: list[int],
     runs: list[int],
     seed: int,
 ) -> None:
-    """Write one row a turn to `out`; `side_by_side` conditions share a batch of the model."""
+    """Write one row a turn to `out`; `rows` are the conditions and scenarios that share a batch of the model."""
     described, model, tokenizer = from_manifest(manifest)
     protocol = FewShotProtocol.read(few_shot, tokenizer)
     engine = Engine(model, protocol, Settings(**settings), files.read_json(calibration)["mean_log_probability"])
     table = read_conditions(conditions)
     instructions = {trait: block["prompt"] for trait, block in resources.traits(traits).items() if "prompt" in block}
     planned = arms(table, vectors, described, instructions)
-    groups = [(planned[i : i + side_by_side], run) for run in runs for i in range(0, len(planned), side_by_side)]
-    tasks = files.read_jsonl(scenarios)
+    # tasks of about equal length share a batch: what is shorter than the longest is padding
+    tasks = sorted(files.read_jsonl(scenarios), key=lambda scenario: (len(scenario["task"]), scenario["id"]))
+    groups = [
+        (run, planned[i : i + rows[0]], tasks[j : j + rows[1]])
+        for run in runs
+        for i in range(0, len(planned), rows[0])
+        for j in range(0, len(tasks), rows[1])
+    ]
     turns = []
-    for group, run in track(groups, len(groups), f"rollouts {conditions.stem}"):
-        turns += engine.run(group, tasks, seed, run)
+    for run, some_arms, some_tasks in track(groups, len(groups), f"rollouts {conditions.stem}"):
+        turns += engine.run(some_arms, some_tasks, seed, run)
     inputs = [manifest, scenarios, calibration, conditions, *vector_files(table, vectors)]
     files.write_parquet(out, pd.DataFrame(turns), provenance(inputs, settings | {"runs": runs}, seed))
 

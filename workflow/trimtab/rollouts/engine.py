@@ -74,7 +74,7 @@ class Engine:
         protocol: FewShotProtocol,
         settings: Settings,
         action_bias: Mapping[str, float],
-        max_observation_tokens: int = 40,
+        max_observation_tokens: int = 32,
     ) -> None:
         """`action_bias`: mean log-probability of each action on calibration tasks, subtracted before a choice."""
         self._model = model
@@ -233,6 +233,6 @@ def _sharpened(probabilities: Float[Tensor, "row choice"], temperature: float) -
 def _choose(probabilities: Float[Tensor, "row choice"], uniform: Sequence[float]) -> list[int]:
     """One draw a row by inverting the distribution function, so that equal noise gives coupled draws."""
     # float64: in float32 the tail of a large vocabulary is lost to rounding
-    cumulative = probabilities.double().cumsum(dim=-1)
+    cumulative = probabilities.cumsum(dim=-1, dtype=torch.float64)
     at = torch.tensor(list(uniform), dtype=torch.float64, device=cumulative.device)[:, None] * cumulative[:, -1:]
     return torch.searchsorted(cumulative, at, right=True).squeeze(-1).clamp_max(probabilities.shape[-1] - 1).tolist()
