@@ -134,27 +134,27 @@ WRONG = {
     "k is how many latents stay active a token",
     "saes: {overrides: {19: {k: 64}}}": "saes.overrides.19: layer 19 is not among layers "
     "(4, 5, 10, 11, 16, 17, 18, 25, 26)",
-    "saes: {tokens: 1000}": "saes.batch: 2048 is more than saes.tokens (1000); one batch is one training step",
-    "{layers: [4, 5], saes: {warmup_steps: 300, overrides: {4: {k: 8}, 5: {k: 16}}}}": "saes.warmup_steps: 300 is more "
-    "than 234, the step where the rate begins to fall (80% of saes.tokens / saes.batch)",
+    "saes: {tokens: 1000}": "saes.batch: 1024 is more than saes.tokens (1000); one batch is one training step",
+    "{layers: [4, 5], saes: {warmup_steps: 400, overrides: {4: {k: 8}, 5: {k: 16}}}}": "saes.warmup_steps: 400 is more "
+    "than 312, the step where the rate begins to fall (80% of saes.tokens / saes.batch)",
     "vectors: {methods: [sae_probe, mean_difference, random]}": "rollouts.controls.methods: raw_probe is not among "
     "vectors.methods (sae_probe, mean_difference, random)",
     "rollouts: {controls: {methods: [sae_probe]}}": "rollouts.controls.methods: sae_probe is rollouts.study.method, "
     "so it is no control",
-    "rollouts: {controls: {random: 6}}": "rollouts.controls.random: 6 is more than the 5 random direction(s) made "
+    "rollouts: {controls: {random: 6}}": "rollouts.controls.random: 6 is more than the 1 random direction(s) made "
     "(random in vectors.methods, vectors.random_draws)",
     "rollouts: {controls: {dose: 0.25}}": "rollouts.controls.dose: 0.25 is not among rollouts.study.doses "
-    "(0.1, 0.2, 0.3)",
+    "(0.2, 0.4, 0.6)",
     "rollouts: {study: {decode_dose: 2}}": "rollouts.study.decode_dose: 2 is not among rollouts.study.doses "
-    "(0.1, 0.2, 0.3)",
+    "(0.2, 0.4, 0.6)",
     "probes: {traits: [autonomy, courage]}": "statistics.primary.courage: missing; each of probes.traits needs "
     "the outcome of its main test",
     "statistics: {primary: {autonmy: calls}}": "statistics.primary.autonmy: autonmy is not among probes.traits; "
     "did you mean autonomy?",
     "statistics: {confirmatory: {method: raw_probe}}": "statistics.confirmatory.method: raw_probe is not "
     "rollouts.study.method (sae_probe)",
-    "statistics: {confirmatory: {dose: 0.4}}": "statistics.confirmatory.dose: 0.4 is not among rollouts.study.doses "
-    "(0.1, 0.2, 0.3)",
+    "statistics: {confirmatory: {dose: 0.3}}": "statistics.confirmatory.dose: 0.3 is not among rollouts.study.doses "
+    "(0.2, 0.4, 0.6)",
     "{rollouts: {study: {timings: [prefill]}}}": "statistics.confirmatory.timing: all is not among "
     "rollouts.study.timings (prefill)",
 }
