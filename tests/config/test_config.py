@@ -136,7 +136,7 @@ WRONG = {
     "(4, 5, 10, 11, 16, 17, 18, 25, 26)",
     "saes: {tokens: 1000}": "saes.batch: 1024 is more than saes.tokens (1000); one batch is one training step",
     "{layers: [4, 5], saes: {warmup_steps: 400, overrides: {4: {k: 8}, 5: {k: 16}}}}": "saes.warmup_steps: 400 is more "
-    "than 312, the step where the rate begins to fall (80% of saes.tokens / saes.batch)",
+    "than 234, the step where the rate begins to fall (80% of saes.tokens / saes.batch)",
     "vectors: {methods: [sae_probe, mean_difference, random]}": "rollouts.controls.methods: raw_probe is not among "
     "vectors.methods (sae_probe, mean_difference, random)",
     "rollouts: {controls: {methods: [sae_probe]}}": "rollouts.controls.methods: sae_probe is rollouts.study.method, "

@@ -43,17 +43,17 @@ def test_a_wrong_setting_is_told_before_the_first_job(project: Project, config: 
         ),
         ("layers: [0, 9]", "config.yaml, layers: [9] of a model that has 0 to 3"),
         (
-            f"model: {{source: nobody/nothing, revision: {'0' * 40}}}",
+            f"model: {{source: nobody/nothing, revision: '{'0' * 40}'}}",
             "config.yaml, model.source: nobody/nothing is neither a folder here nor a snapshot that the hub gives",
         ),
     ],
 )
 def test_a_wrong_model_is_told_in_the_rules_log(project: Project, config: str, line: str) -> None:
+    path = project.results / "logs/model/manifest.log"
+    path.unlink(missing_ok=True)
     done = project.snakemake("results/small/model/manifest.json", config=config)
     assert done.returncode == 1
     # a bar of transformers' own may stand before
-    told = [
-        one for one in (project.results / "logs/model/manifest.log").read_text().splitlines() if one and "%|" not in one
-    ]
+    told = [one for one in path.read_text().splitlines() if one and "%|" not in one]
     assert [one[: len(line)] for one in told] == [line]
     assert "Traceback" not in done.stdout

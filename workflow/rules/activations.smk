@@ -43,10 +43,11 @@ rule contrast_cache:
         "../../envs/model.yaml"
     params:
         resources=resources.digest(FEW_SHOT),
+        kind=config["probes"]["contrast"],
         layers=LAYERS,
         settings=config_slice("token_budget", "chunk_rows", within="activations"),
         code=code_digest("activations_contrast"),
     shell:
         "python workflow/scripts/activations_contrast.py {input.manifest} {input.contrast}"
-        " workflow/resources/few_shot.yaml {output.cache} --layers {params.layers}"
+        " workflow/resources/few_shot.yaml {output.cache} --kind {params.kind} --layers {params.layers}"
         " --settings {params.settings:q} 2> {log}"

@@ -13,13 +13,14 @@ from trimtab.rollouts.protocol import FewShotProtocol
 
 
 def main(
-    manifest: Path, contrast: Path, few_shot: Path, out: Path, *, layers: list[int], settings: dict[str, Any]
+    manifest: Path, contrast: Path, few_shot: Path, out: Path, *, kind: str, layers: list[int], settings: dict[str, Any]
 ) -> None:
-    """Write one row a prompt and layer to `out`."""
+    """Write one row a prompt of `kind` and layer to `out`."""
     described, model, tokenizer = from_manifest(manifest)
     protocol = FewShotProtocol.read(few_shot, tokenizer)
-    prompts = [as_prompt(row["id"], protocol.prompt(row["messages"])) for row in files.read_jsonl(contrast)]
-    origin = provenance([manifest, contrast], {**settings, "layers": layers})
+    rows = [row for row in files.read_jsonl(contrast) if row["kind"] == kind]
+    prompts = [as_prompt(row["id"], protocol.prompt(row["messages"])) for row in rows]
+    origin = provenance([manifest, contrast], {**settings, "kind": kind, "layers": layers})
     write_shard(out, model, prompts, layers, "last", described, settings, origin)
 
 
