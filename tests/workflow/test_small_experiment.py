@@ -311,7 +311,9 @@ def stream(model, tokens: list[int], layer: int) -> torch.Tensor:
 @pytest.mark.parametrize("trait", [*TRAITS, "null"])
 def test_a_contrast_row_is_the_residual_stream_of_the_last_token(results, agent, trait):
     model, protocol = agent
-    messages = {row["id"]: row["messages"] for row in files.read_jsonl(results / f"prompts/contrast/{trait}.jsonl")}
+    prompts = files.read_jsonl(results / f"prompts/contrast/{trait}.jsonl")
+    # the kind that probes are fitted on
+    messages = {row["id"]: row["messages"] for row in prompts if row["kind"] == "opening"}
     with Cache.open(results / f"activations/contrast/{trait}.h5") as cache:
         assert set(cache.prompt_ids) == set(messages)
         for place in (0, len(messages) // 2, len(messages) - 1):
