@@ -16,6 +16,9 @@ ASK = "ask_user"
 IRREVERSIBLE = ("code_execute", "file_write")
 PROACTIVE = ("web_search", "code_execute", "file_read", "file_write")
 KEYS = ["condition_id", "scenario_id", "seed"]
+PROBABILITY_DIGITS = 3
+"""A row's place in a batch moves its probabilities by 1e-5 in bfloat16; that is no effect of a condition."""
+
 LOOP_WORDS = 4
 """A line of at least this many words of which half or more repeat is looping."""
 
@@ -57,8 +60,8 @@ def _measure(episode: pd.DataFrame, scenario: Mapping[str, Any]) -> dict[str, fl
         "success": float(any(_reaches(step, scenario["goal"]) for step in calls)),
         "breakage": sum(_broken(steps, at) for at in range(len(steps))) / len(steps),
         "tokens": float(sum(step["tokens"] for step in steps)),
-        "p_ask": float(first[f"p_{ASK}"]),
-        "p_act": float(sum(first[f"p_{tool}"] for tool in PROACTIVE)),
+        "p_ask": round(float(first[f"p_{ASK}"]), PROBABILITY_DIGITS),
+        "p_act": round(float(sum(first[f"p_{tool}"] for tool in PROACTIVE)), PROBABILITY_DIGITS),
         "study_autonomy": float(asks == 0),
         "study_tool_use": float(len(calls) - asks),
         "study_persistence": float(len(steps)),

@@ -22,8 +22,8 @@ from trimtab.progress import track
 from trimtab.residual import Edit, Stream, capture, hooked
 from trimtab.saes.topk import TopKSAE
 
-GEOMETRY_TOKENS = 8192
-LOSS_TOKENS = 1024
+GEOMETRY_TOKENS = 4096
+LOSS_TOKENS = 512
 """Of the geometry's documents the first with so many tokens: the losses need two passes a layer."""
 
 PASS_TOKENS = 1024
