@@ -138,8 +138,9 @@ def _random(traits: dict[str, Any]) -> list[str]:
     draws = next(iter(shown.values()))["random"]["draws"]
     texts = []
     if own:
+        others = words.count(draws, "random direction")
         texts.append(
-            f"Larger than under every one of {words.count(draws, 'random direction')} of the same length: the effect "
+            f"Larger than under {'the' if draws == 1 else 'every one of'} {others} of the same length: the effect "
             f"for {words.listed(own)} (the smallest p this comparison can give is {words.number(1 / (draws + 1))})."
         )
     if other:
