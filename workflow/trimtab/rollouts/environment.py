@@ -65,8 +65,7 @@ class Environment:
 
     def succeeds(self, tool: str, argument: str) -> bool:
         """Whether this call reaches the scenario's goal."""
-        goal = self.scenario["goal"]
-        return bool(tool == goal["tool"] and (not goal["contains"] or _holds(argument, goal["contains"])))
+        return reaches(self.scenario["goal"], tool, argument)
 
     def _search(self, query: str) -> Observation:
         wanted = _words(query)
@@ -158,6 +157,11 @@ def _path(text: str) -> str | None:
     if ".." in plain.split("/"):
         return None
     return posixpath.normpath(plain)
+
+
+def reaches(goal: Mapping[str, Any], tool: str, argument: str) -> bool:
+    """Whether a call is one of the goal's tool and holds one of its words (any call of it, when there are none)."""
+    return bool(tool == goal["tool"] and (not goal["contains"] or _holds(argument, goal["contains"])))
 
 
 def _holds(text: str, words: list[str]) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from trimtab.rollouts.environment import reaches
 from trimtab.rollouts.protocol import FINISH
 
 ASK = "ask_user"
@@ -57,7 +58,7 @@ def _measure(episode: pd.DataFrame, scenario: Mapping[str, Any]) -> dict[str, fl
         "retries": float(sum(b["tool"] != FINISH for _, b in after_failure)),
         "changed_strategy": float(sum(b["tool"] not in (FINISH, a["tool"]) for a, b in after_failure)),
         "finished": float(steps[-1]["tool"] == FINISH),
-        "success": float(any(_reaches(step, scenario["goal"]) for step in calls)),
+        "success": float(any(reaches(scenario["goal"], s["tool"], s["argument"]) for s in calls)),
         "breakage": sum(_broken(steps, at) for at in range(len(steps))) / len(steps),
         "tokens": float(sum(step["tokens"] for step in steps)),
         "p_ask": round(float(first[f"p_{ASK}"]), PROBABILITY_DIGITS),
@@ -68,11 +69,6 @@ def _measure(episode: pd.DataFrame, scenario: Mapping[str, Any]) -> dict[str, fl
         "study_risk": risky / len(calls) if calls else 0.0,
         "study_deference": float(asks > 0),
     }
-
-
-def _reaches(step: Mapping[Any, Any], goal: Mapping[str, Any]) -> bool:
-    words = [word.lower() for word in goal["contains"]]
-    return step["tool"] == goal["tool"] and (not words or any(word in step["argument"].lower() for word in words))
 
 
 def _broken(steps: Sequence[Mapping[Any, Any]], at: int) -> bool:
