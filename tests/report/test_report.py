@@ -11,8 +11,10 @@ import pytest
 from fake_run import MARKUP
 
 from trimtab.errors import TrimtabError
-from trimtab.report import sentences, tables, words
+from trimtab.report import tables_effects, words
+from trimtab.report.abstract import abstract
 from trimtab.report.figures import PLOTS, write_figure
+from trimtab.report.limitations import limitations
 from trimtab.report.page import render
 from trimtab.report.run import read_run
 from trimtab.report.transcripts import transcripts
@@ -25,20 +27,20 @@ def page(results: Path) -> str:
 
 def test_abstract_follows_the_declared_tests(run):
     found = run.records["summary"]["traits"]
-    abstract = sentences.abstract(run)
+    written = abstract(run)
     moved = [words.trait(name).lower() for name in run.traits if found[name]["verdict"] == "moved"]
     assert moved
-    assert f"raised their trait's outcome: {words.listed(moved)}" in abstract.headline
-    for result, name in zip(abstract.results, run.traits, strict=True):
+    assert f"raised their trait's outcome: {words.listed(moved)}" in written.headline
+    for result, name in zip(written.results, run.traits, strict=True):
         assert words.interval(found[name]["lower"], found[name]["upper"]) in result
         assert ("Moved." in result) == (found[name]["verdict"] == "moved")
 
 
 def test_a_null_is_said_plainly(null_run):
-    abstract = sentences.abstract(null_run)
-    assert "no vector was shown to move its trait's outcome" in abstract.headline
-    assert all("Not one scenario changed." in result for result in abstract.results)
-    text = " ".join([abstract.headline, *abstract.results, *abstract.rest])
+    written = abstract(null_run)
+    assert "no vector was shown to move its trait's outcome" in written.headline
+    assert all("Not one scenario changed." in result for result in written.results)
+    text = " ".join([written.headline, *written.results, *written.rest])
     assert "Moved" not in text
     assert "raised" not in text
 
@@ -52,20 +54,20 @@ def with_traits(run, **changes):
 
 def test_an_effect_that_random_directions_share_is_not_called_the_vectors_own(run):
     random = {"draws": 5, "as_large": 3, "p": 0.67, "lowest": -1.0, "highest": 1.0}
-    text = " ".join(sentences.abstract(with_traits(run, verdict="moved", random=random)).rest)
+    text = " ".join(abstract(with_traits(run, verdict="moved", random=random)).rest)
     assert "not shown to be the vector's own" in text
     assert "Larger than under every one" not in text
 
 
 def test_breaking_and_reversal_are_said(run):
     broken = {"estimate": 0.3, "lower": 0.1, "upper": 0.5, "p_corrected": 0.01}
-    abstract = sentences.abstract(with_traits(run, verdict="reversed", breakage=broken))
-    assert "lowered their own trait's outcome" in abstract.headline
-    assert "part of these effects may come from breaking the text" in " ".join(abstract.rest)
+    written = abstract(with_traits(run, verdict="reversed", breakage=broken))
+    assert "lowered their own trait's outcome" in written.headline
+    assert "part of these effects may come from breaking the text" in " ".join(written.rest)
 
 
 def test_limitations_name_failed_gates_power_and_few_draws(run):
-    text = " ".join(sentences.limitations(run))
+    text = " ".join(limitations(run))
     assert "layers 25 and 26 fail" in text
     assert "no declared vector uses them" in text
     assert "Power. With 30 scenarios" in text
@@ -73,7 +75,7 @@ def test_limitations_name_failed_gates_power_and_few_draws(run):
 
 
 def test_the_studys_numbers_are_the_published_ones_and_marked(run):
-    table = tables.study(run)
+    table = tables_effects.study(run)
     first = [cell.text for cell in table.rows[0]]
     assert first[:2] == ["Autonomy", "Autonomy"]
     assert first[-2:] == ["0.938", "2.1e-05"]
@@ -83,7 +85,7 @@ def test_the_studys_numbers_are_the_published_ones_and_marked(run):
 
 
 def test_a_tables_csv_is_the_full_precision(run):
-    table = tables.declared(run)
+    table = tables_effects.declared(run)
     frame = pd.read_csv(io.BytesIO(base64.b64decode(table.csv)))
     assert frame["estimate"][0] == pytest.approx(run.records["summary"]["traits"]["autonomy"]["estimate"])
 

@@ -61,7 +61,7 @@ CODE = {
     "rollouts/outcomes.py": OUTCOMES,
     "statistics/findings.py": STATISTICS,
     "report/plots_parts.py": REPORT,
-    "report/tables.py": PAGE,
+    "report/tables_parts.py": PAGE,
 }
 
 TEMPLATE = ("This choice is mine, and I am making it.", "This choice is all mine, and I am making it.")

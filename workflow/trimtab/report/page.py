@@ -15,8 +15,10 @@ from markupsafe import Markup
 from trimtab import files
 from trimtab.errors import TrimtabError
 from trimtab.provenance import commit, versions
-from trimtab.report import sentences, tables, words
+from trimtab.report import tables_effects, tables_parts, words
+from trimtab.report.abstract import abstract
 from trimtab.report.figures import PLOTS
+from trimtab.report.limitations import limitations
 from trimtab.report.run import Run, each
 from trimtab.report.transcripts import transcripts
 
@@ -36,24 +38,24 @@ def render(run: Run, figures: Path) -> str:
     )
     hashes = {str(path.relative_to(run.root)): files.sha256(path) for path in run.inputs()}
     shown = [
-        tables.declared(run),
-        tables.controls(run),
-        tables.doses(run),
-        tables.spectrum(run),
-        tables.study(run),
-        tables.saes(run),
-        tables.probes(run),
-        tables.strengths(run),
-        tables.preflight(run),
-        tables.artifacts(hashes),
+        tables_effects.declared(run),
+        tables_effects.controls(run),
+        tables_effects.doses(run),
+        tables_effects.spectrum(run),
+        tables_effects.study(run),
+        tables_parts.saes(run),
+        tables_parts.probes(run),
+        tables_parts.strengths(run),
+        tables_parts.preflight(run),
+        tables_parts.artifacts(hashes),
     ]
     return environment.get_template("page.html.j2").render(
         title=run.config["report"]["title"],
         experiment=run.config["experiment"],
-        model=sentences.model_name(run.records["manifest"]["model"]),
+        model=words.model(run.records["manifest"]["model"]),
         manifest=run.records["manifest"],
-        abstract=sentences.abstract(run),
-        limitations=sentences.limitations(run),
+        abstract=abstract(run),
+        limitations=limitations(run),
         methods=methods(run),
         figures={name: inline_svg(figures / f"{name}.svg", name, plot.caption) for name, plot in PLOTS.items()},
         plots=PLOTS,

@@ -51,6 +51,11 @@ TOOLS = {
 UNITS = {"residual_share": "share of the residual norm", "absolute": "L2 length"}
 
 
+def model(source: str) -> str:
+    """A readable name from the config's model source."""
+    return source.rpartition(":")[2].rpartition("/")[2].removesuffix(".gguf") or source
+
+
 def trait(name: str) -> str:
     return TRAITS.get(name, name.replace("_", " ").capitalize())
 

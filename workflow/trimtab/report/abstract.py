@@ -1,4 +1,4 @@
-"""The report's prose that states results: written from `statistics/summary.json`, never by hand.
+"""The report's abstract: written from `statistics/summary.json`, never by hand.
 
 A sentence says what its test said and no more. A trait that was not shown to move is named as plainly as one that was;
 a difference always stands with its interval and with the number of scenarios that changed.
@@ -31,7 +31,7 @@ CONTROLS = {
 def design(run: Run) -> str:
     """What was done."""
     manifest, summary = run.records["manifest"], run.records["summary"]
-    model = model_name(manifest["model"])
+    model = words.model(manifest["model"])
     return (
         f"{model} ({manifest['layers']} layers, {manifest['d_model']} dimensions) acted as a tool-using agent in "
         f"{words.count(summary['n_scenarios'], 'scenario')} under {words.count(summary['n_conditions'], 'condition')}, "
@@ -39,11 +39,6 @@ def design(run: Run) -> str:
         f"condition a steering vector for one of {words.count(len(run.traits), 'trait')}, or a control, was added to "
         "its residual stream."
     )
-
-
-def model_name(source: str) -> str:
-    """A readable name from the config's model source."""
-    return source.rpartition(":")[2].rpartition("/")[2].removesuffix(".gguf") or source
 
 
 @dataclass(frozen=True)
@@ -224,84 +219,3 @@ def _axes(run: Run) -> list[str]:
             text += f" ({words.percent(null['lower'])} to {words.percent(null['upper'])})"
         text += ", so the share alone does not show an axis of these traits." if null["upper"] >= own["lower"] else "."
     return [text]
-
-
-def limitations(run: Run) -> list[str]:
-    """What this run cannot say, with its own figures."""
-    traits = run.records["summary"]["traits"]
-    texts = []
-    smallest = [
-        f"{words.trait(name)} {words.number(found['smallest_detectable'])} {words.outcome(found['outcome'])}"
-        for name, found in traits.items()
-        if found["smallest_detectable"] is not None
-    ]
-    if smallest:
-        n = max(found["n_scenarios"] for found in traits.values())
-        texts.append(
-            f"Power. With {words.count(n, 'scenario')} and the spread seen, a change found in 80 % of repetitions at "
-            f"the strictest Holm step is at least: {words.listed(smallest)}. Smaller effects can be missed."
-        )
-    if run.records["summary"]["n_seeds"] == 1:
-        texts.append(
-            "One seed a scenario: how much a scenario varies by itself is not known, and is part of every interval."
-        )
-    texts += _failed_gates(run)
-    failed = [check["name"] for check in run.records["preflight"]["checks"] if not check["passed"]]
-    if failed:
-        texts.append(f"Preflight checks that failed: {words.listed(failed)}. Numbers downstream may be wrong.")
-    texts += _broken_conditions(run)
-    draws = run.conditions.loc[run.conditions["method"] == "random", "draw"].nunique()
-    if draws < 20:
-        texts.append(
-            f"Random directions: {draws} a layer were run. A rank among so few shows little; 20 or more are needed "
-            "for p < 0.05 by rank alone."
-        )
-    if any(found["rising"] + found["falling"] < 10 for found in traits.values()):
-        texts.append(
-            "Where few scenarios change at all, a bootstrap interval can exclude 0 although the permutation test, "
-            "which decides, finds nothing."
-        )
-    texts.append(
-        f"Everything but the declared test is exploratory ({run.records['summary']['n_tests'] - len(traits):,} tests, "
-        "Benjamini-Hochberg). Intervals are of single estimates and not corrected for their number. Monte Carlo "
-        f"p-values cannot fall below {1 / (run.plan.draws + 1):.1g}."
-    )
-    texts.append(
-        "Scenarios, tool replies and contrast prompts were written for this project; the results hold for this model, "
-        "these tasks and this agent protocol."
-    )
-    return texts
-
-
-def _failed_gates(run: Run) -> list[str]:
-    quality = run.tables["quality"]
-    failed = quality[~quality["passes_gates"].astype(bool)]
-    if failed.empty:
-        return []
-    steered = (
-        run.conditions.loc[run.conditions["condition_id"].isin(run.confirmatory.values()), "layer"].dropna().astype(int)
-    )
-    layers = sorted({int(layer) for layer in failed["layer"]})
-    used = sorted(set(layers) & set(steered))
-    gates = run.config["saes"]["gates"]
-    text = (
-        f"SAE gates (explained variance ≥ {gates['explained_variance']:g}, loss recovered ≥ "
-        f"{gates['loss_recovered']:g}, dead ≤ {gates['dead_share']:g}): layer{'s' if len(layers) > 1 else ''} "
-        f"{words.listed([str(layer) for layer in layers])} fail on at least one evaluation set"
-    )
-    users = f"declared vectors use {words.listed([str(layer) for layer in used])}"
-    return [f"{text}; {users if used else 'no declared vector uses them'}."]
-
-
-def _broken_conditions(run: Run) -> list[str]:
-    effects = run.tables["effects"]
-    rows = effects[(effects["outcome"] == "breakage") & (effects["estimand"] == "mean_difference")]
-    broken = rows[(rows["lower"] > 0) & (rows["p_corrected"] <= 1 - run.plan.level)]
-    if broken.empty:
-        return ["Breakage: under no condition was a rise of broken turns shown."]
-    worst = max(records(broken), key=lambda row: float(row["estimate"]))
-    return [
-        f"Breakage: {len(broken)} of {words.count(len(rows), 'condition')} raise the share of broken turns, most of "
-        f"all {worst['condition_id']} (by {words.number(worst['estimate'])}, "
-        f"{words.interval(worst['lower'], worst['upper'])})."
-    ]

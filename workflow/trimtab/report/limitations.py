@@ -1,0 +1,86 @@
+"""What a run cannot say, computed from the run: power, seeds, failed gates and checks, breakage, few controls."""
+
+from trimtab.report import words
+from trimtab.report.run import Run
+from trimtab.statistics.effects import records
+
+
+def limitations(run: Run) -> list[str]:
+    """What this run cannot say, with its own figures."""
+    traits = run.records["summary"]["traits"]
+    texts = []
+    smallest = [
+        f"{words.trait(name)} {words.number(found['smallest_detectable'])} {words.outcome(found['outcome'])}"
+        for name, found in traits.items()
+        if found["smallest_detectable"] is not None
+    ]
+    if smallest:
+        n = max(found["n_scenarios"] for found in traits.values())
+        texts.append(
+            f"Power. With {words.count(n, 'scenario')} and the spread seen, a change found in 80 % of repetitions at "
+            f"the strictest Holm step is at least: {words.listed(smallest)}. Smaller effects can be missed."
+        )
+    if run.records["summary"]["n_seeds"] == 1:
+        texts.append(
+            "One seed a scenario: how much a scenario varies by itself is not known, and is part of every interval."
+        )
+    texts += _failed_gates(run)
+    failed = [check["name"] for check in run.records["preflight"]["checks"] if not check["passed"]]
+    if failed:
+        texts.append(f"Preflight checks that failed: {words.listed(failed)}. Numbers downstream may be wrong.")
+    texts += _broken_conditions(run)
+    draws = run.conditions.loc[run.conditions["method"] == "random", "draw"].nunique()
+    if draws < 20:
+        texts.append(
+            f"Random directions: {draws} a layer were run. A rank among so few shows little; 20 or more are needed "
+            "for p < 0.05 by rank alone."
+        )
+    if any(found["rising"] + found["falling"] < 10 for found in traits.values()):
+        texts.append(
+            "Where few scenarios change at all, a bootstrap interval can exclude 0 although the permutation test, "
+            "which decides, finds nothing."
+        )
+    texts.append(
+        f"Everything but the declared test is exploratory ({run.records['summary']['n_tests'] - len(traits):,} tests, "
+        "Benjamini-Hochberg). Intervals are of single estimates and not corrected for their number. Monte Carlo "
+        f"p-values cannot fall below {1 / (run.plan.draws + 1):.1g}."
+    )
+    texts.append(
+        "Scenarios, tool replies and contrast prompts were written for this project; the results hold for this model, "
+        "these tasks and this agent protocol."
+    )
+    return texts
+
+
+def _failed_gates(run: Run) -> list[str]:
+    quality = run.tables["quality"]
+    failed = quality[~quality["passes_gates"].astype(bool)]
+    if failed.empty:
+        return []
+    steered = (
+        run.conditions.loc[run.conditions["condition_id"].isin(run.confirmatory.values()), "layer"].dropna().astype(int)
+    )
+    layers = sorted({int(layer) for layer in failed["layer"]})
+    used = sorted(set(layers) & set(steered))
+    gates = run.config["saes"]["gates"]
+    text = (
+        f"SAE gates (explained variance ≥ {gates['explained_variance']:g}, loss recovered ≥ "
+        f"{gates['loss_recovered']:g}, dead ≤ {gates['dead_share']:g}): layer{'s' if len(layers) > 1 else ''} "
+        f"{words.listed([str(layer) for layer in layers])} fail on at least one evaluation set"
+    )
+    users = f"declared vectors use {words.listed([str(layer) for layer in used])}"
+    return [f"{text}; {users if used else 'no declared vector uses them'}."]
+
+
+def _broken_conditions(run: Run) -> list[str]:
+    effects = run.tables["effects"]
+    rows = effects[(effects["outcome"] == "breakage") & (effects["estimand"] == "mean_difference")]
+    broken = rows[(rows["lower"] > 0) & (rows["p_corrected"] <= 1 - run.plan.level)]
+    if broken.empty:
+        return ["Breakage: under no condition was a rise of broken turns shown."]
+    worst = max(records(broken), key=lambda row: float(row["estimate"]))
+    return [
+        f"Breakage: {len(broken)} of {words.count(len(rows), 'condition')} raise the share of broken turns, most of "
+        f"all {worst['condition_id']} (by {words.number(worst['estimate'])}, "
+        f"{words.interval(worst['lower'], worst['upper'])})."
+    ]

@@ -1,0 +1,106 @@
+"""Tables of what steering is made of (SAEs, probes, doses) and of what the page was made from (checks, files)."""
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from trimtab.report import words
+from trimtab.report.run import Run
+from trimtab.report.table import Table, absent, table, text, value
+
+
+def saes(run: Run) -> Table:
+    frame = run.tables["quality"]
+    return table(
+        "saes",
+        f"Quality of {words.count(frame['layer'].nunique(), 'sparse autoencoder')} on data kept from training.",
+        frame,
+        {
+            "Layer": ("layer", lambda row: str(row["layer"])),
+            "Data": text("evaluation_set"),
+            "Explained variance": value("explained_variance", 3),
+            "Loss recovered": value("loss_recovered", 3),
+            "Active latents": value("l0", 1),
+            "Dead": value("dead_share", 3),
+            "Dense": value("dense_share", 3),
+            "Gates": ("passes_gates", lambda row: "pass" if row["passes_gates"] else "fail"),
+        },
+    )
+
+
+def probes(run: Run) -> Table:
+    """R² of each trait's chosen probe under every way of scoring it."""
+    scores = run.tables["scores"]
+    chosen = scores[scores["chosen"].astype(bool)]
+    wide = chosen.pivot_table(index="trait", columns=["features", "split"], values="r2", sort=False)
+    wide.columns = wide.columns.map("_".join)
+    wanted = ["sae_nested_with_layer", "sae_test", "sae_shuffled", "raw_nested_with_layer", "raw_test", "sae_study"]
+    frame = wide.reindex(columns=wanted).reset_index()
+    frame.insert(
+        1, "layer", frame["trait"].map(run.probe_scores[run.probe_scores["chosen"]].set_index("trait")["layer"])
+    )
+    return table(
+        "probes",
+        "R² of each trait's probe. Nested: penalty and layer both chosen inside the folds. Test: templates that "
+        "nothing was fitted or chosen on. Shuffled labels: what chance reaches. Study's rule: one split of rows, "
+        "penalty and layer chosen on its test part; mates of a pair stand on both sides of it.",
+        frame,
+        {
+            "Trait": text("trait", words.trait),
+            "Layer": ("layer", lambda row: words.number(row["layer"], 0)),
+            "Nested": value("sae_nested_with_layer"),
+            "Test": value("sae_test"),
+            "Shuffled": value("sae_shuffled"),
+            "Raw stream, nested": value("raw_nested_with_layer"),
+            "Raw stream, test": value("raw_test"),
+            "Study's rule": value("sae_study"),
+        },
+    )
+
+
+def strengths(run: Run) -> Table:
+    frame = run.tables["doses"]
+    return table(
+        "strengths",
+        "What a dose is: absolute length of the push, and mean KL divergence of the next-token distribution from the "
+        "unsteered one on calibration prompts (nats).",
+        frame,
+        {
+            "Vector": text("method", words.method),
+            "Trait": ("trait", lambda row: words.trait(row["trait"]) if row["trait"] else words.DASH),
+            "Layer": ("layer", lambda row: str(row["layer"])),
+            "Dose": ("dose", lambda row: words.number(row["dose"])),
+            "L2 length": value("length"),
+            "KL": value("kl", 3),
+        },
+    )
+
+
+def preflight(run: Run) -> Table:
+    frame = pd.DataFrame(run.records["preflight"]["checks"])
+    return table(
+        "preflight",
+        "Checks of the model before anything was measured.",
+        frame,
+        {
+            "Check": text("name"),
+            "Figure": ("figure", lambda row: words.DASH if absent(row["figure"]) else f"{row['figure']:.3g}"),
+            "Tolerance": (
+                "tolerance",
+                lambda row: words.DASH if absent(row["tolerance"]) else f"{row['tolerance']:.3g}",
+            ),
+            "Result": ("passed", lambda row: "pass" if row["passed"] else "fail"),
+            "What it shows": text("detail"),
+        },
+    )
+
+
+def artifacts(hashes: Mapping[str, str]) -> Table:
+    frame = pd.DataFrame({"file": list(hashes), "sha256": list(hashes.values())})
+    return table(
+        "artifacts",
+        "Files that this page was made from. Each holds, or has beside it, the hashes of the files that it was made "
+        "from in turn.",
+        frame,
+        {"File": text("file"), "SHA-256": text("sha256")},
+    )
