@@ -1,5 +1,6 @@
 # make        set up the environment and run the default experiment to results/smollm2/report/report.html
-# make test   the tests; make lint: style, types and the workflow's own checks; make clean: remove the environment
+# make test   the tests; make lint: style, types and the workflow's own checks; make clean: remove the environments
+# make bench  Trimtab beside its peers, to benchmarks/RESULTS.md (one bench: make bench BENCHES=capture)
 
 VENV := .venv
 PYTHON ?= python3
@@ -7,7 +8,10 @@ READY := $(VENV)/.ready
 TOOLS := $(VENV)/.tools
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: run test lint clean browser
+# a bench is benchmarks/<name>.py; its peers, pinned in benchmarks/peers-<name>.txt, get an environment of their own
+BENCHES := $(patsubst benchmarks/peers-%.txt,%,$(wildcard benchmarks/peers-*.txt))
+
+.PHONY: run test lint clean browser bench $(BENCHES:%=bench-%)
 
 run: $(READY)
 	snakemake --cores all
@@ -39,5 +43,18 @@ lint: $(TOOLS)
 	mypy
 	snakemake --lint
 
+bench: $(BENCHES:%=bench-%)
+	$(PYTHON) benchmarks/table.py
+
+$(BENCHES:%=bench-%): bench-%: .venv-bench-%/.ready
+	OMP_NUM_THREADS=1 .venv-bench-$*/bin/python benchmarks/$*.py
+
+.PRECIOUS: .venv-bench-%/.ready
+.venv-bench-%/.ready: benchmarks/peers-%.txt pyproject.toml envs/data.txt
+	$(PYTHON) -m venv .venv-bench-$*
+	.venv-bench-$*/bin/pip install --quiet --disable-pip-version-check --editable . --requirement $<
+	.venv-bench-$*/bin/pip install --quiet --disable-pip-version-check --no-deps --requirement envs/data.txt
+	touch $@
+
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) $(BENCHES:%=.venv-bench-%)

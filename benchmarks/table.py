@@ -1,0 +1,70 @@
+"""benchmarks/RESULTS.md from the JSON files that the benches wrote."""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+FOLDER = Path(__file__).parent
+HEAD = """# Benchmarks
+
+Made by `make bench` (one bench: `make bench BENCHES=<name>`). Each bench runs Trimtab and its peers, installed by
+`benchmarks/peers-<name>.txt` into an environment of their own, in one process and in turns. A rate is the median over
+the rounds, with the smallest and the largest in brackets; a ratio is taken within each round.
+"""
+
+
+def page(records: Mapping[str, Mapping[str, Any]]) -> str:
+    """The page's text; `records` is name -> content of a bench's JSON file."""
+    return "\n".join([HEAD, *(line for name in sorted(records) for line in section(name, records[name]))])
+
+
+def section(name: str, record: Mapping[str, Any]) -> Iterator[str]:
+    """The lines of one bench."""
+    machine = record["machine"]
+    yield f"## {record['title']}\n"
+    yield f"`benchmarks/{name}.py`, on {machine['cores']} cores of {machine['processor']}."
+    yield from record["about"]
+    versions = ", ".join(f"{package} {version}" for package, version in record["versions"].items())
+    yield f"Versions: {versions}.\n"
+    yield "| task | contender | rate |\n|---|---|---|"
+    for rates in record["rates"]:
+        yield f"| {rates['task']} | {rates['contender']} | {spread(rates['values'])} {rates['unit']} |"
+    yield ""
+    if record["claims"]:
+        yield "| task | ratio | found | target |\n|---|---|---|---|"
+        for claim in record["claims"]:
+            yield _claim(claim, record["rates"])
+        yield ""
+    for check, figure in record["checks"].items():
+        yield f"- {check}: {figure:.3g}" if isinstance(figure, float) else f"- {check}: {figure}"
+    if record["checks"]:
+        yield ""
+
+
+def _claim(claim: Mapping[str, Any], rates: list[Mapping[str, Any]]) -> str:
+    values = {each["contender"]: each["values"] for each in rates if each["task"] == claim["task"]}
+    pairs = zip(values[claim["contender"]], values[claim["against"]], strict=True)
+    ratios = [ours / theirs for ours, theirs in pairs]
+    wanted = claim["at_least"]
+    verdict = "" if wanted is None else f"{wanted:g} or more: {'reached' if median(ratios) >= wanted else 'missed'}"
+    return f"| {claim['task']} | {claim['contender']} / {claim['against']} | {spread(ratios)} | {verdict} |"
+
+
+def spread(values: list[float]) -> str:
+    """Median, smallest and largest, in three digits or all of the whole part."""
+    return f"{_figure(median(values))} ({_figure(min(values))} to {_figure(max(values))})"
+
+
+def _figure(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def main() -> None:
+    records = {path.stem: json.loads(path.read_text()) for path in FOLDER.glob("*.json")}
+    (FOLDER / "RESULTS.md").write_text(page(records))
+
+
+if __name__ == "__main__":
+    main()
