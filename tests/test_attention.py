@@ -1,11 +1,14 @@
-"""Sharing a header changes nothing but the work."""
+"""Packing rows and sharing a header change nothing but the work."""
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tiny import FAMILIES, VOCABULARY
 
-from trimtab.attention import share_headers, shares_headers
+from trimtab.attention import Layout, _mask, weighted
 from trimtab.model.preflight import preflight
+from trimtab.packed import pack_rows, packs_rows
 from trimtab.rollouts.batch import GrowingBatch
 from trimtab.steering import Steering
 
@@ -24,8 +27,7 @@ def steps(model, headers, times, kept):
     seen = []
     for lengths in ([1 + row % 4 for row in range(rows)], [1] * rows, [row % 2 for row in range(rows)]):
         chunks = [torch.randint(VOCABULARY, (n,), generator=random).tolist() for n in lengths]
-        logits = batch.advance(chunks, [[True] * n for n in lengths])
-        seen.append(logits[[row for row, n in enumerate(lengths) if n]])
+        seen.append(batch.advance(chunks, [[True] * n for n in lengths]))
     batch.select(kept, steering.select(kept))
     seen.append(batch.advance([[3, 1]] * len(kept), [[True, True]] * len(kept)))
     return torch.cat(seen)
@@ -37,15 +39,15 @@ def test_shared_rows_have_the_logits_of_rows_with_a_copy(family, kept):
     headers = [[5, 9, 2, 44, 17, 8, 3, 6, 21, 12], [7, 7, 30, 4]]
     model = FAMILIES[family]()
     copied = steps(model, headers, 3, kept)
-    share_headers(model)
-    assert shares_headers(model)
+    pack_rows(model)
+    assert packs_rows(model)
     torch.testing.assert_close(steps(model, headers, 3, kept), copied, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("family", ATTENTION_ONLY)
 def test_the_preflight_passes_with_shared_headers(family):
     model = FAMILIES[family]()
-    share_headers(model)
+    pack_rows(model)
     prompts = [[3, 50, 7, 21, 9, 60, 33, 12], [8, 14, 90, 2, 41], [77, 5, 5, 31, 62, 10]]
     assert [check.name for check in preflight(model, prompts, [0, 2]) if not check.passed] == []
 
@@ -53,5 +55,42 @@ def test_the_preflight_passes_with_shared_headers(family):
 def test_a_model_with_attention_of_its_own_is_left_alone():
     model = FAMILIES["llama"]()
     model.set_attn_implementation("eager")
-    share_headers(model)
-    assert not shares_headers(model)
+    pack_rows(model)
+    assert not packs_rows(model)
+
+
+def test_attention_elsewhere_than_on_a_cpu_is_the_same():
+    """Keys and values of unequal width take the way of other devices; zeros make them fit the CPU's."""
+    generator = torch.Generator().manual_seed(0)
+    query, key, value = (torch.randn(3, 2, n, dim, generator=generator) for n, dim in ((4, 8), (5, 8), (5, 6)))
+    seen = torch.rand(3, 1, 4, 5, generator=generator) < 0.5
+    seen[1, :, 2] = False
+    wide = torch.nn.functional.pad(value, (0, 2))
+    for mask in (None, _mask(seen, torch.float32)):
+        out, weight = weighted(query, key, value, mask, 0.3)
+        expected, expected_weight = weighted(query, key, wide, mask, 0.3)
+        torch.testing.assert_close(out, expected[..., :6])
+        torch.testing.assert_close(weight, expected_weight)
+    assert not out[1, :, 2].any()
+    assert bool((weight[1, :, 2] == float("-inf")).all())
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 30), st.integers(0, 40)), min_size=1, max_size=6).filter(
+        lambda rows: any(new for _, new in rows)
+    )
+)
+def test_parts_hold_each_token_once_among_its_rows_own(rows):
+    layout = Layout([new for _, new in rows], [old for old, _ in rows], [0] * len(rows), [], torch.device("cpu"))
+    tokens = torch.cat([part.tokens for part in layout.parts])
+    assert sorted(tokens.tolist()) == list(range(sum(layout.counts)))
+    for number, part in enumerate(layout.parts):
+        assert len(set(part.slots.tolist())) == len(part.slots)
+        mask = layout.own_mask(number, None, 1, torch.float32)
+        chosen = range(len(rows)) if part.rows is None else part.rows.tolist()
+        visible = torch.ones(len(chosen), 1, part.width, layout.longest) if mask is None else mask.added == 0
+        for token, slot in zip(part.tokens.tolist(), part.slots.tolist(), strict=True):
+            row, place = slot // part.width, slot % part.width
+            assert list(chosen)[row] == layout.row[token]
+            assert visible[row, 0, place].sum() == layout.place[token] + 1

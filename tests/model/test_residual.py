@@ -12,6 +12,8 @@ from trimtab.residual import capture, decoder_layers, hooked, replace
 from trimtab.steering import Push, Steering
 
 IDS = torch.tensor([[5, 17, 3, 40, 8, 91]])
+ROWS = torch.zeros(1, 6, dtype=torch.long)
+"""All tokens are those of row 0."""
 
 
 @pytest.fixture(params=FAMILIES)
@@ -53,7 +55,7 @@ def test_a_push_adds_its_length_times_its_direction_at_its_tokens_only(model):
     direction[3] = 1.0
     steering = Steering([Push(1, direction, 2.5, "decode")], model.device)
     written = torch.tensor([[False, False, True, False, True, True]])
-    steering.mark(torch.ones(1, 6, dtype=torch.bool), written)
+    steering.mark(ROWS, written)
     before = capture(model, [1], input_ids=IDS)[1]
     with steering.applied(model):
         after = capture(model, [1], input_ids=IDS)[1]
@@ -68,7 +70,7 @@ def test_dose_zero_is_the_identity_bit_for_bit(timing, layer, negative_zero):
     model = llama()
     push = Push(layer, torch.ones(D_MODEL), -0.0 if negative_zero else 0.0, timing)
     steering = Steering([push], model.device)
-    steering.mark(torch.ones(1, 6, dtype=torch.bool), torch.zeros(1, 6, dtype=torch.bool))
+    steering.mark(ROWS, ROWS.bool())
     clean = model(IDS).logits
     with steering.applied(model):
         assert torch.equal(model(IDS).logits, clean)
@@ -80,12 +82,12 @@ def test_rows_of_a_batch_are_steered_by_their_own_push():
     pushes = [None, Push(0, one, 3.0, "all"), Push(2, one, -1.0, "all")]
     ids = IDS.repeat(3, 1)
     steering = Steering(pushes, model.device)
-    steering.mark(torch.ones(3, 6, dtype=torch.bool), torch.zeros(3, 6, dtype=torch.bool))
+    steering.mark(torch.arange(3)[:, None].expand(3, 6), torch.zeros(3, 6, dtype=torch.bool))
     with steering.applied(model):
         together = model(ids).logits
     for row, push in enumerate(pushes):
         alone = Steering([push], model.device)
-        alone.mark(torch.ones(1, 6, dtype=torch.bool), torch.zeros(1, 6, dtype=torch.bool))
+        alone.mark(ROWS, ROWS.bool())
         with alone.applied(model):
             torch.testing.assert_close(together[row : row + 1], model(IDS).logits)
 

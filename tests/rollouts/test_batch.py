@@ -1,13 +1,15 @@
 """Rows that grow together are the rows that each would be alone."""
 
+from copy import deepcopy
+
 import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from tiny import D_MODEL, FAMILIES, SHAPE, VOCABULARY, llama
-from transformers import DynamicCache, MixtralConfig, MixtralForCausalLM
+from tiny import D_MODEL, FAMILIES, SHAPE, VOCABULARY
+from transformers import MixtralConfig, MixtralForCausalLM
 
-from trimtab.cache import ROOM, roomy_cache, take_rows
+from trimtab.packed import ROOM, pack_rows
 from trimtab.rollouts.batch import GrowingBatch
 from trimtab.steering import Push, Steering
 
@@ -16,15 +18,20 @@ ATTENTION = ["llama", "gpt2", "gemma3", "mixtral"]
 MODELS = {family: FAMILIES[family]() for family in ATTENTION}
 # gemma3 has windows in some layers, this one in all
 MODELS["windowed"] = MixtralForCausalLM(MixtralConfig(**SHAPE, sliding_window=8, num_local_experts=2)).eval()
+for family in list(MODELS):
+    MODELS[f"packed {family}"] = packed = deepcopy(MODELS[family])
+    pack_rows(packed)
 CPU = torch.device("cpu")
 
 
 def grow(model, rounds, steering=None, written=None):
-    """Logits after each round."""
+    """Logits after each round, by row; a row that was fed nothing has none."""
     rows = len(rounds[0])
     batch = GrowingBatch(model, steering or Steering([None] * rows, CPU), rows)
     roles = written or [[[False] * len(chunk) for chunk in chunks] for chunks in rounds]
-    return [batch.advance(chunks, role) for chunks, role in zip(rounds, roles, strict=True)]
+    fed = [[row for row, chunk in enumerate(chunks) if chunk] for chunks in rounds]
+    logits = [batch.advance(chunks, role) for chunks, role in zip(rounds, roles, strict=True)]
+    return [dict(zip(some, found, strict=True)) for some, found in zip(fed, logits, strict=True)]
 
 
 def alone(model, tokens):
@@ -44,13 +51,12 @@ def ragged_rounds(draw):
 @pytest.mark.parametrize("family", MODELS)
 @settings(max_examples=12, deadline=None)
 @given(rounds=ragged_rounds())
-def test_growing_padded_chunks_equal_each_whole_prompt_alone(family, rounds):
+def test_growing_chunks_equal_each_whole_prompt_alone(family, rounds):
     model = MODELS[family]
     for at, logits in enumerate(grow(model, rounds)):
-        for row, chunk in enumerate(rounds[at]):
-            if chunk:
-                tokens = [token for chunks in rounds[: at + 1] for token in chunks[row]]
-                torch.testing.assert_close(logits[row], alone(model, tokens), rtol=1e-3, atol=1e-4)
+        for row, found in logits.items():
+            tokens = [token for chunks in rounds[: at + 1] for token in chunks[row]]
+            torch.testing.assert_close(found, alone(model, tokens), rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("family", MODELS)
@@ -77,24 +83,27 @@ def test_repeated_and_selected_rows_go_on_where_they_were(family):
     logits = batch.advance(tails, [[False] * len(tail) for tail in tails])
     for row, tail in enumerate(tails):
         torch.testing.assert_close(logits[row], alone(model, headers[row // 2] + tail), rtol=1e-3, atol=1e-4)
-    batch.select([3, 1], Steering([None] * 2, CPU))
-    logits = batch.advance([[11], [12, 13]], [[False], [False] * 2])
-    torch.testing.assert_close(logits[0], alone(model, [*headers[1], *tails[3], 11]), rtol=1e-3, atol=1e-4)
-    torch.testing.assert_close(logits[1], alone(model, [*headers[0], *tails[1], 12, 13]), rtol=1e-3, atol=1e-4)
+    batch.select([1, 3], Steering([None] * 2, CPU))
+    logits = batch.advance([[12, 13], [11]], [[False] * 2, [False]])
+    torch.testing.assert_close(logits[0], alone(model, [*headers[0], *tails[1], 12, 13]), rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(logits[1], alone(model, [*headers[1], *tails[3], 11]), rtol=1e-3, atol=1e-4)
 
 
 @settings(max_examples=15, deadline=None)
-@given(ragged_rounds(), st.sampled_from(["all", "prefill", "decode", "none"]), st.randoms(use_true_random=False))
-def test_a_timing_touches_its_tokens_only_over_all_rounds(rounds, timing, random):
-    """A grown, padded, steered row equals one pass over the whole row with the push on exactly the timing's tokens."""
-    model, layer = MODELS["llama"], 1
+@given(
+    st.sampled_from(["llama", "packed llama"]),
+    ragged_rounds(),
+    st.sampled_from(["all", "prefill", "decode", "none"]),
+    st.randoms(use_true_random=False),
+)
+def test_a_timing_touches_its_tokens_only_over_all_rounds(family, rounds, timing, random):
+    """A grown, batched, steered row equals one pass over the whole row with the push on exactly the timing's tokens."""
+    model, layer = MODELS[family], 1
     written = [[[random.random() < 0.5 for _ in chunk] for chunk in chunks] for chunks in rounds]
     delta = torch.linspace(-1, 1, D_MODEL)
     push = Push(layer, delta / delta.norm(), 4.0, timing)
     last = grow(model, rounds, Steering([push] * len(rounds[0]), CPU), written)[-1]
-    for row, chunk in enumerate(rounds[-1]):
-        if not chunk:
-            continue
+    for row, found in last.items():
         tokens = [token for chunks in rounds for token in chunks[row]]
         roles = torch.tensor([[role for roles in written for role in roles[row]]])
         touched = {"all": roles | True, "prefill": ~roles, "decode": roles, "none": roles & False}[timing]
@@ -107,34 +116,16 @@ def test_a_timing_touches_its_tokens_only_over_all_rounds(rounds, timing, random
             expected = alone(model, tokens)
         finally:
             handle.remove()
-        torch.testing.assert_close(last[row], expected, rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
 
 
-def test_logits_of_all_tokens_are_those_of_every_prefix():
-    model = MODELS["llama"]
+@pytest.mark.parametrize("family", ["llama", "packed llama"])
+def test_logits_of_all_tokens_are_those_of_every_prefix(family):
+    model = MODELS[family]
     batch = GrowingBatch(model, Steering([None] * 2, CPU), 2)
     chunks = [[5, 6, 7], [8]]
     logits = batch.advance(chunks, [[False] * 3, [False]], all_logits=True)
-    assert logits.shape == (2, 3, VOCABULARY)
+    assert logits.shape == (4, VOCABULARY)
     for at in range(3):
-        torch.testing.assert_close(logits[0, at], alone(model, chunks[0][: at + 1]), rtol=1e-3, atol=1e-4)
-    torch.testing.assert_close(logits[1, 2], alone(model, chunks[1]), rtol=1e-3, atol=1e-4)
-
-
-@pytest.mark.parametrize("steps", [[5, 1, 1, ROOM, 1], [ROOM, 1], [1, ROOM + 40, 3]])
-def test_a_roomy_cache_holds_what_a_dynamic_one_holds(steps):
-    model = llama(max_position_embeddings=1024)
-    ids = torch.randint(VOCABULARY, (2, sum(steps)), generator=torch.Generator().manual_seed(0))
-    caches = roomy_cache(model.config), DynamicCache(config=model.config)
-    for chunk in ids.split(steps, dim=1):
-        one, two = (model(chunk, past_key_values=cache, use_cache=True).logits for cache in caches)
-        assert torch.equal(one, two)
-    for cache in caches:
-        take_rows(cache, [1, 1, 0, 0])
-    one, two = (
-        model(torch.tensor([[1], [2], [3], [4]]), past_key_values=cache, use_cache=True).logits for cache in caches
-    )
-    assert torch.equal(one, two)
-    for mine, library in zip(caches[0].layers, caches[1].layers, strict=True):
-        assert torch.equal(mine.keys, library.keys)
-        assert torch.equal(mine.values, library.values)
+        torch.testing.assert_close(logits[at], alone(model, chunks[0][: at + 1]), rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(logits[3], alone(model, chunks[1]), rtol=1e-3, atol=1e-4)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from transformers import PreTrainedModel
 
@@ -40,7 +40,8 @@ class Steering:
         self._deltas: dict[int, Float[Tensor, "row d_model"]] = {}
         self._given = torch.zeros(self._rows, dtype=torch.bool, device=device)
         self._written = torch.zeros(self._rows, dtype=torch.bool, device=device)
-        self._active: Bool[Tensor, "row token"] | None = None
+        self._row: Int[Tensor, "batch token"] = torch.zeros(0, 0, dtype=torch.long, device=device)
+        self._active: Bool[Tensor, "batch token"] | None = None
         for row, push in enumerate(pushes):
             if push is None or push.timing == "none":
                 continue
@@ -61,9 +62,10 @@ class Steering:
         chosen._given, chosen._written = self._given[index], self._written[index]
         return chosen
 
-    def mark(self, real: Bool[Tensor, "row token"], written: Bool[Tensor, "row token"]) -> None:
-        """Say which tokens of the next pass are real (not padding) and which the assistant wrote."""
-        self._active = real & torch.where(written, self._written[:, None], self._given[:, None])
+    def mark(self, row: Int[Tensor, "batch token"], written: Bool[Tensor, "batch token"]) -> None:
+        """Say what the next pass is made of: the row of each token (-1 for padding), and which the assistant wrote."""
+        self._row = row.clamp_min(0)
+        self._active = (row >= 0) & torch.where(written, self._written[self._row], self._given[self._row])
 
     @contextmanager
     def applied(self, model: PreTrainedModel) -> Iterator[None]:
@@ -78,10 +80,12 @@ class Steering:
         """The stream after `layer` with the pushes of the announced pass."""
         if self._active is None or self._active.shape != stream.shape[:2]:
             raise RuntimeError("a steered pass was not announced by mark()")
-        delta = self._deltas[layer].to(stream.device)
+        delta, row = self._deltas[layer].to(stream.device), self._row.to(stream.device)
         # a zero push runs the hook and leaves every bit alone, which adding 0.0 to -0.0 wouldn't
-        touched = self._active.to(stream.device) & (delta != 0).any(dim=1)[:, None]
+        touched = self._active.to(stream.device) & (delta != 0).any(dim=1)[row]
         if not touched.any():
             return stream
+        edited = stream.clone()
         # float32: a push is often below the rounding of a bfloat16 stream
-        return torch.where(touched[..., None], (stream.float() + delta[:, None]).to(stream.dtype), stream)
+        edited[touched] = (stream[touched].float() + delta[row[touched]]).to(stream.dtype)
+        return edited

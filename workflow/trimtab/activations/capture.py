@@ -7,17 +7,17 @@ its own tokens are never stored.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from transformers import PreTrainedModel
+from transformers import DynamicCache, PreTrainedModel
 
 from trimtab.activations.store import Writer
-from trimtab.attention import shares_headers
-from trimtab.cache import repeat_rows, roomy_cache
 from trimtab.errors import TrimtabError
-from trimtab.residual import Stream, capture
+from trimtab.packed import PackedRows, packs_rows
+from trimtab.residual import capture
 
 SELECTIONS = ("all", "last")
 """all: every token but the first of the whole sequence, which is an attention sink in most models; last: the last."""
@@ -74,31 +74,34 @@ def kept_rows(
     model: PreTrainedModel, batch: Sequence[Prompt], layers: Sequence[int], selection: str
 ) -> dict[int, Float[Tensor, "token d_model"]]:
     """The selected rows of a batch of prompts of equal context, prompt after prompt."""
-    kept = [p.kept(selection) for p in batch]
-    row = torch.tensor([i for i, span in enumerate(kept) for _ in span])
-    column = torch.tensor([at for span in kept for at in span])
-    streams = _streams(model, batch, layers)
-    return {layer: stream[row.to(stream.device), column.to(stream.device)] for layer, stream in streams.items()}
-
-
-def _streams(model: PreTrainedModel, batch: Sequence[Prompt], layers: Sequence[int]) -> dict[int, Stream]:
-    longest = max(len(p.tokens) for p in batch)
-    # right padding: causal layers never look at it, and its rows are dropped
-    ids = torch.tensor([p.tokens + [0] * (longest - len(p.tokens)) for p in batch], device=model.device)
-    mask = torch.tensor([[1] * len(p.tokens) + [0] * (longest - len(p.tokens)) for p in batch], device=model.device)
-    context = torch.tensor([batch[0].context], dtype=torch.long, device=model.device)
-    if not context.numel():
-        return capture(model, layers, input_ids=ids, attention_mask=None if bool(mask.all()) else mask)
-    cache = roomy_cache(model.config)
-    capture(model, layers, input_ids=context, past_key_values=cache)
-    repeat_rows(cache, 1, len(batch), share=shares_headers(model))
-    seen = torch.ones(len(batch), context.shape[1], dtype=mask.dtype, device=model.device)
-    positions = context.shape[1] + torch.arange(longest, device=model.device)[None]
-    return capture(
-        model,
-        layers,
-        input_ids=ids,
-        attention_mask=torch.cat([seen, mask], dim=1),
-        position_ids=positions.expand(len(batch), -1),
-        past_key_values=cache,
+    starts = torch.tensor([0] + [len(p.tokens) for p in batch]).cumsum(0).tolist()
+    wanted = torch.tensor(
+        [start + at for start, p in zip(starts, batch, strict=False) for at in p.kept(selection)], device=model.device
     )
+    return {layer: rows[wanted.to(rows.device)] for layer, rows in _rows(model, batch, layers).items()}
+
+
+def _rows(
+    model: PreTrainedModel, batch: Sequence[Prompt], layers: Sequence[int]
+) -> dict[int, Float[Tensor, "token d_model"]]:
+    """The rows of all tokens of a batch, prompt after prompt."""
+    context = batch[0].context
+    if packs_rows(model):
+        rows = PackedRows(model, 1 if context else len(batch))
+        if context:
+            capture(model, layers, **rows.feed([context]).inputs)
+            rows.repeat(len(batch))
+        streams = capture(model, layers, **rows.feed([p.tokens for p in batch]).inputs)
+        return {layer: stream[0] for layer, stream in streams.items()}
+    # right padding: causal layers never look at it, and its rows are dropped
+    longest = max(len(p.tokens) for p in batch)
+    ids = torch.tensor([p.tokens + [0] * (longest - len(p.tokens)) for p in batch], device=model.device)
+    inputs: dict[str, Any] = {"input_ids": ids}
+    if context:
+        cache = DynamicCache(config=model.config)
+        capture(model, layers, input_ids=torch.tensor([context], device=model.device), past_key_values=cache)
+        cache.reorder_cache(torch.LongTensor([0] * len(batch)))
+        positions = len(context) + torch.arange(longest, device=model.device)[None]
+        inputs |= {"position_ids": positions.expand(len(batch), -1), "past_key_values": cache}
+    real = torch.tensor([[at < len(p.tokens) for at in range(longest)] for p in batch])
+    return {layer: stream[real.to(stream.device)] for layer, stream in capture(model, layers, **inputs).items()}

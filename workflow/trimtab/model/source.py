@@ -13,8 +13,9 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from trimtab import files
-from trimtab.attention import share_headers
 from trimtab.errors import TrimtabError
+from trimtab.model.linear import lay_out
+from trimtab.packed import pack_rows
 
 DTYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32}
 PACKAGE = "package:"
@@ -92,11 +93,8 @@ def load(folder: Path, dtype: str, device: str) -> tuple[PreTrainedModel, PreTra
     model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=DTYPES[dtype], local_files_only=True, **placement)
     if device != "auto":
         model.to(device)
-    share_headers(model)
-    head = model.get_output_embeddings()
-    if head is not None:
-        # a bfloat16 product with the strided slice that `logits_to_keep` makes took 700 times as long on a CPU
-        head.register_forward_pre_hook(lambda module, inputs: (inputs[0].contiguous(), *inputs[1:]))
+    pack_rows(model)
+    lay_out(model)
     return model.eval().requires_grad_(False), AutoTokenizer.from_pretrained(folder, local_files_only=True)
 
 

@@ -45,8 +45,6 @@ class CalibrationPrompts:
         self._header = prompts[0][0].tokens
         self._suffixes = [[t for s in p[1:] for t in s.tokens] for p in prompts]
         self._written = [[s.written for s in p[1:] for _ in s.tokens] for p in prompts]
-        width = max(map(len, self._suffixes))
-        self._real = torch.tensor([[False] * (width - len(s)) + [True] * len(s) for s in self._suffixes])
         self._clean = self._log_probabilities(None)
 
     def _log_probabilities(self, push: Push | None) -> Float[Tensor, "token vocabulary"]:
@@ -55,7 +53,7 @@ class CalibrationPrompts:
         batch.advance([self._header], [[False] * len(self._header)])
         batch.repeat(len(self._suffixes), steering.select([0], repeats=len(self._suffixes)))
         logits = batch.advance(self._suffixes, self._written, all_logits=True)
-        return torch.log_softmax(logits[self._real.to(logits.device)], dim=-1)
+        return torch.log_softmax(logits, dim=-1)
 
     def kl(self, push: Push) -> float:
         """Mean KL(unsteered ‖ steered) of the next token, in nats."""

@@ -1,0 +1,168 @@
+"""Rows of text that grow side by side through one model without padding: what they hold, and what a pass is fed.
+
+The tokens of all rows go through the model as one sequence, so a pass costs what its tokens cost and no row waits for
+another. Which row a token belongs to matters to attention alone (`trimtab.attention`); keys and values live here, each
+row's own in free space that is filled in place, a header that rows share once a group. Models with another kind of
+memory than keys and values go the padded way (`trimtab.padded`).
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from transformers import DynamicCache, PreTrainedModel
+from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
+
+from trimtab.attention import NAME, Layout, Packed
+
+ROOM = 64
+"""Tokens of free space a row that are added when a layer is full."""
+
+
+class Fed(NamedTuple):
+    """One pass of rows through a model."""
+
+    inputs: dict[str, Any]
+    """What the model's forward takes."""
+    row: Int[Tensor, "batch token"]
+    """Row of each token, -1 for padding; real tokens stand in the order of rows."""
+    last: Int[Tensor, "fed_row"]
+    """Index among the real tokens of the last one of each row that got any."""
+
+
+class PackedLayer(DynamicLayer):
+    """Keys and values of one layer, by row."""
+
+    def __init__(self, rows: "PackedRows") -> None:
+        super().__init__()
+        self._rows = rows
+        self._headers: tuple[list[Tensor], list[Tensor]] = ([], [])
+
+    def update(  # type: ignore[override]
+        self, key_states: Float[Tensor, "1 kv_head token dim"], value_states: Tensor, *args: object, **kwargs: object
+    ) -> tuple[Packed, Packed]:
+        layout = self._rows.layout
+        self.keys = self._written(self.keys, key_states, layout)
+        self.values = self._written(self.values, value_states, layout)
+        self.is_initialized = True
+        return (
+            Packed(self.keys[:, :, : layout.longest], self._headers[0], layout),
+            Packed(self.values[:, :, : layout.longest], self._headers[1], layout),
+        )
+
+    @staticmethod
+    def _written(room: Tensor | None, new: Float[Tensor, "1 kv_head token dim"], layout: Layout) -> Tensor:
+        if room is None or room.shape[2] < layout.longest:
+            shape = (len(layout.counts), new.shape[1], layout.longest + ROOM, new.shape[3])
+            # zeros: places that nothing was written to are masked, and a masked NaN would still be one
+            grown = new.new_zeros(shape)
+            if room is not None:
+                grown[:, :, : room.shape[2]] = room
+            room = grown
+        room[layout.row, :, layout.place] = new[0].transpose(0, 1)
+        return room
+
+    def share(self, lengths: Sequence[int]) -> None:
+        """Make each row's own tokens a header."""
+        if self.keys is None or self.values is None:
+            return
+        self._headers = (
+            [keys[:, :length].contiguous() for keys, length in zip(self.keys, lengths, strict=True)],
+            [values[:, :length].contiguous() for values, length in zip(self.values, lengths, strict=True)],
+        )
+        self.keys = self.values = None
+
+    def keep(self, rows: Sequence[int], headers: Sequence[int]) -> None:
+        """Keep `rows`, and `headers` if there are any."""
+        if self.keys is not None and self.values is not None:
+            self.keys, self.values = self.keys[list(rows)], self.values[list(rows)]
+        self._headers = tuple([kept[header] for header in headers] for kept in self._headers)  # type: ignore[assignment]
+
+    def get_seq_length(self) -> int:
+        return self._rows.length
+
+
+class PackedRows:
+    """The state of a batch of rows between passes."""
+
+    def __init__(self, model: PreTrainedModel, rows: int) -> None:
+        self._device = model.device
+        self._own = [0] * rows
+        self._groups = [0] * rows
+        self._headers: list[int] = []
+        self._cache = DynamicCache(config=model.config)
+        self._layers = [PackedLayer(self) for _ in self._cache.layers]
+        self._cache.layers = list(self._layers)
+        self.layout = Layout([], [], [], [], self._device)
+
+    @property
+    def length(self) -> int:
+        """The most tokens that a row has, header included."""
+        return max(self._own) + max(self._headers, default=0)
+
+    def feed(self, chunks: Sequence[Sequence[int]]) -> Fed:
+        """The pass that appends its chunk (which may be empty) to each row."""
+        counts = [len(chunk) for chunk in chunks]
+        self.layout = layout = Layout(counts, self._own, self._groups, self._headers, self._device)
+        self._own = [old + new for old, new in zip(self._own, counts, strict=True)]
+        ids = torch.tensor([token for chunk in chunks for token in chunk], device=self._device)[None]
+        # attention asks the layout; a mask that `transformers` takes for finished keeps it from making one
+        finished = torch.zeros(1, 1, 1, 1, dtype=torch.bool, device=self._device)
+        inputs = {
+            "input_ids": ids,
+            "position_ids": layout.position[None],
+            "attention_mask": finished,
+            "past_key_values": self._cache,
+            "use_cache": True,
+        }
+        last = torch.tensor(counts).cumsum(0)[torch.tensor(counts) > 0] - 1
+        return Fed(inputs, layout.row[None], last.to(self._device))
+
+    def repeat(self, times: int) -> None:
+        """Turn each row into `times` rows side by side, which share it as their header.
+
+        Raises:
+            ValueError: the rows have a header already.
+        """
+        if self._headers:
+            raise ValueError("rows that share a header can't be repeated")
+        for layer in self._layers:
+            layer.share(self._own)
+        self._headers, rows = self._own, len(self._own)
+        self._groups = [row for row in range(rows) for _ in range(times)]
+        self._own = [0] * len(self._groups)
+
+    def select(self, rows: Sequence[int]) -> None:
+        """Keep only `rows`, in their order, which must keep headers together."""
+        groups = [self._groups[row] for row in rows]
+        if groups != sorted(groups):
+            raise ValueError("rows that share a header must stay side by side, in the order of their headers")
+        kept = sorted(set(groups)) if self._headers else []
+        for layer in self._layers:
+            layer.keep(rows, kept)
+        self._own = [self._own[row] for row in rows]
+        self._groups = [kept.index(group) for group in groups] if self._headers else [0] * len(rows)
+        self._headers = [self._headers[header] for header in kept]
+
+
+def pack_rows(model: PreTrainedModel) -> None:
+    """Let a model's batches be packed, where keys and values are all that it remembers and all it does with them is
+    plain attention."""
+    config = model.config.get_text_config(decoder=True)
+    plain = (DynamicLayer, DynamicSlidingWindowLayer)
+    if (
+        model._supports_attention_backend
+        and not model._is_stateful
+        and config._attn_implementation == "sdpa"
+        and all(type(layer) in plain for layer in DynamicCache(config=model.config).layers)
+        and set(getattr(config, "layer_types", None) or []) <= {"full_attention", "sliding_attention"}
+        and getattr(config, "attn_logit_softcapping", None) is None
+        and not getattr(config, "num_kv_shared_layers", 0)
+    ):
+        model.set_attn_implementation(NAME)
+
+
+def packs_rows(model: PreTrainedModel) -> bool:
+    return bool(model.config.get_text_config(decoder=True)._attn_implementation == NAME)

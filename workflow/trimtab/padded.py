@@ -1,0 +1,84 @@
+"""Rows of text that grow side by side with padding, for models that `trimtab.packed` can't pack.
+
+Shorter chunks are padded on the left, and padding is masked for good. The cache is the library's own, except that
+layers with a sliding window keep what has left it: a window counts a row's real tokens, and the library's layer would
+count padding too. Recurrent layers decay over padding inside a later pass; the preflight refuses models where they do.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from transformers import DynamicCache, PreTrainedModel
+from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
+
+from trimtab.packed import Fed
+
+
+class PaddedRows:
+    """The state of a batch of rows between passes; see `PackedRows`, which has the same methods."""
+
+    def __init__(self, model: PreTrainedModel, rows: int) -> None:
+        self._dtype, self._device = model.dtype, model.device
+        config = model.config.get_text_config(decoder=True)
+        self._window: int | None = getattr(config, "sliding_window", None)
+        self._layer_types = set(getattr(config, "layer_types", None) or [])
+        self._cache = DynamicCache(config=model.config)
+        self._cache.layers = [
+            DynamicLayer() if type(layer) is DynamicSlidingWindowLayer else layer for layer in self._cache.layers
+        ]
+        self._mask: Int[Tensor, "row seen"] = torch.zeros(rows, 0, dtype=torch.long, device=model.device)
+
+    def feed(self, chunks: Sequence[Sequence[int]]) -> Fed:
+        """The pass that appends its chunk (which may be empty) to each row."""
+        width = max(len(chunk) for chunk in chunks)
+        ids = self._padded(chunks, width, 0)
+        row = self._padded([[at] * len(chunk) for at, chunk in enumerate(chunks)], width, -1)
+        real = (row >= 0).long()
+        positions = (self._mask.sum(1, keepdim=True) + real.cumsum(1) - 1).clamp_min(0)
+        self._mask = torch.cat([self._mask, real], dim=1)
+        inputs = {
+            "input_ids": ids,
+            "position_ids": positions,
+            "attention_mask": self._attention_mask(width),
+            "past_key_values": self._cache,
+            "use_cache": True,
+        }
+        counts = real.sum(1)
+        return Fed(inputs, row, (counts.cumsum(0) - 1)[counts > 0])
+
+    def _padded(self, rows: Sequence[Sequence[int]], width: int, filler: int) -> Int[Tensor, "row token"]:
+        return torch.tensor([[filler] * (width - len(row)) + list(row) for row in rows], device=self._device)
+
+    def _attention_mask(self, width: int) -> Tensor | dict[str, Tensor]:
+        """What the last `width` tokens of each row see."""
+        if self._window is None:
+            return self._mask
+        place = torch.arange(self._mask.shape[1], device=self._device)
+        position = self._mask.cumsum(1)
+        seen = self._mask.bool()[:, None] & (place <= place[-width:, None])
+        near = position[:, -width:, None] - position[:, None] < self._window
+        # padding sees itself, since a softmax over nothing is undefined
+        itself = place == place[-width:, None]
+        masks = {
+            "full_attention": self._additive(seen | itself),
+            "sliding_attention": self._additive(seen & near | itself),
+        }
+        return masks if self._layer_types else masks["sliding_attention"]
+
+    def _additive(self, visible: Bool[Tensor, "row query key"]) -> Float[Tensor, "row 1 query key"]:
+        return torch.where(visible, 0.0, torch.finfo(self._dtype).min).to(self._dtype)[:, None]
+
+    def repeat(self, times: int) -> None:
+        """Turn each row into `times` rows side by side."""
+        self._take([row for row in range(len(self._mask)) for _ in range(times)])
+
+    def select(self, rows: Sequence[int]) -> None:
+        """Keep only `rows`."""
+        self._take(rows)
+
+    def _take(self, rows: Sequence[int]) -> None:
+        # made for beam search, and the one selection that every kind of layer has, recurrent ones included
+        self._cache.reorder_cache(torch.LongTensor(list(rows)))
+        self._mask = self._mask[list(rows)]
