@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tiny import llama
 
 ROOT = Path(__file__).parents[2]
 SMALL = "tests/workflow/small.yaml"
@@ -90,27 +91,16 @@ def finished(new_project: Callable[[], Project]) -> Project:
 
 def make_model(folder: Path) -> None:
     """A Llama of random weights that speaks the default model's tokens."""
-    import torch
-    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+    from transformers import AutoTokenizer
 
     from trimtab.model.source import packaged_file
 
     gguf = packaged_file(TOKENIZER)
     tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=32,
-        intermediate_size=48,
-        num_hidden_layers=4,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        head_dim=8,
-        max_position_embeddings=2048,
-        # as in the default: the vocabulary is by far the largest part
-        tie_word_embeddings=True,
-        # random weights of the usual size would make all tokens about equally likely
-        initializer_range=0.2,
+    # as in the default, the vocabulary is by far the largest part; random weights of the usual size would make all
+    # tokens about equally likely
+    model = llama(
+        vocab_size=len(tokenizer), max_position_embeddings=2048, tie_word_embeddings=True, initializer_range=0.2
     )
-    torch.manual_seed(0)
-    LlamaForCausalLM(config).save_pretrained(folder)
+    model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)

@@ -13,6 +13,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from trimtab import files
+from trimtab.config import PACKAGED
 from trimtab.errors import TrimtabError
 from trimtab.model.linear import lay_out
 from trimtab.packed import pack_rows
@@ -21,18 +22,13 @@ DTYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32}
 PACKAGE = "package:"
 
 
-def is_packaged(source: str) -> bool:
-    """Whether `source` names a file in a Python package."""
-    return source.startswith(PACKAGE)
-
-
 def resolve(source: str, revision: str | None, checkpoint: Path, dtype: str) -> Path:
     """A local folder with the model of `source`; for a packaged file it is written to `checkpoint`.
 
     Raises:
         TrimtabError: the package, file, folder or hub snapshot can't be had.
     """
-    if is_packaged(source):
+    if PACKAGED.fullmatch(source):
         unpack(packaged_file(source), checkpoint, dtype)
         return checkpoint
     if Path(source).is_dir():
