@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import FAMILIES, VOCABULARY
 
+from trimtab.activations.capture import Prompt, kept_rows
 from trimtab.attention import Layout, _mask, weighted
 from trimtab.model.preflight import preflight
 from trimtab.packed import pack_rows, packs_rows
@@ -42,6 +43,19 @@ def test_shared_rows_have_the_logits_of_rows_with_a_copy(family, kept):
     pack_rows(model)
     assert packs_rows(model)
     torch.testing.assert_close(steps(model, headers, 3, kept), copied, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("family", ATTENTION_ONLY)
+@pytest.mark.parametrize("context", [(), (5, 9, 2, 44, 17, 8, 3, 6, 21, 12)])
+@pytest.mark.parametrize("selection", ["all", "last"])
+def test_packed_rows_are_captured_as_padded_ones(family, context, selection):
+    prompts = [Prompt(str(n), list(range(40, 40 + n)), context) for n in (9, 4, 6)]
+    model = FAMILIES[family]()
+    padded = kept_rows(model, prompts, [1, 2], selection)
+    pack_rows(model)
+    packed = kept_rows(model, prompts, [1, 2], selection)
+    for layer, rows in padded.items():
+        torch.testing.assert_close(packed[layer], rows, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("family", ATTENTION_ONLY)

@@ -115,7 +115,6 @@ class PackedRows:
             "position_ids": layout.position[None],
             "attention_mask": finished,
             "past_key_values": self._cache,
-            "use_cache": True,
         }
         last = torch.tensor(counts).cumsum(0)[torch.tensor(counts) > 0] - 1
         return Fed(inputs, layout.row[None], last.to(self._device))

@@ -43,7 +43,6 @@ class PaddedRows:
             "position_ids": positions,
             "attention_mask": self._attention_mask(width),
             "past_key_values": self._cache,
-            "use_cache": True,
         }
         counts = real.sum(1)
         return Fed(inputs, row, (counts.cumsum(0) - 1)[counts > 0])

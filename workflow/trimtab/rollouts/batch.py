@@ -47,7 +47,7 @@ class GrowingBatch:
         # the head is a fifth of a small model's work: it sees only places whose logits are asked for
         kept, at = torch.unique(asked[:, 1], return_inverse=True)
         with self._steering.applied(self._model):
-            logits: Tensor = self._model(**fed.inputs, logits_to_keep=kept).logits
+            logits: Tensor = self._model(**fed.inputs, use_cache=True, logits_to_keep=kept).logits
         return logits[asked[:, 0], at].float()
 
     def repeat(self, times: int, steering: Steering) -> None:

@@ -26,6 +26,7 @@ from trimtab.steering import Push, Steering
 ROWS_KEPT = 0.75
 """Finished episodes cost little in a batch and taking them out costs a copy, so they leave when so few go on."""
 
+ROWS_DRAWN = 64
 BLOCK = 256
 """Choices summed together when one is drawn."""
 
@@ -169,10 +170,12 @@ class Engine:
             actions = _choose(_sharpened(probabilities, self._settings.temperature), noise)
             for row, action, chances in zip(choosing, actions, probabilities.tolist(), strict=True):
                 self._act(episodes[row], action, chances)
-        if writing:
-            probabilities = torch.softmax(logits[writing] / self._settings.temperature, dim=-1)
-            noise = [e.noise[len(e.turns), self._draw(e)] for e in (episodes[row] for row in writing)]
-            for row, token in zip(writing, _choose(probabilities, noise), strict=True):
+        # some rows at a time: a whole batch's probabilities would be fresh pages of memory in every pass
+        for start in range(0, len(writing), ROWS_DRAWN):
+            some = writing[start : start + ROWS_DRAWN]
+            probabilities = torch.softmax(logits[some] / self._settings.temperature, dim=-1)
+            noise = [e.noise[len(e.turns), self._draw(e)] for e in (episodes[row] for row in some)]
+            for row, token in zip(some, _choose(probabilities, noise), strict=True):
                 self._write(episodes[row], token)
 
     def _draw(self, episode: _Episode) -> int:
