@@ -2,17 +2,27 @@
 
 import torch
 from transformers import (
+    FalconH1Config,
+    FalconH1ForCausalLM,
+    Gemma3Config,
     Gemma3ForCausalLM,
+    Gemma3ForConditionalGeneration,
     Gemma3TextConfig,
     GPT2Config,
     GPT2LMHeadModel,
     LlamaConfig,
     LlamaForCausalLM,
+    MambaConfig,
+    MambaForCausalLM,
     MixtralConfig,
     MixtralForCausalLM,
+    OlmoeConfig,
+    OlmoeForCausalLM,
     PreTrainedModel,
     Qwen3_5MoeForCausalLM,
     Qwen3_5MoeTextConfig,
+    Qwen3Config,
+    Qwen3ForCausalLM,
 )
 
 VOCABULARY, LAYERS, D_MODEL = 97, 4, 32
@@ -73,7 +83,50 @@ def qwen3_5_moe() -> PreTrainedModel:
     )
 
 
+def qwen3() -> PreTrainedModel:
+    return _build(Qwen3ForCausalLM, Qwen3Config(**SHAPE))
+
+
+def olmoe() -> PreTrainedModel:
+    shape = {name: value for name, value in SHAPE.items() if name != "head_dim"}
+    return _build(OlmoeForCausalLM, OlmoeConfig(**shape, num_experts=LAYERS, num_experts_per_tok=2, eos_token_id=None))
+
+
+def falcon_h1() -> PreTrainedModel:
+    mamba = {"mamba_d_ssm": 32, "mamba_n_heads": 4, "mamba_d_state": 8, "mamba_chunk_size": 8}
+    return _build(FalconH1ForCausalLM, FalconH1Config(**SHAPE, **mamba))
+
+
+def mamba() -> PreTrainedModel:
+    shape = {name: SHAPE[name] for name in ("vocab_size", "hidden_size", "num_hidden_layers")}
+    return _build(MambaForCausalLM, MambaConfig(**shape, state_size=4, time_step_rank=4))
+
+
+def gemma3_with_eyes() -> PreTrainedModel:
+    # as many layers in the picture encoder as in the language model
+    vision = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": LAYERS, "num_attention_heads": 2}
+    config = Gemma3Config(
+        text_config=Gemma3TextConfig(**SHAPE, sliding_window=8).to_dict(),
+        vision_config={**vision, "image_size": 28, "patch_size": 14},
+        mm_tokens_per_image=4,
+        boi_token_index=90,
+        eoi_token_index=91,
+        image_token_index=92,
+    )
+    return _build(Gemma3ForConditionalGeneration, config)
+
+
 FAMILIES = {"llama": llama, "gpt2": gpt2, "gemma3": gemma3, "mixtral": mixtral, "qwen3_5_moe": qwen3_5_moe}
+"""One of each kind of cache: what agents can run on, recurrent layers apart."""
+
+ARCHITECTURES = FAMILIES | {
+    "qwen3": qwen3,
+    "olmoe": olmoe,
+    "falcon_h1": falcon_h1,
+    "mamba": mamba,
+    "gemma3_with_eyes": gemma3_with_eyes,
+}
+"""What rows can be captured from."""
 
 
 def _build(kind: type[PreTrainedModel], config: object) -> PreTrainedModel:

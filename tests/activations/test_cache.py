@@ -1,34 +1,23 @@
 """A cached row is the model's own, whatever batch it came in; a cache is whole or refused."""
 
+import re
+
 import h5py
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny import D_MODEL, FAMILIES, VOCABULARY, llama
+from material import DESCRIBED, LAYERS, prompts, write
+from tiny import ARCHITECTURES, llama
 
-from trimtab.activations.capture import Prompt, batches
-from trimtab.activations.reader import Cache, shuffled_batches
-from trimtab.activations.shards import write_shard
+from trimtab.activations.capture import Prompt
+from trimtab.activations.check import info, problems
+from trimtab.activations.checksum import fletcher32
+from trimtab.activations.reader import Cache, require_all
 from trimtab.errors import TrimtabError
 from trimtab.files import sha256
 from trimtab.residual import capture
-
-SETTINGS = {"token_budget": 24, "chunk_rows": 8}
-DESCRIBED = {"model": "tiny", "revision": None, "dtype": "float32", "d_model": D_MODEL}
-LAYERS = [1, 3]
-
-
-def prompts(seed=0, count=7, context=()):
-    random = np.random.default_rng(seed)
-    return [Prompt(f"p{i}", random.integers(VOCABULARY, size=3 + i).tolist(), context) for i in range(count)]
-
-
-def write(path, model, these, selection="all", dtype="float32"):
-    described = {**DESCRIBED, "dtype": dtype}
-    write_shard(path, model, these, LAYERS, selection, described, SETTINGS, {"seed": 1})
-    return path
 
 
 def test_an_off_by_nothing_layer(tmp_path):
@@ -43,9 +32,9 @@ def test_an_off_by_nothing_layer(tmp_path):
             torch.testing.assert_close(rows, states[2][0, 1:])
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", ARCHITECTURES)
 def test_a_shared_context_gives_the_rows_of_the_whole_prompt(tmp_path, family):
-    model, these = FAMILIES[family](), prompts(context=(4, 8, 15, 16, 23, 42))
+    model, these = ARCHITECTURES[family](), prompts(context=(4, 8, 15, 16, 23, 42))
     with Cache.open(write(tmp_path / "a.h5", model, these, "last")) as cache:
         for at, name in enumerate(cache.prompt_ids):
             prompt = next(p for p in these if p.id == name)
@@ -63,6 +52,7 @@ def test_bfloat16_rows_come_back_bit_for_bit(tmp_path):
         stored = file["layers/1/rows"]
         assert stored.dtype == np.uint16
         assert stored.attrs["dtype"] == "bfloat16"
+        assert torch.equal(torch.from_numpy(stored[:]).view(torch.bfloat16), rows)
 
 
 def test_the_layout_is_the_documented_one(tmp_path):
@@ -76,7 +66,31 @@ def test_the_layout_is_the_documented_one(tmp_path):
             tokens = next(p.tokens for p in these if p.id == name)
             assert file["tokens/id"][offsets[at] : offsets[at + 1]].tolist() == tokens[1:]
             assert file["tokens/position"][offsets[at] : offsets[at + 1]].tolist() == list(range(1, len(tokens)))
-        assert set(file.attrs) == {"model", "revision", "hook", "selection", "dtype", "provenance"}
+        fixed = {"model", "revision", "hook", "selection", "dtype", "provenance"}
+        assert set(file.attrs) == fixed | {"format", "weights", "identity", "index_sha256"}
+        assert all(file[f"layers/{layer}/rows"].fletcher32 for layer in LAYERS)
+
+
+@pytest.mark.parametrize("start", range(0, 43, 7))
+def test_any_piece_of_a_layer_is_what_hdf5_reads_there(tmp_path, start):
+    path = write(tmp_path / "a.h5", llama(), prompts())
+    with Cache.open(path) as cache, h5py.File(path) as file:
+        assert cache.n_rows == 35
+        for end in range(start, cache.n_rows + 1):
+            assert np.array_equal(cache.rows(3, start, end), file["layers/3/rows"][start:end])
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.data(), st.sampled_from([np.uint16, np.float32]))
+def test_the_checksum_is_hdf5s_own(data, dtype):
+    shape = data.draw(st.tuples(st.integers(1, 40), st.integers(1, 60)))
+    most = data.draw(st.sampled_from([1, 2, 256, 65536]))
+    values = np.random.default_rng(data.draw(st.integers(0, 99))).integers(0, most, shape).astype(dtype)
+    if data.draw(st.booleans()):
+        values = np.full(shape, 0xFFFF, np.uint16)
+    with h5py.File("in memory", "w", driver="core", backing_store=False) as file:
+        rows = file.create_dataset("rows", data=values, chunks=shape, fletcher32=True)
+        assert fletcher32(values) == rows.id.read_direct_chunk((0, 0))[1][values.nbytes :]
 
 
 def test_the_same_prompts_give_the_same_bytes(tmp_path):
@@ -84,65 +98,108 @@ def test_the_same_prompts_give_the_same_bytes(tmp_path):
     assert sha256(one) == sha256(two)
 
 
-def test_nothing_is_left_of_a_shard_that_failed(tmp_path):
-    with pytest.raises(TrimtabError, match="prompt short: 1 tokens"):
-        write(tmp_path / "a.h5", llama(), [*prompts(), Prompt("short", [1])])
-    assert list(tmp_path.iterdir()) == []
+# --- what is refused ---
 
 
-def test_a_flipped_bit_is_noticed(tmp_path):
+def test_a_whole_shard_has_no_problems_and_tells_what_it_is(tmp_path):
+    path = write(tmp_path / "a.h5", llama(), prompts())
+    assert list(problems(path)) == []
+    told = info(path)
+    for words in ("tiny", "1, 3", r"35 of 32 values", "7", "hidden_states[layer + 1]", "float32", '{"seed":1}', "MB"):
+        assert words in told
+
+
+def test_a_flipped_bit_is_noticed_by_reader_and_check(tmp_path):
     path = write(tmp_path / "a.h5", llama(), prompts())
     with h5py.File(path) as file:
-        at = file["layers/1/rows"].id.get_chunk_info(0).byte_offset
-    data = bytearray(path.read_bytes())
-    data[at + 5] ^= 1
-    path.write_bytes(data)
-    with Cache.open(path) as cache, pytest.raises(TrimtabError, match="rows of layer 1 fail their checksum"):
+        at = file["layers/1/rows"].id.get_chunk_info(2).byte_offset
+    flip(path, at + 5)
+    complaint = f"{path}: chunk 2 of layer 1 fails its checksum"
+    with Cache.open(path) as cache, pytest.raises(TrimtabError, match=re.escape(complaint)):
         cache.rows(1)
+    (line,) = problems(path)
+    assert line.startswith(complaint)
 
 
-def test_a_truncated_file_and_an_unknown_layer_are_one_line_errors(tmp_path):
+def test_no_flipped_bit_changes_what_is_read_unnoticed(tmp_path):
     path = write(tmp_path / "a.h5", llama(), prompts())
-    with Cache.open(path) as cache, pytest.raises(TrimtabError, match=r"layer 2 is not cached; cached are \[1, 3\]"):
-        cache.rows(2)
-    path.write_bytes(path.read_bytes()[:3000])
-    with pytest.raises(TrimtabError, match="not a readable HDF5 file"):
+    whole = path.read_bytes()
+    sound = everything(path)
+    places = np.random.default_rng(0).choice(len(whole), 150, replace=False)
+    noticed = 0
+    for at in map(int, places):
+        flip(path, at)
+        if list(problems(path)):
+            noticed += 1
+        else:
+            # room between the parts of the file, which nothing reads
+            assert everything(path) == sound, f"byte {at}"
+        path.write_bytes(whole)
+    assert noticed > 75
+
+
+def everything(path):
+    with Cache.open(path) as cache:
+        rows = [cache.rows(layer).numpy().tobytes() for layer in cache.layers]
+        return rows, cache.prompt_ids, cache.offsets, sorted(cache.attributes.items())
+
+
+def flip(path, at):
+    data = bytearray(path.read_bytes())
+    data[at] ^= 4
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.6, 0.999])
+def test_a_truncated_file_is_a_one_line_error(tmp_path, share):
+    path = write(tmp_path / "a.h5", llama(), prompts())
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(share * len(whole))])
+    (line,) = problems(path)
+    assert line.startswith(f"{path}: not a readable cache")
+    with pytest.raises(TrimtabError, match="not a readable cache"):
         Cache.open(path)
 
 
-@settings(max_examples=50, deadline=None)
-@given(st.lists(st.integers(2, 40), min_size=1, max_size=30), st.integers(10, 100))
-def test_batches_hold_every_prompt_once_within_the_budget(lengths, budget):
-    these = [Prompt(f"p{i}", [1] * n) for i, n in enumerate(lengths)]
-    planned = list(batches(these, budget))
-    assert sorted(p.id for b in planned for p in b) == sorted(p.id for p in these)
-    for batch in planned:
-        assert len(batch) == 1 or len(batch) * max(len(p.tokens) for p in batch) <= budget
+def test_a_file_that_is_no_cache_or_none_is_a_one_line_error(tmp_path):
+    with pytest.raises(TrimtabError, match="not a readable cache"):
+        Cache.open(tmp_path / "none.h5")
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["x"] = [1]
+    with pytest.raises(TrimtabError, match="not a cache of format"):
+        Cache.open(tmp_path / "other.h5")
 
 
-@settings(max_examples=20, deadline=None)
-@given(rows=st.integers(1, 200), batch=st.integers(1, 16), seed=st.integers(0, 3))
-def test_an_epoch_serves_every_kept_row_once(tmp_path_factory, rows, batch, seed):
-    folder = tmp_path_factory.mktemp("cache")
-    model = llama()
-    paths = [write(folder / f"{i}.h5", model, [Prompt(f"{i}/{p.id}", p.tokens) for p in prompts(i)]) for i in range(2)]
-    keep = {f"{i}/p{n}" for i in range(2) for n in (1, 4, 6)}
-    served = torch.cat(list(shuffled_batches(paths, 1, batch, seed, keep, rows)))
-    assert len(served) == rows
-    kept = []
-    for path in paths:
-        with Cache.open(path) as cache:
-            kept.append(cache.rows(1)[torch.from_numpy(cache.row_mask(keep))])
-    wanted = torch.cat(kept)
-    matches = (served[:, None] == wanted[None]).all(-1)
-    assert matches.any(1).all()
-    # what doesn't fill a batch waits for the next epoch
-    assert matches[: len(wanted) // batch * batch].sum(0).max() <= 1
-    again = torch.cat(list(shuffled_batches(paths, 1, batch, seed, keep, rows)))
-    assert torch.equal(served, again)
-
-
-def test_no_kept_row_is_an_error(tmp_path):
+def test_an_unknown_layer_is_a_one_line_error(tmp_path):
     path = write(tmp_path / "a.h5", llama(), prompts())
-    with pytest.raises(TrimtabError, match="no row belongs"):
-        next(shuffled_batches([path], 1, 4, 0, {"nobody"}, 10))
+    with Cache.open(path) as cache, pytest.raises(TrimtabError, match=r"layer 2 is not cached; cached are \[1, 3\]"):
+        cache.rows(2)
+
+
+def test_rows_that_another_program_filtered_are_refused(tmp_path):
+    path = write(tmp_path / "a.h5", llama(), prompts())
+    with h5py.File(path, "r+") as file:
+        rows = file["layers/1/rows"][:]
+        del file["layers/1/rows"]
+        file.create_dataset("layers/1/rows", data=rows, compression="gzip").attrs["dtype"] = "float32"
+    with pytest.raises(TrimtabError, match="/layers/1/rows went through another program's HDF5 filters"):
+        Cache.open(path)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"model": "other"}, {"revision": "abc"}, {"weights": {"model.safetensors": "beef"}}, {"dtype": "bfloat16"}],
+)
+def test_a_cache_of_another_model_is_refused(tmp_path, changes):
+    path = write(tmp_path / "a.h5", llama(), prompts())
+    require_all([path], DESCRIBED)
+    (name,) = changes
+    with pytest.raises(TrimtabError, match=rf"a\.h5: captured with {name} '.*'; the manifest says '.*'; delete it"):
+        require_all([path], {**DESCRIBED, **changes})
+
+
+def test_a_cache_of_another_hook_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("trimtab.activations.shards.HOOK", "output of the attention")
+    path = write(tmp_path / "a.h5", llama(), prompts())
+    with pytest.raises(TrimtabError, match="captured with hook 'output of the attention'"):
+        require_all([path], DESCRIBED)

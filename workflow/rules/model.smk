@@ -42,7 +42,9 @@ rule preflight:
     params:
         resources=resources.digest([FEW_SHOT, TASKS["calibration"]]),
         layers=LAYERS,
+        settings=config_slice("accepted_failures", within="model"),
         code=code_digest("model_preflight"),
     shell:
         "python workflow/scripts/model_preflight.py {input.manifest} workflow/resources/few_shot.yaml"
-        " workflow/resources/tasks.yaml {output.checks} --layers {params.layers} 2> {log}"
+        " workflow/resources/tasks.yaml {output.checks} --layers {params.layers} --settings {params.settings:q}"
+        " 2> {log}"

@@ -3,6 +3,7 @@
 
 rule probe:
     input:
+        manifest="<results>/model/manifest.json",
         prompts="<results>/prompts/contrast/{trait}.jsonl",
         cache="<results>/activations/contrast/{trait}.h5",
         null_prompts="<results>/prompts/contrast/null.jsonl",
@@ -28,7 +29,8 @@ rule probe:
         seed=config["seed"],
         code=code_digest("probes_fit"),
     shell:
-        "python workflow/scripts/probes_fit.py {input.prompts} {input.cache} {input.null_prompts} {input.null}"
+        "python workflow/scripts/probes_fit.py {input.manifest} {input.prompts} {input.cache}"
+        " {input.null_prompts} {input.null}"
         " {output.description} {output.weights} --saes {params.folders} --layers {params.layers}"
         " --trait {wildcards.trait} --contrast {params.contrast}"
         " --settings {params.settings:q} --seed {params.seed} 2> {log}"

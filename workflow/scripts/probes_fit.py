@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from trimtab import files, tensors
+from trimtab.activations.reader import require_all
 from trimtab.entry import script
 from trimtab.probes.contrast import read
 from trimtab.probes.report import Settings, as_json, probe_trait, weights_of
@@ -12,6 +13,7 @@ from trimtab.saes.files import WEIGHTS, load
 
 
 def main(
+    manifest: Path,
     prompts: Path,
     cache: Path,
     null_prompts: Path,
@@ -27,6 +29,7 @@ def main(
     seed: int,
 ) -> None:
     """Write scores and controls to `description`, tensors to `weights`; `saes` are folders, one a layer."""
+    require_all([cache, null_cache], files.read_json(manifest))
     dictionaries = {layer: load(folder) for layer, folder in zip(layers, saes, strict=True)}
     rows = read(cache, files.read_jsonl(prompts), contrast, dictionaries)
     null = read(null_cache, files.read_jsonl(null_prompts), contrast, dictionaries)

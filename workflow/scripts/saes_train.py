@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from trimtab import files, seeds
-from trimtab.activations.reader import shuffled_batches
+from trimtab.activations.reader import require_all, shuffled_batches
 from trimtab.entry import script
 from trimtab.progress import track
 from trimtab.provenance import provenance
@@ -29,10 +29,12 @@ def main(
     parsed = Settings(**settings)
     kept = {row["id"] for row in files.read_jsonl(corpus) if row["split"] == "train"}
     own_seed = seeds.derive(seed, "saes", layer)
+    described = files.read_json(manifest)
+    require_all(caches, described)
     rows = shuffled_batches(caches, layer, parsed.batch, own_seed, kept, parsed.tokens)
     trained = train(iter(track(rows, parsed.steps, f"SAE of layer {layer}, steps")), parsed, own_seed)
     files.write_csv(folder / "training.csv", pd.DataFrame(trained.curve))
-    origin = Origin(files.read_json(manifest)["model"], layer, context_size)
+    origin = Origin(described["model"], layer, context_size)
     save(folder, trained.sae, origin, provenance([manifest, corpus, *caches], settings, own_seed))
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from trimtab import files, tensors
+from trimtab.activations.reader import require_all
 from trimtab.entry import script
 from trimtab.model.source import from_manifest
 from trimtab.prompts import resources
@@ -36,6 +37,7 @@ def main(
 ) -> None:
     """Write `<folder>/<method>/<trait>.safetensors` for every method; `saes` is the folder of all layers' SAEs."""
     described, model, tokenizer = from_manifest(manifest)
+    require_all([cache], described)
     protocol = FewShotProtocol.read(few_shot, tokenizer)
     material = gather(trait, files.read_json(probe), weights, contrast, cache, saes, kind, seed)
     # every other task: the KL of two dozen pushes is most of this job's time

@@ -76,7 +76,7 @@ def _layers(layers: list[int], overrides: Mapping[Any, Any]) -> Iterator[str]:
 def _prompts(config: Config) -> Iterator[str]:
     prompts, budget = config["prompts"], config["activations"]["token_budget"]
     longest = prompts["corpus"]["max_tokens"]
-    if budget < longest:
+    if budget != "auto" and budget < longest:
         yield f"activations.token_budget: {budget} is below prompts.corpus.max_tokens ({longest}); one text must fit"
     kinds, contrast = prompts["contrast"]["kinds"], config["probes"]["contrast"]
     if contrast not in kinds:

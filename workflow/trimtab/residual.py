@@ -2,10 +2,11 @@
 
 `hooked` installs a function a layer and always removes it; capturing, steering and replacing by an SAE are all such
 functions. A captured row of layer L equals `hidden_states[L + 1]` of the same model, except after the last layer,
-where `transformers` reports the stream behind the final norm. What is added where is decided in `trimtab.steering`.
+where `transformers` reports the stream behind the final norm (and except in Mamba, whose list of hidden states leaves
+the embeddings out). What is added where is decided in `trimtab.steering`.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -33,11 +34,17 @@ def decoder_layers(model: nn.Module) -> nn.ModuleList:
     """The model's decoder layers, found by structure: the one ModuleList as long as the text config says.
 
     Raises:
-        UnknownArchitecture: there is no such list, or more than one.
+        UnknownArchitecture: there is no such list, or more than one, or the model has an encoder.
     """
+    if model.config.is_encoder_decoder:  # type: ignore[union-attr]
+        raise UnknownArchitecture(f"{type(model).__name__}: has an encoder; Trimtab runs decoder-only language models")
     config = model.config.get_text_config(decoder=True)  # type: ignore[union-attr, operator]
     wanted = int(config.num_hidden_layers)
     lists = [(name, m) for name, m in model.named_modules() if isinstance(m, nn.ModuleList) and len(m) == wanted]
+    if len(lists) > 1:
+        # a picture encoder may happen to be as deep as the language model that it feeds
+        inside = {id(m) for m in model.get_decoder().modules()}  # type: ignore[operator]
+        lists = [(name, m) for name, m in lists if id(m) in inside]
     # a layer may hold a list of the same length itself, such as its experts; the outermost one is the stack
     outer = [(name, m) for name, m in lists if not any(name.startswith(f"{other}.") for other, _ in lists)]
     if len(outer) != 1:
@@ -49,6 +56,18 @@ def decoder_layers(model: nn.Module) -> nn.ModuleList:
     return outer[0][1]
 
 
+def check_layers(model: PreTrainedModel, layers: Iterable[int]) -> None:
+    """Pass layers that the model has.
+
+    Raises:
+        TrimtabError: it doesn't have one of them.
+    """
+    last = len(decoder_layers(model)) - 1
+    for layer in layers:
+        if not 0 <= layer <= last:
+            raise TrimtabError(f"layer {layer} of {type(model).__name__}: expected 0 to {last}")
+
+
 @contextmanager
 def hooked(model: PreTrainedModel, edits: Mapping[int, Edit]) -> Iterator[None]:
     """Apply `edits` (layer -> edit) to every forward pass inside the block.
@@ -56,10 +75,8 @@ def hooked(model: PreTrainedModel, edits: Mapping[int, Edit]) -> Iterator[None]:
     Raises:
         TrimtabError: a layer that the model doesn't have.
     """
+    check_layers(model, edits)
     stack = decoder_layers(model)
-    for layer in edits:
-        if not 0 <= layer < len(stack):
-            raise TrimtabError(f"layer {layer} of {type(model).__name__}: expected 0 to {len(stack) - 1}")
     handles = []
     try:
         for layer, edit in edits.items():

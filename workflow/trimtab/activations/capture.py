@@ -1,9 +1,10 @@
-"""From token sequences to a cache shard: one pass of the model for all layers, batches of near-equal length.
+"""From token sequences to rows: one pass of the model for all layers, batches of near-equal length.
 
-A context that several prompts share (the few-shot header) is computed once a batch and kept in the key-value cache;
-its own tokens are never stored.
+A context that several prompts share (the few-shot header) is computed once a batch and kept in the key-value cache,
+where the architecture has one; its own tokens are never stored.
 """
 
+import inspect
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -14,13 +15,23 @@ from jaxtyping import Float
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
-from trimtab.activations.store import Writer
 from trimtab.errors import TrimtabError
 from trimtab.packed import PackedRows, packs_rows
-from trimtab.residual import capture
+from trimtab.residual import base_model, capture
 
-SELECTIONS = ("all", "last")
-"""all: every token but the first of the whole sequence, which is an attention sink in most models; last: the last."""
+ROLES = ("system", "user", "assistant", "tool")
+SELECTIONS = ("all", "last", *ROLES)
+"""all: every token but the first of the whole sequence, which is an attention sink in most models; last: the last; a
+role: the tokens of its spans (assistant: the response), again without the sequence's first."""
+
+
+@dataclass(frozen=True)
+class Span:
+    """Tokens `start` to `end` of a prompt, all of one speaker."""
+
+    role: str
+    start: int
+    end: int
 
 
 @dataclass(frozen=True)
@@ -30,11 +41,59 @@ class Prompt:
     id: str
     tokens: list[int]
     context: tuple[int, ...] = ()
+    spans: tuple[Span, ...] = ()
+    """Who speaks where in `tokens`; needed by selections of a role alone."""
 
-    def kept(self, selection: str) -> range:
-        """Indices into `tokens` of the rows to store."""
-        first = len(self.tokens) - 1 if selection == "last" else 0 if self.context else 1
-        return range(first, len(self.tokens))
+    @property
+    def first(self) -> int:
+        """The first of `tokens` that may be stored."""
+        return 0 if self.context else 1
+
+    def kept(self, selection: str) -> Sequence[int]:
+        """Indices into `tokens` of the rows to store.
+
+        Raises:
+            TrimtabError: an unknown selection.
+        """
+        if selection == "all":
+            return range(self.first, len(self.tokens))
+        if selection == "last":
+            return range(len(self.tokens) - 1, len(self.tokens))
+        if selection not in ROLES:
+            raise TrimtabError(f"selection {selection!r}: expected one of {', '.join(SELECTIONS)}")
+        spoken = {at for span in self.spans if span.role == selection for at in range(span.start, span.end)}
+        return sorted(at for at in spoken if at >= self.first)
+
+
+def check_prompts(prompts: Sequence[Prompt], selection: str, longest: int | None) -> None:
+    """Pass prompts that can be captured.
+
+    Args:
+        longest: tokens of a whole sequence that the model can read, if it has such a limit.
+
+    Raises:
+        TrimtabError: a prompt is empty, too long, named twice, or has no token to store; or there is no prompt.
+    """
+    if not prompts:
+        raise TrimtabError("no prompts to capture; expected at least one a shard")
+    seen: set[str] = set()
+    for prompt in prompts:
+        if prompt.id in seen:
+            raise TrimtabError(f"prompt {prompt.id}: stands twice in one shard; expected ids that differ")
+        seen.add(prompt.id)
+        _check_length(prompt)
+        length = len(prompt.context) + len(prompt.tokens)
+        if longest is not None and length > longest:
+            raise TrimtabError(
+                f"prompt {prompt.id}: {length} tokens with its context; the model reads at most {longest}"
+            )
+        if not prompt.kept(selection):
+            raise TrimtabError(f"prompt {prompt.id}: selection {selection!r} names none of its tokens")
+
+
+def _check_length(prompt: Prompt) -> None:
+    if not len(prompt.context) + len(prompt.tokens) > 1 or not prompt.tokens:
+        raise TrimtabError(f"prompt {prompt.id}: {len(prompt.tokens)} tokens; expected at least 2")
 
 
 def batches(prompts: Sequence[Prompt], token_budget: int) -> Iterator[list[Prompt]]:
@@ -44,8 +103,7 @@ def batches(prompts: Sequence[Prompt], token_budget: int) -> Iterator[list[Promp
         TrimtabError: a prompt has nothing to store.
     """
     for prompt in prompts:
-        if not len(prompt.context) + len(prompt.tokens) > 1 or not prompt.tokens:
-            raise TrimtabError(f"prompt {prompt.id}: {len(prompt.tokens)} tokens; expected at least 2")
+        _check_length(prompt)
     ordered = sorted(prompts, key=lambda p: (p.context, -len(p.tokens), p.id))
     for _, group in groupby(ordered, key=lambda p: p.context):
         waiting: list[Prompt] = []
@@ -55,19 +113,6 @@ def batches(prompts: Sequence[Prompt], token_budget: int) -> Iterator[list[Promp
                 waiting = []
             waiting.append(prompt)
         yield waiting
-
-
-def fill(
-    model: PreTrainedModel, batch: Sequence[Prompt], layers: Sequence[int], selection: str, writer: Writer
-) -> None:
-    """Capture one batch of prompts of equal context and append it to a shard."""
-    kept = [p.kept(selection) for p in batch]
-    writer.append(
-        [p.id for p in batch],
-        [[p.tokens[at] for at in span] for p, span in zip(batch, kept, strict=True)],
-        [[len(p.context) + at for at in span] for p, span in zip(batch, kept, strict=True)],
-        kept_rows(model, batch, layers, selection),
-    )
 
 
 def kept_rows(
@@ -93,6 +138,10 @@ def _rows(
             rows.repeat(len(batch))
         streams = capture(model, layers, **rows.feed([p.tokens for p in batch]).inputs)
         return {layer: stream[0] for layer, stream in streams.items()}
+    if context and not reads_cache(model):
+        whole = [Prompt(p.id, [*context, *p.tokens]) for p in batch]
+        own = torch.tensor([at >= len(context) for p in whole for at in range(len(p.tokens))])
+        return {layer: rows[own.to(rows.device)] for layer, rows in _rows(model, whole, layers).items()}
     # right padding: causal layers never look at it, and its rows are dropped
     longest = max(len(p.tokens) for p in batch)
     ids = torch.tensor([p.tokens + [0] * (longest - len(p.tokens)) for p in batch], device=model.device)
@@ -105,3 +154,9 @@ def _rows(
         inputs |= {"position_ids": positions.expand(len(batch), -1), "past_key_values": cache}
     real = torch.tensor([[at < len(p.tokens) for at in range(longest)] for p in batch])
     return {layer: stream[real.to(stream.device)] for layer, stream in capture(model, layers, **inputs).items()}
+
+
+def reads_cache(model: PreTrainedModel) -> bool:
+    """Whether a sequence can be given in pieces: Mamba-like models keep their state in objects of their own."""
+    taken = inspect.signature(base_model(model).forward).parameters
+    return "past_key_values" in taken and "position_ids" in taken

@@ -1,13 +1,16 @@
 """Reading cache shards: single prompts, whole layers, and shuffled batches at memory that doesn't grow.
 
-Shuffled batches come from blocks: a block of consecutive rows is read in one sweep, blocks are visited in random order
+Shuffled batches come from blocks: a block of whole chunks is read in one sweep, blocks are visited in random order
 across all shards, and rows are mixed in a buffer of a few blocks. Reads stay sequential, and the order is near a
-full shuffle.
+full shuffle. Chunks are read from their places in the file, past HDF5, which takes several times as long; their
+checksums are verified the first time that a chunk is read.
 """
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import h5py
 import numpy as np
@@ -16,37 +19,62 @@ from jaxtyping import Float
 from torch import Tensor
 
 from trimtab import seeds
+from trimtab.activations.checksum import BYTES, fletcher32
+from trimtab.activations.layout import DIGEST, FORMAT, HOOK, index_digest, places, weights_digest
 from trimtab.errors import TrimtabError
 
 BLOCK_ROWS = 2048
+"""Rows that are read in one sweep, to the next whole chunk."""
 BUFFER_BLOCKS = 16
+
+UNREADABLE = (OSError, KeyError, RuntimeError, ValueError, AttributeError)
+"""What a damaged file makes HDF5, or the reading of a text or a type in it, raise."""
 
 
 class Cache:
     """One shard, open for reading."""
 
     def __init__(self, file: h5py.File, path: Path) -> None:
-        self._file = file
         self.path = path
         self.layers = sorted(int(name) for name in file["layers"])
         self.prompt_ids: list[str] = [i.decode() for i in file["index/prompt_id"][:]]
         self.offsets: list[int] = file["index/offset"][:].tolist()
+        self.attributes: dict[str, str] = {name: str(value) for name, value in file.attrs.items()}
+        first = file[f"layers/{self.layers[0]}/rows"]
+        self.chunk_rows = int(first.chunks[0])
+        self.d_model = int(first.shape[1])
+        self.dtype: torch.dtype = getattr(torch, str(first.attrs["dtype"]))
+        self._places = {layer: places(file[f"layers/{layer}/rows"]) for layer in self.layers}
+        self._verified: set[tuple[int, int]] = set()
+        self._handle = os.open(path, os.O_RDONLY)
 
     @classmethod
     def open(cls, path: Path) -> "Cache":
         """Open the shard at `path`.
 
         Raises:
-            TrimtabError: it isn't there, isn't HDF5, or has no index because its writer didn't finish.
+            TrimtabError: it isn't there, or isn't a whole shard of this format.
         """
         try:
-            file = h5py.File(path, "r")
-        except OSError as error:
-            raise TrimtabError(f"{path}: not a readable HDF5 file ({error}); delete it and run again") from error
-        if "index/offset" not in file:
-            file.close()
-            raise TrimtabError(f"{path}: has no /index/offset, so it is not a whole cache; delete it and run again")
-        return cls(file, Path(path))
+            with h5py.File(path, "r") as file:
+                if file.attrs.get("format") != FORMAT:
+                    raise TrimtabError(f"{path}: not a cache of format {FORMAT!r}; delete it and run again")
+                if file.attrs[DIGEST] != index_digest(file):
+                    raise TrimtabError(
+                        f"{path}: its index or attributes were damaged ({DIGEST} differs); delete it and run again"
+                    )
+                for name, group in file["layers"].items():
+                    if group["rows"].compression or group["rows"].shuffle or not group["rows"].fletcher32:
+                        raise TrimtabError(f"{path}: /layers/{name}/rows went through another program's HDF5 filters")
+                return cls(file, Path(path))
+        except UNREADABLE as error:
+            raise TrimtabError(f"{path}: not a readable cache ({error}); delete it and run again") from error
+
+    def close(self) -> None:
+        """Let go of the file; nothing can be read after this."""
+        if self._handle >= 0:
+            os.close(self._handle)
+            self._handle = -1
 
     def __enter__(self) -> "Cache":
         return self
@@ -54,7 +82,7 @@ class Cache:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
+        self.close()
 
     @property
     def n_rows(self) -> int:
@@ -62,7 +90,27 @@ class Cache:
 
     def attribute(self, name: str) -> str:
         """A file attribute such as `model`, `hook` or `provenance`."""
-        return str(self._file.attrs[name])
+        return self.attributes[name]
+
+    def require(self, described: Mapping[str, Any]) -> None:
+        """Pass a shard that was captured from the model of this manifest, where this version of the project hooks it.
+
+        Raises:
+            TrimtabError: it comes from another model, revision, weights, dtype or hook.
+        """
+        expected = {
+            "model": described["model"],
+            "revision": str(described["revision"]),
+            "weights": weights_digest(described),
+            "dtype": described["dtype"],
+            "hook": HOOK,
+        }
+        for name, wanted in expected.items():
+            if self.attributes.get(name) != wanted:
+                raise TrimtabError(
+                    f"{self.path}: captured with {name} {self.attributes.get(name)!r}; the manifest says {wanted!r}; "
+                    "delete it and run again"
+                )
 
     def rows(self, layer: int, start: int = 0, end: int | None = None) -> Float[Tensor, "token d_model"]:
         """Rows `start` to `end` of a layer in float32.
@@ -70,22 +118,45 @@ class Cache:
         Raises:
             TrimtabError: the layer isn't cached, or a chunk fails its checksum.
         """
-        if layer not in self.layers:
+        end = self.n_rows if end is None else end
+        found = torch.empty(max(end - start, 0), self.d_model)
+        scratch = torch.empty(self.chunk_rows, self.d_model, dtype=self.dtype)
+        for chunk in range(start // self.chunk_rows, -(-end // self.chunk_rows)) if end > start else ():
+            self.read_chunk(layer, chunk, scratch)
+            base = chunk * self.chunk_rows
+            first, last = max(start, base), min(end, base + self.chunk_rows)
+            found[first - start : last - start] = scratch[first - base : last - base]
+        return found
+
+    def read_chunk(self, layer: int, chunk: int, out: Float[Tensor, "chunk_row d_model"]) -> None:
+        """Read a whole chunk into `out`, of the shard's dtype; behind the last row it holds zeros.
+
+        Raises:
+            TrimtabError: the layer isn't cached, or the chunk fails its checksum.
+        """
+        if layer not in self._places:
             raise TrimtabError(f"{self.path}: layer {layer} is not cached; cached are {self.layers}")
-        dataset = self._file[f"layers/{layer}/rows"]
-        try:
-            raw = dataset[start : self.n_rows if end is None else end]
-        except OSError as error:
-            raise TrimtabError(
-                f"{self.path}: rows of layer {layer} fail their checksum ({error}); delete the file and run again"
-            ) from error
-        rows = torch.from_numpy(raw)
-        return (rows.view(torch.bfloat16) if dataset.attrs["dtype"] == "bfloat16" else rows).float()
+        data = out.view(torch.uint8).numpy()
+        stored = bytearray(BYTES)
+        got = os.preadv(self._handle, [data.data, stored], self._places[layer][chunk])
+        if (layer, chunk) not in self._verified:
+            if got < data.nbytes + BYTES or fletcher32(data) != bytes(stored):
+                raise TrimtabError(
+                    f"{self.path}: chunk {chunk} of layer {layer} fails its checksum; delete the file and run again"
+                )
+            self._verified.add((layer, chunk))
 
     def row_mask(self, keep: set[str] | None) -> np.ndarray:
         """Which rows belong to the prompts in `keep` (all of them for None)."""
         wanted = [keep is None or prompt in keep for prompt in self.prompt_ids]
         return np.repeat(np.asarray(wanted, dtype=bool), np.diff(self.offsets))
+
+
+def require_all(paths: Sequence[Path], described: Mapping[str, Any]) -> None:
+    """Pass shards that were all captured from the model of this manifest (`Cache.require`)."""
+    for path in paths:
+        with Cache.open(path) as cache:
+            cache.require(described)
 
 
 def shuffled_batches(
@@ -99,33 +170,59 @@ def shuffled_batches(
         rows: how many rows to serve, repeats in later epochs counted again.
 
     Raises:
-        TrimtabError: no row belongs to `keep`.
+        TrimtabError: no row belongs to `keep`, or the shards are of different shapes.
     """
     caches = [Cache.open(path) for path in paths]
     try:
-        masks = [cache.row_mask(keep) for cache in caches]
-        if not any(mask.any() for mask in masks):
-            raise TrimtabError(f"{', '.join(map(str, paths))}: no row belongs to the prompts that were asked for")
-        blocks = [(i, s) for i, cache in enumerate(caches) for s in range(0, cache.n_rows, BLOCK_ROWS)]
-        served, epoch, left = 0, 0, None
-        while served < rows:
-            random = np.random.default_rng(seeds.derive(seed, "epoch", epoch))
-            order = [blocks[i] for i in random.permutation(len(blocks))]
-            for first in range(0, len(order), BUFFER_BLOCKS):
-                parts = [] if left is None else [left]
-                for i, start in order[first : first + BUFFER_BLOCKS]:
-                    end = min(start + BLOCK_ROWS, caches[i].n_rows)
-                    parts.append(caches[i].rows(layer, start, end)[torch.from_numpy(masks[i][start:end])])
-                buffer = torch.cat(parts)
-                buffer = buffer[torch.from_numpy(random.permutation(len(buffer)))]
-                for at in range(0, len(buffer) - batch + 1, batch):
-                    piece = buffer[at : at + min(batch, rows - served)]
-                    served += len(piece)
-                    yield piece
-                    if served == rows:
-                        return
-                left = buffer[len(buffer) - len(buffer) % batch :]
-            epoch += 1
+        served = 0
+        for buffer, order in _mixed(caches, layer, batch, seed, keep):
+            for at in range(0, len(order) - batch + 1, batch):
+                piece = buffer[order[at : at + min(batch, rows - served)]].float()
+                served += len(piece)
+                yield piece
+                if served == rows:
+                    return
     finally:
         for cache in caches:
-            cache._file.close()
+            cache.close()
+
+
+def _mixed(
+    caches: Sequence[Cache], layer: int, batch: int, seed: int, keep: set[str] | None
+) -> Iterator[tuple[Float[Tensor, "place d_model"], Tensor]]:
+    """Buffers of rows and a random order of the places to serve, without end.
+
+    Rows that don't fill a batch are the first places of the next buffer.
+    """
+    masks = [torch.from_numpy(cache.row_mask(keep)) for cache in caches]
+    if not any(bool(mask.any()) for mask in masks):
+        named = ", ".join(str(cache.path) for cache in caches)
+        raise TrimtabError(f"{named}: no row belongs to the prompts that were asked for")
+    for cache in caches[1:]:
+        if (cache.d_model, cache.dtype) != (caches[0].d_model, caches[0].dtype):
+            raise TrimtabError(
+                f"{cache.path}: rows of {cache.d_model} x {cache.dtype}; "
+                f"{caches[0].path} has {caches[0].d_model} x {caches[0].dtype}"
+            )
+    chunks = [(i, chunk) for i, cache in enumerate(caches) for chunk in range(-(-cache.n_rows // cache.chunk_rows))]
+    largest = max(cache.chunk_rows for cache in caches)
+    together = max(1, BLOCK_ROWS // largest)
+    blocks = [chunks[at : at + together] for at in range(0, len(chunks), together)]
+    buffer = torch.empty(batch + BUFFER_BLOCKS * together * largest, caches[0].d_model, dtype=caches[0].dtype)
+    left, epoch = 0, 0
+    while True:
+        random = np.random.default_rng(seeds.derive(seed, "epoch", epoch))
+        turns = [blocks[i] for i in random.permutation(len(blocks))]
+        for first in range(0, len(turns), BUFFER_BLOCKS):
+            end, kept = left, [torch.arange(left)]
+            for i, chunk in (each for block in turns[first : first + BUFFER_BLOCKS] for each in block):
+                size = caches[i].chunk_rows
+                caches[i].read_chunk(layer, chunk, buffer[end : end + size])
+                kept.append(end + masks[i][chunk * size : (chunk + 1) * size].nonzero()[:, 0])
+                end += size
+            places = torch.cat(kept)
+            order = places[torch.from_numpy(random.permutation(len(places)))]
+            yield buffer, order
+            left = len(order) % batch
+            buffer[:left] = buffer[order[len(order) - left :]]
+        epoch += 1

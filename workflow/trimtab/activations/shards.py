@@ -1,14 +1,29 @@
 """A whole shard from a list of prompts: the loop around `capture` and `store`."""
 
+import hashlib
+import logging
+import time
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
 from transformers import PreTrainedModel
 
-from trimtab.activations.capture import Prompt, batches, fill
+from trimtab import files
+from trimtab.activations.budget import token_budget
+from trimtab.activations.capture import Prompt, batches, check_prompts, kept_rows
+from trimtab.activations.estimate import estimate
+from trimtab.activations.layout import FORMAT, HOOK, IDENTITY, Layout, weights_digest
 from trimtab.activations.store import shard
+from trimtab.digest import code_digest
+from trimtab.errors import TrimtabError
 from trimtab.progress import track
+from trimtab.residual import check_layers
+
+log = logging.getLogger(__name__)
 
 
 def write_shard(
@@ -21,22 +36,93 @@ def write_shard(
     settings: Mapping[str, Any],
     provenance: Mapping[str, Any],
 ) -> None:
-    """Capture `prompts` into a shard at `path`.
+    """Capture `prompts` into a shard at `path`, or what an earlier run of the same call left to do.
 
     Args:
         described: the manifest of `model`.
         settings: config.yaml's `activations`.
     """
+    check_layers(model, layers)
+    check_prompts(prompts, selection, described.get("context_length"))
+    longest = max(len(p.context) + len(p.tokens) for p in prompts)
+    budget = token_budget(settings, model, layers, longest)
+    planned = list(batches(prompts, budget))
+    layout = lay_out(planned, layers, selection, model.dtype, described, settings, provenance)
+    ends = np.cumsum([sum(len(p.kept(selection)) for p in batch) for batch in planned]).tolist()
+    starts = [0, *ends[:-1]]
+    begun = time.perf_counter()
+    with shard(path, layout) as writer:
+        left = [at for at, end in enumerate(ends) if end > writer.done]
+        expected = estimate(model, [planned[at] for at in left], layers, layout.bytes) if left else None
+        if expected:
+            rows = f"{layout.rows - writer.done} rows of {len(layers)} layers in {len(left)} batches of {budget} tokens"
+            expected.announce(str(path), rows)
+        for at in track(left, len(left), f"capturing {path.name}"):
+            rows_of = kept_rows(model, planned[at], layers, selection)
+            _check_rows(planned[at], rows_of, model.dtype)
+            writer.append(starts[at], rows_of)
+    if expected:
+        expected.compare(str(path), path.stat().st_size, time.perf_counter() - begun)
+
+
+def lay_out(
+    planned: Sequence[Sequence[Prompt]],
+    layers: Sequence[int],
+    selection: str,
+    dtype: torch.dtype,
+    described: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    provenance: Mapping[str, Any],
+) -> Layout:
+    """Everything of the shard but its rows."""
+    prompts = [p for batch in planned for p in batch]
+    kept = [p.kept(selection) for p in prompts]
     attributes = {
+        "format": FORMAT,
         "model": described["model"],
         "revision": str(described["revision"]),
-        "hook": "output of decoder layer <layer>: hidden_states[layer + 1]",
+        "weights": weights_digest(described),
+        "hook": HOOK,
         "selection": selection,
         "dtype": described["dtype"],
+        "provenance": files.canonical(provenance),
     }
-    planned = list(batches(prompts, settings["token_budget"]))
-    with shard(
-        path, layers, described["d_model"], model.dtype, settings["chunk_rows"], attributes, provenance
-    ) as writer:
-        for batch in track(planned, len(planned), f"capturing {path.name}"):
-            fill(model, batch, layers, selection, writer)
+    made_of = hashlib.sha256(files.canonical([attributes, list(layers), str(dtype), settings, _code()]).encode())
+    for batch in planned:
+        # a context once a batch, since it may be longer than all the rest
+        own = [[p.id, p.tokens, list(p.kept(selection))] for p in batch]
+        made_of.update(files.canonical([batch[0].context, own]).encode())
+    return Layout(
+        layers=layers,
+        d_model=described["d_model"],
+        dtype=dtype,
+        chunk_rows=settings["chunk_rows"],
+        prompt_ids=[p.id for p in prompts],
+        offsets=np.cumsum([0, *map(len, kept)], dtype=np.int64),
+        tokens=np.array([p.tokens[at] for p, own in zip(prompts, kept, strict=True) for at in own], dtype=np.int32),
+        positions=np.array(
+            [len(p.context) + at for p, own in zip(prompts, kept, strict=True) for at in own], dtype=np.int32
+        ),
+        attributes={**attributes, IDENTITY: made_of.hexdigest()},
+    )
+
+
+@cache
+def _code() -> str:
+    # what is half done by other code is begun again
+    return code_digest(Path(__file__), Path(__file__).parents[1])
+
+
+def _check_rows(batch: Sequence[Prompt], rows: Mapping[int, torch.Tensor], dtype: torch.dtype) -> None:
+    for layer, own in rows.items():
+        if own.dtype != dtype:
+            raise TrimtabError(
+                f"layer {layer}: the residual stream is {own.dtype} in a model of {dtype}, and storing it would lose "
+                "digits; set model.dtype to float32"
+            )
+        if not bool(torch.isfinite(own).all()):
+            named = ", ".join(p.id for p in batch[:3])
+            raise TrimtabError(
+                f"layer {layer}: rows of a batch of {len(batch)} prompts ({named}, ...) hold NaN or infinity; "
+                f"rows of {own.dtype} must be finite"
+            )

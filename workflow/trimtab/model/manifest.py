@@ -96,7 +96,8 @@ def manifest(
         "layers": len(decoder_layers(model)),
         "d_model": int(config.hidden_size),
         "vocabulary": int(config.vocab_size),
-        "context_length": int(config.max_position_embeddings),
+        # recurrent models read sequences of any length
+        "context_length": getattr(config, "max_position_embeddings", None),
         "dtype": dtype,
         "chat_template": tokenizer.chat_template is not None,
         "residual_norm": {str(layer): asdict(norm) for layer, norm in norms.items()},

@@ -1,17 +1,21 @@
 """Checks of the user's own stack: does this model, on this machine, compute what every later stage takes for granted?
 
 Each check compares two ways to the same numbers on real prompts and records the difference. Differences of logits are
-relative (root mean square of the difference over that of the logits), with a tolerance that follows the dtype.
+relative (root mean square of the difference over that of the logits), with a tolerance that follows the dtype; captured
+rows, a hook of dose 0, hooks and selectors have none to spare. What mends a failure is in `trimtab.model.stack`.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from trimtab.activations.capture import reads_cache
+from trimtab.errors import TrimtabError
+from trimtab.model.stack import CHUNKS, PADDED, SECOND_TURN, SHARED, advice
 from trimtab.residual import capture, decoder_layers, hooked
 from trimtab.rollouts.batch import GrowingBatch
 from trimtab.steering import Push, Steering
@@ -19,31 +23,69 @@ from trimtab.steering import Push, Steering
 TOLERANCE = {torch.bfloat16: 0.125, torch.float16: 0.02, torch.float32: 1e-4}
 """Largest relative difference that rounding may cause; a padding leak was seen to cause 0.3 (field notes)."""
 
+ZERO_DOSE = "a hook with dose 0 changes no bit"
+SELECTOR = "a position selector touches exactly its tokens"
+BATCHED = "batch of unequal lengths equals each prompt alone"
+GROWING = (ZERO_DOSE, SELECTOR, BATCHED, CHUNKS, SHARED, SECOND_TURN)
+"""Checks of the batches that rollouts run in, which need a key-value cache."""
+
 
 @dataclass(frozen=True)
 class Check:
     name: str
     passed: bool
-    figure: float
-    """The difference found; what it counts is said in `detail`."""
+    figure: float | None
+    """The difference found, what it counts is said in `detail`; None for a check that couldn't be run."""
     tolerance: float
     detail: str
+    accepted: bool = False
+    """Failed, and named in the config's `model.accepted_failures`."""
+
+
+def judge(checks: Sequence[Check], model: PreTrainedModel, accepted: Sequence[str], source: str) -> list[Check]:
+    """The checks, with those marked that failed and that the config accepts.
+
+    Raises:
+        TrimtabError: a check failed that isn't accepted, or what is accepted is no check's name.
+    """
+    names = [check.name for check in checks]
+    wrong = [
+        f"config.yaml, model.accepted_failures: {name!r} is no check; checks are: {'; '.join(names)}"
+        for name in accepted
+        if name not in names
+    ]
+    for check in checks:
+        if not check.passed and check.name not in accepted:
+            line = f"{source}: preflight, {check.name}: {check.detail}"
+            if check.figure is not None:
+                line += f" {check.figure:.3g}, expected at most {check.tolerance:.3g}"
+            mend = advice(model, check.name)
+            wrong.append(line + (f"; {mend}" if mend else ""))
+    if wrong:
+        raise TrimtabError("\n".join(wrong))
+    return [replace(check, accepted=not check.passed) for check in checks]
 
 
 def preflight(model: PreTrainedModel, prompts: Sequence[Sequence[int]], layers: Sequence[int]) -> list[Check]:
     """All checks, on prompts of unequal length (token ids)."""
     torch.manual_seed(0)
     alone = [_logits(model, prompt) for prompt in prompts]
-    return [
+    checks = [
         _rows_are_hidden_states(model, prompts[0], layers),
-        _zero_dose(model, prompts[0], layers[0]),
         _hooks_removed(model, prompts[0], layers),
+        _compare(model, PADDED, alone[:1], [_padded(model, prompts[0])]),
+    ]
+    if not reads_cache(model):
+        why = "not run, since the model's forward takes no past_key_values with position_ids, as rollouts need it"
+        return checks + [Check(name, False, None, TOLERANCE[model.dtype], why) for name in GROWING]
+    return [
+        *checks,
+        _zero_dose(model, prompts[0], layers[0]),
         _selector(model, prompts[0], layers[0]),
-        _compare(model, "batch of unequal lengths equals each prompt alone", alone, _batched(model, prompts)),
-        _compare(model, "a left-padded prompt equals the unpadded one", alone[:1], [_padded(model, prompts[0])]),
-        _compare(model, "a prompt in chunks over the cache equals one piece", alone[:1], [_chunked(model, prompts[0])]),
-        _compare(model, "rows that share a header equal each prompt alone", *_shared(model, prompts)),
-        _compare(model, "a batched second turn over the cache equals the whole", alone, _second_turn(model, prompts)),
+        _compare(model, BATCHED, alone, _batched(model, prompts)),
+        _compare(model, CHUNKS, alone[:1], [_chunked(model, prompts[0])]),
+        _compare(model, SHARED, *_shared(model, prompts)),
+        _compare(model, SECOND_TURN, alone, _second_turn(model, prompts)),
     ]
 
 
@@ -117,8 +159,17 @@ def _rows_are_hidden_states(model: PreTrainedModel, prompt: Sequence[int], layer
     # the last layer's entry is behind the final norm, so it is no residual stream
     comparable = [layer for layer in layers if layer < len(decoder_layers(model)) - 1]
     rows = capture(model, comparable, input_ids=ids)
-    states = model(input_ids=ids, output_hidden_states=True, use_cache=False).hidden_states
-    worst = max(float((rows[layer] - states[layer + 1]).abs().max()) for layer in comparable)
+    inputs: list[Tensor] = []
+    handle = decoder_layers(model)[0].register_forward_pre_hook(
+        lambda _, given, named: inputs.append(given[0] if given else named["hidden_states"]), with_kwargs=True
+    )
+    try:
+        states = model(input_ids=ids, output_hidden_states=True, use_cache=False).hidden_states
+    finally:
+        handle.remove()
+    # Mamba's list begins behind the first layer, all others' before it
+    first = int(torch.equal(states[0], inputs[0]))
+    worst = max(float((rows[layer] - states[layer + first]).abs().max()) for layer in comparable)
     return Check("captured rows equal hidden_states[layer + 1]", worst == 0, worst, 0.0, "largest difference")
 
 
@@ -128,7 +179,7 @@ def _zero_dose(model: PreTrainedModel, prompt: Sequence[int], layer: int) -> Che
     push = Push(layer, direction / direction.norm(), 0.0, "all")
     steered = GrowingBatch(model, Steering([push], model.device), 1).advance([prompt], _given([prompt]))
     worst = float((clean - steered).abs().max())
-    return Check("a hook with dose 0 changes no bit", torch.equal(clean, steered), worst, 0.0, "largest difference")
+    return Check(ZERO_DOSE, torch.equal(clean, steered), worst, 0.0, "largest difference")
 
 
 def _hooks_removed(model: PreTrainedModel, prompt: Sequence[int], layers: Sequence[int]) -> Check:
@@ -167,4 +218,4 @@ def _selector(model: PreTrainedModel, prompt: Sequence[int], layer: int) -> Chec
         after = steering.pushed(layer, before[-1])
         touched += (after != before[-1]).any(-1)[0].tolist()
     wrong = sum(is_touched != (at >= len(prompt) - 3) for at, is_touched in enumerate(touched))
-    return Check("a position selector touches exactly its tokens", wrong == 0, float(wrong), 0.0, "tokens wrong")
+    return Check(SELECTOR, wrong == 0, float(wrong), 0.0, "tokens wrong")

@@ -86,7 +86,13 @@ def load(folder: Path, dtype: str, device: str) -> tuple[PreTrainedModel, PreTra
     """Model (evaluation mode, no gradients) and tokenizer of a local folder."""
     placement = {"device_map": "auto"} if device == "auto" else {}
     # Any: the library's own annotations of `to` are wrong
-    model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=DTYPES[dtype], local_files_only=True, **placement)
+    try:
+        model: Any = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=DTYPES[dtype], local_files_only=True, **placement
+        )
+    except ValueError as error:
+        cause = str(error).splitlines()[0]
+        raise TrimtabError(f"config.yaml, model.source: {folder} holds no decoder-only model ({cause})") from error
     if device != "auto":
         model.to(device)
     pack_rows(model)

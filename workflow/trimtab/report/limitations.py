@@ -27,7 +27,10 @@ def limitations(run: Run) -> list[str]:
     texts += _failed_gates(run)
     failed = [check["name"] for check in run.records["preflight"]["checks"] if not check["passed"]]
     if failed:
-        texts.append(f"Preflight checks that failed: {words.listed(failed)}. Numbers downstream may be wrong.")
+        texts.append(
+            f"Preflight checks that failed, and that the config accepts: {words.listed(failed)}. Numbers downstream "
+            "may be wrong."
+        )
     texts += _broken_conditions(run)
     draws = run.conditions.loc[run.conditions["method"] == "random", "draw"].nunique()
     if draws < 20:

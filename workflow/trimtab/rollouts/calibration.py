@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from trimtab.activations.capture import Prompt
+from trimtab.activations.capture import Prompt, Span
 from trimtab.rollouts.batch import GrowingBatch
 from trimtab.rollouts.protocol import FewShotProtocol, Segment
 from trimtab.steering import Steering
@@ -36,8 +36,14 @@ def prompts_of(protocol: FewShotProtocol, tasks: Mapping[str, Sequence[str]]) ->
 
 
 def as_prompt(name: str, segments: Sequence[Segment]) -> Prompt:
-    """A rendered prompt with its header as context."""
-    return Prompt(name, [token for s in segments[1:] for token in s.tokens], tuple(segments[0].tokens))
+    """A rendered prompt with its header as context; what isn't the assistant's own turn is the user's."""
+    tokens: list[int] = []
+    spans = []
+    for segment in segments[1:]:
+        role = "assistant" if segment.written else "user"
+        spans.append(Span(role, len(tokens), len(tokens) + len(segment.tokens)))
+        tokens += segment.tokens
+    return Prompt(name, tokens, tuple(segments[0].tokens), tuple(spans))
 
 
 def action_scores(

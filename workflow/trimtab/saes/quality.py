@@ -186,7 +186,7 @@ def _padded(documents: Iterator[Prompt], device: torch.device) -> Iterator[Batch
             yield _batch(waiting, starts, device)
             waiting, starts = [], []
         waiting.append(ids)
-        starts.append(len(document.context) + document.kept("all").start)
+        starts.append(len(document.context) + document.first)
     if waiting:
         yield _batch(waiting, starts, device)
 

@@ -1,0 +1,47 @@
+"""How many tokens a forward pass may hold, from the model's shape and the memory that the config grants.
+
+Free memory at the moment would be a finer measure, but the make-up of batches moves the last bits of rows in half
+precision, so it must follow from what the provenance states.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel
+
+AUTO = "auto"
+MOST = 16384
+"""Beyond this a batch would mix lengths that differ more, for a pass that is long enough anyway."""
+
+
+def token_budget(settings: Mapping[str, Any], model: PreTrainedModel, layers: Sequence[int], longest: int) -> int:
+    """Tokens a batch, padding included.
+
+    Args:
+        settings: config.yaml's `activations`; `memory_mb` counts where `token_budget` is auto.
+        longest: tokens of the longest sequence, context included.
+    """
+    if settings["token_budget"] != AUTO:
+        return int(settings["token_budget"])
+    affordable = int(settings["memory_mb"] * 1e6) // bytes_a_token(model, len(layers), longest)
+    return max(longest, min(affordable, MOST))
+
+
+def bytes_a_token(model: PreTrainedModel, layers: int, longest: int) -> int:
+    """What a token of a batch takes at most while one layer runs, weights and what the allocator keeps apart."""
+    config = model.config.get_text_config(decoder=True)
+    size = torch.finfo(model.dtype).bits // 8
+    width = int(config.hidden_size)
+    inner = max(int(getattr(config, name, None) or 0) for name in INNER)
+    active = int(getattr(config, "num_experts_per_tok", None) or 1)
+    heads = int(getattr(config, "num_attention_heads", None) or 0)
+    # the kept streams; residual, norm, queries, keys, values and output, some of them in float32; gate, up and product
+    values = layers * width + 12 * width + 3 * active * max(inner, 4 * width)
+    # keys, values and the mask; attention weights where they are written out
+    values += 2 * width * layers + longest * (1 if model.config._attn_implementation != "eager" else 2 * heads)
+    return size * values
+
+
+INNER = ("intermediate_size", "moe_intermediate_size", "ffn_dim", "n_inner")
+"""Names that configs give to the widest inner size of a layer."""

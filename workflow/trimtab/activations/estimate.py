@@ -1,0 +1,76 @@
+"""What a shard will take, said before it is made and compared with what it took.
+
+Disk is known to a few kilobytes; time comes from one short timed pass. Both go to the log and never into the shard,
+whose bytes must not depend on the machine's mood.
+"""
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from transformers import PreTrainedModel
+
+from trimtab.activations.capture import Prompt, kept_rows
+
+log = logging.getLogger(__name__)
+
+SAMPLE = 384
+"""Tokens of the timed pass."""
+WARM_UP = 32
+
+
+@dataclass(frozen=True)
+class Estimate:
+    tokens: int
+    """Tokens to compute, padding and contexts included."""
+    bytes: int
+    seconds: float
+
+    def announce(self, name: str, what: str) -> None:
+        log.info(
+            "%s: %s; about %.1f MB and %.0f s for %d tokens", name, what, self.bytes / 1e6, self.seconds, self.tokens
+        )
+
+    def compare(self, name: str, size: int, seconds: float) -> None:
+        log.info(
+            "%s: took %.1f MB and %.1f s (estimate %.1f MB, %.1f s), %.0f tokens/s",
+            name,
+            size / 1e6,
+            seconds,
+            self.bytes / 1e6,
+            self.seconds,
+            self.tokens / seconds,
+        )
+
+
+def estimate(
+    model: PreTrainedModel, planned: Sequence[Sequence[Prompt]], layers: Sequence[int], rows_bytes: int
+) -> Estimate:
+    """What `planned` batches will take."""
+    tokens = sum(padded(batch) for batch in planned)
+    return Estimate(tokens, rows_bytes, tokens / tokens_a_second(model, planned, layers) if tokens else 0.0)
+
+
+def padded(batch: Sequence[Prompt]) -> int:
+    """Tokens that the model computes for a batch."""
+    return len(batch[0].context) + len(batch) * max(len(p.tokens) for p in batch)
+
+
+def tokens_a_second(model: PreTrainedModel, planned: Sequence[Sequence[Prompt]], layers: Sequence[int]) -> float:
+    """The rate on a few rows of a middling batch."""
+    batch = planned[len(planned) // 2]
+    length = min(len(batch[0].tokens), SAMPLE)
+    rows = max(1, SAMPLE // length)
+    sample = [replace(p, tokens=p.tokens[:length], context=()) for p in batch[:rows]]
+    _timed(model, [replace(p, tokens=p.tokens[:WARM_UP]) for p in sample[:1]], layers)
+    return padded(sample) / _timed(model, sample, layers)
+
+
+def _timed(model: PreTrainedModel, batch: Sequence[Prompt], layers: Sequence[int]) -> float:
+    start = time.perf_counter()
+    kept_rows(model, batch, layers, "last")
+    if model.device.type != "cpu":
+        torch.accelerator.synchronize()
+    return time.perf_counter() - start
