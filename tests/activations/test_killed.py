@@ -29,7 +29,7 @@ KILLS = 100
 def processes():
     """Processes that start from one where torch is imported already."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["warm"])
+    context.set_forkserver_preload(["__main__", "warm"])
     with pytest.MonkeyPatch.context() as patch:
         # the server finds modules by the environment alone, and leaves out in silence what it doesn't find
         patch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
