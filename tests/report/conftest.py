@@ -35,7 +35,9 @@ def made(folder: Path, effect: float, scenarios: int) -> Path:
     fake_run.write_parts(folder)
     tables = [str(folder / "rollouts" / name) for name in ("conditions.csv", "outcomes.parquet")]
     settings = files.canonical(config()["statistics"])
-    script("statistics_effects", *tables, str(folder / "statistics"), "--settings", settings, "--seed", "1")
+    turns = [str(path) for path in (folder / "rollouts/turns").glob("*.parquet")]
+    sources = ["--turns", *turns, "--scores", str(folder / "probes/scores.csv")]
+    script("statistics_effects", *tables, str(folder / "statistics"), *sources, "--settings", settings, "--seed", "1")
     return folder
 
 

@@ -171,7 +171,13 @@ def write_parts(results: Path) -> None:
         "chat_template": True,
         "protocol": "few_shot",
         "residual_norm": {str(layer): {"mean": 20.0 + layer, "centred_mean": 15.0 + layer} for layer in LAYERS},
-        "provenance": {"commit": "0123abc", "inputs": {"a.gguf": "b" * 64}, "versions": {"torch": "2.13.0"}},
+        "provenance": {
+            "commit": "0123abc",
+            "settings": {},
+            "seed": None,
+            "inputs": {"a.gguf": "b" * 64},
+            "versions": {"torch": "2.13.0"},
+        },
     }
     checks = [
         {"name": "padding", "passed": True, "figure": 1e-6, "tolerance": 1e-4, "detail": "left padding moves no logit"},

@@ -1,22 +1,15 @@
-"""The tidy table and what is made of it: families, pairing, verdicts, structure; errors; speed."""
-
-import time
+"""The tidy table and what is made of it: families, pairing, verdicts, ranks, contrasts; errors."""
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from trimtab.errors import TrimtabError
-from trimtab.statistics.effects import (
-    Plan,
-    Rollouts,
-    against_controls,
-    dose_response,
-    effects,
-    read_conditions,
-)
+from trimtab.statistics.contrasts import against_controls, timings_and_steps
+from trimtab.statistics.effects import RANK, dose_response, effects, share_interval
 from trimtab.statistics.findings import findings
-from trimtab.statistics.structure import structure
+from trimtab.statistics.outcomes import Rollouts
+from trimtab.statistics.plan import Plan, read_conditions
 
 PLAN = Plan(
     primary={"autonomy": "calls", "deference": "asks"},
@@ -61,7 +54,14 @@ def outcomes(scenarios: int = 20, lift: float = 2.0) -> pd.DataFrame:
 
 def test_one_row_an_estimate_and_holm_in_its_own_family():
     table = effects(Rollouts.of(outcomes()), conditions(), PLAN)
-    assert len(table) == 7 * 3 * 4
+    # 7 conditions on 3 outcomes; asks and breakage, which are 0 or 1, have odds, 4 claims a way, 2 vectors a rank
+    plain = ["mean_difference", "cohens_d", "d_z", "cliffs_delta", "probability_of_superiority", "equivalence"]
+    assert table["estimand"].value_counts().to_dict() == {
+        **dict.fromkeys(plain, 21),
+        "log_odds_ratio": 14,
+        "wrong_way_share": 4,
+        RANK: 6,
+    }
     assert not table.duplicated(["condition_id", "outcome", "estimand"]).any()
     declared = table[table["family"] == "confirmatory"].set_index(["condition_id", "estimand"])
     assert set(declared.index.get_level_values(0)) == {"up", "same"}
@@ -71,6 +71,10 @@ def test_one_row_an_estimate_and_holm_in_its_own_family():
     assert up["p_corrected"] == pytest.approx(2 * up["p"])
     assert (same["estimate"], same["p"], same["p_corrected"]) == (0, 1, 1)
     assert np.isnan(declared.loc[("same", "cohens_d"), "estimate"])
+    assert declared.loc[("up", "wrong_way_share"), "estimate"] == 0
+    equal = declared.loc[("up", "equivalence")]
+    assert equal["p_corrected"] == equal["p"] > 0.99
+    assert equal["margin"] == pytest.approx(0.5 * up["estimate"] / declared.loc[("up", "cohens_d"), "estimate"])
 
 
 def test_order_of_rows_and_missing_scenarios_keep_the_pairs():
@@ -116,11 +120,34 @@ def test_controls_and_doses():
     assert up["mean"] - up["baseline_mean"] == pytest.approx(up["estimate"])
 
 
-def test_structure_of_one_moving_vector_is_one_axis():
-    table = structure(Rollouts.of(outcomes()), conditions(), PLAN).set_index(["matrix", "quantity"])
-    assert table.loc[("sae_probe", "share"), "value"].item() == pytest.approx(1)
-    assert table.loc[("sae_probe", "participation_ratio"), "value"].item() == pytest.approx(1)
-    assert ("random", "share") in table.index
+def test_rank_among_random_directions():
+    table = effects(Rollouts.of(outcomes()), conditions(), PLAN)
+    ranks = table[table["estimand"] == RANK].set_index(["condition_id", "outcome"])
+    # two random directions, one of them moves calls by 0.75; `later` is steered elsewhere and has none to compare with
+    assert set(ranks.index.get_level_values(0)) == {"up", "same"}
+    assert ranks.loc[("up", "calls"), ["estimate", "p"]].tolist() == [0, pytest.approx(1 / 3)]
+    assert ranks.loc[("same", "asks"), ["estimate", "p"]].tolist() == [1, 1]
+    assert ranks.loc[("up", "calls"), "upper"] == pytest.approx(1 - 0.025**0.5)
+
+
+def test_interval_of_a_share_as_r_prints_it():
+    """R, `binom.test(7, 20)$conf.int`: 0.1539092 0.5921885 (Clopper and Pearson)."""
+    lower, upper = share_interval(np.array([7]), 20, 0.95)
+    assert [f"{lower[0]:.7f}", f"{upper[0]:.7f}"] == ["0.1539092", "0.5921885"]
+
+
+def test_timings_and_steps_of_dose():
+    design = conditions()
+    more = design[design["condition_id"] == "up"].assign(condition_id="more", dose=0.4)
+    table = outcomes()
+    higher = table[table["condition_id"] == "up"].assign(condition_id="more")
+    higher["calls"] += 1.0
+    rollouts = Rollouts.of(pd.concat([table, higher]))
+    found = timings_and_steps(rollouts, pd.concat([design, more]), PLAN)
+    means = found[found["estimand"] == "mean_difference"].set_index("kind")
+    assert means.loc["timing", ["condition_id", "baseline_id"]].tolist() == ["up", "later"]
+    assert means.loc["timing", "estimate"] == pytest.approx(3.0)
+    assert means.loc["dose_step", ["condition_id", "baseline_id", "estimate"]].tolist() == ["more", "up", 1.0]
 
 
 def test_errors_name_the_place(tmp_path):
@@ -143,16 +170,3 @@ def test_an_empty_trait_is_a_name(tmp_path):
     conditions().to_csv(path, index=False)
     table = read_conditions(path)
     assert table.set_index("condition_id").loc["random.0", "trait"] == ""
-
-
-def test_a_full_run_takes_well_under_a_minute():
-    rng = np.random.default_rng(0)
-    values = rng.poisson(1.0, size=(62, 50, 1, 25)).astype(float)
-    names = [row[0] for row in DESIGN] + [f"extra.{i}" for i in range(54)]
-    rollouts = Rollouts(pd.Index(names), pd.Index([f"outcome_{i}" for i in range(25)]), values)
-    design = pd.DataFrame({"condition_id": names}).assign(method="x", trait="", dose=0.1, timing="all", arm="study")
-    plan = Plan({}, "sae_probe", 0.2, "all", 10_000, 0.95, 0.5, 1)
-    start = time.process_time()
-    table = effects(rollouts, design, plan)
-    assert time.process_time() - start < 30
-    assert len(table) == 61 * 25 * 4

@@ -6,7 +6,6 @@ import pytest
 from scipy import stats
 
 from trimtab.statistics.corrections import corrected
-from trimtab.statistics.structure import spectrum
 from trimtab.statistics.study import PUBLISHED, study, unpaired
 
 
@@ -68,13 +67,3 @@ def test_corrections_by_hand():
     p = np.array([0.01, 0.04, np.nan, 0.03])
     assert corrected(p, "holm") == pytest.approx([0.03, 0.06, np.nan, 0.06], nan_ok=True)
     assert corrected(p, "fdr_bh") == pytest.approx([0.03, 0.04, np.nan, 0.04], nan_ok=True)
-
-
-def test_one_axis_and_many():
-    one = spectrum(np.outer([1.0, 2, 3], [1.0, -1, 2]))
-    assert one.share == pytest.approx(1)
-    assert one.participation == pytest.approx(1)
-    many = spectrum(np.eye(5))
-    assert many.share == pytest.approx(0.2)
-    assert many.participation == pytest.approx(5)
-    assert np.isnan(spectrum(np.zeros((2, 2))).share)

@@ -4,6 +4,8 @@ FIGURES = {
     "forest": "Effects",
     "dose_response": "Effects",
     "cross_trait": "Effects",
+    "spectrum": "Effects",
+    "prediction": "Effects",
     "timing": "Effects",
     "breakage": "Effects",
     "tools": "Effects",

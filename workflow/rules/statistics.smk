@@ -5,12 +5,19 @@ rule statistics_effects:
     input:
         conditions="<results>/rollouts/conditions.csv",
         outcomes="<results>/rollouts/outcomes.parquet",
+        turns=expand("<results>/rollouts/turns/{batch}.parquet", batch=BATCHES),
+        scores="<results>/probes/scores.csv",
     output:
         effects="<results>/statistics/effects.csv",
+        models="<results>/statistics/models.csv",
         controls="<results>/statistics/controls.csv",
+        contrasts="<results>/statistics/contrasts.csv",
         study="<results>/statistics/study.csv",
         dose_response="<results>/statistics/dose_response.csv",
+        dose_fits="<results>/statistics/dose_fits.csv",
         structure="<results>/statistics/structure.csv",
+        tools="<results>/statistics/tools.csv",
+        prediction="<results>/statistics/prediction.csv",
         summary="<results>/statistics/summary.json",
     log:
         "<logs>/statistics/effects.log",
@@ -25,4 +32,4 @@ rule statistics_effects:
         code=code_digest("statistics_effects"),
     shell:
         "python workflow/scripts/statistics_effects.py {input.conditions} {input.outcomes} {params.folder}"
-        " --settings {params.settings:q} --seed {params.seed} 2> {log}"
+        " --turns {input.turns} --scores {input.scores} --settings {params.settings:q} --seed {params.seed} 2> {log}"

@@ -8,44 +8,53 @@ import pandas as pd
 from trimtab import files
 from trimtab.entry import script
 from trimtab.provenance import provenance
-from trimtab.statistics.effects import (
-    BASELINE,
-    Plan,
-    Rollouts,
-    against_controls,
-    dose_response,
-    effects,
-    read_conditions,
-)
+from trimtab.statistics.contrasts import against_controls, timings_and_steps
+from trimtab.statistics.coupling import coupling
+from trimtab.statistics.doses import dose_fits
+from trimtab.statistics.effects import dose_response, effects
 from trimtab.statistics.findings import findings
+from trimtab.statistics.models import checked
+from trimtab.statistics.outcomes import Rollouts, read_calls
+from trimtab.statistics.plan import BASELINE, Plan, read_conditions
+from trimtab.statistics.prediction import probe_against_effect
 from trimtab.statistics.structure import structure
 from trimtab.statistics.study import study
+from trimtab.statistics.tools import composition
 
 
-def main(conditions: Path, outcomes: Path, folder: Path, *, settings: dict[str, Any], seed: int) -> None:
-    """Write effects, controls, study, dose_response and structure (CSV) and summary.json to `folder`."""
+def main(
+    conditions: Path,
+    outcomes: Path,
+    folder: Path,
+    *,
+    turns: list[Path],
+    scores: Path,
+    settings: dict[str, Any],
+    seed: int,
+) -> None:
+    """Write the tidy tables, one CSV a question, and summary.json."""
     plan = Plan.of(settings, seed)
     design = read_conditions(conditions)
     table = pd.read_parquet(outcomes)
     rollouts = Rollouts.of(table)
-
     tidy = effects(rollouts, design, plan)
-    files.write_csv(folder / "effects.csv", tidy)
-    files.write_csv(folder / "controls.csv", against_controls(rollouts, design, plan))
-    files.write_csv(folder / "study.csv", study(table, design, BASELINE))
-    files.write_csv(folder / "dose_response.csv", dose_response(tidy, rollouts, design))
-    files.write_csv(folder / "structure.csv", structure(rollouts, design, plan))
-    n_conditions, n_scenarios, n_seeds, _ = rollouts.values.shape
-    summary = {
-        "n_rollouts": len(table),
-        "n_conditions": n_conditions,
-        "n_scenarios": n_scenarios,
-        "n_seeds": n_seeds,
-        "n_tests": int(tidy["p"].notna().sum()),
-        **findings(rollouts, tidy, design, plan),
-        "provenance": provenance([conditions, outcomes], settings, seed),
+    tables = {
+        "effects": tidy,
+        "models": checked(tidy, rollouts, design, plan),
+        "controls": against_controls(rollouts, design, plan),
+        "contrasts": timings_and_steps(rollouts, design, plan),
+        "study": study(table, design, BASELINE),
+        "dose_response": dose_response(tidy, rollouts, design),
+        "dose_fits": dose_fits(rollouts, design, plan),
+        "structure": pd.concat([structure(rollouts, design, plan), coupling(rollouts, design, plan)]),
+        "tools": composition(read_calls(turns, design), table, design, plan),
+        "prediction": probe_against_effect(pd.read_csv(scores), tidy, rollouts, design, plan),
     }
-    files.write_json(folder / "summary.json", summary)
+    for name, found in tables.items():
+        files.write_csv(folder / f"{name}.csv", found)
+    summary = findings(rollouts, tidy, design, plan)
+    inputs = [conditions, outcomes, scores, *turns]
+    files.write_json(folder / "summary.json", summary | {"provenance": provenance(inputs, settings, seed)})
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How every script starts: arguments from the signature of its `main`, errors as one line.
+"""How every script and command starts: arguments from a function's signature, errors as one line.
 
 Positional parameters become positional arguments, keyword-only parameters become `--flags`. A `TrimtabError` ends the
 program with its message alone; anything else is a bug and keeps its stack trace.
@@ -9,6 +9,7 @@ import inspect
 import json
 import logging
 import sys
+import types
 import typing
 from collections.abc import Callable
 from typing import Any
@@ -20,10 +21,24 @@ def script(main: Callable[..., None]) -> None:
     """Run `main` with the command line's arguments and exit.
 
     Types understood: whatever a one-argument constructor makes of a text (Path, str, int, float), a list of these, and
-    `dict[str, Any]`, given as JSON.
+    `dict[str, Any]`, given as JSON; `X | None` is an X that may be left out.
     """
+    _run(main, _parser(main), sys.argv[1:])
+
+
+def commands(**mains: Callable[..., None]) -> None:
+    """Run the one of `mains` that the command line's first word names, and exit: `python -m trimtab.<stage> <name>`."""
+    name, *rest = sys.argv[1:] or [""]
+    if name not in mains:
+        sys.exit(f"{name or 'no command'!r} is none of: {', '.join(mains)} (each has --help)")
+    parser = _parser(mains[name])
+    parser.prog, parser.description = f"{parser.prog} {name}", inspect.getdoc(mains[name])
+    _run(mains[name], parser, rest)
+
+
+def _run(main: Callable[..., None], parser: argparse.ArgumentParser, words: list[str]) -> None:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
-    arguments = vars(_parser(main).parse_args())
+    arguments = vars(parser.parse_args(words))
     signature = inspect.signature(main)
     positional = [arguments.pop(name) for name, p in signature.parameters.items() if p.kind is not p.KEYWORD_ONLY]
     try:
@@ -52,4 +67,6 @@ def _options(hint: Any) -> dict[str, Any]:
         return {"type": json.loads, "metavar": "JSON"}
     if typing.get_origin(hint) is list:
         return {"type": typing.get_args(hint)[0], "nargs": "*"}
+    if typing.get_origin(hint) is types.UnionType:
+        return {"type": typing.get_args(hint)[0]}
     return {"type": hint}

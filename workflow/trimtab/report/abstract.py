@@ -11,7 +11,7 @@ import pandas as pd
 
 from trimtab.report import words
 from trimtab.report.run import Run
-from trimtab.statistics.effects import records
+from trimtab.statistics.plan import records
 from trimtab.statistics.study import PUBLISHED_SHARE
 
 SHOWN = ("moved", "reversed")
@@ -212,6 +212,15 @@ def _axes(run: Run) -> list[str]:
         f"({_level(run)} interval {words.percent(own['lower'])} to {words.percent(own['upper'])}; the study, on its "
         f"own model and proxies: {words.percent(PUBLISHED_SHARE)})."
     )
+    axes = table.loc[table["quantity"] == "axes", "value"]
+    shuffled = share.get("relabelled")
+    if len(axes) and shuffled is not None and not pd.isna(shuffled["value"]):
+        text += (
+            f" If no vector did anything, one component would hold {words.percent(shuffled['value'])} "
+            f"({words.percent(shuffled['lower'])} to {words.percent(shuffled['upper'])}; conditions shuffled within "
+            f"scenarios). {words.count(int(axes.iloc[0]), 'axis', 'axes').capitalize()} of effect "
+            f"{'stands' if axes.iloc[0] == 1 else 'stand'} out of such noise."
+        )
     null = share.get("random")
     if null is not None:
         text += f" As many random directions of the same length give {words.percent(null['value'])}"

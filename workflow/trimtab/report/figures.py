@@ -1,6 +1,7 @@
 """Every figure of the report by name, in one style, as SVG and PDF with the same bytes every time.
 
-What is drawn is in `plots_effects` and `plots_parts`; captions for Snakemake's report are in `workflow/report/*.rst`.
+What is drawn is in `plots_effects`, `plots_structure` and `plots_parts`; captions for Snakemake's report are in
+`workflow/report/*.rst`.
 """
 
 import logging
@@ -14,7 +15,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from trimtab import files
-from trimtab.report import plots_effects, plots_parts
+from trimtab.report import plots_effects, plots_parts, plots_structure
 from trimtab.report.run import Run
 
 # embedding a font reports every glyph it keeps
@@ -67,15 +68,28 @@ PLOTS = {
     "dose_response": Plot(
         plots_effects.dose_response,
         "Dose and response",
-        "Change of each trait's primary outcome by dose, with intervals. Negative doses push the other way. Grey "
-        "dots: random directions of the same length; a vector that does no more than they do has shown nothing of its "
-        "own.",
+        "Change of each trait's primary outcome by dose, with intervals; thin lines are single scenarios with all "
+        "tokens steered, moved apart a little. Negative doses push the other way. Grey dots: random directions of the "
+        "same length; a vector that does no more than they do has shown nothing of its own.",
     ),
     "cross_trait": Plot(
-        plots_effects.cross_trait,
+        plots_structure.cross_trait,
         "What each vector does to every primary outcome",
         "Cohen's d with its interval at the declared dose and timing. A specific vector has its largest effect on the "
         "diagonal (outlined).",
+    ),
+    "spectrum": Plot(
+        plots_structure.spectrum,
+        "How many axes of effect",
+        "Strength of each independent axis in the matrix above, with its interval. Grey: what the strongest axis left "
+        "would be if no vector did anything (the conditions of each scenario shuffled, 95 % of shuffles). An axis "
+        "counts while its dot lies above the grey band.",
+    ),
+    "prediction": Plot(
+        plots_structure.prediction,
+        "Does a probe's score foretell its vector's effect?",
+        "One point a trait: how well the probe predicts held-out prompts (across) against what its vector does to the "
+        "trait's own outcome at the declared dose (up), with the interval of the effect.",
     ),
     "timing": Plot(
         plots_effects.timing,

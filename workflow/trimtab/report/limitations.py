@@ -2,7 +2,7 @@
 
 from trimtab.report import words
 from trimtab.report.run import Run
-from trimtab.statistics.effects import records
+from trimtab.statistics.plan import records
 
 
 def limitations(run: Run) -> list[str]:
@@ -32,6 +32,7 @@ def limitations(run: Run) -> list[str]:
             "may be wrong."
         )
     texts += _broken_conditions(run)
+    texts += _coupled(run)
     draws = run.conditions.loc[run.conditions["method"] == "random", "draw"].nunique()
     if draws < 20:
         texts.append(
@@ -53,6 +54,22 @@ def limitations(run: Run) -> list[str]:
         "these tasks and this agent protocol."
     )
     return texts
+
+
+def _coupled(run: Run) -> list[str]:
+    """Primary outcomes that can hardly come apart, whatever a vector does."""
+    table = run.tables["structure"]
+    rows = table[(table["quantity"] == "coupling") & (table["matrix"] == "baseline") & (table["value"].abs() >= 0.7)]
+    if rows.empty:
+        return []
+    pairs = [
+        f"{words.outcome(row['outcome'])} and {words.outcome(row['other'])} ({words.number(row['value'])})"
+        for row in records(rows)
+    ]
+    return [
+        f"Coupled outcomes, by correlation over unsteered scenarios: {words.listed(pairs)}. A vector that moves one "
+        "moves the other, so their traits cannot be told apart by these outcomes."
+    ]
 
 
 def _failed_gates(run: Run) -> list[str]:

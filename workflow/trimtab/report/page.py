@@ -15,11 +15,13 @@ from markupsafe import Markup
 from trimtab import files
 from trimtab.errors import TrimtabError
 from trimtab.provenance import commit, versions
-from trimtab.report import tables_effects, tables_parts, words
+from trimtab.report import observations, tables_effects, tables_parts, tables_response, tables_structure, words
 from trimtab.report.abstract import abstract
 from trimtab.report.figures import PLOTS
 from trimtab.report.limitations import limitations
-from trimtab.report.run import Run, each
+from trimtab.report.methods import methods, terms
+from trimtab.report.run import Run
+from trimtab.report.trail import trail
 from trimtab.report.transcripts import transcripts
 
 SCALE = 1.25
@@ -40,14 +42,21 @@ def render(run: Run, figures: Path) -> str:
     shown = [
         tables_effects.declared(run),
         tables_effects.controls(run),
-        tables_effects.doses(run),
-        tables_effects.spectrum(run),
+        tables_effects.models(run),
+        tables_response.doses(run),
+        tables_response.contrasts(run),
+        tables_response.fits(run),
+        tables_response.tools(run),
+        tables_structure.spectrum(run),
+        tables_structure.coupling(run),
+        tables_structure.prediction(run),
         tables_effects.study(run),
         tables_parts.saes(run),
         tables_parts.probes(run),
         tables_parts.strengths(run),
         tables_parts.preflight(run),
         tables_parts.artifacts(hashes),
+        tables_parts.links(trail(run.root, "statistics/summary.json")),
     ]
     return environment.get_template("page.html.j2").render(
         title=run.config["report"]["title"],
@@ -57,6 +66,17 @@ def render(run: Run, figures: Path) -> str:
         abstract=abstract(run),
         limitations=limitations(run),
         methods=methods(run),
+        terms=terms(run),
+        leads={
+            lead.__name__: lead(run)
+            for lead in (
+                observations.checks,
+                observations.doses,
+                observations.timings,
+                observations.mix,
+                observations.forecast,
+            )
+        },
         figures={name: inline_svg(figures / f"{name}.svg", name, plot.caption) for name, plot in PLOTS.items()},
         plots=PLOTS,
         tables={one.name: one for one in shown},
@@ -90,77 +110,6 @@ def inline_svg(path: Path, name: str, description: str) -> Markup:
     label = Markup("<svg role='img' aria-label='{}'").format(description)
     # safe: drawn by us from numbers and our own labels
     return Markup(label + Markup(svg.removeprefix("<svg")))
-
-
-def methods(run: Run) -> list[tuple[str, str]]:
-    """What was done, stage by stage, with the settings it was done with."""
-    c = run.config
-    manifest, summary = run.records["manifest"], run.records["summary"]
-    chosen = run.probe_scores[run.probe_scores["chosen"].astype(bool)]
-    picked = [f"{words.trait(row.trait)} {row.layer} (R² {words.number(row.r2)})" for row in each(chosen)]
-    protocol = (
-        "its chat template"
-        if manifest["chat_template"] and c["rollouts"]["protocol"] != "few_shot"
-        else "few-shot text"
-    )
-    gates = run.tables["quality"]
-    return [
-        (
-            "Model",
-            f"{manifest['model']}, {manifest['architecture']}, {manifest['layers']} layers, d_model "
-            f"{manifest['d_model']}, {manifest['dtype']}, prompted by {protocol}. The residual stream is read and "
-            "steered after a decoder layer.",
-        ),
-        (
-            "Dictionaries",
-            f"A top-k sparse autoencoder at each of layers {words.listed([str(layer) for layer in c['layers']])}: "
-            f"{c['saes']['latents']:,} latents, {c['saes']['k']} active, {c['saes']['tokens']:,} training tokens. "
-            f"Explained variance {words.number(gates['explained_variance'].min())} to "
-            f"{words.number(gates['explained_variance'].max())}, loss recovered "
-            f"{words.number(gates['loss_recovered'].min())} to {words.number(gates['loss_recovered'].max())} on "
-            "held-out data.",
-        ),
-        (
-            "Probes",
-            "Ridge regression on standardised SAE latents, trait by trait, on contrast prompts of kind "
-            f"“{c['probes']['contrast']}”; penalties {words.listed([f'{p:g}' for p in c['probes']['penalties']])} and "
-            f"layer picked inside nested cross-validation with {c['probes']['folds']} folds that keep templates "
-            f"together. Chosen layers: {words.listed(picked)}.",
-        ),
-        (
-            "Vectors",
-            "The probe's weights decoded through the dictionary to one direction of unit length. Controls: difference "
-            "of the poles' means, a probe on the raw residual stream, random directions of the same length, the "
-            "vector turned round, hooks with dose 0, and asking for the trait in the prompt.",
-        ),
-        (
-            "Dose",
-            "A dose is a share of the mean residual norm at the layer (about the mean activation); the absolute "
-            "length and the KL divergence it causes are tabulated below."
-            if c["rollouts"]["unit"] == "residual_share"
-            else "A dose is the absolute L2 length of the push; the KL divergence it causes is tabulated below.",
-        ),
-        (
-            "Timing",
-            "“All tokens”: prompt, tool replies and the agent's own text are steered. “Given text only” (prefill): "
-            "prompt and tool replies. “Own text only” (decode): the tokens that the agent writes itself.",
-        ),
-        (
-            "Rollouts",
-            f"{summary['n_scenarios']} scenarios, at most {c['rollouts']['max_turns']} turns, five tools with canned "
-            f"replies, temperature {c['rollouts']['temperature']:g}, {words.count(summary['n_seeds'], 'seed')}. "
-            "Sampling noise is shared by all conditions of a scenario, so that conditions are compared pair by pair.",
-        ),
-        (
-            "Statistics",
-            f"Differences are averaged over seeds within a scenario. Intervals ({100 * c['statistics']['level']:g} "
-            f"%): bootstrap of scenarios, {c['statistics']['draws']:,} draws, bias-corrected and accelerated "
-            "(percentile where that is undefined, as the table says). p: two-sided sign-flip permutation of "
-            "scenarios, exact up to 14 that differ. Holm over the declared tests, Benjamini-Hochberg over the rest. "
-            "“No effect of interest” is claimed only where two one-sided t tests exclude d = "
-            f"{run.plan.smallest_effect:g}. Cohen's d is over the pooled SD of single rollouts.",
-        ),
-    ]
 
 
 def write_page(run: Run, figures: Path, page: Path) -> None:

@@ -1,78 +1,29 @@
-"""Figures of what steering changed: effects by dose, timing and vector, with their controls and intervals.
+"""Figures of what steering changed: effects by dose and timing, with their controls and intervals, and the tools used.
 
 All estimates and intervals are read from `statistics`; nothing is estimated here.
 """
-
-from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 
 from trimtab.report import words
-from trimtab.report.run import Run, each
-from trimtab.statistics.effects import BASELINE, random_at
-
-# Okabe and Ito's colours, distinct for all common kinds of colour blindness and in grey
-BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, RED, PINK = (
-    "#1a1a1a",
-    "#e69f00",
-    "#56b4e9",
-    "#009e73",
-    "#f0e442",
-    "#0072b2",
-    "#d55e00",
-    "#cc79a7",
+from trimtab.report.plots_style import (
+    BLACK,
+    BLUE,
+    GREY,
+    TIMING_STYLE,
+    TOOL_COLOURS,
+    TRAIT_STYLE,
+    WIDTH,
+    dose_label,
+    estimates,
+    panels,
+    with_intervals,
 )
-GREY = "#8c8c8c"
-TIMING_STYLE = {"all": (BLUE, "o", "-"), "prefill": (ORANGE, "s", "--"), "decode": (GREEN, "^", ":")}
-TRAIT_STYLE = {
-    "autonomy": (BLUE, "o"),
-    "tool_use_eagerness": (ORANGE, "s"),
-    "persistence": (GREEN, "^"),
-    "risk_calibration": (RED, "D"),
-    "deference": (PINK, "v"),
-}
-TOOL_COLOURS = {
-    "ask_user": ORANGE,
-    "web_search": SKY,
-    "file_read": BLUE,
-    "code_execute": RED,
-    "file_write": PINK,
-    "finish": "#d0d0d0",
-}
-WIDTH = 7.2
-"""Inches: the text width of a page."""
-
-
-def panels(traits: Sequence[str], height: float) -> tuple[Figure, list[Axes]]:
-    """One panel a trait, side by side, on common axes."""
-    figure = Figure(figsize=(WIDTH, height), layout="constrained")
-    axes = figure.subplots(1, max(len(traits), 1), squeeze=False, sharex=True, sharey=True)[0]
-    for axis, name in zip(axes, traits, strict=False):
-        axis.set_title(words.trait(name))
-    return figure, list(axes)
-
-
-def with_intervals(axis: Axes, x: pd.Series, rows: pd.DataFrame, **style: object) -> None:
-    """Points and lines at the estimates, bars over the intervals; undefined bounds draw no bar."""
-    estimate = rows["estimate"].to_numpy(float)
-    errors = np.abs(np.stack([estimate - rows["lower"], rows["upper"] - estimate]))
-    axis.errorbar(x, estimate, yerr=np.nan_to_num(errors, posinf=0.0), capsize=0, elinewidth=1.0, **style)  # type: ignore[arg-type]
-
-
-def estimates(run: Run, estimand: str, outcome: str) -> pd.DataFrame:
-    """Rows of one estimand and outcome with their conditions."""
-    table = run.tables["effects"]
-    rows = table[(table["estimand"] == estimand) & (table["outcome"] == outcome)]
-    return rows.drop(columns="method").merge(run.conditions, on="condition_id")
-
-
-def _dose_label(run: Run) -> str:
-    units = run.conditions.loc[run.conditions["method"] == run.plan.method, "unit"]
-    return f"dose ({words.UNITS.get(units.iloc[0], units.iloc[0])})" if len(units) else "dose"
+from trimtab.report.run import Run, each
+from trimtab.statistics.plan import BASELINE, random_at
 
 
 def dose_response(run: Run) -> Figure:
@@ -89,6 +40,7 @@ def dose_response(run: Run) -> Figure:
         beside = random["dose"] + 0.05 * span
         axis.scatter(beside, random["estimate"], s=10, color=GREY, label="random directions", linewidths=0)
         own = rows[(rows["method"] == run.plan.method) & (rows["trait"] == trait)]
+        _scenario_lines(axis, run, own[own["timing"] == "all"], outcome)
         for timing, (colour, marker, line) in TIMING_STYLE.items():
             here = own[own["timing"] == timing]
             if len(here):
@@ -102,12 +54,22 @@ def dose_response(run: Run) -> Figure:
         axis.yaxis.label.set_size(7)
         axis.grid(axis="y")
         axis.set_axisbelow(True)
-    figure.supxlabel(_dose_label(run), fontsize=8)
+    figure.supxlabel(dose_label(run), fontsize=8)
     handles, labels = axes[0].get_legend_handles_labels()
     for axis in axes[len(run.traits) :]:
         axis.axis("off")
     axes[-1].legend(handles, labels, loc="center", title="steered tokens", alignment="left")
     return figure
+
+
+def _scenario_lines(axis: Axes, run: Run, rows: pd.DataFrame, outcome: str) -> None:
+    """Every scenario's own change by dose, under everything else; moved apart, since many lie on one another."""
+    means = run.outcomes.groupby(["condition_id", "scenario_id"])[outcome].mean().unstack()
+    doses = pd.concat([rows.set_index("condition_id")["dose"], pd.Series({BASELINE: 0.0})]).sort_values()
+    changes = (means.reindex(doses.index) - means.loc[BASELINE]).to_numpy(float)
+    span = float(np.nanmax(np.abs(changes), initial=0.0))
+    apart = 0.03 * span * np.linspace(-1, 1, changes.shape[1])
+    axis.plot(doses.to_numpy(float), changes + apart, color=BLUE, linewidth=0.4, alpha=0.22, zorder=1)
 
 
 def forest(run: Run) -> Figure:
@@ -183,39 +145,6 @@ def timing(run: Run) -> Figure:
     return figure
 
 
-def cross_trait(run: Run) -> Figure:
-    """Vector by primary outcome, Cohen's d as colour and in figures."""
-    table = run.tables["structure"]
-    cells = table[(table["matrix"] == run.plan.method) & (table["quantity"] == "effect")]
-    outcomes = list(dict.fromkeys(run.plan.primary[trait] for trait in run.traits))
-    vectors = [trait for trait in run.traits if trait in set(cells["vector"])]
-    figure = Figure(figsize=(6.8, 0.5 + 0.62 * max(len(vectors), 1)), layout="constrained")
-    axis = figure.subplots()
-    wide = cells.pivot_table(index="vector", columns="outcome", values="value", dropna=False)
-    values = wide.reindex(index=vectors, columns=outcomes).to_numpy(float)
-    limit = max(1.0, float(np.nanmax(np.abs(values), initial=0.0)))
-    image = axis.imshow(values, cmap="PuOr_r", vmin=-limit, vmax=limit, aspect="auto")
-    for cell in each(cells):
-        x, y = outcomes.index(cell.outcome), vectors.index(cell.vector)
-        text = f"{words.number(cell.value)}\n{words.interval(cell.lower, cell.upper)}"
-        colour = "white" if abs(cell.value) > 0.6 * limit else BLACK
-        axis.text(x, y, text, ha="center", va="center", fontsize=7, color=colour, linespacing=1.35)
-        if run.plan.primary[cell.vector] == cell.outcome:
-            axis.add_patch(Rectangle((x - 0.49, y - 0.48), 0.98, 0.96, fill=False, edgecolor=BLACK, linewidth=1.2))
-    axis.set_xticks(range(len(outcomes)), [_two_lines(words.outcome(name)) for name in outcomes])
-    axis.set_yticks(range(len(vectors)), [words.trait(name) for name in vectors])
-    axis.set(xlabel="primary outcome", ylabel="vector")
-    axis.tick_params(length=0)
-    axis.spines[:].set_visible(False)
-    figure.colorbar(image, ax=axis, label="Cohen's d", shrink=0.9, aspect=25)
-    return figure
-
-
-def _two_lines(label: str) -> str:
-    head, _, tail = label.rpartition(" ")
-    return f"{head}\n{tail}" if head else tail
-
-
 def breakage(run: Run) -> Figure:
     """Change of the share of broken turns by dose, a line a trait."""
     figure = Figure(figsize=(4.6, 2.9), layout="constrained")
@@ -232,7 +161,7 @@ def breakage(run: Run) -> Figure:
         # shifted a little, so that equal values stay visible
         shifted = here["dose"] + step * (place - (len(run.traits) - 1) / 2)
         with_intervals(axis, shifted, here, color=colour, marker=marker, label=words.trait(trait))
-    axis.set(xlabel=_dose_label(run), ylabel="change of the share of broken turns")
+    axis.set(xlabel=dose_label(run), ylabel="change of the share of broken turns")
     axis.grid(axis="y")
     axis.set_axisbelow(True)
     figure.legend(loc="outside right center")

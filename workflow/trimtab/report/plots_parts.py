@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from trimtab.report import words
-from trimtab.report.plots_effects import BLACK, BLUE, GREY, ORANGE, WIDTH
+from trimtab.report.plots_style import BLACK, BLUE, GREY, ORANGE, WIDTH
 from trimtab.report.run import Run, each
 
 

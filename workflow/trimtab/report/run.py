@@ -14,7 +14,7 @@ import pandas as pd
 from trimtab import files
 from trimtab.errors import TrimtabError
 from trimtab.report import words
-from trimtab.statistics.effects import Plan, read_conditions
+from trimtab.statistics.plan import Plan, read_conditions
 
 TABLES = {
     "quality": "saes/quality.csv",
@@ -22,17 +22,22 @@ TABLES = {
     "geometry": "vectors/geometry.csv",
     "doses": "vectors/doses.csv",
     "effects": "statistics/effects.csv",
+    "models": "statistics/models.csv",
     "controls": "statistics/controls.csv",
+    "contrasts": "statistics/contrasts.csv",
     "study": "statistics/study.csv",
     "dose_response": "statistics/dose_response.csv",
+    "dose_fits": "statistics/dose_fits.csv",
     "structure": "statistics/structure.csv",
+    "tools": "statistics/tools.csv",
+    "prediction": "statistics/prediction.csv",
 }
 RECORDS = {
     "manifest": "model/manifest.json",
     "preflight": "model/preflight.json",
     "summary": "statistics/summary.json",
 }
-NAMES = ("trait", "vector", "condition_id", "method", "timing")
+NAMES = ("trait", "vector", "condition_id", "method", "timing", "tool", "outcome", "other")
 
 
 @dataclass(frozen=True)

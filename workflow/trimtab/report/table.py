@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from trimtab.report import words
-from trimtab.statistics.effects import records
+from trimtab.statistics.plan import records
 
 
 class Cell(NamedTuple):
@@ -64,7 +64,11 @@ def text(key: str, write: Callable[[str], str] = str) -> tuple[str, Writer]:
 
 
 def with_interval(key: str, lower: str, upper: str) -> tuple[str, Writer]:
-    return key, lambda row: f"{words.number(row[key])} ({words.interval(row[lower], row[upper])})"
+    def write(row: Mapping[str, Any]) -> str:
+        bounds = "" if absent(row[lower]) else f" ({words.interval(row[lower], row[upper])})"
+        return words.number(row[key]) + bounds
+
+    return key, write
 
 
 def p(key: str) -> tuple[str, Writer]:

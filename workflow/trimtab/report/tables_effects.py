@@ -1,4 +1,4 @@
-"""Tables of what steering changed: the declared tests, their controls, every dose, the axes, and the study's analysis.
+"""Tables of the declared tests: their results, the models that check them, their controls, and the study's analysis.
 
 All estimates are read from `statistics`; a function here picks rows and says how each column is written.
 """
@@ -11,6 +11,7 @@ import pandas as pd
 from trimtab.report import words
 from trimtab.report.run import Run
 from trimtab.report.table import Table, absent, p, table, text, value, with_interval
+from trimtab.statistics.plan import records
 from trimtab.statistics.study import PUBLISHED
 
 VERDICTS = {
@@ -64,6 +65,37 @@ def _of(part: Any, whole: Any) -> str:
     return words.DASH if absent(part) else f"{part:.0f} of {whole:.0f}"
 
 
+def models(run: Run) -> Table:
+    """The declared tests beside the models that check them."""
+    frame = run.tables["models"]
+    traits = {condition: trait for trait, condition in run.confirmatory.items()}
+    frame = frame[frame["condition_id"].isin(traits)]
+    frame = frame.assign(vector=frame["condition_id"].map(traits), fit=[_fit(row) for row in records(frame)])
+    return table(
+        "models",
+        "The declared tests beside two models of the same rollouts with the scenario as a random effect or cluster. "
+        "They should agree with the test in direction and roughly in p; a ratio is on the log scale. A model that the "
+        "data cannot support says why. All claimed conditions: statistics/models.csv.",
+        frame,
+        {
+            "Vector": text("vector", words.trait),
+            "Outcome": text("outcome", words.outcome),
+            "Method": text("method", lambda name: name.replace("mean_difference", "mean difference")),
+            "Estimand": text("estimand", lambda name: name.replace("_", " ")),
+            "Estimate": with_interval("estimate", "lower", "upper"),
+            "p, uncorrected": p("p"),
+            "Fit": text("fit"),
+        },
+    )
+
+
+def _fit(row: Mapping[str, Any]) -> str:
+    if absent(row["converged"]):
+        return words.DASH
+    state = "converged" if row["converged"] else "did not converge" if not absent(row["estimate"]) else "no fit"
+    return state if absent(row["note"]) or not row["note"] else f"{state}: {row['note']}"
+
+
 def controls(run: Run) -> Table:
     """The declared condition against each control."""
     frame = run.tables["controls"]
@@ -88,35 +120,6 @@ def controls(run: Run) -> Table:
             "p": p("p_corrected"),
         },
     )
-
-
-def doses(run: Run) -> Table:
-    """All conditions of a trait on the trait's own outcome, and those of no trait on all primary outcomes."""
-    frame = run.tables["dose_response"]
-    own = frame["trait"].map(run.plan.primary) == frame["outcome"]
-    shared = (frame["trait"] == "") & frame["outcome"].isin(set(run.plan.primary.values()))
-    shown = frame[own | shared]
-    return table(
-        "doses",
-        "Every condition on its trait's primary outcome; dose 0 on all of them. p is corrected within its family.",
-        shown,
-        {
-            "Trait": ("trait", lambda row: words.trait(row["trait"]) if row["trait"] else words.DASH),
-            "Vector": ("method", lambda row: words.method(row["method"]) + _draw(row["draw"])),
-            "Steered tokens": text("timing", words.timing),
-            "Dose": ("dose", lambda row: words.number(row["dose"])),
-            "Outcome": text("outcome", words.outcome),
-            "Mean": value("mean"),
-            "Difference": with_interval("estimate", "lower", "upper"),
-            "d": value("cohens_d"),
-            "p": p("p_corrected"),
-            "Family": text("family"),
-        },
-    )
-
-
-def _draw(draw: Any) -> str:
-    return "" if absent(draw) else f" {draw:g}"
 
 
 def study(run: Run) -> Table:
@@ -160,24 +163,3 @@ def study(run: Run) -> Table:
             ),
         },
     )
-
-
-def spectrum(run: Run) -> Table:
-    frame = run.tables["structure"]
-    frame = frame[frame["quantity"] != "effect"]
-    return table(
-        "spectrum",
-        "Spectrum of the matrix of effects (vector by primary outcome, Cohen's d). For random directions the range is "
-        "over sets of as many directions as there are traits.",
-        frame,
-        {
-            "Vectors": text("matrix", words.method),
-            "Quantity": ("quantity", _quantity),
-            "Value (interval or range)": with_interval("value", "lower", "upper"),
-        },
-    )
-
-
-def _quantity(row: Mapping[str, Any]) -> str:
-    name = str(row["quantity"]).replace("_", " ")
-    return name if absent(row["component"]) or pd.isna(row["component"]) else f"{name} {row['component']:.0f}"

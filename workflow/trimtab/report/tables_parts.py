@@ -1,12 +1,13 @@
 """Tables of what steering is made of (SAEs, probes, doses) and of what the page was made from (checks, files)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
 from trimtab.report import words
 from trimtab.report.run import Run
 from trimtab.report.table import Table, absent, table, text, value
+from trimtab.report.trail import Link
 
 
 def saes(run: Run) -> Table:
@@ -104,3 +105,29 @@ def artifacts(hashes: Mapping[str, str]) -> Table:
         frame,
         {"File": text("file"), "SHA-256": text("sha256")},
     )
+
+
+def links(found: Sequence[Link]) -> Table:
+    frame = pd.DataFrame([vars(link) for link in found], columns=list(Link.__dataclass_fields__)).assign(
+        made_from=lambda rows: rows["made_from"].map("; ".join), state=lambda rows: rows["state"].map(STATES.get)
+    )
+    return table(
+        "trail",
+        "Everything that the tables of statistics were made from, nearest first: each file by the hash that the file "
+        "made from it recorded, whether it still is what it was, and the commit whose code made it. What each file "
+        "was made from itself is in the CSV.",
+        frame,
+        {
+            "File": text("file"),
+            "SHA-256": text("sha256"),
+            "Now": text("state"),
+            "Commit": text("commit", lambda name: name[:12]),
+            "Made from": (
+                "made_from",
+                lambda row: words.count(len(row["made_from"].split("; ")), "file") if row["made_from"] else words.DASH,
+            ),
+        },
+    )
+
+
+STATES = {"same": "the same", "changed": "CHANGED since", "absent": "absent", "not checked": "large, not read again"}

@@ -9,7 +9,7 @@ import pandas as pd
 
 from trimtab.report import words
 from trimtab.report.run import Run, each
-from trimtab.statistics.effects import BASELINE, records
+from trimtab.statistics.plan import BASELINE, records
 
 
 def transcripts(run: Run) -> dict[str, Any]:

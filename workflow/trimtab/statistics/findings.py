@@ -1,8 +1,9 @@
 """What the declared contrasts say, one verdict a trait: the numbers behind the report's abstract.
 
 A verdict never goes beyond the test that was declared: `moved` and `reversed` need the Holm-corrected p, `equivalent`
-needs two one-sided tests against the smallest effect of interest, and everything else is `undecided`. Whether the
-effect is the vector's own is a separate question, answered by the rank among random directions of equal length.
+needs two one-sided tests against the smallest effect of interest, Holm-corrected too, and everything else is
+`undecided`. Whether the effect is the vector's own is a separate question, answered by the rank among random directions
+of equal length.
 """
 
 from typing import Any
@@ -10,8 +11,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from trimtab.statistics import paired
-from trimtab.statistics.effects import BASELINE, Contrast, Plan, Rollouts, random_at, records
+from trimtab.statistics.outcomes import Rollouts
+from trimtab.statistics.pairs import ROUNDING
+from trimtab.statistics.plan import BASELINE, Contrast, Plan, random_at, records
+from trimtab.statistics.power import detectable
 
 Rows = dict[tuple[str, str, str], dict[str, Any]]
 """Rows of the effects by condition, outcome and estimand."""
@@ -30,10 +33,9 @@ def findings(rollouts: Rollouts, table: pd.DataFrame, conditions: pd.DataFrame, 
         pairs = rollouts.pairs([Contrast(condition, BASELINE, outcome)])
         difference, present = pairs.difference[:, 0], pairs.present[:, 0] > 0
         spread = float(difference[present].std(ddof=1)) if present.sum() > 1 else float("nan")
-        sd = paired.estimates(np.ones((1, pairs.shape[0])), pairs)["pooled_sd"][0, 0]
-        margin = plan.smallest_effect * float(sd)
-        p_equivalent = float(paired.equivalence(pairs.difference, pairs.present, np.array([margin]))[0])
-        least = paired.detectable(int(mean["n_scenarios"]), alpha / max(len(confirmatory), 1))
+        equal = rows[condition, outcome, "equivalence"]
+        wrong = rows[condition, outcome, "wrong_way_share"]
+        least = detectable(int(mean["n_scenarios"]), alpha / max(len(confirmatory), 1))
         traits[trait] = {
             "condition_id": condition,
             "outcome": outcome,
@@ -44,14 +46,21 @@ def findings(rollouts: Rollouts, table: pd.DataFrame, conditions: pd.DataFrame, 
             "n_scenarios": int(mean["n_scenarios"]),
             "rising": int((difference[present] > 0).sum()),
             "falling": int((difference[present] < 0).sum()),
-            "margin": _number(margin),
-            "p_equivalence": _number(p_equivalent),
+            **{f"wrong_way_{key}": _number(wrong[key]) for key in ("estimate", "lower", "upper")},
+            "margin": _number(equal["margin"]),
+            "p_equivalence": _number(equal["p_corrected"]),
             "smallest_detectable": _number(least * spread),
-            "verdict": _verdict(mean, difference[present], p_equivalent, alpha),
+            "verdict": _verdict(mean, difference[present], equal["p_corrected"], alpha),
             "random": _rank(rows, condition, random_at(conditions, plan, trait), outcome),
             "breakage": _breakage(rows, condition),
         }
+    n_conditions, n_scenarios, n_seeds, _ = rollouts.values.shape
     return {
+        "n_rollouts": int(np.isfinite(rollouts.values).any(axis=-1).sum()),
+        "n_conditions": n_conditions,
+        "n_scenarios": n_scenarios,
+        "n_seeds": n_seeds,
+        "n_tests": int(table.loc[table["estimand"] == "mean_difference", "p"].notna().sum()),
         "traits": traits,
         "missing": [trait for trait in plan.primary if trait not in confirmatory],
         "zero_dose": _zero(rollouts, conditions),
@@ -72,7 +81,7 @@ def _rank(rows: Rows, condition: str, random: list[str], outcome: str) -> dict[s
         return None
     effect = rows[condition, outcome, "mean_difference"]["estimate"]
     others = np.array([rows[draw, outcome, "mean_difference"]["estimate"] for draw in random])
-    as_large = int((np.abs(others) >= abs(effect) - paired.ROUNDING).sum())
+    as_large = int((np.abs(others) >= abs(effect) - ROUNDING).sum())
     return {
         "draws": len(random),
         "as_large": as_large,

@@ -1,10 +1,13 @@
-"""How many axes of effect there are: the matrix of vectors by outcomes, and its spectrum.
+"""How many axes of effect there are: the matrix of vectors by outcomes, its spectrum, and two nulls for it.
 
-The study reads its five traits as one axis because one component holds most of the matrix' squared effects. Any handful
-of vectors that all make the model talk more would give the same picture, so the same number is taken from random
-directions and given a bootstrap interval here.
+The study reads its five traits as one axis because one component holds most of the matrix' squared effects. Two things
+give such a picture for free. All vectors share one unsteered baseline, and outcomes are coupled (a call replaces a
+question), so the matrix has a leading component even where no vector does anything: `relabelled` is the matrix with the
+conditions of each scenario shuffled. And any handful of pushes that make the model talk more share an axis: `random` is
+the same number of random directions. What couples outcomes, and how specific a vector is, is in `coupling`.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,11 +16,17 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from trimtab import seeds
-from trimtab.statistics import paired
-from trimtab.statistics.effects import BASELINE, Contrast, Plan, Rollouts, random_at
+from trimtab.statistics.bootstrap import bootstrap, resamples
+from trimtab.statistics.outcomes import Rollouts
+from trimtab.statistics.pairs import estimates
+from trimtab.statistics.plan import BASELINE, Contrast, Plan, random_at
 
 SUBSETS = 200
 """At most so many sets of random directions are compared with the traits' matrix."""
+SHUFFLES = 2000
+BLOCK = 250
+"""Shuffles at a time: bounds memory to that many copies of the vectors' outcomes."""
+COLUMNS = ["matrix", "quantity", "vector", "outcome", "other", "component", "value", "lower", "upper", "p"]
 
 
 @dataclass(frozen=True)
@@ -41,73 +50,144 @@ def spectrum(matrix: Float[ndarray, "*rows vector outcome"]) -> Spectrum:
     return Spectrum(values, squares[..., 0] / safe, participation)
 
 
-@dataclass(frozen=True)
-class _Part:
-    """One block of the long table."""
+class Rows:
+    """The long table under construction, one block a matrix."""
 
-    matrix: str
-    rows: list[dict[str, object]]
+    def __init__(self, matrix: str) -> None:
+        self.matrix = matrix
+        self.rows: list[dict[str, object]] = []
 
     def add(self, quantity: str, value: float, **more: object) -> None:
         self.rows.append({"matrix": self.matrix, "quantity": quantity, "value": value, **more})
 
+    def add_range(self, quantity: str, value: float, drawn: Float[ndarray, " draw"], level: float) -> None:
+        """A value with the middle `level` of draws of it."""
+        known = drawn[np.isfinite(drawn)]
+        lower, upper = np.quantile(known, [(1 - level) / 2, (1 + level) / 2]) if len(known) else (np.nan, np.nan)
+        self.add(quantity, float(value), lower=float(lower), upper=float(upper))
+
 
 def structure(rollouts: Rollouts, conditions: pd.DataFrame, plan: Plan) -> pd.DataFrame:
-    """Matrix of Cohen's d (vector by primary outcome) at the confirmatory dose, its spectrum, and the null's.
+    """Matrix of Cohen's d (vector by primary outcome) at the confirmatory dose, its spectrum, and the nulls'.
 
-    Long form: matrix (the method, or random), quantity (effect, singular_value, share, participation_ratio), vector,
-    outcome, component, value, lower, upper. For `random` the interval is the range over sets of as many random
-    directions as there are traits; there is none with fewer directions than traits.
+    Long form: matrix (the method, relabelled, or random), quantity (effect, singular_value, share,
+    participation_ratio, axes), vector, outcome, other, component, value, lower, upper, p. For `relabelled` a singular
+    value is the null's median for that component after the stronger ones have been taken out, its interval is the
+    middle of the null, and p how often the null reached the observed one; `axes` is how many components in a row do.
+    For `random` the interval is the range over sets of as many random directions as there are traits; there is none
+    with fewer directions than traits.
     """
     outcomes = list(dict.fromkeys(plan.primary.values()))
     confirmatory = plan.confirmatory(conditions)
-    part = _Part(plan.method, [])
-    if confirmatory:
-        _traits_part(part, rollouts, confirmatory, outcomes, plan)
-    null = _Part("random", [])
     random = random_at(conditions, plan)
-    if confirmatory and len(random) >= len(confirmatory):
-        _null_part(null, _effects(rollouts, random, outcomes), len(confirmatory), plan)
-    columns = ["matrix", "quantity", "vector", "outcome", "component", "value", "lower", "upper"]
-    table = pd.DataFrame(part.rows + null.rows, columns=columns)
+    parts: list[Rows] = []
+    if confirmatory:
+        parts += _traits(rollouts, confirmatory, outcomes, plan)
+        if len(random) >= len(confirmatory):
+            parts.append(_random(matrix_of(rollouts, random, outcomes), len(confirmatory), plan))
+    table = pd.DataFrame([row for part in parts for row in part.rows], columns=COLUMNS)
     return table.astype({"component": "Int64"})
 
 
-def _columns(rows: list[str], outcomes: list[str]) -> list[Contrast]:
+def columns_of(rows: list[str], outcomes: list[str]) -> list[Contrast]:
+    """Contrasts of a matrix, a vector's outcomes together."""
     return [Contrast(row, BASELINE, outcome) for row in rows for outcome in outcomes]
 
 
-def _effects(rollouts: Rollouts, rows: list[str], outcomes: list[str]) -> Float[ndarray, "vector outcome"]:
-    pairs = rollouts.pairs(_columns(rows, outcomes))
-    d = paired.estimates(np.ones((1, pairs.shape[0])), pairs)["cohens_d"]
+def matrix_of(rollouts: Rollouts, rows: list[str], outcomes: list[str]) -> Float[ndarray, "vector outcome"]:
+    """Cohen's d of every vector on every outcome."""
+    pairs = rollouts.pairs(columns_of(rows, outcomes))
+    d = estimates(np.ones((1, pairs.shape[0])), pairs)["cohens_d"]
     return d.reshape(len(rows), len(outcomes))
 
 
-def _traits_part(
-    part: _Part, rollouts: Rollouts, confirmatory: dict[str, str], outcomes: list[str], plan: Plan
-) -> None:
+def _traits(rollouts: Rollouts, confirmatory: dict[str, str], outcomes: list[str], plan: Plan) -> Iterator[Rows]:
     rows = list(confirmatory.values())
-    pairs = rollouts.pairs(_columns(rows, outcomes))
-    weights = paired.resamples(pairs.shape[0], plan.draws, seeds.derive(plan.seed, "statistics", "bootstrap"))
-    d = paired.bootstrap(pairs, weights, plan.level)["cohens_d"]
+    pairs = rollouts.pairs(columns_of(rows, outcomes))
+    weights = resamples(pairs.shape[0], plan.draws, seeds.derive(plan.seed, "statistics", "bootstrap"))
+    d = bootstrap(pairs, weights, plan.level)["cohens_d"]
+    part = Rows(plan.method)
     names = [(trait, outcome) for trait in confirmatory for outcome in outcomes]
     for (trait, outcome), value, lower, upper in zip(names, d.estimate, d.lower, d.upper, strict=True):
         part.add("effect", value, vector=trait, outcome=outcome, lower=lower, upper=upper)
-    found = spectrum(d.estimate.reshape(len(rows), len(outcomes)))
-    drawn = spectrum(paired.estimates(weights, pairs)["cohens_d"].reshape(-1, len(rows), len(outcomes)))
+    matrix = d.estimate.reshape(len(rows), len(outcomes))
+    found = spectrum(matrix)
+    drawn = spectrum(estimates(weights, pairs)["cohens_d"].reshape(-1, len(rows), len(outcomes)))
     tails = [(1 - plan.level) / 2, (1 + plan.level) / 2]
     for component, value in enumerate(found.values, 1):
         lower, upper = np.quantile(drawn.values[:, component - 1], tails)
         part.add("singular_value", float(value), component=component, lower=lower, upper=upper)
-    for quantity, value, draws in (
-        ("share", found.share, drawn.share),
-        ("participation_ratio", found.participation, drawn.participation),
-    ):
-        lower, upper = np.nanquantile(draws, tails) if np.isfinite(draws).any() else (np.nan, np.nan)
-        part.add(quantity, float(value), lower=float(lower), upper=float(upper))
+    part.add_range("share", float(found.share), drawn.share, plan.level)
+    part.add_range("participation_ratio", float(found.participation), drawn.participation, plan.level)
+
+    null = Rows("relabelled")
+    shuffled = relabelled(rollouts, rows, outcomes, seeds.derive(plan.seed, "statistics", "relabelled"))
+    flat = spectrum(shuffled)
+    p = against_null(matrix, shuffled, null, plan.level)
+    part.add("axes", int(np.cumprod(p <= 1 - plan.level).sum()))
+    null.add_range(
+        "share", float(np.nanmedian(flat.share)) if np.isfinite(flat.share).any() else np.nan, flat.share, plan.level
+    )
+    yield from (part, null)
 
 
-def _null_part(part: _Part, random: Float[ndarray, "draw outcome"], size: int, plan: Plan) -> None:
+def relabelled(
+    rollouts: Rollouts, rows: list[str], outcomes: list[str], seed: int
+) -> Float[ndarray, "shuffle vector outcome"]:
+    """Matrices of Cohen's d under the null that no vector does anything: conditions shuffled within each scenario.
+
+    A scenario's unsteered rollouts are shuffled along with the steered ones and outcomes stay together, so the null
+    keeps the shared baseline and the coupling of outcomes. Scenarios that miss a rollout are left out. The SD is the
+    observed one, which shuffling hardly moves.
+    """
+    outcome = rollouts.outcomes.get_indexer(pd.Index(outcomes))
+    condition = rollouts.conditions.get_indexer(pd.Index([BASELINE, *rows]))
+    values = rollouts.values[condition][..., outcome].mean(axis=2).transpose(1, 0, 2)
+    values = values[np.isfinite(values).all(axis=(1, 2))]
+    pairs = rollouts.pairs(columns_of(rows, outcomes))
+    sd = estimates(np.ones((1, pairs.shape[0])), pairs)["pooled_sd"].reshape(len(rows), len(outcomes))
+    generator = np.random.default_rng(seed)
+    parts = []
+    for _ in range(0, SHUFFLES if len(values) else 0, BLOCK):
+        order = generator.random((BLOCK, len(values), len(condition))).argsort(axis=2)
+        means = values[np.arange(len(values))[None, :, None], order].mean(axis=1)
+        parts.append(means[:, 1:] - means[:, :1])
+    gaps = np.concatenate(parts) if parts else np.zeros((1, len(rows), len(outcomes)))
+    return np.asarray(np.divide(gaps, sd, out=np.zeros_like(gaps), where=np.broadcast_to(sd > 0, gaps.shape)))
+
+
+def against_null(
+    matrix: Float[ndarray, "vector outcome"],
+    null: Float[ndarray, "shuffle vector outcome"],
+    rows: Rows,
+    level: float,
+) -> Float[ndarray, " component"]:
+    """p of each component against the null's largest one in what the stronger observed components leave.
+
+    Horn's parallel analysis (1965), with the observed components projected out of the null step by step: the k-th
+    singular value of pure noise would be too easy a mark for the first one of noise beside k - 1 real axes.
+    """
+    left, values, right = np.linalg.svd(np.nan_to_num(matrix), full_matrices=False)
+    p = np.empty(len(values))
+    for place, value in enumerate(values):
+        keep_rows = np.eye(len(matrix)) - left[:, :place] @ left[:, :place].T
+        keep_columns = np.eye(matrix.shape[1]) - right[:place].T @ right[:place]
+        top = np.linalg.svd(keep_rows @ null @ keep_columns, compute_uv=False)[:, 0]
+        p[place] = ((top >= value).sum() + 1) / (len(top) + 1)
+        lower, upper = np.quantile(top, [(1 - level) / 2, (1 + level) / 2])
+        rows.add(
+            "singular_value",
+            float(np.median(top)),
+            component=place + 1,
+            lower=float(lower),
+            upper=float(upper),
+            p=float(p[place]),
+        )
+    return p
+
+
+def _random(random: Float[ndarray, "draw outcome"], size: int, plan: Plan) -> Rows:
+    part = Rows("random")
     generator = np.random.default_rng(seeds.derive(plan.seed, "statistics", "subsets"))
     if len(random) == size:
         subsets = np.arange(size)[None]
@@ -119,3 +199,4 @@ def _null_part(part: _Part, random: Float[ndarray, "draw outcome"], size: int, p
             part.add(
                 quantity, float(np.nanmedian(values)), lower=float(np.nanmin(values)), upper=float(np.nanmax(values))
             )
+    return part

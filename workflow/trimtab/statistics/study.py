@@ -13,7 +13,7 @@ from jaxtyping import Float
 from numpy import ndarray
 from scipy import stats
 
-from trimtab.statistics.effects import records
+from trimtab.statistics.plan import records
 
 PROXIES = {
     "autonomy": "study_autonomy",

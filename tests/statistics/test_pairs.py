@@ -9,15 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
 
-from trimtab.statistics.paired import (
-    Pairs,
-    bootstrap,
-    detectable,
-    equivalence,
-    estimates,
-    resamples,
-    sign_flip,
-)
+from trimtab.statistics.bootstrap import bootstrap, resamples
+from trimtab.statistics.pairs import Pairs, estimates
+from trimtab.statistics.significance import equivalence, sign_flip
 
 
 def pairs(treated, baseline) -> Pairs:
@@ -37,7 +31,37 @@ def test_four_scenarios_by_hand():
     assert found["cohens_d"] == pytest.approx(1.5 / np.sqrt(7 / 6))
     # differences 2, 0, 2, 2
     assert found["d_z"] == pytest.approx(1.5)
-    assert found["cliffs_delta"] == pytest.approx(0.75)
+    # three rise and one stays
+    assert found["probability_of_superiority"] == pytest.approx(3.5 / 4)
+    # of 16 combinations, 4 + 2 + 3 + 4 are higher (of the baselines 1, 1, 0, 2: by 3, 1, 2, 4) ...
+    higher, lower = 4 + 1 + 3 + 4, 0 + 1 + 0 + 0
+    assert found["cliffs_delta"] == pytest.approx((higher - lower) / 16)
+    assert np.isnan(found["log_odds_ratio"])
+    assert np.isnan(found["wrong_way_share"])
+
+
+def test_odds_and_wrong_way_by_hand():
+    treated, baseline = np.array([1.0, 1, 1, 0]), np.array([0.0, 1, 0, 1])
+    up, down = (
+        point(Pairs.of(treated[:, None, None], baseline[:, None, None], np.array([way]))) for way in (1.0, -1.0)
+    )
+    # 3 of 4 against 2 of 4, half a rollout added to each cell
+    assert up["log_odds_ratio"] == pytest.approx(np.log((3.5 / 1.5) / (2.5 / 2.5)))
+    assert (up["wrong_way_share"], down["wrong_way_share"]) == (0.25, 0.5)
+
+
+def test_odds_stay_finite_where_all_rollouts_agree():
+    found = bootstrap(pairs([1] * 20, [0, 1] * 10), resamples(20, 500, 0), 0.95)["log_odds_ratio"]
+    assert np.isfinite([found.estimate[0], found.lower[0], found.upper[0]]).all()
+    assert found.lower[0] <= found.estimate[0] <= found.upper[0]
+
+
+def test_cliffs_delta_is_mann_and_whitneys_u():
+    rng = np.random.default_rng(2)
+    treated, baseline = rng.poisson(2.0, (30, 2)).astype(float), rng.poisson(1.5, (30, 2)).astype(float)
+    u = stats.mannwhitneyu(treated.ravel(), baseline.ravel()).statistic
+    found = point(Pairs.of(treated[:, :, None], baseline[:, :, None]))
+    assert found["cliffs_delta"] == pytest.approx(2 * u / 60**2 - 1)
 
 
 def test_seeds_of_a_scenario_are_one_pair_but_rollouts_give_the_spread():
@@ -73,8 +97,7 @@ def test_few_scenarios_never_crash(n, recwarn):
     found = bootstrap(few, resamples(n, 100, 0), 0.95)
     assert np.isnan(found["mean_difference"].lower[0]) == (n == 1)
     assert sign_flip(few.difference, 100, 0)[0][0] == pytest.approx(2 / 2**n)
-    equivalence(few.difference, few.present, np.array([1.0]))
-    assert np.isnan(detectable(n, 0.05)) == (n < 3)
+    equivalence(few, np.array([1.0]), 0.95)
     assert not recwarn.list
 
 
@@ -117,15 +140,33 @@ def test_equivalence_agrees_with_statsmodels():
     rng = np.random.default_rng(5)
     treated, baseline = rng.normal(size=(2, 25))
     found = pairs(treated, baseline)
-    ours = equivalence(found.difference, found.present, np.array([0.7]))[0]
-    assert ours == pytest.approx(ttost_paired(treated, baseline, -0.7, 0.7)[0])
+    ours = equivalence(found, np.array([0.7]), 0.95)
+    assert ours.p[0] == pytest.approx(ttost_paired(treated, baseline, -0.7, 0.7)[0])
+    # the 90 % interval lies within the margin where p < 0.05
+    for margin in (ours.upper[0] + 1e-9, ours.upper[0] - 1e-9):
+        inside = bool(equivalence(found, np.array([margin]), 0.95).p[0] < 0.05)
+        assert inside == (-margin < ours.lower[0] and ours.upper[0] < margin)
 
 
-def test_detectable_effect_is_found_with_its_power():
-    effect = detectable(50, 0.05)
-    assert effect == pytest.approx(0.4044, abs=1e-3)
-    sample = np.random.default_rng(0).normal(effect, 1, size=(50, 4000))
-    assert (stats.ttest_1samp(sample, 0).pvalue < 0.05).mean() == pytest.approx(0.8, abs=0.03)
+def test_darwins_maize_as_fisher_counted_it():
+    """15 pairs in eighths of an inch; 1,726 of 32,768 sign patterns are as extreme (Fisher 1935, The Design of
+    Experiments, section 21)."""
+    difference = np.array([49.0, -67, 8, 16, 6, 23, 28, 41, 14, 29, 56, 24, 75, 60, -48])
+    p, exact = sign_flip(difference[:, None], 10, 0)
+    assert exact[0]
+    assert p[0] * 2**15 == pytest.approx(1726)
+
+
+def test_students_sleep_data_as_r_prints_it():
+    """R 4, `t.test(extra ~ group, data = sleep, paired = TRUE)`: t = -4.0621, p-value = 0.002833, interval -2.4598858
+    to -0.7001142."""
+    one = [0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0]
+    two = [1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4]
+    found = pairs(one, two)
+    assert f"{point(found)['d_z'] * np.sqrt(10):.4f}" == "-4.0621"
+    # the t interval of level 95 % is the one that two one-sided tests at 2.5 % use
+    interval = equivalence(found, np.array([1.0]), 0.975)
+    assert [f"{bound[0]:.7f}" for bound in (interval.lower, interval.upper)] == ["-2.4598858", "-0.7001142"]
 
 
 columns = arrays(float, st.tuples(st.integers(2, 20), st.just(1)), elements=st.integers(-4, 4).map(float))
@@ -143,6 +184,8 @@ def test_p_ignores_the_sign_of_all_differences(difference):
 def test_a_common_shift_changes_nothing(treated, shift):
     baseline = np.roll(treated, 1)
     plain, moved = point(pairs(treated, baseline)), point(pairs(treated + shift, baseline + shift))
+    # odds are of 0 and 1 alone
+    del plain["log_odds_ratio"], moved["log_odds_ratio"]
     assert plain == pytest.approx(moved, abs=1e-6, nan_ok=True)
 
 
@@ -150,26 +193,6 @@ def test_a_common_shift_changes_nothing(treated, shift):
 def test_swapping_the_conditions_turns_every_estimate_round(treated):
     baseline = np.roll(treated, 1)
     one, other = point(pairs(treated, baseline)), point(pairs(baseline, treated))
-    for name in ("mean_difference", "cohens_d", "d_z", "cliffs_delta"):
+    for name in ("mean_difference", "cohens_d", "d_z", "cliffs_delta", "log_odds_ratio"):
         assert one[name] == pytest.approx(-other[name], nan_ok=True)
-
-
-def simulated(replications: int, shift: float) -> Pairs:
-    """Counts over 50 scenarios with a common level a scenario (clustering) and many ties."""
-    rng = np.random.default_rng(11)
-    level = rng.gamma(2.0, 0.5, size=(50, 1, replications))
-    noise = rng.poisson(level, size=(50, 2, replications)), rng.poisson(level + shift, size=(50, 2, replications))
-    return Pairs.of(noise[1].astype(float), noise[0].astype(float))
-
-
-def test_intervals_cover_and_tests_hold_their_level():
-    replications = 1500
-    null, moved = simulated(replications, 0.0), simulated(replications, 0.5)
-    weights = resamples(50, 2000, 7)
-    for truth, sample in ((0.0, null), (0.5, moved)):
-        found = bootstrap(sample, weights, 0.95)["mean_difference"]
-        covered = ((found.lower <= truth) & (truth <= found.upper)).mean()
-        assert 0.93 <= covered <= 0.97
-    p, _ = sign_flip(null.difference, 2000, 8)
-    assert (p <= 0.05).mean() == pytest.approx(0.05, abs=0.012)
-    assert (sign_flip(moved.difference, 2000, 8)[0] <= 0.05).mean() > 0.8
+    assert one["probability_of_superiority"] == pytest.approx(1 - other["probability_of_superiority"])

@@ -1,0 +1,20 @@
+"""Commands beside the workflow: `python -m trimtab.report compare A B` says what changed between two finished runs."""
+
+from pathlib import Path
+
+from trimtab import entry, files
+from trimtab.report.compare import as_text
+from trimtab.report.compare import compare as changes
+
+
+def compare(a: Path, b: Path, *, folder: Path | None = None) -> None:
+    """Print what changed from results folder A to B; with --folder, write the tables there as CSV."""
+    found = changes(a, b)
+    print(as_text(found))
+    if folder is not None:
+        for name in ("settings", "artifacts", "declared", "effects"):
+            files.write_csv(folder / f"{name}.csv", getattr(found, name))
+
+
+if __name__ == "__main__":
+    entry.commands(compare=compare)

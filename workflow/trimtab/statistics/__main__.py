@@ -1,0 +1,63 @@
+"""Commands beside the workflow: `python -m trimtab.statistics power` plans an experiment from a pilot's rollouts."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from trimtab import entry
+from trimtab.statistics.outcomes import Rollouts
+from trimtab.statistics.plan import BASELINE
+from trimtab.statistics.power import needed, power_of, simulated, spread
+
+SEEDS = (1, 2, 4, 8)
+RUNS = 1000
+
+
+def power(
+    outcomes: Path,
+    *,
+    condition: str,
+    outcome: str,
+    effect: float,
+    baseline: str = BASELINE,
+    alpha: float = 0.05,
+    tests: int = 1,
+    power: float = 0.8,
+    seed: int = 0,
+) -> None:
+    """How many scenarios find a mean difference `effect` of `outcome`, from the pilot's `condition` and `baseline`.
+
+    `tests` divides alpha by the size of the confirmatory family (the strictest step of Holm's rule).
+    """
+    rollouts = Rollouts.of(pd.read_parquet(outcomes))
+    difference = rollouts.of_condition(condition, outcome) - rollouts.of_condition(baseline, outcome)
+    found, strict = spread(difference), alpha / tests
+    means = np.nanmean(difference[np.isfinite(difference).any(axis=1)], axis=1)
+    n = len(means)
+    print(f"pilot: {outcome} of {condition} against {baseline}, {n} scenarios, {difference.shape[1]} seeds a scenario")
+    print(
+        f"mean difference {means.mean():.4g}; SD between scenarios {found.sd(10**9):.4g}, "
+        f"of one seed about its scenario {found.within**0.5:.4g}"
+    )
+    if not found.separated:
+        print("one seed a scenario: the two can't be told apart, so more seeds are counted as no help")
+    print(
+        f"power of a pilot this size to find {effect:g} at alpha {strict:.4g}: "
+        f"{power_of(effect, found.sd(difference.shape[1]), n, strict):.2f}"
+    )
+    print("seeds  scenarios  rollouts")
+    for seeds in SEEDS if found.separated else SEEDS[:1]:
+        scenarios = needed(effect, found.sd(seeds), strict, power)
+        print(f"{seeds:5d}  {'out of reach' if scenarios is None else f'{scenarios:9,}  {2 * seeds * scenarios:8,}'}")
+    wanted = needed(effect, found.sd(difference.shape[1]), strict, power)
+    if wanted is not None and wanted <= 5000:
+        share = simulated(means, effect, wanted, strict, RUNS, seed)
+        print(
+            f"simulated with the pilot's own differences and the sign-flip test, {wanted} scenarios of "
+            f"{difference.shape[1]} seeds: power {share:.2f} over {RUNS} runs"
+        )
+
+
+if __name__ == "__main__":
+    entry.commands(power=power)

@@ -1,0 +1,80 @@
+"""Is a probe's score worth anything as a forecast of what its vector does?
+
+The study chose layers by R² and found one probe of high R² whose vector did little. Here every trait is a point, its
+probe's nested R² against its vector's effect on its own outcome.
+"""
+
+import itertools
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+from numpy import ndarray
+from scipy import stats
+
+from trimtab import seeds
+from trimtab.statistics.bootstrap import resamples
+from trimtab.statistics.outcomes import Rollouts
+from trimtab.statistics.pairs import estimates
+from trimtab.statistics.plan import Plan, at, records
+from trimtab.statistics.structure import columns_of
+
+FEATURES = {"sae_probe": "sae", "raw_probe": "raw"}
+MOST_TRAITS = 8
+"""Beyond so many traits their orders are too many to try one by one."""
+COLUMNS = ["method", "quantity", "trait", "layer", "r2", "value", "lower", "upper", "p"]
+
+
+def probe_against_effect(
+    scores: pd.DataFrame, effects: pd.DataFrame, rollouts: Rollouts, conditions: pd.DataFrame, plan: Plan
+) -> pd.DataFrame:
+    """One row a vector made from a probe (`point`: its R² and its Cohen's d), and Spearman's correlation a method.
+
+    The correlation's interval resamples scenarios and takes the R² as given; its p is over all orders of the traits.
+    """
+    sizes = records(effects[effects["estimand"] == "cohens_d"])
+    d = {(row["condition_id"], row["outcome"]): row for row in sizes}
+    nested = records(scores[(scores["split"] == "nested") & scores["chosen"].astype(bool)])
+    chosen = {(row["features"], row["trait"]): row for row in nested}
+    rows: list[dict[str, object]] = []
+    for method, features in FEATURES.items():
+        rows_at = at(conditions, method=method, dose=plan.dose, timing=plan.timing)
+        own = dict(zip(rows_at["trait"], rows_at["condition_id"], strict=True))
+        traits = [t for t in plan.primary if t in own and (features, t) in chosen]
+        for trait in traits:
+            probe, effect = chosen[features, trait], d[own[trait], plan.primary[trait]]
+            point = {"value": effect["estimate"], "lower": effect["lower"], "upper": effect["upper"]}
+            about = {"method": method, "quantity": "point", "trait": trait, "layer": probe["layer"], "r2": probe["r2"]}
+            rows.append(about | point)
+        if len(traits) > 2:
+            r2 = np.array([chosen[features, trait]["r2"] for trait in traits])
+            contrasts = [columns_of([own[trait]], [plan.primary[trait]])[0] for trait in traits]
+            pairs = rollouts.pairs(contrasts)
+            weights = resamples(pairs.shape[0], plan.draws, seeds.derive(plan.seed, "statistics", "bootstrap"))
+            whole, drawn = (
+                spearman(r2, np.nan_to_num(estimates(w, pairs)["cohens_d"]))
+                for w in (np.ones((1, pairs.shape[0])), weights)
+            )
+            known = drawn[np.isfinite(drawn)]
+            tails = [(1 - plan.level) / 2, (1 + plan.level) / 2]
+            lower, upper = np.quantile(known, tails) if len(known) else (np.nan, np.nan)
+            size = np.nan_to_num(estimates(np.ones((1, pairs.shape[0])), pairs)["cohens_d"][0])
+            found = {"value": float(whole[0]), "lower": lower, "upper": upper, "p": every_order(r2, size)}
+            rows.append({"method": method, "quantity": "spearman"} | found)
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def spearman(x: Float[ndarray, " trait"], y: Float[ndarray, "row trait"]) -> Float[ndarray, " row"]:
+    """Rank correlation of `x` with every row of `y`, ties given their average rank; NaN where one is constant."""
+    a, b = stats.rankdata(x) - (len(x) + 1) / 2, stats.rankdata(y, axis=1) - (len(x) + 1) / 2
+    scale = np.sqrt((a**2).sum() * (b**2).sum(axis=1))
+    return np.asarray(np.divide(b @ a, scale, out=np.full(len(b), np.nan), where=scale > 0))
+
+
+def every_order(x: Float[ndarray, " trait"], y: Float[ndarray, " trait"]) -> float:
+    """Two-sided p that `x` and `y` are unrelated; NaN where one is constant or there are too many traits to try."""
+    if len(x) > MOST_TRAITS:
+        return float("nan")
+    found = spearman(x, y[None])[0]
+    null = spearman(x, y[np.array(list(itertools.permutations(range(len(y)))))])
+    return float((np.abs(null) >= abs(found) - 1e-12).mean()) if np.isfinite(found) else float("nan")
