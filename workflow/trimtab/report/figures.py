@@ -82,12 +82,12 @@ PLOTS = {
         plots_structure.spectrum,
         "How many axes of effect",
         "Strength of each independent axis in the matrix above, with its interval. Grey: what the strongest axis left "
-        "would be if no vector did anything (the conditions of each scenario shuffled, 95 % of shuffles). An axis "
-        "counts while its dot lies above the grey band.",
+        "would be if no vector did anything (the conditions of each scenario shuffled; 95 % of shuffles lie below its "
+        "upper edge). An axis counts while its dot lies above the grey.",
     ),
     "prediction": Plot(
         plots_structure.prediction,
-        "Does a probe's score foretell its vector's effect?",
+        "A probe's score and its vector's effect",
         "One point a trait: how well the probe predicts held-out prompts (across) against what its vector does to the "
         "trait's own outcome at the declared dose (up), with the interval of the effect.",
     ),

@@ -52,7 +52,7 @@ def doses(run: Run) -> str:
     ]
     if steps.empty:
         return ""
-    text = f"Further dose: {_shown(steps, run)} between one dose and the next change the outcome"
+    text = f"Between one dose and the next larger one, {_shown(steps, run)} of the outcome are shown"
     if len(early):
         traits = words.listed([words.trait(name).lower() for name in early["trait"]])
         text += (
@@ -65,7 +65,7 @@ def doses(run: Run) -> str:
 def timings(run: Run) -> str:
     """Whether it matters which tokens are steered."""
     tests = _tests(run, "timing")
-    return "" if tests.empty else f"Which tokens: {_shown(tests, run)} between two timings are told apart."
+    return "" if tests.empty else f"Between two timings at one dose, {_shown(tests, run)} of the outcome are shown."
 
 
 def mix(run: Run) -> str:
@@ -93,7 +93,7 @@ def forecast(run: Run) -> str:
         return ""
     return (
         "Rank correlation over traits of a probe's nested R² and its vector's effect on its own outcome: "
-        f"{'; '.join(texts)}. Over so few traits this describes and proves nothing."
+        f"{'; '.join(texts)}."
     )
 
 

@@ -22,7 +22,7 @@ def spectrum(run: Run) -> Table:
     return table(
         "spectrum",
         "Spectrum of the matrix of effects (vector by primary outcome, Cohen's d). For shuffled conditions a strength "
-        "is that of the strongest axis left when the observed stronger ones are taken out, with the middle 95 % of "
+        "is that of the strongest axis left when the observed stronger ones are taken out, with the middle 90 % of "
         "shuffles, and p says how often it reached the observed one. For random directions the range is over sets of "
         "as many directions as there are traits.",
         frame,
@@ -78,8 +78,8 @@ def prediction(run: Run) -> Table:
     return table(
         "prediction",
         "Nested R² of each probe beside its vector's effect on its own outcome (Cohen's d), and the rank correlation "
-        "of the two over traits, with p over all orders of the traits. Over so few traits only a perfect order could "
-        "be told from chance.",
+        "of the two over traits, with p over all orders of the traits: with five traits only a perfect order gives "
+        "p < 0.05.",
         frame,
         {
             "Vectors": text("method", words.method),

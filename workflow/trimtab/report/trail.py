@@ -52,9 +52,8 @@ def recorded(path: Path) -> dict[str, Any] | None:
         case ".h5":
             with h5py.File(path) as cache:
                 found = cache.attrs.get("provenance")
-    if not found:
-        return None
-    return dict(json.loads(found) if isinstance(found, str | bytes) else found)
+    record = json.loads(found) if isinstance(found, str | bytes) else found
+    return dict(record) if record else None
 
 
 def trail(root: Path, start: str) -> list[Link]:

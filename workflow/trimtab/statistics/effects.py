@@ -125,7 +125,8 @@ def effects(rollouts: Rollouts, conditions: pd.DataFrame, plan: Plan) -> pd.Data
 def _ranks(table: pd.DataFrame, conditions: pd.DataFrame, plan: Plan) -> pd.DataFrame:
     """Each vector's effects among those of random directions at its layer, dose, unit and timing.
 
-    The p-value counts the vector itself among the directions, so it cannot fall below 1 / (directions + 1).
+    The p-value counts the vector itself among the directions, so it cannot fall below 1 / (directions + 1); ranks are
+    corrected as a family of their own.
     """
     means = table[table["estimand"] == "mean_difference"]
     effects = means.pivot(index="condition_id", columns="outcome", values="estimate")
@@ -146,11 +147,13 @@ def _ranks(table: pd.DataFrame, conditions: pd.DataFrame, plan: Plan) -> pd.Data
                 lower=lower,
                 upper=upper,
                 p=(as_large + 1) / (len(random) + 1),
-                p_corrected=np.nan,
                 method=f"rank among {len(random)} random direction{'s' if len(random) > 1 else ''}",
             )
         )
-    return pd.concat(found, ignore_index=True) if found else table.iloc[:0]
+    if not found:
+        return table.iloc[:0]
+    ranks = pd.concat(found, ignore_index=True)
+    return ranks.assign(p_corrected=corrected(ranks["p"].to_numpy(float), "fdr_bh"))
 
 
 def share_interval(

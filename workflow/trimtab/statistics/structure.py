@@ -72,10 +72,10 @@ def structure(rollouts: Rollouts, conditions: pd.DataFrame, plan: Plan) -> pd.Da
 
     Long form: matrix (the method, relabelled, or random), quantity (effect, singular_value, share,
     participation_ratio, axes), vector, outcome, other, component, value, lower, upper, p. For `relabelled` a singular
-    value is the null's median for that component after the stronger ones have been taken out, its interval is the
-    middle of the null, and p how often the null reached the observed one; `axes` is how many components in a row do.
-    For `random` the interval is the range over sets of as many random directions as there are traits; there is none
-    with fewer directions than traits.
+    value is the null's median for that component after the stronger ones have been taken out, its bounds have the null
+    below and above them with chance 1 - level each, and p is how often the null reached the observed one; `axes` is how
+    many components in a row do. For `random` the interval is the range over sets of as many random directions as there
+    are traits; there is none with fewer directions than traits.
     """
     outcomes = list(dict.fromkeys(plan.primary.values()))
     confirmatory = plan.confirmatory(conditions)
@@ -174,7 +174,7 @@ def against_null(
         keep_columns = np.eye(matrix.shape[1]) - right[:place].T @ right[:place]
         top = np.linalg.svd(keep_rows @ null @ keep_columns, compute_uv=False)[:, 0]
         p[place] = ((top >= value).sum() + 1) / (len(top) + 1)
-        lower, upper = np.quantile(top, [(1 - level) / 2, (1 + level) / 2])
+        lower, upper = np.quantile(top, [1 - level, level])
         rows.add(
             "singular_value",
             float(np.median(top)),
