@@ -152,7 +152,7 @@ def _ranks(table: pd.DataFrame, conditions: pd.DataFrame, plan: Plan) -> pd.Data
         )
     if not found:
         return table.iloc[:0]
-    ranks = pd.concat(found, ignore_index=True)
+    ranks: pd.DataFrame = pd.concat(found, ignore_index=True)
     return ranks.assign(p_corrected=corrected(ranks["p"].to_numpy(float), "fdr_bh"))
 
 
