@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from trimtab import files
 from trimtab.config import PACKAGED
@@ -52,9 +52,13 @@ def packaged_file(source: str) -> Path:
 
 def unpack(gguf: Path, folder: Path, dtype: str) -> None:
     """Dequantise a GGUF file into a folder of safetensors with its tokenizer."""
-    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+    # the library reads the whole file, which takes it ten seconds, for each part that isn't given
+    config = AutoConfig.from_pretrained(gguf.parent, gguf_file=gguf.name)
+    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name, config=config)
     # float32 first: asked for another dtype, the library keeps the weights packed
-    model: Any = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
+    model: Any = AutoModelForCausalLM.from_pretrained(
+        gguf.parent, gguf_file=gguf.name, config=config, dtype=torch.float32
+    )
     model.to(DTYPES[dtype])
     # else the saved config would claim that the plain weights are still quantised
     del model.config.quantization_config
