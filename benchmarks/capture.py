@@ -22,6 +22,7 @@ from rounds import Claim, Rates, race, write
 from sae_lens import CacheActivationsRunner, CacheActivationsRunnerConfig
 from sae_lens.load_model import HookedProxyLM
 from transformer_lens.model_bridge import TransformerBridge
+from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from trimtab.activations.capture import Prompt, batches
 from trimtab.activations.layout import FORMAT, IDENTITY, Layout
@@ -36,9 +37,9 @@ CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text())
 LAYERS: list[int] = CONFIG["layers"]
 DEEPEST = max(LAYERS)
 SETTINGS = CONFIG["activations"]
-ROUNDS = 5
-PROMPTS, LONGEST = 24, 384
-WINDOWS, WINDOW = 16, 256
+ROUNDS = 3
+PROMPTS, LONGEST = 16, 384
+WINDOWS, WINDOW = 8, 256
 PEER_BATCH = 8
 """Prompts a batch of the peers, in the order given, padded to the longest."""
 READ_ROWS, READ_BATCH = 60_000, 1024
@@ -80,8 +81,8 @@ def bench(scratch: Path) -> None:
         {
             "bare forward pass to layer 26": bare(folder, prompts),
             "Trimtab": ours(prompts, "unequal.h5"),
-            "nnsight": with_nnsight(folder, prompts, kept, stop=False),
-            "nnsight, stopped": with_nnsight(folder, prompts, kept, stop=True),
+            "nnsight": with_nnsight(folder, tokenizer, prompts, kept, stop=False),
+            "nnsight, stopped": with_nnsight(folder, tokenizer, prompts, kept, stop=True),
             "TransformerLens, stopped": with_transformer_lens(folder, tokenizer, prompts, kept),
         },
         ROUNDS,
@@ -93,7 +94,7 @@ def bench(scratch: Path) -> None:
             "Trimtab": ours(windows, "equal.h5"),
             "SAELens": with_sae_lens(folder, tokenizer, windows, scratch, kept),
         },
-        3,
+        ROUNDS,
     )
     checks = {
         f"{name}: largest relative difference of a layer's rows from Trimtab's": difference(
@@ -110,7 +111,8 @@ def bench(scratch: Path) -> None:
             "Trimtab's rates of capture are those of a whole shard: plan, time estimate, forward passes, checks, file "
             "and sync. nnsight and TransformerLens keep the rows in memory, "
             f"{PEER_BATCH} prompts a batch in the order given; SAELens writes one hook a run, nine runs. Loading the "
-            "model counts nowhere.",
+            "model counts nowhere. The bare pass runs the model as Trimtab lays it out in memory, the peers run it as "
+            "transformers loads it.",
             "The machine was shared: other programs ran on its two cores all the time, so rates are low and only the "
             "ratios within a round compare.",
         ],
@@ -180,9 +182,16 @@ def bare(folder: Path, prompts: Sequence[Prompt]) -> Callable[[], float]:
     return work
 
 
-def with_nnsight(folder: Path, prompts: Sequence[Prompt], kept: dict[str, Any], stop: bool) -> Callable[[], float]:
-    loaded, tokenizer = source.load(folder, "bfloat16", "cpu")
-    model = nnsight.LanguageModel(loaded, tokenizer=tokenizer)
+def plain(folder: Path) -> PreTrainedModel:
+    """The model as `transformers` loads it, for the peers."""
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16)
+    return model.eval().requires_grad_(False)
+
+
+def with_nnsight(
+    folder: Path, tokenizer: Any, prompts: Sequence[Prompt], kept: dict[str, Any], stop: bool
+) -> Callable[[], float]:
+    model = nnsight.LanguageModel(plain(folder), tokenizer=tokenizer)
 
     def work() -> float:
         rows: dict[int, list[torch.Tensor]] = {layer: [] for layer in LAYERS}
@@ -205,8 +214,9 @@ def with_nnsight(folder: Path, prompts: Sequence[Prompt], kept: dict[str, Any], 
 def with_transformer_lens(
     folder: Path, tokenizer: Any, prompts: Sequence[Prompt], kept: dict[str, Any]
 ) -> Callable[[], float]:
-    loaded, _ = source.load(folder, "bfloat16", "cpu")
-    model = TransformerBridge.boot_transformers(str(folder), hf_model=loaded, tokenizer=tokenizer, device="cpu")
+    model = TransformerBridge.boot_transformers(
+        str(folder), hf_model=plain(folder), tokenizer=tokenizer, device="cpu", dtype=torch.bfloat16
+    )
     names = [f"blocks.{layer}.hook_resid_post" for layer in LAYERS]
 
     @torch.inference_mode()
@@ -228,7 +238,7 @@ def with_transformer_lens(
 def with_sae_lens(
     folder: Path, tokenizer: Any, windows: Sequence[Prompt], scratch: Path, kept: dict[str, Any]
 ) -> Callable[[], float]:
-    loaded, _ = source.load(folder, "bfloat16", "cpu")
+    loaded = plain(folder)
     hooks = [f"model.layers.{layer}" for layer in LAYERS]
     shared = HookedProxyLM(loaded, tokenizer, hook_names=hooks)
     # every run would load the model again
@@ -250,6 +260,8 @@ def with_sae_lens(
                 training_tokens=int(tokens(windows)),
                 context_size=WINDOW,
                 new_cached_activations_path=str(out),
+                # else it goes round the data until two gigabytes are full
+                buffer_size_gb=(tokens(windows) * loaded.config.hidden_size * 4 + 1) / 1e9,
                 shuffle=False,
                 device="cpu",
                 prepend_bos=False,

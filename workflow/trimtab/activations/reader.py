@@ -146,6 +146,11 @@ class Cache:
                 )
             self._verified.add((layer, chunk))
 
+    def expect_chunk(self, layer: int, chunk: int) -> None:
+        """Let the kernel fetch a chunk from disk meanwhile."""
+        size = self.chunk_rows * self.d_model * self.dtype.itemsize + BYTES
+        os.posix_fadvise(self._handle, self._places[layer][chunk], size, os.POSIX_FADV_WILLNEED)
+
     def row_mask(self, keep: set[str] | None) -> np.ndarray:
         """Which rows belong to the prompts in `keep` (all of them for None)."""
         wanted = [keep is None or prompt in keep for prompt in self.prompt_ids]
@@ -177,7 +182,8 @@ def shuffled_batches(
         served = 0
         for buffer, order in _mixed(caches, layer, batch, seed, keep):
             for at in range(0, len(order) - batch + 1, batch):
-                piece = buffer[order[at : at + min(batch, rows - served)]].float()
+                # a third of the time that indexing by brackets takes
+                piece = torch.index_select(buffer, 0, order[at : at + min(batch, rows - served)]).float()
                 served += len(piece)
                 yield piece
                 if served == rows:
@@ -215,11 +221,17 @@ def _mixed(
         turns = [blocks[i] for i in random.permutation(len(blocks))]
         for first in range(0, len(turns), BUFFER_BLOCKS):
             end, kept = left, [torch.arange(left)]
-            for i, chunk in (each for block in turns[first : first + BUFFER_BLOCKS] for each in block):
+            now, later = (
+                [each for block in turns[start : start + BUFFER_BLOCKS] for each in block]
+                for start in (first, first + BUFFER_BLOCKS)
+            )
+            for i, chunk in now:
                 size = caches[i].chunk_rows
                 caches[i].read_chunk(layer, chunk, buffer[end : end + size])
                 kept.append(end + masks[i][chunk * size : (chunk + 1) * size].nonzero()[:, 0])
                 end += size
+            for i, chunk in later:
+                caches[i].expect_chunk(layer, chunk)
             places = torch.cat(kept)
             order = places[torch.from_numpy(random.permutation(len(places)))]
             yield buffer, order
