@@ -7,6 +7,7 @@ length.
 
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -38,21 +39,25 @@ LAYERS: list[int] = CONFIG["layers"]
 DEEPEST = max(LAYERS)
 SETTINGS = CONFIG["activations"]
 ROUNDS = 3
-PROMPTS, LONGEST = 16, 384
-WINDOWS, WINDOW = 8, 256
-PEER_BATCH = 8
+PROMPTS, LONGEST = 12, 256
+WINDOWS, WINDOW = 4, 256
+PEER_BATCH = 4
 """Prompts a batch of the peers, in the order given, padded to the longest."""
-READ_ROWS, READ_BATCH = 60_000, 1024
+READ_ROWS, READ_BATCH = 24_000, 1024
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory(dir=ROOT / "benchmarks") as folder:
-        scratch = Path(folder)
-        bench(scratch)
+    """Run it; the folder of an unpacked default model may be given, which saves unpacking it."""
+    with tempfile.TemporaryDirectory(dir=ROOT / "benchmarks") as scratch:
+        made = Path(scratch, "model")
+        bench(Path(scratch), Path(sys.argv[1]) if sys.argv[1:] else unpacked(made))
 
 
-def bench(scratch: Path) -> None:
-    folder = source.resolve(CONFIG["model"]["source"], None, scratch / "model", "bfloat16")
+def unpacked(folder: Path) -> Path:
+    return source.resolve(CONFIG["model"]["source"], None, folder, "bfloat16")
+
+
+def bench(scratch: Path, folder: Path) -> None:
     model, tokenizer = source.load(folder, "bfloat16", "cpu")
     prompts, windows = texts(tokenizer)
     described = {
