@@ -11,12 +11,13 @@ import pytest
 from fake_run import MARKUP
 
 from trimtab.errors import TrimtabError
-from trimtab.report import tables_effects, words
+from trimtab.report import observations, tables_effects, words
 from trimtab.report.abstract import abstract
 from trimtab.report.figures import PLOTS, write_figure
 from trimtab.report.limitations import limitations
 from trimtab.report.page import render
 from trimtab.report.run import read_run
+from trimtab.report.trail import trail
 from trimtab.report.transcripts import transcripts
 
 
@@ -72,6 +73,32 @@ def test_limitations_name_failed_gates_power_and_few_draws(run):
     assert "no declared vector uses them" in text
     assert "Power. With 30 scenarios" in text
     assert "Random directions: 5 a layer were run" in text
+
+
+def test_sections_open_with_what_their_tables_hold(run, null_run):
+    tools = run.tables["tools"]
+    own = tools[(tools["quantity"] == "distance") & tools["condition_id"].isin(run.confirmatory.values())]
+    changed = int((own["p_corrected"] <= 0.05).sum())
+    assert changed > 0
+    assert f"under {changed} of 5 declared vectors" in observations.mix(run)
+    assert "under 0 of 5 declared vectors." in observations.mix(null_run)
+    assert "the linear mixed model agrees with" in observations.checks(run)
+    assert "0 of 25 differences of the outcome are shown" in observations.timings(null_run)
+    assert observations.forecast(null_run) == ""
+
+
+def test_outcomes_that_cannot_come_apart_are_a_limitation(run):
+    text = " ".join(limitations(run))
+    assert "Coupled outcomes" in text
+    assert "proactive calls and tool calls" in text
+
+
+def test_the_page_leads_from_statistics_to_their_sources(page, run):
+    links = {link.file: link.state for link in trail(run.root, "statistics/summary.json")}
+    assert set(links.values()) == {"same"}
+    assert {"rollouts/outcomes.parquet", "probes/scores.csv", "rollouts/turns/000.parquet"} <= set(links)
+    section = page[page.index('id="table-trail"') :]
+    assert all(name in section for name in links)
 
 
 def test_the_studys_numbers_are_the_published_ones_and_marked(run):

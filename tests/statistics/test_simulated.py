@@ -4,7 +4,12 @@ Data have what real rollouts have: levels that differ between scenarios (so pair
 and 1, and many ties. With 1,000 replications the Monte Carlo error of a coverage of 95 % is 0.7 percentage points.
 """
 
+import re
+import subprocess
+import sys
+
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
@@ -125,3 +130,32 @@ def test_detectable_effect_is_found_with_its_power():
     assert effect == pytest.approx(0.4044, abs=1e-3)
     assert power_of(effect, 1.0, 50, 0.05) == pytest.approx(0.8, abs=1e-6)
     assert np.isnan(detectable(2, 0.05))
+
+
+def test_the_power_command_plans_from_a_pilot(tmp_path):
+    rng = np.random.default_rng(1)
+    rows = [
+        (condition, f"s{scenario}", seed, float(rng.poisson(1.0 + lift)))
+        for condition, lift in (("unsteered", 0.0), ("pushed", 0.7))
+        for scenario in range(60)
+        for seed in range(2)
+    ]
+    table = pd.DataFrame(rows, columns=["condition_id", "scenario_id", "seed", "calls"])
+    table.to_parquet(tmp_path / "outcomes.parquet")
+    words = [str(tmp_path / "outcomes.parquet"), "--condition", "pushed", "--outcome", "calls", "--effect", "0.7"]
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-m", "trimtab.statistics", "power", *words], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    plans = re.findall(r"^ +(\d+) +([\d,]+) +([\d,]+)$", done.stdout, flags=re.MULTILINE)
+    assert [int(seeds) for seeds, _, _ in plans] == [1, 2, 4, 8]
+    scenarios = [int(n) for _, n, _ in plans]
+    # counts of mean 1 and 1.7 differ with an SD of 1.64: (1.96 + 0.84)^2 * 2.7 / 0.49 = 43 scenarios of one seed
+    assert scenarios[0] == pytest.approx(44, abs=12)
+    assert scenarios == sorted(scenarios, reverse=True)
+    power = re.search(r"power (0\.\d+) over", done.stdout)
+    assert power
+    assert float(power[1]) == pytest.approx(0.8, abs=0.08)
+    wrong = [sys.executable, "-m", "trimtab.statistics", "power", words[0], *words[1:3], "--outcome", "x", *words[5:]]
+    mistaken = subprocess.run(wrong, capture_output=True, text=True)
+    assert mistaken.stderr.strip() == "rollouts/outcomes.parquet: no outcome 'x'; it has calls"

@@ -34,8 +34,9 @@ def power(
     difference = rollouts.of_condition(condition, outcome) - rollouts.of_condition(baseline, outcome)
     found, strict = spread(difference), alpha / tests
     means = np.nanmean(difference[np.isfinite(difference).any(axis=1)], axis=1)
-    n = len(means)
-    print(f"pilot: {outcome} of {condition} against {baseline}, {n} scenarios, {difference.shape[1]} seeds a scenario")
+    n, own = len(means), difference.shape[1]
+    each = f"{own} seed{'s' if own > 1 else ''}"
+    print(f"pilot: {outcome} of {condition} against {baseline}, {n} scenarios, {each} a scenario")
     print(
         f"mean difference {means.mean():.4g}; SD between scenarios {found.sd(10**9):.4g}, "
         f"of one seed about its scenario {found.within**0.5:.4g}"
@@ -44,18 +45,18 @@ def power(
         print("one seed a scenario: the two can't be told apart, so more seeds are counted as no help")
     print(
         f"power of a pilot this size to find {effect:g} at alpha {strict:.4g}: "
-        f"{power_of(effect, found.sd(difference.shape[1]), n, strict):.2f}"
+        f"{power_of(effect, found.sd(own), n, strict):.2f}"
     )
     print("seeds  scenarios  rollouts")
     for seeds in SEEDS if found.separated else SEEDS[:1]:
         scenarios = needed(effect, found.sd(seeds), strict, power)
         print(f"{seeds:5d}  {'out of reach' if scenarios is None else f'{scenarios:9,}  {2 * seeds * scenarios:8,}'}")
-    wanted = needed(effect, found.sd(difference.shape[1]), strict, power)
+    wanted = needed(effect, found.sd(own), strict, power)
     if wanted is not None and wanted <= 5000:
         share = simulated(means, effect, wanted, strict, RUNS, seed)
         print(
             f"simulated with the pilot's own differences and the sign-flip test, {wanted} scenarios of "
-            f"{difference.shape[1]} seeds: power {share:.2f} over {RUNS} runs"
+            f"{each} each: power {share:.2f} over {RUNS} runs"
         )
 
 
