@@ -115,7 +115,8 @@ def methods(run: Run) -> list[tuple[str, str]]:
             "Statistics",
             f"Differences are averaged over seeds within a scenario. Intervals ({100 * c['statistics']['level']:g} "
             f"%): bootstrap of scenarios, {c['statistics']['draws']:,} draws, bias-corrected and accelerated, "
-            "widened as t is against the normal (percentile where that is undefined, as the table says). p: two-sided sign-flip permutation of "
+            "widened as t is against the normal (percentile where that is undefined, as the table says). p: two-sided "
+            "sign-flip permutation of "
             f"scenarios, exact up to {EXACT_PAIRS} that differ. Holm over the declared tests, Benjamini-Hochberg over "
             "the rest. “No effect of interest” is claimed only where two one-sided t tests, Holm-corrected, exclude "
             f"d = {run.plan.smallest_effect:g}. Cohen's d is over the pooled SD of single rollouts. Axes of effect: "
