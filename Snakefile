@@ -30,4 +30,6 @@ rule all:
     default_target: True
     input:
         "<results>/prompts/contrast.jsonl",
+        "<results>/saes/examples.html",
+        ["<results>/saes/agreement.csv"] if TWICE else [],
         "<results>/report/report.html",

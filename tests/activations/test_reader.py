@@ -41,6 +41,19 @@ def test_an_epoch_serves_every_kept_row_once(tmp_path_factory, rows, batch, seed
     assert matches[: len(wanted) // batch * batch].sum(0).max() <= 1
 
 
+@settings(max_examples=20, deadline=None)
+@given(rows=st.integers(1, 400), batch=st.integers(1, 16), done=st.integers(0, 30), blocks=st.integers(1, 9))
+def test_started_in_the_middle_it_serves_what_is_left(tmp_path_factory, rows, batch, done, blocks):
+    folder = tmp_path_factory.mktemp("cache")
+    model = llama()
+    paths = [write(folder / f"{i}.h5", model, [Prompt(f"{i}/{p.id}", p.tokens) for p in prompts(i)]) for i in range(2)]
+    keep = {f"{i}/p{n}" for i in range(2) for n in (1, 4, 6)}
+    with mock.patch.multiple(reader, BLOCK_ROWS=8, BUFFER_BLOCKS=blocks):
+        whole = list(shuffled_batches(paths, 1, batch, 0, keep, rows))
+        rest = list(shuffled_batches(paths, 1, batch, 0, keep, rows, start=done * batch))
+    assert [piece.tolist() for piece in rest] == [piece.tolist() for piece in whole[done:]]
+
+
 def test_no_kept_row_is_an_error(tmp_path):
     path = write(tmp_path / "a.h5", llama(), prompts())
     with pytest.raises(TrimtabError, match="no row belongs"):

@@ -11,7 +11,7 @@ import torch
 from trimtab.errors import TrimtabError
 from trimtab.probes.contrast import Contrast, read
 from trimtab.probes.report import Settings, probe_trait, weights_of
-from trimtab.saes.topk import TopKSAE
+from trimtab.saes.sae import SAE, TopK
 
 SETTINGS = Settings(penalties=[0.1, 10.0, 1000.0], folds=3, shuffles=4)
 D = 8
@@ -19,7 +19,7 @@ D = 8
 
 def dictionary():
     both = torch.cat([torch.eye(D), -torch.eye(D)])
-    return TopKSAE(both.T.contiguous(), torch.zeros(2 * D), both, torch.zeros(D), k=D)
+    return SAE(both.T.contiguous(), torch.zeros(2 * D), both, torch.zeros(D), TopK(D))
 
 
 def contrast(seed=0, strength=3.0, templates=8, pairs=4):

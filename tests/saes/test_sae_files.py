@@ -1,13 +1,14 @@
-"""The layout on disk: a round trip, the real SAELens where it is installed, and files that don't fit."""
+"""The layout on disk: a round trip, what is folded on reading, and files that don't fit."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
 
 from trimtab.errors import TrimtabError
 from trimtab.saes.files import Origin, load, save
-from trimtab.saes.topk import TopKSAE
+from trimtab.saes.sae import SAE, JumpReLU, TopK
 
 ORIGIN = Origin(model="smollm2", layer=5, context_size=384)
 
@@ -16,8 +17,8 @@ ORIGIN = Origin(model="smollm2", layer=5, context_size=384)
 def sae():
     generator = torch.Generator().manual_seed(0)
     decoder = torch.nn.functional.normalize(torch.randn(20, 6, generator=generator), dim=1)
-    return TopKSAE(
-        decoder.T + 0.1, torch.randn(20, generator=generator), decoder, torch.randn(6, generator=generator), k=4
+    return SAE(
+        decoder.T + 0.1, torch.randn(20, generator=generator), decoder, torch.randn(6, generator=generator), TopK(4)
     )
 
 
@@ -29,7 +30,7 @@ def folder(tmp_path, sae):
 
 def test_round_trip_and_same_bytes(tmp_path, sae, folder):
     back = load(folder)
-    assert back.k == 4
+    assert back.activation == TopK(4)
     for name in ("W_enc", "b_enc", "W_dec", "b_dec"):
         assert getattr(back, name).equal(getattr(sae, name))
     save(tmp_path / "again", back, ORIGIN, {"seed": 1})
@@ -45,18 +46,39 @@ def test_config_names_the_hook_and_says_that_nothing_is_left_to_fold(folder):
     assert config["metadata"]["hf_hook_name"] == "model.layers.5"
 
 
-def test_saelens_reads_it_as_one_of_its_own(sae, folder):
-    sae_lens = pytest.importorskip("sae_lens")
-    theirs = sae_lens.SAE.load_from_disk(str(folder), device="cpu")
+def test_thresholds_make_it_a_jumprelu(tmp_path, sae):
+    threshold = torch.rand(20, generator=torch.Generator().manual_seed(2))
+    save(tmp_path, replace(sae, activation=JumpReLU(threshold)), ORIGIN, {})
+    config = json.loads((tmp_path / "cfg.json").read_text())
+    assert config["architecture"] == "jumprelu"
+    assert "k" not in config
+    assert load(tmp_path).activation.threshold.equal(threshold)
+
+
+def test_what_saelens_leaves_to_fold_is_folded(sae, folder):
     rows = torch.randn(50, 6, generator=torch.Generator().manual_seed(1))
-    torch.testing.assert_close(theirs.encode(rows), sae.latents(rows))
-    torch.testing.assert_close(theirs(rows), sae.forward(rows))
+    config = json.loads((folder / "cfg.json").read_text())
+    (folder / "cfg.json").write_text(json.dumps(config | {"apply_b_dec_to_input": False}))
+    before = (rows @ sae.W_enc + sae.b_enc).relu()
+    values, indices = before.topk(4, dim=1)
+    torch.testing.assert_close(load(folder).latents(rows), torch.zeros_like(before).scatter(1, indices, values))
+
+    long = replace(sae, W_dec=sae.W_dec * torch.linspace(0.5, 2, 20)[:, None])
+    save(folder, long, ORIGIN, {})
+    (folder / "cfg.json").write_text(json.dumps(config | {"rescale_acts_by_decoder_norm": True}))
+    # latents are ranked by what they add to the output, and it is reconstructed from them with unit rows
+    ranked = ((rows - sae.b_dec) @ sae.W_enc + sae.b_enc).relu() * long.W_dec.norm(dim=1)
+    values, indices = ranked.topk(4, dim=1)
+    latents = torch.zeros_like(ranked).scatter(1, indices, values)
+    back = load(folder)
+    torch.testing.assert_close(back.latents(rows), latents)
+    torch.testing.assert_close(back.forward(rows), latents @ sae.W_dec + sae.b_dec)
 
 
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("architecture", "jumprelu", "architecture: 'jumprelu'; Trimtab reads 'topk'"),
+        ("architecture", "gated", "architecture: 'gated'; Trimtab reads 'topk' and 'jumprelu'"),
         ("normalize_activations", "layer_norm", "normalize_activations: 'layer_norm'; Trimtab reads 'none'"),
         ("d_sae", 21, "W_enc: shape (6, 20); cfg.json says (6, 21)"),
     ],

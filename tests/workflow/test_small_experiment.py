@@ -22,6 +22,7 @@ from trimtab.rollouts.conditions import read_conditions
 from trimtab.rollouts.protocol import FewShotProtocol
 
 LAYERS = [0, 2]
+SAES = [*map(str, LAYERS), f"{LAYERS[0]}/again"]
 TRAITS = ["autonomy", "deference"]
 SHARDS = ["000", "001"]
 METHODS = ["sae_probe", "mean_difference", "raw_probe", "random_0"]
@@ -56,7 +57,8 @@ TRACED = [
     *(f"prompts/contrast/{trait}.provenance.json" for trait in [*TRAITS, "null"]),
     *(f"activations/corpus/{shard}.h5" for shard in SHARDS),
     *(f"activations/contrast/{trait}.h5" for trait in [*TRAITS, "null"]),
-    *(f"saes/{layer}/provenance.json" for layer in LAYERS),
+    *(f"saes/{folder}/provenance.json" for folder in SAES),
+    *(f"saes/{table}.provenance.json" for table in ("density", "agreement", "examples")),
     *(f"{table}.provenance.json" for table in ("saes/quality", "probes/scores", "vectors/geometry", "vectors/doses")),
     *(f"probes/{trait}.{end}" for trait in TRAITS for end in ("json", "safetensors")),
     *(f"vectors/{method}/{trait}.safetensors" for method in METHODS for trait in TRAITS),
@@ -71,8 +73,9 @@ TRACED = [
 OTHERS = [
     *(f"prompts/{name}.jsonl" for name in ("corpus", "contrast", "scenarios", "transcripts")),
     *(f"prompts/contrast/{trait}.jsonl" for trait in [*TRAITS, "null"]),
-    *(f"saes/{layer}/{name}" for layer in LAYERS for name in ("sae_weights.safetensors", "cfg.json", "training.csv")),
-    "saes/quality.csv",
+    *(f"saes/{folder}/{name}" for folder in SAES for name in ("sae_weights.safetensors", "cfg.json", "training.csv")),
+    *(f"saes/{table}.csv" for table in ("quality", "density", "agreement", "examples")),
+    "saes/examples.html",
     "probes/scores.csv",
     "vectors/geometry.csv",
     "vectors/doses.csv",
@@ -210,6 +213,29 @@ def test_sae_quality_has_a_row_a_layer_and_set(results):
     expected = [(layer, name) for layer in LAYERS for name in ("text", "transcripts")]
     assert list(quality[["layer", "evaluation_set"]].itertuples(index=False, name=None)) == expected
     assert quality["n_tokens"].gt(0).all()
+    density = pd.read_csv(results / "saes/density.csv")
+    living = density.groupby(["layer", "evaluation_set"])["latents"].sum() / 64
+    assert living.tolist() == pytest.approx((1 - quality["dead_share"]).tolist())
+
+
+def test_sae_examples_are_of_the_latents_that_probes_weigh_most(results):
+    examples = pd.read_csv(results / "saes/examples.csv", keep_default_na=False)
+    page = (results / "saes/examples.html").read_text()
+    for trait in TRAITS:
+        probe = files.read_json(results / f"probes/{trait}.json")
+        weight = tensors_of(results / f"probes/{trait}.safetensors")[0]["weight"].abs()
+        own = examples[examples["trait"] == trait]
+        assert set(own["layer"]) == {probe["layer"]}
+        assert set(own["latent"]) <= set(weight.topk(8).indices.tolist())
+        assert f'id="{trait}"' in page
+    strongest = examples.groupby(["trait", "latent"])["activation"]
+    assert strongest.apply(lambda values: values.is_monotonic_decreasing).all()
+
+
+def test_seeds_agree_more_than_chance(results):
+    (row,) = pd.read_csv(results / "saes/agreement.csv").to_dict("records")
+    assert row["layer"] == LAYERS[0]
+    assert row["chance_mean_cosine"] < row["mean_cosine"] <= 1
 
 
 @pytest.mark.parametrize("trait", TRAITS)

@@ -1,13 +1,34 @@
-# SAEs: a dictionary a layer, each a job of its own, then the figures of all in one process.
+# SAEs: a dictionary a layer, each a job of its own; then figures of all in one process, and the latents that matter.
 
-OVERRIDES = {int(layer): own for layer, own in config["saes"]["overrides"].items()}
+SAES = config["saes"]
+OVERRIDES = {int(layer): own for layer, own in SAES["overrides"].items()}
+# the keys that shape a dictionary; all others of the section belong to the rules that name them
+SAE_KEYS = (
+    "architecture",
+    "aux_coefficient",
+    "batch",
+    "bias",
+    "dead_steps",
+    "k",
+    "latents",
+    "learning_rate",
+    "precision",
+    "resample_steps",
+    "tokens",
+    "warmup_steps",
+)
+CORPUS_CACHES = expand("<results>/activations/corpus/{shard}.h5", shard=SHARDS)
+PRETRAINED = SAES["pretrained"]
+# what is pretrained has no second seed
+TWICE = [] if PRETRAINED else LAYERS[: SAES["second_seeds"]]
 
 
 rule sae:
     input:
         manifest="<results>/model/manifest.json",
         corpus="<results>/prompts/corpus.jsonl",
-        caches=expand("<results>/activations/corpus/{shard}.h5", shard=SHARDS),
+        caches=[] if PRETRAINED else CORPUS_CACHES,
+        pretrained=[PRETRAINED] if PRETRAINED else [],
     output:
         weights="<results>/saes/{layer}/sae_weights.safetensors",
         description="<results>/saes/{layer}/cfg.json",
@@ -25,29 +46,70 @@ rule sae:
         # an override is part of its own layer's settings alone, so that it reruns that layer alone
         settings=lambda wildcards: json.dumps(
             {
-                key: OVERRIDES.get(int(wildcards.layer), {}).get(key, value)
-                for key, value in config["saes"].items()
-                if key not in ("gates", "overrides")
-            },
-            sort_keys=True,
+                key: OVERRIDES.get(int(wildcards.layer), {}).get(key, SAES[key])
+                for key in SAE_KEYS
+            }
         ),
+        device=config["model"]["device"],
         seed=config["seed"],
+        repeat=lambda wildcards, output: int("/again/" in output.weights),
         code=code_digest("saes_train"),
     shell:
         "python workflow/scripts/saes_train.py {input.manifest} {input.corpus} {params.folder} --caches {input.caches}"
-        " --layer {wildcards.layer} --context-size {params.context_size}"
-        " --settings {params.settings:q} --seed {params.seed} 2> {log}"
+        " --pretrained {input.pretrained} --layer {wildcards.layer} --context-size {params.context_size}"
+        " --settings {params.settings:q} --device {params.device} --seed {params.seed}"
+        " --repeat {params.repeat} 2> {log}"
+
+
+# a second seed of some layers, for how far two runs find the same latents
+use rule sae as sae_again with:
+    output:
+        weights="<results>/saes/{layer}/again/sae_weights.safetensors",
+        description="<results>/saes/{layer}/again/cfg.json",
+        provenance="<results>/saes/{layer}/again/provenance.json",
+        training="<results>/saes/{layer}/again/training.csv",
+    log:
+        "<logs>/saes/{layer}.again.log",
+    benchmark:
+        "<benchmarks>/saes/{layer}.again.jsonl"
+
+
+rule sae_agreement:
+    input:
+        first=expand("<results>/saes/{layer}/sae_weights.safetensors", layer=TWICE),
+        again=expand(
+            "<results>/saes/{layer}/again/sae_weights.safetensors", layer=TWICE
+        ),
+    output:
+        table="<results>/saes/agreement.csv",
+        record="<results>/saes/agreement.provenance.json",
+    log:
+        "<logs>/saes/agreement.log",
+    benchmark:
+        "<benchmarks>/saes/agreement.jsonl"
+    conda:
+        "../../envs/model.yaml"
+    params:
+        layers=TWICE,
+        seed=config["seed"],
+        code=code_digest("saes_agreement"),
+    shell:
+        "python workflow/scripts/saes_agreement.py {output.table} --first {input.first} --again {input.again}"
+        " --layers {params.layers} --seed {params.seed} 2> {log}"
 
 
 rule sae_quality:
     input:
         manifest="<results>/model/manifest.json",
         corpus="<results>/prompts/corpus.jsonl",
+        caches=CORPUS_CACHES,
         weights=expand("<results>/saes/{layer}/sae_weights.safetensors", layer=LAYERS),
         descriptions=expand("<results>/saes/{layer}/cfg.json", layer=LAYERS),
     output:
         table="<results>/saes/quality.csv",
         record="<results>/saes/quality.provenance.json",
+        density="<results>/saes/density.csv",
+        density_record="<results>/saes/density.provenance.json",
     log:
         "<logs>/saes/quality.log",
     benchmark:
@@ -64,9 +126,48 @@ rule sae_quality:
         gates=config_slice(
             "explained_variance", "loss_recovered", "dead_share", within="saes.gates"
         ),
+        on_gate_failure=SAES["on_gate_failure"],
+        seed=config["seed"],
         code=code_digest("saes_quality"),
     shell:
         "python workflow/scripts/saes_quality.py {input.manifest} {input.corpus}"
-        " workflow/resources/few_shot.yaml {output.table} --saes {params.folders}"
-        " --layers {params.layers} --max-tokens {params.max_tokens}"
-        " --gates {params.gates:q} 2> {log}"
+        " workflow/resources/few_shot.yaml {output.table} {output.density} --caches {input.caches}"
+        " --saes {params.folders} --layers {params.layers} --max-tokens {params.max_tokens}"
+        " --gates {params.gates:q} --on-gate-failure {params.on_gate_failure} --seed {params.seed} 2> {log}"
+
+
+rule sae_examples:
+    input:
+        manifest="<results>/model/manifest.json",
+        caches=CORPUS_CACHES,
+        probes=expand("<results>/probes/{trait}.json", trait=TRAITS),
+        probe_weights=expand("<results>/probes/{trait}.safetensors", trait=TRAITS),
+        weights=expand("<results>/saes/{layer}/sae_weights.safetensors", layer=LAYERS),
+        descriptions=expand("<results>/saes/{layer}/cfg.json", layer=LAYERS),
+    output:
+        table="<results>/saes/examples.csv",
+        record="<results>/saes/examples.provenance.json",
+        page=report(
+            "<results>/saes/examples.html",
+            caption="../report/examples.rst",
+            category="Parts",
+            labels={"page": "top examples of the probes' latents"},
+        ),
+    log:
+        "<logs>/saes/examples.log",
+    benchmark:
+        "<benchmarks>/saes/examples.jsonl"
+    conda:
+        "../../envs/model.yaml"
+    params:
+        saes=lambda wildcards, input: str(Path(input.descriptions[0]).parents[1]),
+        traits=TRAITS,
+        settings=config_slice("latents", "contexts", within="saes.examples"),
+        template=resources.digest(
+            Path(LIBRARY, "report", "examples.html.j2").read_text()
+        ),
+        code=code_digest("saes_examples"),
+    shell:
+        "python workflow/scripts/saes_examples.py {input.manifest} {params.saes} {output.table} {output.page}"
+        " --caches {input.caches} --probes {input.probes} --traits {params.traits}"
+        " --settings {params.settings:q} 2> {log}"

@@ -1,17 +1,23 @@
-"""Rule sae: one layer's top-k dictionary, from the corpus caches."""
+"""Rule sae: one layer's dictionary, from the corpus caches or from a file made elsewhere."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import torch
+from torch import Tensor
 
-from trimtab import files, seeds
+from trimtab import digest, files, seeds
 from trimtab.activations.reader import require_all, shuffled_batches
 from trimtab.entry import script
 from trimtab.progress import track
 from trimtab.provenance import provenance
+from trimtab.saes import formats
+from trimtab.saes.checkpoint import Checkpoint
 from trimtab.saes.files import Origin, save
-from trimtab.saes.train import Settings, train
+from trimtab.saes.sparse import fastest
+from trimtab.saes.train import Progress, Settings, Trained, train
 
 
 def main(
@@ -20,22 +26,41 @@ def main(
     folder: Path,
     *,
     caches: list[Path],
+    pretrained: list[Path],
     layer: int,
     context_size: int,
     settings: dict[str, Any],
+    device: str,
     seed: int,
+    repeat: int,
+    checkpoint_seconds: float = 120.0,
 ) -> None:
-    """Write weights, cfg.json, provenance.json and training.csv to `folder`; held-out documents are not trained on."""
-    parsed = Settings(**settings)
-    kept = {row["id"] for row in files.read_jsonl(corpus) if row["split"] == "train"}
-    own_seed = seeds.derive(seed, "saes", layer)
+    """Write weights, cfg.json, provenance.json and training.csv to `folder`; held-out documents are not trained on.
+
+    Of `pretrained` there is one or none; `repeat` counts further seeds of the same dictionary.
+    """
     described = files.read_json(manifest)
     require_all(caches, described)
-    rows = shuffled_batches(caches, layer, parsed.batch, own_seed, kept, parsed.tokens)
-    trained = train(iter(track(rows, parsed.steps, f"SAE of layer {layer}, steps")), parsed, own_seed)
-    files.write_csv(folder / "training.csv", pd.DataFrame(trained.curve))
-    origin = Origin(described["model"], layer, context_size)
-    save(folder, trained.sae, origin, provenance([manifest, corpus, *caches], settings, own_seed))
+    parsed, own_seed = Settings(**settings), seeds.derive(seed, "saes", layer, repeat)
+    sources = [path for each in pretrained for path in formats.inside(each)]
+    origin = provenance([manifest, corpus, *caches, *sources], settings, own_seed)
+    where = torch.device("cuda" if device == "auto" else device)
+    kept = {row["id"] for row in files.read_jsonl(corpus) if row["split"] == "train"}
+    depends = [origin, digest.code_digest(Path(__file__), Path(files.__file__).parent), layer, device]
+    checkpoint = Checkpoint(folder / "checkpoint.safetensors", depends, checkpoint_seconds)
+
+    def batches(step: int) -> Iterator[Tensor]:
+        rows = shuffled_batches(caches, layer, parsed.batch, own_seed, kept, parsed.tokens, step * parsed.batch)
+        return (batch.to(where) for batch in track(rows, parsed.steps - step, f"SAE of layer {layer}, steps"))
+
+    if pretrained:
+        trained = Trained(formats.read_for(pretrained[0], described["d_model"], parsed.k), [])
+    else:
+        products = fastest(where, parsed.batch, parsed.latents, described["d_model"], parsed.k)
+        trained = train(batches, parsed, own_seed, checkpoint, products)
+    files.write_csv(folder / "training.csv", pd.DataFrame(trained.curve, columns=list(Progress._fields)))
+    save(folder, trained.sae.to("cpu"), Origin(described["model"], layer, context_size), origin)
+    checkpoint.remove()
 
 
 if __name__ == "__main__":

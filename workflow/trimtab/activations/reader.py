@@ -151,6 +151,12 @@ class Cache:
         size = self.chunk_rows * self.d_model * self.dtype.itemsize + BYTES
         os.posix_fadvise(self._handle, self._places[layer][chunk], size, os.POSIX_FADV_WILLNEED)
 
+    def tokens(self, start: int = 0, end: int | None = None) -> tuple[list[int], list[int]]:
+        """Ids of the tokens of rows `start` to `end`, and their positions in their sequences."""
+        with h5py.File(self.path, "r") as file:
+            ids, positions = (file[f"tokens/{name}"][start:end].tolist() for name in ("id", "position"))
+        return ids, positions
+
     def row_mask(self, keep: set[str] | None) -> np.ndarray:
         """Which rows belong to the prompts in `keep` (all of them for None)."""
         wanted = [keep is None or prompt in keep for prompt in self.prompt_ids]
@@ -165,7 +171,7 @@ def require_all(paths: Sequence[Path], described: Mapping[str, Any]) -> None:
 
 
 def shuffled_batches(
-    paths: Sequence[Path], layer: int, batch: int, seed: int, keep: set[str] | None, rows: int
+    paths: Sequence[Path], layer: int, batch: int, seed: int, keep: set[str] | None, rows: int, start: int = 0
 ) -> Iterator[Float[Tensor, "batch d_model"]]:
     """Batches of exactly `rows` shuffled rows in all (the last may be short), epoch after epoch.
 
@@ -173,14 +179,18 @@ def shuffled_batches(
         paths: shards of one experiment.
         keep: ids of the prompts whose rows are served; None serves all.
         rows: how many rows to serve, repeats in later epochs counted again.
+        start: so many of these, whole batches, were served to an earlier process and are left out; buffers that hold
+            no others are not even read.
 
     Raises:
         TrimtabError: no row belongs to `keep`, or the shards are of different shapes.
     """
+    if start >= rows:
+        return
     caches = [Cache.open(path) for path in paths]
     try:
-        served = 0
-        for buffer, order in _mixed(caches, layer, batch, seed, keep):
+        served = start
+        for buffer, order in _mixed(caches, layer, batch, seed, keep, start):
             for at in range(0, len(order) - batch + 1, batch):
                 # a third of the time that indexing by brackets takes
                 piece = torch.index_select(buffer, 0, order[at : at + min(batch, rows - served)]).float()
@@ -194,9 +204,9 @@ def shuffled_batches(
 
 
 def _mixed(
-    caches: Sequence[Cache], layer: int, batch: int, seed: int, keep: set[str] | None
+    caches: Sequence[Cache], layer: int, batch: int, seed: int, keep: set[str] | None, start: int
 ) -> Iterator[tuple[Float[Tensor, "place d_model"], Tensor]]:
-    """Buffers of rows and a random order of the places to serve, without end.
+    """Buffers of rows and a random order of the places to serve, without end, from row `start` of that order on.
 
     Rows that don't fill a batch are the first places of the next buffer.
     """
@@ -215,26 +225,39 @@ def _mixed(
     together = max(1, BLOCK_ROWS // largest)
     blocks = [chunks[at : at + together] for at in range(0, len(chunks), together)]
     buffer = torch.empty(batch + BUFFER_BLOCKS * together * largest, caches[0].d_model, dtype=caches[0].dtype)
-    left, epoch = 0, 0
+    # shard and row of what is, or would be, in each place: what comes over from a buffer that wasn't read is read later
+    source = torch.empty(len(buffer), 2, dtype=torch.int64)
+    left, epoch, passed, unread = 0, 0, 0, False
     while True:
         random = np.random.default_rng(seeds.derive(seed, "epoch", epoch))
         turns = [blocks[i] for i in random.permutation(len(blocks))]
         for first in range(0, len(turns), BUFFER_BLOCKS):
             end, kept = left, [torch.arange(left)]
             now, later = (
-                [each for block in turns[start : start + BUFFER_BLOCKS] for each in block]
-                for start in (first, first + BUFFER_BLOCKS)
+                [each for block in turns[place : place + BUFFER_BLOCKS] for each in block]
+                for place in (first, first + BUFFER_BLOCKS)
             )
+            put: list[tuple[int, int, slice]] = []
             for i, chunk in now:
                 size = caches[i].chunk_rows
-                caches[i].read_chunk(layer, chunk, buffer[end : end + size])
+                put.append((i, chunk, slice(end, end + size)))
+                source[end : end + size, 0] = i
+                source[end : end + size, 1] = torch.arange(chunk * size, (chunk + 1) * size)
                 kept.append(end + masks[i][chunk * size : (chunk + 1) * size].nonzero()[:, 0])
                 end += size
-            for i, chunk in later:
-                caches[i].expect_chunk(layer, chunk)
             places = torch.cat(kept)
             order = places[torch.from_numpy(random.permutation(len(places)))]
-            yield buffer, order
-            left = len(order) % batch
-            buffer[:left] = buffer[order[len(order) - left :]]
+            whole = len(order) - len(order) % batch
+            skipped = passed < start and passed + whole <= start
+            if not skipped:
+                for place, (i, row) in enumerate(source[: left if unread else 0].tolist()):
+                    buffer[place] = caches[i].rows(layer, row, row + 1)[0]
+                for i, chunk, where in put:
+                    caches[i].read_chunk(layer, chunk, buffer[where])
+                for i, chunk in later:
+                    caches[i].expect_chunk(layer, chunk)
+                yield buffer, order[max(start - passed, 0) :]
+            passed, unread, left = passed + whole, skipped, len(order) - whole
+            buffer[:left] = buffer[order[whole:]]
+            source[:left] = source[order[whole:]]
         epoch += 1

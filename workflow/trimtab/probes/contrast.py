@@ -11,7 +11,7 @@ from torch import Tensor
 
 from trimtab.activations.reader import Cache
 from trimtab.errors import TrimtabError
-from trimtab.saes.topk import TopKSAE
+from trimtab.saes.sae import SAE
 
 Layers = Mapping[int, Float[Tensor, "row feature"]]
 
@@ -42,7 +42,7 @@ class Contrast:
         )
 
 
-def read(path: Path, prompts: Sequence[Mapping[str, Any]], kind: str, saes: Mapping[int, TopKSAE]) -> Contrast:
+def read(path: Path, prompts: Sequence[Mapping[str, Any]], kind: str, saes: Mapping[int, SAE]) -> Contrast:
     """The rows of `path` whose prompt is of `kind`, in float64.
 
     Raises:

@@ -1,1 +1,1 @@
-"""Sparse autoencoders: the dictionary (`topk`), its training (`train`), files (`files`) and figures (`quality`)."""
+"""Sparse autoencoders: the dictionary (`sae`), training (`train`), files (`files`, `formats`), figures (`quality`)."""

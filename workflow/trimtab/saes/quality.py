@@ -1,13 +1,13 @@
 """How good a dictionary is: how much it keeps of the activations, and of what the model says.
 
-Geometry (explained variance, sparsity, dead and dense latents) is read off one pass over held-out documents that
-serves all layers. What the model loses is the rise of its cross-entropy when the reconstruction takes the place of a
-layer's output, set against the rise when the mean activation does. First tokens are left alone, as is a context that
-was never stored: they are attention sinks with norms many times all others', and no dictionary is trained on them.
+Geometry (`trimtab.saes.geometry`) is read off one pass over held-out documents that serves all layers. What the model
+loses is the rise of its cross-entropy when the reconstruction takes the place of a layer's output, and how far its
+next-token distribution moves (KL), both set against the same when the mean activation takes that place. First tokens
+are left alone, as is a context that was never stored: they are attention sinks with norms many times all others', and
+no dictionary is trained on them.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -20,44 +20,70 @@ from trimtab.activations.capture import Prompt
 from trimtab.errors import TrimtabError
 from trimtab.progress import track
 from trimtab.residual import Edit, Stream, capture, hooked
-from trimtab.saes.topk import TopKSAE
+from trimtab.saes.geometry import Fake, Geometry, Kept, nearest_cosines
+from trimtab.saes.sae import SAE
 
 GEOMETRY_TOKENS = 4096
 LOSS_TOKENS = 512
 """Of the geometry's documents the first with so many tokens: the losses need two passes a layer."""
 
 PASS_TOKENS = 1024
-DENSE = 0.1
-"""A latent active on more than this share of tokens is dense."""
 
 
-Fake = Callable[[Float[Tensor, "row d_model"]], Float[Tensor, "row d_model"]]
-"""What a layer's rows are replaced by."""
+class Loss(NamedTuple):
+    """What the model loses with something in a layer's place. Means over predicted tokens, in nats."""
 
-NOTHING: Mapping[int, Fake] = MappingProxyType({})
+    cross_entropy: float
+    kl: float
+    """From the untouched model's next-token distribution."""
 
 
-class Quality(NamedTuple):
-    """A row of quality.csv, without its names."""
+class Measured(NamedTuple):
+    """One dictionary on one set of documents."""
 
-    n_tokens: int
-    explained_variance: float
-    """1 - squared error / variance about the mean, both summed over dimensions."""
+    kept: Kept
+    clean: float
+    """Cross-entropy of the untouched model."""
 
-    normalised_mse: float
-    """Mean over tokens of squared error / squared norm: not swayed by a few long rows."""
+    sae: Loss
+    ablated: Loss
+    """With the dictionary's bias, close to the mean activation, in place of every row."""
 
-    l0: float
-    dead_share: float
-    """Latents that are silent on all of these tokens: few tokens make rare latents look dead."""
+    baselines: dict[str, float]
+    """Explained variance by what doesn't learn a dictionary, at equal L0."""
 
-    dense_share: float
-    ce_clean: float
-    ce_sae: float
-    ce_ablated: float
-    """Mean nats a token; ablated: the dictionary's bias, close to the mean activation, in place of every row."""
+    nearest_cosine: float
+    """Median over latents of the largest cosine of their decoder row with another."""
 
-    loss_recovered: float
+    doubled_share: float
+    """Latents whose decoder row has a cosine of 0.9 or more with another's."""
+
+    density: list[int]
+    """Latents in each bin of `trimtab.saes.geometry.DENSITY_EDGES`."""
+
+    @property
+    def loss_recovered(self) -> float:
+        return (self.ablated.cross_entropy - self.sae.cross_entropy) / (self.ablated.cross_entropy - self.clean)
+
+    @property
+    def kl_recovered(self) -> float:
+        return 1 - self.sae.kl / self.ablated.kl
+
+    def row(self) -> dict[str, float]:
+        """A row of quality.csv, without its names."""
+        return {
+            **self.kept._asdict(),
+            "ce_clean": self.clean,
+            "ce_sae": self.sae.cross_entropy,
+            "ce_ablated": self.ablated.cross_entropy,
+            "loss_recovered": self.loss_recovered,
+            "kl_sae": self.sae.kl,
+            "kl_ablated": self.ablated.kl,
+            "kl_recovered": self.kl_recovered,
+            **{f"{name}_explained_variance": share for name, share in self.baselines.items()},
+            "nearest_cosine": self.nearest_cosine,
+            "doubled_share": self.doubled_share,
+        }
 
 
 class Gates(NamedTuple):
@@ -65,12 +91,19 @@ class Gates(NamedTuple):
     loss_recovered: float
     dead_share: float
 
-    def pass_by(self, quality: Quality) -> bool:
-        return (
-            quality.explained_variance >= self.explained_variance
-            and quality.loss_recovered >= self.loss_recovered
-            and quality.dead_share <= self.dead_share
-        )
+    def failures(self, measured: Measured) -> list[str]:
+        """The gates that a dictionary fails, each with its figure; one that isn't a number fails."""
+        kept = measured.kept
+        passes = {
+            f"explained_variance {kept.explained_variance:.3g} (gate: at least {self.explained_variance})": (
+                kept.explained_variance >= self.explained_variance
+            ),
+            f"loss_recovered {measured.loss_recovered:.3g} (gate: at least {self.loss_recovered})": (
+                measured.loss_recovered >= self.loss_recovered
+            ),
+            f"dead_share {kept.dead_share:.3g} (gate: at most {self.dead_share})": kept.dead_share <= self.dead_share,
+        }
+        return [gate for gate, passed in passes.items() if not passed]
 
 
 class Batch(NamedTuple):
@@ -79,8 +112,16 @@ class Batch(NamedTuple):
     """Where a dictionary has a say: neither context, nor a first token, nor padding."""
 
 
-def measure(model: PreTrainedModel, saes: Mapping[int, TopKSAE], documents: Sequence[Prompt]) -> dict[int, Quality]:
-    """Quality of each layer's dictionary on the rows of `documents` that a cache would hold.
+def measure(
+    model: PreTrainedModel,
+    saes: Mapping[int, SAE],
+    documents: Sequence[Prompt],
+    baselines: Mapping[int, Mapping[str, Fake]],
+) -> dict[int, Measured]:
+    """Figures of each layer's dictionary on the rows of `documents` that a cache would hold.
+
+    Args:
+        baselines: for each layer what else could take the place of its rows.
 
     Raises:
         TrimtabError: the documents have no token to predict.
@@ -88,73 +129,61 @@ def measure(model: PreTrainedModel, saes: Mapping[int, TopKSAE], documents: Sequ
     batches = list(_padded(_budget(documents, GEOMETRY_TOKENS), model.device))
     if not batches:
         raise TrimtabError("SAE quality: no held-out document has three tokens or more")
-    geometry = {layer: _Geometry(sae) for layer, sae in saes.items()}
+    geometry = {layer: Geometry(sae, baselines[layer]) for layer, sae in saes.items()}
     for batch in batches:
         for layer, stream in capture(model, list(saes), input_ids=batch.ids).items():
             geometry[layer].add(stream[batch.own.to(stream.device)].float())
 
-    spoken = list(_padded(_budget(documents, LOSS_TOKENS), model.device))
-    ce_clean = _cross_entropy(model, spoken)
+    clean, losses = _losses(model, saes, list(_padded(_budget(documents, LOSS_TOKENS), model.device)))
     measured = {}
-    for layer, sae in track(saes.items(), len(saes), "SAE in place of layer"):
-        ce_sae = _cross_entropy(model, spoken, {layer: sae.forward})
-        ce_ablated = _cross_entropy(model, spoken, {layer: sae.b_dec.expand_as})
-        measured[layer] = Quality(
-            *geometry[layer].figures(),
-            ce_clean=ce_clean,
-            ce_sae=ce_sae,
-            ce_ablated=ce_ablated,
-            loss_recovered=(ce_ablated - ce_sae) / (ce_ablated - ce_clean),
+    for layer, sae in saes.items():
+        nearest = nearest_cosines(sae.W_dec)
+        measured[layer] = Measured(
+            kept=geometry[layer].kept(),
+            clean=clean,
+            sae=losses[layer, "sae"],
+            ablated=losses[layer, "ablated"],
+            baselines={name: geometry[layer].explained_by(name) for name in baselines[layer]},
+            nearest_cosine=float(nearest.median()),
+            doubled_share=float((nearest >= 0.9).double().mean()),
+            density=geometry[layer].density(),
         )
     return measured
 
 
-class _Geometry:
-    """Sums over batches, in float64 and about the dictionary's bias, which is close to the mean."""
-
-    def __init__(self, sae: TopKSAE) -> None:
-        self.sae = sae
-        self.tokens = 0
-        self.error = self.relative_error = self.square = 0.0
-        self.total = torch.zeros_like(sae.b_dec, dtype=torch.float64)
-        self.fired = torch.zeros_like(sae.b_enc, dtype=torch.int64)
-
-    def add(self, rows: Float[Tensor, "token d_in"]) -> None:
-        codes = self.sae.encode(rows)
-        error = (rows - self.sae.decode(codes)).double().square().sum(1)
-        centred = (rows - self.sae.b_dec).double()
-        self.tokens += len(rows)
-        self.error += float(error.sum())
-        self.relative_error += float((error / rows.double().square().sum(1)).sum())
-        self.square += float(centred.square().sum())
-        self.total += centred.sum(0)
-        self.fired += torch.bincount(codes.indices[codes.values > 0], minlength=len(self.fired))
-
-    def figures(self) -> tuple[int, float, float, float, float, float]:
-        """The first six fields of `Quality`."""
-        variance = self.square - float(self.total.square().sum()) / self.tokens
-        return (
-            self.tokens,
-            1 - self.error / variance,
-            self.relative_error / self.tokens,
-            float(self.fired.sum()) / self.tokens,
-            float((self.fired == 0).double().mean()),
-            float((self.fired > DENSE * self.tokens).double().mean()),
-        )
-
-
 @torch.inference_mode()
-def _cross_entropy(model: PreTrainedModel, batches: Sequence[Batch], fakes: Mapping[int, Fake] = NOTHING) -> float:
-    """Mean nats of the tokens that follow an edited one; `fakes` take the place of layers' rows."""
-    total, tokens = 0.0, 0
-    for ids, own in batches:
-        with hooked(model, {layer: _in_place(fake, own) for layer, fake in fakes.items()}):
-            logits = model(input_ids=ids, use_cache=False).logits[:, :-1]
-        wanted = own[:, :-1] & own[:, 1:]
-        losses = functional.cross_entropy(logits[wanted].float(), ids[:, 1:][wanted], reduction="sum")
-        total += float(losses)
-        tokens += int(wanted.sum())
-    return total / tokens
+def _losses(
+    model: PreTrainedModel, saes: Mapping[int, SAE], batches: Sequence[Batch]
+) -> tuple[float, dict[tuple[int, str], Loss]]:
+    """The model's cross-entropy on tokens that follow an edited one, and its losses by layer and what replaces it."""
+    fakes: dict[tuple[int, str], Fake] = {}
+    for layer, sae in saes.items():
+        fakes |= {(layer, "sae"): sae.forward, (layer, "ablated"): sae.b_dec.expand_as}
+    sums = {key: torch.zeros(2, dtype=torch.float64) for key in fakes}
+    clean, tokens = 0.0, 0
+    for ids, own in track(batches, len(batches), "SAEs in place of layers, batches"):
+        wanted, following = own[:, :-1] & own[:, 1:], ids[:, 1:]
+        right = following[wanted]
+        untouched = _log_probabilities(model, ids, wanted)
+        clean += float(functional.nll_loss(untouched, right, reduction="sum"))
+        tokens += len(right)
+        for (layer, name), fake in fakes.items():
+            with hooked(model, {layer: _in_place(fake, own)}):
+                edited = _log_probabilities(model, ids, wanted)
+            sums[layer, name] += torch.tensor(
+                [
+                    float(functional.nll_loss(edited, right, reduction="sum")),
+                    float(functional.kl_div(edited, untouched, reduction="sum", log_target=True)),
+                ]
+            )
+    return clean / tokens, {key: Loss(*(total / tokens).tolist()) for key, total in sums.items()}
+
+
+def _log_probabilities(
+    model: PreTrainedModel, ids: Int[Tensor, "batch token"], wanted: Bool[Tensor, "batch before"]
+) -> Float[Tensor, "wanted vocabulary"]:
+    logits = model(input_ids=ids, use_cache=False).logits[:, :-1]
+    return functional.log_softmax(logits[wanted].float(), dim=-1)
 
 
 def _in_place(fake: Fake, own: Bool[Tensor, "batch token"]) -> Edit:

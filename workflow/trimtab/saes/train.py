@@ -1,15 +1,13 @@
-"""Training of one top-k dictionary, from a stream of activations to weights in the activations' own units.
+"""Training of one dictionary, from a stream of activations to weights in the activations' own units.
 
-The loop knows nothing of files: batches come in as tensors, and the result is a `TopKSAE` with its curve. Rows are
-centred and scaled by one number before they reach the dictionary, so that one learning rate serves layers whose norms
-differ a hundredfold; the scale is folded into the weights at the end, and no reader needs to know of it.
-
-Dead latents are revived as in Gao et al. 2024 (A.2): the dead alone predict what the living leave unexplained. Here
-that gradient reaches their encoder rows as well as their decoder rows; two of the libraries in use lose the first.
+The loop knows nothing of files: batches come in as tensors, and the result is an `SAE` with its curve. A step touches
+whole rows of the weights, one latent a row, and waits for the device only where figures are logged. What kinds of
+dictionary there are is in `trimtab.saes.architectures`, the revival of dead latents in `trimtab.saes.dead`, and what
+lets a killed run go on as if nothing had happened in `trimtab.saes.checkpoint`.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from itertools import chain, islice
 from typing import NamedTuple
@@ -20,22 +18,33 @@ from torch import Tensor
 from torch.nn import functional
 
 from trimtab.errors import TrimtabError
-from trimtab.saes.topk import TopKSAE, active_latents, weighted_rows
+from trimtab.saes import start
+from trimtab.saes.architectures import ARCHITECTURES
+from trimtab.saes.architectures.base import Weights
+from trimtab.saes.checkpoint import Checkpoint
+from trimtab.saes.dead import aux_loss, resample
+from trimtab.saes.sae import SAE
+from trimtab.saes.sparse import SPARSE, Products
 
 GRADIENT_NORM = 1.0
 STEADY_SHARE = 0.8
 """Share of the run after which the rate falls, linearly to zero."""
 
-SCALE_BATCHES = 8
-"""Batches from whose rows the mean and the scale are measured; they are trained on like all others."""
+SAMPLE_BATCHES = 8
+"""Batches from whose rows the centre and the scale are measured; they are trained on like all others."""
 
 LOG_STEPS = 10
+"""Steps between two looks at the figures, where the device is waited for: dead latents are counted there too."""
+
+Batches = Callable[[int], Iterator[Float[Tensor, "batch d_in"]]]
+"""All batches from a step on, the same ones every time."""
 
 
 @dataclass(frozen=True)
 class Settings:
     """The keys of `saes` in the config that shape one dictionary."""
 
+    architecture: str
     latents: int
     k: int
     tokens: int
@@ -44,12 +53,20 @@ class Settings:
     warmup_steps: int
     aux_coefficient: float
     dead_steps: int
+    resample_steps: int
+    bias: str
+    precision: str
 
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if value < 0 or (value == 0 and field.name not in ("warmup_steps", "aux_coefficient")):
+            if isinstance(value, str):
+                continue
+            if value < 0 or (value == 0 and field.name not in ("warmup_steps", "aux_coefficient", "resample_steps")):
                 raise TrimtabError(f"config, saes.{field.name}: {value} is not positive")
+        if self.architecture not in ARCHITECTURES:
+            known = ", ".join(ARCHITECTURES)
+            raise TrimtabError(f"config, saes.architecture: {self.architecture!r} is not one of {known}")
         if self.k >= self.latents:
             raise TrimtabError(
                 f"config, saes.k: {self.k} is not below saes.latents ({self.latents}); "
@@ -72,6 +89,8 @@ class Progress(NamedTuple):
     step: int
     tokens: int
     loss: float
+    """Mean squared error of the scaled rows, per element, whatever else a kind's loss holds."""
+
     aux_loss: float
     explained_variance: float
     l0: float
@@ -80,33 +99,54 @@ class Progress(NamedTuple):
 
 
 class Trained(NamedTuple):
-    sae: TopKSAE
+    sae: SAE
     curve: list[Progress]
 
 
-def train(batches: Iterator[Float[Tensor, "batch d_in"]], settings: Settings, seed: int) -> Trained:
-    """Train on all of `batches`, which hold `settings.tokens` rows, in float32.
+def train(
+    batches: Batches,
+    settings: Settings,
+    seed: int,
+    checkpoint: Checkpoint | None = None,
+    products: Products = SPARSE,
+) -> Trained:
+    """Train on all of `batches`, which hold `settings.tokens` rows.
+
+    Args:
+        checkpoint: where the state is kept from time to time, and where an earlier run's state may lie: then this run
+            goes on from there, and ends with the same bits.
 
     Raises:
         TrimtabError: rows are not finite, or all alike, so that no scale is defined.
     """
-    first = list(islice(batches, SCALE_BATCHES))
-    dictionary = Dictionary(torch.cat(first), settings, seed)
-    curve = []
-    seen = 0
-    for step, rows in enumerate(chain(first, batches)):
-        seen += len(rows)
-        logged = step % LOG_STEPS == 0 or step == settings.steps - 1
-        loss, aux_loss, variance, active = dictionary.step(rows, settings.rate(step))
-        if logged:
+    opened = batches(0)
+    first = list(islice(opened, SAMPLE_BATCHES))
+    dictionary = Dictionary(torch.cat(first), settings, seed, products)
+    curve: list[Progress] = []
+    begin = 0
+    if checkpoint and (saved := checkpoint.read()):
+        dictionary.restore(saved.tensors)
+        curve = [Progress(*row) for row in saved.curve]
+        begin, first, opened = saved.step, [], batches(saved.step)
+    for step, rows in enumerate(chain(first, opened), begin):
+        if step % LOG_STEPS == 0:
+            if checkpoint and checkpoint.due():
+                checkpoint.write(step, dictionary.state, curve)
+            dictionary.count_dead()
+        figures = dictionary.step(rows, settings.rate(step))
+        if settings.resample_steps and (step + 1) % settings.resample_steps == 0:
+            dictionary.revive(rows)
+        if step % LOG_STEPS == 0 or step == settings.steps - 1:
+            # what a constant reconstruction would leave as error
+            variance = (rows - rows.mean(0)).square().mean() * dictionary.scale**2
             progress = Progress(
                 step=step,
-                tokens=seen,
-                loss=float(loss),
-                aux_loss=float(aux_loss),
-                explained_variance=1 - float(loss / variance),
-                l0=float(active) / len(rows),
-                dead_share=float(dictionary.dead.float().mean()),
+                tokens=min((step + 1) * settings.batch, settings.tokens),
+                loss=float(figures.error),
+                aux_loss=float(figures.aux_loss),
+                explained_variance=1 - float(figures.error / variance),
+                l0=float(figures.active) / len(rows),
+                dead_share=float(dictionary.silent.float().mean()),
                 learning_rate=settings.rate(step),
             )
             if not math.isfinite(progress.loss):
@@ -116,84 +156,117 @@ def train(batches: Iterator[Float[Tensor, "batch d_in"]], settings: Settings, se
 
 
 class StepFigures(NamedTuple):
-    loss: Tensor
+    error: Tensor
     aux_loss: Tensor
-    variance: Tensor
-    """Of the batch about its mean, per element: what a constant reconstruction would leave as loss."""
-
     active: Tensor
     """How many latents are active, all tokens together."""
 
 
 class Dictionary:
-    """The weights in training: one latent a row in both matrices, so that a step touches whole rows."""
+    """The weights in training, and all else that a step changes."""
 
-    def __init__(self, sample: Float[Tensor, "row d_in"], settings: Settings, seed: int) -> None:
-        mean = sample.mean(0)
-        norm = float((sample - mean).norm(dim=1).mean())
-        if not math.isfinite(norm) or norm == 0:
-            raise TrimtabError(f"SAE training: the mean centred norm of the first {len(sample)} rows is {norm}")
+    def __init__(
+        self, sample: Float[Tensor, "row d_in"], settings: Settings, seed: int, products: Products = SPARSE
+    ) -> None:
         self.settings = settings
-        self.scale = math.sqrt(sample.shape[1]) / norm
-        generator = torch.Generator().manual_seed(seed)
-        decoder = torch.randn(settings.latents, sample.shape[1], generator=generator).to(sample)
-        decoder = functional.normalize(decoder, dim=1)
-        self.encoder = decoder.clone().requires_grad_()
-        self.decoder = decoder.requires_grad_()
-        self.b_enc = sample.new_zeros(settings.latents).requires_grad_()
-        self.b_dec = (mean * self.scale).requires_grad_()
-        self.parameters = [self.encoder, self.decoder, self.b_enc, self.b_dec]
-        self.optimiser = torch.optim.Adam(self.parameters, lr=settings.learning_rate, fused=True)
+        self.scale = start.scale(sample)
+        self.generator = torch.Generator().manual_seed(seed)
+        drawn = torch.randn(settings.latents, sample.shape[1], generator=self.generator).to(sample)
+        decoder = functional.normalize(drawn, dim=1)
+        b_dec = start.centre(sample, settings.bias) * self.scale
+        self.weights = Weights(decoder.clone(), decoder, sample.new_zeros(settings.latents), b_dec)
+        # ranking in the rows' own format is no special case, and float64 stays float64
+        ranking = torch.bfloat16 if settings.precision == "bfloat16" else sample.dtype
+        self.kind = ARCHITECTURES[settings.architecture](settings.k, ranking, products)
+        self.kind.begin(self.weights, sample * self.scale)
+        self.parameters = vars(self.weights) | self.kind.parameters
+        for parameter in self.parameters.values():
+            parameter.requires_grad_()
+        self.optimiser = torch.optim.Adam(self.parameters.values(), lr=settings.learning_rate, fused=True)
         self.silent_steps = torch.zeros(settings.latents, dtype=torch.int64, device=sample.device)
+        self.count_dead()
 
     @property
-    def dead(self) -> Tensor:
+    def silent(self) -> Tensor:
+        """Which latents have been silent for so long that they count as dead."""
         return self.silent_steps >= self.settings.dead_steps
+
+    def count_dead(self) -> None:
+        """Look up which latents are dead: only here, since how many they are must be known to the host."""
+        self.dead = self.silent.nonzero().flatten()
 
     def step(self, rows: Float[Tensor, "batch d_in"], rate: float) -> StepFigures:
         """One update of all weights; the figures are those before it."""
         scaled = rows * self.scale
-        codes = active_latents(scaled, self.encoder, self.b_enc, self.b_dec, self.settings.k)
-        reconstruction = weighted_rows(codes, self.decoder) + self.b_dec
-        loss = functional.mse_loss(reconstruction, scaled)
-        aux_loss = self.aux_loss(scaled, (scaled - reconstruction).detach())
-        (loss + self.settings.aux_coefficient * aux_loss).backward()  # type: ignore[no-untyped-call]
+        done = self.kind.run(self.weights, scaled)
+        aux = aux_loss(self.weights, self.dead, scaled, done.reconstruction)
+        (done.loss + self.settings.aux_coefficient * aux).backward()  # type: ignore[no-untyped-call]
         self._update(rate)
-        active = codes.values > 0
-        self.silent_steps += 1
-        self.silent_steps[codes.indices[active]] = 0
-        variance = (scaled - scaled.mean(0)).square().mean()
-        return StepFigures(loss.detach(), aux_loss.detach(), variance, active.sum())
-
-    def aux_loss(self, scaled: Float[Tensor, "batch d_in"], residual: Float[Tensor, "batch d_in"]) -> Tensor:
-        """What is left of `residual` after its best prediction by d_in/2 dead latents a token."""
-        dead = self.dead.nonzero().flatten()
-        if len(dead) == 0:
-            return residual.new_zeros(())
-        latents = functional.linear(scaled - self.b_dec.detach(), self.encoder[dead], self.b_enc[dead]).relu()
-        if len(dead) > (most := max(scaled.shape[1] // 2, 1)):
-            values, indices = latents.topk(most, dim=1, sorted=False)
-            latents = torch.zeros_like(latents).scatter(1, indices, values)
-        return functional.mse_loss(latents @ self.decoder[dead], residual)
+        active = done.codes.values.detach() > 0
+        fired = torch.zeros_like(self.silent_steps).index_add_(0, done.codes.pattern.latents, active.long())
+        self.silent_steps = (self.silent_steps + 1) * (fired == 0)
+        return StepFigures(done.error.detach(), aux.detach(), active.sum())
 
     @torch.no_grad()
     def _update(self, rate: float) -> None:
-        assert self.decoder.grad is not None
+        decoder = self.weights.decoder
+        assert decoder.grad is not None
         # a decoder row may turn but not grow: what would lengthen it is no progress, and would fill Adam's moments
-        self.decoder.grad -= (self.decoder.grad * self.decoder).sum(1, keepdim=True) * self.decoder
-        torch.nn.utils.clip_grad_norm_(self.parameters, GRADIENT_NORM)
+        decoder.grad.addcmul_(decoder, torch.linalg.vecdot(decoder.grad, decoder)[:, None], value=-1)
+        torch.nn.utils.clip_grad_norm_(self.parameters.values(), GRADIENT_NORM)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         self.optimiser.step()
         self.optimiser.zero_grad()
-        self.decoder.div_(self.decoder.norm(dim=1, keepdim=True))
+        decoder.div_(decoder.norm(dim=1, keepdim=True))
 
-    def folded(self) -> TopKSAE:
+    def revive(self, rows: Float[Tensor, "batch d_in"]) -> None:
+        """Start the dead latents anew from what is badly reconstructed of `rows`."""
+        self.count_dead()
+        if len(self.dead) == 0:
+            return
+        scaled = rows * self.scale
+        with torch.no_grad():
+            residual = scaled - self.kind.run(self.weights, scaled).reconstruction
+        tables = [getattr(self.weights, name) for name in ("encoder", "decoder", "b_enc")]
+        moments = [self.optimiser.state[table][name] for table in tables for name in ("exp_avg", "exp_avg_sq")]
+        resample(self.weights, self.dead, residual, moments, self.generator)
+        self.silent_steps[self.dead] = 0
+        self.count_dead()
+
+    @property
+    def state(self) -> dict[str, Tensor]:
+        """Everything that the next step depends on, by name, as it is (not copied)."""
+        tensors = {f"weights.{name}": parameter.detach() for name, parameter in self.parameters.items()}
+        for name, parameter in self.parameters.items():
+            tensors |= {f"optimiser.{name}.{key}": value for key, value in self.optimiser.state[parameter].items()}
+        tensors |= {f"kind.{name}": value for name, value in self.kind.state.items()}
+        return tensors | {"silent_steps": self.silent_steps, "generator": self.generator.get_state()}
+
+    @torch.no_grad()
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        """Take up a state that another process left."""
+        for name, parameter in self.parameters.items():
+            parameter.copy_(tensors[f"weights.{name}"])
+            about = f"optimiser.{name}."
+            self.optimiser.state[parameter] = {
+                key.removeprefix(about): value.to(parameter.device)
+                for key, value in tensors.items()
+                if key.startswith(about)
+            }
+        for name, value in self.kind.state.items():
+            value.copy_(tensors[f"kind.{name}"])
+        self.silent_steps = tensors["silent_steps"].to(self.silent_steps.device)
+        self.generator.set_state(tensors["generator"])
+        self.count_dead()
+
+    def folded(self) -> SAE:
         """The dictionary for unscaled rows: latents and reconstruction are those in training, divided by the scale."""
-        return TopKSAE(
-            W_enc=self.encoder.detach().T.contiguous(),
-            b_enc=self.b_enc.detach() / self.scale,
-            W_dec=self.decoder.detach(),
-            b_dec=self.b_dec.detach() / self.scale,
-            k=self.settings.k,
+        weights = self.weights
+        return SAE(
+            W_enc=weights.encoder.detach().T.contiguous(),
+            b_enc=weights.b_enc.detach() / self.scale,
+            W_dec=weights.decoder.detach(),
+            b_dec=weights.b_dec.detach() / self.scale,
+            activation=self.kind.activation(self.scale),
         )

@@ -1,0 +1,116 @@
+"""A run that is cut off and goes on ends with the bits of one that wasn't; a killed process of the real script too."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from itertools import islice
+from pathlib import Path
+
+import pytest
+import torch
+from test_train import BASE, KINDS, batches, planted
+from tiny import D_MODEL, llama
+
+from trimtab import files
+from trimtab.activations.capture import Prompt
+from trimtab.activations.shards import write_shard
+from trimtab.saes.checkpoint import Checkpoint
+from trimtab.saes.train import Settings, train
+
+SCRIPT = Path(__file__).parents[2] / "workflow/scripts/saes_train.py"
+
+
+class Cut(Exception):
+    pass
+
+
+def cut(rows, settings, at):
+    """Batches that end with a crash before step `at`."""
+
+    def open_at(step):
+        yield from islice(batches(rows, settings), step, at)
+        raise Cut
+
+    return open_at
+
+
+@pytest.mark.parametrize("at", [10, 17, 30])
+@pytest.mark.parametrize("kind", KINDS)
+def test_cut_off_and_taken_up_the_same_bits(tmp_path, kind, at):
+    rows, _ = planted()
+    # latents die, are revived and resampled on the way
+    changed = {"architecture": kind, "tokens": 40 * 256, "learning_rate": 0.03, "resample_steps": 7, "latents": 96}
+    settings = Settings(**BASE | changed)
+
+    def whole(step):
+        return islice(batches(rows, settings), step, None)
+
+    wanted = train(whole, settings, seed=3)
+    checkpoint = Checkpoint(tmp_path / "c.safetensors", "run", seconds=0)
+    with pytest.raises(Cut):
+        train(cut(rows, settings, at), settings, 3, checkpoint)
+    assert checkpoint.read().step == at - 1 - (at - 1) % 10
+    found = train(whole, settings, 3, checkpoint)
+    assert found.curve == wanted.curve
+    for name in ("W_enc", "b_enc", "W_dec", "b_dec"):
+        assert getattr(found.sae, name).equal(getattr(wanted.sae, name))
+    if kind != "topk":
+        assert found.sae.activation.threshold.equal(wanted.sae.activation.threshold)
+
+
+def test_another_runs_checkpoint_is_not_taken_up(tmp_path):
+    state = {"a": torch.ones(2)}
+    Checkpoint(tmp_path / "c.safetensors", {"k": 1}, 0).write(4, state, [])
+    assert Checkpoint(tmp_path / "c.safetensors", {"k": 1}, 0).read().step == 4
+    assert Checkpoint(tmp_path / "c.safetensors", {"k": 2}, 0).read() is None
+    assert not Checkpoint(tmp_path / "c.safetensors", {"k": 1}, 1000).due()
+
+
+@pytest.fixture
+def inputs(tmp_path):
+    """A corpus in two shards with its manifest, and the script's command line but for the folder."""
+    model, described = llama(), {"model": "tiny", "revision": None, "dtype": "float32", "d_model": D_MODEL}
+    described |= {"weights": {"model.safetensors": "cafe"}, "context_length": 256}
+    corpus, caches = [], []
+    for shard in range(2):
+        draw = torch.Generator().manual_seed(shard)
+        prompts = [Prompt(f"{shard}/{i}", torch.randint(97, (60,), generator=draw).tolist()) for i in range(40)]
+        corpus += [{"id": p.id, "split": "held_out" if p.id.endswith("3") else "train"} for p in prompts]
+        caches.append(str(tmp_path / f"{shard}.h5"))
+        budget = {"token_budget": 600, "chunk_rows": 64}
+        write_shard(tmp_path / f"{shard}.h5", model, prompts, [1], "all", described, budget, {})
+    files.write_json(tmp_path / "manifest.json", described)
+    files.write_jsonl(tmp_path / "corpus.jsonl", corpus)
+    settings = BASE | {"latents": 512, "k": 8, "tokens": 300 * 256}
+    words = [sys.executable, str(SCRIPT), str(tmp_path / "manifest.json"), str(tmp_path / "corpus.jsonl")]
+    options = ["--caches", *caches, "--pretrained", "--layer", "1", "--context-size", "60", "--device", "cpu"]
+    options += ["--settings", json.dumps(settings), "--seed", "5", "--repeat", "0", "--checkpoint-seconds", "0"]
+    return words, options
+
+
+def test_killed_and_started_again_the_same_bytes(tmp_path, inputs):
+    words, options = inputs
+    environment = {**os.environ, "PYTHONPATH": str(SCRIPT.parents[1]), "OMP_NUM_THREADS": "1"}
+    subprocess.run([*words, str(tmp_path / "whole"), *options], check=True, env=environment, capture_output=True)
+    broken = tmp_path / "broken"
+    process = subprocess.Popen([*words, str(broken), *options], env=environment, stderr=subprocess.PIPE)
+    checkpoint = broken / "checkpoint.safetensors"
+    while not checkpoint.exists():
+        assert process.poll() is None, process.stderr.read().decode()
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    process.stderr.close()
+    assert not (broken / "sae_weights.safetensors").exists()
+
+    again = subprocess.run([*words, str(broken), *options], env=environment, capture_output=True, text=True)
+    assert again.returncode == 0, again.stderr
+    assert "training goes on at step" in again.stderr
+    assert not checkpoint.exists()
+    names = sorted(path.name for path in (tmp_path / "whole").iterdir())
+    assert names == ["cfg.json", "provenance.json", "sae_weights.safetensors", "training.csv"]
+    for name in names:
+        assert (broken / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()

@@ -1,0 +1,89 @@
+"""Top examples of a corpus small enough to rank by hand, and the page that shows them."""
+
+from unittest import mock
+
+import pytest
+import torch
+from tiny import D_MODEL, llama
+
+from trimtab.activations.capture import Prompt
+from trimtab.activations.reader import Cache
+from trimtab.activations.shards import write_shard
+from trimtab.report.examples import page
+from trimtab.saes import examples
+from trimtab.saes.examples import AFTER, BEFORE, top_examples
+from trimtab.saes.sae import SAE, TopK
+
+
+@pytest.fixture
+def caches(tmp_path):
+    described = {"model": "tiny", "revision": None, "dtype": "float32", "d_model": D_MODEL}
+    described |= {"weights": {"model.safetensors": "cafe"}, "context_length": 256}
+    paths = []
+    for shard in range(2):
+        draw = torch.Generator().manual_seed(shard)
+        prompts = [Prompt(f"{shard}/{i}", torch.randint(97, (5 + 9 * i,), generator=draw).tolist()) for i in range(6)]
+        paths.append(tmp_path / f"{shard}.h5")
+        write_shard(paths[-1], llama(), prompts, [1], "all", described, {"token_budget": 90, "chunk_rows": 16}, {})
+    return paths
+
+
+@pytest.fixture
+def sae():
+    draw = torch.Generator().manual_seed(0)
+    encoder = torch.randn(D_MODEL, 40, generator=draw)
+    return SAE(encoder, torch.zeros(40), encoder.T.contiguous(), torch.zeros(D_MODEL), TopK(6))
+
+
+@pytest.mark.parametrize("block", [1, 30, 4096])
+def test_the_strongest_place_of_each_prompt_strongest_prompts_first(caches, sae, block):
+    with mock.patch.object(examples, "BLOCK_ROWS", block):
+        found = top_examples(caches, 1, sae, [7, 3], contexts=4)
+    assert [each.latent for each in found] == [7, 3]
+    for each in found:
+        peaks, active, n_rows = [], 0, 0
+        for path in caches:
+            with Cache.open(path) as cache:
+                column = sae.latents(cache.rows(1))[:, each.latent]
+                active, n_rows = active + int((column > 0).sum()), n_rows + len(column)
+                for i, prompt in enumerate(cache.prompt_ids):
+                    own = column[cache.offsets[i] : cache.offsets[i + 1]]
+                    # a prompt's first token isn't cached
+                    peaks.append((float(own.max()), prompt, int(own.argmax()) + 1))
+        wanted = [peak for peak in sorted(peaks, reverse=True) if peak[0] > 0][:4]
+        assert [(e.prompt_id, e.position) for e in each.examples] == [(prompt, at) for _, prompt, at in wanted]
+        assert [e.activation for e in each.examples] == pytest.approx([value for value, _, _ in wanted], rel=1e-5)
+        assert each.density == pytest.approx(active / n_rows)
+
+
+def test_an_example_shows_its_own_prompts_tokens_and_the_latent_on_each(caches, sae):
+    (found,) = top_examples(caches, 1, sae, [7], contexts=3)
+    for example in found.examples:
+        assert len(example.tokens) == len(example.strengths) <= BEFORE + 1 + AFTER
+        assert example.strengths[example.strongest] == pytest.approx(example.activation, rel=1e-5)
+        assert max(example.strengths) == example.strengths[example.strongest]
+        shard = int(example.prompt_id[0])
+        with Cache.open(caches[shard]) as cache:
+            prompt = cache.prompt_ids.index(example.prompt_id)
+            own, _ = cache.tokens(cache.offsets[prompt], cache.offsets[prompt + 1])
+        first = example.position - 1 - example.strongest
+        assert own[first : first + len(example.tokens)] == example.tokens
+
+
+def test_a_latent_that_never_fires_has_no_example(caches, sae):
+    silent = SAE(sae.W_enc, sae.b_enc.index_fill(0, torch.tensor([7]), -1e6), sae.W_dec, sae.b_dec, sae.activation)
+    (found,) = top_examples(caches, 1, silent, [7], contexts=3)
+    assert (found.density, found.examples) == (0, [])
+
+
+def test_the_page_escapes_what_a_model_wrote():
+    tokens = [{"text": "<script>alert(1)</script>", "share": 1.0, "strongest": True}]
+    example = {"prompt_id": '"><img src=x>', "position": 3, "activation": 2.5, "tokens": tokens}
+    latent = {"layer": 4, "latent": 17, "weight": -0.25, "density": 0.01, "examples": [example]}
+    text = page({"tool_use": [latent, {**latent, "examples": []}]}, model="<b>m</b>")
+    assert "<script" not in text
+    assert "<img" not in text
+    assert "&lt;script&gt;alert(1)" in text
+    assert "latent 17: weight -0.25" in text
+    assert "Never active" in text
+    assert "http" not in text.replace("http-equiv", "")

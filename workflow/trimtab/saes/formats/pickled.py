@@ -1,0 +1,33 @@
+"""Tensors in `.pt` files. A pickle may run anything when it is opened, so nothing but tensors is let in."""
+
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from trimtab.errors import TrimtabError
+from trimtab.files import whole
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """The state dict in a `.pt` file.
+
+    Raises:
+        TrimtabError: it holds anything but tensors, by name.
+    """
+    try:
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise TrimtabError(
+            f"{path}: holds more than tensors, so it is not opened ({str(error).splitlines()[0]})"
+        ) from error
+    if not isinstance(found, dict) or not all(isinstance(value, Tensor) for value in found.values()):
+        raise TrimtabError(f"{path}: expected a dict of tensors")
+    return found
+
+
+def write_tensors(path: Path, named: Mapping[str, Tensor]) -> None:
+    with whole(path) as temporary:
+        torch.save({name: tensor.contiguous() for name, tensor in named.items()}, temporary)

@@ -1,0 +1,41 @@
+"""Qwen-Scope: one file a layer, `layer<n>.sae.pt`, with both matrices transposed to ours; TopK.
+
+The file doesn't say how many latents are active; the repository's name does (`...-L0_<k>`). Rows are encoded as they
+are, without taking the decoder's bias off.
+"""
+
+from pathlib import Path
+
+from trimtab.errors import TrimtabError
+from trimtab.saes.files import Origin, bias_folded, bias_unfolded
+from trimtab.saes.formats.pickled import read_tensors, write_tensors
+from trimtab.saes.sae import SAE, TopK
+
+SUFFIX = ".sae.pt"
+
+
+def matches(path: Path) -> bool:
+    return path.name.endswith(SUFFIX) and path.is_file()
+
+
+def read(path: Path, k: int | None) -> SAE:
+    if k is None:
+        raise TrimtabError(f"{path}: a Qwen-Scope file doesn't hold k; give it (saes.k in the config, --k by hand)")
+    weights = {name: tensor.float() for name, tensor in read_tensors(path).items()}
+    raw = SAE(
+        W_enc=weights["W_enc"].T.contiguous(),
+        b_enc=weights["b_enc"],
+        W_dec=weights["W_dec"].T.contiguous(),
+        b_dec=weights["b_dec"],
+        activation=TopK(k),
+    )
+    return bias_folded(raw)
+
+
+def write(path: Path, sae: SAE, origin: Origin) -> None:
+    if not isinstance(sae.activation, TopK):
+        raise TrimtabError(f"{path}: Qwen-Scope has top-k dictionaries only; this one has a threshold")
+    if not path.name.endswith(SUFFIX):
+        raise TrimtabError(f"{path}: a Qwen-Scope file is named layer<n>{SUFFIX}")
+    weights = bias_unfolded(sae)
+    write_tensors(path, weights | {name: weights[name].T for name in ("W_enc", "W_dec")})
