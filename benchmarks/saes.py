@@ -11,6 +11,7 @@ import resource
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 os.environ["SPARSIFY_DISABLE_TRITON"] = "1"  # sparsify's own switch: its Triton decoder needs a GPU
@@ -217,7 +218,7 @@ def memory_of(name: str, shape: Shape) -> float:
     tiny = Shape(8, 32, 2, 16)
     CONTENDERS[name](tiny, rows_of(tiny, 1)[0], 10).step(rows_of(tiny, 1)[0])
     rows = rows_of(shape, 1)
-    before = int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize()
+    before = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
     trainer = CONTENDERS[name](shape, rows[0], 10)
     for _ in range(2):
         trainer.step(rows[0])

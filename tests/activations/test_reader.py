@@ -48,7 +48,9 @@ def test_started_in_the_middle_it_serves_what_is_left(tmp_path_factory, rows, ba
     model = llama()
     paths = [write(folder / f"{i}.h5", model, [Prompt(f"{i}/{p.id}", p.tokens) for p in prompts(i)]) for i in range(2)]
     keep = {f"{i}/p{n}" for i in range(2) for n in (1, 4, 6)}
-    with mock.patch.multiple(reader, BLOCK_ROWS=8, BUFFER_BLOCKS=blocks):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reader, "BLOCK_ROWS", 8)
+        patch.setattr(reader, "BUFFER_BLOCKS", blocks)
         whole = list(shuffled_batches(paths, 1, batch, 0, keep, rows))
         rest = list(shuffled_batches(paths, 1, batch, 0, keep, rows, start=done * batch))
     assert [piece.tolist() for piece in rest] == [piece.tolist() for piece in whole[done:]]
