@@ -17,7 +17,9 @@ from trimtab.activations.capture import Prompt, kept_rows
 log = logging.getLogger(__name__)
 
 SAMPLE = 384
-"""Tokens of the timed pass."""
+"""Tokens of the timed pass, at most,"""
+SHARE = 50
+"""and at most one in so many of all, so that a small shard isn't held up."""
 WARM_UP = 32
 
 
@@ -50,7 +52,8 @@ def estimate(
 ) -> Estimate:
     """What `planned` batches will take."""
     tokens = sum(padded(batch) for batch in planned)
-    return Estimate(tokens, rows_bytes, tokens / tokens_a_second(model, planned, layers) if tokens else 0.0)
+    rate = tokens_a_second(model, planned, layers, max(WARM_UP, min(SAMPLE, tokens // SHARE)))
+    return Estimate(tokens, rows_bytes, tokens / rate)
 
 
 def padded(batch: Sequence[Prompt]) -> int:
@@ -58,11 +61,13 @@ def padded(batch: Sequence[Prompt]) -> int:
     return len(batch[0].context) + len(batch) * max(len(p.tokens) for p in batch)
 
 
-def tokens_a_second(model: PreTrainedModel, planned: Sequence[Sequence[Prompt]], layers: Sequence[int]) -> float:
-    """The rate on a few rows of a middling batch."""
+def tokens_a_second(
+    model: PreTrainedModel, planned: Sequence[Sequence[Prompt]], layers: Sequence[int], most: int
+) -> float:
+    """The rate on a few rows of a middling batch, `most` tokens in all."""
     batch = planned[len(planned) // 2]
-    length = min(len(batch[0].tokens), SAMPLE)
-    rows = max(1, SAMPLE // length)
+    length = min(len(batch[0].tokens), most)
+    rows = max(1, most // length)
     sample = [replace(p, tokens=p.tokens[:length], context=()) for p in batch[:rows]]
     _timed(model, [replace(p, tokens=p.tokens[:WARM_UP]) for p in sample[:1]], layers)
     return padded(sample) / _timed(model, sample, layers)
