@@ -36,7 +36,7 @@ class PackedLayer(DynamicLayer):
     """Keys and values of one layer, by row."""
 
     def __init__(self, rows: "PackedRows") -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._rows = rows
         self._headers: tuple[list[Tensor], list[Tensor]] = ([], [])
 
