@@ -39,8 +39,8 @@ LAYERS: list[int] = CONFIG["layers"]
 DEEPEST = max(LAYERS)
 SETTINGS = CONFIG["activations"]
 ROUNDS = 3
-PROMPTS, LONGEST = 12, 256
-WINDOWS, WINDOW = 4, 256
+PROMPTS, LONGEST = 16, 384
+WINDOWS, WINDOW = 8, 256
 PEER_BATCH = 4
 """Prompts a batch of the peers, in the order given, padded to the longest."""
 READ_ROWS, READ_BATCH = 24_000, 1024
