@@ -7,7 +7,6 @@ quality is measured at a size where a few hundred steps take seconds. `--small` 
 """
 
 import os
-import resource
 import subprocess
 import sys
 from collections.abc import Callable
@@ -218,11 +217,18 @@ def memory_of(name: str, shape: Shape) -> float:
     tiny = Shape(8, 32, 2, 16)
     CONTENDERS[name](tiny, rows_of(tiny, 1)[0], 10).step(rows_of(tiny, 1)[0])
     rows = rows_of(shape, 1)
-    before = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+    before = _status("VmRSS")
     trainer = CONTENDERS[name](shape, rows[0], 10)
     for _ in range(2):
         trainer.step(rows[0])
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 - before / 2**20
+    # not getrusage: its maximum is handed down from the process that started this one
+    return _status("VmHWM") - before
+
+
+def _status(name: str) -> float:
+    """A figure of this process's memory in MiB."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(name)) / 1024
 
 
 def explained(name: str) -> float:
