@@ -97,6 +97,8 @@ rule rollouts:
         "<logs>/rollouts/turns/{batch}.log",
     benchmark:
         "<benchmarks>/rollouts/turns/{batch}.jsonl"
+    # the longest jobs go first, so that short ones fill the cores at the end
+    priority: 1
     conda:
         "../../envs/model.yaml"
     params:

@@ -30,6 +30,7 @@ rule vectors:
         "<logs>/vectors/{trait}.log",
     benchmark:
         "<benchmarks>/vectors/{trait}.jsonl"
+    priority: 1
     conda:
         "../../envs/model.yaml"
     params:

@@ -10,6 +10,7 @@ from trimtab import files, tensors
 from trimtab.entry import script
 from trimtab.provenance import provenance
 from trimtab.report.examples import page
+from trimtab.saes.contexts import tell
 from trimtab.saes.examples import top_examples
 from trimtab.saes.files import WEIGHTS, load
 
@@ -28,35 +29,17 @@ def main(
     """Write `table` and `browsable`; `probes` are probes/<trait>.json, in the order of `traits`."""
     described = files.read_json(manifest)
     tokenizer = AutoTokenizer.from_pretrained(described["path"])
-    shown: dict[str, list[dict[str, Any]]] = {}
+    shown: dict[str, list[dict[str, Any]]] = {trait: [] for trait in traits}
     rows, used = [], [manifest, *caches]
     for trait, probe in zip(traits, probes, strict=True):
         layer = int(files.read_json(probe)["layer"])
         weight = tensors.read(probe.with_suffix(".safetensors"))[0]["weight"]
         latents = weight.abs().topk(min(settings["latents"], len(weight))).indices.tolist()
         used += [probe, probe.with_suffix(".safetensors"), saes / str(layer) / WEIGHTS]
-        shown[trait] = []
         for found in top_examples(caches, layer, load(saes / str(layer)), latents, settings["contexts"]):
-            about = {
-                "layer": layer,
-                "latent": found.latent,
-                "weight": float(weight[found.latent]),
-                "density": found.density,
-            }
-            examples = []
-            for rank, example in enumerate(found.examples, start=1):
-                texts = [tokenizer.decode([token]) for token in example.tokens]
-                at, largest = example.strongest, found.examples[0].activation
-                place = {"prompt_id": example.prompt_id, "position": example.position, "activation": example.activation}
-                before, after = tokenizer.decode(example.tokens[:at]), tokenizer.decode(example.tokens[at + 1 :])
-                text = {"before": before, "token": texts[at], "after": after}
-                rows.append({"trait": trait, **about, "rank": rank, **place, **text})
-                tokens = [
-                    {"text": text, "share": min(strength / largest, 1.0), "strongest": i == at}
-                    for i, (text, strength) in enumerate(zip(texts, example.strengths, strict=True))
-                ]
-                examples.append({**place, "tokens": tokens})
-            shown[trait].append({**about, "examples": examples})
+            told = tell(found, layer, float(weight[found.latent]), tokenizer)
+            rows += [{"trait": trait, **row} for row in told.rows]
+            shown[trait].append(told.shown)
     files.write_csv(table, pd.DataFrame(rows), provenance(sorted(set(used)), settings))
     with files.whole(browsable) as temporary:
         temporary.write_text(page(shown, described["model"]))
