@@ -32,7 +32,7 @@ def rollouts(*batches: str) -> set[str]:
 def probes(*traits: str) -> set[str]:
     """What follows a trait's probe, the probe included."""
     own = {job for rule in ("probe", "vectors", "conditions") for job in each(rule, *traits)}
-    return own | {"probe_scores", "vector_tables"} | rollouts(*traits)
+    return own | {"probe_scores", "vector_tables", "sae_examples"} | rollouts(*traits)
 
 
 def contrast(trait: str) -> set[str]:
@@ -41,7 +41,9 @@ def contrast(trait: str) -> set[str]:
 
 
 def saes(*layers: str) -> set[str]:
-    return each("sae", *layers) | {"sae_quality"} | probes(*TRAITS)
+    """What follows dictionaries; that of layer 0 is trained twice."""
+    twice = {"sae_again 0", "sae_agreement"} if "0" in layers else set()
+    return each("sae", *layers) | twice | {"sae_quality"} | probes(*TRAITS)
 
 
 CONFIG = {

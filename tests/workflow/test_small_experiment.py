@@ -47,7 +47,10 @@ D_MODEL, LATENTS = 32, 64
 ROUNDING = 1e-6
 """Two rows of one batch may differ in the last bits of a probability; texts and counts may not differ at all."""
 
-STATISTICS = ["effects", "controls", "study", "dose_response", "structure"]
+STATISTICS = [
+    *("effects", "models", "controls", "contrasts", "study", "dose_response", "dose_fits", "structure", "tools"),
+    "prediction",
+]
 
 # what says where it comes from, by itself or in a record beside it
 TRACED = [
