@@ -56,6 +56,11 @@ def test_the_default_experiment_passes():
         "{probes: {traits: [courage]}, statistics: {primary: {courage: p_act}}}",
         "{layers: [3], saes: {overrides: {3: {k: 64, latents: 128, batch: 32}}}}",
         "rollouts: {controls: {random: 0, methods: [], zero: false, negative: false, prompt: false}}",
+        "{rollouts: {unit: probability, study: {method: raptor, doses: [0.5, 0.9], decode_dose: 0.9}, controls:"
+        " {dose: 0.9, methods: [logistic_probe], random: 0, negative: false}},"
+        " statistics: {confirmatory: {dose: 0.9, method: raptor}}}",
+        "{rollouts: {rule: floor, unit: kl, study: {doses: [0.1], decode_dose: 0.1}, controls: {dose: 0.1}},"
+        " statistics: {confirmatory: {dose: 0.1}}}",
         "{rollouts: {unit: absolute, study: {doses: [1, 2, 3], decode_dose: 2}, controls: {dose: 2}},"
         " statistics: {confirmatory: {dose: 2}}}",
     ],
@@ -147,7 +152,24 @@ WRONG = {
     "vectors.methods (sae_probe, mean_difference, random)",
     "rollouts: {controls: {methods: [sae_probe]}}": "rollouts.controls.methods: sae_probe is rollouts.study.method, "
     "so it is no control",
-    "rollouts: {controls: {random: 6}}": "rollouts.controls.random: 6 is more than the 1 random direction(s) made "
+    "vectors: {methods: [sae_probe, mean_difference, raw_probe, raptors, random]}": "vectors.methods: raptors is no "
+    "file of workflow/trimtab/vectors/methods (did you mean raptor?); there are best_latent, east, lat, lda, "
+    "logistic_probe, mean_difference, orthogonal, pca, prompt_vector, random, raptor, raw_probe, sae_probe, "
+    "sae_probe_top, shuffled",
+    "rollouts: {controls: {methods: [random]}}": "rollouts.controls.methods: random directions are asked for by "
+    "rollouts.controls.random",
+    "{rollouts: {unit: probability, study: {doses: [0.9, 2], decode_dose: 0.9}, controls: {dose: 0.9, negative: false"
+    "}}, statistics: {confirmatory: {dose: 0.9}}}": "rollouts.study.doses[1]: 2 is no probability, which is "
+    "rollouts.unit",
+    "rollouts: {unit: probability}": "rollouts.controls.negative: true, and rollouts.unit is probability, which can't "
+    "be turned round",
+    "{rollouts: {unit: probability, rule: floor, controls: {negative: false}}}": "rollouts.rule: floor with "
+    "rollouts.unit probability, which is a rule by itself; use add",
+    "rollouts: {rule: multiply}": 'rollouts.rule: "multiply" is not one of add, add_relative, keep_norm, project_out, '
+    "floor, clamp, rotate, set_angle, slerp, edit_code; what a vector does to the stream",
+    "vectors: {wrong_sign: ignore}": 'vectors.wrong_sign: "ignore" is not one of mark, stop; what happens to a vector '
+    "that points the wrong way",
+    "rollouts: {controls: {random: 9}}": "rollouts.controls.random: 9 is more than the 8 random direction(s) made "
     "(random in vectors.methods, vectors.random_draws)",
     "rollouts: {controls: {dose: 0.25}}": "rollouts.controls.dose: 0.25 is not among rollouts.study.doses "
     "(0.2, 0.4, 0.6)",

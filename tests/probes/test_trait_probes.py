@@ -10,7 +10,8 @@ import torch
 
 from trimtab.errors import TrimtabError
 from trimtab.probes.contrast import Contrast, read
-from trimtab.probes.report import Settings, probe_trait, weights_of
+from trimtab.probes.report import NO_LAYER, Settings, probe_trait, weights_of
+from trimtab.probes.transfer import random_dictionary
 from trimtab.saes.sae import SAE, TopK
 
 SETTINGS = Settings(penalties=[0.1, 10.0, 1000.0], folds=3, shuffles=4)
@@ -37,8 +38,15 @@ def contrast(seed=0, strength=3.0, templates=8, pairs=4):
         pairs=[f"p{i // 2}" for i in range(n)],
         templates=names,
         splits=[splits[name] for name in names],
+        domains=[f"d{(i // 2) % 2}" for i in range(n)],
+        sub_behaviours=[f"s{int(name[1:]) % 2}" for name in names],
+        texts=[f"I {'will' if label else 'will not'} do {name}" for label, name in zip(labels, names, strict=True)],
         raw=raw,
         latents={layer: sae.latents(rows.float()).double() for layer, rows in raw.items()},
+        untrained={
+            layer: random_dictionary(sae, active=D, seed=layer).latents(rows.float()).double()
+            for layer, rows in raw.items()
+        },
     )
 
 
@@ -62,10 +70,52 @@ def test_the_table_holds_every_layer_feature_kind_and_split():
     table = pd.DataFrame(probes.rows)
     for split in ("nested", "test", "shuffled"):
         grid = table[table.split == split]
-        assert sorted(zip(grid.features, grid.layer, strict=True)) == [("raw", 3), ("raw", 7), ("sae", 3), ("sae", 7)]
+        kinds = ["raw", "sae"] if split == "shuffled" else ["raw", "raw_logistic", "sae", "sae_logistic"]
+        assert sorted(zip(grid.features, grid.layer, strict=True)) == [(kind, at) for kind in kinds for at in (3, 7)]
         assert grid.groupby("features").chosen.sum().eq(1).all()
     assert set(table[table.split == "test"].n_templates) == {2}
     assert set(table[table.split == "nested"].n_templates) == {6}
+    for split in ("domains", "sub_behaviours"):
+        assert sorted(table[table.split == split].features) == ["raw", "raw_logistic", "sae", "sae_logistic"]
+    # two templates give no interval, six do, and it holds the score
+    assert table[table.split == "test"].r2_lower.isna().all()
+    nested = table[table.split == "nested"]
+    assert ((nested.r2_lower <= nested.r2) & (nested.r2 <= nested.r2_upper)).all()
+
+
+def test_wording_and_untrained_latents_are_scored_beside():
+    """The texts give their label away, so words reach all there is; where no layer holds the trait, latents don't."""
+    probes = probe_trait("autonomy", contrast(strength=0.0), contrast(seed=1, strength=0.0), SETTINGS, seed=0)
+    scores = pd.DataFrame(probes.rows).query("split == 'nested_with_layer'").set_index("features")
+    assert scores.loc["words", "r2"] > 0.95
+    assert scores.loc["words", "layer"] == NO_LAYER
+    assert scores.loc["untrained", "r2"] < 0.2
+    assert scores.loc["sae", "r2"] < 0.2
+
+
+def test_the_studys_protocol_puts_the_probe_where_its_rule_says():
+    settings = replace(SETTINGS, protocol="study")
+    probes = probe_trait("autonomy", contrast(), contrast(seed=1, strength=0.0), settings, seed=0)
+    chosen = probes.controls["sae"]["study"]
+    assert probes.chosen == (chosen["layer"], chosen["penalty"])
+    assert probes.penalties["sae"] == chosen["penalty"]
+    # scores don't depend on who chooses
+    usual = probe_trait("autonomy", contrast(), contrast(seed=1, strength=0.0), SETTINGS, seed=0)
+    assert probes.rows == usual.rows
+
+
+def test_the_weights_kept_are_those_that_predict():
+    clean = contrast()
+    probes = probe_trait("autonomy", clean, contrast(seed=1, strength=0.0), SETTINGS, seed=0)
+    kept = weights_of(probes)
+    for prefix, features in (("", "latents"), ("raw.", "raw"), ("raw_logistic.", "raw")):
+        rows = getattr(clean, features)[probes.chosen.layer].float()
+        outputs = ((rows - kept[f"{prefix}mean"]) / kept[f"{prefix}scale"]) @ kept[f"{prefix}weight"]
+        told = outputs + kept[f"{prefix}intercept"]
+        name = prefix.removesuffix(".") or "sae"
+        torch.testing.assert_close(told.double(), probes.fits[name].predict(rows), rtol=1e-3, atol=1e-4)
+    assert len(probes.latents) == 2 * 2 * D
+    assert probes.latents.query("layer == 7")["association"].argmax() == 0
 
 
 def test_no_test_row_has_a_say_in_choices_and_weights():
@@ -126,6 +176,9 @@ def prompts(n, **changed):
             "pair": f"p{i // 2}",
             "template": f"t{i // 4}",
             "split": "fit",
+            "domain": "coding",
+            "sub_behaviour": "initiative",
+            "messages": [{"role": "user", "content": f"task {i}"}, {"role": "assistant", "content": "I will."}],
         }
         | changed
         for i in range(n)
@@ -144,14 +197,15 @@ def prompts(n, **changed):
 def test_rows_that_cannot_be_probed(monkeypatch, rows, changed, message):
     monkeypatch.setattr("trimtab.probes.contrast.Cache.open", lambda path: FakeCache(rows))
     with pytest.raises(TrimtabError) as caught:
-        read(Path("autonomy.h5"), prompts(4, **changed), "opening", {3: dictionary()})
+        read(Path("autonomy.h5"), prompts(4, **changed), "opening", {3: dictionary()}, seed=0)
     assert str(caught.value).startswith(message)
 
 
 def test_rows_are_read_in_the_order_of_the_cache(monkeypatch):
     rows = torch.arange(4.0)[:, None].expand(4, D)
     monkeypatch.setattr("trimtab.probes.contrast.Cache.open", lambda path: FakeCache(rows))
-    read_back = read(Path("a.h5"), prompts(4)[::-1], "opening", {3: dictionary()})
+    read_back = read(Path("a.h5"), prompts(4)[::-1], "opening", {3: dictionary()}, seed=0)
+    assert read_back.texts[1] == "task 1 I will."
     assert read_back.labels.tolist() == [0, 1, 0, 1]
     assert read_back.pairs == ["p0", "p0", "p1", "p1"]
     torch.testing.assert_close(read_back.raw[3], rows.double())

@@ -241,12 +241,42 @@ def write_parts(results: Path) -> None:
     unit = rng.normal(size=(len(names), 30)) + np.tile(rng.normal(size=(5, 30)) * 2, (3, 1))
     unit /= np.linalg.norm(unit, axis=1, keepdims=True)
     geometry = [
-        {"a": a, "b": b, "layer": 17, "cosine": float(unit[i] @ unit[j])}
+        {"a": a, "b": b, "layer": 17, "cosine": float(unit[i] @ unit[j]), "null": 0.35}
         for i, a in enumerate(names)
         for j, b in enumerate(names)
         if i <= j
     ]
     files.write_csv(results / "vectors/geometry.csv", pd.DataFrame(geometry))
+    dimensions = [("method", "sae_probe", 5, 2.3), ("method", "random_0", 5, 4.6), ("layer", "17", 11, 3.4)]
+    files.write_csv(
+        results / "vectors/dimensions.csv",
+        pd.DataFrame(dimensions, columns=["set", "name", "vectors", "effective_dimension"]).assign(
+            null_lower=4.5, null_upper=4.9
+        ),
+    )
+    effects = {"sae_probe": 0.2, "mean_difference": 0.1, "lda": 0.25, "prompt": 0.02, "random_0": -0.1, "random": -0.1}
+    compared = [
+        {
+            "method": method,
+            "trait": trait,
+            "measure": measure,
+            "n_scenarios": 30,
+            "baseline_mean": 0.4,
+            "estimate": effect,
+            "lower": effect - 0.03,
+            "upper": effect + 0.03,
+            "random_as_large": 0.0 if effect > 0.1 else None,
+            "random_draws": 1.0 if effect > 0.1 else None,
+            "p_random": 0.5 if effect > 0.1 else None,
+            "difference": None if method == "sae_probe" else 0.2 - effect,
+            "difference_lower": None if method == "sae_probe" else 0.15 - effect,
+            "difference_upper": None if method == "sae_probe" else 0.25 - effect,
+        }
+        for trait in TRAITS
+        for measure in TRAITS
+        for method, effect in effects.items()
+    ]
+    files.write_csv(results / "vectors/comparison.csv", pd.DataFrame(compared))
     doses = [
         {
             "method": method,

@@ -1,10 +1,13 @@
 """A condition is applied with the vector that it names, or refused."""
 
+import json
+
 import pandas as pd
 import pytest
 import torch
 
 from trimtab import tensors
+from trimtab.application import project_out
 from trimtab.errors import TrimtabError
 from trimtab.rollouts.arms import arms
 from trimtab.rollouts.conditions import COLUMNS
@@ -26,8 +29,8 @@ def made(vectors, *rows, described=DESCRIBED):
     return arms(table, vectors, described, INSTRUCTIONS)
 
 
-def row(method, dose=0.2, unit="residual_share", timing="all", layer=2, draw=None, trait="autonomy"):
-    return [f"{method}.{draw}", "study", method, trait, draw, dose, unit, timing, layer, "add"]
+def row(method, dose=0.2, unit="residual_share", timing="all", layer=2, draw=None, trait="autonomy", rule="add"):
+    return [f"{method}.{draw}", "study", method, trait, draw, dose, unit, timing, layer, rule]
 
 
 def test_a_share_is_of_the_layers_norm_and_an_absolute_dose_is_its_length(vectors):
@@ -36,6 +39,30 @@ def test_a_share_is_of_the_layers_norm_and_an_absolute_dose_is_its_length(vector
     assert (share.push.layer, share.push.timing) == (2, "decode")
     assert share.push.direction.tolist() == [1.0, 0.0, 0.0]
     assert absolute.push.length == 7.0
+
+
+def test_a_dose_in_nats_has_the_length_that_was_found_for_it(vectors):
+    unit = torch.tensor([0.0, 0.6, 0.8])
+    found = [{"target": 0.2, "length": 7.5}, {"target": -0.2, "length": -6.0}, {"target": 0.9, "length": None}]
+    about = {"model": "tiny", "kl_calibration": json.dumps(found)}
+    tensors.save(vectors / "lda" / "autonomy.safetensors", {"direction.2": unit}, about)
+    there, back = made(vectors, row("lda", 0.2, "kl"), row("lda", -0.2, "kl"))
+    assert (there.push.length, back.push.length) == (7.5, -6.0)
+    with pytest.raises(TrimtabError, match=r"lda/autonomy.safetensors: no length with a KL of \+0.9 nats is known"):
+        made(vectors, row("lda", 0.9, "kl"))
+
+
+def test_a_condition_has_the_rule_that_it_names(vectors):
+    (arm,) = made(vectors, row("sae_probe", 1.0, rule="project_out"))
+    assert (arm.push.rule, arm.push.length) == (project_out, 1.0)
+    with pytest.raises(TrimtabError, match=r"^config.yaml, rollouts.rule: 'multiply'; expected one of add"):
+        made(vectors, row("sae_probe", 1.0, rule="multiply"))
+
+
+def test_a_vector_that_is_none_is_refused_in_one_line(vectors):
+    tensors.save(vectors / "lda" / "autonomy.safetensors", {"direction.2": torch.zeros(3)}, {"model": "tiny"})
+    with pytest.raises(TrimtabError, match=r"lda/autonomy.safetensors: direction.2 has length 0; expected 1$"):
+        made(vectors, row("lda"))
 
 
 def test_each_random_draw_has_its_own_vector(vectors):

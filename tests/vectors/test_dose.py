@@ -1,89 +1,100 @@
-"""A dose's length in its unit, and the KL that it comes to."""
+"""A dose's length in its unit."""
+
+import json
+import math
 
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny import D_MODEL, LAYERS, llama
 
 from trimtab.errors import TrimtabError
-from trimtab.rollouts.protocol import Segment
-from trimtab.steering import Push
-from trimtab.vectors.dose import CalibrationPrompts, length, measured_doses
-from trimtab.vectors.makers import Direction
+from trimtab.vectors.dose import Scale, asc_length, length, threshold
 
-HEADER = Segment([4, 8, 15, 16], written=False)
-PROMPTS = [
-    [HEADER, Segment([23, 42, 7], written=False), Segment([9, 3], written=True)],
-    [HEADER, Segment([5], written=False), Segment([11], written=True)],
-]
-UNIT = torch.ones(D_MODEL) / D_MODEL**0.5
-
-
-@pytest.fixture(scope="module")
-def model():
-    return llama(initializer_range=0.2)
-
-
-@pytest.fixture(scope="module")
-def prompts(model):
-    return CalibrationPrompts(model, PROMPTS)
+SCALE = Scale(
+    "v.safetensors", 50.0, {0.2: 7.0, -0.2: -6.5, 0.9: None}, slope=1.0, curvature=0.0, raw_norm=5.0, intercept=-1.0
+)
 
 
 def test_lengths_by_hand():
-    assert length(0.2, "residual_share", 50.0) == 10.0
-    assert length(0.2, "absolute", 50.0) == 0.2
+    assert length(0.2, "residual_share", SCALE) == 10.0
+    assert length(0.2, "absolute", SCALE) == 0.2
+    assert length(0.2, "kl", SCALE) == 7.0
+    assert length(-0.2, "kl", SCALE) == -6.5
+    assert length(0.001, "asc", SCALE) == pytest.approx(0.0632456, rel=1e-5)
 
 
 @settings(deadline=None)
 @given(st.floats(-10, 10), st.floats(0.1, 1e3))
 def test_a_turned_dose_has_the_turned_length(dose, norm):
-    for unit in ("residual_share", "absolute"):
-        assert length(-dose, unit, norm) == -length(dose, unit, norm)
+    scale = Scale("", norm, {}, slope=2.0, curvature=0.5)
+    for unit in ("residual_share", "absolute", "asc"):
+        assert length(-dose, unit, scale) == -length(dose, unit, scale)
 
 
-def test_an_unknown_unit_is_refused_in_one_line():
-    with pytest.raises(
-        TrimtabError, match=r"^config.yaml, rollouts.unit: 'percent'; expected one of residual_share, absolute$"
-    ):
-        length(0.2, "percent", 1.0)
+@pytest.mark.parametrize(
+    ("slope", "curvature", "nats", "expected"),
+    [(1, 0, 1e-3, 0.0632456), (2, 1, 0.01, 0.0964530), (1, 5, 0.01, 0.1224835), (0, 4, 1e-4, 0.1)],
+)
+def test_asc_by_hand(slope, curvature, nats, expected):
+    assert asc_length(slope, curvature, nats) == pytest.approx(expected, rel=1e-5)
 
 
-@pytest.mark.parametrize("timing", ["all", "prefill", "decode"])
-@pytest.mark.parametrize("layer", [0, LAYERS - 1])
-def test_a_push_of_length_zero_has_no_kl_at_all(prompts, layer, timing):
-    assert prompts.kl(Push(layer, UNIT, 0.0, timing)) == 0.0
+@settings(deadline=None)
+@given(st.floats(0.01, 100), st.floats(0, 100), st.floats(1e-6, 1))
+def test_asc_never_exceeds_its_bound(slope, curvature, nats):
+    g = asc_length(slope, curvature, nats)
+    bound = slope**2 * g**2 / 4 + curvature * slope * g**3 / 4 + curvature**2 * g**4 / 16
+    assert bound <= nats * (1 + 1e-6)
 
 
-def test_kl_is_that_of_each_whole_prompt_alone(model, prompts):
-    """Sum of p log(p / q) over the vocabulary, mean over the seven tokens behind the header."""
-    push = Push(1, UNIT, 1.5, "all")
-
-    def distributions():
-        whole = [[t for s in prompt for t in s.tokens] for prompt in PROMPTS]
-        return torch.cat([model(torch.tensor([ids])).logits[0, len(HEADER.tokens) :].softmax(-1) for ids in whole])
-
-    clean = distributions()
-    handle = model.model.layers[1].register_forward_hook(lambda module, words, stream: stream + 1.5 * UNIT)
-    try:
-        steered = distributions()
-    finally:
-        handle.remove()
-    assert len(clean) == 7
-    expected = (clean * (clean / steered).log()).sum(-1).mean()
-    assert prompts.kl(push) == pytest.approx(float(expected), rel=1e-3)
+@settings(deadline=None)
+@given(st.floats(0.01, 5), st.floats(1e-5, 1e-2))
+def test_asc_holds_the_kl_of_two_tokens(difference, nats):
+    """Logits (d/2, -d/2) a unit of length: KL = log cosh(g d / 2), and the slope is d / sqrt(2)."""
+    g = asc_length(difference / math.sqrt(2), 0.0, nats)
+    kl = math.log(math.cosh(g * difference / 2))
+    assert kl <= nats * (1 + 1e-9)
+    # a bound that is a factor 2 off would fail here
+    assert kl > 0.9 * nats
 
 
-def test_kl_is_positive_and_grows_with_the_dose(prompts):
-    measured = measured_doses(prompts, Direction(UNIT, 1.0), 1, [0.1, 0.3, 1.0], "residual_share", 5.0)
-    assert [row["dose"] for row in measured] == [-1.0, -0.3, -0.1, 0.1, 0.3, 1.0]
-    assert [row["length"] for row in measured] == pytest.approx([-5.0, -1.5, -0.5, 0.5, 1.5, 5.0])
-    kl = [row["kl"] for row in measured]
-    assert all(value > 0 for value in kl)
-    assert kl[2] < kl[1] < kl[0]
-    assert kl[3] < kl[4] < kl[5]
+def test_a_target_probability_by_hand():
+    """w of length 5, b = -1: logit 0.9 is reached at (ln 9 + 1) / 5 along w."""
+    assert threshold(0.9, SCALE) == pytest.approx((math.log(9) + 1) / 5)
 
 
-def test_a_timing_that_touches_fewer_tokens_moves_less(prompts):
-    everything, written = (prompts.kl(Push(1, UNIT, 2.0, timing)) for timing in ("all", "decode"))
-    assert 0 < written < everything
+@pytest.mark.parametrize(
+    ("dose", "unit", "message"),
+    [
+        (
+            0.2,
+            "percent",
+            r"^config.yaml, rollouts.unit: 'percent'; expected one of residual_share, absolute, kl, asc, ",
+        ),
+        (0.3, "kl", r"^v.safetensors: no length with a KL of \+0.3 nats is known; searched for: -0.2, \+0.2, \+0.9$"),
+        (0.9, "kl", r"^v.safetensors: no length with a KL of \+0.9 nats is known"),
+    ],
+)
+def test_a_dose_without_a_length_is_refused_in_one_line(dose, unit, message):
+    with pytest.raises(TrimtabError, match=message):
+        length(dose, unit, SCALE)
+
+
+def test_units_that_a_vector_lacks_the_means_for():
+    bare = Scale("v.safetensors", 1.0, {})
+    with pytest.raises(TrimtabError, match="made without the logits' derivatives"):
+        length(0.1, "asc", bare)
+    with pytest.raises(TrimtabError, match="is no logistic probe of the residual stream"):
+        threshold(0.9, bare)
+    with pytest.raises(TrimtabError, match="is no probability"):
+        threshold(1.2, SCALE)
+
+
+def test_a_scale_is_read_from_a_vectors_metadata():
+    about = {
+        "raw_norm": "2.5",
+        "intercept": "null",
+        "asc": json.dumps({"slope": 1.5, "curvature": 0.25}),
+        "kl_calibration": json.dumps([{"target": 0.2, "length": 3.0}, {"target": 0.5, "length": None}]),
+    }
+    assert Scale.of("x", about, 4.0) == Scale("x", 4.0, {0.2: 3.0, 0.5: None}, 1.5, 0.25, 2.5, None)

@@ -1,44 +1,20 @@
 """Directions with known answers: by hand, and where two makers must agree."""
 
 import math
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from material_of import D_MODEL, dictionary, generator, material, probe
 
 from trimtab.errors import TrimtabError
-from trimtab.vectors.makers import MAKERS, LinearProbe, Material, NoDirection, make
-
-D_MODEL = 6
-
-
-def generator(seed):
-    return torch.Generator().manual_seed(seed)
-
-
-def probe(weight, scale=None, mean=None):
-    weight = torch.as_tensor(weight, dtype=torch.float32)
-    return LinearProbe(
-        weight,
-        torch.zeros_like(weight) if mean is None else torch.as_tensor(mean, dtype=torch.float32),
-        torch.ones_like(weight) if scale is None else torch.as_tensor(scale, dtype=torch.float32),
-    )
-
-
-def material(**parts):
-    defaults = {
-        "trait": "autonomy",
-        "layer": 2,
-        "high": torch.randn(5, D_MODEL, generator=generator(0)) + 1,
-        "low": torch.randn(5, D_MODEL, generator=generator(1)),
-        "latent_probe": probe(torch.randn(9, generator=generator(2))),
-        "residual_probe": probe(torch.randn(D_MODEL, generator=generator(3))),
-        "decoder": torch.randn(9, D_MODEL, generator=generator(4)),
-        "seed": 7,
-    }
-    return Material(**{**defaults, **parts})
+from trimtab.vectors import methods
+from trimtab.vectors.makers import NoDirection, make
+from trimtab.vectors.methods import known
 
 
 def ridge(features, labels, penalty):
@@ -58,7 +34,9 @@ def test_the_gap_of_two_small_clouds():
 def test_a_decoded_probe_by_hand():
     """Latents 0 and 2 count, on their raw scale 2 and -1: v = 2 d0 - d2."""
     decoder = torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
-    direction = make("sae_probe", material(latent_probe=probe([1.0, 0.0, -3.0], [0.5, 1.0, 3.0]), decoder=decoder))
+    direction = make(
+        "sae_probe", material(latent_probe=probe([1.0, 0.0, -3.0], [0.5, 1.0, 3.0]), sae=dictionary(decoder))
+    )
     assert direction.raw_norm == pytest.approx(math.sqrt(5))
     torch.testing.assert_close(direction.unit, torch.tensor([2.0, 0.0, -1.0]) / math.sqrt(5))
 
@@ -79,7 +57,7 @@ def test_with_an_orthonormal_dictionary_the_decoded_probe_is_the_raw_ridge(seed,
     made = material(
         latent_probe=probe(ridge(codes, labels, penalty)),
         residual_probe=probe(ridge(rows, labels, penalty)),
-        decoder=decoder,
+        sae=dictionary(decoder),
     )
     decoded, raw = make("sae_probe", made), make("raw_probe", made)
     torch.testing.assert_close(decoded.unit, raw.unit, rtol=1e-3, atol=1e-4)
@@ -103,7 +81,7 @@ def test_swapping_the_labels_turns_a_probes_direction_round(method):
     assert torch.equal(make(method, there).unit, -make(method, back).unit)
 
 
-@pytest.mark.parametrize("method", [*MAKERS, "random_0"])
+@pytest.mark.parametrize("method", [*known(), "random_1"])
 def test_every_direction_is_a_unit_of_the_stream(method):
     direction = make(method, material())
     assert direction.unit.shape == (D_MODEL,)
@@ -120,7 +98,7 @@ def test_the_projection_on_the_mean_difference_separates_the_poles():
 @settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 2**63 - 1), one=st.integers(0, 50), two=st.integers(0, 50))
 def test_random_directions_are_nearly_orthogonal_and_come_again(seed, one, two):
-    wide = material(decoder=torch.zeros(1, 4096), seed=seed)
+    wide = material(high=torch.zeros(2, 4096), seed=seed)
     first, second = make(f"random_{one}", wide), make(f"random_{two}", wide)
     cosine = float(first.unit @ second.unit)
     # eight standard deviations of a cosine of independent directions
@@ -129,7 +107,7 @@ def test_random_directions_are_nearly_orthogonal_and_come_again(seed, one, two):
 
 
 def test_a_random_direction_belongs_to_its_trait_and_seed():
-    wide = material(decoder=torch.zeros(1, 4096))
+    wide = material(high=torch.zeros(2, 4096))
     first = make("random_0", wide).unit
     for other in (replace(wide, trait="deference"), replace(wide, seed=8)):
         assert abs(float(make("random_0", other).unit @ first)) < 0.2
@@ -152,9 +130,22 @@ def test_a_probe_without_finite_weights_defines_no_direction(value):
             make(method, broken)
 
 
-@pytest.mark.parametrize("method", ["pca", "random", "random_x", "random_-1", ""])
+@pytest.mark.parametrize("method", ["umap", "random_x", "random_-1", "sae", ""])
 def test_an_unknown_method_is_named(method):
-    with pytest.raises(
-        TrimtabError, match=r"config\.yaml, vectors.methods: .*; expected one of sae_probe, mean_difference"
-    ):
+    with pytest.raises(TrimtabError, match=r"config\.yaml, vectors.methods: .*; expected one of best_latent, east"):
         make(method, material())
+
+
+def test_a_method_is_one_file(tmp_path, monkeypatch):
+    """What the README shows: a file in the folder, and its name is a method."""
+    text = (Path(__file__).parents[2] / "README.md").read_text()
+    example = re.search(r"```python\n# workflow/trimtab/vectors/methods/(\w+)\.py\n(.*?)```", text, re.DOTALL)
+    name, code = example.groups()
+    (tmp_path / f"{name}.py").write_text(code)
+    monkeypatch.setattr(methods, "__path__", [*methods.__path__, str(tmp_path)])
+    clouds = material()
+    assert name not in methods.known()
+    monkeypatch.setattr("trimtab.vectors.makers.known", lambda: [*methods.known(), name])
+    direction = make(name, clouds)
+    assert float(direction.unit.double().norm()) == pytest.approx(1, abs=1e-6)
+    assert float(direction.unit.double() @ clouds.gap()) > 0

@@ -4,6 +4,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from material_of import Said
 from tiny import D_MODEL, llama
 
 from trimtab import files, tensors
@@ -11,8 +12,10 @@ from trimtab.activations.capture import Prompt
 from trimtab.activations.reader import Cache
 from trimtab.activations.shards import write_shard
 from trimtab.errors import TrimtabError
+from trimtab.saes.files import Origin, save
+from trimtab.saes.sae import SAE, TopK
 from trimtab.vectors.makers import Direction, make
-from trimtab.vectors.material import DEVELOPMENT, TEST, gather, held_out_gap, poles
+from trimtab.vectors.material import DEVELOPMENT, TEST, gather, held_out_gap, read_pairs
 
 LAYER = 2
 SPLITS = {"pair-b": "fit", "pair-a": "select", "pair-c": "test", "pair-d": "test", "pair-e": "test"}
@@ -39,11 +42,13 @@ def artifacts(tmp_path_factory):
 
 
 def sides(artifacts, splits=TEST, kind="opening"):
-    return poles(artifacts / "contrast.jsonl", artifacts / "cache.h5", LAYER, kind, splits)
+    pairs = read_pairs(artifacts / "contrast.jsonl", artifacts / "cache.h5", LAYER, kind, splits)
+    return pairs.high, pairs.low
 
 
 def gap(artifacts, unit):
-    return held_out_gap(Direction(unit, 1.0), artifacts / "contrast.jsonl", artifacts / "cache.h5", LAYER, "opening")
+    held_out = read_pairs(artifacts / "contrast.jsonl", artifacts / "cache.h5", LAYER, "opening", TEST)
+    return held_out_gap(Direction(unit, 1.0), held_out)
 
 
 @pytest.mark.parametrize("kind", ["opening", "instruction"])
@@ -81,30 +86,75 @@ def test_the_gap_has_no_unit(artifacts, seed):
     assert gap(artifacts, 4 * direction) == pytest.approx(gap(artifacts, direction), rel=1e-9)
 
 
-def test_material_is_gathered_at_the_probes_layer(artifacts, tmp_path):
+def written(tmp_path, layer=LAYER, model="tiny"):
+    """Probe weights, and an SAE of a layer and model."""
+    sizes = {"": 5, "raw.": D_MODEL, "raw_logistic.": D_MODEL}
     fitted = {
-        name: torch.full((size,), float(at))
-        for at, (name, size) in enumerate(
-            [
-                ("weight", 5),
-                ("mean", 5),
-                ("scale", 5),
-                ("raw.weight", D_MODEL),
-                ("raw.mean", D_MODEL),
-                ("raw.scale", D_MODEL),
-            ]
-        )
+        f"{prefix}{part}": torch.full((size,), float(at))
+        for prefix, size in sizes.items()
+        for at, part in enumerate(["weight", "mean", "scale"])
     }
+    fitted |= {f"{prefix}intercept": torch.tensor(0.5) for prefix in sizes} | {"association": torch.arange(5.0)}
     tensors.save(tmp_path / "probe.safetensors", fitted, {})
-    tensors.save(tmp_path / str(LAYER) / "sae_weights.safetensors", {"W_dec": torch.eye(5, D_MODEL)}, {})
-    contrast, cache = artifacts / "contrast.jsonl", artifacts / "cache.h5"
-    weights = tmp_path / "probe.safetensors"
-    material = gather("autonomy", {"layer": LAYER}, weights, contrast, cache, tmp_path, "opening", 3)
+    sae = SAE(torch.eye(D_MODEL, 5), torch.zeros(5), torch.eye(5, D_MODEL), torch.zeros(D_MODEL), TopK(2))
+    save(tmp_path / "sae", sae, Origin(model, layer, 8), {})
+    return tmp_path / "probe.safetensors", tmp_path / "sae"
+
+
+def gathered(artifacts, weights, sae):
+    pairs = read_pairs(artifacts / "contrast.jsonl", artifacts / "cache.h5", LAYER, "opening", DEVELOPMENT)
+    return gather("autonomy", {"layer": LAYER, "penalty": 10.0}, weights, pairs, sae, "tiny", Said(), 3)
+
+
+def test_material_is_gathered_at_the_probes_layer(artifacts, tmp_path):
+    material = gathered(artifacts, *written(tmp_path))
     high, low = sides(artifacts, DEVELOPMENT)
     assert torch.equal(material.high, high)
     assert torch.equal(material.low, low)
+    # pair-a is of split select, pair-b of split fit
+    assert material.selecting == [True, False]
     assert material.latent_probe.scale.tolist() == [2.0] * 5
-    assert material.residual_probe.weight.tolist() == [3.0] * D_MODEL
+    assert material.logistic_probe.intercept == 0.5
+    assert (material.penalty, material.association.tolist()) == (10.0, [0, 1, 2, 3, 4])
     torch.testing.assert_close(
         make("mean_difference", material).unit * (high - low).mean(0).norm(), (high - low).mean(0)
     )
+
+
+@pytest.mark.parametrize(
+    ("layer", "model", "message"),
+    [
+        (
+            4,
+            "tiny",
+            "metadata.hook_name: 'blocks.4.hook_resid_post'; the activations are of 'blocks.2.hook_resid_post'",
+        ),
+        (LAYER, "huge", "metadata.model_name: 'huge'; the activations are of 'tiny'"),
+    ],
+)
+def test_an_sae_of_another_layer_or_model_is_refused_in_one_line(artifacts, tmp_path, layer, model, message):
+    with pytest.raises(TrimtabError) as caught:
+        gathered(artifacts, *written(tmp_path, layer, model))
+    assert str(caught.value).endswith(message)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("value", "message"), [(float("nan"), "2 of 10 rows hold NaN"), (float("inf"), "2 of 10")])
+def test_rows_that_are_not_finite_are_refused(artifacts, monkeypatch, value, message):
+    true = Cache.rows
+
+    def spoilt(self, layer):
+        rows = true(self, layer)[:10]
+        rows[3:5, 1] = value
+        return rows
+
+    monkeypatch.setattr(Cache, "rows", spoilt)
+    with pytest.raises(TrimtabError, match=message):
+        sides(artifacts)
+
+
+def test_a_pair_without_a_pole_is_refused(artifacts, tmp_path):
+    rows = [row for row in files.read_jsonl(artifacts / "contrast.jsonl") if row["id"] != "opening/pair-c/low"]
+    files.write_jsonl(tmp_path / "contrast.jsonl", rows)
+    with pytest.raises(TrimtabError, match="pair pair-c has no low pole; expected both"):
+        read_pairs(tmp_path / "contrast.jsonl", artifacts / "cache.h5", LAYER, "opening", TEST)

@@ -29,10 +29,20 @@ def rollouts(*batches: str) -> set[str]:
     return each("rollouts", *batches) | OUTCOMES
 
 
+def decisions(*traits: str) -> set[str]:
+    """What follows the scenarios' first decisions under a trait's vectors, the decisions included."""
+    return each("decisions", *traits) | {"vectors_comparison", *REPORT}
+
+
+def vectors(*traits: str) -> set[str]:
+    """What follows a trait's vectors, the vectors included."""
+    return each("vectors", *traits) | decisions(*traits) | {"vector_tables"} | rollouts(*traits)
+
+
 def probes(*traits: str) -> set[str]:
     """What follows a trait's probe, the probe included."""
-    own = {job for rule in ("probe", "vectors", "conditions") for job in each(rule, *traits)}
-    return own | {"probe_scores", "vector_tables", "sae_examples"} | rollouts(*traits)
+    own = each("probe", *traits) | each("conditions", *traits)
+    return own | {"probe_scores", "sae_examples"} | vectors(*traits)
 
 
 def contrast(trait: str) -> set[str]:
@@ -50,16 +60,18 @@ CONFIG = {
     "saes: {overrides: {2: {k: 4}}}": saes("2"),
     "saes: {gates: {dead_share: 0.5}}": {"sae_quality", *REPORT},
     "probes: {penalties: [1, 10]}": probes(*TRAITS),
-    "vectors: {calibration_doses: [0.1]}": each("vectors", *TRAITS) | {"vector_tables"} | rollouts(*TRAITS),
+    "vectors: {calibration_doses: [0.1]}": vectors(*TRAITS),
     "rollouts: {study: {doses: [0.2, 0.4, 0.6]}}": each("conditions", *TRAITS) | rollouts(*TRAITS),
-    "prompts: {scenarios: 6}": {"scenarios"} | rollouts("common", *TRAITS),
-    "statistics: {draws: 300}": STATISTICS,
+    "prompts: {scenarios: 6}": {"scenarios"} | decisions(*TRAITS) | rollouts("common", *TRAITS),
+    "statistics: {draws: 300}": {"vectors_comparison"} | STATISTICS,
     "report: {title: Mine}": PAGE,
 }
 
 LIBRARY = "workflow/trimtab"
 CODE = {
     "saes/train.py": saes("0", "2"),
+    "vectors/methods/lda.py": vectors(*TRAITS),
+    "vectors/comparison.py": {"vectors_comparison", *REPORT},
     "rollouts/outcomes.py": OUTCOMES,
     "statistics/findings.py": STATISTICS,
     "report/plots_parts.py": REPORT,
@@ -119,7 +131,8 @@ def test_the_sentence_of_a_traits_prompt_control(finished: Project) -> None:
     path = finished.folder / "workflow/resources/traits.yaml"
     assert path.read_text().count(INSTRUCTION[0]) == 1
     with changed(path, path.read_text().replace(*INSTRUCTION)):
-        assert finished.planned() == rollouts("autonomy")
+        # the prompt is distilled into a vector, too
+        assert finished.planned() == vectors("autonomy")
 
 
 def test_a_lost_intermediate_file_is_no_change(finished: Project) -> None:

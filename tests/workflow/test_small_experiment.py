@@ -20,12 +20,14 @@ from trimtab.model.source import from_manifest
 from trimtab.report.figures import PLOTS
 from trimtab.rollouts.conditions import read_conditions
 from trimtab.rollouts.protocol import FewShotProtocol
+from trimtab.vectors.methods import known
 
 LAYERS = [0, 2]
 SAES = [*map(str, LAYERS), f"{LAYERS[0]}/again"]
 TRAITS = ["autonomy", "deference"]
 SHARDS = ["000", "001"]
-METHODS = ["sae_probe", "mean_difference", "raw_probe", "random_0"]
+METHODS = [*(method for method in known() if method != "random"), "random_0", "random_1"]
+NO_AIM = {"shuffled", "orthogonal", "random_0", "random_1"}
 CONDITIONS = ["unsteered", "zero"] + [
     name.format(trait=trait)
     for trait in TRAITS
@@ -47,6 +49,7 @@ D_MODEL, LATENTS = 32, 64
 ROUNDING = 1e-6
 """Two rows of one batch may differ in the last bits of a probability; texts and counts may not differ at all."""
 
+VECTOR_TABLES = [f"vectors/{n}" for n in ("geometry", "dimensions", "latents", "doses", "kl", "comparison")]
 STATISTICS = [
     *("effects", "models", "controls", "contrasts", "study", "dose_response", "dose_fits", "structure", "tools"),
     "prediction",
@@ -62,8 +65,9 @@ TRACED = [
     *(f"activations/contrast/{trait}.h5" for trait in [*TRAITS, "null"]),
     *(f"saes/{folder}/provenance.json" for folder in SAES),
     *(f"saes/{table}.provenance.json" for table in ("density", "agreement", "examples")),
-    *(f"{table}.provenance.json" for table in ("saes/quality", "probes/scores", "vectors/geometry", "vectors/doses")),
-    *(f"probes/{trait}.{end}" for trait in TRAITS for end in ("json", "safetensors")),
+    *(f"{table}.provenance.json" for table in ("saes/quality", "probes/scores", *VECTOR_TABLES)),
+    *(f"probes/{trait}.{end}" for trait in TRAITS for end in ("json", "safetensors", "latents.parquet")),
+    *(f"vectors/decisions/{trait}.parquet" for trait in TRAITS),
     *(f"vectors/{method}/{trait}.safetensors" for method in METHODS for trait in TRAITS),
     "rollouts/calibration.json",
     "rollouts/conditions.provenance.json",
@@ -80,8 +84,7 @@ OTHERS = [
     *(f"saes/{table}.csv" for table in ("quality", "density", "agreement", "examples")),
     "saes/examples.html",
     "probes/scores.csv",
-    "vectors/geometry.csv",
-    "vectors/doses.csv",
+    *(f"{table}.csv" for table in VECTOR_TABLES),
     *(f"rollouts/conditions/{batch}.csv" for batch in ["common", *TRAITS]),
     "rollouts/conditions.csv",
     *(f"statistics/{name}.csv" for name in STATISTICS),
@@ -255,8 +258,12 @@ def test_probes_and_vectors_agree_on_a_layer(results, trait):
     manifest = files.read_json(results / "model/manifest.json")
     for method in METHODS:
         named, about = tensors_of(results / f"vectors/{method}/{trait}.safetensors")
-        (name, direction), *more = named.items()
-        assert (name, more) == (f"direction.{described['layer']}", [])
+        layer = described["layer"]
+        direction = named.pop(f"direction.{layer}")
+        assert named.pop(f"mean.{layer}").shape == (D_MODEL,)
+        code = named.pop(f"code.{layer}", None)
+        assert (code is not None) == (method in ("sae_probe", "sae_probe_top", "best_latent"))
+        assert not named
         assert direction.dtype == torch.float32
         assert direction.norm().item() == pytest.approx(1, abs=1e-6)
         assert (about["method"], about["trait"], about["layer"]) == (method, trait, str(described["layer"]))
@@ -270,7 +277,30 @@ def test_a_dose_is_a_share_of_the_residual_norm(results):
     norm = doses["layer"].map(lambda layer: manifest["residual_norm"][str(layer)]["centred_mean"])
     assert np.allclose(doses["length"], doses["dose"] * norm)
     assert doses["kl"].gt(0).all()
-    assert len(doses) == 2 * len(METHODS) * len(TRAITS)
+    # what has no aim is pushed one way
+    assert len(doses) == (2 * len(METHODS) - len(NO_AIM)) * len(TRAITS)
+
+
+def test_every_method_is_compared_at_the_same_kl(results):
+    lengths = pd.read_csv(results / "vectors/kl.csv").dropna(subset="length")
+    assert set(lengths["method"]) == set(METHODS)
+    assert np.allclose(lengths["kl"], lengths["target"], rtol=0.021)
+    compared = pd.read_csv(results / "vectors/comparison.csv")
+    assert set(compared["method"]) == {*METHODS, "random", "prompt"}
+    assert set(zip(compared["trait"], compared["measure"], strict=True)) == {(a, b) for a in TRAITS for b in TRAITS}
+    assert (compared["lower"] <= compared["upper"]).all()
+    assert set(compared["n_scenarios"]) == {SCENARIOS}
+    # the plainest estimate, by hand
+    decisions = pd.read_parquet(results / "vectors/decisions/deference.parquet")
+    asks = decisions.pivot(index="scenario_id", columns="method", values="p_ask_user")
+    row = compared.query("trait == 'deference' and measure == 'deference' and method == 'lda'")
+    assert row["estimate"].item() == pytest.approx((asks["lda"] - asks["none"]).mean(), abs=1e-9)
+
+
+def test_latents_have_their_chances(results):
+    latents = pd.read_parquet(results / "probes/autonomy.latents.parquet")
+    assert len(latents) == len(LAYERS) * LATENTS
+    assert latents[["p_pairs", "q_pairs", "p_templates"]].stack().between(0, 1).all()
 
 
 def test_scores_are_of_every_trait_and_layer(results):

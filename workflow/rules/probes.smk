@@ -13,6 +13,7 @@ rule probe:
     output:
         description="<results>/probes/{trait}.json",
         weights="<results>/probes/{trait}.safetensors",
+        latents="<results>/probes/{trait}.latents.parquet",
     log:
         "<logs>/probes/{trait}.log",
     benchmark:
@@ -25,13 +26,15 @@ rule probe:
         ],
         layers=LAYERS,
         contrast=config["probes"]["contrast"],
-        settings=config_slice("penalties", "folds", "shuffles", within="probes"),
+        settings=config_slice(
+            "penalties", "folds", "shuffles", "protocol", within="probes"
+        ),
         seed=config["seed"],
         code=code_digest("probes_fit"),
     shell:
         "python workflow/scripts/probes_fit.py {input.manifest} {input.prompts} {input.cache}"
         " {input.null_prompts} {input.null}"
-        " {output.description} {output.weights} --saes {params.folders} --layers {params.layers}"
+        " {output.description} {output.weights} {output.latents} --saes {params.folders} --layers {params.layers}"
         " --trait {wildcards.trait} --contrast {params.contrast}"
         " --settings {params.settings:q} --seed {params.seed} 2> {log}"
 

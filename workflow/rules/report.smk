@@ -12,6 +12,7 @@ FIGURES = {
     "probes": "Parts",
     "sae_training": "Parts",
     "sae_quality": "Parts",
+    "equal_kl": "Effects",
     "geometry": "Parts",
 }
 
@@ -25,6 +26,8 @@ rule report_figures:
         expand("<results>/saes/{layer}/training.csv", layer=LAYERS),
         "<results>/probes/scores.csv",
         "<results>/vectors/geometry.csv",
+        "<results>/vectors/dimensions.csv",
+        "<results>/vectors/comparison.csv",
         "<results>/vectors/doses.csv",
         "<results>/rollouts/conditions.csv",
         "<results>/rollouts/outcomes.parquet",

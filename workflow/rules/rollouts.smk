@@ -1,5 +1,11 @@
 # Rollouts: the agent unsteered on spare tasks (for the corpus), then every scenario under every condition.
 
+# The vectors that conditions apply; more may be made, for the comparison of methods.
+APPLIED = [
+    config["rollouts"]["study"]["method"],
+    *config["rollouts"]["controls"]["methods"],
+    *(f"random_{draw}" for draw in range(config["rollouts"]["controls"]["random"])),
+]
 EPISODE = ("max_turns", "thought_tokens", "input_tokens", "temperature")
 
 
@@ -68,7 +74,7 @@ rule conditions:
         layers=LAYERS,
         # the conditions without a trait don't depend on the study's doses
         settings=lambda wildcards: config_slice(
-            *(["unit", "controls"] + ["study"] * (wildcards.batch != COMMON)),
+            *(["unit", "rule", "controls"] + ["study"] * (wildcards.batch != COMMON)),
             within="rollouts",
         ),
         code=code_digest("rollouts_conditions"),
@@ -88,8 +94,13 @@ rule rollouts:
             lambda wildcards: wildcards.batch == COMMON,
             then=[],
             otherwise=expand(
-                "<results>/vectors/{method}/{{batch}}.safetensors", method=METHODS
+                "<results>/vectors/{method}/{{batch}}.safetensors", method=APPLIED
             ),
+        ),
+        saes=(
+            expand("<results>/saes/{layer}/sae_weights.safetensors", layer=LAYERS)
+            if config["rollouts"]["rule"] == "edit_code"
+            else []
         ),
     output:
         turns="<results>/rollouts/turns/{batch}.parquet",
@@ -103,6 +114,7 @@ rule rollouts:
         "../../envs/model.yaml"
     params:
         vectors=f"results/{config['experiment']}/vectors",
+        saes=f"results/{config['experiment']}/saes",
         resources=resources.digest(FEW_SHOT),
         prompt=lambda wildcards: BLOCKS.get(wildcards.batch, {}).get("prompt"),
         settings=config_slice(*EPISODE, within="rollouts"),
@@ -116,7 +128,7 @@ rule rollouts:
     shell:
         "python workflow/scripts/rollouts_run.py {input.manifest} {input.scenarios} {input.calibration}"
         " {input.conditions} workflow/resources/few_shot.yaml workflow/resources/traits.yaml {params.vectors}"
-        " {output.turns} --settings {params.settings:q} --rows {params.rows}"
+        " {output.turns} --saes {params.saes} --settings {params.settings:q} --rows {params.rows}"
         " --runs {params.runs} --seed {params.seed} 2> {log}"
 
 

@@ -11,10 +11,31 @@ METHODS = [
 ]
 
 
+METHOD_DIGESTS = [
+    digest.code_digest(
+        LIBRARY / "trimtab" / "vectors" / "methods" / f"{method}.py",
+        LIBRARY / "trimtab",
+    )
+    for method in sorted(config["vectors"]["methods"])
+]
+VECTOR_TABLES = ["geometry", "dimensions", "latents", "doses", "kl"]
+
+# Lengths are searched for at these KL, in nats, with the sign of the push.
+TARGETS = sorted(
+    {config["vectors"]["comparison_kl"]}
+    | (
+        {*config["rollouts"]["study"]["doses"], -config["rollouts"]["controls"]["dose"]}
+        if config["rollouts"]["unit"] == "kl"
+        else set()
+    )
+)
+
+
 rule vectors:
     input:
         manifest="<results>/model/manifest.json",
         preflight="<results>/model/preflight.json",
+        calibration="<results>/rollouts/calibration.json",
         contrast="<results>/prompts/contrast/{trait}.jsonl",
         cache="<results>/activations/contrast/{trait}.h5",
         probe="<results>/probes/{trait}.json",
@@ -36,18 +57,22 @@ rule vectors:
     params:
         folder=lambda wildcards, output: str(Path(output[0]).parents[1]),
         saes=lambda wildcards, input: str(Path(input.saes[0]).parents[1]),
-        resources=resources.digest([FEW_SHOT, TASKS["calibration"]]),
+        resources=lambda wildcards: resources.digest(
+            [FEW_SHOT, TASKS["calibration"], BLOCKS[wildcards.trait]["prompt"]]
+        ),
         methods=METHODS,
         kind=config["probes"]["contrast"],
-        doses=config["vectors"]["calibration_doses"],
-        unit=config["rollouts"]["unit"],
+        settings=config_slice("calibration_doses", "wrong_sign", within="vectors"),
+        targets=TARGETS,
         seed=config["seed"],
-        code=code_digest("vectors_make"),
+        # methods are imported by name, which a digest of the script doesn't see
+        code=[code_digest("vectors_make"), *METHOD_DIGESTS],
     shell:
-        "python workflow/scripts/vectors_make.py {input.manifest} {input.contrast} {input.cache} {input.probe}"
-        " {input.weights} workflow/resources/few_shot.yaml workflow/resources/tasks.yaml {params.folder}"
-        " --trait {wildcards.trait} --methods {params.methods} --saes {params.saes} --kind {params.kind}"
-        " --doses {params.doses} --unit {params.unit} --seed {params.seed} > {log} 2>&1"
+        "python workflow/scripts/vectors_make.py {input.manifest} {input.calibration} {input.contrast} {input.cache}"
+        " {input.probe} {input.weights} workflow/resources/few_shot.yaml workflow/resources/tasks.yaml"
+        " workflow/resources/traits.yaml {params.folder} --trait {wildcards.trait} --methods {params.methods}"
+        " --saes {params.saes} --kind {params.kind} --settings {params.settings:q} --targets {params.targets}"
+        " --seed {params.seed} > {log} 2>&1"
 
 
 rule vector_tables:
@@ -57,12 +82,10 @@ rule vector_tables:
             method=METHODS,
             trait=TRAITS,
         ),
+        probes=expand("<results>/probes/{trait}.safetensors", trait=TRAITS),
     output:
-        geometry="<results>/vectors/geometry.csv",
-        doses="<results>/vectors/doses.csv",
-        records=expand(
-            "<results>/vectors/{table}.provenance.json", table=["geometry", "doses"]
-        ),
+        tables=expand("<results>/vectors/{table}.csv", table=VECTOR_TABLES),
+        records=expand("<results>/vectors/{table}.provenance.json", table=VECTOR_TABLES),
     log:
         "<logs>/vectors/tables.log",
     benchmark:
@@ -70,6 +93,64 @@ rule vector_tables:
     conda:
         "../../envs/model.yaml"
     params:
+        folder=lambda wildcards, output: str(Path(output.tables[0]).parent),
+        seed=config["seed"],
         code=code_digest("vectors_tables"),
     shell:
-        "python workflow/scripts/vectors_tables.py {output.geometry} {output.doses} --vectors {input.vectors} 2> {log}"
+        "python workflow/scripts/vectors_tables.py {params.folder} --vectors {input.vectors} --probes {input.probes}"
+        " --seed {params.seed} 2> {log}"
+
+
+rule decisions:
+    input:
+        manifest="<results>/model/manifest.json",
+        preflight="<results>/model/preflight.json",
+        calibration="<results>/rollouts/calibration.json",
+        scenarios="<results>/prompts/scenarios.jsonl",
+        vectors=expand(
+            "<results>/vectors/{method}/{trait}.safetensors",
+            method=METHODS,
+            allow_missing=True,
+        ),
+    output:
+        table="<results>/vectors/decisions/{trait}.parquet",
+    log:
+        "<logs>/vectors/decisions/{trait}.log",
+    benchmark:
+        "<benchmarks>/vectors/decisions/{trait}.jsonl"
+    conda:
+        "../../envs/model.yaml"
+    params:
+        resources=lambda wildcards: resources.digest(
+            [FEW_SHOT, BLOCKS[wildcards.trait]["prompt"]]
+        ),
+        kl=config["vectors"]["comparison_kl"],
+        code=code_digest("vectors_decisions"),
+    shell:
+        "python workflow/scripts/vectors_decisions.py {input.manifest} {input.calibration} {input.scenarios}"
+        " workflow/resources/few_shot.yaml workflow/resources/traits.yaml {output.table} --trait {wildcards.trait}"
+        " --vectors {input.vectors} --kl {params.kl} > {log} 2>&1"
+
+
+rule vectors_comparison:
+    input:
+        decisions=expand("<results>/vectors/decisions/{trait}.parquet", trait=TRAITS),
+    output:
+        table="<results>/vectors/comparison.csv",
+        record="<results>/vectors/comparison.provenance.json",
+    log:
+        "<logs>/vectors/comparison.log",
+    benchmark:
+        "<benchmarks>/vectors/comparison.jsonl"
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        settings=config_slice("primary", "draws", "level", within="statistics"),
+        reference=config["rollouts"]["study"]["method"],
+        random=[name for name in METHODS if name.startswith("random_")],
+        seed=config["seed"],
+        code=code_digest("vectors_comparison"),
+    shell:
+        "python workflow/scripts/vectors_comparison.py {output.table} --decisions {input.decisions}"
+        " --settings {params.settings:q} --reference {params.reference} --random {params.random}"
+        " --seed {params.seed} 2> {log}"

@@ -1,4 +1,4 @@
-"""Rule probe: one trait's probes on the latents of every layer, with their raw companions, scores and controls."""
+"""Rule probe: one trait's probes on the latents of every layer, with their companions, scores and controls."""
 
 from pathlib import Path
 from typing import Any
@@ -7,9 +7,10 @@ from trimtab import files, tensors
 from trimtab.activations.reader import require_all
 from trimtab.entry import script
 from trimtab.probes.contrast import read
+from trimtab.probes.dictionaries import dictionaries
 from trimtab.probes.report import Settings, as_json, probe_trait, weights_of
 from trimtab.provenance import provenance
-from trimtab.saes.files import WEIGHTS, load
+from trimtab.saes.files import WEIGHTS
 
 
 def main(
@@ -20,6 +21,7 @@ def main(
     null_cache: Path,
     description: Path,
     weights: Path,
+    latents: Path,
     *,
     saes: list[Path],
     layers: list[int],
@@ -28,16 +30,18 @@ def main(
     settings: dict[str, Any],
     seed: int,
 ) -> None:
-    """Write scores and controls to `description`, tensors to `weights`; `saes` are folders, one a layer."""
-    require_all([cache, null_cache], files.read_json(manifest))
-    dictionaries = {layer: load(folder) for layer, folder in zip(layers, saes, strict=True)}
-    rows = read(cache, files.read_jsonl(prompts), contrast, dictionaries)
-    null = read(null_cache, files.read_jsonl(null_prompts), contrast, dictionaries)
+    """Write scores and controls, tensors, and every latent's association; `saes` are folders, one a layer."""
+    described = files.read_json(manifest)
+    require_all([cache, null_cache], described)
+    read_by = dictionaries(saes, layers, described["model"])
+    rows = read(cache, files.read_jsonl(prompts), contrast, read_by, seed)
+    null = read(null_cache, files.read_jsonl(null_prompts), contrast, read_by, seed)
     probes = probe_trait(trait, rows, null, Settings(**settings), seed)
     inputs = [prompts, cache, null_prompts, null_cache, *(folder / WEIGHTS for folder in saes)]
     origin = provenance(inputs, {**settings, "contrast": contrast}, seed)
     names = {"trait": trait, "contrast": contrast, "layer": str(probes.chosen.layer)}
     tensors.save(weights, weights_of(probes), {**names, "provenance": files.canonical(origin)})
+    files.write_parquet(latents, probes.latents.assign(trait=trait), origin)
     files.write_json(description, {"trait": trait, "contrast": contrast, **as_json(probes), "provenance": origin})
 
 

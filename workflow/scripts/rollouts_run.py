@@ -27,6 +27,7 @@ def main(
     vectors: Path,
     out: Path,
     *,
+    saes: Path,
     settings: dict[str, Any],
     rows: list[int],
     runs: list[int],
@@ -38,7 +39,7 @@ def main(
     engine = Engine(model, protocol, Settings(**settings), files.read_json(calibration)["mean_log_probability"])
     table = read_conditions(conditions)
     instructions = {trait: block["prompt"] for trait, block in resources.traits(traits).items() if "prompt" in block}
-    planned = arms(table, vectors, described, instructions)
+    planned = arms(table, vectors, described, instructions, saes)
     tasks = files.read_jsonl(scenarios)
     groups = [
         (run, planned[i : i + rows[0]], tasks[j : j + rows[1]])

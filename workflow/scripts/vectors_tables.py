@@ -1,38 +1,41 @@
 """Rule vector_tables: the geometry of all vectors, and what their doses come to, as tables."""
 
 import json
-from itertools import combinations
 from pathlib import Path
 
 import pandas as pd
-from torch import Tensor
 
-from trimtab import files, tensors
+from trimtab import files, seeds, tensors
 from trimtab.entry import script
 from trimtab.provenance import provenance
+from trimtab.vectors import artifact, geometry
 
 
-def main(geometry: Path, doses: Path, *, vectors: list[Path]) -> None:
-    """Write cosines of all pairs of one layer to `geometry` and a row a vector and dose to `doses`."""
-    loaded: list[tuple[str, int, Tensor, dict[str, str]]] = []
-    for path in sorted(vectors):
-        named, about = tensors.read(path)
-        layer = int(about["layer"])
-        loaded.append((f"{about['method']}/{about['trait']}", layer, named[f"direction.{layer}"], about))
-    cosines = [
-        {"a": a, "b": b, "layer": layer, "cosine": float(one.double() @ other.double())}
-        for (a, layer, one, _), (b, other_layer, other, _) in combinations(loaded, 2)
-        if layer == other_layer
-    ]
-    origin = provenance(vectors, {})
-    files.write_csv(geometry, pd.DataFrame(cosines, columns=["a", "b", "layer", "cosine"]), origin)
-    spent = [
-        {"method": about["method"], "trait": about["trait"], "layer": layer, **dose}
-        | {"raw_norm": float(about["raw_norm"]), "held_out_gap": float(about["held_out_gap"])}
-        for _, layer, _, about in loaded
-        for dose in json.loads(about["dose_calibration"])
-    ]
-    files.write_csv(doses, pd.DataFrame(spent), origin)
+def main(folder: Path, *, vectors: list[Path], probes: list[Path], seed: int) -> None:
+    """Write geometry.csv, dimensions.csv, latents.csv, doses.csv and kl.csv to `folder`."""
+    read = [artifact.read(path) for path in sorted(vectors)]
+    weights = {path.stem: tensors.read(path)[0]["weight"] for path in sorted(probes)}
+    doses, targets = [], []
+    for vector in read:
+        about = vector.about
+        names = {"method": vector.method, "trait": vector.trait, "layer": vector.layer}
+        known = {"raw_norm": float(about["raw_norm"]), "held_out_gap": float(about["held_out_gap"])}
+        doses += [{**names, **row, **known} for row in json.loads(about["dose_calibration"])]
+        derived = json.loads(about["asc"])
+        targets += [
+            {**names, **row, "sign_check": about["sign_check"], **derived}
+            for row in json.loads(about["kl_calibration"])
+        ]
+    tables = {
+        "geometry": geometry.cosines(read),
+        "dimensions": geometry.dimensions(read, seeds.derive(seed, "vectors", "dimensions")),
+        "latents": geometry.latent_shares(weights),
+        "doses": pd.DataFrame(doses),
+        "kl": pd.DataFrame(targets),
+    }
+    origin = provenance([*vectors, *probes], {}, seed)
+    for name, table in tables.items():
+        files.write_csv(folder / f"{name}.csv", table, origin)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from typing import Any
 from trimtab import schemas
 from trimtab.errors import TrimtabError
 from trimtab.schemas import shown
+from trimtab.vectors.methods import known
 
 SCHEMA = "config.schema.json"
 PACKAGED = re.compile(r"package:[A-Za-z_]\w*/[^/]+\.gguf")
@@ -45,7 +46,9 @@ def _disagreements(config: Config) -> Iterator[str]:
     yield from _prompts(config)
     for layer in [None, *config["saes"]["overrides"]]:
         yield from _sae(config["saes"], layer)
+    yield from _methods(config["vectors"]["methods"])
     yield from _conditions(config["rollouts"], config["vectors"])
+    yield from _unit(config["rollouts"])
     yield from _statistics(config["statistics"], config["rollouts"]["study"], config["probes"]["traits"])
 
 
@@ -107,12 +110,25 @@ def _sae(saes: Config, layer: Any) -> Iterator[str]:
         )
 
 
+def _methods(methods: list[str]) -> Iterator[str]:
+    for method in methods:
+        if method not in known():
+            guess = schemas.near(method, known())
+            hint = f" (did you mean {guess}?)" if guess else ""
+            yield (
+                f"vectors.methods: {method} is no file of workflow/trimtab/vectors/methods{hint}; "
+                f"there are {', '.join(known())}"
+            )
+
+
 def _conditions(rollouts: Config, vectors: Config) -> Iterator[str]:
     study, controls, made = rollouts["study"], rollouts["controls"], vectors["methods"]
     for name, methods in {"study.method": [study["method"]], "controls.methods": controls["methods"]}.items():
         for method in methods:
             if method not in made:
                 yield f"rollouts.{name}: {method} is not among vectors.methods ({', '.join(made)})"
+            elif method == "random":
+                yield f"rollouts.{name}: random directions are asked for by rollouts.controls.random"
     if study["method"] in controls["methods"]:
         yield f"rollouts.controls.methods: {study['method']} is rollouts.study.method, so it is no control"
     draws = vectors["random_draws"] if "random" in made else 0
@@ -124,6 +140,18 @@ def _conditions(rollouts: Config, vectors: Config) -> Iterator[str]:
     for name, dose in {"study.decode_dose": study["decode_dose"], "controls.dose": controls["dose"]}.items():
         if dose not in study["doses"]:
             yield f"rollouts.{name}: {dose} is not among rollouts.study.doses ({_listed(study['doses'])})"
+
+
+def _unit(rollouts: Config) -> Iterator[str]:
+    if rollouts["unit"] != "probability":
+        return
+    for at, dose in enumerate(rollouts["study"]["doses"]):
+        if dose >= 1:
+            yield f"rollouts.study.doses[{at}]: {dose} is no probability, which is rollouts.unit"
+    if rollouts["controls"]["negative"]:
+        yield "rollouts.controls.negative: true, and rollouts.unit is probability, which can't be turned round"
+    if rollouts["rule"] != "add":
+        yield f"rollouts.rule: {rollouts['rule']} with rollouts.unit probability, which is a rule by itself; use add"
 
 
 def _statistics(statistics: Config, study: Config, traits: list[str]) -> Iterator[str]:

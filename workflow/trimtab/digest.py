@@ -5,7 +5,8 @@ script and every module of this package that it imports, at any depth, as syntax
 break, a touch or a fresh clone changes nothing; any other edit reruns exactly the rules that use that module.
 
 Not covered, on purpose: data files (they are inputs of rules), installed packages (pinned, and named in each artifact's
-provenance), imports by a computed name and scripts that import one another (the project has neither). Syntax trees
+provenance), scripts that import one another (the project has none) and imports by a computed name: the one place that
+has them, the methods of making vectors, is a list in the config, and its rule carries a digest of each. Syntax trees
 differ between Python versions, so digests compare within one version only.
 """
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
@@ -104,6 +104,68 @@ def replace(model: PreTrainedModel, layer: int, edit: Edit) -> Iterator[None]:
     """Apply one edit at one layer inside the block."""
     with hooked(model, {layer: edit}):
         yield
+
+
+class Checkpoint:
+    """One forward pass kept up to a layer, so that what follows can be run again, many times, under other edits.
+
+    Layers up to the checkpoint give back what they gave, without computing anything; hooks on them still run. There is
+    no key-value cache, so the inputs are whole sequences.
+    """
+
+    @torch.inference_mode()
+    def __init__(self, model: PreTrainedModel, layer: int, **inputs: Any) -> None:
+        """`inputs` are what the model's forward takes, for one row."""
+        self._model, self._inputs, self.layer = model, inputs, layer
+        kept: list[Any] = []
+
+        def keep(module: nn.Module, given: Any, output: Any) -> None:
+            kept.append(output)
+            raise _DeepEnough
+
+        handle = decoder_layers(model)[layer].register_forward_hook(keep)
+        try:
+            with suppress(_DeepEnough):
+                base_model(model)(**inputs, use_cache=False)
+        finally:
+            handle.remove()
+        self._output = kept[0]
+
+    @property
+    def stream(self) -> Float[Tensor, "token d_model"]:
+        """The residual stream after the layer."""
+        output = self._output
+        return (output if isinstance(output, Tensor) else output[0])[0]
+
+    @torch.inference_mode()
+    def logits(self, edit: Edit, rows: int, keep: Int[Tensor, "kept"]) -> Float[Tensor, "row kept vocabulary"]:
+        """Logits of tokens `keep` in each of `rows` copies of the row, whose stream after the layer is edited."""
+        inputs = {
+            name: value.expand(rows, -1) if name in ("input_ids", "position_ids") else value
+            for name, value in self._inputs.items()
+        }
+        with self._resumed(rows), hooked(self._model, {self.layer: edit}):
+            logits: Tensor = self._model(**inputs, use_cache=False, logits_to_keep=keep).logits
+        return logits.float()
+
+    @contextmanager
+    def _resumed(self, rows: int) -> Iterator[None]:
+        first = self._output if isinstance(self._output, Tensor) else self._output[0]
+        stream = first.expand(rows, *first.shape[1:])
+        output = stream if isinstance(self._output, Tensor) else (stream, *self._output[1:])
+        replaced = list(decoder_layers(self._model))[: self.layer + 1]
+        # an attribute of the instance hides the class's method; `accelerate` may have put one there already
+        before = [module.__dict__.get("forward") for module in replaced]
+        try:
+            for module in replaced:
+                module.forward = lambda *given, **named: output
+            yield
+        finally:
+            for module, old in zip(replaced, before, strict=True):
+                if old is None:
+                    del module.forward
+                else:
+                    module.forward = old
 
 
 def base_model(model: PreTrainedModel) -> PreTrainedModel:

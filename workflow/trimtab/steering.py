@@ -2,7 +2,8 @@
 
 One `Steering` serves a batch whose rows may each have a layer, direction, dose and timing of their own. The engine
 says before every forward pass which tokens are given text and which the model wrote; everything else is decided here.
-How long a push is belongs to `trimtab.vectors.dose`; how it reaches the model, to `trimtab.residual`.
+How long a push is belongs to `trimtab.vectors.dose`, rules other than addition to `trimtab.application`, and how a push
+reaches the model to `trimtab.residual`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,6 +15,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from trimtab.application import Rule, add
 from trimtab.residual import Edit, Stream, hooked
 
 TIMINGS = ("all", "prefill", "decode", "none")
@@ -22,13 +24,14 @@ TIMINGS = ("all", "prefill", "decode", "none")
 
 @dataclass(frozen=True)
 class Push:
-    """One row's intervention: `length * direction` is added to the stream after `layer`."""
+    """One row's intervention: `length * direction` is added to the stream after `layer`, or what `rule` says."""
 
     layer: int
     direction: Float[Tensor, "d_model"]
     length: float
-    """Signed L2 length in the units of the residual stream."""
+    """Signed L2 length in the units of the residual stream; the strength of a rule."""
     timing: str
+    rule: Rule = add
 
 
 class Steering:
@@ -38,6 +41,8 @@ class Steering:
         """`pushes` has one entry a row; None leaves a row alone."""
         self._rows = len(pushes)
         self._deltas: dict[int, Float[Tensor, "row d_model"]] = {}
+        self._ruled: list[tuple[Push, Tensor]] = []
+        """Pushes by other rules than addition, and a mask of their rows."""
         self._given = torch.zeros(self._rows, dtype=torch.bool, device=device)
         self._written = torch.zeros(self._rows, dtype=torch.bool, device=device)
         self._row: Int[Tensor, "batch token"] = torch.zeros(0, 0, dtype=torch.long, device=device)
@@ -47,9 +52,12 @@ class Steering:
                 continue
             if push.timing not in TIMINGS:
                 raise ValueError(f"timing {push.timing!r}: expected one of {', '.join(TIMINGS)}")
-            if push.layer not in self._deltas:
-                self._deltas[push.layer] = torch.zeros(self._rows, push.direction.numel(), device=device)
-            self._deltas[push.layer][row] = push.length * push.direction.to(device, torch.float32)
+            if push.rule is not add:
+                self._ruled.append((push, torch.arange(self._rows, device=device) == row))
+            else:
+                if push.layer not in self._deltas:
+                    self._deltas[push.layer] = torch.zeros(self._rows, push.direction.numel(), device=device)
+                self._deltas[push.layer][row] = push.length * push.direction.to(device, torch.float32)
             self._given[row] = push.timing in ("all", "prefill")
             self._written[row] = push.timing in ("all", "decode")
 
@@ -59,6 +67,7 @@ class Steering:
         index = torch.tensor(list(rows), dtype=torch.long, device=self._given.device).repeat_interleave(repeats)
         chosen._rows = len(index)
         chosen._deltas = {layer: delta[index] for layer, delta in self._deltas.items()}
+        chosen._ruled = [(push, own[index]) for push, own in self._ruled]
         chosen._given, chosen._written = self._given[index], self._written[index]
         return chosen
 
@@ -70,7 +79,8 @@ class Steering:
     @contextmanager
     def applied(self, model: PreTrainedModel) -> Iterator[None]:
         """Steer every forward pass inside the block; each must be announced by `mark`."""
-        with hooked(model, {layer: self._edit(layer) for layer in self._deltas}):
+        layers = {*self._deltas, *(push.layer for push, _ in self._ruled)}
+        with hooked(model, {layer: self._edit(layer) for layer in sorted(layers)}):
             yield
 
     def _edit(self, layer: int) -> Edit:
@@ -80,12 +90,20 @@ class Steering:
         """The stream after `layer` with the pushes of the announced pass."""
         if self._active is None or self._active.shape != stream.shape[:2]:
             raise RuntimeError("a steered pass was not announced by mark()")
-        delta, row = self._deltas[layer].to(stream.device), self._row.to(stream.device)
-        # a zero push runs the hook and leaves every bit alone, which adding 0.0 to -0.0 wouldn't
-        touched = self._active.to(stream.device) & (delta != 0).any(dim=1)[row]
-        if not touched.any():
-            return stream
-        edited = stream.clone()
+        row, active = self._row.to(stream.device), self._active.to(stream.device)
+        edited = stream
         # float32: a push is often below the rounding of a bfloat16 stream
-        edited[touched] = (stream[touched].float() + delta[row[touched]]).to(stream.dtype)
+        if layer in self._deltas:
+            delta = self._deltas[layer].to(stream.device)
+            # a zero push runs the hook and leaves every bit alone, which adding 0.0 to -0.0 wouldn't
+            touched = active & (delta != 0).any(dim=1)[row]
+            if touched.any():
+                edited = stream.clone()
+                edited[touched] = (stream[touched].float() + delta[row[touched]]).to(stream.dtype)
+        for push, own in self._ruled:
+            touched = active & own.to(stream.device)[row]
+            if push.layer == layer and touched.any():
+                edited = stream.clone() if edited is stream else edited
+                unit = push.direction.to(stream.device, torch.float32)
+                edited[touched] = push.rule(stream[touched].float(), unit, push.length).to(stream.dtype)
         return edited

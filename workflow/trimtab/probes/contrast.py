@@ -9,8 +9,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from trimtab import seeds
 from trimtab.activations.reader import Cache
 from trimtab.errors import TrimtabError
+from trimtab.probes.transfer import random_dictionary
 from trimtab.saes.sae import SAE
 
 Layers = Mapping[int, Float[Tensor, "row feature"]]
@@ -26,30 +28,48 @@ class Contrast:
     pairs: list[str]
     templates: list[str]
     splits: list[str]
+    domains: list[str]
+    sub_behaviours: list[str]
+    texts: list[str]
+    """What a prompt says, all its messages joined."""
+
     raw: Layers
     latents: Layers
+    untrained: Layers
+    """Latents of a random dictionary of the same size."""
 
     def where(self, *splits: str) -> "Contrast":
         """The rows of these splits."""
         kept = [i for i, split in enumerate(self.splits) if split in splits]
+
+        def named(names: list[str]) -> list[str]:
+            return [names[i] for i in kept]
+
+        def cached(layers: Layers) -> Layers:
+            return {layer: rows[kept] for layer, rows in layers.items()}
+
         return Contrast(
-            self.labels[kept],
-            [self.pairs[i] for i in kept],
-            [self.templates[i] for i in kept],
-            [self.splits[i] for i in kept],
-            {layer: rows[kept] for layer, rows in self.raw.items()},
-            {layer: rows[kept] for layer, rows in self.latents.items()},
+            labels=self.labels[kept],
+            pairs=named(self.pairs),
+            templates=named(self.templates),
+            splits=named(self.splits),
+            domains=named(self.domains),
+            sub_behaviours=named(self.sub_behaviours),
+            texts=named(self.texts),
+            raw=cached(self.raw),
+            latents=cached(self.latents),
+            untrained=cached(self.untrained),
         )
 
 
-def read(path: Path, prompts: Sequence[Mapping[str, Any]], kind: str, saes: Mapping[int, SAE]) -> Contrast:
-    """The rows of `path` whose prompt is of `kind`, in float64.
+def read(path: Path, prompts: Sequence[Mapping[str, Any]], kind: str, saes: Mapping[int, SAE], seed: int) -> Contrast:
+    """The rows of `path` whose prompt is of `kind`, in float64; `seed` draws the random dictionaries.
 
     Raises:
         TrimtabError: no such row, only one pole, rows that aren't finite, or a dictionary of another width.
     """
     by_id = {prompt["id"]: prompt for prompt in prompts if prompt["kind"] == kind}
-    raw, latents = {}, {}
+    raw, latents, untrained = {}, {}, {}
     with Cache.open(path) as cache:
         kept = [row for row, prompt in enumerate(cache.prompt_ids) if prompt in by_id]
         found = [by_id[cache.prompt_ids[row]] for row in kept]
@@ -64,11 +84,18 @@ def read(path: Path, prompts: Sequence[Mapping[str, Any]], kind: str, saes: Mapp
             if rows.shape[1] != len(sae.b_dec):
                 raise TrimtabError(f"{path}: layer {layer}: width {rows.shape[1]}; its SAE takes {len(sae.b_dec)}")
             raw[layer], latents[layer] = rows.double(), sae.latents(rows).double()
+            active = max(1, round(float((latents[layer] > 0).sum(1).double().mean())))
+            drawn = random_dictionary(sae, active, seeds.derive(seed, "untrained", layer))
+            untrained[layer] = drawn.latents(rows).double()
     return Contrast(
         labels=torch.tensor([float(prompt["pole"] == "high") for prompt in found], dtype=torch.float64),
         pairs=[prompt["pair"] for prompt in found],
         templates=[prompt["template"] for prompt in found],
         splits=[prompt["split"] for prompt in found],
+        domains=[prompt["domain"] for prompt in found],
+        sub_behaviours=[prompt["sub_behaviour"] for prompt in found],
+        texts=[" ".join(message["content"] for message in prompt["messages"]) for prompt in found],
         raw=raw,
         latents=latents,
+        untrained=untrained,
     )

@@ -5,7 +5,8 @@ an outer fold trains on, choose the penalty and, for the honest headline, the la
 the inner rule on all development rows and scored once on the untouched test rows. Many targets (the labels and their
 shuffles) go through at once, since they share every decomposition.
 
-Scores take 1 for the high pole and 0 for the low: R² about the mean target, AUC, and accuracy at one half.
+Scores take 1 for the high pole and 0 for the low: R² about the mean target, AUC, accuracy at one half, and how far
+outputs, held to 0 to 1, are from being probabilities.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,17 +17,25 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from trimtab.errors import TrimtabError
+from trimtab.probes import logistic
 from trimtab.probes.ridge import RidgePath, Standardiser
+
+FAMILIES = ("ridge", "logistic")
+BINS = 10
 
 
 class Scores(NamedTuple):
     r2: float
     auc: float
     accuracy: float
+    brier: float
+    """Mean squared distance of the output from the label."""
+    calibration_error: float
+    """Mean distance of a bin's mean output from its share of high rows, over ten bins of equal width."""
 
 
 def score(predicted: Float[Tensor, "row"], labels: Float[Tensor, "row"]) -> Scores:
-    """R², AUC and accuracy; ties between the poles count one half in the AUC.
+    """All scores; ties between the poles count one half in the AUC.
 
     Raises:
         TrimtabError: all labels are the same.
@@ -35,10 +44,15 @@ def score(predicted: Float[Tensor, "row"], labels: Float[Tensor, "row"]) -> Scor
     if high.all() or not high.any():
         raise TrimtabError(f"probe scores: all {len(labels)} labels are {float(labels[0]):g}; expected both poles")
     gaps = predicted[high][:, None] - predicted[~high][None, :]
+    chance = predicted.clamp(0, 1)
+    bins = (chance * BINS).long().clamp_max(BINS - 1)
+    excess = torch.zeros(BINS, dtype=chance.dtype).index_add_(0, bins, chance - labels)
     return Scores(
         r2=1 - float((labels - predicted).square().sum() / (labels - labels.mean()).square().sum()),
         auc=float((gaps > 0).double().mean() + (gaps == 0).double().mean() / 2),
         accuracy=float(((predicted > 0.5) == high).double().mean()),
+        brier=float((chance - labels).square().mean()),
+        calibration_error=float(excess.abs().sum() / len(labels)),
     )
 
 
@@ -64,11 +78,12 @@ def out_of_fold(
     targets: Float[Tensor, "row target"],
     fold: Int[Tensor, "row"],
     penalties: Sequence[float],
+    family: str = "ridge",
 ) -> Float[Tensor, "penalty row target"]:
     """Predictions for each row from a fit on all other folds."""
     predicted = rows.new_empty(len(penalties), *targets.shape)
     for held in sorted(set(fold.tolist())):
-        predicted[:, fold == held] = predict(rows, targets, fold != held, fold == held, penalties)
+        predicted[:, fold == held] = predict(rows, targets, fold != held, fold == held, penalties, family)
     return predicted
 
 
@@ -78,11 +93,18 @@ def predict(
     fitted: Bool[Tensor, "row"],
     wanted: Bool[Tensor, "row"],
     penalties: Sequence[float],
+    family: str = "ridge",
 ) -> Float[Tensor, "penalty wanted target"]:
-    """Predictions for the `wanted` rows from a fit on the `fitted` ones, standardised by the latter's figures."""
+    """Predictions for the `wanted` rows from a fit on the `fitted` ones, standardised by the latter's figures.
+
+    A logistic fit predicts probabilities, so that both families are scored and tuned alike.
+    """
     standardise = Standardiser.of(rows[fitted])
-    weights = RidgePath(standardise(rows[fitted])).weights(targets[fitted], penalties)
-    return standardise(rows[wanted]) @ weights + targets[fitted].mean(0)
+    path, new = RidgePath(standardise(rows[fitted])), standardise(rows[wanted])
+    if family == "ridge":
+        return new @ path.weights(targets[fitted], penalties) + targets[fitted].mean(0)
+    solved = [logistic.solve(path, column, penalties) for column in targets[fitted].T]
+    return torch.stack([torch.sigmoid(s.weights @ new.T + s.intercepts[:, None]) for s in solved], dim=-1)
 
 
 def r2_columns(
@@ -123,6 +145,7 @@ def nested(
     penalties: Sequence[float],
     folds: int,
     seed: int,
+    family: str = "ridge",
 ) -> Nested:
     """Nested cross-validation over rows grouped by `groups`; every column of `targets` makes its own choices.
 
@@ -141,10 +164,10 @@ def nested(
     for layer, rows in layers.items():
         per_layer[layer] = torch.empty_like(targets)
         inner_r2[layer] = torch.empty(len(inner), targets.shape[1], dtype=targets.dtype)
-        every = out_of_fold(rows, targets, fold, penalties)
+        every = out_of_fold(rows, targets, fold, penalties, family)
         for at, (held, inner_fold) in enumerate(inner.items()):
             kept = fold != held
-            tuned = r2_columns(out_of_fold(rows[kept], targets[kept], inner_fold, penalties), targets[kept])
+            tuned = r2_columns(out_of_fold(rows[kept], targets[kept], inner_fold, penalties, family), targets[kept])
             inner_r2[layer][at], best = tuned.max(0)
             held_rows = every[:, ~kept]
             per_layer[layer][~kept] = held_rows.gather(0, best.expand(1, held_rows.shape[1], -1))[0]

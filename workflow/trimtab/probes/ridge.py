@@ -8,6 +8,7 @@ and fits are scored is in `trimtab.probes.nested`.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from jaxtyping import Float
@@ -84,6 +85,28 @@ class RidgePath:
         solved = self._vectors @ (turned / damping[:, :, None])
         weights: Tensor = self._centred.T @ solved if self._dual else solved
         return weights
+
+    @cached_property
+    def coordinates(self) -> Float[Tensor, "row coordinate"]:
+        """The centred rows in coordinates that keep their angles: as many as rows or features, whichever are fewer."""
+        turned: Tensor = self._vectors * self._lengths if self._dual else self._centred @ self._vectors
+        return turned
+
+    def weights_of(self, solved: Float[Tensor, "any coordinate"]) -> Float[Tensor, "any feature"]:
+        """The features' weights that say the same as weights of the coordinates."""
+        weights: Tensor = solved @ self._vectors.T
+        if not self._dual:
+            return weights
+        # a coordinate in which no row differs has no direction among the features
+        held = self._lengths > ROUNDING * self._lengths.max()
+        scaled = torch.where(held, solved / torch.where(held, self._lengths, 1.0), 0.0)
+        weights = (scaled @ self._vectors.T) @ self._centred
+        return weights
+
+    @cached_property
+    def _lengths(self) -> Float[Tensor, "coordinate"]:
+        lengths: Tensor = self._values.clamp(min=0).sqrt()
+        return lengths
 
 
 def fit(rows: Float[Tensor, "row feature"], targets: Float[Tensor, "row"], penalty: float) -> Probe:

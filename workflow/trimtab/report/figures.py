@@ -1,7 +1,7 @@
 """Every figure of the report by name, in one style, as SVG and PDF with the same bytes every time.
 
-What is drawn is in `plots_effects`, `plots_structure` and `plots_parts`; captions for Snakemake's report are in
-`workflow/report/*.rst`.
+What is drawn is in `plots_effects`, `plots_structure`, `plots_vectors` and `plots_parts`; captions for
+Snakemake's report are in `workflow/report/*.rst`.
 """
 
 import logging
@@ -15,7 +15,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from trimtab import files
-from trimtab.report import plots_effects, plots_parts, plots_structure
+from trimtab.report import plots_effects, plots_parts, plots_structure, plots_vectors
 from trimtab.report.run import Run
 
 # embedding a font reports every glyph it keeps
@@ -123,6 +123,12 @@ PLOTS = {
         "SAE quality",
         "Explained variance and recovered cross-entropy loss on held-out text and on agent transcripts. Dashed: the "
         "gates below which a layer counts as failed.",
+    ),
+    "equal_kl": Plot(
+        plots_vectors.comparison,
+        "Every method at equal KL",
+        "Change of the chance of the first actions that a trait's declared outcome counts, with intervals by scenario, "
+        "each method at the length that moves the next-token distribution equally far. Grey dots: random directions.",
     ),
     "geometry": Plot(
         plots_parts.geometry,

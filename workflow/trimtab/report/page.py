@@ -15,7 +15,15 @@ from markupsafe import Markup
 from trimtab import files
 from trimtab.errors import TrimtabError
 from trimtab.provenance import commit, versions
-from trimtab.report import observations, tables_effects, tables_parts, tables_response, tables_structure, words
+from trimtab.report import (
+    observations,
+    tables_effects,
+    tables_parts,
+    tables_response,
+    tables_structure,
+    tables_vectors,
+    words,
+)
 from trimtab.report.abstract import abstract
 from trimtab.report.figures import PLOTS
 from trimtab.report.limitations import limitations
@@ -51,6 +59,8 @@ def render(run: Run, figures: Path) -> str:
         tables_structure.coupling(run),
         tables_structure.prediction(run),
         tables_effects.study(run),
+        tables_vectors.comparison(run),
+        tables_vectors.dimensions(run),
         tables_parts.saes(run),
         tables_parts.probes(run),
         tables_parts.strengths(run),

@@ -88,9 +88,10 @@ def geometry(run: Run) -> Figure:
     """Cosines between all vectors at the layer that most traits steer."""
     layer = geometry_layer(run)
     table = run.tables["geometry"]
-    # random directions are at right angles to everything, give or take 1 / sqrt(d_model)
-    random = table["a"].str.startswith("random/") | table["b"].str.startswith("random/")
-    rows = table[(table["layer"] == layer) & ~random]
+    # directions without an aim are at right angles to everything, give or take the null band
+    without = r"(?:random(?:_\d+)?|orthogonal|shuffled)/"
+    aimless = table["a"].str.match(without) | table["b"].str.match(without)
+    rows = table[(table["layer"] == layer) & ~aimless]
     order = {name: place for place, name in enumerate(words.METHODS)}
     names = sorted(
         set(rows["a"]) | set(rows["b"]),
@@ -112,7 +113,7 @@ def geometry(run: Run) -> Figure:
     axis.set_yticks(range(len(names)), labels)
     axis.tick_params(length=0, labelsize=6.5)
     axis.spines[:].set_visible(False)
-    axis.set_title(f"layer {layer}")
+    axis.set_title(f"layer {layer}; 95 % of random pairs lie within ±{words.number(float(table['null'].max()))}")
     figure.colorbar(image, ax=axis, label="cosine", shrink=0.8, aspect=25)
     return figure
 

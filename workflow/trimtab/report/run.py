@@ -21,6 +21,8 @@ TABLES = {
     "scores": "probes/scores.csv",
     "geometry": "vectors/geometry.csv",
     "doses": "vectors/doses.csv",
+    "dimensions": "vectors/dimensions.csv",
+    "comparison": "vectors/comparison.csv",
     "effects": "statistics/effects.csv",
     "models": "statistics/models.csv",
     "controls": "statistics/controls.csv",

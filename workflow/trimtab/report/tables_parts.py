@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from trimtab.report import words
-from trimtab.report.run import Run
+from trimtab.report.run import Run, each
 from trimtab.report.table import Table, absent, table, text, value
 from trimtab.report.trail import Link
 
@@ -35,25 +35,36 @@ def probes(run: Run) -> Table:
     chosen = scores[scores["chosen"].astype(bool)]
     wide = chosen.pivot_table(index="trait", columns=["features", "split"], values="r2", sort=False)
     wide.columns = wide.columns.map("_".join)
-    wanted = ["sae_nested_with_layer", "sae_test", "sae_shuffled", "raw_nested_with_layer", "raw_test", "sae_study"]
+    kinds = ("sae", "sae_logistic", "raw", "raw_logistic", "words", "untrained")
+    wanted = [f"{kind}_nested_with_layer" for kind in kinds]
+    wanted += ["sae_test", "sae_shuffled", "sae_domains", "sae_sub_behaviours", "sae_study"]
     frame = wide.reindex(columns=wanted).reset_index()
     frame.insert(
         1, "layer", frame["trait"].map(run.probe_scores[run.probe_scores["chosen"]].set_index("trait")["layer"])
     )
     return table(
         "probes",
-        "R² of each trait's probe. Nested: penalty and layer both chosen inside the folds. Test: templates that "
-        "nothing was fitted or chosen on. Shuffled labels: what chance reaches. Study's rule: one split of rows, "
-        "penalty and layer chosen on its test part; mates of a pair stand on both sides of it.",
+        "R² of each trait's probe, out of templates. Nested: penalty and layer both chosen inside the folds; ridge "
+        "on SAE latents, the same by logistic regression, and both on the raw stream. Words: ridge on the prompts' "
+        "words, no activation read. Untrained: latents of a random dictionary. Test: templates that nothing was "
+        "fitted or chosen on. Shuffled: labels without the trait. Other domains, other sub-behaviours: rows of a "
+        "kind that the fit has not seen. Study's rule: one split of rows, penalty and layer chosen on its test "
+        "part; mates of a pair stand on both sides of it, so it flatters by what it exceeds Nested. Intervals and "
+        "calibration: probes/scores.csv.",
         frame,
         {
             "Trait": text("trait", words.trait),
             "Layer": ("layer", lambda row: words.number(row["layer"], 0)),
             "Nested": value("sae_nested_with_layer"),
+            "Logistic": value("sae_logistic_nested_with_layer"),
+            "Raw stream": value("raw_nested_with_layer"),
+            "Raw, logistic": value("raw_logistic_nested_with_layer"),
+            "Words": value("words_nested_with_layer"),
+            "Untrained": value("untrained_nested_with_layer"),
             "Test": value("sae_test"),
             "Shuffled": value("sae_shuffled"),
-            "Raw stream, nested": value("raw_nested_with_layer"),
-            "Raw stream, test": value("raw_test"),
+            "Other domains": value("sae_domains"),
+            "Other sub-behaviours": value("sae_sub_behaviours"),
             "Study's rule": value("sae_study"),
         },
     )
@@ -61,6 +72,9 @@ def probes(run: Run) -> Table:
 
 def strengths(run: Run) -> Table:
     frame = run.tables["doses"]
+    # of the vectors that rollouts apply; the others' are in vectors/doses.csv
+    applied = {f"{row.method}_{row.draw}" if row.method == "random" else row.method for row in each(run.conditions)}
+    frame = frame[frame["method"].isin(applied)]
     return table(
         "strengths",
         "What a dose is: absolute length of the push, and mean KL divergence of the next-token distribution from the "

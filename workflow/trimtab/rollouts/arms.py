@@ -7,11 +7,13 @@ from typing import Any
 import pandas as pd
 import torch
 
-from trimtab import tensors
 from trimtab.errors import TrimtabError
 from trimtab.rollouts.engine import Arm
+from trimtab.saes.files import load
 from trimtab.steering import Push
-from trimtab.vectors.dose import length
+from trimtab.vectors import artifact
+from trimtab.vectors.apply import push
+from trimtab.vectors.dose import Scale
 
 WITHOUT_VECTOR = ("none", "prompt", "zero")
 
@@ -29,7 +31,11 @@ def _vector_file(row: Any, vectors: Path) -> Path:
 
 
 def arms(
-    conditions: pd.DataFrame, vectors: Path, described: Mapping[str, Any], instructions: Mapping[str, str]
+    conditions: pd.DataFrame,
+    vectors: Path,
+    described: Mapping[str, Any],
+    instructions: Mapping[str, str],
+    saes: Path | None = None,
 ) -> list[Arm]:
     """One arm a condition.
 
@@ -37,14 +43,17 @@ def arms(
         vectors: folder of the vectors (`<method>/<trait>.safetensors`).
         described: the model's manifest.
         instructions: trait -> the sentence of its prompt-only control.
+        saes: folder of the SAEs, one subfolder a layer, for conditions with rule `edit_code`.
 
     Raises:
         TrimtabError: a vector made for another model or layer than the condition names.
     """
-    return [_arm(row, vectors, described, instructions) for row in conditions.itertuples()]
+    return [_arm(row, vectors, described, instructions, saes) for row in conditions.itertuples()]
 
 
-def _arm(row: Any, vectors: Path, described: Mapping[str, Any], instructions: Mapping[str, str]) -> Arm:
+def _arm(
+    row: Any, vectors: Path, described: Mapping[str, Any], instructions: Mapping[str, str], saes: Path | None
+) -> Arm:
     if row.method == "none":
         return Arm(row.condition_id)
     if row.method == "prompt":
@@ -53,12 +62,13 @@ def _arm(row: Any, vectors: Path, described: Mapping[str, Any], instructions: Ma
     if row.method == "zero":
         direction = torch.nn.functional.one_hot(torch.tensor(0), described["d_model"]).float()
         return Arm(row.condition_id, Push(layer, direction, 0.0, row.timing))
-    path = _vector_file(row, vectors)
-    named, about = tensors.read(path)
-    if f"direction.{layer}" not in named or about["model"] != described["model"]:
+    vector = artifact.read(_vector_file(row, vectors))
+    if vector.layer != layer or vector.about["model"] != described["model"]:
         raise TrimtabError(
-            f"{path}: holds {', '.join(named)} of {about['model']}; "
+            f"{vector.path}: holds direction.{vector.layer} of {vector.about['model']}; "
             f"condition {row.condition_id} needs direction.{layer} of {described['model']}"
         )
-    reach = length(float(row.dose), row.unit, described["residual_norm"][str(layer)]["centred_mean"])
-    return Arm(row.condition_id, Push(layer, named[f"direction.{layer}"], reach, row.timing))
+    norm = described["residual_norm"][str(layer)]["centred_mean"]
+    scale = Scale.of(str(vector.path), vector.about, norm)
+    sae = load(saes / str(layer)) if saes is not None and row.rule == "edit_code" else None
+    return Arm(row.condition_id, push(vector, row.rule, float(row.dose), row.unit, row.timing, scale, sae))

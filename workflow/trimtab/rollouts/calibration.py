@@ -21,13 +21,19 @@ OPENING = "Let me see what this task needs."
 """A thought without a lean, so that calibration prompts end where actions are chosen."""
 
 
+def conversations(tasks: Mapping[str, Sequence[str]]) -> list[list[dict[str, str]]]:
+    """Calibration tasks (domain -> tasks) as conversations that stop where an action is chosen."""
+    return [before_action(task) for domain in sorted(tasks) for task in tasks[domain]]
+
+
+def before_action(task: str) -> list[dict[str, str]]:
+    """A task and a thought without a lean."""
+    return [{"role": "user", "content": task}, {"role": "assistant", "content": OPENING}]
+
+
 def segments_of(protocol: FewShotProtocol, tasks: Mapping[str, Sequence[str]]) -> list[list[Segment]]:
-    """Calibration tasks (domain -> tasks) as prompts that end at the colon of "Action:"."""
-    return [
-        protocol.prompt([{"role": "user", "content": task}, {"role": "assistant", "content": OPENING}])
-        for domain in sorted(tasks)
-        for task in tasks[domain]
-    ]
+    """Calibration tasks as prompts that end at the colon of "Action:"."""
+    return [protocol.prompt(messages) for messages in conversations(tasks)]
 
 
 def prompts_of(protocol: FewShotProtocol, tasks: Mapping[str, Sequence[str]]) -> list[Prompt]:

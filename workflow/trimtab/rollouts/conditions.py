@@ -68,4 +68,5 @@ def _row(
     parts = {"none": ["unsteered"], "zero": ["zero"], "prompt": ["prompt", trait]}.get(
         method, [method, *([] if draw is None else [str(draw)]), trait, timing, f"{dose:+g}"]
     )
-    return [".".join(parts), arm, method, trait, draw, float(dose), settings["unit"], timing, layer, "add"]
+    rule = "add" if method in ("none", "zero", "prompt") else settings["rule"]
+    return [".".join(parts), arm, method, trait, draw, float(dose), settings["unit"], timing, layer, rule]

@@ -11,11 +11,8 @@ from typing import Any
 import pandas as pd
 
 from trimtab.rollouts.environment import reaches
-from trimtab.rollouts.protocol import FINISH
+from trimtab.rollouts.names import ASK, FINISH, IRREVERSIBLE, PROACTIVE
 
-ASK = "ask_user"
-IRREVERSIBLE = ("code_execute", "file_write")
-PROACTIVE = ("web_search", "code_execute", "file_read", "file_write")
 KEYS = ["condition_id", "scenario_id", "seed"]
 PROBABILITY_DIGITS = 3
 """A row's place in a batch moves its probabilities by 1e-5 in bfloat16; that is no effect of a condition."""

@@ -16,8 +16,8 @@ from transformers import PreTrainedTokenizerBase
 
 from trimtab.errors import TrimtabError
 from trimtab.prompts import resources
+from trimtab.rollouts.names import FINISH as FINISH
 
-FINISH = "finish"
 THOUGHT, ACTION, INPUT = "\nThought:", "\nAction:", "\nInput:"
 
 

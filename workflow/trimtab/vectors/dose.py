@@ -1,78 +1,125 @@
-"""How long a push is: doses as shares of the residual norm or as absolute lengths, and the KL they come to.
+"""How long a push is: the units of a dose, and what each comes to for one vector.
 
 A share counts the mean distance of the layer's rows from their mean, first tokens left out: a few huge constant
-dimensions and the attention sink would otherwise set the scale. KL to the unsteered next-token distribution makes
-doses of different directions and layers comparable after the fact.
+dimensions and the attention sink would otherwise set the scale. Nats count the KL from the unsteered to the steered
+next-token distribution; the length that has it was searched for when the vector was made (`trimtab.vectors.calibrate`).
+The bound of ASC turns nats into a length in closed form. A probability is what a probe shall say of every row, so it is
+a floor along the probe and no length.
 """
 
-from collections.abc import Sequence
-
-import torch
-from jaxtyping import Float
-from torch import Tensor
-from transformers import PreTrainedModel
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 from trimtab.errors import TrimtabError
-from trimtab.rollouts.batch import GrowingBatch
-from trimtab.rollouts.protocol import Segment
-from trimtab.steering import Push, Steering
-from trimtab.vectors.makers import Direction
 
-UNITS = ("residual_share", "absolute")
+LENGTHS = ("residual_share", "absolute", "kl", "asc")
+"""Units that make a dose a length."""
+
+UNITS = (*LENGTHS, "probability")
 
 
-def length(dose: float, unit: str, residual_norm: float) -> float:
-    """L2 length of a dose, in the units of the residual stream.
+@dataclass(frozen=True)
+class Scale:
+    """What a vector's doses are measured by, from its artifact."""
 
-    Args:
-        residual_norm: mean centred norm of the layer's rows (manifest.json, `residual_norm.<layer>.centred_mean`).
+    source: str
+    """The artifact, for messages."""
+
+    residual_norm: float
+    """Mean centred norm of the layer's rows (manifest.json, `residual_norm.<layer>.centred_mean`)."""
+
+    nats: Mapping[float, float | None]
+    """Length by signed target KL; None where no length had it."""
+
+    slope: float | None = None
+    curvature: float | None = None
+    """First and second derivative of the logits along the vector, in norm (`asc_length`)."""
+
+    raw_norm: float = 1.0
+    intercept: float | None = None
+
+    @classmethod
+    def of(cls, source: str, about: Mapping[str, str], residual_norm: float) -> "Scale":
+        """From the metadata of a vector's file."""
+        asc = json.loads(about.get("asc", "{}"))
+        return cls(
+            source,
+            residual_norm,
+            {row["target"]: row["length"] for row in json.loads(about.get("kl_calibration", "[]"))},
+            asc.get("slope"),
+            asc.get("curvature"),
+            float(about.get("raw_norm", 1.0)),
+            json.loads(about.get("intercept", "null")),
+        )
+
+
+def length(dose: float, unit: str, scale: Scale) -> float:
+    """Signed L2 length of a dose, in the units of the residual stream.
+
+    Raises:
+        TrimtabError: an unknown unit, or a vector that lacks what the unit needs.
     """
     if unit == "absolute":
         return dose
     if unit == "residual_share":
-        return dose * residual_norm
+        return dose * scale.residual_norm
+    if unit == "kl":
+        if dose == 0:
+            return 0.0
+        found = scale.nats.get(dose)
+        if found is None:
+            had = ", ".join(f"{target:+g}" for target in sorted(scale.nats)) or "none"
+            raise TrimtabError(f"{scale.source}: no length with a KL of {dose:+g} nats is known; searched for: {had}")
+        return found
+    if unit == "asc":
+        if scale.slope is None or scale.curvature is None:
+            raise TrimtabError(f"{scale.source}: made without the logits' derivatives that unit asc needs")
+        return math.copysign(asc_length(scale.slope, scale.curvature, abs(dose)), dose) if dose else 0.0
     raise TrimtabError(f"config.yaml, rollouts.unit: {unit!r}; expected one of {', '.join(UNITS)}")
 
 
-class CalibrationPrompts:
-    """Next-token distributions after the header of a set of prompts, steered and not.
+def asc_length(slope: float, curvature: float, nats: float) -> float:
+    """The length at which the bound of ASC on the KL reaches `nats` (2507.04742).
 
-    The header is shared, so it is fed once a push; KL counts the tokens that follow it.
+    The bound is `a² g² / 4 + L a g³ / 4 + L² g⁴ / 16` for a slope a and a curvature L. The cubic without the last term
+    is solved (with x = L g / a: x³ + x² = 4 nats L² / a⁴) and the root corrected for it, never below 0.
     """
-
-    def __init__(self, model: PreTrainedModel, prompts: Sequence[Sequence[Segment]]) -> None:
-        self._model = model
-        self._header = prompts[0][0].tokens
-        self._suffixes = [[t for s in p[1:] for t in s.tokens] for p in prompts]
-        self._written = [[s.written for s in p[1:] for _ in s.tokens] for p in prompts]
-        self._clean = self._log_probabilities(None)
-
-    def _log_probabilities(self, push: Push | None) -> Float[Tensor, "token vocabulary"]:
-        steering = Steering([push], self._model.device)
-        batch = GrowingBatch(self._model, steering, 1)
-        batch.advance([self._header], [[False] * len(self._header)])
-        batch.repeat(len(self._suffixes), steering.select([0], repeats=len(self._suffixes)))
-        logits = batch.advance(self._suffixes, self._written, all_logits=True)
-        return torch.log_softmax(logits, dim=-1)
-
-    def kl(self, push: Push) -> float:
-        """Mean KL(unsteered ‖ steered) of the next token, in nats."""
-        steered = self._log_probabilities(push)
-        return float((self._clean.exp() * (self._clean - steered)).sum(-1).double().mean())
+    if slope < 0 or curvature < 0 or nats <= 0 or slope + curvature == 0:
+        raise ValueError(f"slope {slope}, curvature {curvature}, nats {nats}: expected a push that moves the logits")
+    if curvature == 0:
+        return float(2 * math.sqrt(nats) / slope)
+    if slope == 0:
+        return float((16 * nats) ** 0.25 / math.sqrt(curvature))
+    aim = 4 * nats * curvature**2 / slope**4
+    # x³ + x² rises from 0, and its one positive root lies below both roots of its parts
+    low, high = 0.0, min(math.sqrt(aim), aim ** (1 / 3))
+    for _ in range(200):
+        middle = (low + high) / 2
+        low, high = (middle, high) if middle**3 + middle**2 < aim else (low, middle)
+    raw = slope / curvature * high
+    return float(max(0.0, (1 - curvature * raw / (4 * slope)) * raw))
 
 
-def measured_doses(
-    prompts: CalibrationPrompts,
-    direction: Direction,
-    layer: int,
-    doses: Sequence[float],
-    unit: str,
-    residual_norm: float,
-) -> list[dict[str, float]]:
-    """What each dose of a direction comes to: its length and its KL, for both signs."""
-    measured = []
-    for dose in sorted([*doses, *(-dose for dose in doses)]):
-        reach = length(dose, unit, residual_norm)
-        kl = prompts.kl(Push(layer, direction.unit, reach, "all"))
-        measured.append({"dose": dose, "length": reach, "kl": kl})
-    return measured
+def threshold(probability: float, scale: Scale) -> float:
+    """Where a row must lie along the vector for its probe to say `probability`: `(logit P - b) / |w|` (RAPTOR).
+
+    Raises:
+        TrimtabError: a vector that is no probe of the residual stream, or no probability.
+    """
+    if not 0 < probability < 1:
+        raise TrimtabError(f"config.yaml, rollouts.study.doses: {probability:g} is no probability; unit is probability")
+    if scale.intercept is None:
+        raise TrimtabError(
+            f"{scale.source}: is no logistic probe of the residual stream, as rollouts.unit probability needs"
+        )
+    return (math.log(probability / (1 - probability)) - scale.intercept) / scale.raw_norm
+
+
+def describe(row: Mapping[str, Any]) -> str:
+    """A solved target in words, for the log."""
+    if row["length"] is None:
+        return f"KL {row['target']:+g}: not reached, largest seen {row['kl']:.3g}"
+    return f"KL {row['target']:+g}: length {row['length']:.3g} ({row['kl']:.3g} nats)"

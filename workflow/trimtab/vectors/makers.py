@@ -1,11 +1,13 @@
-"""Directions in closed form: rows, probes and dictionaries in, one unit direction out, pointing to the high pole.
+"""What a method of making steering vectors is given and gives, and where methods are found.
 
-No maker needs the model or a gradient. Probes are fitted in `trimtab.probes`; how a direction is applied is the
+A method is one file in `trimtab.vectors.methods`, named as the config names it, with a function `make` from `Material`
+to `Direction`. Adding a method takes that file and a line in `vectors.methods`. How a direction is applied is the
 business of `trimtab.steering`, and how strongly, of `trimtab.vectors.dose`.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import importlib
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 import torch
 from jaxtyping import Float
@@ -13,8 +15,11 @@ from torch import Tensor
 
 from trimtab import seeds
 from trimtab.errors import TrimtabError
+from trimtab.saes.sae import SAE
+from trimtab.vectors.methods import known
 
 ROUNDING = 1e-6
+HIGH_POLE = "the high pole"
 
 
 class NoDirection(TrimtabError):
@@ -24,92 +29,138 @@ class NoDirection(TrimtabError):
 @dataclass(frozen=True)
 class Direction:
     unit: Float[Tensor, "d_model"]
-    """Unit length, float32; a positive dose moves towards the high pole."""
+    """Unit length, float32."""
 
     raw_norm: float
     """Length before normalisation, in the maker's own units."""
 
+    towards: str | None = HIGH_POLE
+    """Where a positive dose moves; None for a direction that is a control and has no aim."""
+
+    intercept: float | None = None
+    """If `raw_norm * unit @ row + intercept` is a probe's logit of the high pole, that intercept."""
+
+    code: Float[Tensor, "d_sae"] | None = None
+    """If the vector is a sum of decoder rows, each row's share, before normalisation."""
+
 
 @dataclass(frozen=True)
 class LinearProbe:
-    """`intercept + weight @ ((features - mean) / scale)` predicts 1 for the high pole and 0 for the low one."""
+    """`intercept + weight @ ((features - mean) / scale)`: 1 for the high pole and 0 for the low one, or the logit."""
 
     weight: Float[Tensor, "feature"]
     mean: Float[Tensor, "feature"]
     scale: Float[Tensor, "feature"]
+    intercept: float = 0.0
+
+    def on_raw_scale(self) -> tuple[Float[Tensor, "feature"], float]:
+        """Weights and intercept for features as they are."""
+        weight = self.weight.double() / self.scale.double()
+        return weight, self.intercept - float(weight @ self.mean.double())
+
+
+class Readings(Protocol):
+    """What only the running model can tell (`trimtab.vectors.readings`); read when a method asks."""
+
+    @property
+    def entropies(self) -> Float[Tensor, "pole pair"]:
+        """Of the action's distribution at the prompts of `high` and `low`, in nats."""
+
+    @property
+    def prompted(self) -> tuple[Float[Tensor, "task d_model"], Float[Tensor, "task d_model"]]:
+        """Rows of the same tasks with and without the trait asked for in the system line."""
 
 
 @dataclass(frozen=True)
 class Material:
-    """All that a maker may use for one trait at one layer."""
+    """All that a method may use for one trait at one layer: rows of development templates and probes fitted on them."""
 
     trait: str
     layer: int
     high: Float[Tensor, "pair d_model"]
     low: Float[Tensor, "pair d_model"]
+    """Row i of both is pair i."""
+
+    selecting: list[bool]
+    """Which pairs are kept for choosing a method's own settings (split select); the others are for fitting."""
+
     latent_probe: LinearProbe
     residual_probe: LinearProbe
-    decoder: Float[Tensor, "d_sae d_model"]
+    logistic_probe: LinearProbe
+    """On the residual stream; its output is a logit."""
+
+    penalty: float
+    """Of `latent_probe`."""
+
+    association: Float[Tensor, "d_sae"]
+    """Each latent's trait association score."""
+
+    sae: SAE
+    readings: Readings
     seed: int
+    """For the draws of this method and trait."""
+
+    def gap(self) -> Float[Tensor, "d_model"]:
+        """Mean of the high pole less mean of the low one, in float64: it is often a hundredth of the rows' norm."""
+        return self.high.double().mean(0) - self.low.double().mean(0)
+
+    def generator(self) -> torch.Generator:
+        return torch.Generator().manual_seed(self.seed)
 
 
-def sae_probe(material: Material) -> Direction:
-    """Probe weights on SAE latents, projected through the decoder: `v = W_dec^T w` (Yap 2026).
+def method_of(name: str) -> tuple[str, int]:
+    """Method and draw of a vector's name: `random_3` is draw 3 of random.
 
-    The probe reads standardised latents, so its weight on a raw latent is `weight / scale`.
+    Raises:
+        TrimtabError: no such method.
     """
-    weight = material.latent_probe.weight.double() / material.latent_probe.scale.double()
-    return _normalised(material.decoder.double().T @ weight, "SAE-decoded probe")
+    method, _, draw = name.rpartition("_")
+    if name in known():
+        return name, 0
+    if method in known() and draw.isdecimal():
+        return method, int(draw)
+    raise TrimtabError(f"config.yaml, vectors.methods: {name!r}; expected one of {', '.join(known())}")
 
 
-def raw_probe(material: Material) -> Direction:
-    """Weights of the ridge probe on the residual stream itself."""
-    probe = material.residual_probe
-    return _normalised(probe.weight.double() / probe.scale.double(), "raw probe")
-
-
-def mean_difference(material: Material) -> Direction:
-    """Difference of the poles' means (contrastive activation addition, Rimsky et al. 2024)."""
-    # float64: the gap is often a hundredth of the rows' norm
-    gap = material.high.double().mean(0) - material.low.double().mean(0)
-    if gap.norm() <= ROUNDING * material.high.double().norm(dim=1).mean():
-        raise NoDirection(
-            f"mean difference of {material.trait}, layer {material.layer}: the two poles have the same mean "
-            f"({len(material.high)} high rows, {len(material.low)} low rows)"
-        )
-    return _normalised(gap, "mean difference")
-
-
-def random_direction(material: Material, draw: int) -> Direction:
-    """A direction drawn uniformly from the sphere: what any push of this length does."""
-    generator = torch.Generator().manual_seed(seeds.derive(material.seed, "random", material.trait, draw))
-    return _normalised(torch.randn(material.decoder.shape[1], generator=generator, dtype=torch.float64), "random")
-
-
-MAKERS: dict[str, Callable[[Material], Direction]] = {
-    "sae_probe": sae_probe,
-    "mean_difference": mean_difference,
-    "raw_probe": raw_probe,
-}
-
-
-def make(method: str, material: Material) -> Direction:
-    """The direction of `method`: a name in MAKERS, or `random_<draw>`.
+def make(name: str, material: Material) -> Direction:
+    """The direction of a method, or of one of its draws (`<method>_<draw>`).
 
     Raises:
         NoDirection: the data define none, or it isn't finite.
         TrimtabError: unknown method.
     """
-    if method in MAKERS:
-        return MAKERS[method](material)
-    name, _, draw = method.rpartition("_")
-    if name == "random" and draw.isdigit():
-        return random_direction(material, int(draw))
-    raise TrimtabError(f"config.yaml, vectors.methods: {method!r}; expected one of {', '.join([*MAKERS, 'random'])}")
+    method, draw = method_of(name)
+    own = replace(material, seed=seeds.derive(material.seed, method, material.trait, draw))
+    direction: Direction = importlib.import_module(f"trimtab.vectors.methods.{method}").make(own)
+    return direction
 
 
-def _normalised(vector: Float[Tensor, "d_model"], what: str) -> Direction:
+def normalised(
+    vector: Float[Tensor, "d_model"],
+    what: str,
+    towards: str | None = HIGH_POLE,
+    intercept: float | None = None,
+    code: Float[Tensor, "d_sae"] | None = None,
+) -> Direction:
+    """A direction of unit length.
+
+    Raises:
+        NoDirection: the vector is zero or not finite.
+    """
     norm = float(vector.norm())
     if not 0 < norm < float("inf"):
         raise NoDirection(f"{what}: a vector of length {norm} has no direction")
-    return Direction(unit=(vector / norm).float(), raw_norm=norm)
+    return Direction((vector / norm).float(), norm, towards, intercept, code)
+
+
+def towards_high(axis: Float[Tensor, "d_model"], material: Material, what: str) -> Direction:
+    """An axis, whose sign is open, turned so that the high pole's mean lies above the low one's.
+
+    Raises:
+        NoDirection: the poles' means are level along it.
+    """
+    gap = material.gap()
+    along = float(axis.double() @ gap)
+    if abs(along) <= ROUNDING * float(gap.norm() * axis.double().norm()):
+        raise NoDirection(f"{what} of {material.trait}, layer {material.layer}: the poles' means are level along it")
+    return normalised(axis if along > 0 else -axis, what)

@@ -5,6 +5,7 @@ that nothing has seen (split test).
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,73 +16,109 @@ from torch import Tensor
 from trimtab import files, tensors
 from trimtab.activations.reader import Cache
 from trimtab.errors import TrimtabError
-from trimtab.vectors.makers import Direction, LinearProbe, Material
+from trimtab.probes.dictionaries import dictionary
+from trimtab.vectors.makers import Direction, LinearProbe, Material, Readings
 
 DEVELOPMENT, TEST = ("fit", "select"), ("test",)
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """The pairs of some splits, in the order of their names."""
+
+    high: Float[Tensor, "pair d_model"]
+    low: Float[Tensor, "pair d_model"]
+    splits: list[str]
+    messages: list[list[list[dict[str, str]]]]
+    """Conversations of the high poles, and of the low ones."""
+
+
+def read_pairs(contrast: Path, cache: Path, layer: int, kind: str, splits: tuple[str, ...]) -> Pairs:
+    """Rows of both poles.
+
+    Args:
+        contrast: prompts/contrast/<trait>.jsonl.
+        cache: activations/contrast/<trait>.h5.
+        kind: which kind of contrast prompts (`probes.contrast`).
+
+    Raises:
+        TrimtabError: no pair of this kind in these splits, a pair without one of its poles, or rows that aren't finite.
+    """
+    wanted = {
+        (row["pair"], row["pole"]): row
+        for row in files.read_jsonl(contrast)
+        if row["kind"] == kind and row["split"] in splits
+    }
+    if not wanted:
+        raise TrimtabError(f"{contrast}: no {kind} pairs in split {', '.join(splits)}")
+    pairs = sorted({pair for pair, _ in wanted})
+    for pair in pairs:
+        for pole in ("high", "low"):
+            if (pair, pole) not in wanted:
+                raise TrimtabError(f"{contrast}: pair {pair} has no {pole} pole; expected both")
+    with Cache.open(cache) as opened:
+        place = {prompt: at for at, prompt in enumerate(opened.prompt_ids)}
+        rows = opened.rows(layer)
+    broken = int((~rows.isfinite().all(1)).sum())
+    if broken:
+        raise TrimtabError(f"{cache}: layer {layer}: {broken} of {len(rows)} rows hold NaN or infinity")
+    high, low = ([wanted[pair, pole] for pair in pairs] for pole in ("high", "low"))
+    return Pairs(
+        high=rows[torch.tensor([place[row["id"]] for row in high])],
+        low=rows[torch.tensor([place[row["id"]] for row in low])],
+        splits=[row["split"] for row in high],
+        messages=[[row.get("messages", []) for row in side] for side in (high, low)],
+    )
 
 
 def gather(
     trait: str,
     probe: Mapping[str, Any],
     weights: Path,
-    contrast: Path,
-    cache: Path,
-    saes: Path,
-    kind: str,
+    pairs: Pairs,
+    sae: Path,
+    model: str,
+    readings: Readings,
     seed: int,
 ) -> Material:
-    """Everything a maker may use, at the layer that the trait's probe chose.
+    """Everything a method may use, at the layer that the trait's probe chose.
 
     Args:
         probe: content of probes/<trait>.json.
         weights: probes/<trait>.safetensors.
-        contrast: prompts/contrast/<trait>.jsonl.
-        cache: activations/contrast/<trait>.h5.
-        saes: folder of the SAEs, one subfolder a layer.
-        kind: which kind of contrast prompts (`probes.contrast`).
+        pairs: of the development splits.
+        sae: folder of the layer's SAE.
+        model: name of the model, which the SAE must be of.
+
+    Raises:
+        TrimtabError: the SAE is of another layer or model.
     """
     layer = int(probe["layer"])
     fitted, _ = tensors.read(weights)
-    dictionary, _ = tensors.read(saes / str(layer) / "sae_weights.safetensors")
-    high, low = poles(contrast, cache, layer, kind, DEVELOPMENT)
+
+    def linear(prefix: str) -> LinearProbe:
+        weight, mean, scale = (fitted[f"{prefix}{part}"] for part in ("weight", "mean", "scale"))
+        return LinearProbe(weight, mean, scale, float(fitted[f"{prefix}intercept"]))
+
     return Material(
         trait=trait,
         layer=layer,
-        high=high,
-        low=low,
-        latent_probe=LinearProbe(fitted["weight"], fitted["mean"], fitted["scale"]),
-        residual_probe=LinearProbe(fitted["raw.weight"], fitted["raw.mean"], fitted["raw.scale"]),
-        decoder=dictionary["W_dec"],
+        high=pairs.high,
+        low=pairs.low,
+        selecting=[split == "select" for split in pairs.splits],
+        latent_probe=linear(""),
+        residual_probe=linear("raw."),
+        logistic_probe=linear("raw_logistic."),
+        penalty=float(probe["penalty"]),
+        association=fitted["association"],
+        sae=dictionary(sae, layer, model),
+        readings=readings,
         seed=seed,
     )
 
 
-def poles(
-    contrast: Path, cache: Path, layer: int, kind: str, splits: tuple[str, ...]
-) -> tuple[Float[Tensor, "pair d_model"], Float[Tensor, "pair d_model"]]:
-    """Rows of the high and of the low pole, in the order of their pairs.
-
-    Raises:
-        TrimtabError: no pair of this kind in these splits.
-    """
-    wanted = {
-        (row["pair"], row["pole"]): row["id"]
-        for row in files.read_jsonl(contrast)
-        if row["kind"] == kind and row["split"] in splits
-    }
-    if not wanted:
-        raise TrimtabError(f"{contrast}: no {kind} pairs in split {', '.join(splits)}")
-    with Cache.open(cache) as opened:
-        place = {prompt: at for at, prompt in enumerate(opened.prompt_ids)}
-        rows = opened.rows(layer)
-    pairs = sorted({pair for pair, _ in wanted})
-    sides = [[place[wanted[pair, pole]] for pair in pairs] for pole in ("high", "low")]
-    return rows[torch.tensor(sides[0])], rows[torch.tensor(sides[1])]
-
-
-def held_out_gap(direction: Direction, contrast: Path, cache: Path, layer: int, kind: str) -> float:
+def held_out_gap(direction: Direction, held_out: Pairs) -> float:
     """Standardised mean gap between the poles of held-out templates along a direction (positive: the right way)."""
-    high, low = poles(contrast, cache, layer, kind, TEST)
-    gaps = (high - low).double() @ direction.unit.double()
+    gaps = (held_out.high - held_out.low).double() @ direction.unit.double()
     spread = float(gaps.std())
     return float(gaps.mean()) / spread if spread > 0 else 0.0

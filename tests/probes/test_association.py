@@ -1,0 +1,63 @@
+"""Chances of association scores, exact where few templates allow it, and their correction."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import false_discovery_control
+
+from trimtab.probes.association import chance, false_discovery, table
+from trimtab.probes.controls import association
+
+
+@settings(deadline=None)
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=40))
+def test_false_discovery_is_benjamini_and_hochbergs(values):
+    expected = false_discovery_control(np.array(values))
+    torch.testing.assert_close(
+        false_discovery(torch.tensor(values, dtype=torch.float64)), torch.from_numpy(expected), rtol=1e-12, atol=1e-12
+    )
+
+
+def test_a_chance_by_hand():
+    """Gaps 1 and 2: of the four signs two give a mean of 1.5 in size."""
+    gaps = torch.tensor([[1.0], [2.0]], dtype=torch.float64)
+    signs = torch.tensor(list(product([-1.0, 1.0], repeat=2)), dtype=torch.float64)
+    assert chance(gaps, signs, observed_counts=False).item() == 0.5
+
+
+@settings(deadline=None)
+@given(st.integers(0, 10_000))
+def test_the_order_of_means_is_the_order_of_scores(seed):
+    """What `chance` counts by means, the study's score would count the same."""
+    # large, since scores of trivial means are set to 0
+    gaps = 1e6 * torch.randn(6, 1, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    signs = torch.tensor(list(product([-1.0, 1.0], repeat=6)), dtype=torch.float64)
+    scores = association((signs[:, :, None] * gaps).transpose(0, 1)[..., 0])
+    by_score = float((scores.abs() >= float(association(gaps).abs()) * (1 - 1e-9)).double().mean())
+    assert chance(gaps, signs, observed_counts=False).item() == pytest.approx(by_score)
+
+
+def test_planted_latents_are_named_and_few_others():
+    generator = torch.Generator().manual_seed(0)
+    gaps = torch.randn(56, 200, generator=generator, dtype=torch.float64)
+    gaps[:, :7] += 1.5
+    gaps[:, -1] = 0
+    found = table({4: gaps}, [f"t{i // 8}" for i in range(56)], seed=1)
+    assert list(found["layer"].unique()) == [4]
+    named = found.loc[found["q_pairs"] < 0.05, "latent"]
+    assert set(range(7)) <= set(named)
+    assert len(named) < 12
+    assert found["p_pairs"].iloc[-1] == found["p_templates"].iloc[-1] == 1
+    # seven templates can be turned in 128 ways, of which two give the largest mean
+    assert found["p_templates"].min() == pytest.approx(2 / 128)
+
+
+def test_chances_of_noise_are_level():
+    gaps = torch.randn(40, 400, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    found = table({0: gaps}, [f"t{i // 4}" for i in range(40)], seed=1)
+    assert found["p_pairs"].mean() == pytest.approx(0.5, abs=0.05)
+    assert (found["q_pairs"] < 0.05).sum() <= 1

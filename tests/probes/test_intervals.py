@@ -1,0 +1,51 @@
+"""Intervals by groups: the resampled score is the score, and copies of a template add no certainty."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from trimtab.probes.intervals import SCORED, _scores, intervals
+from trimtab.probes.nested import score
+
+
+def made(seed, groups=6, rows=4):
+    generator = torch.Generator().manual_seed(seed)
+    labels = (torch.arange(groups * rows) % 2).double()
+    predicted = labels * 0.5 + torch.rand(len(labels), generator=generator, dtype=torch.float64) / 2
+    # ties, which the AUC counts by half
+    return predicted.round(decimals=1), labels, [f"g{i // rows}" for i in range(len(labels))]
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10_000), st.lists(st.integers(0, 5), min_size=6, max_size=6))
+def test_a_draw_of_groups_scores_as_its_rows_do(seed, drawn):
+    predicted, labels, groups = made(seed)
+    names = sorted(set(groups))
+    rows = torch.tensor([row for at in drawn for row, group in enumerate(groups) if group == names[at]])
+    times = torch.tensor(np.bincount(drawn, minlength=6), dtype=torch.float64)[None]
+    member = torch.tensor([[float(group == name) for name in names] for group in groups], dtype=torch.float64)
+    found = [float(values[0]) for values in _scores(predicted, labels, member, times)]
+    expected = score(predicted[rows], labels[rows])
+    assert found == pytest.approx([getattr(expected, name) for name in SCORED], abs=1e-9)
+
+
+def test_the_interval_holds_the_score_and_comes_again():
+    predicted, labels, groups = made(0)
+    found = intervals(predicted, labels, groups, seed=1)
+    assert found == intervals(predicted, labels, groups, seed=1)
+    for name in SCORED:
+        assert found[f"{name}_lower"] <= getattr(score(predicted, labels), name) <= found[f"{name}_upper"]
+
+
+def test_copies_of_the_rows_of_a_template_leave_the_interval_as_it_is():
+    predicted, labels, groups = made(0)
+    once = intervals(predicted, labels, groups, seed=1)
+    twice = intervals(predicted.repeat(2), labels.repeat(2), groups * 2, seed=1)
+    assert twice == pytest.approx(once)
+
+
+def test_two_templates_give_no_interval():
+    predicted, labels, groups = made(0, groups=2)
+    assert set(intervals(predicted, labels, groups, seed=1).values()) == {None}

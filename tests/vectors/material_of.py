@@ -1,0 +1,60 @@
+"""Material for methods, made of small random parts; a test names what it cares about."""
+
+from dataclasses import dataclass
+
+import torch
+
+from trimtab.saes.sae import SAE, TopK
+from trimtab.vectors.makers import LinearProbe, Material
+
+D_MODEL, D_SAE = 6, 9
+
+
+def generator(seed):
+    return torch.Generator().manual_seed(seed)
+
+
+def probe(weight, scale=None, mean=None, intercept=0.0):
+    weight = torch.as_tensor(weight, dtype=torch.float32)
+    return LinearProbe(
+        weight,
+        torch.zeros_like(weight) if mean is None else torch.as_tensor(mean, dtype=torch.float32),
+        torch.ones_like(weight) if scale is None else torch.as_tensor(scale, dtype=torch.float32),
+        intercept,
+    )
+
+
+def dictionary(decoder, k=3):
+    """An SAE with this decoder; its encoder is the decoder turned over."""
+    decoder = torch.as_tensor(decoder, dtype=torch.float32)
+    return SAE(decoder.T.contiguous(), torch.zeros(len(decoder)), decoder, torch.zeros(decoder.shape[1]), TopK(k))
+
+
+@dataclass
+class Said:
+    """What the model would have told."""
+
+    entropies: torch.Tensor | None = None
+    prompted: tuple[torch.Tensor, torch.Tensor] | None = None
+
+
+def material(**parts):
+    high = parts.get("high", torch.randn(8, D_MODEL, generator=generator(0)) + 1)
+    pairs, width = high.shape
+    asked = torch.randn(2, 4, width, generator=generator(5))
+    defaults = {
+        "trait": "autonomy",
+        "layer": 2,
+        "high": high,
+        "low": torch.randn(pairs, width, generator=generator(1)),
+        "selecting": [pair % 3 == 2 for pair in range(pairs)],
+        "latent_probe": probe(torch.randn(D_SAE, generator=generator(2))),
+        "residual_probe": probe(torch.randn(width, generator=generator(3))),
+        "logistic_probe": probe(torch.randn(width, generator=generator(6)), intercept=0.25),
+        "penalty": 10.0,
+        "association": torch.linspace(-1, 2, D_SAE),
+        "sae": dictionary(torch.randn(D_SAE, width, generator=generator(4))),
+        "readings": Said(torch.rand(2, pairs, generator=generator(7)), (asked[0] + 1, asked[1])),
+        "seed": 7,
+    }
+    return Material(**{**defaults, **parts})

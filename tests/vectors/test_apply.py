@@ -1,0 +1,91 @@
+"""A vector, a rule and a dose make a push; what they lack is said in one line."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+from trimtab import application
+from trimtab.errors import TrimtabError
+from trimtab.vectors.apply import RULES, push
+from trimtab.vectors.artifact import Vector
+from trimtab.vectors.dose import Scale
+
+SCALE = Scale("v.safetensors", 10.0, {0.2: 3.0}, raw_norm=5.0, intercept=-1.0)
+UNIT = torch.tensor([0.6, 0.8, 0.0])
+MEAN = torch.tensor([5.0, 0.0, 2.0])
+
+
+def vector(**parts):
+    about = {"method": "raptor", "trait": "autonomy"}
+    return Vector(
+        **{"path": Path("v.safetensors"), "layer": 2, "unit": UNIT, "about": about, "mean": MEAN, "code": None} | parts
+    )
+
+
+def moved(rule, dose, row, unit="residual_share", **parts):
+    made = push(vector(**parts), rule, dose, unit, "all", SCALE)
+    return made.rule(torch.tensor([row]), made.direction, made.length)[0]
+
+
+def test_lengths_and_shares():
+    assert push(vector(), "add", 0.2, "residual_share", "decode", SCALE).length == 2.0
+    assert push(vector(), "add", 0.2, "kl", "all", SCALE).length == 3.0
+    assert push(vector(), "project_out", 0.5, "residual_share", "all", SCALE).length == 0.5
+    torch.testing.assert_close(moved("add", 0.2, [1.0, 1.0, 1.0]), torch.tensor([2.2, 2.6, 1.0]))
+
+
+@pytest.mark.parametrize(("dose", "end"), [(0.1, 4.0), (-0.1, 2.0)])
+def test_a_floor_lies_a_length_from_the_mean_and_a_negative_one_is_a_ceiling(dose, end):
+    """The mean row lies at 3 along the vector, and a tenth of the residual norm is 1."""
+    for along in (0.0, 3.0, 9.0):
+        found = moved("floor", dose, (along * UNIT).tolist())
+        wanted = max(along, end) if dose > 0 else min(along, end)
+        assert float(found @ UNIT) == pytest.approx(wanted, abs=1e-5)
+
+
+def test_a_clamp_lies_a_length_from_the_mean():
+    assert float(moved("clamp", -0.2, [7.0, 7.0, 7.0]) @ UNIT) == pytest.approx(1.0, abs=1e-5)
+
+
+def test_a_positive_angle_turns_the_mean_row_towards_the_vector():
+    before = float(MEAN @ UNIT)
+    assert float(moved("rotate", 10, MEAN.tolist()) @ UNIT) > before
+    assert float(moved("rotate", -10, MEAN.tolist()) @ UNIT) < before
+    # angle 0 is along the vector
+    torch.testing.assert_close(moved("set_angle", 0, MEAN.tolist()), float(MEAN.norm()) * UNIT)
+
+
+def test_a_target_probability_is_what_the_probe_then_says():
+    """w = 5 u, b = -1, P = 0.9: rows below are lifted to exactly 0.9, and rows above stay."""
+    low, high = moved("add", 0.9, [0.0, 0.0, 0.0], "probability"), moved("add", 0.9, [6.0, 8.0, 0.0], "probability")
+    assert 1 / (1 + math.exp(-(5 * float(low @ UNIT) - 1))) == pytest.approx(0.9, abs=1e-6)
+    assert high.tolist() == [6.0, 8.0, 0.0]
+
+
+def test_an_edited_code_needs_a_code_and_its_sae():
+    with pytest.raises(TrimtabError, match=r"v.safetensors: raptor has no latent code"):
+        push(vector(), "edit_code", 0.2, "residual_share", "all", SCALE)
+    made = push(vector(code=torch.ones(4)), "edit_code", 0.2, "residual_share", "all", SCALE, sae=object())
+    assert isinstance(made.rule, application.EditCode)
+    assert made.length == 2.0
+
+
+def test_a_mean_row_along_the_vector_spans_no_plane():
+    with pytest.raises(TrimtabError, match="they span no plane"):
+        push(vector(mean=2 * UNIT), "rotate", 10, "residual_share", "all", SCALE)
+
+
+def test_an_unknown_rule_is_named():
+    with pytest.raises(
+        TrimtabError, match=r"^config.yaml, rollouts.rule: 'multiply'; expected one of add, keep_norm, "
+    ):
+        push(vector(), "multiply", 0.2, "residual_share", "all", SCALE)
+
+
+def test_the_configs_choices_are_the_rules():
+    schema = Path(__file__).parents[2] / "workflow/schemas/config.schema.json"
+    rule = json.loads(schema.read_text())["properties"]["rollouts"]["properties"]["rule"]
+    assert set(rule["enum"]) == set(RULES)

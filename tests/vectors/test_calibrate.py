@@ -1,0 +1,151 @@
+"""The KL that a push comes to, and the length that has a wanted one."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny import D_MODEL, LAYERS, llama
+
+from trimtab.rollouts.protocol import Segment
+from trimtab.steering import Push
+from trimtab.vectors.calibrate import STEPS, TOLERANCE, CalibrationPrompts, scan, solve
+
+HEADER = Segment([4, 8, 15, 16], written=False)
+PROMPTS = [
+    [HEADER, Segment([23, 42, 7], written=False), Segment([9, 3], written=True)],
+    [HEADER, Segment([5], written=False), Segment([11], written=True)],
+]
+UNIT = torch.ones(D_MODEL) / D_MODEL**0.5
+BOTH = (-1, 1)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return llama(initializer_range=0.2)
+
+
+def kl(model, *pushes):
+    return CalibrationPrompts(model, PROMPTS, pushes[0].layer).kl(pushes)
+
+
+@pytest.mark.parametrize("timing", ["all", "prefill", "decode"])
+@pytest.mark.parametrize("layer", [0, LAYERS - 1])
+def test_a_push_of_length_zero_has_no_kl_at_all(model, layer, timing):
+    assert kl(model, Push(layer, UNIT, 0.0, timing)) == [0.0]
+
+
+def test_kl_is_that_of_each_whole_prompt_alone(model):
+    """Sum of p log(p / q) over the vocabulary, mean over the seven tokens behind the header."""
+
+    def distributions():
+        whole = [[t for s in prompt for t in s.tokens] for prompt in PROMPTS]
+        return torch.cat([model(torch.tensor([ids])).logits[0, len(HEADER.tokens) :].softmax(-1) for ids in whole])
+
+    clean = distributions()
+    handle = model.model.layers[1].register_forward_hook(lambda module, words, stream: stream + 1.5 * UNIT)
+    try:
+        steered = distributions()
+    finally:
+        handle.remove()
+    assert len(clean) == 7
+    expected = (clean * (clean / steered).log()).sum(-1).mean()
+    assert kl(model, Push(1, UNIT, 1.5, "all"))[0] == pytest.approx(float(expected), rel=1e-3)
+
+
+def test_pushes_side_by_side_are_pushes_alone(model):
+    pushes = [Push(1, UNIT.roll(at) * (-1) ** at, 0.5 + at / 4, "all") for at in range(6)]
+    assert kl(model, *pushes) == pytest.approx([kl(model, push)[0] for push in pushes], rel=1e-4)
+
+
+def test_a_timing_that_touches_fewer_tokens_moves_less(model):
+    everything, written = kl(model, Push(1, UNIT, 2.0, "all"), Push(1, UNIT, 2.0, "decode"))
+    assert 0 < written < everything
+
+
+def test_the_models_own_kl_is_found(model):
+    """The searched length, measured again by itself, has the wanted KL."""
+    prompts = CalibrationPrompts(model, PROMPTS, 1)
+    units = {"a": UNIT, "b": torch.nn.functional.one_hot(torch.tensor(3), D_MODEL).float()}
+
+    def measure(pushes):
+        return prompts.kl([Push(1, units[name], reach, "all") for name, reach in pushes])
+
+    scanned = scan(measure, dict.fromkeys(units, BOTH), [0.5, 2.0])
+    for target in (0.02, -0.3):
+        for name, found in solve(measure, scanned, target).items():
+            again = kl(model, Push(1, units[name], found["length"], "all"))[0]
+            assert math.copysign(1, found["length"]) == math.copysign(1, target)
+            assert again == pytest.approx(abs(target), rel=1.1 * TOLERANCE)
+
+
+def test_slope_and_curvature_at_the_last_layer_are_the_heads_own():
+    """Without a norm after the stream, logits are linear in the push: slope |W u| about its mean, curvature 0."""
+    model = llama(initializer_range=0.2)
+    model.model.norm = torch.nn.Identity()
+    prompts = CalibrationPrompts(model, PROMPTS, LAYERS - 1)
+    slope, curvature = prompts.derivatives(UNIT, 0.1)
+    moved = model.lm_head.weight @ UNIT
+    assert slope == pytest.approx(float((moved - moved.mean()).norm()), rel=1e-3)
+    assert curvature < 1e-2 * slope
+
+
+# --- the search, on curves that are known ---
+
+
+def curve_of(curves):
+    calls = []
+
+    def measure(pushes):
+        calls.append(len(pushes))
+        return [curves[name](reach) for name, reach in pushes]
+
+    return measure, calls
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    scale=st.floats(0.01, 100),
+    power=st.floats(1.2, 3),
+    target=st.floats(1e-3, 5),
+    points=st.lists(st.floats(0.1, 10), min_size=1, max_size=4, unique=True),
+)
+def test_a_length_in_reach_is_found_in_few_steps(scale, power, target, points):
+    measure, calls = curve_of({"v": lambda reach: (abs(reach) / scale) ** power})
+    scanned = scan(measure, {"v": BOTH}, points)
+    found = solve(measure, scanned, target)["v"]
+    reachable = (4 * max(points) / scale) ** power >= 1.05 * target
+    if reachable:
+        assert found["length"] == pytest.approx(scale * target ** (1 / power), rel=TOLERANCE)
+        assert found["kl"] == pytest.approx(target, rel=TOLERANCE)
+    assert found["monotone"]
+    assert len(calls) <= 1 + STEPS
+
+
+def test_each_sign_has_its_own_length():
+    measure, _ = curve_of({"v": lambda reach: reach**2 if reach > 0 else 4 * reach**2})
+    scanned = scan(measure, {"v": BOTH}, [0.5, 1.0])
+    assert solve(measure, scanned, 0.36)["v"]["length"] == pytest.approx(0.6, rel=0.02)
+    assert solve(measure, scanned, -0.36)["v"]["length"] == pytest.approx(-0.3, rel=0.02)
+
+
+def test_a_kl_out_of_reach_is_recorded():
+    measure, _ = curve_of({"v": lambda reach: min(abs(reach), 0.1)})
+    found = solve(measure, scan(measure, {"v": BOTH}, [0.2, 0.4]), 0.5)["v"]
+    assert (found["length"], found["kl"]) == (None, pytest.approx(0.1))
+
+
+def test_of_several_roots_the_first_of_the_scan_is_taken_and_the_fall_is_recorded():
+    """Up to 1 at 1, down to 0 at 2, up again."""
+    measure, _ = curve_of({"v": lambda reach: abs(math.sin(math.pi * reach / 2)) if abs(reach) < 2 else abs(reach) - 2})
+    found = solve(measure, scan(measure, {"v": BOTH}, [0.5, 1.0, 1.5, 2.0, 4.0]), 0.3)["v"]
+    assert found["length"] == pytest.approx(2 / math.pi * math.asin(0.3), rel=0.02)
+    assert not found["monotone"]
+
+
+def test_vectors_that_are_done_are_measured_no_more():
+    measure, calls = curve_of({"done": lambda reach: abs(reach), "slow": lambda reach: math.expm1(abs(reach)) / 50})
+    solve(measure, scan(measure, {"done": BOTH, "slow": (1,)}, [0.2, 1.0]), 0.2)
+    assert calls[0] == 6
+    assert set(calls[1:]) == {1}

@@ -1,0 +1,100 @@
+"""Methods compared by first decisions: by hand, and on a planted effect."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from trimtab.rollouts.names import CALLS, FINISH, FIRST_ACTION
+from trimtab.rollouts.outcomes import outcomes
+from trimtab.vectors.comparison import compare, measures
+from trimtab.vectors.decisions import as_table
+
+TOOLS = [*CALLS, FINISH]
+
+
+def table(effects, scenarios=30, trait="autonomy", seed=0):
+    """Chances whose share of asking is lower by a method's effect; the rest goes to running code."""
+    random = np.random.default_rng(seed)
+    base = random.uniform(0.4, 0.6, scenarios)
+    found = {}
+    for name, effect in {"none": 0.0, **effects}.items():
+        ask = base - effect + random.normal(0, 0.01, scenarios) * (name != "none")
+        chances = torch.zeros(scenarios, len(TOOLS), dtype=torch.float64)
+        chances[:, TOOLS.index("ask_user")] = torch.from_numpy(ask)
+        chances[:, TOOLS.index("code_execute")] = torch.from_numpy(1 - ask)
+        found[name] = chances
+    return as_table(found, trait, [f"s{i}" for i in range(scenarios)], TOOLS)
+
+
+def compared(effects, **parts):
+    measured = measures(table(effects, **parts), {"autonomy": "proactive_calls", "deference": "asks"})
+    random = [name for name in effects if name.startswith("random_")]
+    return compare(measured, "sae_probe", random, 400, 0.95, 1).set_index(["method", "measure"])
+
+
+def test_a_planted_effect_is_found_with_its_interval_and_its_rank():
+    found = compared({"sae_probe": 0.1, "lda": 0.02, **{f"random_{i}": 0.001 * i for i in range(4)}})
+    own = found.loc[("sae_probe", "autonomy")]
+    assert own["estimate"] == pytest.approx(0.1, abs=0.01)
+    assert own["lower"] < own["estimate"] < own["upper"]
+    assert own["upper"] - own["lower"] < 0.02
+    assert (own["random_as_large"], own["random_draws"], own["p_random"]) == (0, 4, pytest.approx(0.2))
+    # asking is the other side of acting here
+    assert found.loc[("sae_probe", "deference"), "estimate"] == pytest.approx(-own["estimate"])
+    less = found.loc[("lda", "autonomy")]
+    assert less["difference"] == pytest.approx(own["estimate"] - less["estimate"])
+    assert less["difference_lower"] > 0.06
+    assert np.isnan(own["difference"])
+
+
+def test_random_directions_have_a_row_for_their_mean():
+    found = compared({"sae_probe": 0.1, "random_0": 0.04, "random_1": -0.02})
+    mean = (found.loc[("random_0", "autonomy"), "estimate"] + found.loc[("random_1", "autonomy"), "estimate"]) / 2
+    assert found.loc[("random", "autonomy"), "estimate"] == pytest.approx(mean)
+    assert np.isnan(found.loc[("random_0", "autonomy"), "p_random"])
+
+
+def test_a_method_that_does_nothing_has_an_effect_of_exactly_nothing():
+    both = pd.concat([table({"sae_probe": 0.1}), table({}).assign(method="lda")[lambda t: t.index < 30]])
+    found = compare(measures(both, {"autonomy": "asks"}), "sae_probe", [], 200, 0.95, 0).set_index("method")
+    assert found.loc["lda", ["estimate", "lower", "upper"]].tolist() == [0, 0, 0]
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 1000), st.integers(5, 40))
+def test_pairing_by_scenario_is_what_makes_the_interval(seed, scenarios):
+    """A shift that is the same in every scenario has no spread, however scenarios differ."""
+    rows = table({"sae_probe": 0.0}, scenarios=scenarios, seed=seed)
+    clean = rows[rows["method"] == "none"]
+    shifted = clean.assign(method="sae_probe", p_ask_user=clean["p_ask_user"] + 0.05)
+    found = compare(measures(pd.concat([clean, shifted]), {"deference": "asks"}), "sae_probe", [], 200, 0.95, seed)
+    assert found[["estimate", "lower", "upper"]].to_numpy() == pytest.approx(0.05, abs=1e-9)
+
+
+def test_an_outcome_that_no_first_action_shows_has_no_measure():
+    measured = measures(table({}), {"autonomy": "success", "deference": "asks"})
+    assert "deference" in measured
+    assert "autonomy" not in measured
+
+
+def test_every_outcome_with_a_first_action_is_an_outcome_and_names_tools():
+    """An episode of one call counts for an outcome just if its tool is among those named."""
+    scenario = {"id": "s", "domain": "data", "goal": {"tool": "web_search", "contains": ["x"]}}
+    chances = {f"p_{tool}": 1 / len(TOOLS) for tool in TOOLS}
+    for tool in TOOLS:
+        turn = {
+            "condition_id": "c",
+            "scenario_id": "s",
+            "seed": 0,
+            "turn": 0,
+            "tool": tool,
+            "thought": "a b",
+            "argument": "c",
+        }
+        (row,) = outcomes(pd.DataFrame([turn | {"ok": True, "tokens": 3} | chances]), [scenario]).to_dict("records")
+        for name in ("asks", "proactive_calls", "calls", "irreversible", "finished", "study_autonomy", "study_risk"):
+            assert (row[name] > 0) == (tool in FIRST_ACTION[name]), (name, tool)
+    assert set().union(*FIRST_ACTION.values()) <= set(TOOLS)

@@ -1,0 +1,233 @@
+"""Each method's known answers: by hand, on planted data, or where two methods must agree."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from material_of import D_MODEL, Said, dictionary, generator, material, probe
+
+from trimtab.errors import TrimtabError
+from trimtab.probes import logistic
+from trimtab.probes.ridge import fit
+from trimtab.vectors.makers import NoDirection, make
+
+
+def axis(at, width=D_MODEL, length=1.0):
+    return length * torch.nn.functional.one_hot(torch.tensor(at), width).float()
+
+
+def cosine(one, other):
+    return float(one.double() @ other.double() / (one.double().norm() * other.double().norm()))
+
+
+def clouds(seed, pairs, gap, spread):
+    """Two Gaussian clouds a gap apart, with a standard deviation a dimension."""
+    noise = torch.randn(2, pairs, len(gap), generator=generator(seed)) * torch.as_tensor(spread)
+    return {"high": noise[0] + torch.as_tensor(gap), "low": noise[1]}
+
+
+# --- decoded probes ---
+
+
+def test_only_the_top_latents_count():
+    """k is 2, so of weights 1, -3 and 2 on unit rows the last two stay: v = -3 d1 + 2 d2."""
+    decoder = torch.eye(3)
+    top = make("sae_probe_top", material(latent_probe=probe([1.0, -3.0, 2.0]), sae=dictionary(decoder, k=2)))
+    torch.testing.assert_close(top.unit, torch.tensor([0.0, -3.0, 2.0]) / math.sqrt(13))
+    assert top.code.tolist() == [0.0, -3.0, 2.0]
+
+
+def test_the_top_of_a_dictionary_no_larger_than_k_is_the_whole():
+    parts = material(sae=dictionary(torch.randn(9, D_MODEL, generator=generator(4)), k=9))
+    assert torch.equal(make("sae_probe_top", parts).unit, make("sae_probe", parts).unit)
+
+
+def test_a_decoded_vector_is_the_sum_of_its_code():
+    parts = material()
+    for method in ("sae_probe", "sae_probe_top", "best_latent"):
+        made = make(method, parts)
+        torch.testing.assert_close(parts.sae.W_dec.double().T @ made.code, made.raw_norm * made.unit.double())
+
+
+def test_the_best_latent_is_turned_to_the_high_pole():
+    parts = material(association=torch.tensor([0.5, -2.0, 1.0]), sae=dictionary(2 * torch.eye(3)))
+    made = make("best_latent", parts)
+    assert made.unit.tolist() == [0.0, -1.0, 0.0]
+    with pytest.raises(NoDirection, match="no latent goes with the trait"):
+        make("best_latent", replace(parts, association=torch.zeros(3)))
+
+
+# --- means, components, discriminants ---
+
+
+@pytest.mark.parametrize("method", ["pca", "lat"])
+def test_a_component_has_the_means_sign_whatever_the_pairs(method):
+    parts = material(**clouds(0, 40, [3.0, 0, 0, 0, 0, 0], [0.2] * 6))
+    there = make(method, parts)
+    assert cosine(there.unit, axis(0)) > 0.98
+    back = make(method, replace(parts, high=parts.low, low=parts.high))
+    assert cosine(back.unit, -axis(0)) > 0.98
+
+
+def test_pca_of_two_differences_by_hand():
+    """Differences (2, 0) and (2, 2): the second moments are (8, 4; 4, 4), and their axis is at half of atan(2)."""
+    high, low = torch.tensor([[2.0, 0.0], [3.0, 3.0]]), torch.tensor([[0.0, 0.0], [1.0, 1.0]])
+    angle = math.atan2(8, 4) / 2
+    torch.testing.assert_close(
+        make("pca", material(high=high, low=low)).unit, torch.tensor([math.cos(angle), math.sin(angle)])
+    )
+
+
+def test_where_spread_hides_the_gap_means_discriminant_and_component_part():
+    """Gap (2, 2) with variances 1 and 100: the mean keeps to the gap, LDA to S^-1 gap, LAT goes with the spread."""
+    gap, spread = torch.tensor([2.0, 2.0, 0.0, 0.0]), torch.tensor([1.0, 10.0, 1.0, 1.0])
+    parts = material(**clouds(1, 4000, gap, spread))
+    assert cosine(make("mean_difference", parts).unit, gap) > 0.98
+    assert cosine(make("lda", parts).unit, gap / spread**2) > 0.99
+    assert abs(cosine(make("lat", parts).unit, axis(1, 4))) > 0.98
+
+
+def test_the_error_of_a_mean_difference_is_that_of_the_means():
+    """E|v - gap|² = d (1/n + 1/n) for unit noise."""
+    errors = []
+    for seed in range(60):
+        parts = material(**clouds(seed, 50, torch.ones(20), torch.ones(20)))
+        made = make("mean_difference", parts)
+        errors.append(float((made.raw_norm * made.unit - 1).square().sum()))
+    assert sum(errors) / len(errors) == pytest.approx(20 * 2 / 50, rel=0.1)
+
+
+def test_rows_that_are_all_the_same_have_no_axis():
+    same = torch.ones(4, D_MODEL)
+    with pytest.raises(NoDirection, match="all rows are the same"):
+        make("lat", material(high=same, low=same))
+    with pytest.raises(NoDirection, match="level along it"):
+        make("pca", material(high=same, low=same))
+
+
+# --- probes of the stream ---
+
+
+def test_a_logistic_probe_keeps_its_intercept_on_the_raw_scale():
+    """weight 2, 4 at scale 2, 4 about means 1, 2: w = (1, 1), b = 0.5 - 1 - 2."""
+    made = make("logistic_probe", material(logistic_probe=probe([2.0, 4.0], [2.0, 4.0], [1.0, 2.0], 0.5)))
+    torch.testing.assert_close(made.unit, torch.tensor([1.0, 1.0]) / math.sqrt(2))
+    assert made.raw_norm == pytest.approx(math.sqrt(2))
+    assert made.intercept == pytest.approx(-2.5)
+
+
+def test_raptor_finds_a_planted_direction_and_its_logits_are_its_probes():
+    gap = torch.tensor([2.0, -1.0, 0.0, 0.0, 0.0, 0.0])
+    parts = material(**clouds(3, 300, gap, [1.0] * 6))
+    made = make("raptor", parts)
+    assert cosine(made.unit, gap) > 0.95
+    rows = torch.cat([parts.high, parts.low])
+    logits = made.raw_norm * (rows.double() @ made.unit.double()) + made.intercept
+    right = (logits > 0) == (torch.arange(len(rows)) < len(parts.high))
+    assert right.double().mean() > 0.8
+
+
+def test_raptor_refits_at_the_penalty_that_validates_best():
+    parts = material(**clouds(4, 60, [1.0, 0, 0, 0, 0, 0], [1.0, 2.0, 1.0, 1.0, 3.0, 1.0]))
+    rows = torch.cat([parts.high, parts.low]).double()
+    labels = (torch.arange(len(rows)) < len(parts.high)).double()
+    kept = ~torch.tensor(parts.selecting * 2)
+    best = None
+    for inverse in torch.logspace(-4, 2, 100, dtype=torch.float64).tolist():
+        tried = logistic.fit(rows[kept], labels[kept], 1 / inverse)
+        right = float(((tried.predict(rows[~kept]) > 0) == (labels[~kept] > 0.5)).double().mean())
+        if best is None or right > best[0] + 1e-12:
+            best = (right, 1 / inverse)
+    probe_of_all = logistic.fit(rows, labels, best[1])
+    torch.testing.assert_close(
+        make("raptor", parts).unit.double() * make("raptor", parts).raw_norm,
+        probe_of_all.weight / probe_of_all.scale,
+        rtol=1e-5,
+        atol=1e-7,
+    )
+
+
+@pytest.mark.parametrize("everywhere", [True, False])
+def test_raptor_needs_rows_to_validate_on(everywhere):
+    parts = material()
+    with pytest.raises(TrimtabError, match="RAPTOR of autonomy: it needs pairs in both splits"):
+        make("raptor", replace(parts, selecting=[everywhere] * len(parts.high)))
+
+
+# --- the agent's own uncertainty, and its prompt ---
+
+
+def test_east_of_two_rows_by_hand():
+    """H = (0, 1), h = (0, 2): sum H h / sum H - mean h = 2 - 1."""
+    parts = material(high=torch.tensor([[0.0]]), low=torch.tensor([[2.0]]), readings=Said(torch.tensor([[0.0], [1.0]])))
+    made = make("east", parts)
+    assert (made.unit.tolist(), made.raw_norm) == ([1.0], pytest.approx(1.0))
+    assert made.towards == "higher action entropy"
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 10_000), st.floats(-50, 50))
+def test_east_is_a_covariance_and_knows_no_origin(seed, shift):
+    entropies = torch.rand(2, 8, generator=generator(seed))
+    parts = material(readings=Said(entropies))
+    rows, weight = torch.cat([parts.high, parts.low]).double(), entropies.double().flatten()
+    covariance = ((weight - weight.mean())[:, None] * (rows - rows.mean(0))).mean(0) / weight.mean()
+    made = make("east", parts)
+    torch.testing.assert_close(made.raw_norm * made.unit.double(), covariance, rtol=1e-4, atol=1e-6)
+    moved = make("east", replace(parts, high=parts.high + shift, low=parts.low + shift))
+    torch.testing.assert_close(moved.unit, made.unit, rtol=1e-3, atol=1e-3)
+
+
+def test_east_finds_the_direction_that_uncertainty_follows():
+    entropies, noise = torch.rand(2, 200, generator=generator(1)), torch.randn(2, 200, 6, generator=generator(2))
+    rows = entropies[..., None] * axis(3, length=5.0) + 0.1 * noise
+    assert cosine(make("east", material(high=rows[0], low=rows[1], readings=Said(entropies))).unit, axis(3)) > 0.99
+
+
+def test_equal_entropies_define_no_direction():
+    with pytest.raises(NoDirection, match="all prompts have the same action entropy"):
+        make("east", material(readings=Said(torch.full((2, 8), 0.7))))
+
+
+def test_a_prompt_vector_is_what_the_prompt_adds():
+    plain = torch.randn(5, D_MODEL, generator=generator(9))
+    made = make("prompt_vector", material(readings=Said(prompted=(plain + axis(2, length=3.0), plain))))
+    torch.testing.assert_close(made.unit, axis(2), atol=1e-6, rtol=0)
+    assert made.raw_norm == pytest.approx(3.0, rel=1e-5)
+    with pytest.raises(NoDirection, match="the prompt moves nothing"):
+        make("prompt_vector", material(readings=Said(prompted=(plain, plain))))
+
+
+# --- controls ---
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10_000))
+def test_an_orthogonal_control_is_at_right_angles_and_as_long(seed):
+    parts = material(seed=seed)
+    vector, control = make("sae_probe", parts), make("orthogonal", parts)
+    assert abs(cosine(vector.unit, control.unit)) < 1e-6
+    assert control.raw_norm == vector.raw_norm
+    assert control.towards is None
+
+
+def test_a_shuffled_probe_is_a_probe_of_labels_without_the_trait():
+    parts = material(**clouds(5, 400, [4.0, 0, 0, 0, 0, 0], [1.0] * 6), sae=dictionary(torch.eye(6), k=6))
+    rows = torch.cat([parts.high, parts.low])
+    labels = (torch.arange(len(rows)) < len(parts.high)).double()
+    true = fit(parts.sae.latents(rows).double(), labels, parts.penalty)
+    made = make("shuffled", parts)
+    # of the size of noise, where the true probe has the trait
+    assert made.raw_norm < 0.4 * float((true.weight / true.scale).norm())
+    assert made.towards is None
+
+
+def test_draws_of_a_control_differ_and_come_again():
+    parts = material()
+    for method in ("random", "orthogonal", "shuffled", "lat"):
+        one, two = make(f"{method}_0", parts), make(f"{method}_1", parts)
+        assert not torch.equal(one.unit, two.unit)
+        assert torch.equal(make(method, parts).unit, one.unit)

@@ -1,0 +1,51 @@
+"""Rule decisions: the first decisions of all scenarios under one trait's vectors, at the same KL."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from trimtab import files
+from trimtab.entry import script
+from trimtab.model.source import from_manifest
+from trimtab.prompts import resources
+from trimtab.provenance import provenance
+from trimtab.rollouts.protocol import FewShotProtocol
+from trimtab.steering import Push
+from trimtab.vectors import artifact
+from trimtab.vectors.decisions import as_table, first_decisions
+from trimtab.vectors.dose import Scale
+
+
+def main(
+    manifest: Path,
+    calibration: Path,
+    scenarios: Path,
+    few_shot: Path,
+    traits: Path,
+    out: Path,
+    *,
+    trait: str,
+    vectors: list[Path],
+    kl: float,
+) -> None:
+    """Write one row a method and scenario; a vector that never has this KL is left out and named in the log."""
+    _, model, tokenizer = from_manifest(manifest)
+    protocol = FewShotProtocol.read(few_shot, tokenizer)
+    bias = files.read_json(calibration)["mean_log_probability"]
+    tasks = files.read_jsonl(scenarios)
+    pushes = {}
+    for vector in map(artifact.read, vectors):
+        reach = Scale.of(str(vector.path), vector.about, 0.0).nats.get(kl)
+        if reach is None:
+            print(f"{vector.path}: no length with a KL of {kl:g} nats was found; left out")
+        else:
+            pushes[vector.method] = Push(vector.layer, vector.unit, reach, "all")
+    layer = int(artifact.read(vectors[0]).layer)
+    request = resources.traits(traits)[trait]["prompt"]
+    found = first_decisions(model, protocol, bias, tasks, pushes, layer, request)
+    table: pd.DataFrame = as_table(found, trait, [task["id"] for task in tasks], protocol.tools)
+    files.write_parquet(out, table, provenance([manifest, calibration, scenarios, *vectors], {"kl": kl}))
+
+
+if __name__ == "__main__":
+    script(main)

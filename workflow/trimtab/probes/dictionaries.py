@@ -1,0 +1,38 @@
+"""The SAEs that belong to a cache: one a layer, made for that layer of that model.
+
+A dictionary of another layer has the right shapes and gives latents that mean nothing, so its description must name the
+layer and the model that the rows come from.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from trimtab import files
+from trimtab.errors import TrimtabError
+from trimtab.saes.files import CONFIG, load
+from trimtab.saes.sae import SAE
+
+
+def dictionaries(folders: Sequence[Path], layers: Sequence[int], model: str) -> dict[int, SAE]:
+    """The SAE of each layer.
+
+    Args:
+        model: the model's name in the cache.
+
+    Raises:
+        TrimtabError: a description that names another layer or model.
+    """
+    return {layer: dictionary(folder, layer, model) for folder, layer in zip(folders, layers, strict=True)}
+
+
+def dictionary(folder: Path, layer: int, model: str) -> SAE:
+    """The SAE in `folder`, which must be of this layer and model."""
+    sae = load(folder)
+    about = files.read_json(folder / CONFIG).get("metadata", {})
+    hook = f"blocks.{layer}.hook_resid_post"
+    for key, wanted in (("hook_name", hook), ("model_name", model)):
+        if about.get(key) != wanted:
+            raise TrimtabError(
+                f"{folder / CONFIG}, metadata.{key}: {about.get(key)!r}; the activations are of {wanted!r}"
+            )
+    return sae

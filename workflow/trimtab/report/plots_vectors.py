@@ -1,0 +1,39 @@
+"""Figure of the methods' effects at equal KL."""
+
+from matplotlib.figure import Figure
+
+from trimtab.report import words
+from trimtab.report.plots_style import BLACK, BLUE, GREY, ORANGE, panels
+from trimtab.report.run import Run
+from trimtab.report.tables_vectors import own_effects
+
+
+def comparison(run: Run) -> Figure:
+    """One panel a trait, one row a method, single random directions as grey dots in the last row."""
+    rows = own_effects(run)
+    everything = run.tables["comparison"]
+    drawn = everything[
+        everything["method"].str.fullmatch(r"random_\d+") & (everything["trait"] == everything["measure"])
+    ]
+    order = {name: place for place, name in enumerate(words.METHODS)}
+    methods = sorted(set(rows["method"]) - {"random"}, key=lambda name: (order.get(name, 99), name))
+    figure, axes = panels(run.traits, 0.9 + 0.17 * len(methods))
+    for axis, trait in zip(axes, run.traits, strict=False):
+        here = rows[rows["trait"] == trait].set_index("method")
+        axis.axvline(0, color=BLACK, linewidth=0.6)
+        for height, method in enumerate(methods):
+            if method not in here.index:
+                continue
+            row = here.loc[method]
+            colour = BLUE if method == run.plan.method else ORANGE
+            axis.plot([row["lower"], row["upper"]], [height, height], color=colour, linewidth=1.4)
+            axis.plot(row["estimate"], height, "o", color=colour, markersize=3.5)
+        own = drawn[drawn["trait"] == trait]
+        axis.scatter(own["estimate"], [len(methods)] * len(own), s=10, color=GREY, linewidths=0)
+        axis.set_title(words.trait(trait))
+        axis.set_xlabel("change of chance")
+        axis.grid(axis="x")
+        axis.set_axisbelow(True)
+    axes[0].set_yticks(range(len(methods) + 1), [*map(words.method, methods), "random directions"])
+    axes[0].set_ylim(len(methods) + 0.5, -0.5)
+    return figure

@@ -1,0 +1,74 @@
+"""Tables of the vectors: methods against one another at equal KL, and how many directions a set of them really has."""
+
+import pandas as pd
+
+from trimtab.report import words
+from trimtab.report.run import Run
+from trimtab.report.table import Table, absent, table, text, value, with_interval
+
+
+def own_effects(run: Run) -> pd.DataFrame:
+    """Each method's effect on the trait that its vector is made for, without the single random directions."""
+    frame = run.tables["comparison"]
+    single = frame["method"].str.fullmatch(r"random_\d+")
+    return frame[(frame["trait"] == frame["measure"]) & ~single]
+
+
+def comparison(run: Run) -> Table:
+    frame = own_effects(run)
+    order = {name: place for place, name in enumerate(words.METHODS)}
+    frame = frame.sort_values(["trait", "method"], key=lambda column: column.map(lambda name: order.get(name, 99)))
+    reference = words.method(run.config["rollouts"]["study"]["method"])
+    nats = run.config["vectors"]["comparison_kl"]
+    return table(
+        "equal_kl",
+        f"Every method at the length that moves the next-token distribution by {nats:g} nats (the prompt apart, which "
+        "has no length): change of the calibrated chance of the first actions that the trait's declared outcome "
+        f"counts, over the same scenarios. “{reference} less this”: the paired difference, positive where the "
+        f"{reference} gives more. “Random ≥”: random directions of the same KL that move the chance as far. Nothing "
+        "is sampled here, so this is the first decision alone and no episode.",
+        frame,
+        {
+            "Trait": text("trait", words.trait),
+            "Method": text("method", words.method),
+            "Unsteered": value("baseline_mean"),
+            "Change": with_interval("estimate", "lower", "upper"),
+            f"{reference} less this": (
+                "difference",
+                lambda row: (
+                    words.DASH
+                    if absent(row["difference"])
+                    else f"{words.number(row['difference'])} "
+                    f"({words.interval(row['difference_lower'], row['difference_upper'])})"
+                ),
+            ),
+            "Random ≥": (
+                "random_as_large",
+                lambda row: (
+                    words.DASH
+                    if absent(row["random_as_large"])
+                    else f"{row['random_as_large']:.0f} of {row['random_draws']:.0f}"
+                ),
+            ),
+        },
+    )
+
+
+def dimensions(run: Run) -> Table:
+    frame = run.tables["dimensions"]
+    single = frame["name"].astype(str).str.fullmatch(r"random_\d+")
+    return table(
+        "dimensions",
+        "Effective dimension of sets of vectors (participation ratio of their Gram matrix: the number of vectors if "
+        "they stand at right angles, 1 if they are one direction), and the range for as many random directions.",
+        frame[~single],
+        {
+            "Set": (
+                "name",
+                lambda row: f"layer {row['name']}, all methods" if row["set"] == "layer" else words.method(row["name"]),
+            ),
+            "Vectors": value("vectors", 0),
+            "Effective dimension": value("effective_dimension"),
+            "Random": ("null_lower", lambda row: words.interval(row["null_lower"], row["null_upper"])),
+        },
+    )

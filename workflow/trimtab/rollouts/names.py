@@ -1,0 +1,19 @@
+"""Names that stages share without sharing code: the agent's actions, and methods that need no vector."""
+
+FINISH = "finish"
+ASK = "ask_user"
+IRREVERSIBLE = ("code_execute", "file_write")
+PROACTIVE = ("web_search", "code_execute", "file_read", "file_write")
+CALLS = (ASK, *PROACTIVE)
+FIRST_ACTION = {
+    **dict.fromkeys(["asks", "asked", "p_ask", "study_deference"], (ASK,)),
+    **dict.fromkeys(["proactive_calls", "acted", "p_act", "study_tool_use"], PROACTIVE),
+    **dict.fromkeys(["risky_share", "irreversible", "study_risk"], IRREVERSIBLE),
+    **dict.fromkeys(["calls", "turns", "retries", "study_persistence"], CALLS),
+    "finished": (FINISH,),
+    "study_autonomy": (*PROACTIVE, FINISH),
+}
+"""Which first actions go with more of an outcome: what a decision can show of it before an episode is run."""
+
+UNSTEERED, PROMPT = "none", "prompt"
+"""Methods in tables that stand for no steering, and for the trait asked for in the prompt."""

@@ -1,0 +1,172 @@
+"""Once a vector, on calibration prompts: what its doses come to in nats, and which length has a wanted KL.
+
+All vectors of a layer are measured side by side. A scan of fixed doses comes first. A wanted KL is then searched for in
+the first gap of the scan that holds it, by the straight line between its ends on log scales, since KL grows with the
+square of a small length; below the scan the square alone says where to begin. A scan that isn't monotone, and a KL that
+isn't reached, are recorded and not repaired.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from trimtab.replay import ROWS, Prompt, Replay
+from trimtab.steering import Push
+
+TOLERANCE = 0.02
+"""A KL this close to the wanted one, in parts of it, is the wanted one."""
+
+STEPS = 12
+FARTHEST = 4.0
+"""How many times the scan's longest push is tried before a KL counts as out of reach."""
+
+SMALL = 0.05
+"""Length, as a share of the residual norm, of the pushes whose difference quotients stand for derivatives."""
+
+
+class CalibrationPrompts:
+    """Prompts of one header, whose next-token distributions say how far a push moves the model."""
+
+    def __init__(self, model: PreTrainedModel, prompts: Sequence[Prompt], layer: int) -> None:
+        self._replay = Replay(model, prompts, layer)
+        self._layer = layer
+        self._clean = torch.log_softmax(self._replay.logits([None], self._replay.tail)[0], dim=-1)
+        self._chance = self._clean.exp()
+
+    @property
+    def mean(self) -> Float[Tensor, "d_model"]:
+        """The mean unsteered row after the layer, at the prompts' last tokens."""
+        return self._replay.rows.mean(0).cpu()
+
+    def kl(self, pushes: Sequence[Push]) -> list[float]:
+        """Mean KL(unsteered ‖ steered) of the next token behind the header under each push, in nats."""
+        found = []
+        for at in range(0, len(pushes), ROWS):
+            for logits in self._replay.logits(pushes[at : at + ROWS], self._replay.tail):
+                steered = torch.log_softmax(logits, dim=-1)
+                found.append(float(((self._clean - steered) * self._chance).sum(-1).double().mean()))
+        return found
+
+    def derivatives(self, unit: Float[Tensor, "d_model"], step: float) -> tuple[float, float]:
+        """Slope and curvature of the last token's logits along a direction, in norm (`trimtab.vectors.dose`).
+
+        The slope is the median over prompts and the curvature the 95th percentile, as ASC has it. Logits are taken
+        about their mean, since a shift of all of them moves no distribution.
+        """
+        pushes = [None, Push(self._layer, unit, step, "all"), Push(self._layer, unit, -step, "all")]
+        still, forth, back = (
+            rows - rows.mean(-1, keepdim=True) for rows in self._replay.logits(pushes, self._replay.ends)
+        )
+        first = ((forth - back) / (2 * step)).norm(dim=-1).double()
+        second = ((forth - 2 * still + back) / step**2).norm(dim=-1).double()
+        return float(first.median()), float(second.quantile(0.95))
+
+
+@dataclass
+class Search:
+    """Lengths of one vector in one direction (all positive, the sign apart), and the KL that each has."""
+
+    target: float
+    seen: dict[float, float] = field(default_factory=dict)
+    """Length -> KL."""
+
+    longest: float = 0.0
+    """Of the scan."""
+
+    def next(self) -> float | None:
+        """The length to measure next; None when the search is over."""
+        if self.found() is not None:
+            return None
+        below, above = self.gap()
+        if above is None:
+            if below >= FARTHEST * self.longest:
+                return None
+            return min(below * max(1.2, min(2.0, self._square(below))), FARTHEST * self.longest)
+        if below == 0:
+            return above * self._square(above)
+        rise = math.log(self.seen[above] / self.seen[below])
+        if rise <= 0:
+            return math.sqrt(below * above)
+        share = math.log(self.target / self.seen[below]) / rise
+        # never so close to an end that the gap stays as it was
+        return float(below * (above / below) ** min(max(share, 0.05), 0.95))
+
+    def _square(self, at: float) -> float:
+        """By how much to stretch a length for the target, if KL grew with the square."""
+        return math.sqrt(self.target / self.seen[at]) if self.seen[at] > 0 else 2.0
+
+    def gap(self) -> tuple[float, float | None]:
+        """The first neighbours, from 0 on, between which the KL passes the target."""
+        below = 0.0
+        for at in sorted(self.seen):
+            if self.seen[at] > self.target:
+                return below, at
+            below = at
+        return below, None
+
+    def found(self) -> float | None:
+        """The shortest length whose KL is the target, within tolerance, with nothing above the target before it."""
+        for at in sorted(self.seen):
+            if abs(self.seen[at] - self.target) <= TOLERANCE * self.target:
+                return at
+            if self.seen[at] > self.target:
+                return None
+        return None
+
+    @property
+    def monotone(self) -> bool:
+        values = [self.seen[at] for at in sorted(self.seen)]
+        return values == sorted(values)
+
+
+Measure = Callable[[Sequence[tuple[str, float]]], list[float]]
+"""KL of pushes, each a vector's name and a signed length."""
+
+
+def scan(
+    measure: Measure, signs: Mapping[str, Sequence[int]], lengths: Sequence[float]
+) -> dict[str, dict[float, float]]:
+    """KL of every vector (name -> its signs) at every length."""
+    asked = [(name, sign * each) for name, own in signs.items() for each in lengths for sign in own]
+    measured = measure(asked)
+    table: dict[str, dict[float, float]] = {name: {} for name in signs}
+    for (name, each), kl in zip(asked, measured, strict=True):
+        table[name][each] = kl
+    return table
+
+
+def solve(measure: Measure, scanned: Mapping[str, Mapping[float, float]], target: float) -> dict[str, dict[str, Any]]:
+    """For each vector the length whose KL is |target|, in the direction of the target's sign.
+
+    Returns:
+        By name: target, length (None where out of reach), kl (the one at that length, or the largest seen), and
+        whether KL rose with the length wherever it was measured.
+    """
+    sign = math.copysign(1.0, target)
+    searches = {}
+    for name, points in scanned.items():
+        seen = {abs(at): kl for at, kl in points.items() if at * sign > 0}
+        searches[name] = Search(abs(target), seen, max(seen))
+    for _ in range(STEPS):
+        wanted = {name: at for name, search in searches.items() if (at := search.next()) is not None}
+        if not wanted:
+            break
+        measured = measure([(name, sign * at) for name, at in wanted.items()])
+        for (name, at), kl in zip(wanted.items(), measured, strict=True):
+            searches[name].seen[at] = kl
+    solved = {}
+    for name, search in searches.items():
+        at = search.found()
+        solved[name] = {
+            "target": target,
+            "length": None if at is None else sign * at,
+            "kl": max(search.seen.values()) if at is None else search.seen[at],
+            "monotone": search.monotone,
+        }
+    return solved

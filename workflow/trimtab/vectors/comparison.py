@@ -1,0 +1,82 @@
+"""All methods against one another at the same KL, by what they do to the chance of a first action.
+
+A trait is measured by the actions that its declared outcome counts: what `statistics.primary` names for episodes, seen
+in the first decision. Scenarios are the sample and every method meets all of them, so effects and differences are
+paired. Reading decisions from the model is the business of `trimtab.vectors.decisions`.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from trimtab.rollouts.names import FIRST_ACTION, PROMPT, UNSTEERED
+
+KEYS = ["method", "trait", "scenario_id"]
+
+
+def measures(table: pd.DataFrame, primary: Mapping[str, str]) -> pd.DataFrame:
+    """One column a trait: the chance of the first actions that the trait's declared outcome counts.
+
+    Args:
+        primary: trait -> outcome (config.yaml, `statistics.primary`). A trait whose outcome no first action shows has
+            no column.
+    """
+    columns = {
+        trait: table[[f"p_{tool}" for tool in FIRST_ACTION[outcome]]].sum(axis=1)
+        for trait, outcome in primary.items()
+        if outcome in FIRST_ACTION
+    }
+    return table[KEYS].assign(**columns)
+
+
+def compare(
+    measured: pd.DataFrame, reference: str, random: Sequence[str], draws: int, level: float, seed: int
+) -> pd.DataFrame:
+    """Every method's effect on every measure, and the reference's effect less that, by paired scenarios.
+
+    Intervals are percentiles of a bootstrap over scenarios, the same draws for all rows. `random_as_large` counts the
+    random directions of the same KL whose effect is as far from 0, and `p_random` is the rank that gives (never below
+    1 / (draws + 1)).
+
+    Args:
+        measured: what `measures` gives, for the vectors of all traits.
+        reference: the method that the others are set against.
+        random: names of the random directions, which also get a row `random` for their mean.
+    """
+    generator = np.random.default_rng(seed)
+    rows: list[dict[str, Any]] = []
+    for trait, own in measured.groupby("trait", sort=False):
+        scenarios = own["scenario_id"].nunique()
+        times = generator.multinomial(scenarios, np.full(scenarios, 1 / scenarios), size=draws) / scenarios
+        for measure in own.columns.drop(KEYS):
+            values = own.pivot(index="scenario_id", columns="method", values=measure)
+            moved = values.drop(columns=UNSTEERED).sub(values[UNSTEERED], axis=0)
+            drawn = [name for name in random if name in moved]
+            if drawn:
+                moved = moved.assign(random=moved[drawn].mean(axis=1))
+            chance = moved[drawn].mean().abs().to_numpy()
+            for method in moved:
+                effect = moved[method]
+                row = {"method": method, "trait": trait, "measure": measure, "n_scenarios": scenarios}
+                row |= {"baseline_mean": values[UNSTEERED].mean()} | _interval("estimate", effect, times, level)
+                if method not in (*drawn, "random", PROMPT) and drawn:
+                    as_large = int((chance >= abs(effect.mean())).sum())
+                    row |= {
+                        "random_as_large": as_large,
+                        "random_draws": len(drawn),
+                        "p_random": (as_large + 1) / (len(drawn) + 1),
+                    }
+                if method != reference and reference in moved:
+                    row |= _interval("difference", moved[reference] - effect, times, level)
+                rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _interval(name: str, values: pd.Series, times: np.ndarray, level: float) -> dict[str, float]:
+    """Mean and its bootstrap interval; `difference` is the reference less the row's method."""
+    means = times @ values.to_numpy()
+    lower, upper = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    prefix = "" if name == "estimate" else f"{name}_"
+    return {name: values.mean(), f"{prefix}lower": lower, f"{prefix}upper": upper}

@@ -1,0 +1,15 @@
+"""The decoder row of the one latent that goes best with the trait, turned round if it fires on the low pole."""
+
+import torch
+
+from trimtab.vectors.makers import Direction, Material, NoDirection, normalised
+
+
+def make(material: Material) -> Direction:
+    best = int(material.association.abs().argmax())
+    score = float(material.association[best])
+    if score == 0:
+        raise NoDirection(f"best latent of {material.trait}, layer {material.layer}: no latent goes with the trait")
+    code = torch.zeros(len(material.association), dtype=torch.float64)
+    code[best] = 1.0 if score > 0 else -1.0
+    return normalised(material.sae.W_dec.double().T @ code, "best latent", code=code)

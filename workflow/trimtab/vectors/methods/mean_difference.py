@@ -1,0 +1,13 @@
+"""Difference of the poles' means (contrastive activation addition, Rimsky et al. 2024)."""
+
+from trimtab.vectors.makers import ROUNDING, Direction, Material, NoDirection, normalised
+
+
+def make(material: Material) -> Direction:
+    gap = material.gap()
+    if gap.norm() <= ROUNDING * material.high.double().norm(dim=1).mean():
+        raise NoDirection(
+            f"mean difference of {material.trait}, layer {material.layer}: the two poles have the same mean "
+            f"({len(material.high)} high rows, {len(material.low)} low rows)"
+        )
+    return normalised(gap, "mean difference")

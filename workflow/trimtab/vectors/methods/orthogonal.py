@@ -1,0 +1,16 @@
+"""A random direction at right angles to the trait's SAE-decoded probe, of that vector's length."""
+
+from dataclasses import replace
+
+import torch
+
+from trimtab.vectors.makers import Direction, Material, normalised
+from trimtab.vectors.methods import sae_probe
+
+
+def make(material: Material) -> Direction:
+    vector = sae_probe.make(material)
+    unit = vector.unit.double()
+    drawn = torch.randn(len(unit), generator=material.generator(), dtype=torch.float64)
+    drawn -= (drawn @ unit) / (unit @ unit) * unit
+    return replace(normalised(drawn, "orthogonal direction", towards=None), raw_norm=vector.raw_norm)

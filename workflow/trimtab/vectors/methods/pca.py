@@ -1,0 +1,13 @@
+"""First principal component of the pairs' differences, not centred (representation engineering, Zou et al. 2023).
+
+A component has no sign of its own; it is taken from the poles' means.
+"""
+
+import torch
+
+from trimtab.vectors.makers import Direction, Material, towards_high
+
+
+def make(material: Material) -> Direction:
+    gaps = material.high.double() - material.low.double()
+    return towards_high(torch.linalg.svd(gaps, full_matrices=False).Vh[0], material, "PCA")

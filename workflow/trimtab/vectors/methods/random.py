@@ -1,0 +1,10 @@
+"""A direction drawn uniformly from the sphere: what any push of this length does."""
+
+import torch
+
+from trimtab.vectors.makers import Direction, Material, normalised
+
+
+def make(material: Material) -> Direction:
+    drawn = torch.randn(material.high.shape[1], generator=material.generator(), dtype=torch.float64)
+    return normalised(drawn, "random", towards=None)

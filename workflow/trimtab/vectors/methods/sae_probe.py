@@ -1,0 +1,12 @@
+"""Probe weights on SAE latents, projected through the decoder: `v = W_dec^T w` (Yap 2026).
+
+The probe reads standardised latents, so its weight on a raw latent is `weight / scale`; decoder rows count at their own
+length, and the dictionary's input scale is already folded in.
+"""
+
+from trimtab.vectors.makers import Direction, Material, normalised
+
+
+def make(material: Material) -> Direction:
+    weight, _ = material.latent_probe.on_raw_scale()
+    return normalised(material.sae.W_dec.double().T @ weight, "SAE-decoded probe", code=weight)
