@@ -16,13 +16,17 @@ from trimtab.activations.store import shard
 from trimtab.errors import TrimtabError
 
 
+def two_shards(tmp_path_factory):
+    """Paths of two shards, and which of their prompts are asked for."""
+    folder, model = tmp_path_factory.mktemp("cache"), llama()
+    paths = [write(folder / f"{i}.h5", model, [Prompt(f"{i}/{p.id}", p.tokens) for p in prompts(i)]) for i in range(2)]
+    return paths, {f"{i}/p{n}" for i in range(2) for n in (1, 4, 6)}
+
+
 @settings(max_examples=20, deadline=None)
 @given(rows=st.integers(1, 200), batch=st.integers(1, 16), seed=st.integers(0, 3), blocks=st.sampled_from([1, 2, 16]))
 def test_an_epoch_serves_every_kept_row_once(tmp_path_factory, rows, batch, seed, blocks):
-    folder = tmp_path_factory.mktemp("cache")
-    model = llama()
-    paths = [write(folder / f"{i}.h5", model, [Prompt(f"{i}/{p.id}", p.tokens) for p in prompts(i)]) for i in range(2)]
-    keep = {f"{i}/p{n}" for i in range(2) for n in (1, 4, 6)}
+    paths, keep = two_shards(tmp_path_factory)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(reader, "BLOCK_ROWS", 8)
         patch.setattr(reader, "BUFFER_BLOCKS", blocks)
@@ -44,10 +48,7 @@ def test_an_epoch_serves_every_kept_row_once(tmp_path_factory, rows, batch, seed
 @settings(max_examples=20, deadline=None)
 @given(rows=st.integers(1, 400), batch=st.integers(1, 16), done=st.integers(0, 30), blocks=st.integers(1, 9))
 def test_started_in_the_middle_it_serves_what_is_left(tmp_path_factory, rows, batch, done, blocks):
-    folder = tmp_path_factory.mktemp("cache")
-    model = llama()
-    paths = [write(folder / f"{i}.h5", model, [Prompt(f"{i}/{p.id}", p.tokens) for p in prompts(i)]) for i in range(2)]
-    keep = {f"{i}/p{n}" for i in range(2) for n in (1, 4, 6)}
+    paths, keep = two_shards(tmp_path_factory)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(reader, "BLOCK_ROWS", 8)
         patch.setattr(reader, "BUFFER_BLOCKS", blocks)

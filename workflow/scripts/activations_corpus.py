@@ -4,14 +4,12 @@ from pathlib import Path
 from typing import Any
 
 from trimtab import files
-from trimtab.activations.capture import Prompt
+from trimtab.activations.documents import documents
 from trimtab.activations.shards import write_shard
 from trimtab.entry import script
 from trimtab.model.source import from_manifest
 from trimtab.provenance import provenance
 from trimtab.rollouts.protocol import FewShotProtocol
-
-TRANSCRIPTS = "transcripts"
 
 
 def main(
@@ -29,13 +27,7 @@ def main(
     """Write the shard's rows to `out`; documents go round the shards one by one."""
     described, model, tokenizer = from_manifest(manifest)
     protocol = FewShotProtocol.read(few_shot, tokenizer)
-    # an episode never stands alone: the agent wrote it after the header
-    context = {TRANSCRIPTS: tuple(protocol.header_tokens())}
-    start = tuple(protocol.start)
-    prompts = [
-        Prompt(row["id"], protocol.encode(row["text"])[:max_tokens], context.get(row["source"], start))
-        for row in files.read_jsonl(corpus)[shard::shards]
-    ]
+    prompts = list(documents(files.read_jsonl(corpus)[shard::shards], protocol, max_tokens))
     origin = provenance([manifest, corpus], {**settings, "layers": layers, "shard": shard, "shards": shards})
     write_shard(out, model, prompts, layers, "all", described, settings, origin)
 

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from trimtab import files, seeds
-from trimtab.activations.capture import Prompt
+from trimtab.activations.documents import TRANSCRIPTS, documents
 from trimtab.activations.reader import shuffled_batches
 from trimtab.entry import script
 from trimtab.errors import TrimtabError
@@ -18,7 +18,7 @@ from trimtab.saes.files import WEIGHTS, load
 from trimtab.saes.geometry import DENSITY_EDGES
 from trimtab.saes.quality import Gates, measure
 
-TEXT, TRANSCRIPTS = "text", "transcripts"
+TEXT = "text"
 
 
 def main(
@@ -40,25 +40,19 @@ def main(
     _, model, tokenizer = from_manifest(manifest)
     protocol = FewShotProtocol.read(few_shot, tokenizer)
     dictionaries = {layer: load(folder).to(model.device) for layer, folder in zip(layers, saes, strict=True)}
-    documents = files.read_jsonl(corpus)
-    # as in the caches: an episode never stands alone
-    contexts = {TEXT: tuple(protocol.start), TRANSCRIPTS: tuple(protocol.header_tokens())}
-    sets: dict[str, list[Prompt]] = {TEXT: [], TRANSCRIPTS: []}
-    for row in documents:
+    documents_of: dict[str, list[dict[str, Any]]] = {TEXT: [], TRANSCRIPTS: []}
+    for row in (every := files.read_jsonl(corpus)):
         if row["split"] == "held_out":
-            name = TRANSCRIPTS if row["source"] == TRANSCRIPTS else TEXT
-            sets[name].append(Prompt(row["id"], protocol.encode(row["text"])[:max_tokens], contexts[name]))
-    kept, own_seed = (
-        {row["id"] for row in documents if row["split"] == "train"},
-        seeds.derive(seed, "saes", "baselines"),
-    )
+            documents_of[TRANSCRIPTS if row["source"] == TRANSCRIPTS else TEXT].append(row)
+    kept, own_seed = {row["id"] for row in every if row["split"] == "train"}, seeds.derive(seed, "saes", "baselines")
     others = {}
     for layer, sae in dictionaries.items():
         (sample,) = shuffled_batches(caches, layer, ROWS, own_seed, kept, ROWS)
         others[layer] = baselines(sae, sample.to(model.device), own_seed)
     rows, histogram, failed = [], [], []
-    for name, these in sets.items():
-        for layer, measured in measure(model, dictionaries, these, others).items():
+    for name, these in documents_of.items():
+        held_out = list(documents(these, protocol, max_tokens))
+        for layer, measured in measure(model, dictionaries, held_out, others).items():
             failures = Gates(**gates).failures(measured)
             failed += [f"layer {layer}, {name}: {failure}" for failure in failures]
             place = {"layer": layer, "evaluation_set": name}

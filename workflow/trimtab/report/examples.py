@@ -5,12 +5,9 @@ reaches the page as a number between 0 and 1.
 """
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-TEMPLATES = Path(__file__).parents[2] / "report"
+from trimtab.report.templates import fill
 
 
 def page(latents: Mapping[str, Sequence[Mapping[str, Any]]], model: str) -> str:
@@ -20,11 +17,4 @@ def page(latents: Mapping[str, Sequence[Mapping[str, Any]]], model: str) -> str:
         latents: trait -> its probe's latents; each has layer, latent, weight, density and examples, an example a
             prompt_id, position, activation and tokens (pairs of text and strength as a share of the latent's largest).
     """
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("examples.html.j2").render(traits=latents, model=model)
+    return fill("examples.html.j2", traits=latents, model=model)

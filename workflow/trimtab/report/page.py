@@ -9,7 +9,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from trimtab import files
@@ -29,23 +28,16 @@ from trimtab.report.figures import PLOTS
 from trimtab.report.limitations import limitations
 from trimtab.report.methods import methods, terms
 from trimtab.report.run import Run
+from trimtab.report.templates import fill
 from trimtab.report.trail import trail
 from trimtab.report.transcripts import transcripts
 
 SCALE = 1.25
 """Figures on the page, by their size in print."""
-TEMPLATES = Path(__file__).parents[2] / "report"
 
 
 def render(run: Run, figures: Path) -> str:
     """The page's HTML."""
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     hashes = {str(path.relative_to(run.root)): files.sha256(path) for path in run.inputs()}
     shown = [
         tables_effects.declared(run),
@@ -68,7 +60,8 @@ def render(run: Run, figures: Path) -> str:
         tables_parts.artifacts(hashes),
         tables_parts.links(trail(run.root, "statistics/summary.json")),
     ]
-    return environment.get_template("page.html.j2").render(
+    return fill(
+        "page.html.j2",
         title=run.config["report"]["title"],
         experiment=run.config["experiment"],
         model=words.model(run.records["manifest"]["model"]),
