@@ -6,11 +6,11 @@ from typing import Any
 import pandas as pd
 from transformers import AutoTokenizer
 
-from trimtab import files, tensors
+from trimtab import files
 from trimtab.entry import script
 from trimtab.provenance import provenance
 from trimtab.report.examples import page
-from trimtab.saes.contexts import tell
+from trimtab.saes.contexts import Read, tell
 from trimtab.saes.examples import top_examples
 from trimtab.saes.files import WEIGHTS, load
 
@@ -29,17 +29,20 @@ def main(
     """Write `table` and `browsable`; `probes` are probes/<trait>.json, in the order of `traits`."""
     described = files.read_json(manifest)
     tokenizer = AutoTokenizer.from_pretrained(described["path"])
-    shown: dict[str, list[dict[str, Any]]] = {trait: [] for trait in traits}
-    rows, used = [], [manifest, *caches]
-    for trait, probe in zip(traits, probes, strict=True):
-        layer = int(files.read_json(probe)["layer"])
-        weight = tensors.read(probe.with_suffix(".safetensors"))[0]["weight"]
-        latents = weight.abs().topk(min(settings["latents"], len(weight))).indices.tolist()
-        used += [probe, probe.with_suffix(".safetensors"), saes / str(layer) / WEIGHTS]
-        for found in top_examples(caches, layer, load(saes / str(layer)), latents, settings["contexts"]):
-            told = tell(found, layer, float(weight[found.latent]), tokenizer)
-            rows += [{"trait": trait, **row} for row in told.rows]
-            shown[trait].append(told.shown)
+    read = [Read.of(probe, settings["latents"]) for probe in probes]
+    # traits may share a layer: its rows are encoded once for all of their latents
+    found = {}
+    for layer in {probe.layer for probe in read}:
+        latents = sorted({latent for probe in read if probe.layer == layer for latent in probe.latents})
+        for each in top_examples(caches, layer, load(saes / str(layer)), latents, settings["contexts"]):
+            found[layer, each.latent] = each
+    rows, shown = [], {}
+    for trait, probe in zip(traits, read, strict=True):
+        told = [tell(found[probe.layer, at], probe.layer, float(probe.weight[at]), tokenizer) for at in probe.latents]
+        rows += [{"trait": trait, **row} for latent in told for row in latent.rows]
+        shown[trait] = [latent.shown for latent in told]
+    used = [manifest, *caches, *probes, *(probe.with_suffix(".safetensors") for probe in probes)]
+    used += [saes / str(probe.layer) / WEIGHTS for probe in read]
     files.write_csv(table, pd.DataFrame(rows), provenance(sorted(set(used)), settings))
     with files.whole(browsable) as temporary:
         temporary.write_text(page(shown, described["model"]))

@@ -78,7 +78,8 @@ class PackedLayer(DynamicLayer):
         """Keep `rows`, and `headers` if there are any."""
         if self.keys is not None and self.values is not None:
             self.keys, self.values = self.keys[list(rows)], self.values[list(rows)]
-        self._headers = tuple([kept[header] for header in headers] for kept in self._headers)  # type: ignore[assignment]
+        keys, values = self._headers
+        self._headers = ([keys[header] for header in headers], [values[header] for header in headers])
 
     def get_seq_length(self) -> int:
         return self._rows.length

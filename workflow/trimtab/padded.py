@@ -8,11 +8,12 @@ count padding too. Recurrent layers decay over padding inside a later pass; the 
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Int
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
+from trimtab.masks import finished
 from trimtab.packed import Fed
 
 
@@ -21,9 +22,7 @@ class PaddedRows:
 
     def __init__(self, model: PreTrainedModel, rows: int) -> None:
         self._dtype, self._device = model.dtype, model.device
-        config = model.config.get_text_config(decoder=True)
-        self._window: int | None = getattr(config, "sliding_window", None)
-        self._layer_types = set(getattr(config, "layer_types", None) or [])
+        self._config = model.config.get_text_config(decoder=True)
         self._cache = DynamicCache(config=model.config)
         self._cache.layers = [
             DynamicLayer() if type(layer) is DynamicSlidingWindowLayer else layer for layer in self._cache.layers
@@ -52,22 +51,14 @@ class PaddedRows:
 
     def _attention_mask(self, width: int) -> Tensor | dict[str, Tensor]:
         """What the last `width` tokens of each row see."""
-        if self._window is None:
+        if getattr(self._config, "sliding_window", None) is None:
             return self._mask
         place = torch.arange(self._mask.shape[1], device=self._device)
         position = self._mask.cumsum(1)
         seen = self._mask.bool()[:, None] & (place <= place[-width:, None])
-        near = position[:, -width:, None] - position[:, None] < self._window
         # padding sees itself, since a softmax over nothing is undefined
         itself = place == place[-width:, None]
-        masks = {
-            "full_attention": self._additive(seen | itself),
-            "sliding_attention": self._additive(seen & near | itself),
-        }
-        return masks if self._layer_types else masks["sliding_attention"]
-
-    def _additive(self, visible: Bool[Tensor, "row query key"]) -> Float[Tensor, "row 1 query key"]:
-        return torch.where(visible, 0.0, torch.finfo(self._dtype).min).to(self._dtype)[:, None]
+        return finished(seen | itself, position[:, -width:, None] - position[:, None], self._config, self._dtype)
 
     def repeat(self, times: int) -> None:
         """Turn each row into `times` rows side by side."""

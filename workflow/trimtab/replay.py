@@ -10,10 +10,11 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from trimtab.masks import finished
 from trimtab.residual import Checkpoint
 from trimtab.rollouts.protocol import Segment
 from trimtab.steering import Push, Steering
@@ -84,16 +85,5 @@ class Replay:
         """What each token sees: the header and its own prompt, up to itself."""
         place = torch.arange(len(position), device=position.device)
         seen = (place <= place[:, None]) & ((self._owner == self._owner[:, None]) | (self._owner < 0))
-        config = model.config.get_text_config(decoder=True)
-        window: int | None = getattr(config, "sliding_window", None)
-        if window is None:
-            return _additive(seen, model.dtype)
-        masks = {
-            "full_attention": _additive(seen, model.dtype),
-            "sliding_attention": _additive(seen & (position[:, None] - position < window), model.dtype),
-        }
-        return masks if getattr(config, "layer_types", None) else masks["sliding_attention"]
-
-
-def _additive(visible: Bool[Tensor, "query key"], dtype: torch.dtype) -> Float[Tensor, "1 1 query key"]:
-    return torch.where(visible, 0.0, torch.finfo(dtype).min).to(dtype)[None, None]
+        distance = position[:, None] - position
+        return finished(seen[None], distance[None], model.config.get_text_config(decoder=True), model.dtype)

@@ -56,16 +56,17 @@ def decoder_layers(model: nn.Module) -> nn.ModuleList:
     return outer[0][1]
 
 
-def check_layers(model: PreTrainedModel, layers: Iterable[int]) -> None:
-    """Pass layers that the model has.
+def check_layers(model: PreTrainedModel, layers: Iterable[int]) -> nn.ModuleList:
+    """The model's decoder layers, if it has all of `layers`.
 
     Raises:
         TrimtabError: it doesn't have one of them.
     """
-    last = len(decoder_layers(model)) - 1
+    stack = decoder_layers(model)
     for layer in layers:
-        if not 0 <= layer <= last:
-            raise TrimtabError(f"layer {layer} of {type(model).__name__}: expected 0 to {last}")
+        if not 0 <= layer < len(stack):
+            raise TrimtabError(f"layer {layer} of {type(model).__name__}: expected 0 to {len(stack) - 1}")
+    return stack
 
 
 @contextmanager
@@ -75,8 +76,7 @@ def hooked(model: PreTrainedModel, edits: Mapping[int, Edit]) -> Iterator[None]:
     Raises:
         TrimtabError: a layer that the model doesn't have.
     """
-    check_layers(model, edits)
-    stack = decoder_layers(model)
+    stack = check_layers(model, edits)
     handles = []
     try:
         for layer, edit in edits.items():

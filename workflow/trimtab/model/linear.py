@@ -1,8 +1,8 @@
 """Linear layers whose weights lie ready for the processor.
 
 A bfloat16 product on a CPU first rearranges its weights into the layout that the matrix unit wants, at every call. Done
-once when a model is loaded, the same products take three quarters of the time on a few hundred rows. The
-operators are those that PyTorch's own compiler emits for frozen weights.
+once when a model is loaded, the same products take three quarters of the time on a few hundred rows. The operators are
+those that PyTorch's own compiler emits for frozen weights.
 """
 
 from types import MethodType

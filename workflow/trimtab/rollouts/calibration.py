@@ -7,7 +7,6 @@ word doesn't decide. It is measured once, unsteered, and used unchanged under ev
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 from transformers import PreTrainedModel
@@ -63,8 +62,7 @@ def action_scores(
     batch.repeat(len(prompts), Steering([None] * len(prompts), model.device))
     chunks = [[token for s in p[1:] for token in s.tokens] for p in prompts]
     logits = batch.advance(chunks, [[False] * len(chunk) for chunk in chunks])
-    firsts = torch.tensor([tokens[0] for tokens in protocol.action_tokens], device=logits.device)
-    return torch.log_softmax(logits, dim=-1)[:, firsts].cpu()
+    return protocol.action_scores(logits).cpu()
 
 
 def calibration(scores: Float[Tensor, "task action"], tools: Sequence[str]) -> dict[str, Any]:

@@ -27,6 +27,8 @@ ROWS_KEPT = 0.75
 """Finished episodes cost little in a batch and taking them out costs a copy, so they leave when so few go on."""
 
 ROWS_DRAWN = 64
+"""Rows whose next tokens are drawn together."""
+
 BLOCK = 256
 """Choices summed together when one is drawn."""
 
@@ -101,7 +103,6 @@ class Engine:
         self._settings = settings
         self._bias = torch.tensor([action_bias[tool] for tool in protocol.tools], device=model.device)
         self._max_observation = max_observation_tokens
-        self._firsts = torch.tensor([tokens[0] for tokens in protocol.action_tokens], device=model.device)
         self._ends: list[bool] = protocol.ends_line.tolist()
 
     def run(
@@ -246,8 +247,7 @@ class Engine:
 
     def _action_probabilities(self, logits: Float[Tensor, "row vocabulary"]) -> Float[Tensor, "row action"]:
         """Probabilities of the actions alone, after contextual calibration (Zhao et al. 2021), at temperature 1."""
-        scores = torch.log_softmax(logits, dim=-1)[:, self._firsts]
-        return torch.softmax(scores - self._bias, dim=-1)
+        return torch.softmax(self._protocol.action_scores(logits) - self._bias, dim=-1)
 
 
 def _sharpened(probabilities: Float[Tensor, "row choice"], temperature: float) -> Float[Tensor, "row choice"]:

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from trimtab.errors import TrimtabError
@@ -42,12 +44,12 @@ class FewShotProtocol:
         self.tools: list[str] = list(resource["actions"])
         names = list(resource["actions"].values())
         self.action_tokens = [self.encode(f" {name}") for name in names]
-        firsts = [tokens[0] for tokens in self.action_tokens]
-        for i, first in enumerate(firsts):
-            if first in firsts[:i]:
+        self._firsts = [tokens[0] for tokens in self.action_tokens]
+        for i, first in enumerate(self._firsts):
+            if first in self._firsts[:i]:
                 raise TrimtabError(
-                    f"few_shot.yaml, actions: {names[firsts.index(first)]!r} and {names[i]!r} begin with the same "
-                    "token of this model; rename one"
+                    f"few_shot.yaml, actions: {names[self._firsts.index(first)]!r} and {names[i]!r} begin with the "
+                    "same token of this model; rename one"
                 )
 
     @classmethod
@@ -123,6 +125,10 @@ class FewShotProtocol:
             if turn["observation"]:
                 lines.append(f"Observation: {_line(turn['observation'])}")
         return "\n".join(lines)
+
+    def action_scores(self, logits: Float[Tensor, "*any vocabulary"]) -> Float[Tensor, "*any action"]:
+        """Log-probability of each action's first token, by which an action is chosen."""
+        return torch.log_softmax(logits, dim=-1)[..., self._firsts]
 
     @cached_property
     def ends_line(self) -> torch.Tensor:

@@ -3,11 +3,30 @@
 Which examples these are is found in `trimtab.saes.examples`; how the page looks is `trimtab.report.examples`.
 """
 
+from pathlib import Path
 from typing import Any, NamedTuple
 
+from jaxtyping import Float
+from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from trimtab import files, tensors
 from trimtab.saes.examples import Found
+
+
+class Read(NamedTuple):
+    """What a probe reads: its layer, the weights of its latents, and those with the largest ones."""
+
+    layer: int
+    weight: Float[Tensor, "d_sae"]
+    latents: list[int]
+
+    @classmethod
+    def of(cls, probe: Path, most: int) -> "Read":
+        """From probes/<trait>.json and the weights beside it, with at most `most` latents."""
+        weight = tensors.read(probe.with_suffix(".safetensors"))[0]["weight"]
+        latents = weight.abs().topk(min(most, len(weight))).indices.tolist()
+        return cls(int(files.read_json(probe)["layer"]), weight, latents)
 
 
 class Told(NamedTuple):

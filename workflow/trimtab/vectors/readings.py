@@ -80,6 +80,5 @@ def chances(
     logits: Float[Tensor, "*any vocabulary"], protocol: FewShotProtocol, bias: Mapping[str, float]
 ) -> Float[Tensor, "*any action"]:
     """Chances of the actions alone, each by its first token, after contextual calibration, at temperature 1."""
-    firsts = [tokens[0] for tokens in protocol.action_tokens]
-    scores = torch.log_softmax(logits, dim=-1)[..., firsts].double().cpu()
+    scores = protocol.action_scores(logits).double().cpu()
     return torch.softmax(scores - torch.tensor([bias[tool] for tool in protocol.tools], dtype=torch.float64), dim=-1)
