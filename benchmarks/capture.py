@@ -27,8 +27,9 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from trimtab.activations.capture import Prompt, batches
 from trimtab.activations.layout import FORMAT, IDENTITY, Layout
-from trimtab.activations.reader import Cache, shuffled_batches
+from trimtab.activations.reader import Cache
 from trimtab.activations.shards import write_shard
+from trimtab.activations.shuffle import shuffled_batches
 from trimtab.activations.store import shard
 from trimtab.model import source
 from trimtab.prompts import resources, sources
@@ -38,12 +39,12 @@ CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text())
 LAYERS: list[int] = CONFIG["layers"]
 DEEPEST = max(LAYERS)
 SETTINGS = CONFIG["activations"]
-ROUNDS = 3
-PROMPTS, LONGEST = 16, 384
-WINDOWS, WINDOW = 8, 256
+ROUNDS = 5
+PROMPTS, LONGEST = 48, 384
+WINDOWS, WINDOW = 24, 256
 PEER_BATCH = 4
 """Prompts a batch of the peers, in the order given, padded to the longest."""
-READ_ROWS, READ_BATCH = 24_000, 1024
+READ_ROWS, READ_BATCH = 160_000, 1024
 
 
 def main() -> None:
@@ -118,8 +119,6 @@ def bench(scratch: Path, folder: Path) -> None:
             f"{PEER_BATCH} prompts a batch in the order given; SAELens writes one hook a run, nine runs. Loading the "
             "model counts nowhere. The bare pass runs the model as Trimtab lays it out in memory, the peers run it as "
             "transformers loads it.",
-            "The machine was shared: other programs ran on its two cores all the time, so rates are low and only the "
-            "ratios within a round compare.",
         ],
         [*found, *reads],
         [
@@ -297,7 +296,7 @@ def difference(path: Path, rows: dict[int, torch.Tensor]) -> float:
 
 
 def reading(scratch: Path) -> tuple[list[Rates], list[Claim]]:
-    """Shuffled float32 batches of one layer against the bytes of the whole file, read in order."""
+    """Shuffled batches of one layer after the other, checksums verified, against the file's bytes, read in order."""
     path, width = scratch / "read.h5", 576
     layout = Layout(
         layers=LAYERS,

@@ -24,14 +24,14 @@ def dictionary():
 
 
 def contrast(seed=0, strength=3.0, templates=8, pairs=4):
-    """Two layers, of which layer 7 holds the trait in its first dimension."""
+    """Two layers, of which layer 7 holds the trait in its first dimension; a last template is lexical, without it."""
     generator = torch.Generator().manual_seed(seed)
-    n = templates * pairs * 2
+    n = (templates + 1) * pairs * 2
     labels = torch.arange(n, dtype=torch.float64) % 2
     raw = {layer: torch.randn(n, D, generator=generator, dtype=torch.float64) for layer in (3, 7)}
-    raw[7][:, 0] += strength * (labels - 0.5)
+    raw[7][: templates * pairs * 2, 0] += (strength * (labels - 0.5))[: templates * pairs * 2]
     names = [f"t{i // (2 * pairs)}" for i in range(n)]
-    splits = {f"t{t}": ["fit", "fit", "select", "test"][t % 4] for t in range(templates)}
+    splits = {f"t{t}": ["fit", "fit", "select", "test"][t % 4] for t in range(templates)} | {f"t{templates}": "lexical"}
     sae = dictionary()
     return Contrast(
         labels=labels,
@@ -60,7 +60,9 @@ def test_the_trait_is_found_at_its_layer_and_not_in_the_controls():
     shuffled = table[(table.features == "sae") & (table.split == "shuffled")]
     assert (shuffled.r2 < 0.1).all()
     controls = probes.controls["sae"]
-    assert controls["null"]["standardised"] < controls["test"]["standardised"]
+    for pairs in ("null", "lexical"):
+        assert abs(controls[pairs]["mean"]) < controls["test"]["mean"] / 2
+        assert controls[pairs]["standardised"] < controls["test"]["standardised"]
     assert len(controls["shuffled"]) == 4
     assert probes.association.argmax() == 0
 
@@ -140,7 +142,7 @@ def test_same_seed_same_numbers():
 
 def test_a_trait_with_one_template_is_refused():
     few = contrast(templates=2)
-    splits = ["test" if template == "t1" else "fit" for template in few.templates]
+    splits = [{"t0": "fit", "t1": "test"}.get(template, "lexical") for template in few.templates]
     with pytest.raises(TrimtabError, match="nested splits need 3 or more"):
         probe_trait("autonomy", replace(few, splits=splits), contrast(seed=1), SETTINGS, seed=0)
 

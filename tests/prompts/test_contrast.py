@@ -41,7 +41,7 @@ def test_one_small_trait():
 
 def test_numbers(rows):
     counts = Counter((row["trait"], row["kind"]) for row in rows)
-    assert counts["autonomy", "opening"] == 10 * 4 * 2 * 2
+    assert counts["autonomy", "opening"] == (10 * 2 + 4) * 4 * 2
     assert counts["null", "instruction"] == 9 * 4 * 2 * 2
     assert len({row["id"] for row in rows}) == len(rows)
 
@@ -78,7 +78,8 @@ def test_no_wording_is_in_two_splits(rows):
 
 def test_every_split_holds_every_domain(rows):
     found = {(row["trait"], row["kind"], row["split"], row["domain"]) for row in rows}
-    assert len(found) == 6 * 2 * 4 * 4
+    assert len(found) == 6 * 2 * 4 * 4 + 5 * 2 * 4
+    assert {split for trait, _, split, _ in found if trait == "null"} == {"fit", "select", "test", "calibrate"}
 
 
 def test_templates_meet_different_tasks(rows):

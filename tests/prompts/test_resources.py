@@ -50,10 +50,22 @@ def test_poles_of_an_opening_have_the_same_length_on_average(traits):
             assert abs(gap) <= 0.5, (trait, gap)
 
 
+def test_lexical_pairs_mention_each_pole_in_the_same_frame(traits):
+    """A mention says nothing about the agent, and its poles differ in the quoted words alone."""
+    frames = ("The poster on the wall reads '", "One of the folders is named ", "The song on the radio is called '")
+    frames += ("The last word of the crossword was '",)
+    for block in traits.values():
+        for mention, frame in zip(block.get("lexical", []), frames, strict=False):
+            assert mention["high"].startswith(frame)
+            assert mention["low"].startswith(frame)
+            assert mention["high"] != mention["low"]
+    assert [len(block.get("lexical", [])) for block in traits.values()] == [4, 4, 4, 4, 4, 0]
+
+
 def test_no_template_names_a_tool_and_no_wording_stands_twice(traits):
     wordings = []
     for block in traits.values():
-        for template in [*block["opening"], *block["instruction"]]:
+        for template in [*block["opening"], *block["instruction"], *block.get("lexical", [])]:
             wordings += [template["high"], template["low"]]
     assert len(set(wordings)) == len(wordings)
     assert not [text for text in wordings for tool in TOOLS if tool in text]

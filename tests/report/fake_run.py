@@ -237,6 +237,17 @@ def write_parts(results: Path) -> None:
         if layer == 17 or split not in ("nested_with_layer", "study")
     ]
     files.write_csv(results / "probes/scores.csv", pd.DataFrame(scores))
+    gaps = [
+        {"trait": trait, "features": "sae", "pairs": pairs, "mean": mean, "standardised": 4 * mean, "n_pairs": 16}
+        for trait in TRAITS
+        for pairs, mean in (("test", 0.7), ("style", 0.05), ("lexical", 0.12))
+    ]
+    files.write_csv(results / "probes/gaps.csv", pd.DataFrame(gaps))
+    twice = [
+        {"trait": trait, "layer": 4, "cosine": 0.2, "null": 0.08, "r2_first": 0.7, "r2_again": 0.69, "agreement": 0.95}
+        for trait in TRAITS
+    ]
+    files.write_csv(results / "vectors/stability.csv", pd.DataFrame(twice))
     names = [f"{method}/{trait}" for method in ("sae_probe", "mean_difference", "raw_probe") for trait in TRAITS]
     unit = rng.normal(size=(len(names), 30)) + np.tile(rng.normal(size=(5, 30)) * 2, (3, 1))
     unit /= np.linalg.norm(unit, axis=1, keepdims=True)

@@ -47,19 +47,20 @@ def probes(*traits: str) -> set[str]:
 
 def contrast(trait: str) -> set[str]:
     """What follows the templates of a trait."""
-    return {f"contrast_trait {trait}", "contrast", f"contrast_cache {trait}"} | probes(trait)
+    own = {f"contrast_trait {trait}", "contrast", f"contrast_cache {trait}"}
+    return own | {"vectors_stability"} | probes(trait)
 
 
 def saes(*layers: str) -> set[str]:
     """What follows dictionaries; that of layer 0 is trained twice."""
-    twice = {"sae_again 0", "sae_agreement"} if "0" in layers else set()
+    twice = {"sae_again 0", "sae_agreement", "vectors_stability"} if "0" in layers else set()
     return each("sae", *layers) | twice | {"sae_quality"} | probes(*TRAITS)
 
 
 CONFIG = {
     "saes: {overrides: {2: {k: 4}}}": saes("2"),
     "saes: {gates: {dead_share: 0.5}}": {"sae_quality", *REPORT},
-    "probes: {penalties: [1, 10]}": probes(*TRAITS),
+    "probes: {penalties: [1, 10]}": {"vectors_stability"} | probes(*TRAITS),
     "vectors: {calibration_doses: [0.1]}": vectors(*TRAITS),
     "rollouts: {study: {doses: [0.2, 0.4, 0.6]}}": each("conditions", *TRAITS) | rollouts(*TRAITS),
     "prompts: {scenarios: 6}": {"scenarios"} | decisions(*TRAITS) | rollouts("common", *TRAITS),

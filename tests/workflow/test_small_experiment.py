@@ -49,7 +49,9 @@ D_MODEL, LATENTS = 32, 64
 ROUNDING = 1e-6
 """Two rows of one batch may differ in the last bits of a probability; texts and counts may not differ at all."""
 
-VECTOR_TABLES = [f"vectors/{n}" for n in ("geometry", "dimensions", "latents", "doses", "kl", "comparison")]
+VECTOR_TABLES = [
+    f"vectors/{n}" for n in ("geometry", "dimensions", "latents", "doses", "kl", "comparison", "stability")
+]
 STATISTICS = [
     *("effects", "models", "controls", "contrasts", "study", "dose_response", "dose_fits", "structure", "tools"),
     "prediction",
@@ -65,7 +67,7 @@ TRACED = [
     *(f"activations/contrast/{trait}.h5" for trait in [*TRAITS, "null"]),
     *(f"saes/{folder}/provenance.json" for folder in SAES),
     *(f"saes/{table}.provenance.json" for table in ("density", "agreement", "examples")),
-    *(f"{table}.provenance.json" for table in ("saes/quality", "probes/scores", *VECTOR_TABLES)),
+    *(f"{table}.provenance.json" for table in ("saes/quality", "probes/scores", "probes/gaps", *VECTOR_TABLES)),
     *(f"probes/{trait}.{end}" for trait in TRAITS for end in ("json", "safetensors", "latents.parquet")),
     *(f"vectors/decisions/{trait}.parquet" for trait in TRAITS),
     *(f"vectors/{method}/{trait}.safetensors" for method in METHODS for trait in TRAITS),
@@ -84,6 +86,7 @@ OTHERS = [
     *(f"saes/{table}.csv" for table in ("quality", "density", "agreement", "examples")),
     "saes/examples.html",
     "probes/scores.csv",
+    "probes/gaps.csv",
     *(f"{table}.csv" for table in VECTOR_TABLES),
     *(f"rollouts/conditions/{batch}.csv" for batch in ["common", *TRAITS]),
     "rollouts/conditions.csv",
@@ -303,6 +306,13 @@ def test_latents_have_their_chances(results):
     assert latents[["p_pairs", "q_pairs", "p_templates"]].stack().between(0, 1).all()
 
 
+def test_a_probe_is_tried_on_pairs_of_the_trait_of_style_and_of_words_alone(results):
+    gaps = pd.read_csv(results / "probes/gaps.csv")
+    expected = {(t, f, p) for t in TRAITS for f in ("sae", "raw") for p in ("test", "style", "lexical")}
+    assert set(zip(gaps["trait"], gaps["features"], gaps["pairs"], strict=True)) == expected
+    assert (gaps.loc[gaps["pairs"] == "lexical", "n_pairs"] == 4 * 4).all()
+
+
 def test_scores_are_of_every_trait_and_layer(results):
     scores = pd.read_csv(results / "probes/scores.csv")
     assert {(t, n) for t in TRAITS for n in LAYERS} <= set(zip(scores["trait"], scores["layer"], strict=True))
@@ -457,10 +467,12 @@ def test_the_same_jobs_in_another_folder_make_the_same_bytes(finished, tmp_path)
     assert [n for n in made if (again.results / n).read_bytes() != (finished.results / n).read_bytes()] == []
 
 
-def test_snakemakes_own_report_holds_the_figures(finished):
+def test_snakemakes_own_report_holds_the_page_the_figures_and_the_tables(finished):
     done = finished.snakemake("--report", "report.html")
     assert done.returncode == 0, done.stdout
     page = (finished.folder / "report.html").read_text()
     captions = {path.stem for path in (ROOT / "workflow/report").glob("*.rst")}
     assert set(PLOTS) < captions
     assert [name for name in [*PLOTS, "report"] if f"{name}.svg" not in page and f"{name}.html" not in page] == []
+    for table in ("statistics/effects", "vectors/comparison", "probes/scores", "saes/quality"):
+        assert f"results/small/{table}.csv" in page

@@ -52,7 +52,8 @@ def config_slice(*keys, within):
 
 def contrast_templates(trait):
     """What contrast prompts use of a trait's block."""
-    return [BLOCKS[trait][kind] for kind in config["prompts"]["contrast"]["kinds"]]
+    kinds = config["prompts"]["contrast"]["kinds"]
+    return [BLOCKS[trait].get(kind) for kind in (*kinds, "lexical")]
 
 
 LAYERS = config["layers"]

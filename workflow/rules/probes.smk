@@ -43,8 +43,15 @@ rule probe_scores:
     input:
         probes=expand("<results>/probes/{trait}.json", trait=TRAITS),
     output:
-        table="<results>/probes/scores.csv",
-        record="<results>/probes/scores.provenance.json",
+        scores=report(
+            "<results>/probes/scores.csv",
+            caption="../report/table_scores.rst",
+            category="Tables",
+            labels={"table": "probe scores"},
+        ),
+        scores_record="<results>/probes/scores.provenance.json",
+        gaps="<results>/probes/gaps.csv",
+        gaps_record="<results>/probes/gaps.provenance.json",
     log:
         "<logs>/probes/scores.log",
     benchmark:
@@ -54,4 +61,4 @@ rule probe_scores:
     params:
         code=code_digest("probes_scores"),
     shell:
-        "python workflow/scripts/probes_scores.py {output.table} --probes {input.probes} 2> {log}"
+        "python workflow/scripts/probes_scores.py {output.scores} {output.gaps} --probes {input.probes} 2> {log}"

@@ -106,7 +106,12 @@ rule sae_quality:
         weights=expand("<results>/saes/{layer}/sae_weights.safetensors", layer=LAYERS),
         descriptions=expand("<results>/saes/{layer}/cfg.json", layer=LAYERS),
     output:
-        table="<results>/saes/quality.csv",
+        table=report(
+            "<results>/saes/quality.csv",
+            caption="../report/table_quality.rst",
+            category="Tables",
+            labels={"table": "SAE quality"},
+        ),
         record="<results>/saes/quality.provenance.json",
         density="<results>/saes/density.csv",
         density_record="<results>/saes/density.provenance.json",

@@ -8,7 +8,12 @@ rule statistics_effects:
         turns=expand("<results>/rollouts/turns/{batch}.parquet", batch=BATCHES),
         scores="<results>/probes/scores.csv",
     output:
-        effects="<results>/statistics/effects.csv",
+        effects=report(
+            "<results>/statistics/effects.csv",
+            caption="../report/table_effects.rst",
+            category="Tables",
+            labels={"table": "effects"},
+        ),
         models="<results>/statistics/models.csv",
         controls="<results>/statistics/controls.csv",
         contrasts="<results>/statistics/contrasts.csv",

@@ -136,7 +136,12 @@ rule vectors_comparison:
     input:
         decisions=expand("<results>/vectors/decisions/{trait}.parquet", trait=TRAITS),
     output:
-        table="<results>/vectors/comparison.csv",
+        table=report(
+            "<results>/vectors/comparison.csv",
+            caption="../report/table_comparison.rst",
+            category="Tables",
+            labels={"table": "methods at equal KL"},
+        ),
         record="<results>/vectors/comparison.provenance.json",
     log:
         "<logs>/vectors/comparison.log",
@@ -153,4 +158,41 @@ rule vectors_comparison:
     shell:
         "python workflow/scripts/vectors_comparison.py {output.table} --decisions {input.decisions}"
         " --settings {params.settings:q} --reference {params.reference} --random {params.random}"
+        " --seed {params.seed} 2> {log}"
+
+
+rule vectors_stability:
+    input:
+        manifest="<results>/model/manifest.json",
+        prompts=expand("<results>/prompts/contrast/{trait}.jsonl", trait=TRAITS),
+        caches=expand("<results>/activations/contrast/{trait}.h5", trait=TRAITS),
+        first=expand("<results>/saes/{layer}/cfg.json", layer=TWICE),
+        again=expand("<results>/saes/{layer}/again/cfg.json", layer=TWICE),
+        weights=expand(
+            "<results>/saes/{layer}/{seed}sae_weights.safetensors",
+            layer=TWICE,
+            seed=["", "again/"],
+        ),
+    output:
+        table="<results>/vectors/stability.csv",
+        record="<results>/vectors/stability.provenance.json",
+    log:
+        "<logs>/vectors/stability.log",
+    benchmark:
+        "<benchmarks>/vectors/stability.jsonl"
+    conda:
+        "../../envs/model.yaml"
+    params:
+        first=lambda wildcards, input: [str(Path(path).parent) for path in input.first],
+        again=lambda wildcards, input: [str(Path(path).parent) for path in input.again],
+        traits=TRAITS,
+        layers=TWICE,
+        contrast=config["probes"]["contrast"],
+        settings=config_slice("penalties", "folds", "shuffles", within="probes"),
+        seed=config["seed"],
+        code=code_digest("vectors_stability"),
+    shell:
+        "python workflow/scripts/vectors_stability.py {input.manifest} {output.table} --prompts {input.prompts}"
+        " --caches {input.caches} --traits {params.traits} --first {params.first} --again {params.again}"
+        " --layers {params.layers} --contrast {params.contrast} --settings {params.settings:q}"
         " --seed {params.seed} 2> {log}"

@@ -20,7 +20,7 @@ def main(
     rows = contrast.rows(trait, blocks[trait], user_tasks, settings["kinds"], settings["fills"], seed)
     files.write_jsonl(prompts, rows)
     # only this trait's templates are an input, so the record names their digest and not the file's
-    templates = [blocks[trait][kind] for kind in settings["kinds"]]
+    templates = [blocks[trait].get(kind) for kind in (*settings["kinds"], contrast.LEXICAL)]
     parts = {"trait": resources.digest(templates), "tasks": resources.digest(user_tasks)}
     files.write_json(record, provenance([], {**settings, "trait": trait, "resources": parts}, seed))
 

@@ -7,7 +7,7 @@ import pandas as pd
 
 from trimtab import files, seeds
 from trimtab.activations.documents import TRANSCRIPTS, documents
-from trimtab.activations.reader import shuffled_batches
+from trimtab.activations.shuffle import shuffled_batches
 from trimtab.entry import script
 from trimtab.errors import TrimtabError
 from trimtab.model.source import from_manifest
@@ -48,7 +48,7 @@ def main(
     others = {}
     for layer, sae in dictionaries.items():
         (sample,) = shuffled_batches(caches, layer, ROWS, own_seed, kept, ROWS)
-        others[layer] = baselines(sae, sample.to(model.device), own_seed)
+        others[layer] = baselines(sae, sample.to(model.device).float(), own_seed)
     rows, histogram, failed = [], [], []
     for name, these in documents_of.items():
         held_out = list(documents(these, protocol, max_tokens))

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from trimtab import digest, files, seeds
-from trimtab.activations.reader import require_all, shuffled_batches
+from trimtab.activations.reader import require_all
+from trimtab.activations.shuffle import shuffled_batches
 from trimtab.entry import script
 from trimtab.progress import track
 from trimtab.provenance import provenance
@@ -51,7 +52,7 @@ def main(
 
     def batches(step: int) -> Iterator[Tensor]:
         rows = shuffled_batches(caches, layer, parsed.batch, own_seed, kept, parsed.tokens, step * parsed.batch)
-        return (batch.to(where) for batch in track(rows, parsed.steps - step, f"SAE of layer {layer}, steps"))
+        return (batch.to(where).float() for batch in track(rows, parsed.steps - step, f"SAE of layer {layer}, steps"))
 
     if pretrained:
         trained = Trained(formats.read_for(pretrained[0], described["d_model"], parsed.k), [])

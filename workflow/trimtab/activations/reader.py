@@ -1,13 +1,11 @@
-"""Reading cache shards: single prompts, whole layers, and shuffled batches at memory that doesn't grow.
+"""Reading cache shards: single prompts and whole layers.
 
-Shuffled batches come from blocks: a block of whole chunks is read in one sweep, blocks are visited in random order
-across all shards, and rows are mixed in a buffer of a few blocks. Reads stay sequential, and the order is near a
-full shuffle. Chunks are read from their places in the file, past HDF5, which takes several times as long; their
-checksums are verified the first time that a chunk is read.
+Chunks are read from their places in the file, past HDF5, which takes several times as long; their checksums are
+verified the first time that a chunk is read. Shuffled batches of many shards are in `trimtab.activations.shuffle`.
 """
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -18,14 +16,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from trimtab import seeds
 from trimtab.activations.checksum import BYTES, fletcher32
 from trimtab.activations.layout import DIGEST, FORMAT, HOOK, index_digest, places, weights_digest
 from trimtab.errors import TrimtabError
-
-BLOCK_ROWS = 2048
-"""Rows that are read in one sweep, to the next whole chunk."""
-BUFFER_BLOCKS = 16
 
 UNREADABLE = (OSError, KeyError, RuntimeError, ValueError, AttributeError)
 """What a damaged file makes HDF5, or the reading of a text or a type in it, raise."""
@@ -146,11 +139,6 @@ class Cache:
                 )
             self._verified.add((layer, chunk))
 
-    def expect_chunk(self, layer: int, chunk: int) -> None:
-        """Let the kernel fetch a chunk from disk meanwhile."""
-        size = self.chunk_rows * self.d_model * self.dtype.itemsize + BYTES
-        os.posix_fadvise(self._handle, self._places[layer][chunk], size, os.POSIX_FADV_WILLNEED)
-
     def tokens(self, start: int = 0, end: int | None = None) -> tuple[list[int], list[int]]:
         """Ids of the tokens of rows `start` to `end`, and their positions in their sequences."""
         with h5py.File(self.path, "r") as file:
@@ -168,96 +156,3 @@ def require_all(paths: Sequence[Path], described: Mapping[str, Any]) -> None:
     for path in paths:
         with Cache.open(path) as cache:
             cache.require(described)
-
-
-def shuffled_batches(
-    paths: Sequence[Path], layer: int, batch: int, seed: int, keep: set[str] | None, rows: int, start: int = 0
-) -> Iterator[Float[Tensor, "batch d_model"]]:
-    """Batches of exactly `rows` shuffled rows in all (the last may be short), epoch after epoch.
-
-    Args:
-        paths: shards of one experiment.
-        keep: ids of the prompts whose rows are served; None serves all.
-        rows: how many rows to serve, repeats in later epochs counted again.
-        start: so many of these, whole batches, were served to an earlier process and are left out; buffers that hold
-            no others are not even read.
-
-    Raises:
-        TrimtabError: no row belongs to `keep`, or the shards are of different shapes.
-    """
-    if start >= rows:
-        return
-    caches = [Cache.open(path) for path in paths]
-    try:
-        served = start
-        for buffer, order in _mixed(caches, layer, batch, seed, keep, start):
-            for at in range(0, len(order) - batch + 1, batch):
-                # a third of the time that indexing by brackets takes
-                piece = torch.index_select(buffer, 0, order[at : at + min(batch, rows - served)]).float()
-                served += len(piece)
-                yield piece
-                if served == rows:
-                    return
-    finally:
-        for cache in caches:
-            cache.close()
-
-
-def _mixed(
-    caches: Sequence[Cache], layer: int, batch: int, seed: int, keep: set[str] | None, start: int
-) -> Iterator[tuple[Float[Tensor, "place d_model"], Tensor]]:
-    """Buffers of rows and a random order of the places to serve, without end, from row `start` of that order on.
-
-    Rows that don't fill a batch are the first places of the next buffer.
-    """
-    masks = [torch.from_numpy(cache.row_mask(keep)) for cache in caches]
-    if not any(bool(mask.any()) for mask in masks):
-        named = ", ".join(str(cache.path) for cache in caches)
-        raise TrimtabError(f"{named}: no row belongs to the prompts that were asked for")
-    for cache in caches[1:]:
-        if (cache.d_model, cache.dtype) != (caches[0].d_model, caches[0].dtype):
-            raise TrimtabError(
-                f"{cache.path}: rows of {cache.d_model} x {cache.dtype}; "
-                f"{caches[0].path} has {caches[0].d_model} x {caches[0].dtype}"
-            )
-    chunks = [(i, chunk) for i, cache in enumerate(caches) for chunk in range(-(-cache.n_rows // cache.chunk_rows))]
-    largest = max(cache.chunk_rows for cache in caches)
-    together = max(1, BLOCK_ROWS // largest)
-    blocks = [chunks[at : at + together] for at in range(0, len(chunks), together)]
-    buffer = torch.empty(batch + BUFFER_BLOCKS * together * largest, caches[0].d_model, dtype=caches[0].dtype)
-    # shard and row of what is, or would be, in each place: what comes over from a buffer that wasn't read is read later
-    source = torch.empty(len(buffer), 2, dtype=torch.int64)
-    left, epoch, passed, unread = 0, 0, 0, False
-    while True:
-        random = np.random.default_rng(seeds.derive(seed, "epoch", epoch))
-        turns = [blocks[i] for i in random.permutation(len(blocks))]
-        for first in range(0, len(turns), BUFFER_BLOCKS):
-            end, kept = left, [torch.arange(left)]
-            now, later = (
-                [each for block in turns[place : place + BUFFER_BLOCKS] for each in block]
-                for place in (first, first + BUFFER_BLOCKS)
-            )
-            put: list[tuple[int, int, slice]] = []
-            for i, chunk in now:
-                size = caches[i].chunk_rows
-                put.append((i, chunk, slice(end, end + size)))
-                source[end : end + size, 0] = i
-                source[end : end + size, 1] = torch.arange(chunk * size, (chunk + 1) * size)
-                kept.append(end + masks[i][chunk * size : (chunk + 1) * size].nonzero()[:, 0])
-                end += size
-            places = torch.cat(kept)
-            order = places[torch.from_numpy(random.permutation(len(places)))]
-            whole = len(order) - len(order) % batch
-            skipped = passed < start and passed + whole <= start
-            if not skipped:
-                for place, (i, row) in enumerate(source[: left if unread else 0].tolist()):
-                    buffer[place] = caches[i].rows(layer, row, row + 1)[0]
-                for i, chunk, where in put:
-                    caches[i].read_chunk(layer, chunk, buffer[where])
-                for i, chunk in later:
-                    caches[i].expect_chunk(layer, chunk)
-                yield buffer, order[max(start - passed, 0) :]
-            passed, unread, left = passed + whole, skipped, len(order) - whole
-            buffer[:left] = buffer[order[whole:]]
-            source[:left] = source[order[whole:]]
-        epoch += 1

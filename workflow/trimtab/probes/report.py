@@ -24,6 +24,7 @@ from trimtab.probes.intervals import intervals
 from trimtab.probes.nested import Choice, Nested, Scores, nested, score
 from trimtab.probes.ridge import Probe
 from trimtab.probes.transfer import across, words
+from trimtab.prompts.contrast import LEXICAL
 
 DEVELOPMENT = ("fit", "select")
 TEST = "test"
@@ -37,6 +38,10 @@ class Kind(NamedTuple):
     features: str
     family: str
 
+
+GAPS = {TEST: "test", "null": "style", LEXICAL: "lexical"}
+"""Sets of pairs on which a ridge probe's high minus low is taken, and their names in gaps.csv, where readers would
+take "null" for nothing. It should be large on the first alone."""
 
 KINDS = {
     "sae": Kind("latents", "ridge"),
@@ -106,8 +111,8 @@ def probe_trait(trait: str, contrast: Contrast, null: Contrast, settings: Settin
     Raises:
         TrimtabError: a split without rows, with one pole only, or with too few templates.
     """
-    development, test = contrast.where(*DEVELOPMENT), contrast.where(TEST)
-    for name, part in (("fit and select", development), (TEST, test)):
+    development, test, lexical = contrast.where(*DEVELOPMENT), contrast.where(TEST), contrast.where(LEXICAL)
+    for name, part in (("fit and select", development), (TEST, test), (LEXICAL, lexical)):
         if len(set(part.labels.tolist())) < 2:
             raise TrimtabError(f"probe {trait}: split {name} has {len(part.labels)} rows; expected both poles")
     shuffled = flipped_within_pairs(
@@ -137,8 +142,10 @@ def probe_trait(trait: str, contrast: Contrast, null: Contrast, settings: Settin
             probe = ridge.fit(layers[fitted.chosen.layer], development.labels, fitted.chosen.penalty)
             controls[name] = {
                 "shuffled": [score(fitted.overall[:, i], targets[:, i])._asdict() for i in range(1, targets.shape[1])],
-                "null": gap(_gaps(probe, null, kind.features, fitted.chosen.layer))._asdict(),
-                "test": gap(_gaps(probe, test, kind.features, fitted.chosen.layer))._asdict(),
+                **{
+                    name: gap(_gaps(probe, part, kind.features, fitted.chosen.layer))._asdict()
+                    for name, part in zip(GAPS, (test, null, lexical), strict=True)
+                },
                 "study": {
                     **study.choice._asdict(),
                     "r2": study.scores.r2,

@@ -6,9 +6,12 @@ assistant's own turn differ; a small model hardly reads its system prompt, but f
 Splits are by template: all pairs of a template, in every domain and on every task, are in the same split, so that no
 split can profit from having seen another's wording. The same tasks serve all templates and both poles, and so carry no
 information about the label. Reading the model at these prompts is the business of `trimtab.activations`.
+
+Beside them stand each trait's lexical pairs, in a split of their own: they mention a pole's words and mean nothing by
+them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -21,36 +24,48 @@ SPLITS = ("fit", "fit", "fit", "select", "test", "calibrate", "fit", "select", "
 POLES = ("high", "low")
 
 
+LEXICAL = "lexical"
+"""Split, and sub-behaviour, of the pairs that only mention a trait's words."""
+
+
 def rows(
     trait: str, block: Json, tasks: dict[str, list[str]], kinds: Sequence[str], fills: int, seed: int
 ) -> list[Json]:
-    """All rows of one trait: kind x template x domain x fill x pole."""
-    made = []
+    """All rows of one trait: kind x template x domain x fill x pole, and lexical pairs with one fill."""
+    made: list[Json] = []
     for kind in kinds:
         split = splits(block[kind], seed, trait, kind)
         for number, template in enumerate(block[kind]):
-            for domain, some in tasks.items():
-                for fill in range(fills):
-                    # the tasks go round, so that every template meets another selection of them
-                    task = some[(number * fills + fill) % len(some)]
-                    group = f"{trait}.{kind}.{template['id']}"
-                    pair = f"{group}.{domain}.{fill}"
-                    for pole in POLES:
-                        made.append(
-                            {
-                                "id": f"{pair}.{pole}",
-                                "kind": kind,
-                                "messages": messages(kind, template[pole], task),
-                                "trait": trait,
-                                "sub_behaviour": template["sub_behaviour"],
-                                "pole": pole,
-                                "pair": pair,
-                                "template": group,
-                                "domain": domain,
-                                "split": split[template["id"]],
-                            }
-                        )
+            made += _rows(trait, kind, template, number, tasks, fills, split[template["id"]])
+        for number, mention in enumerate(block.get(LEXICAL, [])):
+            template = {**mention, "id": f"{LEXICAL}_{mention['id']}", "sub_behaviour": LEXICAL}
+            made += _rows(trait, kind, template, number, tasks, 1, LEXICAL)
     return made
+
+
+def _rows(
+    trait: str, kind: str, template: Json, number: int, tasks: dict[str, list[str]], fills: int, split: str
+) -> Iterator[Json]:
+    """All rows of one template."""
+    for domain, some in tasks.items():
+        for fill in range(fills):
+            # the tasks go round, so that every template meets another selection of them
+            task = some[(number * fills + fill) % len(some)]
+            group = f"{trait}.{kind}.{template['id']}"
+            pair = f"{group}.{domain}.{fill}"
+            for pole in POLES:
+                yield {
+                    "id": f"{pair}.{pole}",
+                    "kind": kind,
+                    "messages": messages(kind, template[pole], task),
+                    "trait": trait,
+                    "sub_behaviour": template["sub_behaviour"],
+                    "pole": pole,
+                    "pair": pair,
+                    "template": group,
+                    "domain": domain,
+                    "split": split,
+                }
 
 
 def messages(kind: str, words: str, task: str) -> list[dict[str, str]]:

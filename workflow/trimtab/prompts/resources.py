@@ -32,6 +32,7 @@ def traits(path: Path = RESOURCES / "traits.yaml") -> dict[str, Json]:
     loaded = load(path)
     blocks: dict[str, Json] = {**loaded["traits"], NULL: loaded["null"]}
     for trait, block in blocks.items():
+        _unique(path, f"{trait}.lexical", "id", [mention["id"] for mention in block.get("lexical", [])])
         for kind in ("opening", "instruction"):
             _unique(path, f"{trait}.{kind}", "id", [template["id"] for template in block[kind]])
             for template in block[kind]:

@@ -19,9 +19,11 @@ from trimtab.statistics.plan import Plan, read_conditions
 TABLES = {
     "quality": "saes/quality.csv",
     "scores": "probes/scores.csv",
+    "gaps": "probes/gaps.csv",
     "geometry": "vectors/geometry.csv",
     "doses": "vectors/doses.csv",
     "dimensions": "vectors/dimensions.csv",
+    "stability": "vectors/stability.csv",
     "comparison": "vectors/comparison.csv",
     "effects": "statistics/effects.csv",
     "models": "statistics/models.csv",

@@ -70,6 +70,29 @@ def probes(run: Run) -> Table:
     )
 
 
+def gaps(run: Run) -> Table:
+    """How far each trait's probe on SAE latents moves on pairs that differ in the trait, in style, in words alone."""
+    found = run.tables["gaps"]
+    wide = found[found["features"] == "sae"].pivot(index="trait", columns="pairs", values=["mean", "standardised"])
+    wide.columns = ["_".join(column) for column in wide.columns]
+    return table(
+        "gaps",
+        "What moves the probes: mean output on the high pole minus the low one, and that over its spread from pair to "
+        "pair. Test pairs differ in the trait, in wordings that no fit has seen; style pairs in formality, length or "
+        "tone; lexical pairs mention the poles' words and mean nothing by them. A probe of the trait moves on the "
+        "first alone.",
+        wide.loc[run.traits].reset_index(),
+        {
+            "Trait": text("trait", words.trait),
+            **{
+                f"{title}{suffix}": value(f"{figure}_{pairs}")
+                for pairs, title in (("test", "Test"), ("style", "Style"), ("lexical", "Lexical"))
+                for figure, suffix in (("mean", ""), ("standardised", ", / spread"))
+            },
+        },
+    )
+
+
 def strengths(run: Run) -> Table:
     frame = run.tables["doses"]
     # of the vectors that rollouts apply; the others' are in vectors/doses.csv

@@ -72,3 +72,23 @@ def dimensions(run: Run) -> Table:
             "Random": ("null_lower", lambda row: words.interval(row["null_lower"], row["null_upper"])),
         },
     )
+
+
+def stability(run: Run) -> Table:
+    return table(
+        "stability",
+        "The same layer's dictionary trained twice, from two random starts: cosine of the two SAE-decoded probes, what "
+        "95 % of random directions stay within, each probe's R² out of templates, and the correlation of the two "
+        "probes' outputs. Where the outputs agree and the cosine is low, the direction belongs to the training run; a "
+        "mean difference or a raw-stream probe needs no dictionary and is the same every time.",
+        run.tables["stability"],
+        {
+            "Trait": text("trait", words.trait),
+            "Layer": value("layer", 0),
+            "Cosine": value("cosine"),
+            "Random": value("null"),
+            "R², first": value("r2_first"),
+            "R², second": value("r2_again"),
+            "Outputs correlate": value("agreement"),
+        },
+    )

@@ -1,0 +1,49 @@
+"""Rule vectors_stability: the SAE-decoded probes of two seeds of a layer's dictionary, trait by trait."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from trimtab import files, seeds
+from trimtab.entry import script
+from trimtab.probes.contrast import read
+from trimtab.probes.dictionaries import dictionary
+from trimtab.probes.report import Settings
+from trimtab.provenance import provenance
+from trimtab.saes.files import WEIGHTS
+from trimtab.vectors.stability import Stability, stability
+
+
+def main(
+    manifest: Path,
+    table: Path,
+    *,
+    prompts: list[Path],
+    caches: list[Path],
+    traits: list[str],
+    first: list[Path],
+    again: list[Path],
+    layers: list[int],
+    contrast: str,
+    settings: dict[str, Any],
+    seed: int,
+) -> None:
+    """Write one row a layer and trait; `first` and `again` are SAE folders, one a layer."""
+    model = files.read_json(manifest)["model"]
+    rows = []
+    for layer, *folders in zip(layers, first, again, strict=True):
+        one, other = (dictionary(folder, layer, model) for folder in folders)
+        for trait, texts, cache in zip(traits, prompts, caches, strict=True):
+            rows_of = files.read_jsonl(texts)
+            by_first, by_again = (read(cache, rows_of, contrast, {layer: sae}, seed) for sae in (one, other))
+            own_seed = seeds.derive(seed, "probes", trait)
+            found = stability(layer, by_first, by_again, (one, other), Settings(**settings), own_seed)
+            rows.append({"trait": trait, **found._asdict()})
+    inputs = [*prompts, *caches, *(folder / WEIGHTS for folder in (*first, *again))]
+    columns = ["trait", *Stability._fields]
+    files.write_csv(table, pd.DataFrame(rows, columns=columns), provenance(inputs, {**settings, "contrast": contrast}))
+
+
+if __name__ == "__main__":
+    script(main)
