@@ -73,7 +73,9 @@ def probes(run: Run) -> Table:
 def gaps(run: Run) -> Table:
     """How far each trait's probe on SAE latents moves on pairs that differ in the trait, in style, in words alone."""
     found = run.tables["gaps"]
-    wide = found[found["features"] == "sae"].pivot(index="trait", columns="pairs", values=["mean", "standardised"])
+    wide = found[found["features"] == "sae"].pivot_table(
+        index="trait", columns="pairs", values=["mean", "standardised"], sort=False
+    )
     wide.columns = ["_".join(column) for column in wide.columns]
     return table(
         "gaps",
@@ -81,7 +83,7 @@ def gaps(run: Run) -> Table:
         "pair. Test pairs differ in the trait, in wordings that no fit has seen; style pairs in formality, length or "
         "tone; lexical pairs mention the poles' words and mean nothing by them. A probe of the trait moves on the "
         "first alone.",
-        wide.loc[run.traits].reset_index(),
+        wide.reset_index(),
         {
             "Trait": text("trait", words.trait),
             **{
