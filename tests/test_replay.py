@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from tiny import D_MODEL, FAMILIES, SHAPE, gpt2
+from tiny import ARCHITECTURES, D_MODEL, SHAPE, gpt2
 from transformers import MixtralConfig, MixtralForCausalLM
 
 from trimtab.replay import ROWS, Replay, packs
@@ -16,8 +16,8 @@ PROMPTS = [
     [HEADER, Segment([5], written=False), Segment([11], written=True)],
     [HEADER, Segment([60, 61, 62, 63, 64, 65, 66], written=False), Segment([70, 71], written=True)],
 ]
-ATTENTION = ["llama", "gpt2", "gemma3", "mixtral"]
-MODELS = {family: FAMILIES[family]() for family in ATTENTION}
+RECURRENT = ["qwen3_5_moe", "falcon_h1"]
+MODELS = {family: ARCHITECTURES[family]() for family in ["llama", "gpt2", "gemma3", "mixtral", *RECURRENT]}
 MODELS["windowed"] = MixtralForCausalLM(MixtralConfig(**SHAPE, sliding_window=8, num_local_experts=2)).eval()
 UNIT = torch.ones(D_MODEL) / D_MODEL**0.5
 
@@ -51,8 +51,9 @@ def test_every_token_has_the_logits_of_its_prompt_alone(family, layer):
         torch.testing.assert_close(ends[row], torch.stack([logits[-1] for logits in whole]), rtol=1e-3, atol=1e-4)
 
 
-def test_rows_are_the_stream_at_each_prompts_end():
-    model = MODELS["llama"]
+@pytest.mark.parametrize("family", ["llama", *RECURRENT])
+def test_rows_are_the_stream_at_each_prompts_end(family):
+    model = MODELS[family]
     replay = Replay(model, PROMPTS, 1)
     for prompt, row in zip(PROMPTS, replay.rows, strict=True):
         tokens = [token for segment in prompt for token in segment.tokens]

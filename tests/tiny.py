@@ -117,7 +117,7 @@ def gemma3_with_eyes() -> PreTrainedModel:
 
 
 FAMILIES = {"llama": llama, "gpt2": gpt2, "gemma3": gemma3, "mixtral": mixtral, "qwen3_5_moe": qwen3_5_moe}
-"""One of each kind of cache: what agents can run on, recurrent layers apart."""
+"""One of each kind of cache."""
 
 ARCHITECTURES = FAMILIES | {
     "qwen3": qwen3,

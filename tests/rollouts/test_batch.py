@@ -6,19 +6,20 @@ import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from tiny import D_MODEL, FAMILIES, SHAPE, VOCABULARY
+from tiny import ARCHITECTURES, D_MODEL, SHAPE, VOCABULARY
 from transformers import MixtralConfig, MixtralForCausalLM
 
 from trimtab.packed import ROOM, pack_rows
+from trimtab.recurrent import cut
+from trimtab.residual import hooked
 from trimtab.rollouts.batch import GrowingBatch
 from trimtab.steering import Push, Steering
 
-ATTENTION = ["llama", "gpt2", "gemma3", "mixtral"]
-"""Recurrent families are left out: padding wears out their state, and the preflight refuses them."""
-MODELS = {family: FAMILIES[family]() for family in ATTENTION}
+RECURRENT = ["qwen3_5_moe", "falcon_h1"]
+MODELS = {family: ARCHITECTURES[family]() for family in ["llama", "gpt2", "gemma3", "mixtral", *RECURRENT]}
 # gemma3 has windows in some layers, this one in all
 MODELS["windowed"] = MixtralForCausalLM(MixtralConfig(**SHAPE, sliding_window=8, num_local_experts=2)).eval()
-for family in list(MODELS):
+for family in [name for name in MODELS if name not in RECURRENT]:
     MODELS[f"packed {family}"] = packed = deepcopy(MODELS[family])
     pack_rows(packed)
 CPU = torch.device("cpu")
@@ -91,7 +92,7 @@ def test_repeated_and_selected_rows_go_on_where_they_were(family):
 
 @settings(max_examples=15, deadline=None)
 @given(
-    st.sampled_from(["llama", "packed llama"]),
+    st.sampled_from(["llama", "packed llama", *RECURRENT]),
     ragged_rounds(),
     st.sampled_from(["all", "prefill", "decode", "none"]),
     st.randoms(use_true_random=False),
@@ -108,18 +109,15 @@ def test_a_timing_touches_its_tokens_only_over_all_rounds(family, rounds, timing
         roles = torch.tensor([[role for roles in written for role in roles[row]]])
         touched = {"all": roles | True, "prefill": ~roles, "decode": roles, "none": roles & False}[timing]
 
-        def add(module, inputs, output, touched=touched):
-            return output + touched[..., None] * push.length * push.direction
+        def add(stream, touched=touched):
+            return stream + touched[..., None] * push.length * push.direction
 
-        handle = model.model.layers[layer].register_forward_hook(add)
-        try:
+        with hooked(model, {layer: add}):
             expected = alone(model, tokens)
-        finally:
-            handle.remove()
         torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("family", ["llama", "packed llama"])
+@pytest.mark.parametrize("family", ["llama", "packed llama", *RECURRENT])
 def test_logits_of_all_tokens_are_those_of_every_prefix(family):
     model = MODELS[family]
     batch = GrowingBatch(model, Steering([None] * 2, CPU), 2)
@@ -129,3 +127,23 @@ def test_logits_of_all_tokens_are_those_of_every_prefix(family):
     for at in range(3):
         torch.testing.assert_close(logits[at], alone(model, chunks[0][: at + 1]), rtol=1e-3, atol=1e-4)
     torch.testing.assert_close(logits[3], alone(model, chunks[1]), rtol=1e-3, atol=1e-4)
+
+
+@given(st.lists(st.integers(0, 40), min_size=1, max_size=12).filter(any))
+def test_passes_feed_every_token_once_in_order_and_never_pad(lengths):
+    passes = cut(lengths)
+    for parts in passes:
+        assert len({part.stop - part.start for part in parts}) == 1
+        assert [part.row for part in parts] == sorted({part.row for part in parts})
+    for row, length in enumerate(lengths):
+        fed = [range(part.start, part.stop) for parts in passes for part in parts if part.row == row]
+        assert [at for some in fed for at in some] == list(range(length))
+    assert len(passes) <= max(lengths).bit_length()
+
+
+def test_a_round_of_many_lengths_is_cut_in_powers_of_two():
+    assert cut([5, 0, 3, 1, 4]) == [[(0, 0, 4), (4, 0, 4)], [(2, 0, 2)], [(0, 4, 5), (2, 2, 3), (3, 0, 1)]]
+
+
+def test_a_round_of_few_lengths_takes_one_pass_each():
+    assert cut([7, 0, 7]) == [[(0, 0, 7), (2, 0, 7)]]

@@ -2,11 +2,11 @@
 
 The tokens of all rows go through the model as one sequence, so a pass costs what its tokens cost and no row waits for
 another. Which row a token belongs to matters to attention alone (`trimtab.attention`); keys and values live here, each
-row's own in free space that is filled in place, a header that rows share once a group. Models with another kind of
-memory than keys and values go the padded way (`trimtab.padded`).
+row's own in free space that is filled in place, a header that rows share once a group. Models with recurrent layers go
+another way (`trimtab.recurrent`), and those with attention of their own kind a third (`trimtab.padded`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -21,6 +21,14 @@ ROOM = 64
 """Tokens of free space a row that are added when a layer is full."""
 
 
+class Part(NamedTuple):
+    """Tokens `start` to `stop` of a row's chunk."""
+
+    row: int
+    start: int
+    stop: int
+
+
 class Fed(NamedTuple):
     """One pass of rows through a model."""
 
@@ -29,7 +37,14 @@ class Fed(NamedTuple):
     row: Int[Tensor, "batch token"]
     """Row of each token, -1 for padding; real tokens stand in the order of rows."""
     last: Int[Tensor, "fed_row"]
-    """Index among the real tokens of the last one of each row that got any."""
+    """Index among the real tokens of the last one of each row whose chunk ends here."""
+    parts: list[Part]
+    """What the pass feeds of the chunks, in the order of rows."""
+
+
+def whole(chunks: Sequence[Sequence[int]]) -> list[Part]:
+    """All that there is of every chunk."""
+    return [Part(row, 0, len(chunk)) for row, chunk in enumerate(chunks)]
 
 
 class PackedLayer(DynamicLayer):
@@ -103,8 +118,8 @@ class PackedRows:
         """The most tokens that a row has, header included."""
         return max(self._own) + max(self._headers, default=0)
 
-    def feed(self, chunks: Sequence[Sequence[int]]) -> Fed:
-        """The pass that appends its chunk (which may be empty) to each row."""
+    def passes(self, chunks: Sequence[Sequence[int]]) -> Iterator[Fed]:
+        """The one pass that appends its chunk (which may be empty) to each row."""
         counts = [len(chunk) for chunk in chunks]
         self.layout = layout = Layout(counts, self._own, self._groups, self._headers, self._device)
         self._own = [old + new for old, new in zip(self._own, counts, strict=True)]
@@ -118,7 +133,7 @@ class PackedRows:
             "past_key_values": self._cache,
         }
         last = torch.tensor(counts).cumsum(0)[torch.tensor(counts) > 0] - 1
-        return Fed(inputs, layout.row[None], last.to(self._device))
+        yield Fed(inputs, layout.row[None], last.to(self._device), whole(chunks))
 
     def repeat(self, times: int) -> None:
         """Turn each row into `times` rows side by side, which share it as their header.

@@ -2,10 +2,10 @@
 
 Shorter chunks are padded on the left, and padding is masked for good. The cache is the library's own, except that
 layers with a sliding window keep what has left it: a window counts a row's real tokens, and the library's layer would
-count padding too. Recurrent layers decay over padding inside a later pass; the preflight refuses models where they do.
+count padding too. Recurrent layers can't forget padding; their rows grow in `trimtab.recurrent`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from jaxtyping import Int
@@ -14,7 +14,7 @@ from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
 from trimtab.masks import finished
-from trimtab.packed import Fed
+from trimtab.packed import Fed, whole
 
 
 class PaddedRows:
@@ -29,8 +29,8 @@ class PaddedRows:
         ]
         self._mask: Int[Tensor, "row seen"] = torch.zeros(rows, 0, dtype=torch.long, device=model.device)
 
-    def feed(self, chunks: Sequence[Sequence[int]]) -> Fed:
-        """The pass that appends its chunk (which may be empty) to each row."""
+    def passes(self, chunks: Sequence[Sequence[int]]) -> Iterator[Fed]:
+        """The one pass that appends its chunk (which may be empty) to each row."""
         width = max(len(chunk) for chunk in chunks)
         ids = self._padded(chunks, width, 0)
         row = self._padded([[at] * len(chunk) for at, chunk in enumerate(chunks)], width, -1)
@@ -44,7 +44,7 @@ class PaddedRows:
             "past_key_values": self._cache,
         }
         counts = real.sum(1)
-        return Fed(inputs, row, (counts.cumsum(0) - 1)[counts > 0])
+        yield Fed(inputs, row, (counts.cumsum(0) - 1)[counts > 0], whole(chunks))
 
     def _padded(self, rows: Sequence[Sequence[int]], width: int, filler: int) -> Int[Tensor, "row token"]:
         return torch.tensor([[filler] * (width - len(row)) + list(row) for row in rows], device=self._device)
@@ -69,6 +69,6 @@ class PaddedRows:
         self._take(rows)
 
     def _take(self, rows: Sequence[int]) -> None:
-        # made for beam search, and the one selection that every kind of layer has, recurrent ones included
+        # made for beam search, and the one selection that every kind of layer has
         self._cache.reorder_cache(torch.LongTensor(list(rows)))
         self._mask = self._mask[list(rows)]

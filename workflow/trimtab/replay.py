@@ -1,13 +1,14 @@
 """Next-token distributions of many prompts under many pushes, without computing twice what a push can't change.
 
 Prompts that share a header stand in one sequence, each behind the header and blind to the others, so the header is read
-once a push and not once a prompt. All pushes are at one layer, so the layers before it run once for all of them. Doses
-are measured this way; agents that write run in `trimtab.rollouts`. Attention keeps the prompts apart, so recurrent
-layers, which would carry one prompt into the next, can't be read like this (the preflight refuses such models).
+once a push and not once a prompt. Only attention keeps prompts of one sequence apart: for models with recurrent layers
+each prompt is a sequence of its own, header included. All pushes are at one layer, so the layers before it run once for
+all of them. Doses are measured this way; agents that write run in `trimtab.rollouts`.
 """
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -15,6 +16,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from trimtab.masks import finished
+from trimtab.recurrent import is_recurrent
 from trimtab.residual import Checkpoint
 from trimtab.rollouts.protocol import Segment
 from trimtab.steering import Push, Steering
@@ -37,34 +39,39 @@ class Replay:
     """Prompts of one header, read up to a layer and ready to be read on under pushes after it."""
 
     def __init__(self, model: PreTrainedModel, prompts: Sequence[Prompt], layer: int) -> None:
-        header = prompts[0][0].tokens
-        tokens, written, positions, owner = [*header], [False] * len(header), list(range(len(header))), []
-        for number, prompt in enumerate(prompts):
-            own = [(token, segment.written) for segment in prompt[1:] for token in segment.tokens]
-            tokens += [token for token, _ in own]
-            written += [role for _, role in own]
-            positions += range(len(header), len(header) + len(own))
-            owner += [number] * len(own)
+        header = len(prompts[0][0].tokens)
+        apart = is_recurrent(model)
+        whole = [[(token, one.written) for one in prompt for token in one.tokens] for prompt in prompts]
+        own = [tokens[header:] for tokens in whole]
+        # one sequence of all prompts behind one header, or each prompt's own sequence
+        sequences = whole if apart else [[*whole[0][:header], *(token for tokens in own for token in tokens)]]
+        longest = max(map(len, sequences))
+        # causal layers never look at what is behind a sequence's end
+        padded = [[*sequence, *[(0, False)] * (longest - len(sequence))] for sequence in sequences]
         device = model.device
-        self._written = torch.tensor([written], device=device)
-        self._owner = torch.tensor([-1] * len(header) + owner, device=device)
-        self.tail = (self._owner >= 0).nonzero()[:, 0]
-        """Every token behind the header."""
-        counts = torch.bincount(self._owner[self.tail], minlength=len(prompts))
-        self.ends = len(header) + counts.cumsum(0) - 1
+        self._written = torch.tensor([[role for _, role in sequence] for sequence in padded], device=device)
+        self._owner = torch.tensor([at for at, tokens in enumerate(own) for _ in tokens], device=device)
+        counts = torch.bincount(self._owner, minlength=len(prompts))
+        starts = counts.cumsum(0) - counts
+        place = header + torch.arange(len(self._owner), device=device)
+        position = place - starts[self._owner]
+        self._at = torch.stack([self._owner, position] if apart else [torch.zeros_like(place), place], dim=1)
+        """Sequence and place of every token behind the header."""
+        self.tail = torch.arange(len(self._owner), device=device)
+        """Every token behind the header, prompt after prompt."""
+        self.ends = counts.cumsum(0) - 1
         """The last token of each prompt."""
-        self._checkpoint = Checkpoint(
-            model,
-            layer,
-            input_ids=torch.tensor([tokens], device=device),
-            position_ids=torch.tensor([positions], device=device),
-            attention_mask=self._mask(model, torch.tensor(positions, device=device)),
-        )
+        inputs: dict[str, Any] = {"input_ids": torch.tensor([[token for token, _ in s] for s in padded], device=device)}
+        if not apart:
+            positions = torch.cat([torch.arange(header, device=device), position])
+            inputs |= {"position_ids": positions[None], "attention_mask": self._mask(model, positions)}
+        self._checkpoint = Checkpoint(model, layer, **inputs)
 
     @property
     def rows(self) -> Float[Tensor, "prompt d_model"]:
         """The unsteered residual stream after the layer, at each prompt's last token."""
-        return self._checkpoint.stream[self.ends].float()
+        sequence, place = self._at[self.ends].T
+        return self._checkpoint.stream[sequence, place].float()
 
     def logits(self, pushes: Sequence[Push | None], keep: Tensor) -> Float[Tensor, "push kept vocabulary"]:
         """Logits of tokens `keep` (`tail` or `ends`) under each push, which must be after the replay's layer."""
@@ -76,14 +83,21 @@ class Replay:
 
     def _some(self, pushes: Sequence[Push | None], keep: Tensor) -> Float[Tensor, "push kept vocabulary"]:
         steering = Steering(pushes, self._written.device)
-        written = self._written.expand(len(pushes), -1)
-        steering.mark(torch.arange(len(pushes), device=written.device)[:, None].expand_as(written), written)
+        sequences = len(self._written)
+        written = self._written.repeat(len(pushes), 1)
+        row = torch.arange(len(pushes), device=written.device).repeat_interleave(sequences)
+        steering.mark(row[:, None].expand_as(written), written)
         layer = self._checkpoint.layer
-        return self._checkpoint.logits(lambda stream: steering.pushed(layer, stream), len(pushes), keep)
+        sequence, place = self._at[keep].T
+        kept, at = torch.unique(place, return_inverse=True)
+        logits = self._checkpoint.logits(lambda stream: steering.pushed(layer, stream), len(pushes), kept)
+        # of one sequence, all that was computed was asked for; a copy would be large
+        return logits if sequences == 1 else logits.unflatten(0, (len(pushes), sequences))[:, sequence, at]
 
     def _mask(self, model: PreTrainedModel, position: Tensor) -> Tensor | dict[str, Tensor]:
         """What each token sees: the header and its own prompt, up to itself."""
         place = torch.arange(len(position), device=position.device)
-        seen = (place <= place[:, None]) & ((self._owner == self._owner[:, None]) | (self._owner < 0))
+        owner = torch.cat([self._owner.new_full((len(position) - len(self._owner),), -1), self._owner])
+        seen = (place <= place[:, None]) & ((owner == owner[:, None]) | (owner < 0))
         distance = position[:, None] - position
         return finished(seen[None], distance[None], model.config.get_text_config(decoder=True), model.dtype)

@@ -115,7 +115,7 @@ class Checkpoint:
 
     @torch.inference_mode()
     def __init__(self, model: PreTrainedModel, layer: int, **inputs: Any) -> None:
-        """`inputs` are what the model's forward takes, for one row."""
+        """`inputs` are what the model's forward takes; a mask must be one for all rows."""
         self._model, self._inputs, self.layer = model, inputs, layer
         kept: list[Any] = []
 
@@ -132,26 +132,26 @@ class Checkpoint:
         self._output = kept[0]
 
     @property
-    def stream(self) -> Float[Tensor, "token d_model"]:
+    def stream(self) -> Stream:
         """The residual stream after the layer."""
-        output = self._output
-        return (output if isinstance(output, Tensor) else output[0])[0]
+        return self._output if isinstance(self._output, Tensor) else self._output[0]
 
     @torch.inference_mode()
-    def logits(self, edit: Edit, rows: int, keep: Int[Tensor, "kept"]) -> Float[Tensor, "row kept vocabulary"]:
-        """Logits of tokens `keep` in each of `rows` copies of the row, whose stream after the layer is edited."""
+    def logits(self, edit: Edit, copies: int, keep: Int[Tensor, "kept"]) -> Float[Tensor, "row kept vocabulary"]:
+        """Logits of tokens `keep` in `copies` of all rows, one copy after the other, whose stream is edited."""
         inputs = {
-            name: value.expand(rows, -1) if name in ("input_ids", "position_ids") else value
+            name: value.repeat(copies, 1) if name in ("input_ids", "position_ids") else value
             for name, value in self._inputs.items()
         }
-        with self._resumed(rows), hooked(self._model, {self.layer: edit}):
+        with self._resumed(copies), hooked(self._model, {self.layer: edit}):
             logits: Tensor = self._model(**inputs, use_cache=False, logits_to_keep=keep).logits
         return logits.float()
 
     @contextmanager
-    def _resumed(self, rows: int) -> Iterator[None]:
-        first = self._output if isinstance(self._output, Tensor) else self._output[0]
-        stream = first.expand(rows, *first.shape[1:])
+    def _resumed(self, copies: int) -> Iterator[None]:
+        first = self.stream
+        # of one row a view is enough
+        stream = first.expand(copies, -1, -1) if len(first) == 1 else first.repeat(copies, 1, 1)
         output = stream if isinstance(self._output, Tensor) else (stream, *self._output[1:])
         replaced = list(decoder_layers(self._model))[: self.layer + 1]
         # an attribute of the instance hides the class's method; `accelerate` may have put one there already

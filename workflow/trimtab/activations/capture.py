@@ -134,9 +134,11 @@ def _rows(
     if packs_rows(model):
         rows = PackedRows(model, 1 if context else len(batch))
         if context:
-            capture(model, layers, **rows.feed([context]).inputs)
+            [header] = rows.passes([context])
+            capture(model, layers, **header.inputs)
             rows.repeat(len(batch))
-        streams = capture(model, layers, **rows.feed([p.tokens for p in batch]).inputs)
+        [prompts] = rows.passes([p.tokens for p in batch])
+        streams = capture(model, layers, **prompts.inputs)
         return {layer: stream[0] for layer, stream in streams.items()}
     if context and not reads_cache(model):
         whole = [Prompt(p.id, [*context, *p.tokens]) for p in batch]

@@ -5,8 +5,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import torch
-from transformers import DynamicCache, PreTrainedModel
-from transformers.cache_utils import LinearAttentionCacheLayerMixin
+from transformers import PreTrainedModel
 
 KERNELS = ("flash-attn", "flash-linear-attention", "causal-conv1d", "mamba-ssm", "kernels", "triton")
 """Packages whose presence makes `transformers` take a faster path, and other rounding."""
@@ -50,18 +49,8 @@ def advice(model: PreTrainedModel, check: str, installed: str | None = None) -> 
     gated = any(type(module).__name__.endswith("GatedDeltaNet") for module in model.modules())
     if gated and check in MENDED and _numbers(installed) < _numbers(MENDED[check]):
         return f"transformers {MENDED[check]} mends it ({installed} is installed)"
-    if check in (SHARED, SECOND_TURN) and is_recurrent(model):
-        return (
-            "recurrent layers take padding into their state, which no version mends; caches, SAEs, probes and vectors "
-            "don't need it, so model.accepted_failures may name it where no rollouts are run"
-        )
     return ""
 
 
 def _numbers(version: str) -> list[int]:
     return [int(part) for part in re.findall(r"\d+", version)[:3]]
-
-
-def is_recurrent(model: PreTrainedModel) -> bool:
-    """Whether a layer keeps a state that is as long after one token as after a thousand."""
-    return any(isinstance(layer, LinearAttentionCacheLayerMixin) for layer in DynamicCache(config=model.config).layers)

@@ -1,7 +1,8 @@
 """Rows of text that grow together through one model: tokens, roles, steering and logits in one place.
 
-A row's tokens come in chunks of any length, and a pass may leave rows out. How rows lie in a pass is up to
-`trimtab.packed` and, for models that can't be packed, `trimtab.padded`.
+A row's tokens come in chunks of any length, and a round may leave rows out. Of how many passes of the model a round
+is made and how rows lie in them is up to `trimtab.packed`, `trimtab.recurrent` for models with recurrent layers, and
+`trimtab.padded` for all others.
 """
 
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from transformers import PreTrainedModel
 
 from trimtab.packed import PackedRows, packs_rows
 from trimtab.padded import PaddedRows
+from trimtab.recurrent import RecurrentRows, is_recurrent
 from trimtab.steering import Steering
 
 
@@ -22,7 +24,8 @@ class GrowingBatch:
     def __init__(self, model: PreTrainedModel, steering: Steering, rows: int) -> None:
         self._model = model
         self._steering = steering
-        self._rows = PackedRows(model, rows) if packs_rows(model) else PaddedRows(model, rows)
+        kind = PackedRows if packs_rows(model) else RecurrentRows if is_recurrent(model) else PaddedRows
+        self._rows: PackedRows | RecurrentRows | PaddedRows = kind(model, rows)
 
     @torch.inference_mode()
     def advance(
@@ -38,17 +41,24 @@ class GrowingBatch:
         Returns:
             Logits after the last token of each row that was fed any, in the order of rows.
         """
-        fed = self._rows.feed(chunks)
-        real = fed.row >= 0
-        roles = torch.zeros_like(real)
-        roles[real] = torch.tensor([role for row in written for role in row], device=real.device)
-        self._steering.mark(fed.row, roles)
-        asked = real.nonzero() if all_logits else real.nonzero()[fed.last]
-        # the head is a fifth of a small model's work: it sees only places whose logits are asked for
-        kept, at = torch.unique(asked[:, 1], return_inverse=True)
-        with self._steering.applied(self._model):
-            logits: Tensor = self._model(**fed.inputs, use_cache=True, logits_to_keep=kept).logits
-        return logits[asked[:, 0], at].float()
+        parts, owners = [], []
+        for fed in self._rows.passes(chunks):
+            real = fed.row >= 0
+            roles = torch.zeros_like(real)
+            roles[real] = torch.tensor(
+                [role for part in fed.parts for role in written[part.row][part.start : part.stop]], device=real.device
+            )
+            self._steering.mark(fed.row, roles)
+            asked = real.nonzero() if all_logits else real.nonzero()[fed.last]
+            # the head is a fifth of a small model's work: it sees only places whose logits are asked for
+            kept, at = torch.unique(asked[:, 1], return_inverse=True)
+            with self._steering.applied(self._model):
+                logits: Tensor = self._model(**fed.inputs, use_cache=True, logits_to_keep=kept).logits
+            parts.append(logits[asked[:, 0], at].float())
+            owners.append(fed.row[asked[:, 0], asked[:, 1]])
+        if len(parts) == 1:
+            return parts[0]
+        return torch.cat(parts)[torch.cat(owners).argsort(stable=True)]
 
     def repeat(self, times: int, steering: Steering) -> None:
         """Turn each row into `times` rows side by side, which go on under `steering`."""

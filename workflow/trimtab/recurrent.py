@@ -1,0 +1,183 @@
+"""Rows of text that grow side by side without padding, for models with layers that keep a state (GatedDeltaNet, Mamba).
+
+A state decays over padding, masked or not, so nothing is ever padded: a round is fed in passes in which every row has
+the same number of new tokens. Chunks of many lengths are cut in powers of two, so that a round of any raggedness takes
+few passes. Between passes all rows' states lie in the library's own layers, of which a pass sees its rows; keys and
+values of attention layers lie at their positions, each row's own from 0 on, so that a mask is a comparison of numbers.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+from transformers import DynamicCache, PreTrainedModel
+from transformers.cache_utils import DynamicLayer, LinearAttentionCacheLayerMixin, LinearAttentionLayer
+
+from trimtab.masks import finished
+from trimtab.packed import ROOM, Fed, Part
+
+
+def is_recurrent(model: PreTrainedModel) -> bool:
+    """Whether a layer keeps a state that is as long after one token as after a thousand."""
+    return any(isinstance(layer, LinearAttentionCacheLayerMixin) for layer in DynamicCache(config=model.config).layers)
+
+
+def cut(lengths: Sequence[int]) -> list[list[Part]]:
+    """Passes that feed every row its chunk from left to right, all parts of a pass equally long.
+
+    One pass for each length that occurs, or one for each power of two that lengths are sums of, whichever are fewer.
+    """
+    whole = sorted({length for length in lengths if length})
+    powers = [1 << bit for bit in reversed(range(max(lengths).bit_length()))]
+    powers = [power for power in powers if any(length & power for length in lengths)]
+    if len(whole) <= len(powers):
+        return [[Part(row, 0, length) for row, length in enumerate(lengths) if length == wanted] for wanted in whole]
+    # the parts before this one are the length's larger powers
+    starts = [[length & ~(2 * power - 1) for length in lengths] for power in powers]
+    return [
+        [Part(row, start[row], start[row] + power) for row, length in enumerate(lengths) if length & power]
+        for power, start in zip(powers, starts, strict=True)
+    ]
+
+
+class _Keys(DynamicLayer):
+    """Keys and values of one layer: token p of a row lies at place p."""
+
+    def __init__(self, rows: "RecurrentRows") -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._rows = rows
+
+    def update(  # type: ignore[override]
+        self, key_states: Tensor, value_states: Tensor, *args: object, **kwargs: object
+    ) -> tuple[Tensor, Tensor]:
+        self.keys, seen = self._rows.written(self.keys, key_states)
+        self.values, values = self._rows.written(self.values, value_states)
+        self.is_initialized = True
+        return seen, values
+
+    def get_seq_length(self) -> int:
+        return 0 if self.keys is None else self._rows.longest
+
+
+class _KeysAndState(LinearAttentionLayer, _Keys):
+    """A layer that holds attention and a recurrent mixer side by side (Falcon-H1)."""
+
+    def __init__(self, rows: "RecurrentRows", number_of_states: int) -> None:
+        _Keys.__init__(self, rows)
+        LinearAttentionLayer.__init__(self, number_of_states=number_of_states)  # type: ignore[no-untyped-call]
+
+    def reorder_cache(self, beam_idx: Tensor) -> None:  # type: ignore[override]
+        LinearAttentionLayer.reorder_cache(self, beam_idx)  # type: ignore[arg-type, no-untyped-call]
+        _Keys.reorder_cache(self, beam_idx)  # type: ignore[arg-type]
+
+
+class RecurrentRows:
+    """The state of a batch of rows between passes; see `PackedRows`, which has the same methods."""
+
+    def __init__(self, model: PreTrainedModel, rows: int) -> None:
+        self._dtype, self._device = model.dtype, model.device
+        self._config = model.config.get_text_config(decoder=True)
+        self._lengths = [0] * rows
+        self._fed: Int[Tensor, " fed_row"] = torch.arange(rows, device=model.device)
+        self._place: Int[Tensor, "fed_row token"] = torch.zeros(rows, 0, dtype=torch.long, device=model.device)
+        self._cache = DynamicCache(config=model.config)
+        self._cache.layers = [self._layer(layer) for layer in self._cache.layers]
+
+    def _layer(self, layer: Any) -> Any:
+        if isinstance(layer, LinearAttentionCacheLayerMixin) and isinstance(layer, DynamicLayer):
+            return _KeysAndState(self, layer.number_of_states)
+        return _Keys(self) if isinstance(layer, DynamicLayer) else layer
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest row of this pass, after it."""
+        return int(self._place.max()) + 1 if self._place.numel() else 0
+
+    def passes(self, chunks: Sequence[Sequence[int]]) -> Iterator[Fed]:
+        """The passes that append its chunk (which may be empty) to each row; each is to be run before the next."""
+        for parts in cut([len(chunk) for chunk in chunks]):
+            rows = [part.row for part in parts]
+            width = parts[0].stop - parts[0].start
+            self._fed = torch.tensor(rows, device=self._device)
+            before = torch.tensor([self._lengths[row] for row in rows], device=self._device)
+            self._place = before[:, None] + torch.arange(width, device=self._device)
+            ids = [chunks[part.row][part.start : part.stop] for part in parts]
+            inputs = {
+                "input_ids": torch.tensor(ids, device=self._device),
+                "position_ids": self._place,
+                "attention_mask": self._mask(),
+                "past_key_values": self._cache,
+            }
+            ends = [at for at, part in enumerate(parts, 1) if part.stop == len(chunks[part.row])]
+            last = torch.tensor(ends, dtype=torch.long, device=self._device) * width - 1
+            for row in rows:
+                self._lengths[row] += width
+            kept = [self._narrowed(layer) for layer in self._states()]
+            yield Fed(inputs, self._fed[:, None].expand(-1, width), last, parts)
+            for layer, whole in zip(self._states(), kept, strict=True):
+                self._widened(layer, whole)
+
+    def _mask(self) -> Tensor | dict[str, Tensor]:
+        """Each token sees its row up to itself; finished, so that the library takes no token for padding."""
+        distance = self._place[:, :, None] - torch.arange(self.longest, device=self._device)
+        return finished(distance >= 0, distance, self._config, self._dtype)
+
+    def written(self, room: Tensor | None, new: Tensor) -> tuple[Tensor, Tensor]:
+        """The room of all rows (row, head, place, dim) with the pass's keys or values in it, and what the pass sees."""
+        if room is None or room.shape[2] < self.longest:
+            shape = (len(self._lengths), new.shape[1], self.longest + ROOM, new.shape[3])
+            # zeros: places that nothing was written to are masked, and a masked NaN would still be one
+            grown = new.new_zeros(shape)
+            if room is not None:
+                grown[:, :, : room.shape[2]] = room
+            room = grown
+        room[self._fed.to(room.device)[:, None], :, self._place.to(room.device)] = new.transpose(1, 2)
+        seen = room if self._everyone else room[self._fed.to(room.device)]
+        return room, seen[:, :, : self.longest]
+
+    @property
+    def _everyone(self) -> bool:
+        return len(self._fed) == len(self._lengths)
+
+    def _states(self) -> list[LinearAttentionCacheLayerMixin]:
+        return [layer for layer in self._cache.layers if isinstance(layer, LinearAttentionCacheLayerMixin)]
+
+    def _narrowed(self, layer: LinearAttentionCacheLayerMixin) -> list[dict[int, Tensor | None]]:
+        """Leave a layer the states of the pass's rows; returns those of all rows."""
+        whole = [layer.conv_states, layer.recurrent_states]
+        if not self._everyone:
+            layer.conv_states, layer.recurrent_states = (
+                {at: None if state is None else state[self._fed.to(state.device)] for at, state in states.items()}
+                for states in whole
+            )
+        return whole
+
+    def _widened(self, layer: LinearAttentionCacheLayerMixin, whole: list[dict[int, Tensor | None]]) -> None:
+        """Give a layer all rows' states again, those of the pass's rows as they are now."""
+        if self._everyone:
+            return
+        for states, before in zip((layer.conv_states, layer.recurrent_states), whole, strict=True):
+            for at, now in states.items():
+                if now is None:
+                    continue
+                # a state of zeros is that of a row which has read nothing
+                old = before[at]
+                joined = now.new_zeros(len(self._lengths), *now.shape[1:]) if old is None else old
+                joined[self._fed.to(now.device)] = now
+                states[at] = joined
+
+    def repeat(self, times: int) -> None:
+        """Turn each row into `times` rows side by side."""
+        self._take([row for row in range(len(self._lengths)) for _ in range(times)])
+
+    def select(self, rows: Sequence[int]) -> None:
+        """Keep only `rows`."""
+        self._take(rows)
+
+    def _take(self, rows: Sequence[int]) -> None:
+        # made for beam search, and the one selection that every kind of layer has
+        for layer in self._cache.layers:
+            layer.reorder_cache(torch.LongTensor(list(rows)))
+        self._lengths = [self._lengths[row] for row in rows]
