@@ -49,7 +49,7 @@ class _Keys(DynamicLayer):
         super().__init__()  # type: ignore[no-untyped-call]
         self._rows = rows
 
-    def update(  # type: ignore[override]
+    def update(
         self, key_states: Tensor, value_states: Tensor, *args: object, **kwargs: object
     ) -> tuple[Tensor, Tensor]:
         self.keys, seen = self._rows.written(self.keys, key_states)
@@ -61,15 +61,15 @@ class _Keys(DynamicLayer):
         return 0 if self.keys is None else self._rows.longest
 
 
-class _KeysAndState(LinearAttentionLayer, _Keys):
+class _KeysAndState(LinearAttentionLayer, _Keys):  # type: ignore[misc, override]
     """A layer that holds attention and a recurrent mixer side by side (Falcon-H1)."""
 
     def __init__(self, rows: "RecurrentRows", number_of_states: int) -> None:
         _Keys.__init__(self, rows)
-        LinearAttentionLayer.__init__(self, number_of_states=number_of_states)  # type: ignore[no-untyped-call]
+        LinearAttentionLayer.__init__(self, number_of_states=number_of_states)
 
-    def reorder_cache(self, beam_idx: Tensor) -> None:  # type: ignore[override]
-        LinearAttentionLayer.reorder_cache(self, beam_idx)  # type: ignore[arg-type, no-untyped-call]
+    def reorder_cache(self, beam_idx: Tensor) -> None:
+        LinearAttentionLayer.reorder_cache(self, beam_idx)  # type: ignore[arg-type]
         _Keys.reorder_cache(self, beam_idx)  # type: ignore[arg-type]
 
 

@@ -92,7 +92,7 @@ class Replay:
         kept, at = torch.unique(place, return_inverse=True)
         logits = self._checkpoint.logits(lambda stream: steering.pushed(layer, stream), len(pushes), kept)
         # of one sequence, all that was computed was asked for; a copy would be large
-        return logits if sequences == 1 else logits.unflatten(0, (len(pushes), sequences))[:, sequence, at]
+        return logits if sequences == 1 else logits.reshape(len(pushes), sequences, *logits.shape[1:])[:, sequence, at]
 
     def _mask(self, model: PreTrainedModel, position: Tensor) -> Tensor | dict[str, Tensor]:
         """What each token sees: the header and its own prompt, up to itself."""
