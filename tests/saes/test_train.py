@@ -104,11 +104,33 @@ def test_the_folded_weights_give_the_scaled_dictionarys_output_in_raw_units(kind
     torch.testing.assert_close(folded.forward(rows), reconstruction, rtol=1e-4, atol=1e-2)
 
 
-def test_starts_at_the_mean_with_the_encoder_as_transposed_decoder():
+def test_starts_at_the_mean_with_the_encoder_along_the_transposed_decoder():
     rows, _ = planted()
     start = Dictionary(rows, Settings(**BASE), seed=0).folded()
     torch.testing.assert_close(start.b_dec, rows.mean(0), rtol=1e-5, atol=1e-3)
-    torch.testing.assert_close(start.W_enc, start.W_dec.T)
+    share = float(start.W_enc[0, 0] / start.W_dec[0, 0])
+    assert 0.3 < share < 1
+    torch.testing.assert_close(start.W_enc, share * start.W_dec.T)
+
+
+def test_an_encoder_begins_as_the_multiple_that_reconstructs_best():
+    generator = torch.Generator().manual_seed(0)
+    rows, decoder = (torch.randn(size, 16, generator=generator, dtype=torch.float64) for size in (200, 128))
+    decoder = decoder / decoder.norm(dim=1, keepdim=True)
+    share = start.encoder_share(rows, decoder, k=8)
+
+    def error(multiple):
+        """By hand: the eight largest products of each row, which are positive, times their decoder rows."""
+        values, latents = (multiple * rows @ decoder.T).topk(8)
+        return float((rows - (values[:, :, None] * decoder[latents]).sum(1)).square().mean())
+
+    assert error(share) < min(error(1.01 * share), error(share / 1.01))
+    assert error(share) < 0.7 * error(1.0)
+
+
+def test_orthonormal_directions_need_no_shrinking():
+    rows = torch.randn(50, 4, generator=torch.Generator().manual_seed(0)).abs()
+    assert start.encoder_share(rows, torch.eye(4), k=4) == pytest.approx(1)
 
 
 @examples(max_examples=8, deadline=None)

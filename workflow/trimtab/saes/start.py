@@ -1,8 +1,9 @@
-"""Where training starts: the number that rows are scaled by, and the point they are counted from.
+"""Where training starts: the number that rows are scaled by, the point they are counted from, and the encoder's size.
 
 Rows are centred and scaled by one number before they reach the dictionary, so that one learning rate serves layers
 whose norms differ a hundredfold. Both are measured on the first batches; the scale is folded into the weights at the
-end, and no reader needs to know of it.
+end, and no reader needs to know of it. The encoder begins along the decoder's transpose, as in the reference study; at
+which multiple of it is measured too.
 """
 
 import math
@@ -12,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from trimtab.errors import TrimtabError
+from trimtab.saes.sae import SAE, TopK
 
 MEDIAN_STEPS = 200
 MEDIAN_CLOSE = 1e-6
@@ -48,3 +50,18 @@ def scale(sample: Float[Tensor, "row d_in"]) -> float:
     if not math.isfinite(norm) or norm == 0:
         raise TrimtabError(f"SAE training: the mean centred norm of the first {len(sample)} rows is {norm}")
     return math.sqrt(sample.shape[1]) / norm
+
+
+def encoder_share(rows: Float[Tensor, "row d_in"], decoder: Float[Tensor, "d_sae d_in"], k: int) -> float:
+    """The multiple of the decoder's transpose that an encoder begins as, so that k latents a row reconstruct best.
+
+    Of many random directions the k that fit a row best overlap: with the transpose itself their sum overshoots, and
+    the first steps are spent on shrinking it. The multiple is the least-squares one.
+
+    Args:
+        rows: less the decoder's bias.
+    """
+    silent = decoder.new_zeros(len(decoder))
+    found = SAE(decoder.T, silent, decoder, decoder.new_zeros(decoder.shape[1]), TopK(k)).forward(rows)
+    power = float(found.square().sum())
+    return float((found * rows).sum()) / power if power > 0 else 1.0

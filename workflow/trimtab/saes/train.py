@@ -174,7 +174,8 @@ class Dictionary:
         drawn = torch.randn(settings.latents, sample.shape[1], generator=self.generator).to(sample)
         decoder = functional.normalize(drawn, dim=1)
         b_dec = start.centre(sample, settings.bias) * self.scale
-        self.weights = Weights(decoder.clone(), decoder, sample.new_zeros(settings.latents), b_dec)
+        share = start.encoder_share(sample[: settings.batch] * self.scale - b_dec, decoder, settings.k)
+        self.weights = Weights(decoder * share, decoder, sample.new_zeros(settings.latents), b_dec)
         # ranking in the rows' own format is no special case, and float64 stays float64
         ranking = torch.bfloat16 if settings.precision == "bfloat16" else sample.dtype
         self.kind = ARCHITECTURES[settings.architecture](settings.k, ranking, products)
