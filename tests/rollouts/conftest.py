@@ -8,9 +8,9 @@ from transformers import AutoTokenizer
 from trimtab.model.source import packaged_file
 from trimtab.prompts import resources
 from trimtab.rollouts.engine import Engine, Settings
-from trimtab.rollouts.protocol import FewShotProtocol
+from trimtab.rollouts.few_shot import FewShotProtocol
 
-SHORT = Settings(max_turns=3, thought_tokens=6, input_tokens=4, temperature=0.8)
+SHORT = Settings(max_turns=3, limits={"thought_tokens": 6, "input_tokens": 4}, temperature=0.8)
 
 
 @pytest.fixture(scope="session")

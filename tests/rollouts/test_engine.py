@@ -13,7 +13,8 @@ from trimtab.rollouts.batch import GrowingBatch
 from trimtab.rollouts.calibration import action_scores, calibration
 from trimtab.rollouts.engine import Arm, Engine, Settings, _choose
 from trimtab.rollouts.environment import Environment
-from trimtab.rollouts.protocol import ACTION, FINISH, INPUT, THOUGHT
+from trimtab.rollouts.few_shot import ACTION, INPUT, THOUGHT
+from trimtab.rollouts.names import FINISH
 from trimtab.steering import Push, Steering
 
 SEED, RUN = 5, 0
@@ -185,7 +186,9 @@ def test_an_episode_is_one_text_steered_where_its_timing_says(engine, model, pro
 
 def test_calibration_is_subtracted_before_the_choice(model, protocol, scenarios, records):
     bias = dict(zip(protocol.tools, (0.5, -1.0, 2.0, 0.0, -0.25, 1.0), strict=True))
-    shifted = Engine(model, protocol, Settings(1, 6, 4, 0.8), bias).run([UNSTEERED], scenarios, SEED, RUN)
+    shifted = Engine(model, protocol, Settings(1, {"thought_tokens": 6, "input_tokens": 4}, 0.8), bias).run(
+        [UNSTEERED], scenarios, SEED, RUN
+    )
     for record, plain in zip(shifted, [r for r in of(records, "unsteered") if r["turn"] == 0], strict=True):
         assert record["thought"] == plain["thought"]
         weights = np.array([plain[f"p_{tool}"] * np.exp(-bias[tool]) for tool in protocol.tools])
@@ -197,7 +200,9 @@ def test_calibration_is_subtracted_before_the_choice(model, protocol, scenarios,
 def test_a_hundred_nats_of_bias_decide_the_action(model, protocol, scenarios):
     for wanted in ("ask_user", FINISH):
         bias = {tool: 0.0 if tool == wanted else 100.0 for tool in protocol.tools}
-        turns = Engine(model, protocol, Settings(2, 2, 2, 0.8), bias).run(ARMS[:2], scenarios[:2], SEED, RUN)
+        turns = Engine(model, protocol, Settings(2, {"thought_tokens": 2, "input_tokens": 2}, 0.8), bias).run(
+            ARMS[:2], scenarios[:2], SEED, RUN
+        )
         assert {turn["tool"] for turn in turns} == {wanted}
         assert len(turns) == (4 if wanted == FINISH else 8)
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trimtab.errors import TrimtabError
-from trimtab.rollouts.protocol import ACTION, INPUT, THOUGHT, FewShotProtocol
+from trimtab.rollouts.few_shot import ACTION, INPUT, THOUGHT, FewShotProtocol
 
 TASK = {"role": "user", "content": "Find the\n cause."}
 THINKING = {"role": "assistant", "content": "I should\nask first."}

@@ -18,8 +18,8 @@ from trimtab import files
 from trimtab.activations.reader import Cache
 from trimtab.model.source import from_manifest
 from trimtab.report.figures import PLOTS
+from trimtab.rollouts import protocols
 from trimtab.rollouts.conditions import read_conditions
-from trimtab.rollouts.protocol import FewShotProtocol
 from trimtab.vectors.methods import known
 
 LAYERS = [0, 2]
@@ -371,7 +371,7 @@ def agent(finished):
     moved = finished.folder / "manifest-of-the-copy.json"
     files.write_json(moved, {**manifest, "path": str(finished.folder / manifest["path"])})
     _, model, tokenizer = from_manifest(moved)
-    return model, FewShotProtocol.read(finished.folder / "workflow/resources/few_shot.yaml", tokenizer)
+    return model, protocols.read(finished.folder / "workflow/resources/few_shot.yaml", tokenizer)
 
 
 def stream(model, tokens: list[int], layer: int) -> torch.Tensor:

@@ -23,7 +23,7 @@ rule corpus_cache:
     conda:
         "../../envs/model.yaml"
     params:
-        resources=resources.digest(FEW_SHOT),
+        resources=resources.digest(AGENT),
         number=lambda wildcards: int(wildcards.shard),
         shards=len(SHARDS),
         max_tokens=config["prompts"]["corpus"]["max_tokens"],
@@ -32,7 +32,7 @@ rule corpus_cache:
         code=code_digest("activations_corpus"),
     shell:
         "python workflow/scripts/activations_corpus.py {input.manifest} {input.corpus}"
-        " workflow/resources/few_shot.yaml {output.cache} --shard {params.number} --shards {params.shards}"
+        " {AGENT_FILE} {output.cache} --shard {params.number} --shards {params.shards}"
         " --max-tokens {params.max_tokens} --layers {params.layers} --settings {params.settings:q} 2> {log}"
 
 
@@ -50,12 +50,12 @@ rule contrast_cache:
     conda:
         "../../envs/model.yaml"
     params:
-        resources=resources.digest(FEW_SHOT),
+        resources=resources.digest(AGENT),
         kind=config["probes"]["contrast"],
         layers=LAYERS,
         settings=CAPTURE,
         code=code_digest("activations_contrast"),
     shell:
         "python workflow/scripts/activations_contrast.py {input.manifest} {input.contrast}"
-        " workflow/resources/few_shot.yaml {output.cache} --kind {params.kind} --layers {params.layers}"
+        " {AGENT_FILE} {output.cache} --kind {params.kind} --layers {params.layers}"
         " --settings {params.settings:q} 2> {log}"

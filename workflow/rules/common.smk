@@ -29,7 +29,9 @@ try:
     BLOCKS = resources.traits()
     TASKS = resources.tasks()
     CORPUS = resources.load(resources.RESOURCES / "corpus.yaml")
-    FEW_SHOT = resources.load(resources.RESOURCES / "few_shot.yaml")
+    AGENT = resources.agent(
+        resources.RESOURCES / f"{config['rollouts']['protocol']}.yaml"
+    )
     for trait in config["probes"]["traits"]:
         if trait not in BLOCKS:
             raise TrimtabError(
@@ -56,6 +58,8 @@ def contrast_templates(trait):
     return [BLOCKS[trait].get(kind) for kind in (*kinds, "lexical")]
 
 
+# the agent's protocol, for the scripts
+AGENT_FILE = f"workflow/resources/{config['rollouts']['protocol']}.yaml"
 LAYERS = config["layers"]
 TRAITS = config["probes"]["traits"]
 BATCHES = [COMMON, *TRAITS]
@@ -68,3 +72,4 @@ wildcard_constraints:
     layer=r"\d+",
     shard=r"\d+",
     batch=r"[a-z0-9_]+",
+    run=r"(\.seed\d+)?",

@@ -19,12 +19,12 @@ rule manifest:
         checkpoint=lambda wildcards, output: str(
             Path(output.manifest).with_name("checkpoint")
         ),
-        resources=resources.digest([FEW_SHOT, TASKS["calibration"]]),
+        resources=resources.digest([AGENT, TASKS["calibration"]]),
         settings=config_slice("source", "revision", "dtype", "device", within="model"),
         layers=LAYERS,
         code=code_digest("model_manifest"),
     shell:
-        "python workflow/scripts/model_manifest.py workflow/resources/few_shot.yaml workflow/resources/tasks.yaml"
+        "python workflow/scripts/model_manifest.py {AGENT_FILE} workflow/resources/tasks.yaml"
         " {params.checkpoint} {output.manifest} --layers {params.layers} --settings {params.settings:q} 2> {log}"
 
 
@@ -40,11 +40,11 @@ rule preflight:
     conda:
         "../../envs/model.yaml"
     params:
-        resources=resources.digest([FEW_SHOT, TASKS["calibration"]]),
+        resources=resources.digest([AGENT, TASKS["calibration"]]),
         layers=LAYERS,
         settings=config_slice("accepted_failures", within="model"),
         code=code_digest("model_preflight"),
     shell:
-        "python workflow/scripts/model_preflight.py {input.manifest} workflow/resources/few_shot.yaml"
+        "python workflow/scripts/model_preflight.py {input.manifest} {AGENT_FILE}"
         " workflow/resources/tasks.yaml {output.checks} --layers {params.layers} --settings {params.settings:q}"
         " 2> {log}"

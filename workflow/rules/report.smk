@@ -33,7 +33,7 @@ rule report_figures:
         "<results>/vectors/doses.csv",
         "<results>/rollouts/conditions.csv",
         "<results>/rollouts/outcomes.parquet",
-        expand("<results>/rollouts/turns/{batch}.parquet", batch=BATCHES),
+        TURNS,
     output:
         [
             report(

@@ -2,11 +2,31 @@
 
 # The vectors that conditions apply; more may be made, for the comparison of methods.
 APPLIED = [
-    config["rollouts"]["study"]["method"],
-    *config["rollouts"]["controls"]["methods"],
+    *dict.fromkeys(
+        method
+        for methods in [
+            [config["rollouts"]["study"]["method"]],
+            config["rollouts"]["controls"]["methods"],
+            *(block.get("methods", []) for block in config["rollouts"]["grid"]),
+        ]
+        for method in methods
+        if method != "random"
+    ),
     *(f"random_{draw}" for draw in range(config["rollouts"]["controls"]["random"])),
 ]
-EPISODE = ("max_turns", "thought_tokens", "input_tokens", "temperature")
+# One table a trait and run; the first run, seed 0, has no mark.
+TURNS = expand(
+    "<results>/rollouts/turns/{batch}{run}.parquet",
+    batch=BATCHES,
+    run=[f".seed{run}" if run else "" for run in config["rollouts"]["seeds"]],
+)
+# What shapes an episode: the parts that an agent writes depend on its protocol.
+WRITTEN = {
+    "few_shot": ("thought_tokens", "input_tokens"),
+    "few_shot_at_once": ("input_tokens",),
+    "native": ("reply_tokens",),
+}
+EPISODE = ("max_turns", "temperature", *WRITTEN[config["rollouts"]["protocol"]])
 
 
 rule action_calibration:
@@ -22,10 +42,10 @@ rule action_calibration:
     conda:
         "../../envs/model.yaml"
     params:
-        resources=resources.digest([FEW_SHOT, TASKS["calibration"]]),
+        resources=resources.digest([AGENT, TASKS["calibration"]]),
         code=code_digest("rollouts_calibration"),
     shell:
-        "python workflow/scripts/rollouts_calibration.py {input.manifest} workflow/resources/few_shot.yaml"
+        "python workflow/scripts/rollouts_calibration.py {input.manifest} {AGENT_FILE}"
         " workflow/resources/tasks.yaml {output.calibration} 2> {log}"
 
 
@@ -43,14 +63,14 @@ rule transcripts:
     conda:
         "../../envs/model.yaml"
     params:
-        resources=resources.digest([FEW_SHOT, CORPUS["transcript_tasks"]]),
+        resources=resources.digest([AGENT, CORPUS["transcript_tasks"]]),
         episodes=config["prompts"]["corpus"]["transcripts"],
         settings=config_slice(*EPISODE, within="rollouts"),
         seed=config["seed"],
         code=code_digest("rollouts_transcripts"),
     shell:
         "python workflow/scripts/rollouts_transcripts.py {input.manifest} {input.calibration}"
-        " workflow/resources/few_shot.yaml workflow/resources/corpus.yaml {output.transcripts} {output.record}"
+        " {AGENT_FILE} workflow/resources/corpus.yaml {output.transcripts} {output.record}"
         " --episodes {params.episodes} --settings {params.settings:q} --seed {params.seed} 2> {log}"
 
 
@@ -74,7 +94,7 @@ rule conditions:
         layers=LAYERS,
         # the conditions without a trait don't depend on the study's doses
         settings=lambda wildcards: config_slice(
-            *(["unit", "rule", "controls"] + ["study"] * (wildcards.batch != COMMON)),
+            *(["unit", "rule", "controls"] + ["study", "grid"] * (wildcards.batch != COMMON)),
             within="rollouts",
         ),
         code=code_digest("rollouts_conditions"),
@@ -103,11 +123,11 @@ rule rollouts:
             else []
         ),
     output:
-        turns="<results>/rollouts/turns/{batch}.parquet",
+        turns="<results>/rollouts/turns/{batch}{run}.parquet",
     log:
-        "<logs>/rollouts/turns/{batch}.log",
+        "<logs>/rollouts/turns/{batch}{run}.log",
     benchmark:
-        "<benchmarks>/rollouts/turns/{batch}.jsonl"
+        "<benchmarks>/rollouts/turns/{batch}{run}.jsonl"
     # the longest jobs go first, so that short ones fill the cores at the end
     priority: 1
     conda:
@@ -115,28 +135,29 @@ rule rollouts:
     params:
         vectors=f"results/{config['experiment']}/vectors",
         saes=f"results/{config['experiment']}/saes",
-        resources=resources.digest(FEW_SHOT),
+        resources=resources.digest(AGENT),
         prompt=lambda wildcards: BLOCKS.get(wildcards.batch, {}).get("prompt"),
         settings=config_slice(*EPISODE, within="rollouts"),
         rows=[
             config["rollouts"]["batch_conditions"],
             config["rollouts"]["batch_scenarios"],
         ],
-        runs=config["rollouts"]["seeds"],
+        run=lambda wildcards: int(wildcards.run.removeprefix(".seed") or 0),
+        cells=lambda wildcards: f"results/{config['experiment']}/rollouts/.cells/{wildcards.batch}{wildcards.run}",
         seed=config["seed"],
         code=code_digest("rollouts_run"),
     shell:
         "python workflow/scripts/rollouts_run.py {input.manifest} {input.scenarios} {input.calibration}"
-        " {input.conditions} workflow/resources/few_shot.yaml workflow/resources/traits.yaml {params.vectors}"
-        " {output.turns} --saes {params.saes} --settings {params.settings:q} --rows {params.rows}"
-        " --runs {params.runs} --seed {params.seed} 2> {log}"
+        " {input.conditions} {AGENT_FILE} workflow/resources/traits.yaml {params.vectors}"
+        " {output.turns} --cells {params.cells} --saes {params.saes} --settings {params.settings:q}"
+        " --rows {params.rows} --run {params.run} --seed {params.seed} --code {params.code} 2> {log}"
 
 
 rule outcomes:
     input:
         scenarios="<results>/prompts/scenarios.jsonl",
         parts=expand("<results>/rollouts/conditions/{batch}.csv", batch=BATCHES),
-        turns=expand("<results>/rollouts/turns/{batch}.parquet", batch=BATCHES),
+        turns=TURNS,
     output:
         conditions="<results>/rollouts/conditions.csv",
         record="<results>/rollouts/conditions.provenance.json",

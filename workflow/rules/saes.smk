@@ -127,7 +127,7 @@ rule sae_quality:
         ],
         layers=LAYERS,
         max_tokens=config["prompts"]["corpus"]["max_tokens"],
-        resources=resources.digest(FEW_SHOT),
+        resources=resources.digest(AGENT),
         gates=config_slice(
             "explained_variance", "loss_recovered", "dead_share", within="saes.gates"
         ),
@@ -136,7 +136,7 @@ rule sae_quality:
         code=code_digest("saes_quality"),
     shell:
         "python workflow/scripts/saes_quality.py {input.manifest} {input.corpus}"
-        " workflow/resources/few_shot.yaml {output.table} {output.density} --caches {input.caches}"
+        " {AGENT_FILE} {output.table} {output.density} --caches {input.caches}"
         " --saes {params.folders} --layers {params.layers} --max-tokens {params.max_tokens}"
         " --gates {params.gates:q} --on-gate-failure {params.on_gate_failure} --seed {params.seed} 2> {log}"
 

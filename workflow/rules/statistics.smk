@@ -5,7 +5,7 @@ rule statistics_effects:
     input:
         conditions="<results>/rollouts/conditions.csv",
         outcomes="<results>/rollouts/outcomes.parquet",
-        turns=expand("<results>/rollouts/turns/{batch}.parquet", batch=BATCHES),
+        turns=TURNS,
         scores="<results>/probes/scores.csv",
     output:
         effects=report(

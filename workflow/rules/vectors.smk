@@ -58,7 +58,7 @@ rule vectors:
         folder=lambda wildcards, output: str(Path(output[0]).parents[1]),
         saes=lambda wildcards, input: str(Path(input.saes[0]).parents[1]),
         resources=lambda wildcards: resources.digest(
-            [FEW_SHOT, TASKS["calibration"], BLOCKS[wildcards.trait]["prompt"]]
+            [AGENT, TASKS["calibration"], BLOCKS[wildcards.trait]["prompt"]]
         ),
         methods=METHODS,
         kind=config["probes"]["contrast"],
@@ -69,7 +69,7 @@ rule vectors:
         code=[code_digest("vectors_make"), *METHOD_DIGESTS],
     shell:
         "python workflow/scripts/vectors_make.py {input.manifest} {input.calibration} {input.contrast} {input.cache}"
-        " {input.probe} {input.weights} workflow/resources/few_shot.yaml workflow/resources/tasks.yaml"
+        " {input.probe} {input.weights} {AGENT_FILE} workflow/resources/tasks.yaml"
         " workflow/resources/traits.yaml {params.folder} --trait {wildcards.trait} --methods {params.methods}"
         " --saes {params.saes} --kind {params.kind} --settings {params.settings:q} --targets {params.targets}"
         " --seed {params.seed} > {log} 2>&1"
@@ -122,13 +122,13 @@ rule decisions:
         "../../envs/model.yaml"
     params:
         resources=lambda wildcards: resources.digest(
-            [FEW_SHOT, BLOCKS[wildcards.trait]["prompt"]]
+            [AGENT, BLOCKS[wildcards.trait]["prompt"]]
         ),
         kl=config["vectors"]["comparison_kl"],
         code=code_digest("vectors_decisions"),
     shell:
         "python workflow/scripts/vectors_decisions.py {input.manifest} {input.calibration} {input.scenarios}"
-        " workflow/resources/few_shot.yaml workflow/resources/traits.yaml {output.table} --trait {wildcards.trait}"
+        " {AGENT_FILE} workflow/resources/traits.yaml {output.table} --trait {wildcards.trait}"
         " --vectors {input.vectors} --kl {params.kl} > {log} 2>&1"
 
 

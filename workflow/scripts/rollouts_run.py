@@ -1,4 +1,4 @@
-"""Rule rollouts: every scenario under every condition of one batch."""
+"""Rule rollouts: every scenario under every condition of one batch, in one run."""
 
 from pathlib import Path
 from typing import Any
@@ -8,13 +8,13 @@ import pandas as pd
 from trimtab import files
 from trimtab.entry import script
 from trimtab.model.source import from_manifest
-from trimtab.progress import track
 from trimtab.prompts import resources
-from trimtab.provenance import provenance
+from trimtab.provenance import provenance, versions
+from trimtab.rollouts import protocols
 from trimtab.rollouts.arms import arms, vector_files
+from trimtab.rollouts.cells import Cells, complete
 from trimtab.rollouts.conditions import read_conditions
 from trimtab.rollouts.engine import Engine, Settings
-from trimtab.rollouts.protocol import FewShotProtocol
 
 
 def main(
@@ -22,36 +22,34 @@ def main(
     scenarios: Path,
     calibration: Path,
     conditions: Path,
-    few_shot: Path,
+    agent: Path,
     traits: Path,
     vectors: Path,
     out: Path,
     *,
+    cells: Path,
     saes: Path,
     settings: dict[str, Any],
     rows: list[int],
-    runs: list[int],
+    run: int,
     seed: int,
+    code: str,
 ) -> None:
-    """Write one row a turn to `out`; `rows` are the conditions and scenarios that share a batch of the model."""
+    """Write one row a turn to `out`; `rows` are the conditions and scenarios that share a batch of the model.
+
+    What is finished is kept in the folder `cells`; `code` says by which code.
+    """
     described, model, tokenizer = from_manifest(manifest)
-    protocol = FewShotProtocol.read(few_shot, tokenizer)
-    engine = Engine(model, protocol, Settings(**settings), files.read_json(calibration)["mean_log_probability"])
+    bias = files.read_json(calibration)["mean_log_probability"]
+    engine = Engine(model, protocols.read(agent, tokenizer), Settings.of(settings), bias)
     table = read_conditions(conditions)
     instructions = {trait: block["prompt"] for trait, block in resources.traits(traits).items() if "prompt" in block}
     planned = arms(table, vectors, described, instructions, saes)
-    tasks = files.read_jsonl(scenarios)
-    groups = [
-        (run, planned[i : i + rows[0]], tasks[j : j + rows[1]])
-        for run in runs
-        for i in range(0, len(planned), rows[0])
-        for j in range(0, len(tasks), rows[1])
-    ]
-    turns = []
-    for run, some_arms, some_tasks in track(groups, len(groups), f"rollouts {conditions.stem}"):
-        turns += engine.run(some_arms, some_tasks, seed, run)
+    depends = [described["weights"], described["dtype"], versions(), resources.agent(agent), settings, bias, code]
+    tasks, what = files.read_jsonl(scenarios), f"rollouts {out.stem}"
+    turns = complete(Cells(cells, depends), engine, planned, tasks, seed, run, rows, what)
     inputs = [manifest, scenarios, calibration, conditions, *vector_files(table, vectors)]
-    files.write_parquet(out, pd.DataFrame(turns), provenance(inputs, settings | {"runs": runs}, seed))
+    files.write_parquet(out, pd.DataFrame(turns), provenance(inputs, settings | {"run": run}, seed))
 
 
 if __name__ == "__main__":

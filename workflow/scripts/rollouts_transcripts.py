@@ -9,8 +9,8 @@ from trimtab.entry import script
 from trimtab.model.source import from_manifest
 from trimtab.prompts import resources, sources
 from trimtab.provenance import provenance
+from trimtab.rollouts import protocols
 from trimtab.rollouts.engine import Arm, Engine, Settings
-from trimtab.rollouts.protocol import FewShotProtocol
 
 ROWS = 100
 """Episodes a batch."""
@@ -19,7 +19,7 @@ ROWS = 100
 def main(
     manifest: Path,
     calibration: Path,
-    few_shot: Path,
+    agent: Path,
     recipe: Path,
     out: Path,
     record: Path,
@@ -30,8 +30,8 @@ def main(
 ) -> None:
     """Write one row an episode (JSON lines) to `out`."""
     _, model, tokenizer = from_manifest(manifest)
-    protocol = FewShotProtocol.read(few_shot, tokenizer)
-    engine = Engine(model, protocol, Settings(**settings), files.read_json(calibration)["mean_log_probability"])
+    protocol = protocols.read(agent, tokenizer)
+    engine = Engine(model, protocol, Settings.of(settings), files.read_json(calibration)["mean_log_probability"])
     loaded = resources.load(recipe)
     tasks = [
         {**protocol.sandbox, "id": task["id"], "task": task["text"]}

@@ -12,7 +12,7 @@ from trimtab.entry import script
 from trimtab.errors import TrimtabError
 from trimtab.model.source import from_manifest
 from trimtab.provenance import provenance
-from trimtab.rollouts.protocol import FewShotProtocol
+from trimtab.rollouts import protocols
 from trimtab.saes.baselines import ROWS, baselines
 from trimtab.saes.files import WEIGHTS, load
 from trimtab.saes.geometry import DENSITY_EDGES
@@ -24,7 +24,7 @@ TEXT = "text"
 def main(
     manifest: Path,
     corpus: Path,
-    few_shot: Path,
+    agent: Path,
     table: Path,
     density: Path,
     *,
@@ -38,7 +38,7 @@ def main(
 ) -> None:
     """Write one row a layer and evaluation set to `table`; `saes` are folders, in the order of `layers`."""
     _, model, tokenizer = from_manifest(manifest)
-    protocol = FewShotProtocol.read(few_shot, tokenizer)
+    protocol = protocols.read(agent, tokenizer)
     dictionaries = {layer: load(folder).to(model.device) for layer, folder in zip(layers, saes, strict=True)}
     documents_of: dict[str, list[dict[str, Any]]] = {TEXT: [], TRANSCRIPTS: []}
     for row in (every := files.read_jsonl(corpus)):

@@ -9,7 +9,7 @@ from trimtab.entry import script
 from trimtab.model.source import from_manifest
 from trimtab.prompts import resources
 from trimtab.provenance import provenance
-from trimtab.rollouts.protocol import FewShotProtocol
+from trimtab.rollouts import protocols
 from trimtab.steering import Push
 from trimtab.vectors import artifact
 from trimtab.vectors.decisions import as_table, first_decisions
@@ -20,7 +20,7 @@ def main(
     manifest: Path,
     calibration: Path,
     scenarios: Path,
-    few_shot: Path,
+    agent: Path,
     traits: Path,
     out: Path,
     *,
@@ -30,7 +30,7 @@ def main(
 ) -> None:
     """Write one row a method and scenario; a vector that never has this KL is left out and named in the log."""
     _, model, tokenizer = from_manifest(manifest)
-    protocol = FewShotProtocol.read(few_shot, tokenizer)
+    protocol = protocols.read(agent, tokenizer)
     bias = files.read_json(calibration)["mean_log_probability"]
     tasks = files.read_jsonl(scenarios)
     pushes = {}

@@ -9,8 +9,8 @@ from trimtab.entry import script
 from trimtab.model.source import from_manifest
 from trimtab.prompts import resources
 from trimtab.provenance import provenance
+from trimtab.rollouts import protocols
 from trimtab.rollouts.calibration import conversations
-from trimtab.rollouts.protocol import FewShotProtocol
 from trimtab.saes.files import WEIGHTS
 from trimtab.vectors.make import Sources, make_vectors
 from trimtab.vectors.material import DEVELOPMENT, TEST, gather, read_pairs
@@ -24,7 +24,7 @@ def main(
     cache: Path,
     probe: Path,
     weights: Path,
-    few_shot: Path,
+    agent: Path,
     tasks: Path,
     traits: Path,
     folder: Path,
@@ -40,7 +40,7 @@ def main(
     """Write `<folder>/<method>/<trait>.safetensors` for every method; `saes` is the folder of all layers' SAEs."""
     described, model, tokenizer = from_manifest(manifest)
     require_all([cache], described)
-    protocol, chosen = FewShotProtocol.read(few_shot, tokenizer), files.read_json(probe)
+    protocol, chosen = protocols.read(agent, tokenizer), files.read_json(probe)
     layer, sae = int(chosen["layer"]), saes / str(chosen["layer"])
     pairs, held_out = (read_pairs(contrast, cache, layer, kind, splits) for splits in (DEVELOPMENT, TEST))
     asked = conversations(resources.tasks(tasks)["calibration"])

@@ -22,6 +22,9 @@ HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 DECLINE = 0.8
 """Share of SAE training after which the learning rate falls (`trimtab.saes`)."""
 
+OF_ITS_LAYER = ("floor", "clamp", "rotate", "set_angle", "edit_code")
+"""Rules that use the mean row or the dictionary of a vector's layer."""
+
 Config = Mapping[str, Any]
 
 
@@ -48,6 +51,7 @@ def _disagreements(config: Config) -> Iterator[str]:
         yield from _sae(config["saes"], layer)
     yield from _methods(config["vectors"]["methods"])
     yield from _conditions(config["rollouts"], config["vectors"])
+    yield from _grid(config)
     yield from _unit(config["rollouts"])
     yield from _statistics(config["statistics"], config["rollouts"]["study"], config["probes"]["traits"])
 
@@ -142,12 +146,35 @@ def _conditions(rollouts: Config, vectors: Config) -> Iterator[str]:
             yield f"rollouts.{name}: {dose} is not among rollouts.study.doses ({_listed(study['doses'])})"
 
 
+def _grid(config: Config) -> Iterator[str]:
+    rollouts, made = config["rollouts"], config["vectors"]["methods"]
+    for at, block in enumerate(rollouts["grid"]):
+        key = f"rollouts.grid[{at}]"
+        for method in block.get("methods", []):
+            if method not in made:
+                yield f"{key}.methods: {method} is not among vectors.methods ({', '.join(made)})"
+            elif method == "random" and not rollouts["controls"]["random"]:
+                yield f"{key}.methods: random takes the directions of rollouts.controls.random, which is 0"
+        for trait in block.get("traits", []):
+            if trait not in config["probes"]["traits"]:
+                yield f"{key}.traits: {trait} is not among probes.traits ({_listed(config['probes']['traits'])})"
+        for layer in block.get("layers", []):
+            if layer not in config["layers"]:
+                yield f"{key}.layers: {layer} is not among layers ({_listed(config['layers'])})"
+        if "layers" in block and rollouts["rule"] in OF_ITS_LAYER:
+            yield f"{key}.layers: rule {rollouts['rule']} needs what is known of a vector's own layer; leave them out"
+
+
 def _unit(rollouts: Config) -> Iterator[str]:
     if rollouts["unit"] != "probability":
         return
     for at, dose in enumerate(rollouts["study"]["doses"]):
         if dose >= 1:
             yield f"rollouts.study.doses[{at}]: {dose} is no probability, which is rollouts.unit"
+    for at, block in enumerate(rollouts["grid"]):
+        for dose in block.get("doses", []):
+            if not 0 < dose < 1:
+                yield f"rollouts.grid[{at}].doses: {dose} is no probability, which is rollouts.unit"
     if rollouts["controls"]["negative"]:
         yield "rollouts.controls.negative: true, and rollouts.unit is probability, which can't be turned round"
     if rollouts["rule"] != "add":

@@ -41,15 +41,15 @@ class Replay:
     def __init__(self, model: PreTrainedModel, prompts: Sequence[Prompt], layer: int) -> None:
         header = len(prompts[0][0].tokens)
         apart = is_recurrent(model)
-        whole = [[(token, one.written) for one in prompt for token in one.tokens] for prompt in prompts]
+        whole = [[pair for one in prompt for pair in zip(one.tokens, one.places, strict=True)] for prompt in prompts]
         own = [tokens[header:] for tokens in whole]
         # one sequence of all prompts behind one header, or each prompt's own sequence
         sequences = whole if apart else [[*whole[0][:header], *(token for tokens in own for token in tokens)]]
         longest = max(map(len, sequences))
         # causal layers never look at what is behind a sequence's end
-        padded = [[*sequence, *[(0, False)] * (longest - len(sequence))] for sequence in sequences]
+        padded = [[*sequence, *[(0, 0)] * (longest - len(sequence))] for sequence in sequences]
         device = model.device
-        self._written = torch.tensor([[role for _, role in sequence] for sequence in padded], device=device)
+        self._places = torch.tensor([[place for _, place in sequence] for sequence in padded], device=device)
         self._owner = torch.tensor([at for at, tokens in enumerate(own) for _ in tokens], device=device)
         counts = torch.bincount(self._owner, minlength=len(prompts))
         starts = counts.cumsum(0) - counts
@@ -82,11 +82,11 @@ class Replay:
         return torch.cat(parts)
 
     def _some(self, pushes: Sequence[Push | None], keep: Tensor) -> Float[Tensor, "push kept vocabulary"]:
-        steering = Steering(pushes, self._written.device)
-        sequences = len(self._written)
-        written = self._written.repeat(len(pushes), 1)
-        row = torch.arange(len(pushes), device=written.device).repeat_interleave(sequences)
-        steering.mark(row[:, None].expand_as(written), written)
+        steering = Steering(pushes, self._places.device)
+        sequences = len(self._places)
+        places = self._places.repeat(len(pushes), 1)
+        row = torch.arange(len(pushes), device=places.device).repeat_interleave(sequences)
+        steering.mark(row[:, None].expand_as(places), places)
         layer = self._checkpoint.layer
         sequence, place = self._at[keep].T
         kept, at = torch.unique(place, return_inverse=True)

@@ -1,9 +1,9 @@
 """What is added to the residual stream, in which rows of a batch and at which tokens.
 
 One `Steering` serves a batch whose rows may each have a layer, direction, dose and timing of their own. The engine
-says before every forward pass which tokens are given text and which the model wrote; everything else is decided here.
-How long a push is belongs to `trimtab.vectors.dose`, rules other than addition to `trimtab.application`, and how a push
-reaches the model to `trimtab.residual`.
+says before every forward pass where each token stands in its episode; which of these a timing touches is decided in
+`trimtab.places`, everything else here. How long a push is belongs to `trimtab.vectors.dose`, rules other than addition
+to `trimtab.application`, and how a push reaches the model to `trimtab.residual`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,10 +16,8 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from trimtab.application import Rule, add
+from trimtab.places import Places, check_timing, touched
 from trimtab.residual import Edit, Stream, hooked
-
-TIMINGS = ("all", "prefill", "decode", "none")
-"""all tokens; only given text (prompt, tool replies); only tokens of the assistant's own turn; none."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +29,7 @@ class Push:
     length: float
     """Signed L2 length in the units of the residual stream; the strength of a rule."""
     timing: str
+    """One of `trimtab.places.TIMINGS`."""
     rule: Rule = add
 
 
@@ -43,38 +42,42 @@ class Steering:
         self._deltas: dict[int, Float[Tensor, "row d_model"]] = {}
         self._ruled: list[tuple[Push, Tensor]] = []
         """Pushes by other rules than addition, and a mask of their rows."""
-        self._given = torch.zeros(self._rows, dtype=torch.bool, device=device)
-        self._written = torch.zeros(self._rows, dtype=torch.bool, device=device)
+        self._timings: dict[str, Bool[Tensor, row]] = {}
+        """Rows of each timing."""
+        self._device = device
         self._row: Int[Tensor, "batch token"] = torch.zeros(0, 0, dtype=torch.long, device=device)
         self._active: Bool[Tensor, "batch token"] | None = None
         for row, push in enumerate(pushes):
             if push is None or push.timing == "none":
                 continue
-            if push.timing not in TIMINGS:
-                raise ValueError(f"timing {push.timing!r}: expected one of {', '.join(TIMINGS)}")
+            check_timing(push.timing)
             if push.rule is not add:
                 self._ruled.append((push, torch.arange(self._rows, device=device) == row))
             else:
                 if push.layer not in self._deltas:
                     self._deltas[push.layer] = torch.zeros(self._rows, push.direction.numel(), device=device)
                 self._deltas[push.layer][row] = push.length * push.direction.to(device, torch.float32)
-            self._given[row] = push.timing in ("all", "prefill")
-            self._written[row] = push.timing in ("all", "decode")
+            if push.timing not in self._timings:
+                self._timings[push.timing] = torch.zeros(self._rows, dtype=torch.bool, device=device)
+            self._timings[push.timing][row] = True
 
     def select(self, rows: Sequence[int], repeats: int = 1) -> "Steering":
         """The steering of a batch made of `rows` of this one, each repeated in place."""
-        chosen = Steering([], self._given.device)
-        index = torch.tensor(list(rows), dtype=torch.long, device=self._given.device).repeat_interleave(repeats)
+        chosen = Steering([], self._device)
+        index = torch.tensor(list(rows), dtype=torch.long, device=self._device).repeat_interleave(repeats)
         chosen._rows = len(index)
         chosen._deltas = {layer: delta[index] for layer, delta in self._deltas.items()}
         chosen._ruled = [(push, own[index]) for push, own in self._ruled]
-        chosen._given, chosen._written = self._given[index], self._written[index]
+        chosen._timings = {timing: own[index] for timing, own in self._timings.items()}
         return chosen
 
-    def mark(self, row: Int[Tensor, "batch token"], written: Bool[Tensor, "batch token"]) -> None:
-        """Say what the next pass is made of: the row of each token (-1 for padding), and which the assistant wrote."""
+    def mark(self, row: Int[Tensor, "batch token"], places: Int[Tensor, "batch token"]) -> None:
+        """Say what the next pass is made of: the row of each token (-1 for padding), and its place in the episode."""
         self._row = row.clamp_min(0)
-        self._active = (row >= 0) & torch.where(written, self._written[self._row], self._given[self._row])
+        self._active = torch.zeros_like(row, dtype=torch.bool)
+        at = Places.of(places)
+        for timing, own in self._timings.items():
+            self._active |= (row >= 0) & own[self._row] & touched(timing, at)
 
     @contextmanager
     def applied(self, model: PreTrainedModel) -> Iterator[None]:

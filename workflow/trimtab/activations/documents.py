@@ -4,13 +4,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from trimtab.activations.capture import Prompt
-from trimtab.rollouts.protocol import FewShotProtocol
+from trimtab.rollouts.protocol import Protocol
 
 TRANSCRIPTS = "transcripts"
 """The source of a document that is an episode of the agent."""
 
 
-def documents(rows: Iterable[Mapping[str, Any]], protocol: FewShotProtocol, max_tokens: int) -> Iterator[Prompt]:
+def documents(rows: Iterable[Mapping[str, Any]], protocol: Protocol, max_tokens: int) -> Iterator[Prompt]:
     """Rows of corpus.jsonl as prompts of at most `max_tokens` tokens behind their context.
 
     An episode never stands alone: the agent wrote it after the header.

@@ -100,6 +100,12 @@ def load(path: Path) -> Any:
     return loaded
 
 
+def agent(path: Path) -> Json:
+    """A protocol's resource; with `like`, on top of the one beside it that has this name."""
+    own: Json = load(path)
+    return {**(agent(path.with_name(f"{own['like']}.yaml")) if "like" in own else {}), **own}
+
+
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
     """The safe loader, refusing a key that stands twice: YAML would silently keep the last one."""
 

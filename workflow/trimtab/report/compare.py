@@ -57,7 +57,11 @@ def compare(a: Path, b: Path) -> Changes:
 
 def _files(root: Path) -> list[str]:
     names = (path.relative_to(root) for path in sorted(root.rglob("*")) if path.is_file())
-    return [str(name) for name in names if name.parts[0] not in IGNORED and not name.name.startswith(".")]
+    return [
+        str(name)
+        for name in names
+        if name.parts[0] not in IGNORED and not any(part.startswith(".") for part in name.parts)
+    ]
 
 
 def _artifacts(a: Path, b: Path) -> tuple[pd.DataFrame, int]:

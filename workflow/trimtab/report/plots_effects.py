@@ -13,23 +13,25 @@ from trimtab.report.plots_style import (
     BLACK,
     BLUE,
     GREY,
-    TIMING_STYLE,
     TOOL_COLOURS,
     TRAIT_STYLE,
     WIDTH,
     dose_label,
     estimates,
     panels,
+    timing_styles,
     with_intervals,
 )
 from trimtab.report.run import Run, each
-from trimtab.statistics.plan import BASELINE, random_at
+from trimtab.statistics.plan import BASELINE, of_vectors, random_at
 
 
 def dose_response(run: Run) -> Figure:
     """Mean difference of each trait's primary outcome by dose, a line a timing, random directions as dots."""
     figure = Figure(figsize=(WIDTH, 4.3), layout="constrained")
     axes = figure.subplots(2, 3, gridspec_kw={"hspace": 0.12}).ravel()
+    own_conditions = of_vectors(run.conditions, run.plan)
+    styles = timing_styles(own_conditions)
     for axis, trait in zip(axes, run.traits, strict=False):
         outcome = run.plan.primary[trait]
         rows = estimates(run, "mean_difference", outcome)
@@ -39,9 +41,9 @@ def dose_response(run: Run) -> Figure:
         # beside the dose, not under the lines' own points
         beside = random["dose"] + 0.05 * span
         axis.scatter(beside, random["estimate"], s=10, color=GREY, label="random directions", linewidths=0)
-        own = rows[(rows["method"] == run.plan.method) & (rows["trait"] == trait)]
+        own = rows[rows["condition_id"].isin(own_conditions["condition_id"]) & (rows["trait"] == trait)]
         _scenario_lines(axis, run, own[own["timing"] == "all"], outcome)
-        for timing, (colour, marker, line) in TIMING_STYLE.items():
+        for timing, (colour, marker, line) in styles.items():
             here = own[own["timing"] == timing]
             if len(here):
                 zero = pd.DataFrame([{"dose": 0.0, "estimate": 0.0, "lower": 0.0, "upper": 0.0}])
@@ -126,22 +128,23 @@ def _forest_row(axis: Axes, rows: pd.DataFrame, height: int, kind: str) -> None:
 
 def timing(run: Run) -> Figure:
     """Cohen's d at the declared dose by the tokens steered, one panel a trait."""
-    figure, axes = panels(run.traits, 1.9)
+    own_conditions = of_vectors(run.conditions, run.plan)
+    declared = own_conditions[np.isclose(own_conditions["dose"], run.plan.dose)]
+    styles = timing_styles(declared)
+    figure, axes = panels(run.traits, 1.0 + 0.3 * len(styles))
     for axis, trait in zip(axes, run.traits, strict=False):
         rows = estimates(run, "cohens_d", run.plan.primary[trait])
-        own = rows[
-            (rows["method"] == run.plan.method) & (rows["trait"] == trait) & np.isclose(rows["dose"], run.plan.dose)
-        ]
+        own = rows[rows["condition_id"].isin(declared["condition_id"]) & (rows["trait"] == trait)]
         axis.axvline(0, color=BLACK, linewidth=0.6)
-        for height, (name, (colour, marker, _)) in enumerate(TIMING_STYLE.items()):
+        for height, (name, (colour, marker, _)) in enumerate(styles.items()):
             for row in each(own[own["timing"] == name].dropna(subset=["estimate"])):
                 axis.plot([row.lower, row.upper], [height, height], color=colour)
                 axis.plot(row.estimate, height, marker, color=colour, markersize=5)
         axis.set_xlabel("Cohen's d")
         axis.grid(axis="x")
         axis.set_axisbelow(True)
-    axes[0].set_yticks(range(len(TIMING_STYLE)), [words.timing(name) for name in TIMING_STYLE])
-    axes[0].set_ylim(len(TIMING_STYLE) - 0.5, -0.5)
+    axes[0].set_yticks(range(len(styles)), [words.timing(name) for name in styles])
+    axes[0].set_ylim(len(styles) - 0.5, -0.5)
     return figure
 
 

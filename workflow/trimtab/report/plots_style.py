@@ -1,5 +1,6 @@
 """What all figures share: colours, markers, widths, and the few shapes that more than one of them draws."""
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -23,6 +24,8 @@ BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, RED, PINK = (
 )
 GREY = "#8c8c8c"
 TIMING_STYLE = {"all": (BLUE, "o", "-"), "prefill": (ORANGE, "s", "--"), "decode": (GREEN, "^", ":")}
+MORE_TIMINGS = [(RED, "D", "-."), (PINK, "v", "--"), (SKY, "P", ":"), (BLACK, "X", "-"), (GREY, "*", "-.")]
+"""Styles of the timings that a grid adds."""
 TRAIT_STYLE = {
     "autonomy": (BLUE, "o"),
     "tool_use_eagerness": (ORANGE, "s"),
@@ -49,6 +52,12 @@ def panels(traits: Sequence[str], height: float) -> tuple[Figure, list[Axes]]:
     for axis, name in zip(axes, traits, strict=False):
         axis.set_title(words.trait(name))
     return figure, list(axes)
+
+
+def timing_styles(conditions: pd.DataFrame) -> dict[str, tuple[str, str, str]]:
+    """Colour, marker and line of the study's timings, and of the others that conditions have."""
+    others = [name for name in conditions["timing"].unique() if name not in (*TIMING_STYLE, "none")]
+    return TIMING_STYLE | dict(zip(others, itertools.cycle(MORE_TIMINGS), strict=False))
 
 
 def with_intervals(axis: Axes, x: pd.Series, rows: pd.DataFrame, **style: object) -> None:

@@ -37,6 +37,12 @@ TIMINGS = {
     "all": "all tokens",
     "prefill": "given text only",
     "decode": "own text only",
+    "last_prompt": "last given token",
+    "prefill_but_last": "given text but its last token",
+    "system": "system text",
+    "user": "the user's text",
+    "tool": "answers of tools",
+    "assistant": "the assistant's turns",
     "none": "none",
 }
 OUTCOMES = {
@@ -50,6 +56,15 @@ OUTCOMES = {
     "p_ask": ("probability of asking first", ""),
     "p_act": ("probability of acting first", ""),
     "retries": ("retries after a failure", "a rollout"),
+    "changed_strategy": ("changes of tool after a failure", "a rollout"),
+    "beyond_request": ("changes beyond the request", "a rollout"),
+    "literal": ("what was asked and no more", "share"),
+    "web_search_calls": ("searches", "a rollout"),
+    "code_execute_calls": ("code runs", "a rollout"),
+    "file_read_calls": ("files read", "a rollout"),
+    "file_write_calls": ("files written", "a rollout"),
+    "unparsed_calls": ("calls that could not be read", "a rollout"),
+    "no_call": ("no call at all", "share"),
 }
 TOOLS = {
     "ask_user": "ask the user",
@@ -76,6 +91,8 @@ def method(name: str) -> str:
 
 
 def timing(name: str) -> str:
+    if name.startswith("decode_"):
+        return f"first {name.removeprefix('decode_')} own tokens"
     return TIMINGS.get(name, name.replace("_", " "))
 
 

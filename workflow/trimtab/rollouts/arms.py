@@ -1,6 +1,7 @@
 """From rows of the condition table to what the engine applies."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,9 @@ def _arm(
         direction = torch.nn.functional.one_hot(torch.tensor(0), described["d_model"]).float()
         return Arm(row.condition_id, Push(layer, direction, 0.0, row.timing))
     vector = artifact.read(_vector_file(row, vectors))
-    if vector.layer != layer or vector.about["model"] != described["model"]:
+    # only a grid adds a vector elsewhere than where it was read
+    moved = row.arm == "grid" and vector.layer != layer
+    if (vector.layer != layer and not moved) or vector.about["model"] != described["model"]:
         raise TrimtabError(
             f"{vector.path}: holds direction.{vector.layer} of {vector.about['model']}; "
             f"condition {row.condition_id} needs direction.{layer} of {described['model']}"
@@ -71,4 +74,5 @@ def _arm(
     norm = described["residual_norm"][str(layer)]["centred_mean"]
     scale = Scale.of(str(vector.path), vector.about, norm)
     sae = load(saes / str(layer)) if saes is not None and row.rule == "edit_code" else None
-    return Arm(row.condition_id, push(vector, row.rule, float(row.dose), row.unit, row.timing, scale, sae))
+    made = push(vector, row.rule, float(row.dose), row.unit, row.timing, scale, sae)
+    return Arm(row.condition_id, replace(made, layer=layer))

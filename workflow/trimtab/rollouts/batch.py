@@ -29,13 +29,13 @@ class GrowingBatch:
 
     @torch.inference_mode()
     def advance(
-        self, chunks: Sequence[Sequence[int]], written: Sequence[Sequence[bool]], all_logits: bool = False
+        self, chunks: Sequence[Sequence[int]], places: Sequence[Sequence[int]], all_logits: bool = False
     ) -> Float[Tensor, "fed vocabulary"]:
         """Feed each row its chunk (which may be empty) and return the logits after it.
 
         Args:
             chunks: tokens a row.
-            written: for each token, whether it belongs to the assistant's own turn.
+            places: where each token stands in its episode (`trimtab.places`).
             all_logits: return the logits after every token, row after row.
 
         Returns:
@@ -44,17 +44,19 @@ class GrowingBatch:
         parts, owners = [], []
         for fed in self._rows.passes(chunks):
             real = fed.row >= 0
-            roles = torch.zeros_like(real)
-            roles[real] = torch.tensor(
-                [role for part in fed.parts for role in written[part.row][part.start : part.stop]], device=real.device
+            at = torch.zeros_like(fed.row)
+            at[real] = torch.tensor(
+                [place for part in fed.parts for place in places[part.row][part.start : part.stop]],
+                dtype=at.dtype,
+                device=at.device,
             )
-            self._steering.mark(fed.row, roles)
+            self._steering.mark(fed.row, at)
             asked = real.nonzero() if all_logits else real.nonzero()[fed.last]
             # the head is a fifth of a small model's work: it sees only places whose logits are asked for
-            kept, at = torch.unique(asked[:, 1], return_inverse=True)
+            kept, found = torch.unique(asked[:, 1], return_inverse=True)
             with self._steering.applied(self._model):
                 logits: Tensor = self._model(**fed.inputs, use_cache=True, logits_to_keep=kept).logits
-            parts.append(logits[asked[:, 0], at].float())
+            parts.append(logits[asked[:, 0], found].float())
             owners.append(fed.row[asked[:, 0], asked[:, 1]])
         if len(parts) == 1:
             return parts[0]

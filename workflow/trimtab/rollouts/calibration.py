@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 
 from trimtab.activations.capture import Prompt, Span
 from trimtab.rollouts.batch import GrowingBatch
-from trimtab.rollouts.protocol import FewShotProtocol, Segment
+from trimtab.rollouts.protocol import Protocol, Segment
 from trimtab.steering import Steering
 
 OPENING = "Let me see what this task needs."
@@ -30,12 +30,12 @@ def before_action(task: str) -> list[dict[str, str]]:
     return [{"role": "user", "content": task}, {"role": "assistant", "content": OPENING}]
 
 
-def segments_of(protocol: FewShotProtocol, tasks: Mapping[str, Sequence[str]]) -> list[list[Segment]]:
+def segments_of(protocol: Protocol, tasks: Mapping[str, Sequence[str]]) -> list[list[Segment]]:
     """Calibration tasks as prompts that end at the colon of "Action:"."""
     return [protocol.prompt(messages) for messages in conversations(tasks)]
 
 
-def prompts_of(protocol: FewShotProtocol, tasks: Mapping[str, Sequence[str]]) -> list[Prompt]:
+def prompts_of(protocol: Protocol, tasks: Mapping[str, Sequence[str]]) -> list[Prompt]:
     """The same prompts for capturing: the header is context."""
     return [as_prompt(f"calibration/{i}", segments) for i, segments in enumerate(segments_of(protocol, tasks))]
 
@@ -52,16 +52,16 @@ def as_prompt(name: str, segments: Sequence[Segment]) -> Prompt:
 
 
 def action_scores(
-    model: PreTrainedModel, protocol: FewShotProtocol, tasks: Mapping[str, Sequence[str]]
+    model: PreTrainedModel, protocol: Protocol, tasks: Mapping[str, Sequence[str]]
 ) -> Float[Tensor, "task action"]:
     """Unsteered log-probability of each action's first token on each calibration task."""
     prompts = segments_of(protocol, tasks)
     batch = GrowingBatch(model, Steering([None], model.device), 1)
-    header = prompts[0][0].tokens
-    batch.advance([header], [[False] * len(header)])
+    header = prompts[0][0]
+    batch.advance([header.tokens], [header.places])
     batch.repeat(len(prompts), Steering([None] * len(prompts), model.device))
     chunks = [[token for s in p[1:] for token in s.tokens] for p in prompts]
-    logits = batch.advance(chunks, [[False] * len(chunk) for chunk in chunks])
+    logits = batch.advance(chunks, [[place for s in p[1:] for place in s.places] for p in prompts])
     return protocol.action_scores(logits).cpu()
 
 

@@ -1,9 +1,12 @@
 """The design: which conditions are run, as a table.
 
+The study's 36 conditions are a design by name: the unsteered one and each trait's share of the other 35. Controls and
+the blocks of a declared grid stand beside them. A condition has the same id in every design, and is in a table once.
 Conditions come in batches, one a trait and one of conditions that need no trait, so that a change in one trait reruns
-its own rollouts only. The study's 36 conditions are the unsteered one and each trait's share of the other 35.
+its own rollouts only.
 """
 
+import itertools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -44,7 +47,27 @@ def trait_conditions(trait: str, layer: int, settings: Mapping[str, Any]) -> pd.
     ]
     if controls["prompt"]:
         rows.append(_row("control", "prompt", trait, 0.0, "none", layer, settings))
-    return pd.DataFrame(rows, columns=COLUMNS)
+    for block in settings["grid"]:
+        rows += _block(block, trait, layer, settings)
+    # a block may name what the study has already; the first to name a condition says what it is there for
+    return pd.DataFrame(rows, columns=COLUMNS).drop_duplicates("condition_id", ignore_index=True)
+
+
+def _block(block: Mapping[str, Any], trait: str, layer: int, settings: Mapping[str, Any]) -> list[list[Any]]:
+    """One trait's share of a block of the grid."""
+    if trait not in block.get("traits", [trait]):
+        return []
+    combinations = itertools.product(
+        block.get("methods", [settings["study"]["method"]]),
+        block.get("layers", [layer]),
+        block.get("timings", ["all"]),
+        block.get("doses", [settings["controls"]["dose"]]),
+    )
+    return [
+        _row("grid", method, trait, dose, timing, at, settings, draw, own_layer=layer)
+        for method, at, timing, dose in combinations
+        for draw in (range(settings["controls"]["random"]) if method == "random" else [None])
+    ]
 
 
 def common_conditions(layer: int, settings: Mapping[str, Any]) -> pd.DataFrame:
@@ -64,9 +87,13 @@ def _row(
     layer: int,
     settings: Mapping[str, Any],
     draw: int | None = None,
+    own_layer: int | None = None,
 ) -> list[Any]:
+    """A row of the table; its id names the layer where that isn't the trait's own."""
     parts = {"none": ["unsteered"], "zero": ["zero"], "prompt": ["prompt", trait]}.get(
         method, [method, *([] if draw is None else [str(draw)]), trait, timing, f"{dose:+g}"]
     )
+    if own_layer not in (None, layer):
+        parts.append(f"L{layer}")
     rule = "add" if method in ("none", "zero", "prompt") else settings["rule"]
     return [".".join(parts), arm, method, trait, draw, float(dose), settings["unit"], timing, layer, rule]

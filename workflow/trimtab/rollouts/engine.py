@@ -3,10 +3,11 @@
 Conditions and scenarios run side by side: a header that several rows share is computed once a condition, each episode
 goes on at its own pace, and finished ones leave the batch. Sampling noise belongs to (scenario, seed, turn, token) and
 never to the condition, so that two conditions of a scenario differ by their steering alone (common random numbers).
-What a step looks like is `protocol`'s business, what a call returns `environment`'s, what is added where
+What a turn looks like is `protocol`'s business, what a call returns `environment`'s, what is added where
 `trimtab.steering`'s.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,10 +18,12 @@ from jaxtyping import Float
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from trimtab import files, seeds
+from trimtab import files, places, seeds
+from trimtab.errors import TrimtabError
 from trimtab.rollouts.batch import GrowingBatch
 from trimtab.rollouts.environment import Environment
-from trimtab.rollouts.protocol import ACTION, FINISH, INPUT, THOUGHT, FewShotProtocol
+from trimtab.rollouts.names import FINISH, UNPARSED
+from trimtab.rollouts.protocol import Field, Protocol, Segment
 from trimtab.steering import Push, Steering
 
 ROWS_KEPT = 0.75
@@ -38,9 +41,14 @@ class Settings:
     """The part of config.yaml's `rollouts` that shapes an episode."""
 
     max_turns: int
-    thought_tokens: int
-    input_tokens: int
+    limits: dict[str, int]
+    """`<field>_tokens` for each field that is written."""
     temperature: float
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any]) -> "Settings":
+        limits = {name: value for name, value in settings.items() if name.endswith("_tokens")}
+        return cls(settings["max_turns"], limits, settings["temperature"])
 
 
 @dataclass(frozen=True)
@@ -63,47 +71,56 @@ class _Episode:
     noise: Float[np.ndarray, "turn draw"]
     given: str
     """The task, or what the last call returned."""
-    at: str = THOUGHT
-    """Cue of the line that is written or chosen next."""
+    at: int = 0
+    """The field that is written or chosen next."""
     line: list[int] = field(default_factory=list)
-    ended: bool = False
-    """Whether the model ended its thought itself."""
-    thought: str = ""
-    action: int = 0
+    texts: dict[str, str] = field(default_factory=dict)
+    """The turn's finished fields."""
+    ended: bool | None = None
+    """Whether the model ended the turn's first written field itself."""
     probabilities: list[float] = field(default_factory=list)
     tokens: int = 0
     """Tokens that the model wrote in this turn."""
-    pending: list[tuple[list[int], bool]] = field(default_factory=list)
-    """What waits to be fed: pieces of text, and whether the assistant wrote them."""
+    length: int = 0
+    """Tokens of the episode, header included."""
+    pending: list[tuple[list[int], list[int]]] = field(default_factory=list)
+    """What waits to be fed: pieces of text, and the places of their tokens."""
     turns: list[dict[str, Any]] = field(default_factory=list)
     done: bool = False
 
-    def chunk(self) -> tuple[list[int], list[bool]]:
-        """What waits to be fed, with its role token by token; nothing waits afterwards."""
+    def feed(self, tokens: list[int], at: list[int]) -> None:
+        self.pending.append((tokens, at))
+        self.length += len(tokens)
+
+    def chunk(self) -> tuple[list[int], list[int]]:
+        """What waits to be fed, with its places; nothing waits afterwards."""
         tokens = [token for piece, _ in self.pending for token in piece]
-        written = [role for piece, role in self.pending for _ in piece]
+        at = [place for _, places_of in self.pending for place in places_of]
         self.pending = []
-        return tokens, written
+        return tokens, at
 
 
 class Engine:
     """Runs episodes of one model under one protocol."""
 
     def __init__(
-        self,
-        model: PreTrainedModel,
-        protocol: FewShotProtocol,
-        settings: Settings,
-        action_bias: Mapping[str, float],
-        max_observation_tokens: int = 32,
+        self, model: PreTrainedModel, protocol: Protocol, settings: Settings, action_bias: Mapping[str, float]
     ) -> None:
         """`action_bias`: mean log-probability of each action on calibration tasks, subtracted before a choice."""
         self._model = model
         self._protocol = protocol
         self._settings = settings
         self._bias = torch.tensor([action_bias[tool] for tool in protocol.tools], device=model.device)
-        self._max_observation = max_observation_tokens
-        self._ends: list[bool] = protocol.ends_line.tolist()
+        self._ends = protocol.ends
+        self._fields = protocol.fields(settings.limits)
+        # where a field's random numbers begin in its turn's row
+        sizes = [max(field.limit, 1) for field in self._fields]
+        self._draws = [sum(sizes[:at]) for at in range(len(sizes) + 1)]
+        self._chooses = any(field.limit == 0 for field in self._fields)
+        name = max(len(tokens) for tokens in protocol.action_tokens)
+        self._turn = sum(len(field.cue) + (field.limit or name) for field in self._fields)
+        """The most tokens that a turn can have."""
+        self._context = getattr(model.config.get_text_config(decoder=True), "max_position_embeddings", None) or math.inf
 
     def run(
         self, arms: Sequence[Arm], scenarios: Sequence[Mapping[str, Any]], seed: int, run: int
@@ -127,15 +144,22 @@ class Engine:
         steering = Steering([arm.push for arm in arms], self._model.device)
         batch = GrowingBatch(self._model, steering, len(arms))
         headers = [self._protocol.header_tokens(arm.instruction) for arm in arms]
-        batch.advance(headers, [[False] * len(tokens) for tokens in headers])
+        batch.advance(headers, [places.given(places.SYSTEM, len(tokens)) for tokens in headers])
         steering = steering.select(range(len(arms)), repeats=len(scenarios))
         batch.repeat(len(scenarios), steering)
-        for episode in episodes:
-            self._give(episode, self._protocol.task(episode.given))
+        for at, episode in enumerate(episodes):
+            episode.length = len(headers[at // len(scenarios)])
+            segments = self._protocol.asked(episode.given)
+            if not self._fits(episode, segments):
+                raise TrimtabError(
+                    f"scenario {episode.scenario_id}: header, task and one turn don't fit the model's context of "
+                    f"{self._context} tokens"
+                )
+            self._give(episode, segments)
         rows = list(episodes)
         while True:
             chunks = [episode.chunk() for episode in rows]
-            logits = batch.advance([tokens for tokens, _ in chunks], [written for _, written in chunks])
+            logits = batch.advance([tokens for tokens, _ in chunks], [at for _, at in chunks])
             self._go_on([episode for episode in rows if not episode.done], logits)
             kept = [row for row, episode in enumerate(rows) if not episode.done]
             if not kept:
@@ -147,27 +171,36 @@ class Engine:
         return [{"seed": run, **turn} for episode in episodes for turn in episode.turns]
 
     def _noise(self, seed: int, scenario: str, run: int) -> np.ndarray:
-        """Uniform numbers (turn, token): a thought's tokens, the action, the input's tokens."""
-        width = self._settings.thought_tokens + 1 + self._settings.input_tokens
+        """Uniform numbers (turn, draw), field after field, one for each token that may be written."""
         random = np.random.default_rng(seeds.derive(seed, "rollouts", scenario, run))
-        return random.random((self._settings.max_turns, width))
+        return random.random((self._settings.max_turns, self._draws[-1]))
 
-    def _give(self, episode: _Episode, text: str) -> None:
-        """Show the agent a task or an answer; it thinks next."""
-        episode.pending.append((self._protocol.encode(text), False))
-        self._cue(episode, THOUGHT)
+    def _fits(self, episode: _Episode, segments: Sequence[Segment]) -> bool:
+        """Whether the context has room for `segments` and a turn."""
+        return episode.length + sum(len(segment.tokens) for segment in segments) + self._turn <= self._context
 
-    def _cue(self, episode: _Episode, cue: str) -> None:
-        episode.at, episode.line = cue, []
-        episode.pending.append((self._protocol.encode(cue), True))
+    def _give(self, episode: _Episode, segments: Sequence[Segment]) -> None:
+        """Show the agent a task or an answer; its turn begins."""
+        for segment in segments:
+            episode.feed(segment.tokens, segment.places)
+        episode.texts, episode.ended, episode.probabilities, episode.tokens = {}, None, [], 0
+        self._begin(episode, 0)
+
+    def _begin(self, episode: _Episode, at: int) -> None:
+        episode.at, episode.line = at, []
+        cue = self._fields[at].cue
+        episode.feed(cue, places.cue(len(cue), episode.tokens))
+
+    def _field(self, episode: _Episode) -> Field:
+        return self._fields[episode.at]
 
     def _go_on(self, episodes: Sequence[_Episode], logits: Float[Tensor, "row vocabulary"]) -> None:
         """Each episode takes its next token or action from the logits after what it was fed."""
-        choosing = [row for row, episode in enumerate(episodes) if episode.at == ACTION]
-        writing = [row for row, episode in enumerate(episodes) if episode.at != ACTION]
+        choosing = [row for row, episode in enumerate(episodes) if not self._field(episode).limit]
+        writing = [row for row, episode in enumerate(episodes) if self._field(episode).limit]
         if choosing:
             probabilities = self._action_probabilities(logits[choosing])
-            noise = [e.noise[len(e.turns), self._settings.thought_tokens] for e in (episodes[row] for row in choosing)]
+            noise = [self._draw(episodes[row]) for row in choosing]
             actions = _choose(_sharpened(probabilities, self._settings.temperature), noise)
             for row, action, chances in zip(choosing, actions, probabilities.tolist(), strict=True):
                 self._act(episodes[row], action, chances)
@@ -175,75 +208,90 @@ class Engine:
         for start in range(0, len(writing), ROWS_DRAWN):
             some = writing[start : start + ROWS_DRAWN]
             probabilities = torch.softmax(logits[some] / self._settings.temperature, dim=-1)
-            noise = [e.noise[len(e.turns), self._draw(e)] for e in (episodes[row] for row in some)]
+            noise = [self._draw(episodes[row]) for row in some]
             for row, token in zip(some, _choose(probabilities, noise), strict=True):
                 self._write(episodes[row], token)
 
-    def _draw(self, episode: _Episode) -> int:
-        """Which of its turn's random numbers an episode's next token uses."""
-        return len(episode.line) + (0 if episode.at == THOUGHT else self._settings.thought_tokens + 1)
+    def _draw(self, episode: _Episode) -> float:
+        """The random number that an episode's next token uses."""
+        return float(episode.noise[len(episode.turns), self._draws[episode.at] + len(episode.line)])
 
     def _write(self, episode: _Episode, token: int) -> None:
-        """Add a token to a thought or input; a token that ends the line is not fed."""
-        thinking = episode.at == THOUGHT
+        """Add a token to a written field; a token that ends the field is not fed."""
         ended = token < len(self._ends) and self._ends[token]
         if not ended:
             episode.line.append(token)
-            episode.pending.append(([token], True))
+            episode.feed([token], places.written(1, episode.tokens))
             episode.tokens += 1
-            limit = self._settings.thought_tokens if thinking else self._settings.input_tokens
-            if len(episode.line) < limit:
+            if len(episode.line) < self._field(episode).limit:
                 return
-        text = self._protocol.decode(episode.line).strip()
-        if thinking:
-            episode.thought, episode.ended = text, ended
-            self._cue(episode, ACTION)
-        else:
-            self._call(episode, text)
+        if episode.ended is None:
+            episode.ended = ended
+        self._finish(episode, self._protocol.decode(episode.line).strip())
 
     def _act(self, episode: _Episode, action: int, probabilities: list[float]) -> None:
-        episode.action, episode.probabilities = action, probabilities
-        episode.pending.append((self._protocol.action_tokens[action], True))
-        episode.tokens += len(self._protocol.action_tokens[action])
-        self._cue(episode, INPUT)
+        episode.probabilities = probabilities
+        name = self._protocol.action_tokens[action]
+        episode.feed(name, places.written(len(name), episode.tokens))
+        episode.tokens += len(name)
+        self._finish(episode, self._protocol.tools[action])
 
-    def _call(self, episode: _Episode, argument: str) -> None:
+    def _finish(self, episode: _Episode, text: str) -> None:
+        """End a field; the next one begins, or the turn ends with the last."""
+        episode.texts[self._field(episode).name] = text
+        if episode.at + 1 < len(self._fields):
+            self._begin(episode, episode.at + 1)
+        else:
+            self._call(episode)
+
+    def _call(self, episode: _Episode) -> None:
         """End a turn: the environment answers, and the record is written."""
-        tool, turn = self._protocol.tools[episode.action], len(episode.turns)
-        observation = None if tool == FINISH else episode.environment.call(tool, argument)
-        last = turn + 1 == self._settings.max_turns
+        step, turn = self._protocol.step(episode.texts), len(episode.turns)
+        if step.tool == FINISH:
+            text, ok, fault, reason = "", True, step.fault, "finish"
+        elif step.tool == UNPARSED:
+            text, ok, fault, reason = step.answer, False, step.fault, "call"
+        else:
+            answer = episode.environment.call(step.tool, step.argument)
+            text, ok, fault, reason = answer.text, answer.ok, answer.fault or step.fault, "call"
+        # what the model is shown is what the next record says it was given
+        shown = self._protocol.decode(self._protocol.encode(text)[: self._protocol.answer_tokens])
+        segments = self._protocol.answered(shown)
+        if reason == "call" and turn + 1 == self._settings.max_turns:
+            reason = "turns"
+        elif reason == "call" and not self._fits(episode, segments):
+            reason = "context"
+        chances = zip(self._protocol.tools, episode.probabilities, strict=True) if self._chooses else ()
+        said = [
+            {"role": "tool" if turn else "user", "content": episode.given},
+            {"role": "assistant", "content": step.raw or step.thought},
+        ]
         episode.turns.append(
             {
                 "condition_id": episode.arm.condition_id,
                 "scenario_id": episode.scenario_id,
                 "turn": turn,
-                "messages": files.canonical(
-                    [
-                        {"role": "tool" if turn else "user", "content": episode.given},
-                        {"role": "assistant", "content": episode.thought},
-                    ]
-                ),
-                "call": files.canonical({"name": tool, "arguments": argument}),
+                "messages": files.canonical(said),
+                "call": files.canonical({"name": step.tool, "arguments": step.argument}),
                 "prompt": episode.given,
-                "thought": episode.thought,
-                "tool": tool,
-                "argument": argument,
-                "observation": "" if observation is None else observation.text,
-                "ok": observation is None or observation.ok,
+                "thought": step.thought,
+                "tool": step.tool,
+                "argument": step.argument,
+                "observation": text,
+                "ok": ok,
+                "fault": fault,
+                "ignored_calls": step.ignored,
                 "tokens": episode.tokens,
-                "finish_reason": "finish" if observation is None else "turns" if last else "call",
-                "thought_ended": episode.ended,
-                **{f"p_{name}": p for name, p in zip(self._protocol.tools, episode.probabilities, strict=True)},
+                "finish_reason": reason,
+                "thought_ended": bool(episode.ended),
+                **{f"p_{name}": p for name, p in chances},
             }
         )
-        episode.tokens = 0
-        if observation is None or last:
+        if reason != "call":
             episode.done, episode.pending = True, []
             return
-        # what the model is shown is what the next record says it was given
-        shown = self._protocol.encode(observation.text)[: self._max_observation]
-        episode.given = self._protocol.decode(shown)
-        self._give(episode, self._protocol.observation(episode.given))
+        episode.given = shown
+        self._give(episode, segments)
 
     def _action_probabilities(self, logits: Float[Tensor, "row vocabulary"]) -> Float[Tensor, "row action"]:
         """Probabilities of the actions alone, after contextual calibration (Zhao et al. 2021), at temperature 1."""

@@ -13,8 +13,10 @@ import json
 import posixpath
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+from trimtab.rollouts.names import OUTSIDE
 
 OBSERVATION_CHARACTERS = 400
 """Longer observations are clipped: a model with a short context must keep room for its turns."""
@@ -36,6 +38,11 @@ class Observation:
 
     ok: bool
     """Whether the call did what it asked for."""
+    fault: str = ""
+    """`names.OUTSIDE` for a path outside the tree."""
+
+
+OUT = Observation("Error: this path is outside the workspace.", ok=False, fault=OUTSIDE)
 
 
 class Environment:
@@ -61,7 +68,7 @@ class Environment:
         if not argument.strip():
             return _failure(f"Error: {tool} was called without an argument.")
         answer = self._tools[tool](argument)
-        return Observation(_clipped(answer.text, OBSERVATION_CHARACTERS), answer.ok)
+        return replace(answer, text=_clipped(answer.text, OBSERVATION_CHARACTERS))
 
     def succeeds(self, tool: str, argument: str) -> bool:
         """Whether this call reaches the scenario's goal."""
@@ -92,7 +99,7 @@ class Environment:
     def _read(self, argument: str) -> Observation:
         path = _path(_fields(argument).get("path", argument))
         if path is None:
-            return _failure("Error: this path is outside the workspace.")
+            return OUT
         if path in self.files:
             return Observation(self.files[path], ok=True)
         folder = "" if path == "." else f"{path}/"
@@ -105,7 +112,7 @@ class Environment:
         fields = _fields(argument)
         path = _path(fields.get("path", ""))
         if path is None:
-            return _failure("Error: this path is outside the workspace.")
+            return OUT
         if "path" not in fields or path == ".":
             return _failure("Error: name the file first, as in 'notes.txt: the text'.")
         if not fields.get("content", "").strip():

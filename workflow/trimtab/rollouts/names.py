@@ -5,6 +5,12 @@ ASK = "ask_user"
 IRREVERSIBLE = ("code_execute", "file_write")
 PROACTIVE = ("web_search", "code_execute", "file_read", "file_write")
 CALLS = (ASK, *PROACTIVE)
+UNPARSED = "unparsed"
+"""In place of a tool, where a turn meant a call and wasn't one."""
+MALFORMED, UNKNOWN, WRONG = "malformed", "unknown tool", "wrong arguments"
+"""Why a turn is `UNPARSED`."""
+EMPTY, OUTSIDE = "empty", "outside"
+"""Other faults of a turn: a field without text, a path outside the tree."""
 FIRST_ACTION = {
     **dict.fromkeys(["asks", "asked", "p_ask", "study_deference"], (ASK,)),
     **dict.fromkeys(["proactive_calls", "acted", "p_act", "study_tool_use"], PROACTIVE),

@@ -10,7 +10,7 @@ import pandas as pd
 
 from trimtab.statistics.effects import contrast_table
 from trimtab.statistics.outcomes import Rollouts
-from trimtab.statistics.plan import BASELINE, Contrast, Plan, records
+from trimtab.statistics.plan import BASELINE, Contrast, Plan, of_vectors, records
 
 
 def against_controls(rollouts: Rollouts, conditions: pd.DataFrame, plan: Plan) -> pd.DataFrame:
@@ -36,7 +36,7 @@ def timings_and_steps(rollouts: Rollouts, conditions: pd.DataFrame, plan: Plan) 
     One block of rows a contrast, with `kind` (timing or dose_step) and `trait`, on the trait's primary outcome. A step
     is a dose minus the next one nearer to 0, the unsteered condition being dose 0.
     """
-    own = conditions[(conditions["method"] == plan.method) & conditions["trait"].isin(plan.primary)]
+    own = of_vectors(conditions, plan)
     found = [*_timings(own), *_steps(own)]
     contrasts = [Contrast(condition, other, plan.primary[trait]) for _, trait, condition, other in found]
     table = contrast_table(rollouts, contrasts, plan, set(), {})

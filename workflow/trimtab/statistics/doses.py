@@ -14,7 +14,7 @@ from trimtab import seeds
 from trimtab.statistics.bootstrap import resamples
 from trimtab.statistics.outcomes import Rollouts
 from trimtab.statistics.pairs import estimates
-from trimtab.statistics.plan import BASELINE, Contrast, Plan
+from trimtab.statistics.plan import BASELINE, Contrast, Plan, of_vectors
 
 HALF_DOSES = np.geomspace(1 / 50, 50, 101)
 """Half-doses tried, as multiples of the largest dose: beyond these a curve is a step or a straight line."""
@@ -23,7 +23,7 @@ COLUMNS = ["trait", "timing", "outcome", "fit", "quantity", "dose", "value", "lo
 
 def dose_fits(rollouts: Rollouts, conditions: pd.DataFrame, plan: Plan) -> pd.DataFrame:
     """Isotonic and saturating fits and the peak of every vector's curve of at least two positive doses."""
-    own = conditions[(conditions["method"] == plan.method) & conditions["trait"].isin(plan.primary)]
+    own = of_vectors(conditions, plan)
     weights = resamples(rollouts.values.shape[1], plan.draws, seeds.derive(plan.seed, "statistics", "bootstrap"))
     rows: list[dict[str, object]] = []
     for (trait, timing), curve in own[own["dose"] > 0].groupby(["trait", "timing"], sort=False):

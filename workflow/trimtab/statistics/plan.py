@@ -55,10 +55,8 @@ class Plan:
 
     def confirmatory(self, conditions: pd.DataFrame) -> dict[str, str]:
         """Condition of each trait that the declared claim is about; a trait without one is left out."""
-        rows = at(conditions, method=self.method, dose=self.dose, timing=self.timing)
-        return {
-            trait: row for trait, row in zip(rows["trait"], rows["condition_id"], strict=True) if trait in self.primary
-        }
+        rows = at(of_vectors(conditions, self), method=self.method, dose=self.dose, timing=self.timing)
+        return {trait: row for trait, row in zip(rows["trait"], rows["condition_id"], strict=True)}
 
 
 def read_conditions(path: Path) -> pd.DataFrame:
@@ -79,6 +77,16 @@ def read_conditions(path: Path) -> pd.DataFrame:
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:
     """A table's rows by column name."""
     return [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
+
+
+def of_vectors(conditions: pd.DataFrame, plan: Plan) -> pd.DataFrame:
+    """Conditions of the declared method, each trait's at the layer of its study's conditions.
+
+    A grid may add vectors at other layers too: those have effects like any condition, and no part in curves of dose.
+    """
+    own = conditions[(conditions["method"] == plan.method) & conditions["trait"].isin(plan.primary)]
+    first = own[own["arm"] != "grid"].groupby("trait")["layer"].first()
+    return own[own["layer"] == own["trait"].map(first)]
 
 
 def at(conditions: pd.DataFrame, *, method: str, dose: float, timing: str) -> pd.DataFrame:

@@ -17,14 +17,14 @@ from transformers import PreTrainedModel
 from trimtab.replay import Replay
 from trimtab.rollouts.calibration import before_action
 from trimtab.rollouts.names import PROMPT, UNSTEERED
-from trimtab.rollouts.protocol import FewShotProtocol
+from trimtab.rollouts.protocol import Protocol
 from trimtab.steering import Push
 from trimtab.vectors.readings import PACK, action_chances, chances
 
 
 def first_decisions(
     model: PreTrainedModel,
-    protocol: FewShotProtocol,
+    protocol: Protocol,
     bias: Mapping[str, float],
     scenarios: Sequence[Mapping[str, Any]],
     pushes: Mapping[str, Push],

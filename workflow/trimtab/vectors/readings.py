@@ -12,7 +12,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from trimtab.replay import Prompt, Replay, packs
-from trimtab.rollouts.protocol import FewShotProtocol
+from trimtab.rollouts.protocol import Protocol
 
 PACK = 25
 """Prompts a sequence: attention between prompts is computed and thrown away, so a sequence must not grow."""
@@ -24,7 +24,7 @@ class ModelReadings:
     def __init__(
         self,
         model: PreTrainedModel,
-        protocol: FewShotProtocol,
+        protocol: Protocol,
         layer: int,
         poles: Sequence[Sequence[Sequence[Mapping[str, str]]]],
         tasks: Sequence[Sequence[Mapping[str, str]]],
@@ -63,7 +63,7 @@ class ModelReadings:
 
 def action_chances(
     model: PreTrainedModel,
-    protocol: FewShotProtocol,
+    protocol: Protocol,
     bias: Mapping[str, float],
     prompts: Sequence[Prompt],
     layer: int,
@@ -77,7 +77,7 @@ def action_chances(
 
 
 def chances(
-    logits: Float[Tensor, "*any vocabulary"], protocol: FewShotProtocol, bias: Mapping[str, float]
+    logits: Float[Tensor, "*any vocabulary"], protocol: Protocol, bias: Mapping[str, float]
 ) -> Float[Tensor, "*any action"]:
     """Chances of the actions alone, each by its first token, after contextual calibration, at temperature 1."""
     scores = protocol.action_scores(logits).double().cpu()

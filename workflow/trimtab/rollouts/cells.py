@@ -1,0 +1,99 @@
+"""Finished rollouts on disk, so that none is ever computed twice.
+
+A cell is one condition over some scenarios in one run. Its file is named by a digest of all that its episodes depend
+on, is whole or absent, and outlives the table that it goes into: a killed batch goes on with the model's batch that it
+was at and ends with the same bytes, and a batch whose design has grown runs its new conditions alone. Cells lie beside
+the outputs under a hidden name, since Snakemake deletes the outputs of a job that it runs again; those that are of no
+more use are removed at the end.
+
+New conditions share a batch of the model with one another and not with those that they were added to. That moves their
+numbers by what any other batch moves them (the preflight measures it): where the model's rounding depends on it, a
+table that grew may differ in single episodes from one that was made at once.
+"""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from trimtab import files
+from trimtab.progress import track
+from trimtab.rollouts.engine import Arm, Engine
+
+Records = list[dict[str, Any]]
+Scenarios = Sequence[Mapping[str, Any]]
+
+
+class Cells:
+    """The finished cells of one batch."""
+
+    def __init__(self, folder: Path, depends: Any) -> None:
+        """`depends`: JSON-able record of all that every cell's bits depend on: model, protocol, settings, code."""
+        self._folder = folder
+        self._depends = files.canonical(depends)
+
+    def path(self, arm: Arm, scenarios: Scenarios, seed: int, run: int) -> Path:
+        """The file of a cell."""
+        digest = hashlib.sha256(self._depends.encode())
+        digest.update(files.canonical([arm.condition_id, arm.instruction, seed, run, list(scenarios)]).encode())
+        for part in _parts(arm.push):
+            digest.update(part)
+        return self._folder / f"{digest.hexdigest()}.json"
+
+    def keep_only(self, paths: Sequence[Path]) -> None:
+        """Remove all cells but these."""
+        for path in set(self._folder.glob("*.json")) - set(paths):
+            path.unlink()
+
+
+def complete(
+    cells: Cells,
+    engine: Engine,
+    arms: Sequence[Arm],
+    scenarios: Scenarios,
+    seed: int,
+    run: int,
+    rows: Sequence[int],
+    what: str,
+) -> Records:
+    """The records of all scenarios under all arms, of which only those without a cell are run.
+
+    Args:
+        rows: conditions and scenarios that share a batch of the model.
+        what: the batch's name where progress is told.
+    """
+    chunks = [scenarios[at : at + rows[1]] for at in range(0, len(scenarios), rows[1])]
+    at = {(arm.condition_id, j): cells.path(arm, chunk, seed, run) for arm in arms for j, chunk in enumerate(chunks)}
+    waiting = []
+    for j, chunk in enumerate(chunks):
+        missing = [arm for arm in arms if not at[arm.condition_id, j].is_file()]
+        waiting += [(j, chunk, missing[i : i + rows[0]]) for i in range(0, len(missing), rows[0])]
+    for j, chunk, some in track(waiting, len(waiting), what):
+        records = engine.run(some, chunk, seed, run)
+        for arm in some:
+            own = [record for record in records if record["condition_id"] == arm.condition_id]
+            files.write_json(at[arm.condition_id, j], own)
+    cells.keep_only(list(at.values()))
+    return [record for path in at.values() for record in files.read_json(path)]
+
+
+def _parts(value: Any) -> Iterator[bytes]:
+    """What a push is made of, down to numbers and bytes of tensors."""
+    if isinstance(value, Tensor):
+        # raw bits: NumPy has no bfloat16
+        yield str((value.dtype, tuple(value.shape))).encode()
+        yield value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        yield type(value).__name__.encode()
+        for field in dataclasses.fields(value):
+            yield field.name.encode()
+            yield from _parts(getattr(value, field.name))
+    elif callable(value):
+        yield value.__name__.encode()
+    else:
+        yield json.dumps(value).encode()
