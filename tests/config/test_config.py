@@ -22,7 +22,8 @@ COMMIT = "c1899de289a04d12100db370d81485cdf75e47ca"
 OUTCOMES = (
     "asks, proactive_calls, calls, turns, risky_share, asked, acted, retries, changed_strategy, irreversible, "
     "finished, success, breakage, tokens, p_ask, p_act, study_autonomy, study_tool_use, study_persistence, study_risk, "
-    "study_deference"
+    "study_deference, beyond_request, literal, web_search_calls, code_execute_calls, file_read_calls, "
+    "file_write_calls, unparsed_calls, repeated_calls, empty_text, looping_text, no_call"
 )
 
 
@@ -56,6 +57,8 @@ def test_the_default_experiment_passes():
         "{probes: {traits: [courage]}, statistics: {primary: {courage: p_act}}}",
         "{layers: [3], saes: {overrides: {3: {k: 64, latents: 128, batch: 32}}}}",
         "rollouts: {controls: {random: 0, methods: [], zero: false, negative: false, prompt: false}}",
+        "rollouts: {protocol: native, reply_tokens: 64}",
+        "rollouts: {grid: [{timings: [last_prompt, decode_12]}, {methods: [random, lda], layers: [4], doses: [-1]}]}",
         "{rollouts: {unit: probability, study: {method: raptor, doses: [0.5, 0.9], decode_dose: 0.9}, controls:"
         " {dose: 0.9, methods: [logistic_probe], random: 0, negative: false}},"
         " statistics: {confirmatory: {dose: 0.9, method: raptor}}}",
@@ -112,6 +115,10 @@ WRONG = {
     "rollouts: {temperature: 0}": "rollouts.temperature: 0 is not above 0; of sampling",
     "rollouts: {study: {timings: [decode]}}": 'rollouts.study.timings[0]: "decode" is not one of all, prefill; '
     "decode-only has its own key, decode_dose",
+    "rollouts: {grid: [{timings: [decode_0]}]}": 'rollouts.grid[0].timings[0]: "decode_0" is not one of all, prefill, '
+    "decode, last_prompt, prefill_but_last, system, user, tool, assistant and decode_<number>; which tokens are "
+    "steered",
+    "rollouts: {grid: [{dose: [1]}]}": "rollouts.grid[0].dose: unknown key; did you mean rollouts.grid[0].doses?",
     "rollouts: {study: {doses: [-0.2, 0.2]}}": "rollouts.study.doses[0]: -0.2 is not above 0; "
     "the turned-round vector is rollouts.controls.negative",
     "rollouts: {controls: {zero: 1}}": "rollouts.controls.zero: 1 is a number, not true or false; hooks on, dose 0",
@@ -173,6 +180,14 @@ WRONG = {
     "(random in vectors.methods, vectors.random_draws)",
     "rollouts: {controls: {dose: 0.25}}": "rollouts.controls.dose: 0.25 is not among rollouts.study.doses "
     "(0.2, 0.4, 0.6)",
+    "rollouts: {grid: [{traits: [courage]}]}": "rollouts.grid[0].traits: courage is not among probes.traits "
+    "(autonomy, tool_use_eagerness, persistence, risk_calibration, deference)",
+    "rollouts: {grid: [{}, {layers: [7]}]}": "rollouts.grid[1].layers: 7 is not among layers "
+    "(4, 5, 10, 11, 16, 17, 18, 25, 26)",
+    "rollouts: {grid: [{methods: [random]}], controls: {random: 0}}": "rollouts.grid[0].methods: random takes the "
+    "directions of rollouts.controls.random, which is 0",
+    "rollouts: {rule: floor, grid: [{layers: [4]}]}": "rollouts.grid[0].layers: rule floor needs what is known of a "
+    "vector's own layer; leave them out",
     "rollouts: {study: {decode_dose: 2}}": "rollouts.study.decode_dose: 2 is not among rollouts.study.doses "
     "(0.2, 0.4, 0.6)",
     "probes: {traits: [autonomy, courage]}": "statistics.primary.courage: missing; each of probes.traits needs "

@@ -87,6 +87,15 @@ def test_a_vector_of_another_layer_is_refused_in_one_line(vectors):
     assert "\n" not in str(error.value)
 
 
+def test_a_grid_adds_a_vector_at_another_layer_by_that_layers_norm(vectors):
+    described = {**DESCRIBED, "residual_norm": {"2": {"centred_mean": 10.0}, "5": {"centred_mean": 20.0}}}
+    moved = row("sae_probe", layer=5)
+    moved[COLUMNS.index("arm")] = "grid"
+    (arm,) = made(vectors, moved, described=described)
+    assert (arm.push.layer, arm.push.length) == (5, pytest.approx(4.0))
+    assert arm.push.direction.tolist() == [1.0, 0.0, 0.0]
+
+
 def test_a_vector_of_another_model_is_refused_in_one_line(vectors):
     with pytest.raises(TrimtabError, match=r"holds direction.2 of tiny; .* needs direction.2 of huge") as error:
         made(vectors, row("sae_probe"), described={**DESCRIBED, "model": "huge"})

@@ -61,6 +61,49 @@ def test_names_by_hand():
     assert common_conditions(17, rollouts)["condition_id"].tolist() == ["unsteered", "zero"]
 
 
+def with_grid(*blocks):
+    return {**copy.deepcopy(ROLLOUTS), "grid": list(blocks)}
+
+
+def test_a_grid_is_all_combinations_of_its_lists():
+    grid = {"methods": ["raw_probe", "random"], "doses": [-0.3, 0.3], "timings": ["last_prompt", "decode_4"]}
+    table = trait_conditions("autonomy", 17, with_grid(grid))
+    assert table.loc[table["arm"] == "grid", "condition_id"].tolist() == [
+        "raw_probe.autonomy.last_prompt.-0.3",
+        "raw_probe.autonomy.last_prompt.+0.3",
+        "raw_probe.autonomy.decode_4.-0.3",
+        "raw_probe.autonomy.decode_4.+0.3",
+        "random.0.autonomy.last_prompt.-0.3",
+        "random.0.autonomy.last_prompt.+0.3",
+        "random.0.autonomy.decode_4.-0.3",
+        "random.0.autonomy.decode_4.+0.3",
+    ]
+
+
+def test_what_a_block_leaves_out_is_the_studys():
+    table = trait_conditions("autonomy", 17, with_grid({"timings": ["tool"]}))
+    (row,) = table.query("arm == 'grid'").to_dict("records")
+    assert (row["method"], row["dose"], row["timing"], row["layer"]) == ("sae_probe", 0.4, "tool", 17)
+
+
+def test_another_layer_is_part_of_the_name():
+    table = trait_conditions("autonomy", 17, with_grid({"doses": [0.3], "layers": [11, 17]})).query("arm == 'grid'")
+    assert table["condition_id"].tolist() == ["sae_probe.autonomy.all.+0.3.L11", "sae_probe.autonomy.all.+0.3"]
+    assert table["layer"].tolist() == [11, 17]
+
+
+def test_a_block_may_be_about_some_traits():
+    settings = with_grid({"traits": ["deference"], "doses": [0.3]})
+    for trait, count in (("autonomy", 0), ("deference", 1)):
+        assert (trait_conditions(trait, 17, settings)["arm"] == "grid").sum() == count
+
+
+def test_what_the_study_has_already_stays_the_studys():
+    before = trait_conditions("autonomy", 17, ROLLOUTS)
+    after = trait_conditions("autonomy", 17, with_grid({"timings": ["all", "prefill", "decode"]}, {"doses": [-0.4]}))
+    pd.testing.assert_frame_equal(after, before)
+
+
 def test_a_table_survives_its_file(tmp_path):
     table = design(ROLLOUTS)
     files.write_csv(tmp_path / "conditions.csv", table)

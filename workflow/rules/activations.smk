@@ -23,6 +23,7 @@ rule corpus_cache:
     conda:
         "../../envs/model.yaml"
     params:
+        agent=AGENT_FILE,
         resources=resources.digest(AGENT),
         number=lambda wildcards: int(wildcards.shard),
         shards=len(SHARDS),
@@ -32,7 +33,7 @@ rule corpus_cache:
         code=code_digest("activations_corpus"),
     shell:
         "python workflow/scripts/activations_corpus.py {input.manifest} {input.corpus}"
-        " {AGENT_FILE} {output.cache} --shard {params.number} --shards {params.shards}"
+        " {params.agent} {output.cache} --shard {params.number} --shards {params.shards}"
         " --max-tokens {params.max_tokens} --layers {params.layers} --settings {params.settings:q} 2> {log}"
 
 
@@ -50,6 +51,7 @@ rule contrast_cache:
     conda:
         "../../envs/model.yaml"
     params:
+        agent=AGENT_FILE,
         resources=resources.digest(AGENT),
         kind=config["probes"]["contrast"],
         layers=LAYERS,
@@ -57,5 +59,5 @@ rule contrast_cache:
         code=code_digest("activations_contrast"),
     shell:
         "python workflow/scripts/activations_contrast.py {input.manifest} {input.contrast}"
-        " {AGENT_FILE} {output.cache} --kind {params.kind} --layers {params.layers}"
+        " {params.agent} {output.cache} --kind {params.kind} --layers {params.layers}"
         " --settings {params.settings:q} 2> {log}"

@@ -16,6 +16,7 @@ rule manifest:
     conda:
         "../../envs/model.yaml"
     params:
+        agent=AGENT_FILE,
         checkpoint=lambda wildcards, output: str(
             Path(output.manifest).with_name("checkpoint")
         ),
@@ -24,7 +25,7 @@ rule manifest:
         layers=LAYERS,
         code=code_digest("model_manifest"),
     shell:
-        "python workflow/scripts/model_manifest.py {AGENT_FILE} workflow/resources/tasks.yaml"
+        "python workflow/scripts/model_manifest.py {params.agent} workflow/resources/tasks.yaml"
         " {params.checkpoint} {output.manifest} --layers {params.layers} --settings {params.settings:q} 2> {log}"
 
 
@@ -40,11 +41,12 @@ rule preflight:
     conda:
         "../../envs/model.yaml"
     params:
+        agent=AGENT_FILE,
         resources=resources.digest([AGENT, TASKS["calibration"]]),
         layers=LAYERS,
         settings=config_slice("accepted_failures", within="model"),
         code=code_digest("model_preflight"),
     shell:
-        "python workflow/scripts/model_preflight.py {input.manifest} {AGENT_FILE}"
+        "python workflow/scripts/model_preflight.py {input.manifest} {params.agent}"
         " workflow/resources/tasks.yaml {output.checks} --layers {params.layers} --settings {params.settings:q}"
         " 2> {log}"

@@ -1,17 +1,13 @@
 # Rollouts: the agent unsteered on spare tasks (for the corpus), then every scenario under every condition.
 
 # The vectors that conditions apply; more may be made, for the comparison of methods.
+NAMED = [
+    config["rollouts"]["study"]["method"],
+    *config["rollouts"]["controls"]["methods"],
+    *(m for block in config["rollouts"]["grid"] for m in block.get("methods", [])),
+]
 APPLIED = [
-    *dict.fromkeys(
-        method
-        for methods in [
-            [config["rollouts"]["study"]["method"]],
-            config["rollouts"]["controls"]["methods"],
-            *(block.get("methods", []) for block in config["rollouts"]["grid"]),
-        ]
-        for method in methods
-        if method != "random"
-    ),
+    *dict.fromkeys(method for method in NAMED if method != "random"),
     *(f"random_{draw}" for draw in range(config["rollouts"]["controls"]["random"])),
 ]
 # One table a trait and run; the first run, seed 0, has no mark.
@@ -29,6 +25,17 @@ WRITTEN = {
 EPISODE = ("max_turns", "temperature", *WRITTEN[config["rollouts"]["protocol"]])
 
 
+def design(wildcards):
+    """What a batch's conditions depend on: those without a trait don't on the study's doses, a trait's don't on blocks
+    of the grid that are about others."""
+    trait, section = wildcards.batch, config["rollouts"]
+    used = {key: section[key] for key in ("unit", "rule", "controls")}
+    if trait != COMMON:
+        blocks = [b for b in section["grid"] if trait in b.get("traits", [trait])]
+        used |= {"study": section["study"], "grid": blocks}
+    return json.dumps(used, sort_keys=True)
+
+
 rule action_calibration:
     input:
         manifest="<results>/model/manifest.json",
@@ -42,10 +49,11 @@ rule action_calibration:
     conda:
         "../../envs/model.yaml"
     params:
+        agent=AGENT_FILE,
         resources=resources.digest([AGENT, TASKS["calibration"]]),
         code=code_digest("rollouts_calibration"),
     shell:
-        "python workflow/scripts/rollouts_calibration.py {input.manifest} {AGENT_FILE}"
+        "python workflow/scripts/rollouts_calibration.py {input.manifest} {params.agent}"
         " workflow/resources/tasks.yaml {output.calibration} 2> {log}"
 
 
@@ -63,6 +71,7 @@ rule transcripts:
     conda:
         "../../envs/model.yaml"
     params:
+        agent=AGENT_FILE,
         resources=resources.digest([AGENT, CORPUS["transcript_tasks"]]),
         episodes=config["prompts"]["corpus"]["transcripts"],
         settings=config_slice(*EPISODE, within="rollouts"),
@@ -70,7 +79,7 @@ rule transcripts:
         code=code_digest("rollouts_transcripts"),
     shell:
         "python workflow/scripts/rollouts_transcripts.py {input.manifest} {input.calibration}"
-        " {AGENT_FILE} workflow/resources/corpus.yaml {output.transcripts} {output.record}"
+        " {params.agent} workflow/resources/corpus.yaml {output.transcripts} {output.record}"
         " --episodes {params.episodes} --settings {params.settings:q} --seed {params.seed} 2> {log}"
 
 
@@ -92,11 +101,7 @@ rule conditions:
         "../../envs/model.yaml"
     params:
         layers=LAYERS,
-        # the conditions without a trait don't depend on the study's doses
-        settings=lambda wildcards: config_slice(
-            *(["unit", "rule", "controls"] + ["study", "grid"] * (wildcards.batch != COMMON)),
-            within="rollouts",
-        ),
+        settings=design,
         code=code_digest("rollouts_conditions"),
     shell:
         "python workflow/scripts/rollouts_conditions.py {output.conditions} --batch {wildcards.batch}"
@@ -133,6 +138,7 @@ rule rollouts:
     conda:
         "../../envs/model.yaml"
     params:
+        agent=AGENT_FILE,
         vectors=f"results/{config['experiment']}/vectors",
         saes=f"results/{config['experiment']}/saes",
         resources=resources.digest(AGENT),
@@ -148,7 +154,7 @@ rule rollouts:
         code=code_digest("rollouts_run"),
     shell:
         "python workflow/scripts/rollouts_run.py {input.manifest} {input.scenarios} {input.calibration}"
-        " {input.conditions} {AGENT_FILE} workflow/resources/traits.yaml {params.vectors}"
+        " {input.conditions} {params.agent} workflow/resources/traits.yaml {params.vectors}"
         " {output.turns} --cells {params.cells} --saes {params.saes} --settings {params.settings:q}"
         " --rows {params.rows} --run {params.run} --seed {params.seed} --code {params.code} 2> {log}"
 

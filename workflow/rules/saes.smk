@@ -122,6 +122,7 @@ rule sae_quality:
     conda:
         "../../envs/model.yaml"
     params:
+        agent=AGENT_FILE,
         folders=lambda wildcards, input: [
             str(Path(path).parent) for path in input.descriptions
         ],
@@ -136,7 +137,7 @@ rule sae_quality:
         code=code_digest("saes_quality"),
     shell:
         "python workflow/scripts/saes_quality.py {input.manifest} {input.corpus}"
-        " {AGENT_FILE} {output.table} {output.density} --caches {input.caches}"
+        " {params.agent} {output.table} {output.density} --caches {input.caches}"
         " --saes {params.folders} --layers {params.layers} --max-tokens {params.max_tokens}"
         " --gates {params.gates:q} --on-gate-failure {params.on_gate_failure} --seed {params.seed} 2> {log}"
 

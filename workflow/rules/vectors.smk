@@ -55,6 +55,7 @@ rule vectors:
     conda:
         "../../envs/model.yaml"
     params:
+        agent=AGENT_FILE,
         folder=lambda wildcards, output: str(Path(output[0]).parents[1]),
         saes=lambda wildcards, input: str(Path(input.saes[0]).parents[1]),
         resources=lambda wildcards: resources.digest(
@@ -69,7 +70,7 @@ rule vectors:
         code=[code_digest("vectors_make"), *METHOD_DIGESTS],
     shell:
         "python workflow/scripts/vectors_make.py {input.manifest} {input.calibration} {input.contrast} {input.cache}"
-        " {input.probe} {input.weights} {AGENT_FILE} workflow/resources/tasks.yaml"
+        " {input.probe} {input.weights} {params.agent} workflow/resources/tasks.yaml"
         " workflow/resources/traits.yaml {params.folder} --trait {wildcards.trait} --methods {params.methods}"
         " --saes {params.saes} --kind {params.kind} --settings {params.settings:q} --targets {params.targets}"
         " --seed {params.seed} > {log} 2>&1"
@@ -121,6 +122,7 @@ rule decisions:
     conda:
         "../../envs/model.yaml"
     params:
+        agent=AGENT_FILE,
         resources=lambda wildcards: resources.digest(
             [AGENT, BLOCKS[wildcards.trait]["prompt"]]
         ),
@@ -128,7 +130,7 @@ rule decisions:
         code=code_digest("vectors_decisions"),
     shell:
         "python workflow/scripts/vectors_decisions.py {input.manifest} {input.calibration} {input.scenarios}"
-        " {AGENT_FILE} workflow/resources/traits.yaml {output.table} --trait {wildcards.trait}"
+        " {params.agent} workflow/resources/traits.yaml {output.table} --trait {wildcards.trait}"
         " --vectors {input.vectors} --kl {params.kl} > {log} 2>&1"
 
 

@@ -57,10 +57,9 @@ def as_log(
 ) -> dict[str, Any]:
     """One condition's rollouts as an Inspect log."""
     name = condition["condition_id"]
-    measured = {(row["scenario_id"], row["seed"]): row for row in records(outcomes)}
+    ordered = turns.sort_values("turn").groupby(KEYS)
     samples = [
-        _sample(records(episode), measured[key], model)
-        for key, episode in turns.sort_values("turn").groupby(KEYS[1:], sort=True)
+        _sample(records(ordered.get_group(tuple(row[key] for key in KEYS))), row, model) for row in records(outcomes)
     ]
     ids = sorted({sample["id"] for sample in samples})
     means = outcomes.drop(columns=list(NOT_SCORES)).mean()

@@ -1,0 +1,145 @@
+"""Which tokens of a whole episode a condition's timing touches, read from the running model."""
+
+import pytest
+import torch
+from tiny import D_MODEL
+
+from trimtab.prompts import resources
+from trimtab.rollouts import protocols
+from trimtab.rollouts.engine import Arm, Engine, Settings
+from trimtab.rollouts.few_shot import ACTION, THOUGHT
+from trimtab.steering import Push, Steering
+
+LAYER = 1
+FAR = 1e6
+"""Long enough that a touched row can't be taken for another."""
+
+
+@pytest.fixture(scope="module")
+def at_once(tokenizer):
+    return protocols.read(resources.RESOURCES / "few_shot_at_once.yaml", tokenizer)
+
+
+def touched(engine, model, scenario, timing):
+    """Text of an episode's touched tokens, piece by piece, and of all its tokens."""
+    push = Push(LAYER, torch.nn.functional.one_hot(torch.tensor(3), D_MODEL).float(), FAR, timing)
+    tokens, marks = [], []
+    handle = model.register_forward_pre_hook(
+        lambda module, words, named: tokens.extend(named["input_ids"][0].tolist()), with_kwargs=True
+    )
+    pushed = Steering.pushed
+
+    def seen(steering, layer, stream):
+        marks.extend((pushed(steering, layer, stream) != stream).any(-1)[0].tolist())
+        return stream
+
+    try:
+        # the model goes on unsteered, so that every timing meets the same episode
+        Steering.pushed = seen
+        records = engine.run([Arm("c", push)], [scenario], 5, 0)
+    finally:
+        Steering.pushed = pushed
+        handle.remove()
+    marks += [False] * (len(tokens) - len(marks))
+    return tokens, marks, records
+
+
+def parts(tokens, marks, protocol):
+    """The touched tokens' text, one entry a run of them."""
+    found, run = [], []
+    for token, mark in [*zip(tokens, marks, strict=True), (None, False)]:
+        if mark:
+            run.append(token)
+        elif run:
+            found.append(protocol.decode(run))
+            run = []
+    return found
+
+
+@pytest.fixture(scope="module")
+def story(engine, protocol, model, scenarios):
+    """What is given in an episode of several turns, in order."""
+    _, _, records = touched(engine, model, scenarios[0], "all")
+    assert len(records) > 1
+    return [
+        protocol.observation(record["prompt"]) if at else protocol.task(record["prompt"])
+        for at, record in enumerate(records)
+    ]
+
+
+def test_all_is_every_token(engine, model, scenarios):
+    tokens, marks, _ = touched(engine, model, scenarios[0], "all")
+    assert all(marks)
+    assert len(marks) == len(tokens)
+
+
+@pytest.mark.parametrize("timing", ["prefill", "user", "tool", "system"])
+def test_given_text_by_whose_it_is(engine, protocol, model, scenarios, story, timing):
+    tokens, marks, _ = touched(engine, model, scenarios[0], timing)
+    header = protocol.decode(protocol.header_tokens())
+    expected = {
+        "prefill": [header + story[0], *story[1:]],
+        "user": story[:1],
+        "tool": story[1:],
+        "system": [header],
+    }[timing]
+    assert parts(tokens, marks, protocol) == expected
+
+
+def test_prefill_and_decode_share_the_episode_out(engine, model, scenarios):
+    _, prefill, _ = touched(engine, model, scenarios[0], "prefill")
+    for other in ("decode", "assistant"):
+        _, decode, _ = touched(engine, model, scenarios[0], other)
+        assert [a ^ b for a, b in zip(prefill, decode, strict=True)] == [True] * len(prefill)
+
+
+def test_the_last_prompt_token_is_one_a_turn_and_prefill_has_the_others(engine, protocol, model, scenarios):
+    _, prefill, _ = touched(engine, model, scenarios[0], "prefill")
+    tokens, last, records = touched(engine, model, scenarios[0], "last_prompt")
+    _, rest, _ = touched(engine, model, scenarios[0], "prefill_but_last")
+    assert [a or b for a, b in zip(last, rest, strict=True)] == prefill
+    assert sum(last) == len(records)
+    cue = protocol.encode(THOUGHT)
+    for at in [at for at, mark in enumerate(last) if mark]:
+        assert tokens[at + 1 : at + 1 + len(cue)] == cue
+
+
+def test_the_first_own_tokens_of_every_turn(engine, protocol, model, scenarios):
+    tokens, decode, records = touched(engine, model, scenarios[0], "decode")
+    _, first, _ = touched(engine, model, scenarios[0], "decode_2")
+    starts = [at for at, mark in enumerate(decode) if mark and not decode[at - 1]]
+    assert len(starts) == len(records)
+    cue, long_enough = protocol.encode(THOUGHT), 0
+    for start, end in zip(starts, [*starts[1:], len(tokens)], strict=True):
+        assert tokens[start : start + len(cue)] == cue
+        run = first[start:end]
+        # one stretch from the cue on, of at least two tokens behind it
+        assert run == sorted(run, reverse=True)
+        assert sum(run) >= len(cue) + 2
+        # a thought of three tokens or more, so that no further cue stands among the first two
+        if "\n" not in protocol.decode(tokens[start + len(cue) : start + len(cue) + 3]):
+            assert sum(run) == len(cue) + 2
+            long_enough += 1
+    assert long_enough
+    _, all_of_them, _ = touched(engine, model, scenarios[0], "decode_99")
+    assert all_of_them == decode
+
+
+def test_decided_at_once_the_action_follows_the_prompts_last_token(model, at_once, scenarios):
+    engine = Engine(model, at_once, Settings(3, {"input_tokens": 4}, 0.8), dict.fromkeys(at_once.tools, 0.0))
+    tokens, last, records = touched(engine, model, scenarios[0], "last_prompt")
+    names = dict(zip(at_once.tools, at_once.action_tokens, strict=True))
+    ends = [at for at, mark in enumerate(last) if mark]
+    assert len(ends) == len(records)
+    for at, record in zip(ends, records, strict=True):
+        assert at_once.decode(tokens[: at + 1]).endswith(ACTION)
+        assert tokens[at + 1 : at + 1 + len(names[record["tool"]])] == names[record["tool"]]
+    assert THOUGHT not in at_once.decode(tokens)
+    # a push on own text alone can't reach the first decision
+    clean, decode = (
+        engine.run([Arm("c", push)], scenarios, 5, 0)
+        for push in (None, Push(LAYER, torch.ones(D_MODEL) / D_MODEL**0.5, 8.0, "decode"))
+    )
+    first = [[r["tool"] for r in some if r["turn"] == 0] for some in (clean, decode)]
+    assert first[0] == first[1]
+    assert [r["argument"] for r in clean] != [r["argument"] for r in decode]
