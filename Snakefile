@@ -32,4 +32,9 @@ rule all:
         "<results>/prompts/contrast.jsonl",
         "<results>/saes/examples.html",
         ["<results>/saes/agreement.csv"] if TWICE else [],
+        (
+            ["<results>/rollouts/judge_agreement.csv"]
+            if config["rollouts"]["judge"]["url"]
+            else []
+        ),
         "<results>/report/report.html",

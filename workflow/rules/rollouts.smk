@@ -179,3 +179,29 @@ rule outcomes:
     shell:
         "python workflow/scripts/rollouts_outcomes.py {input.scenarios} {output.conditions} {output.outcomes}"
         " --parts {input.parts} --turns {input.turns} 2> {log}"
+
+
+rule judge:
+    input:
+        outcomes="<results>/rollouts/outcomes.parquet",
+        turns=TURNS,
+    output:
+        verdicts="<results>/rollouts/judge.parquet",
+        agreement="<results>/rollouts/judge_agreement.csv",
+        record="<results>/rollouts/judge_agreement.provenance.json",
+    log:
+        "<logs>/rollouts/judge.log",
+    benchmark:
+        "<benchmarks>/rollouts/judge.jsonl"
+    conda:
+        "../../envs/model.yaml"
+    params:
+        url=config["rollouts"]["judge"]["url"],
+        model=config["rollouts"]["judge"]["model"],
+        rollouts=config["rollouts"]["judge"]["rollouts"],
+        seed=config["seed"],
+        code=code_digest("rollouts_judge"),
+    shell:
+        "python workflow/scripts/rollouts_judge.py {input.outcomes} {output.verdicts} {output.agreement}"
+        " --turns {input.turns} --url {params.url:q} --model {params.model:q} --rollouts {params.rollouts}"
+        " --seed {params.seed} 2> {log}"

@@ -58,11 +58,7 @@ def methods(run: Run) -> list[tuple[str, str]]:
     manifest, summary = run.records["manifest"], run.records["summary"]
     chosen = run.probe_scores[run.probe_scores["chosen"].astype(bool)]
     picked = [f"{words.trait(row.trait)} {row.layer} (R² {words.number(row.r2)})" for row in each(chosen)]
-    protocol = (
-        "its chat template"
-        if manifest["chat_template"] and c["rollouts"]["protocol"] != "few_shot"
-        else "few-shot text"
-    )
+    protocol = "its chat template" if c["rollouts"]["protocol"] == "native" else "few-shot text"
     gates = run.tables["quality"]
     return [
         (

@@ -23,11 +23,13 @@ def measures(table: pd.DataFrame, primary: Mapping[str, str]) -> pd.DataFrame:
         primary: trait -> outcome (config.yaml, `statistics.primary`). A trait whose outcome no first action shows has
             no column.
     """
-    columns = {
-        trait: table[[f"p_{tool}" for tool in FIRST_ACTION[outcome]]].sum(axis=1)
+    chances = {
+        trait: [f"p_{tool}" for tool in FIRST_ACTION[outcome]]
         for trait, outcome in primary.items()
         if outcome in FIRST_ACTION
     }
+    # agents with tool calls of their own have no chance of finishing
+    columns = {trait: table[names].sum(axis=1) for trait, names in chances.items() if {*names} <= {*table.columns}}
     return table[KEYS].assign(**columns)
 
 
