@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trimtab.errors import TrimtabError
@@ -88,6 +88,7 @@ def test_a_verdict_is_read_out_of_prose():
     assert np.isnan([said["success"], said["beyond"], said["broken"]]).all()
 
 
+@settings(deadline=None)
 @given(st.text() | st.text(alphabet='{}[]":,truefalsn').map("{{{}}}".format))
 def test_whatever_a_judge_says_is_a_verdict(reply):
     assert set(verdict(reply)) == set(QUESTIONS)

@@ -94,7 +94,9 @@ def test_every_outcome_with_a_first_action_is_an_outcome_and_names_tools():
             "thought": "a b",
             "argument": "c",
         }
-        (row,) = outcomes(pd.DataFrame([turn | {"ok": True, "tokens": 3} | chances]), [scenario]).to_dict("records")
+        (row,) = outcomes(pd.DataFrame([turn | {"ok": True, "fault": "", "tokens": 3} | chances]), [scenario]).to_dict(
+            "records"
+        )
         for name in ("asks", "proactive_calls", "calls", "irreversible", "finished", "study_autonomy", "study_risk"):
             assert (row[name] > 0) == (tool in FIRST_ACTION[name]), (name, tool)
     assert set().union(*FIRST_ACTION.values()) <= set(TOOLS)
