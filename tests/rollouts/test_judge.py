@@ -7,8 +7,6 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from trimtab.errors import TrimtabError
 from trimtab.rollouts.engine import Arm
@@ -88,10 +86,14 @@ def test_a_verdict_is_read_out_of_prose():
     assert np.isnan([said["success"], said["beyond"], said["broken"]]).all()
 
 
-@settings(deadline=None)
-@given(st.text() | st.text(alphabet='{}[]":,truefalsn').map("{{{}}}".format))
-def test_whatever_a_judge_says_is_a_verdict(reply):
-    assert set(verdict(reply)) == set(QUESTIONS)
+@pytest.mark.parametrize(
+    "reply",
+    ["", "{", "{}", "[]", "null", "}{", '{"asked": 1}', '{"asked": {}}', "{" * 9 + "}" * 9, '{"a":' * 10**5 + "}"],
+)
+def test_what_cannot_be_read_is_no_verdict(reply):
+    said = verdict(reply)
+    assert set(said) == set(QUESTIONS)
+    assert np.isnan(list(said.values())).all()
 
 
 @pytest.fixture(scope="module")

@@ -58,6 +58,19 @@ def contrast_templates(trait):
     return [BLOCKS[trait].get(kind) for kind in (*kinds, "lexical")]
 
 
+def design(wildcards):
+    """What a batch's conditions depend on, as JSON.
+
+    Those without a trait don't depend on the study's doses, a trait's not on blocks of the grid about other traits.
+    """
+    trait, section = wildcards.batch, config["rollouts"]
+    used = {key: section[key] for key in ("unit", "rule", "controls")}
+    if trait != COMMON:
+        blocks = [b for b in section["grid"] if trait in b.get("traits", [trait])]
+        used |= {"study": section["study"], "grid": blocks}
+    return json.dumps(used, sort_keys=True)
+
+
 # the agent's protocol, for the scripts
 AGENT_FILE = f"workflow/resources/{config['rollouts']['protocol']}.yaml"
 LAYERS = config["layers"]

@@ -25,17 +25,6 @@ WRITTEN = {
 EPISODE = ("max_turns", "temperature", *WRITTEN[config["rollouts"]["protocol"]])
 
 
-def design(wildcards):
-    """What a batch's conditions depend on: those without a trait don't on the study's doses, a trait's don't on blocks
-    of the grid that are about others."""
-    trait, section = wildcards.batch, config["rollouts"]
-    used = {key: section[key] for key in ("unit", "rule", "controls")}
-    if trait != COMMON:
-        blocks = [b for b in section["grid"] if trait in b.get("traits", [trait])]
-        used |= {"study": section["study"], "grid": blocks}
-    return json.dumps(used, sort_keys=True)
-
-
 rule action_calibration:
     input:
         manifest="<results>/model/manifest.json",
