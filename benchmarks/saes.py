@@ -271,7 +271,7 @@ def main(small: bool) -> None:
         [
             "One thread; float32 unless it is said otherwise; synthetic rows of planted sparse directions;",
             f"Adam at {RATE:g} for everyone.",
-            "Other work ran on the same cores: compare ratios, not rates.",
+            "Other work ran on the other core: compare ratios, not rates.",
             *(["The large shape was left out (`--small`)."] if small else []),
         ],
         rates,
