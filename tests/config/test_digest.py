@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from trimtab.digest import code_digest, modules
+from trimtab.digest import _release, code_digest, modules
 from trimtab.errors import TrimtabError
 
 FILES = {
@@ -130,3 +130,20 @@ def test_a_file_is_read_once_a_process(digest, tmp_path):
 def test_the_digest_of_this_project_needs_none_of_its_imports():
     package = Path(__file__).parents[2] / "workflow" / "trimtab"
     assert set(modules(package / "digest.py", package)) == {"trimtab", "trimtab.errors"}
+
+
+@pytest.mark.parametrize(("imports", "counts"), [("import other_one", True), ("import json", False), ("", False)])
+def test_the_version_of_what_a_module_imports_counts(tmp_path, monkeypatch, imports, counts):
+    (tmp_path / "trimtab").mkdir()
+    (tmp_path / "trimtab/__init__.py").touch()
+    found = []
+    for version in ("1.0", "1.1"):
+        site, script = tmp_path / version, tmp_path / f"{version}.py"
+        (site / "other_one.dist-info").mkdir(parents=True)
+        (site / "other_one.dist-info/METADATA").write_text(f"Name: other_one\nVersion: {version}\n")
+        script.write_text(f"{imports}\n")
+        with monkeypatch.context() as patch:
+            patch.syspath_prepend(site)
+            _release.cache_clear()
+            found.append(code_digest(script, tmp_path / "trimtab"))
+    assert (found[0] != found[1]) == counts

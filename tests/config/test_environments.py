@@ -19,7 +19,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from trimtab.digest import modules
+from trimtab.digest import PACKAGES, modules
 
 ROOT = Path(__file__).parents[2]
 WORKFLOW = ROOT / "workflow"
@@ -93,7 +93,7 @@ def rules() -> list[tuple[str, str, Path]]:
     found = []
     for path in sorted((WORKFLOW / "rules").glob("*.smk")):
         for name, body in re.findall(r"^rule (\w+):\n((?:[ \t].*\n|\n)+)", path.read_text(), re.MULTILINE):
-            script = re.search(r"\{SCRIPTS\}/(\w+\.py)", body)
+            script = re.search(r"workflow/scripts/(\w+\.py)", body)
             if script:
                 (env,) = re.findall(r'conda:\s+"\.\./\.\./envs/(\w+)\.yaml"', body)
                 found.append((name, env, WORKFLOW / "scripts" / script[1]))
@@ -115,6 +115,13 @@ def test_the_environment_of_a_rule_has_what_its_code_imports(rule, env, script):
     provided = packages_distributions()
     needed = {canonicalize_name(provided[name][0]) for name in outside}
     assert needed <= environment(env).keys(), f"rule {rule} runs in envs/{env}.yaml"
+
+
+def test_the_digest_of_code_knows_packages_by_their_imports():
+    provided = packages_distributions()
+    outside = set.union(*map(imported, WORKFLOW.rglob("*.py"))) - sys.stdlib_module_names - {"trimtab"}
+    for name in outside & provided.keys():
+        assert canonicalize_name(PACKAGES.get(name, name)) == canonicalize_name(provided[name][0])
 
 
 SIDE_BY_SIDE = """

@@ -2,22 +2,29 @@
 
 Snakemake's own trigger goes by a script's file time and knows nothing of the modules it imports. The digest covers the
 script and every module of this package that it imports, at any depth, as syntax trees: a comment, a docstring, a line
-break, a touch or a fresh clone changes nothing; any other edit reruns exactly the rules that use that module.
+break, a touch or a fresh clone changes nothing; any other edit reruns exactly the rules that use that module. With them
+go the versions of the installed packages that these modules import by name, so that a new matplotlib draws the figures
+anew and leaves the rest alone.
 
-Not covered, on purpose: data files (they are inputs of rules), installed packages (pinned, and named in each artifact's
-provenance), scripts that import one another (the project has none) and imports by a computed name: the one place that
-has them, the methods of making vectors, is a list in the config, and its rule carries a digest of each. Syntax trees
-differ between Python versions, so digests compare within one version only.
+Not covered, on purpose: data files (they are inputs of rules), what packages bring along (pinned by the lock), scripts
+that import one another (the project has none) and imports by a computed name: the one place that has them, the methods
+of making vectors, is a list in the config, and its rule carries a digest of each. Syntax trees differ between Python
+versions, so digests compare within one version only.
 """
 
 import ast
 import hashlib
+import sys
 from collections.abc import Iterator
 from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NamedTuple
 
 from trimtab.errors import TrimtabError
+
+PACKAGES = {"sklearn": "scikit-learn", "yaml": "PyYAML"}
+"""Packages that are imported by another name; the library that knows them all takes half a second to find out."""
 
 
 class Source(NamedTuple):
@@ -28,6 +35,9 @@ class Source(NamedTuple):
 
     imports: dict[str, int]
     """Dotted name of each module of the package that is imported, and a line that does so."""
+
+    outside: frozenset[str]
+    """Top-level names of all other imports, but for Python's own."""
 
 
 @cache
@@ -40,9 +50,21 @@ def code_digest(script: Path, package: Path) -> str:
         TrimtabError: a file isn't Python, or imports a module that the package doesn't have.
     """
     used = sorted(modules(script, package).items())
-    parts = [_source(script, None, package).digest]
-    parts += [f"{name} {_source(path, name, package).digest}" for name, path in used]
+    top = _source(script, None, package)
+    sources = {name: _source(path, name, package) for name, path in used}
+    outside = top.outside.union(*(source.outside for source in sources.values()))
+    parts = [top.digest, *(f"{name} {source.digest}" for name, source in sources.items())]
+    parts += [f"{name} {_release(name)}" for name in sorted(outside)]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+@cache
+def _release(name: str) -> str:
+    """Version of the package that gives the import `name`; empty if it isn't installed."""
+    try:
+        return version(PACKAGES.get(name, name))
+    except PackageNotFoundError:
+        return ""
 
 
 def modules(script: Path, package: Path) -> dict[str, Path]:
@@ -70,11 +92,17 @@ def _source(path: Path, module: str | None, package: Path) -> Source:
     except (OSError, SyntaxError) as error:
         raise TrimtabError(f"{path}: can't be read as Python ({error})") from error
     imports: dict[str, int] = {}
+    outside: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import | ast.ImportFrom):
             for name in _imported(node, _home(path, module), package):
                 imports.setdefault(name, node.lineno)
-    return Source(hashlib.sha256(ast.dump(_Bare().visit(tree)).encode()).hexdigest(), imports)
+            if isinstance(node, ast.Import):
+                outside.update(alias.name.partition(".")[0] for alias in node.names)
+            elif not node.level and node.module:
+                outside.add(node.module.partition(".")[0])
+    digest = hashlib.sha256(ast.dump(_Bare().visit(tree)).encode()).hexdigest()
+    return Source(digest, imports, frozenset(outside - sys.stdlib_module_names - {package.name}))
 
 
 class _Bare(ast.NodeTransformer):
