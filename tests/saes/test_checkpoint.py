@@ -14,7 +14,7 @@ import torch
 from test_train import BASE, KINDS, batches, planted
 from tiny import D_MODEL, llama
 
-from trimtab import files
+from trimtab import files, stopping
 from trimtab.activations.capture import Prompt
 from trimtab.activations.shards import write_shard
 from trimtab.saes.checkpoint import Checkpoint
@@ -91,7 +91,8 @@ def inputs(tmp_path):
     return words, options
 
 
-def test_killed_and_started_again_the_same_bytes(tmp_path, inputs):
+@pytest.mark.parametrize("how", [signal.SIGKILL, stopping.SIGNAL])
+def test_ended_and_started_again_the_same_bytes(tmp_path, inputs, how):
     words, options = inputs
     environment = {**os.environ, "PYTHONPATH": str(SCRIPT.parents[1]), "OMP_NUM_THREADS": "1"}
     subprocess.run([*words, str(tmp_path / "whole"), *options], check=True, env=environment, capture_output=True)
@@ -101,9 +102,9 @@ def test_killed_and_started_again_the_same_bytes(tmp_path, inputs):
     while not checkpoint.exists():
         assert process.poll() is None, process.stderr.read().decode()
         time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    process.stderr.close()
+    process.send_signal(how)
+    _, said = process.communicate()
+    assert ("stopped before the time limit, as asked" in said.decode()) == (how == stopping.SIGNAL)
     assert not (broken / "sae_weights.safetensors").exists()
 
     again = subprocess.run([*words, str(broken), *options], env=environment, capture_output=True, text=True)

@@ -14,6 +14,7 @@ import typing
 from collections.abc import Callable
 from typing import Any
 
+from trimtab import stopping
 from trimtab.errors import TrimtabError
 
 
@@ -39,6 +40,7 @@ def commands(**mains: Callable[..., None]) -> None:
 def _run(main: Callable[..., None], parser: argparse.ArgumentParser, words: list[str]) -> None:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     arguments = vars(parser.parse_args(words))
+    stopping.listen()
     signature = inspect.signature(main)
     positional = [arguments.pop(name) for name, p in signature.parameters.items() if p.kind is not p.KEYWORD_ONLY]
     try:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
-from trimtab import files
+from trimtab import files, stopping
 from trimtab.activations.budget import token_budget
 from trimtab.activations.capture import Prompt, batches, check_prompts, kept_rows
 from trimtab.activations.estimate import estimate
@@ -61,6 +61,8 @@ def write_shard(
             rows_of = kept_rows(model, planned[at], layers, selection)
             _check_rows(planned[at], rows_of, model.dtype)
             writer.append(starts[at], rows_of)
+            if at != left[-1]:
+                stopping.stop_if_asked(f"{ends[at]} of {layout.rows} rows are computed")
     if expected:
         expected.compare(str(path), path.stat().st_size, time.perf_counter() - begun)
 

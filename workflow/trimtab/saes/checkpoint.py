@@ -2,7 +2,8 @@
 
 One safetensors file that is whole or absent. It names the run it belongs to by a digest of inputs, settings, seed and
 code; one of another run is ignored and written over. It lies beside the outputs under a name of its own, since
-Snakemake deletes the outputs of a killed job, and is removed when these are written.
+Snakemake deletes the outputs of a killed job, and is removed when these are written. A job that is asked to stop
+(`trimtab.stopping`) writes one at once and ends.
 """
 
 import hashlib
@@ -16,7 +17,7 @@ from typing import Any, NamedTuple
 import safetensors.torch
 from torch import Tensor
 
-from trimtab import files, tensors
+from trimtab import files, stopping, tensors
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +43,7 @@ class Checkpoint:
         self._written = time.monotonic()
 
     def due(self) -> bool:
-        return time.monotonic() - self._written >= self.seconds
+        return stopping.asked() or time.monotonic() - self._written >= self.seconds
 
     def write(self, step: int, state: Mapping[str, Tensor], curve: Sequence[Sequence[Any]]) -> None:
         about = {"identity": self.identity, "step": str(step), "curve": json.dumps([list(row) for row in curve])}
@@ -50,6 +51,7 @@ class Checkpoint:
         with files.whole(self.path) as temporary:
             safetensors.torch.save_file(dict(state), temporary, about)
         self._written = time.monotonic()
+        stopping.stop_if_asked(f"training is kept as of step {step}")
 
     def read(self) -> Saved | None:
         """What an earlier process of this run left; None if there is nothing, or it is another run's."""
