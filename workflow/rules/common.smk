@@ -17,7 +17,7 @@ os.environ.update(
 from snakemake.exceptions import WorkflowError
 
 from trimtab import config as trimtab_config
-from trimtab import digest
+from trimtab import digest, running
 from trimtab.errors import TrimtabError
 from trimtab.prompts import resources
 from trimtab.rollouts.conditions import COMMON
@@ -73,9 +73,22 @@ def design(wildcards):
 
 # the agent's protocol, for the scripts
 AGENT_FILE = f"workflow/resources/{config['rollouts']['protocol']}.yaml"
+
+shell.prefix(running.shell_prefix(config["experiment"]))
+
+
+onstart:
+    try:
+        running.begin(config["experiment"])
+    except TrimtabError as error:
+        raise WorkflowError(str(error)) from None
+
+
 LAYERS = config["layers"]
 TRAITS = config["probes"]["traits"]
 BATCHES = [COMMON, *TRAITS]
+# rules that load the model ask for a GPU where it runs on one
+GPUS = int(config["model"]["device"] != "cpu")
 SHARDS = [f"{shard:03d}" for shard in range(config["prompts"]["corpus"]["shards"])]
 
 
