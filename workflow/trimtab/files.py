@@ -5,9 +5,11 @@ formats here differ from their libraries' defaults only where those write differ
 which must survive being killed half-way, have their own writer in `trimtab.activations`.
 """
 
+import errno
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,16 +19,30 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from trimtab.errors import TrimtabError
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""No room left: on the disk, in a quota, under the shell's limit."""
+
 
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; it takes that name when the block ends well and is removed when not."""
+    """Yield a temporary path beside `path`; it takes that name when the block ends well and is removed when not.
+
+    Raises:
+        TrimtabError: the disk is full.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         yield temporary
         os.replace(temporary, path)
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        free = shutil.disk_usage(path.parent).free
+        raise TrimtabError(f"{path}: can't be written ({error.strerror}); {free / 1e6:,.1f} MB are free") from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -48,7 +64,8 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    return json.loads(Path(path).read_text())
+    with whole_text(path) as text:
+        return json.loads(text)
 
 
 def write_jsonl(path: Path, rows: list[dict[str, Any]]) -> None:
@@ -58,7 +75,27 @@ def write_jsonl(path: Path, rows: list[dict[str, Any]]) -> None:
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
     # split on "\n" alone: prompts may hold characters that str.splitlines takes for line ends
-    return [json.loads(line) for line in Path(path).read_text().split("\n") if line]
+    with whole_text(path) as text:
+        return [json.loads(line) for line in text.split("\n") if line]
+
+
+@contextmanager
+def whole_text(path: Path) -> Iterator[str]:
+    """The text of a file that is parsed in the block.
+
+    Raises:
+        TrimtabError: it can't be.
+    """
+    try:
+        yield Path(path).read_text()
+    except ValueError as error:
+        raise damaged(path, error) from error
+
+
+def damaged(path: Path, cause: Exception) -> TrimtabError:
+    """What to tell of an artifact that can't be read: artifacts are whole or absent, so something else spoilt it."""
+    reason = str(cause).splitlines()[0]
+    return TrimtabError(f"{path}: is damaged ({reason}); delete it, and the next run makes it anew")
 
 
 def write_csv(path: Path, frame: pd.DataFrame, provenance: Mapping[str, Any] | None = None) -> None:

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import safetensors.torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from trimtab.files import whole
+from trimtab.files import damaged, whole
 
 
 def save(path: Path, named: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
@@ -28,6 +28,13 @@ def save(path: Path, named: Mapping[str, Tensor], metadata: Mapping[str, str]) -
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors and metadata of a safetensors file."""
-    with safe_open(path, framework="pt") as opened:
-        return {name: opened.get_tensor(name) for name in opened.keys()}, dict(opened.metadata() or {})  # noqa: SIM118
+    """Tensors and metadata of a safetensors file.
+
+    Raises:
+        TrimtabError: the file is damaged.
+    """
+    try:
+        with safe_open(path, framework="pt") as opened:
+            return {name: opened.get_tensor(name) for name in opened.keys()}, dict(opened.metadata() or {})  # noqa: SIM118
+    except SafetensorError as error:
+        raise damaged(path, error) from error

@@ -1,8 +1,11 @@
-"""Commands beside the workflow: `python -m trimtab.report compare A B` says what changed between two finished runs."""
+"""Commands beside the workflow: `python -m trimtab.report compare A B` says what changed between two finished runs, and
+`python -m trimtab.report check A` whether a run's files are still what it made its results from."""
 
 from pathlib import Path
 
 from trimtab import entry, files
+from trimtab.errors import TrimtabError
+from trimtab.report.check import changed
 from trimtab.report.compare import as_text
 from trimtab.report.compare import compare as changes
 
@@ -16,5 +19,12 @@ def compare(a: Path, b: Path, *, folder: Path | None = None) -> None:
             files.write_csv(folder / f"{name}.csv", getattr(found, name))
 
 
+def check(folder: Path) -> None:
+    """Name the files below results folder FOLDER that are damaged or were changed; start where the run was started."""
+    if lines := changed(folder):
+        raise TrimtabError("\n".join(lines))
+    print(f"{folder}: all files are what was recorded of them")
+
+
 if __name__ == "__main__":
-    entry.commands(compare=compare)
+    entry.commands(compare=compare, check=check)
