@@ -1,5 +1,6 @@
 # make        set up the environment and run the default experiment to results/smollm2/report/report.html
 # make test   the tests; make lint: style, types and the workflow's own checks; make clean: remove the environments
+# make slurm-test   the same workflow on a real SLURM of one node, which it installs and starts (root, Debian)
 # make bench  Trimtab beside its peers, to benchmarks/RESULTS.md (one bench: make bench BENCHES=capture)
 
 VENV := .venv
@@ -11,7 +12,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 # a bench is benchmarks/<name>.py; its peers, pinned in benchmarks/peers-<name>.txt, get an environment of their own
 BENCHES := $(patsubst benchmarks/peers-%.txt,%,$(wildcard benchmarks/peers-*.txt))
 
-.PHONY: run test lint clean browser bench $(BENCHES:%=bench-%)
+.PHONY: run test slurm-test lint clean browser bench $(BENCHES:%=bench-%)
 
 run: $(READY)
 	snakemake --cores all
@@ -35,6 +36,9 @@ browser:
 
 test: $(TOOLS) browser
 	pytest
+
+slurm-test: $(TOOLS)
+	TRIMTAB_SLURM=1 pytest tests/slurm
 
 lint: $(TOOLS)
 	ruff check .

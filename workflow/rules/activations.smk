@@ -22,6 +22,8 @@ rule corpus_cache:
         "<benchmarks>/activations/corpus/{shard}.jsonl"
     conda:
         "../../envs/model.yaml"
+    resources:
+        gpu=GPUS,
     params:
         agent=AGENT_FILE,
         resources=resources.digest(AGENT),
@@ -50,6 +52,8 @@ rule contrast_cache:
         "<benchmarks>/activations/contrast/{trait}.jsonl"
     conda:
         "../../envs/model.yaml"
+    resources:
+        gpu=GPUS,
     params:
         agent=AGENT_FILE,
         resources=resources.digest(AGENT),

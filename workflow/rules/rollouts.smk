@@ -37,6 +37,8 @@ rule action_calibration:
         "<benchmarks>/rollouts/calibration.jsonl"
     conda:
         "../../envs/model.yaml"
+    resources:
+        gpu=GPUS,
     params:
         agent=AGENT_FILE,
         resources=resources.digest([AGENT, TASKS["calibration"]]),
@@ -59,6 +61,8 @@ rule transcripts:
         "<benchmarks>/prompts/transcripts.jsonl"
     conda:
         "../../envs/model.yaml"
+    resources:
+        gpu=GPUS,
     params:
         agent=AGENT_FILE,
         resources=resources.digest([AGENT, CORPUS["transcript_tasks"]]),
@@ -126,6 +130,8 @@ rule rollouts:
     priority: 1
     conda:
         "../../envs/model.yaml"
+    resources:
+        gpu=GPUS,
     params:
         agent=AGENT_FILE,
         vectors=f"results/{config['experiment']}/vectors",

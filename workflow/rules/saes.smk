@@ -40,6 +40,8 @@ rule sae:
         "<benchmarks>/saes/{layer}.jsonl"
     conda:
         "../../envs/model.yaml"
+    resources:
+        gpu=GPUS,
     params:
         folder=subpath(output.weights, parent=True),
         context_size=config["prompts"]["corpus"]["max_tokens"],
@@ -121,6 +123,8 @@ rule sae_quality:
         "<benchmarks>/saes/quality.jsonl"
     conda:
         "../../envs/model.yaml"
+    resources:
+        gpu=GPUS,
     params:
         agent=AGENT_FILE,
         folders=lambda wildcards, input: [

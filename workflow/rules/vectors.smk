@@ -54,6 +54,8 @@ rule vectors:
     priority: 1
     conda:
         "../../envs/model.yaml"
+    resources:
+        gpu=GPUS,
     params:
         agent=AGENT_FILE,
         folder=lambda wildcards, output: str(Path(output[0]).parents[1]),
@@ -121,6 +123,8 @@ rule decisions:
         "<benchmarks>/vectors/decisions/{trait}.jsonl"
     conda:
         "../../envs/model.yaml"
+    resources:
+        gpu=GPUS,
     params:
         agent=AGENT_FILE,
         resources=lambda wildcards: resources.digest(

@@ -1,0 +1,75 @@
+"""A real SLURM of one node for the tests of this folder, brought up by cluster.sh and taken down after them."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from project import Project, copied
+
+SCRIPT = Path(__file__).with_name("cluster.sh")
+PROFILE = ("--profile", "workflow/profiles/slurm", "--slurm-init-seconds-before-status-checks", "2")
+"""The profile as users have it, but that short jobs are looked at sooner."""
+
+
+def why_not() -> str | None:
+    if "TRIMTAB_SLURM" not in os.environ:
+        return "`make slurm-test` runs these"
+    if os.geteuid() != 0:
+        return "bringing up a SLURM takes root"
+    if shutil.which("apt-get") is None and shutil.which("slurmctld") is None:
+        return "neither a SLURM nor apt-get to install one"
+    return None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if reason := why_not():
+        for item in items:
+            if SCRIPT.parent in item.path.parents:
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    folder = tmp_path_factory.mktemp("cluster")
+    try:
+        subprocess.run([SCRIPT, "up", folder], check=True)
+        yield folder
+    finally:
+        subprocess.run([SCRIPT, "down", folder], check=True)
+
+
+class Run(NamedTuple):
+    project: Project
+    process: "subprocess.Popen[str]"
+
+    @property
+    def output(self) -> str:
+        return (self.project.folder / "output").read_text()
+
+
+def started(project: Project, *words: str, config: str = "") -> Run:
+    """Snakemake on its way, with what it says in the file `output`."""
+    command = project.command(*PROFILE, *words, config=config)
+    with open(project.folder / "output", "w") as output:
+        return Run(project, subprocess.Popen(**command, stdout=output, stderr=subprocess.STDOUT))
+
+
+@pytest.fixture(scope="session")
+def jobs(cluster: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+    """The run of jobs.smk, which goes on beside other tests, since its jobs mostly wait."""
+    run = started(copied(tmp_path_factory.mktemp("jobs")), "--snakefile", "tests/slurm/jobs.smk")
+    yield run
+    run.process.kill()
+    run.process.wait()
+
+
+@pytest.fixture(scope="session")
+def finished(jobs: Run, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The small experiment after one whole run on the cluster."""
+    run = started(copied(tmp_path_factory.mktemp("project")))
+    assert run.process.wait() == 0, run.output
+    return run.project

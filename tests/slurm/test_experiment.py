@@ -1,0 +1,110 @@
+"""The whole small experiment on a SLURM, and a run of it that everything happens to."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from conftest import SCRIPT, started
+from project import Project
+
+from trimtab import files
+
+TARGET = "results/small/saes/0/sae_weights.safetensors"
+LONG = "saes: {tokens: 8000000}"
+"""Training for half a minute."""
+
+
+def queue(*words: str) -> list[str]:
+    """A line for each of the queue's jobs."""
+    done = subprocess.run(["squeue", "--noheader", *words], check=True, capture_output=True, text=True)
+    return done.stdout.splitlines()
+
+
+def until(happened: Callable[[], object], seconds: float = 120) -> None:
+    end = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.1)
+
+
+def test_the_run_leaves_nothing_to_do(finished):
+    assert finished.planned() == set()
+
+
+def test_artifacts_hold_together(finished):
+    """What each artifact says it was made from is what lies there: no job wrote over another's."""
+    records = list(finished.results.rglob("*provenance.json"))
+    assert len(records) > 10
+    for record in records:
+        inputs = files.read_json(record)["inputs"]
+        assert inputs == {path: files.sha256(finished.folder / path) for path in inputs}
+
+
+def test_small_jobs_share_a_submission(finished):
+    output = (finished.folder / "output").read_text()
+    submitted = output.count("has been submitted with SLURM jobid")
+    assert submitted < len(list((finished.results / "benchmarks").rglob("*.jsonl"))) * 2 / 3
+
+
+def test_a_training_that_everything_happens_to_ends_with_the_same_bytes(cluster, finished, tmp_path):
+    project, undisturbed = (copy_of(finished, tmp_path / name) for name in ("project", "undisturbed"))
+    done = undisturbed.snakemake(TARGET, config=LONG)
+    assert done.returncode == 0, done.stdout
+    checkpoint = project.results / "saes/0/checkpoint.safetensors"
+
+    # the main process is killed, and its job lives on
+    first = started(project, TARGET, config=LONG)
+    until(lambda: queue("--states=running"))
+    first.process.kill()
+    first.process.wait()
+    (orphan,) = queue("--format=%i")
+
+    # the next run starts no second writer, whether it sees the job's lock or must ask the queue
+    second = started(project, TARGET, config=LONG)
+    assert second.process.wait() == 1
+    assert "a job of an earlier run of small is still at work" in second.output
+    assert orphaned(project) == orphan
+
+    # the job is told that its time is up
+    def told() -> bool:
+        subprocess.run(["scancel", "--signal=URG", orphan], check=True)
+        return checkpoint.exists()
+
+    until(told)
+    until(lambda: not queue())
+
+    # the next run goes on, is put back by SLURM, and sees its node's daemon killed
+    third = started(project, TARGET, config=LONG)
+    until(lambda: queue("--states=running"))
+    (job,) = queue("--format=%i")
+    subprocess.run(["scontrol", "requeue", job], check=True)
+    until(lambda: queue("--states=pending"))
+    until(lambda: queue("--states=running"))
+    os.kill(int((cluster / "slurmd.pid").read_text()), signal.SIGKILL)
+    subprocess.run([SCRIPT, "up", cluster], check=True)
+    assert third.process.wait() == 0, third.output
+    assert "training goes on at step" in (project.results / "logs/saes/0.log").read_text()
+    assert contents(project) == contents(undisturbed)
+
+
+def copy_of(project: Project, folder: Path) -> Project:
+    shutil.copytree(project.folder, folder, symlinks=True)
+    return Project(folder)
+
+
+def contents(project: Project) -> dict[str, str]:
+    return {path.name: files.sha256(path) for path in (project.results / "saes/0").iterdir() if path.is_file()}
+
+
+def orphaned(project: Project) -> str:
+    """What a run in the project's folder would be told of the queue."""
+    code = "from trimtab import running; print(*running.queued())"
+    environment = {**os.environ, "PYTHONPATH": str(project.folder / "workflow")}
+    words = [sys.executable, "-c", code]
+    done = subprocess.run(words, cwd=project.folder, env=environment, check=True, capture_output=True, text=True)
+    return done.stdout.strip()
