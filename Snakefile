@@ -24,6 +24,7 @@ include: "workflow/rules/vectors.smk"
 include: "workflow/rules/rollouts.smk"
 include: "workflow/rules/statistics.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/plan.smk"
 
 
 rule all:

@@ -478,3 +478,13 @@ def test_snakemakes_own_report_holds_the_page_the_figures_and_the_tables(finishe
     assert [name for name in [*PLOTS, "report"] if f"{name}.svg" not in page and f"{name}.html" not in page] == []
     for table in ("statistics/effects", "vectors/comparison", "probes/scores", "saes/quality"):
         assert f"results/small/{table}.csv" in page
+
+
+
+
+def test_the_plan_is_printed_with_what_the_run_came_to(finished):
+    done = finished.snakemake("plan", "--quiet")
+    assert done.returncode == 0, done.stdout
+    (row,) = [line.split() for line in done.stdout.splitlines() if line.startswith("activations ")]
+    planned, taken = int(row[1]), int(row[6])
+    assert planned == taken == len(SHARDS) + len(TRAITS) + 1

@@ -15,6 +15,8 @@ rule manifest:
         "<benchmarks>/model/manifest.jsonl"
     conda:
         "../../envs/model.yaml"
+    resources:
+        gpu=GPUS,
     params:
         agent=AGENT_FILE,
         checkpoint=lambda wildcards, output: str(
@@ -40,6 +42,8 @@ rule preflight:
         "<benchmarks>/model/preflight.jsonl"
     conda:
         "../../envs/model.yaml"
+    resources:
+        gpu=GPUS,
     params:
         agent=AGENT_FILE,
         resources=resources.digest([AGENT, TASKS["calibration"]]),
@@ -50,3 +54,16 @@ rule preflight:
         "python workflow/scripts/model_preflight.py {input.manifest} {params.agent}"
         " workflow/resources/tasks.yaml {output.checks} --layers {params.layers} --settings {params.settings:q}"
         " 2> {log}"
+
+
+# for clusters whose nodes have no network: run it where there is one, before the rest
+rule fetch:
+    localrule: True
+    log:
+        ".snakemake/trimtab/fetch.log",
+    conda:
+        "../../envs/model.yaml"
+    params:
+        settings=config_slice("source", "revision", within="model"),
+    shell:
+        "python workflow/scripts/model_fetch.py --settings {params.settings:q} 2> {log}"

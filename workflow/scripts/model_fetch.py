@@ -1,0 +1,21 @@
+"""Rule fetch: bring the model here where it lies in a network, and say where it is; all else comes by `make`."""
+
+from pathlib import Path
+from typing import Any
+
+from trimtab.entry import script
+from trimtab.model import source
+
+
+def main(*, settings: dict[str, Any]) -> None:
+    """Print the model's place and size; a hub id is downloaded to the hub's cache, which all nodes must see."""
+    name, revision = settings["source"], settings["revision"]
+    place = (
+        source.packaged_file(name) if name.startswith(source.PACKAGE) else source.resolve(name, revision, Path(), "")
+    )
+    files = [path for path in ([place] if place.is_file() else place.rglob("*")) if path.is_file()]
+    print(f"{name}: {place}, {sum(path.stat().st_size for path in files) / 1e9:.2f} GB in {len(files)} files")
+
+
+if __name__ == "__main__":
+    script(main)

@@ -1,0 +1,19 @@
+"""Rule plan: print what the run will take, stage by stage, and what it has come to so far."""
+
+from pathlib import Path
+from typing import Any
+
+from trimtab.entry import script
+from trimtab.model.shape import shape
+from trimtab.plan import RATES, as_text, work
+
+
+def main(results: Path, *, config: dict[str, Any], rate: float | None = None) -> None:
+    """Print the table; `rate` is the machine's operations a second."""
+    model = config["model"]
+    planned = work(config, shape(model["source"], model["revision"], model["dtype"]))
+    print(as_text(planned, rate or RATES[model["device"]], results))
+
+
+if __name__ == "__main__":
+    script(main)
