@@ -4,12 +4,15 @@ Snakemake lists all jobs downstream of one that runs again, so a case is its fir
 """
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 from conftest import Project
+
+from trimtab import files
 
 TRAITS = ("autonomy", "deference")
 
@@ -57,32 +60,77 @@ def saes(*layers: str) -> set[str]:
     return each("sae", *layers) | twice | {"sae_quality"} | probes(*TRAITS)
 
 
+TRANSCRIPTS = {"transcripts", "corpus"} | each("corpus_cache", "000", "001") | saes("0", "2")
+CACHES = each("corpus_cache", "000", "001") | each("contrast_cache", *TRAITS, "null") | saes("0", "2")
+MEASURED = {"preflight", "action_calibration", *TRANSCRIPTS, *CACHES, *rollouts("common", *TRAITS)}
+"""All that needs a model whose numerics are checked."""
+
+PROMPTS = (
+    each("contrast_trait", *TRAITS, "null") | {"contrast"} | each("contrast_cache", *TRAITS, "null") | probes(*TRAITS)
+)
+
 CONFIG = {
+    "saes: {k: 4}": saes("0", "2"),
     "saes: {overrides: {2: {k: 4}}}": saes("2"),
     "saes: {gates: {dead_share: 0.5}}": {"sae_quality", *REPORT},
+    "saes: {on_gate_failure: stop}": {"sae_quality", *REPORT},
+    "saes: {second_seeds: 2}": {"sae_again 2", "sae_agreement", *REPORT},
+    "saes: {examples: {contexts: 3}}": {"sae_examples", *REPORT},
+    "layers: [0, 1, 2]": {"manifest", "sae 1", *MEASURED, *each("conditions", "common")},
+    "prompts: {corpus: {max_tokens: 100}}": {"corpus", *each("corpus_cache", "000", "001"), *saes("0", "2")},
+    "prompts: {contrast: {fills: 2}}": PROMPTS,
+    "activations: {chunk_rows: 128}": CACHES,
+    "probes: {traits: [autonomy, deference, persistence]}": contrast("persistence"),
+    "probes: {traits: [deference]}": {"contrast", "probe_scores", "sae_examples", "vector_tables", "vectors_comparison"}
+    | OUTCOMES,
     "probes: {penalties: [1, 10]}": {"vectors_stability"} | probes(*TRAITS),
     "vectors: {calibration_doses: [0.1]}": vectors(*TRAITS),
     "rollouts: {study: {doses: [0.2, 0.4, 0.6]}}": each("conditions", *TRAITS) | rollouts(*TRAITS),
     "rollouts: {grid: [{traits: [autonomy], timings: [last_prompt]}]}": {"conditions autonomy"} | rollouts("autonomy"),
     "rollouts: {seeds: [0, 1]}": {f"rollouts {batch} .seed1" for batch in ("common", *TRAITS)} | OUTCOMES,
     "rollouts: {reply_tokens: 9}": PAGE,
+    "rollouts: {controls: {negative: false}}": each("conditions", "common", *TRAITS) | rollouts("common", *TRAITS),
+    "rollouts: {temperature: 0.5}": TRANSCRIPTS | rollouts("common", *TRAITS),
+    "vectors: {comparison_kl: 0.1}": vectors(*TRAITS),
+    "prompts: {scenarios: 9}": {"scenarios"} | decisions(*TRAITS) | rollouts("common", *TRAITS),
     "prompts: {scenarios: 6}": {"scenarios"} | decisions(*TRAITS) | rollouts("common", *TRAITS),
     "statistics: {draws: 300}": {"vectors_comparison"} | STATISTICS,
+    "statistics: {smallest_effect: 0.4}": STATISTICS,
     "report: {title: Mine}": PAGE,
+    "report: {transcripts: 3}": PAGE,
 }
 
 LIBRARY = "workflow/trimtab"
 CODE = {
+    "model/preflight.py": MEASURED - {"transcripts", "corpus"} | TRANSCRIPTS,
+    "prompts/contrast.py": PROMPTS,
     "saes/train.py": saes("0", "2"),
+    "saes/quality.py": {"sae_quality", *REPORT},
+    "probes/nested.py": probes(*TRAITS),
+    "vectors/geometry.py": {"vector_tables", *REPORT},
     "vectors/methods/lda.py": vectors(*TRAITS),
     "vectors/comparison.py": {"vectors_comparison", *REPORT},
     "rollouts/outcomes.py": OUTCOMES,
     "statistics/findings.py": STATISTICS,
+    "report/plots_style.py": REPORT,
     "report/plots_parts.py": REPORT,
     "report/tables_parts.py": PAGE,
+    # commands that no rule uses
+    "statistics/power.py": set(),
+    "saes/formats/sparsify.py": saes("0", "2"),
+    "report/compare.py": set(),
 }
 
+PACKAGES = {
+    "seaborn": REPORT,
+    "matplotlib": REPORT,
+    "statsmodels": STATISTICS,
+    "pulp": set(),
+}
+"""Packages of which another version is installed, with what imports them."""
+
 TEMPLATE = ("This choice is mine, and I am making it.", "This choice is all mine, and I am making it.")
+OTHER = ("If the first attempt fails, I will try again.", "If the first attempt fails, I will try once more.")
 INSTRUCTION = ("Act on your own initiative, settle", "Act wholly on your own initiative, settle")
 
 
@@ -108,6 +156,23 @@ def test_code(finished: Project, module: str, jobs: set[str]) -> None:
     path = finished.folder / LIBRARY / module
     with changed(path, path.read_text() + "\nADDED = 1\n"):
         assert finished.planned() == jobs
+
+
+@pytest.mark.parametrize(("package", "jobs"), PACKAGES.items())
+def test_another_version_of_a_package(
+    finished: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str, jobs: set[str]
+) -> None:
+    about = tmp_path / f"{package}.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text(f"Name: {package}\nVersion: 99.0\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    assert finished.planned() == jobs
+
+
+def test_a_script(finished: Project) -> None:
+    path = finished.folder / "workflow/scripts/probes_scores.py"
+    with changed(path, path.read_text() + "\nADDED = 1\n"):
+        assert finished.planned() == {"probe_scores", *STATISTICS}
 
 
 def test_looks_of_code_and_of_resources(finished: Project) -> None:
@@ -146,3 +211,24 @@ def test_a_lost_intermediate_file_is_no_change(finished: Project) -> None:
         assert finished.planned() == set()
     finally:
         aside.rename(path)
+
+
+def test_a_trait_that_is_not_in_the_experiment(finished: Project) -> None:
+    path = finished.folder / "workflow/resources/traits.yaml"
+    assert path.read_text().count(OTHER[0]) == 1
+    with changed(path, path.read_text().replace(*OTHER)):
+        assert finished.planned() == set()
+
+
+def test_code_that_is_known_to_change_nothing_can_be_accepted(finished: Project, tmp_path: Path) -> None:
+    """Snakemake reruns what follows a job whatever its bytes; its own way round that is to accept what lies there."""
+    project = Project(tmp_path / "project")
+    shutil.copytree(finished.folder, project.folder, symlinks=True)
+    path = project.folder / LIBRARY / "files.py"
+    path.write_text(path.read_text() + "\nADDED = 1\n")
+    before = {name: files.sha256(project.results / name) for name in project.artifacts()}
+    assert "report_page" in project.planned()
+    done = project.snakemake("--touch")
+    assert done.returncode == 0, done.stdout
+    assert project.planned() == set()
+    assert before == {name: files.sha256(project.results / name) for name in project.artifacts()}
