@@ -15,7 +15,7 @@ from project import Project
 from trimtab import files
 
 TARGET = "results/small/saes/0/sae_weights.safetensors"
-LONG = "saes: {tokens: 8000000}"
+LONG = "saes: {tokens: 2000000}"
 """Training for half a minute."""
 
 
@@ -45,17 +45,18 @@ def test_artifacts_hold_together(finished):
         assert inputs == {path: files.sha256(finished.folder / path) for path in inputs}
 
 
-def test_small_jobs_share_a_submission(finished):
-    output = (finished.folder / "output").read_text()
-    submitted = output.count("has been submitted with SLURM jobid")
-    assert submitted < len(list((finished.results / "benchmarks").rglob("*.jsonl"))) * 2 / 3
+def test_small_jobs_share_a_submission_and_ask_for_no_more_than_one(finished):
+    submitted = (finished.folder / "output").read_text().count("has been submitted with SLURM jobid")
+    # the groups model, contrast, probe (one a trait) and conclusions
+    shared = (3 - 1) + (4 - 1) + 2 * (2 - 1) + (7 - 1)
+    assert submitted == len(list((finished.results / "benchmarks").rglob("*.jsonl"))) - shared
+    assert set(queue("--states=all", "--format=%C")) == {"1"}
 
 
 def test_a_training_that_everything_happens_to_ends_with_the_same_bytes(cluster, finished, tmp_path):
     project, undisturbed = (copy_of(finished, tmp_path / name) for name in ("project", "undisturbed"))
     done = undisturbed.snakemake(TARGET, config=LONG)
     assert done.returncode == 0, done.stdout
-    checkpoint = project.results / "saes/0/checkpoint.safetensors"
 
     # the main process is killed, and its job lives on
     first = started(project, TARGET, config=LONG)
@@ -64,31 +65,33 @@ def test_a_training_that_everything_happens_to_ends_with_the_same_bytes(cluster,
     first.process.wait()
     (orphan,) = queue("--format=%i")
 
-    # the next run starts no second writer, whether it sees the job's lock or must ask the queue
+    # the next run starts no second writer, whether it sees the job's lock first or must ask the queue
     second = started(project, TARGET, config=LONG)
     assert second.process.wait() == 1
-    assert "a job of an earlier run of small is still at work" in second.output
+    assert "of an earlier run" in second.output
     assert orphaned(project) == orphan
 
     # the job is told that its time is up
-    def told() -> bool:
-        subprocess.run(["scancel", "--signal=URG", orphan], check=True)
-        return checkpoint.exists()
-
-    until(told)
+    log = project.results / "logs/saes/0.log"
+    until(lambda: "steps: " in log.read_text())
+    subprocess.run(["scancel", "--signal=URG", orphan], check=True)
     until(lambda: not queue())
+    assert "stopped before the time limit, as asked (SIGURG)" in log.read_text()
+    assert (project.results / "saes/0/checkpoint.safetensors").exists()
 
     # the next run goes on, is put back by SLURM, and sees its node's daemon killed
     third = started(project, TARGET, config=LONG)
-    until(lambda: queue("--states=running"))
+    until(lambda: "training goes on at step" in log.read_text())
     (job,) = queue("--format=%i")
     subprocess.run(["scontrol", "requeue", job], check=True)
     until(lambda: queue("--states=pending"))
-    until(lambda: queue("--states=running"))
-    os.kill(int((cluster / "slurmd.pid").read_text()), signal.SIGKILL)
+    log.unlink()
+    until(lambda: log.exists() and "training goes on at step" in log.read_text())
+    daemon = int((cluster / "slurmd.pid").read_text())
+    os.kill(daemon, signal.SIGKILL)
+    until(lambda: not Path(f"/proc/{daemon}").exists())
     subprocess.run([SCRIPT, "up", cluster], check=True)
     assert third.process.wait() == 0, third.output
-    assert "training goes on at step" in (project.results / "logs/saes/0.log").read_text()
     assert contents(project) == contents(undisturbed)
 
 

@@ -115,9 +115,10 @@ CODE = {
     "report/plots_style.py": REPORT,
     "report/plots_parts.py": REPORT,
     "report/tables_parts.py": PAGE,
-    # commands that no rule uses
-    "statistics/power.py": set(),
     "saes/formats/sparsify.py": saes("0", "2"),
+    "statistics/power.py": STATISTICS,
+    # commands that no rule uses
+    "statistics/__main__.py": set(),
     "report/compare.py": set(),
 }
 
