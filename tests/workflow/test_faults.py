@@ -139,8 +139,8 @@ def test_the_disk_is_full(project, finished, small_disk, name, log):
     [
         ("activations/contrast/deference.h5", "probes/deference.json"),
         ("saes/2/sae_weights.safetensors", "probes/deference.json"),
-        ("model/manifest.json", "probes/deference.json"),
-        ("prompts/scenarios.jsonl", "rollouts/outcomes.parquet"),
+        ("probes/deference.json", "rollouts/conditions/deference.csv"),
+        ("prompts/scenarios.jsonl", "rollouts/turns/common.parquet"),
         ("rollouts/turns/deference.parquet", "rollouts/outcomes.parquet"),
     ],
 )

@@ -66,7 +66,9 @@ MEASURED = {"preflight", "action_calibration", *TRANSCRIPTS, *CACHES, *rollouts(
 """All that needs a model whose numerics are checked."""
 
 PROMPTS = (
-    each("contrast_trait", *TRAITS, "null") | {"contrast"} | each("contrast_cache", *TRAITS, "null") | probes(*TRAITS)
+    {"contrast", "vectors_stability", *each("contrast_trait", *TRAITS, "null")}
+    | each("contrast_cache", *TRAITS, "null")
+    | probes(*TRAITS)
 )
 
 CONFIG = {
@@ -74,15 +76,17 @@ CONFIG = {
     "saes: {overrides: {2: {k: 4}}}": saes("2"),
     "saes: {gates: {dead_share: 0.5}}": {"sae_quality", *REPORT},
     "saes: {on_gate_failure: stop}": {"sae_quality", *REPORT},
-    "saes: {second_seeds: 2}": {"sae_again 2", "sae_agreement", *REPORT},
+    "saes: {second_seeds: 2}": {"sae_again 2", "sae_agreement", "vectors_stability", *REPORT},
     "saes: {examples: {contexts: 3}}": {"sae_examples", *REPORT},
     "layers: [0, 1, 2]": {"manifest", "sae 1", *MEASURED, *each("conditions", "common")},
     "prompts: {corpus: {max_tokens: 100}}": {"corpus", *each("corpus_cache", "000", "001"), *saes("0", "2")},
     "prompts: {contrast: {fills: 2}}": PROMPTS,
     "activations: {chunk_rows: 128}": CACHES,
     "probes: {traits: [autonomy, deference, persistence]}": contrast("persistence"),
-    "probes: {traits: [deference]}": {"contrast", "probe_scores", "sae_examples", "vector_tables", "vectors_comparison"}
-    | OUTCOMES,
+    "probes: {traits: [deference]}": {
+        *("contrast", "probe_scores", "sae_examples", "vectors_stability", "vector_tables", "vectors_comparison"),
+        *OUTCOMES,
+    },
     "probes: {penalties: [1, 10]}": {"vectors_stability"} | probes(*TRAITS),
     "vectors: {calibration_doses: [0.1]}": vectors(*TRAITS),
     "rollouts: {study: {doses: [0.2, 0.4, 0.6]}}": each("conditions", *TRAITS) | rollouts(*TRAITS),
@@ -106,8 +110,8 @@ CODE = {
     "prompts/contrast.py": PROMPTS,
     "saes/train.py": saes("0", "2"),
     "saes/quality.py": {"sae_quality", *REPORT},
-    "probes/nested.py": probes(*TRAITS),
-    "vectors/geometry.py": {"vector_tables", *REPORT},
+    "probes/nested.py": {"vectors_stability"} | probes(*TRAITS),
+    "vectors/geometry.py": {"vector_tables", "vectors_stability", *REPORT},
     "vectors/methods/lda.py": vectors(*TRAITS),
     "vectors/comparison.py": {"vectors_comparison", *REPORT},
     "rollouts/outcomes.py": OUTCOMES,

@@ -480,8 +480,6 @@ def test_snakemakes_own_report_holds_the_page_the_figures_and_the_tables(finishe
         assert f"results/small/{table}.csv" in page
 
 
-
-
 def test_the_plan_is_printed_with_what_the_run_came_to(finished):
     done = finished.snakemake("plan", "--quiet")
     assert done.returncode == 0, done.stdout

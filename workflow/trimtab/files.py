@@ -42,7 +42,9 @@ def whole(path: Path) -> Iterator[Path]:
         if error.errno not in FULL:
             raise
         free = shutil.disk_usage(path.parent).free
-        raise TrimtabError(f"{path}: can't be written ({os.strerror(error.errno)}); {free / 1e6:,.1f} MB are free") from error
+        raise TrimtabError(
+            f"{path}: can't be written ({os.strerror(error.errno)}); {free / 1e6:,.1f} MB are free"
+        ) from error
     finally:
         temporary.unlink(missing_ok=True)
 
