@@ -100,7 +100,8 @@ def work(config: Config, shape: Shape) -> list[Work]:
     weights = 2 * shape.d_model * latents
     trained = saes["tokens"] * (weights + 16 * saes["k"] * shape.d_model + 16 * weights / saes["batch"])
 
-    turn = GIVEN + rollouts["thought_tokens"] + rollouts["input_tokens"]
+    written = rollouts["thought_tokens"] + rollouts["input_tokens"]
+    turn = GIVEN + (rollouts["reply_tokens"] if rollouts["protocol"] == "native" else written)
     runs = conditions(config) * prompts["scenarios"] * len(rollouts["seeds"])
     episode = turn * rollouts["max_turns"]
     side_by_side = rollouts["batch_conditions"] * prompts_a_batch(config)
@@ -122,14 +123,21 @@ def work(config: Config, shape: Shape) -> list[Work]:
         Work("saes", dictionaries, dictionaries * trained, BASE + 6 * 4 * weights, dictionaries * 4 * weights),
         Work("probes", traits, 0, BASE + 8 * contrast / (traits + 1) * latents, 0),
         Work("vectors", 2 * traits, traits * shape.forward(measured + decided, HEADER), model + batch, 0),
-        Work("rollouts", traits + 1, shape.forward(runs * episode, HEADER + episode / 2), model + cache, 0),
+        Work(
+            "rollouts",
+            (traits + 1) * len(rollouts["seeds"]),
+            shape.forward(runs * episode, HEADER + episode / 2),
+            model + cache,
+            0,
+        ),
     ]
 
 
 def conditions(config: Config) -> int:
     """How many conditions the design has."""
-    one = len(trait_conditions("any", 0, config["rollouts"]))
-    return len(common_conditions(0, config["rollouts"])) + one * len(config["probes"]["traits"])
+    rollouts = config["rollouts"]
+    own = sum(len(trait_conditions(trait, 0, rollouts)) for trait in config["probes"]["traits"])
+    return len(common_conditions(0, rollouts)) + own
 
 
 def prompts_a_batch(config: Config) -> int:
