@@ -39,7 +39,7 @@ def bytes_a_token(model: PreTrainedModel, layers: int, longest: int) -> int:
     inner = max(int(getattr(config, name, None) or 0) for name in INNER)
     active = int(getattr(config, "num_experts_per_tok", None) or 1)
     heads = int(getattr(config, "num_attention_heads", None) or 0)
-    # the kept streams, the rows picked from them, and their bytes on the way to the file; residual, norm, queries, keys,
+    # the kept streams, the rows picked from them, their bytes on the way to the file; residual, norm, queries, keys,
     # values and output, some of them in float32; gate, up and product
     values = 3 * layers * width + 12 * width + 3 * active * max(inner, 4 * width)
     # keys, values and the mask; attention weights where they are written out
