@@ -42,22 +42,25 @@ def llama(**changes: object) -> PreTrainedModel:
     return _build(LlamaForCausalLM, LlamaConfig(**{**SHAPE, **changes}))
 
 
-def gpt2() -> PreTrainedModel:
+def gpt2(**changes: object) -> PreTrainedModel:
+    # as its config calls them
+    shape = {"n_embd": D_MODEL, "n_layer": LAYERS, "n_head": 4}
+    named = {name: {**SHAPE, **changes}[name] for name in ("vocab_size", "max_position_embeddings")}
+    return _build(GPT2LMHeadModel, GPT2Config(**shape, **named))
+
+
+def gemma3(**changes: object) -> PreTrainedModel:
+    return _build(Gemma3ForCausalLM, Gemma3TextConfig(**{**SHAPE, **changes}, sliding_window=8))
+
+
+def mixtral(**changes: object) -> PreTrainedModel:
+    # as many experts as layers: the stack of layers must not be mistaken for theirs
     return _build(
-        GPT2LMHeadModel, GPT2Config(vocab_size=VOCABULARY, n_embd=D_MODEL, n_layer=LAYERS, n_head=4, n_positions=256)
+        MixtralForCausalLM, MixtralConfig(**{**SHAPE, **changes}, num_local_experts=LAYERS, num_experts_per_tok=2)
     )
 
 
-def gemma3() -> PreTrainedModel:
-    return _build(Gemma3ForCausalLM, Gemma3TextConfig(**SHAPE, sliding_window=8))
-
-
-def mixtral() -> PreTrainedModel:
-    # as many experts as layers: the stack of layers must not be mistaken for theirs
-    return _build(MixtralForCausalLM, MixtralConfig(**SHAPE, num_local_experts=LAYERS, num_experts_per_tok=2))
-
-
-def qwen3_5_moe() -> PreTrainedModel:
+def qwen3_5_moe(**changes: object) -> PreTrainedModel:
     rope = {
         "rope_type": "default",
         "rope_theta": 1e4,
@@ -68,7 +71,7 @@ def qwen3_5_moe() -> PreTrainedModel:
     return _build(
         Qwen3_5MoeForCausalLM,
         Qwen3_5MoeTextConfig(
-            **SHAPE,
+            **{**SHAPE, **changes},
             full_attention_interval=4,
             linear_num_key_heads=2,
             linear_num_value_heads=2,
@@ -83,30 +86,30 @@ def qwen3_5_moe() -> PreTrainedModel:
     )
 
 
-def qwen3() -> PreTrainedModel:
-    return _build(Qwen3ForCausalLM, Qwen3Config(**SHAPE))
+def qwen3(**changes: object) -> PreTrainedModel:
+    return _build(Qwen3ForCausalLM, Qwen3Config(**{**SHAPE, **changes}))
 
 
-def olmoe() -> PreTrainedModel:
-    shape = {name: value for name, value in SHAPE.items() if name != "head_dim"}
+def olmoe(**changes: object) -> PreTrainedModel:
+    shape = {name: value for name, value in {**SHAPE, **changes}.items() if name != "head_dim"}
     return _build(OlmoeForCausalLM, OlmoeConfig(**shape, num_experts=LAYERS, num_experts_per_tok=2, eos_token_id=None))
 
 
-def falcon_h1() -> PreTrainedModel:
+def falcon_h1(**changes: object) -> PreTrainedModel:
     mamba = {"mamba_d_ssm": 32, "mamba_n_heads": 4, "mamba_d_state": 8, "mamba_chunk_size": 8}
-    return _build(FalconH1ForCausalLM, FalconH1Config(**SHAPE, **mamba))
+    return _build(FalconH1ForCausalLM, FalconH1Config(**{**SHAPE, **changes}, **mamba))
 
 
-def mamba() -> PreTrainedModel:
-    shape = {name: SHAPE[name] for name in ("vocab_size", "hidden_size", "num_hidden_layers")}
+def mamba(**changes: object) -> PreTrainedModel:
+    shape = {name: {**SHAPE, **changes}[name] for name in ("vocab_size", "hidden_size", "num_hidden_layers")}
     return _build(MambaForCausalLM, MambaConfig(**shape, state_size=4, time_step_rank=4))
 
 
-def gemma3_with_eyes() -> PreTrainedModel:
+def gemma3_with_eyes(**changes: object) -> PreTrainedModel:
     # as many layers in the picture encoder as in the language model
     vision = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": LAYERS, "num_attention_heads": 2}
     config = Gemma3Config(
-        text_config=Gemma3TextConfig(**SHAPE, sliding_window=8).to_dict(),
+        text_config=Gemma3TextConfig(**{**SHAPE, **changes}, sliding_window=8).to_dict(),
         vision_config={**vision, "image_size": 28, "patch_size": 14},
         mm_tokens_per_image=4,
         boi_token_index=90,

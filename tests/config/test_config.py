@@ -123,8 +123,8 @@ WRONG = {
     "the turned-round vector is rollouts.controls.negative",
     "rollouts: {controls: {zero: 1}}": "rollouts.controls.zero: 1 is a number, not true or false; hooks on, dose 0",
     "rollout: {max_turns: 5}": "rollout: unknown key; did you mean rollouts?",
-    "colour: blue": "colour: unknown key; known: experiment, seed, model, layers, prompts, activations, saes, probes, "
-    "vectors, rollouts, statistics, report",
+    "colour: blue": "colour: unknown key; known: experiment, seed, resources, model, layers, prompts, "
+    "activations, saes, probes, vectors, rollouts, statistics, report",
     "statistics: {primary: {autonomy: call}}": f'statistics.primary.autonomy: "call" is not one of {OUTCOMES} '
     "(did you mean calls?); a column of rollouts/outcomes.parquet",
     "statistics: {level: 95}": "statistics.level: 95 is not below 1; of the confidence intervals",
@@ -233,6 +233,7 @@ def _top_level() -> dict[str, str]:
     meanings = {
         "experiment": "; results go to results/<experiment>",
         "seed": "; every random draw derives from it",
+        "resources": "; folder of the traits, tasks, scenarios and corpus",
         "layers": "; decoder layers whose output is captured, counted from 0",
     }
     return {key: meanings.get(key, "") for key in DEFAULT}

@@ -26,16 +26,17 @@ try:
     trimtab_config.check(config, "config.yaml")
     # resources are part of the project, so rules carry a digest of the part they use, not the file: editing one trait
     # reruns that trait, and a fresh clone reruns nothing
-    BLOCKS = resources.traits()
-    TASKS = resources.tasks()
-    CORPUS = resources.load(resources.RESOURCES / "corpus.yaml")
-    AGENT = resources.agent(
-        resources.RESOURCES / f"{config['rollouts']['protocol']}.yaml"
-    )
+    RESOURCES = config["resources"]
+    BLOCKS = resources.traits(Path(RESOURCES, "traits.yaml"))
+    TASKS = resources.tasks(Path(RESOURCES, "tasks.yaml"))
+    CORPUS = resources.load(Path(RESOURCES, "corpus.yaml"))
+    # the agent's protocol, for the scripts
+    AGENT_FILE = f"{RESOURCES}/{config['rollouts']['protocol']}.yaml"
+    AGENT = resources.agent(Path(AGENT_FILE))
     for trait in config["probes"]["traits"]:
         if trait not in BLOCKS:
             raise TrimtabError(
-                f"config.yaml, probes.traits: {trait!r} is not in workflow/resources/traits.yaml"
+                f"config.yaml, probes.traits: {trait!r} is not in {RESOURCES}/traits.yaml"
             )
 except TrimtabError as error:
     raise WorkflowError(f"the configuration can't be used:\n{error}") from None
@@ -70,9 +71,6 @@ def design(wildcards):
         used |= {"study": section["study"], "grid": blocks}
     return json.dumps(used, sort_keys=True)
 
-
-# the agent's protocol, for the scripts
-AGENT_FILE = f"workflow/resources/{config['rollouts']['protocol']}.yaml"
 
 shell.prefix(running.shell_prefix(config["experiment"]))
 

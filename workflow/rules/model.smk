@@ -18,6 +18,7 @@ rule manifest:
     resources:
         gpu=GPUS,
     params:
+        data=RESOURCES,
         agent=AGENT_FILE,
         checkpoint=lambda wildcards, output: str(
             Path(output.manifest).with_name("checkpoint")
@@ -27,7 +28,7 @@ rule manifest:
         layers=LAYERS,
         code=code_digest("model_manifest"),
     shell:
-        "python workflow/scripts/model_manifest.py {params.agent} workflow/resources/tasks.yaml"
+        "python workflow/scripts/model_manifest.py {params.agent} {params.data}/tasks.yaml"
         " {params.checkpoint} {output.manifest} --layers {params.layers} --settings {params.settings:q} 2> {log}"
 
 
@@ -45,6 +46,7 @@ rule preflight:
     resources:
         gpu=GPUS,
     params:
+        data=RESOURCES,
         agent=AGENT_FILE,
         resources=resources.digest([AGENT, TASKS["calibration"]]),
         layers=LAYERS,
@@ -52,7 +54,7 @@ rule preflight:
         code=code_digest("model_preflight"),
     shell:
         "python workflow/scripts/model_preflight.py {input.manifest} {params.agent}"
-        " workflow/resources/tasks.yaml {output.checks} --layers {params.layers} --settings {params.settings:q}"
+        " {params.data}/tasks.yaml {output.checks} --layers {params.layers} --settings {params.settings:q}"
         " 2> {log}"
 
 

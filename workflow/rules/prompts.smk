@@ -12,6 +12,7 @@ rule contrast_trait:
     conda:
         "../../envs/model.yaml"
     params:
+        data=RESOURCES,
         resources=lambda wildcards: resources.digest(
             [contrast_templates(wildcards.trait), TASKS["contrast"]]
         ),
@@ -19,7 +20,7 @@ rule contrast_trait:
         seed=config["seed"],
         code=code_digest("prompts_contrast"),
     shell:
-        "python workflow/scripts/prompts_contrast.py workflow/resources/traits.yaml workflow/resources/tasks.yaml"
+        "python workflow/scripts/prompts_contrast.py {params.data}/traits.yaml {params.data}/tasks.yaml"
         " {output.prompts} {output.record} --trait {wildcards.trait}"
         " --settings {params.settings:q} --seed {params.seed} 2> {log}"
 
@@ -56,11 +57,14 @@ rule scenarios:
     conda:
         "../../envs/model.yaml"
     params:
-        resources=resources.digest(resources.scenarios()),
+        data=RESOURCES,
+        resources=resources.digest(
+            resources.scenarios(Path(RESOURCES, "scenarios.yaml"))
+        ),
         selected=config["prompts"]["scenarios"],
         code=code_digest("prompts_scenarios"),
     shell:
-        "python workflow/scripts/prompts_scenarios.py workflow/resources/scenarios.yaml {output.selected} {output.record}"
+        "python workflow/scripts/prompts_scenarios.py {params.data}/scenarios.yaml {output.selected} {output.record}"
         " --count {params.selected} 2> {log}"
 
 
@@ -78,6 +82,7 @@ rule corpus:
     conda:
         "../../envs/model.yaml"
     params:
+        data=RESOURCES,
         resources=resources.digest(CORPUS),
         settings=json.dumps(
             {
@@ -89,5 +94,5 @@ rule corpus:
         seed=config["seed"],
         code=code_digest("prompts_corpus"),
     shell:
-        "python workflow/scripts/prompts_corpus.py workflow/resources/corpus.yaml {input.transcripts} {input.manifest}"
+        "python workflow/scripts/prompts_corpus.py {params.data}/corpus.yaml {input.transcripts} {input.manifest}"
         " {output.corpus} {output.record} --settings {params.settings:q} --seed {params.seed} 2> {log}"

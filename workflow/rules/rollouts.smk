@@ -40,12 +40,13 @@ rule action_calibration:
     resources:
         gpu=GPUS,
     params:
+        data=RESOURCES,
         agent=AGENT_FILE,
         resources=resources.digest([AGENT, TASKS["calibration"]]),
         code=code_digest("rollouts_calibration"),
     shell:
         "python workflow/scripts/rollouts_calibration.py {input.manifest} {params.agent}"
-        " workflow/resources/tasks.yaml {output.calibration} 2> {log}"
+        " {params.data}/tasks.yaml {output.calibration} 2> {log}"
 
 
 rule transcripts:
@@ -64,6 +65,7 @@ rule transcripts:
     resources:
         gpu=GPUS,
     params:
+        data=RESOURCES,
         agent=AGENT_FILE,
         resources=resources.digest([AGENT, CORPUS["transcript_tasks"]]),
         episodes=config["prompts"]["corpus"]["transcripts"],
@@ -72,7 +74,7 @@ rule transcripts:
         code=code_digest("rollouts_transcripts"),
     shell:
         "python workflow/scripts/rollouts_transcripts.py {input.manifest} {input.calibration}"
-        " {params.agent} workflow/resources/corpus.yaml {output.transcripts} {output.record}"
+        " {params.agent} {params.data}/corpus.yaml {output.transcripts} {output.record}"
         " --episodes {params.episodes} --settings {params.settings:q} --seed {params.seed} 2> {log}"
 
 
@@ -133,6 +135,7 @@ rule rollouts:
     resources:
         gpu=GPUS,
     params:
+        data=RESOURCES,
         agent=AGENT_FILE,
         vectors=f"results/{config['experiment']}/vectors",
         saes=f"results/{config['experiment']}/saes",
@@ -149,7 +152,7 @@ rule rollouts:
         code=code_digest("rollouts_run"),
     shell:
         "python workflow/scripts/rollouts_run.py {input.manifest} {input.scenarios} {input.calibration}"
-        " {input.conditions} {params.agent} workflow/resources/traits.yaml {params.vectors}"
+        " {input.conditions} {params.agent} {params.data}/traits.yaml {params.vectors}"
         " {output.turns} --cells {params.cells} --saes {params.saes} --settings {params.settings:q}"
         " --rows {params.rows} --run {params.run} --seed {params.seed} --code {params.code} 2> {log}"
 

@@ -1,4 +1,5 @@
-"""Where the corpus comes from: text inside installed packages, found without importing or running any of them.
+"""Where the corpus comes from: text inside installed packages, found without importing or running any of them, and data
+sets of the hub (`trimtab.prompts.hub`).
 
 A maker here yields documents of one source in a random but fixed order, so that a budget of tokens takes a fair sample
 of it. Which packages, files and shares are used is data: workflow/resources/corpus.yaml. How documents become rows is
@@ -21,6 +22,7 @@ import yaml
 
 from trimtab import files
 from trimtab.errors import TrimtabError
+from trimtab.prompts import hub
 from trimtab.seeds import derive
 
 Json = dict[str, Any]
@@ -50,6 +52,8 @@ def documents(name: str, recipe: Json, transcripts: Path, seed: int) -> Iterator
         return dialogues(folder(recipe["package"], recipe["pip"]), recipe["files"], seed)
     if name == "tool_prompts":
         return tool_prompts(folder(recipe["package"], recipe["pip"]), recipe["files"], seed)
+    if name.startswith("hub_"):
+        return (Document(*found) for found in hub.conversations(name, recipe, seed))
     return documentation(recipe["packages"], recipe["documents_per_file"], seed)
 
 
