@@ -58,7 +58,7 @@ def of(results, condition, scenario, seed):
 
 def test_a_log_a_condition_and_a_sample_an_episode(results, tmp_path, scenarios):
     paths = write_logs(results, tmp_path)
-    assert [path.name for path in paths] == ["a.b.+0.4.json", "c.json"]
+    assert [path.name.partition("_")[2] for path in paths] == ["a.b.+0.4_a.b.+0.4.json", "c_c.json"]
     log = json.loads(paths[0].read_text())
     assert log["eval"]["metadata"]["dose"] == 0.4
     assert log["eval"]["metadata"]["draw"] is None
@@ -78,7 +78,7 @@ def test_a_log_a_condition_and_a_sample_an_episode(results, tmp_path, scenarios)
 
 
 def test_one_condition_or_an_error_in_one_line(results, tmp_path):
-    assert [path.name for path in write_logs(results, tmp_path, "c")] == ["c.json"]
+    assert [path.name.partition("_")[2] for path in write_logs(results, tmp_path, "c")] == ["c_c.json"]
     for where, condition, complaint in (
         (results, "d", r"conditions.csv: no condition 'd'; there are a.b.\+0.4, c"),
         (tmp_path, None, "conditions.csv: no such file; expected the results folder of a run"),

@@ -46,7 +46,8 @@ def write_logs(results: Path, out: Path, wanted: str | None = None) -> list[Path
         # what the table leaves empty is null: JSON has no NaN
         about = json.loads(conditions.loc[name].to_json())
         episodes, measured = (rows[rows["condition_id"] == name] for rows in (turns, outcomes))
-        path = out / f"{name}.json"
+        # `inspect view` lists files by names that begin with a time
+        path = out / f"{created[:19].replace(':', '-')}+00-00_{name}_{name}.json"
         files.write_json(path, as_log(about, episodes, measured, model, created))
         written.append(path)
     return written
