@@ -40,11 +40,11 @@ LAYERS: list[int] = CONFIG["layers"]
 DEEPEST = max(LAYERS)
 SETTINGS = CONFIG["activations"]
 ROUNDS = 3
-PROMPTS, LONGEST = 48, 384
-WINDOWS, WINDOW = 24, 256
+PROMPTS, LONGEST = 32, 384
+WINDOWS, WINDOW = 12, 256
 PEER_BATCH = 4
 """Prompts a batch of the peers, in the order given, padded to the longest."""
-READ_ROWS, READ_BATCH = 160_000, 1024
+READ_ROWS, READ_BATCH = 156_000, 1024
 
 
 def main() -> None:

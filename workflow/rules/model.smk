@@ -60,9 +60,9 @@ rule preflight:
 
 # for clusters whose nodes have no network: run it where there is one, before the rest
 rule fetch:
-    localrule: True
     log:
         ".snakemake/trimtab/fetch.log",
+    localrule: True
     conda:
         "../../envs/model.yaml"
     params:
