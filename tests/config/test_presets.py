@@ -39,7 +39,7 @@ def test_a_preset_is_a_valid_config_of_its_own_name(name):
     assert made["experiment"] == name
 
 
-@pytest.mark.parametrize("name", filter(from_hub, NAMES))
+@pytest.mark.parametrize("name", [name for name in NAMES if from_hub(name)])
 def test_a_hub_model_without_its_commit_is_one_clear_line(name):
     with pytest.raises(TrimtabError) as raised:
         check(config(name), name)

@@ -66,6 +66,8 @@ def ask(url: str, model: str, messages: list[dict[str, str]]) -> str:
         with urllib.request.urlopen(request, timeout=SECONDS) as answer:
             return str(json.load(answer)["choices"][0]["message"]["content"])
     except urllib.error.HTTPError as error:
+        # it holds the connection open
+        error.close()
         raise TrimtabError(f"config.yaml, rollouts.judge.url: {url} answers {error.code} {error.reason}") from error
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise TrimtabError(
