@@ -47,6 +47,21 @@ def whole(chunks: Sequence[Sequence[int]]) -> list[Part]:
     return [Part(row, 0, len(chunk)) for row, chunk in enumerate(chunks)]
 
 
+def roomy(room: Tensor | None, new: Tensor, rows: int, longest: int) -> Tensor:
+    """Space (row, head, place, dim) for `longest` tokens a row: `room` itself, or more, with what that held.
+
+    Args:
+        new: keys or values (batch, head, token, dim), whose heads, width and format the space has.
+    """
+    if room is not None and room.shape[2] >= longest:
+        return room
+    # zeros: places that nothing was written to are masked, and a masked NaN would still be one
+    grown = new.new_zeros(rows, new.shape[1], longest + ROOM, new.shape[3])
+    if room is not None:
+        grown[:, :, : room.shape[2]] = room
+    return grown
+
+
 class PackedLayer(DynamicLayer):
     """Keys and values of one layer, by row."""
 
@@ -69,13 +84,7 @@ class PackedLayer(DynamicLayer):
 
     @staticmethod
     def _written(room: Tensor | None, new: Float[Tensor, "1 kv_head token dim"], layout: Layout) -> Tensor:
-        if room is None or room.shape[2] < layout.longest:
-            shape = (len(layout.counts), new.shape[1], layout.longest + ROOM, new.shape[3])
-            # zeros: places that nothing was written to are masked, and a masked NaN would still be one
-            grown = new.new_zeros(shape)
-            if room is not None:
-                grown[:, :, : room.shape[2]] = room
-            room = grown
+        room = roomy(room, new, len(layout.counts), layout.longest)
         room[layout.row, :, layout.place] = new[0].transpose(0, 1)
         return room
 

@@ -16,7 +16,7 @@ from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer, LinearAttentionCacheLayerMixin, LinearAttentionLayer
 
 from trimtab.masks import finished
-from trimtab.packed import ROOM, Fed, Part
+from trimtab.packed import Fed, Part, roomy
 
 
 def is_recurrent(model: PreTrainedModel) -> bool:
@@ -126,13 +126,7 @@ class RecurrentRows:
 
     def written(self, room: Tensor | None, new: Tensor) -> tuple[Tensor, Tensor]:
         """The room of all rows (row, head, place, dim) with the pass's keys or values in it, and what the pass sees."""
-        if room is None or room.shape[2] < self.longest:
-            shape = (len(self._lengths), new.shape[1], self.longest + ROOM, new.shape[3])
-            # zeros: places that nothing was written to are masked, and a masked NaN would still be one
-            grown = new.new_zeros(shape)
-            if room is not None:
-                grown[:, :, : room.shape[2]] = room
-            room = grown
+        room = roomy(room, new, len(self._lengths), self.longest)
         room[self._fed.to(room.device)[:, None], :, self._place.to(room.device)] = new.transpose(1, 2)
         seen = room if self._everyone else room[self._fed.to(room.device)]
         return room, seen[:, :, : self.longest]

@@ -17,6 +17,7 @@ from trimtab.probes.nested import nested, score
 from trimtab.probes.report import DEVELOPMENT, Settings
 from trimtab.saes.sae import SAE
 from trimtab.vectors.geometry import null_cosine
+from trimtab.vectors.makers import LinearProbe
 
 
 class Stability(NamedTuple):
@@ -65,5 +66,6 @@ def _fitted(layer: int, contrast: Contrast, sae: SAE, settings: Settings, seed: 
     rows, labels = contrast.latents[layer], contrast.labels
     done = nested({layer: rows}, labels[:, None], contrast.templates, settings.penalties, settings.folds, seed)
     probe = ridge.fit(rows, labels, done.chosen.penalty)
-    vector = sae.W_dec.double().T @ (probe.weight / probe.scale)
+    weight, _ = LinearProbe(probe.weight, probe.mean, probe.scale, probe.intercept).on_raw_scale()
+    vector = sae.W_dec.double().T @ weight
     return _Fitted(vector, done.overall[:, 0], score(done.overall[:, 0], labels).r2)
