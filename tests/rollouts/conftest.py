@@ -39,7 +39,7 @@ def model(protocol):
     # large weights, so that what it writes depends on what it reads
     model = llama(vocab_size=len(protocol.tokenizer), max_position_embeddings=2048, initializer_range=0.25)
     # line ends a few times as likely as other tokens: some lines must end before their limit
-    model.lm_head.weight[torch.nonzero(protocol.ends_line).squeeze(1)] *= 2
+    model.lm_head.weight[torch.nonzero(torch.tensor(protocol.ends)).squeeze(1)] *= 2
     # float64: a draw from 49,152 nearly equal tokens would show the rounding of a batch's shape
     return model.double()
 

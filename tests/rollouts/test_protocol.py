@@ -69,9 +69,9 @@ def test_two_actions_that_begin_alike_are_refused_in_one_line(tokenizer, resourc
 
 
 def test_tokens_that_end_a_line(protocol):
-    assert all(protocol.ends_line[protocol.encode(cue)[0]] for cue in (THOUGHT, ACTION, INPUT))
-    assert protocol.ends_line[protocol.tokenizer.eos_token_id]
-    assert not any(protocol.ends_line[token] for token in protocol.encode(" I should ask first."))
+    assert all(protocol.ends[protocol.encode(cue)[0]] for cue in (THOUGHT, ACTION, INPUT))
+    assert protocol.ends[protocol.tokenizer.eos_token_id]
+    assert not any(protocol.ends[token] for token in protocol.encode(" I should ask first."))
 
 
 def test_a_transcript_reads_like_the_examples(protocol):

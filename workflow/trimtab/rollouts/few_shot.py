@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
-import torch
 from transformers import PreTrainedTokenizerBase
 
 from trimtab import places
@@ -121,20 +120,13 @@ class FewShotProtocol(Protocol):
                 lines.append(f"Observation: {_line(turn['observation'])}")
         return "\n".join(lines)
 
-    @property
-    def ends(self) -> list[bool]:
-        ends: list[bool] = self.ends_line.tolist()
-        return ends
-
     @cached_property
-    def ends_line(self) -> torch.Tensor:
+    def ends(self) -> list[bool]:
         """For each token of the vocabulary, whether it ends a line or the text."""
         vocabulary = len(self.tokenizer)
         texts = self.tokenizer.batch_decode([[i] for i in range(vocabulary)], skip_special_tokens=False)
-        ends = torch.tensor(["\n" in text for text in texts])
-        for special in self.tokenizer.all_special_ids:
-            ends[special] = True
-        return ends
+        special = set(self.tokenizer.all_special_ids)
+        return ["\n" in text or token in special for token, text in enumerate(texts)]
 
 
 def _line(text: str) -> str:
