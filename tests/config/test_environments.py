@@ -69,6 +69,24 @@ def test_the_lock_holds_every_pin():
         assert direct.items() <= LOCK.items()
 
 
+def installs(text: str) -> list[str]:
+    """What is installed, and how, by the commands of a Makefile's rule or a container's recipe."""
+    commands = re.findall(r"pip install (.*)$", text.replace("\\\n", " "), flags=re.MULTILINE)
+    told = {"--quiet", "--disable-pip-version-check", "--no-cache-dir"}
+    return [" ".join(word for word in command.split() if word not in told) for command in commands]
+
+
+def test_the_container_has_what_make_installs():
+    """Not built here, where no registry of images is within reach; its commands are those that `make` runs."""
+    recipe = (ROOT / "envs" / "Containerfile").read_text()
+    (rule,) = re.findall(r"^\$\(READY\):.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
+    assert installs(recipe) == installs(rule)
+    (image,) = re.findall(r"^FROM .*/python:(\S+)$", recipe, flags=re.MULTILINE)
+    assert image.startswith("3.11-")
+    for *sources, _ in (line.split()[1:] for line in recipe.splitlines() if line.startswith("COPY")):
+        assert all((ROOT / source).exists() for source in sources)
+
+
 def test_data_packages_stay_out_of_the_lock():
     # with the lock's other lines they would bring in what they depend on
     assert not DATA.keys() & LOCK.keys()
