@@ -1,6 +1,7 @@
 """Rule sae: one layer's dictionary, from the corpus caches or from a file made elsewhere."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from trimtab import digest, files, seeds
 from trimtab.activations.reader import require_all
+from trimtab.activations.scratch import near
 from trimtab.activations.shuffle import shuffled_batches
 from trimtab.entry import script
 from trimtab.progress import track
@@ -50,15 +52,16 @@ def main(
     depends = [origin, digest.code_digest(Path(__file__), Path(files.__file__).parent), layer, device]
     checkpoint = Checkpoint(folder / "checkpoint.safetensors", depends, checkpoint_seconds)
 
-    def batches(step: int) -> Iterator[Tensor]:
-        rows = shuffled_batches(caches, layer, parsed.batch, own_seed, kept, parsed.tokens, step * parsed.batch)
+    def batches(step: int, shards: Sequence[Path]) -> Iterator[Tensor]:
+        rows = shuffled_batches(shards, layer, parsed.batch, own_seed, kept, parsed.tokens, step * parsed.batch)
         return (batch.to(where).float() for batch in track(rows, parsed.steps - step, f"SAE of layer {layer}, steps"))
 
     if pretrained:
         trained = Trained(formats.read_for(pretrained[0], described["d_model"], parsed.k), [])
     else:
         products = fastest(where, parsed.batch, parsed.latents, described["d_model"], parsed.k)
-        trained = train(batches, parsed, own_seed, checkpoint, products)
+        with near(caches, layer) as shards:
+            trained = train(partial(batches, shards=shards), parsed, own_seed, checkpoint, products)
     files.write_csv(folder / "training.csv", pd.DataFrame(trained.curve, columns=list(Progress._fields)))
     save(folder, trained.sae.to("cpu"), Origin(described["model"], layer, context_size), origin)
     checkpoint.remove()

@@ -139,6 +139,11 @@ class Cache:
                 )
             self._verified.add((layer, chunk))
 
+    def spans(self, layer: int) -> list[tuple[int, int]]:
+        """Where in the file a layer's rows and their checksums lie: first byte, and the one behind the last."""
+        size = self.chunk_rows * self.d_model * self.dtype.itemsize + BYTES
+        return [(place, place + size) for place in self._places[layer]]
+
     def tokens(self, start: int = 0, end: int | None = None) -> tuple[list[int], list[int]]:
         """Ids of the tokens of rows `start` to `end`, and their positions in their sequences."""
         with h5py.File(self.path, "r") as file:
