@@ -32,8 +32,9 @@ rule report_figures:
         "<results>/vectors/comparison.csv",
         "<results>/vectors/doses.csv",
         "<results>/rollouts/conditions.csv",
+        # and the turns of which it tells, each a file of its own: naming them again would cost the plan of a large
+        # run a tenth of its time
         "<results>/rollouts/outcomes.parquet",
-        TURNS,
     output:
         [
             report(

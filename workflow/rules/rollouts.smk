@@ -106,7 +106,6 @@ rule conditions:
 rule rollouts:
     input:
         manifest="<results>/model/manifest.json",
-        preflight="<results>/model/preflight.json",
         scenarios="<results>/prompts/scenarios.jsonl",
         calibration="<results>/rollouts/calibration.json",
         conditions="<results>/rollouts/conditions/{batch}.csv",

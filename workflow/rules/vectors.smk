@@ -34,7 +34,6 @@ TARGETS = sorted(
 rule vectors:
     input:
         manifest="<results>/model/manifest.json",
-        preflight="<results>/model/preflight.json",
         calibration="<results>/rollouts/calibration.json",
         contrast="<results>/prompts/contrast/{trait}.jsonl",
         cache="<results>/activations/contrast/{trait}.h5",
@@ -108,7 +107,6 @@ rule vector_tables:
 rule decisions:
     input:
         manifest="<results>/model/manifest.json",
-        preflight="<results>/model/preflight.json",
         calibration="<results>/rollouts/calibration.json",
         scenarios="<results>/prompts/scenarios.jsonl",
         vectors=expand(

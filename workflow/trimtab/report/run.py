@@ -96,6 +96,8 @@ def read_run(root: Path, config: dict[str, Any]) -> Run:
     # a batch of an earlier design may still lie there
     turns = _stacked(pd.read_parquet(batch) for batch in sorted((root / "rollouts/turns").glob("*.parquet")))
     turns = turns[turns["condition_id"].isin(conditions["condition_id"])]
+    outcomes = pd.read_parquet(_present(root / "rollouts/outcomes.parquet"))
+    _require_turns(turns, outcomes)
     return Run(
         root=root,
         config=config,
@@ -105,8 +107,18 @@ def read_run(root: Path, config: dict[str, Any]) -> Run:
         conditions=conditions,
         training=_stacked(curves),
         turns=turns,
-        outcomes=pd.read_parquet(_present(root / "rollouts/outcomes.parquet")),
+        outcomes=outcomes,
     )
+
+
+def _require_turns(turns: pd.DataFrame, outcomes: pd.DataFrame) -> None:
+    """Pass turns of every condition and run that has outcomes: a lost batch would else be missing in silence."""
+    had, told = (set(zip(frame["condition_id"], frame["seed"], strict=True)) for frame in (turns, outcomes))
+    if lost := told - had:
+        raise TrimtabError(
+            f"rollouts/turns: nothing of {len(lost)} of {len(told)} conditions and seeds in rollouts/outcomes.parquet; "
+            "delete that file, and the next run makes both anew"
+        )
 
 
 def each(frame: pd.DataFrame) -> Iterator[Any]:
