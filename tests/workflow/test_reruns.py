@@ -151,6 +151,15 @@ def changed(path: Path, text: str) -> Iterator[None]:
         os.utime(path, ns=times)
 
 
+def test_the_readmes_figure_shows_these_tables() -> None:
+    import drawn
+
+    assert drawn.FILE.read_text() == drawn.svg()
+    assert {job.split()[0] for table in (CONFIG, CODE, PACKAGES) for jobs in table.values() for job in jobs} == {
+        *drawn.RULES
+    }
+
+
 @pytest.mark.parametrize(("config", "jobs"), CONFIG.items())
 def test_a_setting(finished: Project, config: str, jobs: set[str]) -> None:
     assert finished.planned(config) == jobs
