@@ -55,6 +55,23 @@ def test_what_grows_with_what():
     assert pretrained["saes"].operations == 0
 
 
+def test_a_stream_captures_once_a_pass_and_stores_one_shard():
+    def stages(**changes):
+        return {each.stage: each for each in work(DEFAULT | {"saes": DEFAULT["saes"] | changes}, ONE)}
+
+    cached, streamed = stages(), stages(source="stream")
+    shards = DEFAULT["prompts"]["corpus"]["shards"]
+    # rows of contrast prompts, a small part, are stored either way
+    assert cached["activations"].disk / shards < streamed["activations"].disk < cached["activations"].disk / 3
+    assert streamed["activations"].jobs == cached["activations"].jobs - shards + 1
+    context = 600 + DEFAULT["prompts"]["corpus"]["max_tokens"] / 2
+    passes = 2 * ONE.forward(DEFAULT["saes"]["tokens"], context)
+    assert streamed["saes"].operations == pytest.approx(cached["saes"].operations + passes)
+    assert streamed["saes"].jobs == 2
+    assert streamed["saes"].disk == cached["saes"].disk
+    assert stages(source="stream", second_seeds=0)["saes"].jobs == 1
+
+
 def test_what_was_taken_stands_beside_what_was_planned(tmp_path):
     for name, record in {"0": {"s": 3600.0, "max_rss": 700.0}, "1": {"s": 1800.0, "max_rss": 900.0}}.items():
         files.write_jsonl(tmp_path / f"benchmarks/saes/{name}.jsonl", [record])
@@ -65,3 +82,4 @@ def test_what_was_taken_stands_beside_what_was_planned(tmp_path):
     table = as_text([Work("saes", 2, 3.6e13, 1e9, 0), Work("probes", 1, 0, 1e9, 0)], 1e10, tmp_path).splitlines()
     assert table[1].split() == ["saes", "2", "3.6e+13", "1.01", "1.0", "0.00", "2", "1.50", "0.9", "0.00"]
     assert len(table[2].split()) == 6
+    assert table[3].split() == ["all", "3", "1.01", "1.0", "0.00", "2", "1.50", "0.9", "0.00"]

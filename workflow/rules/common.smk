@@ -72,6 +72,31 @@ def design(wildcards):
     return json.dumps(used, sort_keys=True)
 
 
+SAES = config["saes"]
+OVERRIDES = {int(layer): own for layer, own in SAES["overrides"].items()}
+# the keys that shape a dictionary; all others of the section belong to the rules that name them
+SAE_KEYS = (
+    "architecture",
+    "aux_coefficient",
+    "batch",
+    "bias",
+    "dead_steps",
+    "k",
+    "latents",
+    "learning_rate",
+    "precision",
+    "resample_steps",
+    "tokens",
+    "warmup_steps",
+)
+
+
+def sae_settings(layer):
+    """What shapes one layer's dictionary: an override is part of its own layer's alone, and reruns that layer alone."""
+    own = OVERRIDES.get(int(layer), {})
+    return {key: own.get(key, SAES[key]) for key in SAE_KEYS}
+
+
 shell.prefix(running.shell_prefix(config["experiment"]))
 
 

@@ -1,24 +1,13 @@
-# SAEs: a dictionary a layer, each a job of its own; then figures of all in one process, and the latents that matter.
+# SAEs: a dictionary a layer, each a job of its own, or all in one job that stores no activations; then figures of all in
+# one process, and the latents that matter.
 
-SAES = config["saes"]
-OVERRIDES = {int(layer): own for layer, own in SAES["overrides"].items()}
-# the keys that shape a dictionary; all others of the section belong to the rules that name them
-SAE_KEYS = (
-    "architecture",
-    "aux_coefficient",
-    "batch",
-    "bias",
-    "dead_steps",
-    "k",
-    "latents",
-    "learning_rate",
-    "precision",
-    "resample_steps",
-    "tokens",
-    "warmup_steps",
-)
-CORPUS_CACHES = expand("<results>/activations/corpus/{shard}.h5", shard=SHARDS)
 PRETRAINED = SAES["pretrained"]
+STREAM = SAES["source"] == "stream"
+# documents go round the shards one by one, so a shard is a sample of them: where dictionaries are trained without stored
+# rows, baselines and examples make do with one
+CORPUS_CACHES = expand(
+    "<results>/activations/corpus/{shard}.h5", shard=SHARDS[:1] if STREAM else SHARDS
+)
 # what is pretrained has no second seed
 TWICE = [] if PRETRAINED else LAYERS[: SAES["second_seeds"]]
 
@@ -45,13 +34,7 @@ rule sae:
     params:
         folder=subpath(output.weights, parent=True),
         context_size=config["prompts"]["corpus"]["max_tokens"],
-        # an override is part of its own layer's settings alone, so that it reruns that layer alone
-        settings=lambda wildcards: json.dumps(
-            {
-                key: OVERRIDES.get(int(wildcards.layer), {}).get(key, SAES[key])
-                for key in SAE_KEYS
-            }
-        ),
+        settings=lambda wildcards: json.dumps(sae_settings(wildcards.layer)),
         device=config["model"]["device"],
         seed=config["seed"],
         repeat=lambda wildcards, output: int("/again/" in output.weights),
@@ -74,6 +57,78 @@ use rule sae as sae_again with:
         "<logs>/saes/{layer}.again.log",
     benchmark:
         "<benchmarks>/saes/{layer}.again.jsonl"
+
+
+if STREAM and not PRETRAINED:
+
+    # captures and trains all layers in one pass over the corpus
+    rule sae_stream:
+        input:
+            manifest="<results>/model/manifest.json",
+            preflight="<results>/model/preflight.json",
+            corpus="<results>/prompts/corpus.jsonl",
+        output:
+            weights=expand(
+                "<results>/saes/{layer}/sae_weights.safetensors", layer=LAYERS
+            ),
+            descriptions=expand("<results>/saes/{layer}/cfg.json", layer=LAYERS),
+            provenance=expand("<results>/saes/{layer}/provenance.json", layer=LAYERS),
+            training=expand("<results>/saes/{layer}/training.csv", layer=LAYERS),
+        log:
+            "<logs>/saes/stream.log",
+        benchmark:
+            "<benchmarks>/saes/stream.jsonl"
+        conda:
+            "../../envs/model.yaml"
+        resources:
+            gpu=GPUS,
+        params:
+            agent=AGENT_FILE,
+            resources=resources.digest(AGENT),
+            folders=lambda wildcards, output: [
+                str(Path(path).parent) for path in output.weights
+            ],
+            # those with a second seed are the first ones
+            layers=lambda wildcards, output: LAYERS[: len(output.weights)],
+            max_tokens=config["prompts"]["corpus"]["max_tokens"],
+            capture=CAPTURE,
+            settings=lambda wildcards, output: json.dumps(
+                {layer: sae_settings(layer) for layer in LAYERS[: len(output.weights)]}
+            ),
+            device=config["model"]["device"],
+            seed=config["seed"],
+            repeat=lambda wildcards, output: int("/again/" in output.weights[0]),
+            code=code_digest("saes_stream"),
+        shell:
+            "python workflow/scripts/saes_stream.py {input.manifest} {input.corpus} {params.agent}"
+            " --folders {params.folders} --layers {params.layers} --max-tokens {params.max_tokens}"
+            " --capture {params.capture:q} --settings {params.settings:q} --device {params.device} --seed {params.seed}"
+            " --repeat {params.repeat} 2> {log}"
+
+    ruleorder: sae_stream > sae
+
+    if TWICE:
+
+        use rule sae_stream as sae_stream_again with:
+            output:
+                weights=expand(
+                    "<results>/saes/{layer}/again/sae_weights.safetensors", layer=TWICE
+                ),
+                descriptions=expand(
+                    "<results>/saes/{layer}/again/cfg.json", layer=TWICE
+                ),
+                provenance=expand(
+                    "<results>/saes/{layer}/again/provenance.json", layer=TWICE
+                ),
+                training=expand(
+                    "<results>/saes/{layer}/again/training.csv", layer=TWICE
+                ),
+            log:
+                "<logs>/saes/stream.again.log",
+            benchmark:
+                "<benchmarks>/saes/stream.again.jsonl"
+
+        ruleorder: sae_stream_again > sae_again
 
 
 rule sae_agreement:

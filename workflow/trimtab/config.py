@@ -100,6 +100,9 @@ def _sae(saes: Config, layer: Any) -> Iterator[str]:
     def key(name: str) -> str:
         return f"saes.overrides.{layer}.{name}" if name in own else f"saes.{name}"
 
+    shared = ("batch", "tokens") if saes["source"] == "stream" else ()
+    for name in (name for name in shared if name in own):
+        yield f"saes.overrides.{layer}.{name}: {own[name]}, and saes.source is stream, which serves all layers at once"
     k, latents = settings["k"], settings["latents"]
     if k >= latents:
         yield f"{key('k')}: {k} is not below {key('latents')} ({latents}); k is how many latents stay active a token"

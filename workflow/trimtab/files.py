@@ -81,6 +81,15 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
         return [json.loads(line) for line in text.split("\n") if line]
 
 
+def each_jsonl(path: Path) -> Iterator[dict[str, Any]]:
+    """Rows of a file that may be too long to be held whole."""
+    try:
+        with open(path, newline="\n") as lines:
+            yield from map(json.loads, lines)
+    except ValueError as error:
+        raise damaged(path, error) from error
+
+
 @contextmanager
 def whole_text(path: Path) -> Iterator[str]:
     """The text of a file that is parsed in the block.

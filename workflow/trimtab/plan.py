@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from trimtab import files
+from trimtab.activations.stream import WINDOW_ROWS
 from trimtab.rollouts.conditions import common_conditions, trait_conditions
+from trimtab.saes.train import SAMPLE_BATCHES
 
 Config = Mapping[str, Any]
 
@@ -89,9 +91,13 @@ def work(config: Config, shape: Shape) -> list[Work]:
     model = BASE + shape.parameters * shape.bytes
     row = shape.d_model * shape.bytes
 
-    corpus = prompts["corpus"]["tokens"]
+    streams = saes["source"] == "stream"
+    # of a corpus that is trained on as it is captured, one shard is stored
+    shards = 1 if streams else prompts["corpus"]["shards"]
+    corpus = prompts["corpus"]["tokens"] * shards / prompts["corpus"]["shards"]
     contrast = (traits + 1) * CONTRAST_PROMPTS * prompts["contrast"]["fills"] / 2
-    captured = shape.forward(corpus + contrast * CONTRAST_TOKENS, HEADER + prompts["corpus"]["max_tokens"] / 2)
+    context = HEADER + prompts["corpus"]["max_tokens"] / 2
+    captured = shape.forward(corpus + contrast * CONTRAST_TOKENS, context)
     budget = config["activations"]["token_budget"]
     batch = config["activations"]["memory_mb"] * 1e6 if budget == "auto" else budget * (layers + 24) * row
 
@@ -99,6 +105,15 @@ def work(config: Config, shape: Shape) -> list[Work]:
     # encoder over all latents forwards; k of them in the decoder and in both gradients; Adam on all weights a step
     weights = 2 * shape.d_model * latents
     trained = saes["tokens"] * (weights + 16 * saes["k"] * shape.d_model + 16 * weights / saes["batch"])
+    training = Work("saes", dictionaries, dictionaries * trained, BASE + 6 * 4 * weights, dictionaries * 4 * weights)
+    if streams and dictionaries:
+        passes = 1 + (saes["second_seeds"] > 0)
+        together = layers * (6 * 4 * weights + (WINDOW_ROWS + SAMPLE_BATCHES * saes["batch"]) * 4 * shape.d_model)
+        training = training._replace(
+            jobs=passes,
+            operations=training.operations + passes * shape.forward(saes["tokens"], context),
+            memory=model + batch + together,
+        )
 
     written = rollouts["thought_tokens"] + rollouts["input_tokens"]
     turn = GIVEN + (rollouts["reply_tokens"] if rollouts["protocol"] == "native" else written)
@@ -115,12 +130,12 @@ def work(config: Config, shape: Shape) -> list[Work]:
         Work("prompts", 1, shape.forward(prompts["corpus"]["transcripts"] * episode, HEADER), model, 0),
         Work(
             "activations",
-            prompts["corpus"]["shards"] + traits + 1,
+            shards + traits + 1,
             captured,
             model + batch,
             (corpus + contrast) * layers * row,
         ),
-        Work("saes", dictionaries, dictionaries * trained, BASE + 6 * 4 * weights, dictionaries * 4 * weights),
+        training,
         Work("probes", traits, 0, BASE + 8 * contrast / (traits + 1) * latents, 0),
         Work("vectors", 2 * traits, traits * shape.forward(measured + decided, HEADER), model + batch, 0),
         Work(
@@ -158,19 +173,30 @@ def taken(results: Path, stage: str) -> Taken | None:
     return Taken(len(records), seconds / 3600, max(float(record["max_rss"]) for record in records) * 1e6, size)
 
 
+def _ending(jobs: int, hours: float, memory: float, disk: float) -> str:
+    """The part of a line that says what was taken."""
+    return f"{jobs:>14}{hours:>9.2f}{memory / 1e9:>11.1f}{disk / 1e9:>10.2f}"
+
+
 def as_text(planned: Sequence[Work], rate: float, results: Path) -> str:
     """The table, with what was taken beside what was planned."""
     lines = [
         f"{'stage':<12}{'planned: jobs':>14}{'operations':>12}{'hours':>9}{'memory GB':>11}{'disk GB':>10}"
         f"{'taken: jobs':>14}{'hours':>9}{'memory GB':>11}{'disk GB':>10}"
     ]
-    for each in planned:
+    came = [taken(results, each.stage) for each in planned]
+    for each, done in zip(planned, came, strict=True):
         line = f"{each.stage:<12}{each.jobs:>14}{each.operations:>12.1e}{each.hours(rate):>9.2f}"
         line += f"{each.memory / 1e9:>11.1f}{each.disk / 1e9:>10.2f}"
-        if done := taken(results, each.stage):
-            line += f"{done.jobs:>14}{done.hours:>9.2f}{done.memory / 1e9:>11.1f}{done.disk / 1e9:>10.2f}"
+        if done:
+            line += _ending(done.jobs, done.hours, done.memory, done.disk)
         lines.append(line)
-    hours, disk = sum(each.hours(rate) for each in planned), sum(each.disk for each in planned)
-    lines.append(f"{'all':<12}{sum(each.jobs for each in planned):>14}{'':>12}{hours:>9.2f}{'':>11}{disk / 1e9:>10.2f}")
+    jobs, hours = sum(each.jobs for each in planned), sum(each.hours(rate) for each in planned)
+    memory, disk = max(each.memory for each in planned), sum(each.disk for each in planned)
+    line = f"{'all':<12}{jobs:>14}{'':>12}{hours:>9.2f}{memory / 1e9:>11.1f}{disk / 1e9:>10.2f}"
+    if ended := [done for done in came if done]:
+        jobs, hours = sum(done.jobs for done in ended), sum(done.hours for done in ended)
+        line += _ending(jobs, hours, max(done.memory for done in ended), sum(done.disk for done in ended))
+    lines.append(line)
     lines.append(f"hours: one job after the other, at {rate:.1e} operations a second; memory: of the largest job")
     return "\n".join(lines)

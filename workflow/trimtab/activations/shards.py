@@ -59,7 +59,7 @@ def write_shard(
             expected.announce(str(path), rows)
         for at in track(left, len(left), f"capturing {path.name}"):
             rows_of = kept_rows(model, planned[at], layers, selection)
-            _check_rows(planned[at], rows_of, model.dtype)
+            check_rows(planned[at], rows_of, model.dtype)
             writer.append(starts[at], rows_of)
             if at != left[-1]:
                 stopping.stop_if_asked(f"{ends[at]} of {layout.rows} rows are computed")
@@ -115,7 +115,12 @@ def _code() -> str:
     return code_digest(Path(__file__), Path(__file__).parents[1])
 
 
-def _check_rows(batch: Sequence[Prompt], rows: Mapping[int, torch.Tensor], dtype: torch.dtype) -> None:
+def check_rows(batch: Sequence[Prompt], rows: Mapping[int, torch.Tensor], dtype: torch.dtype) -> None:
+    """Pass a batch's rows that can be kept as they are.
+
+    Raises:
+        TrimtabError: they are of another type than the model's, or not finite.
+    """
     for layer, own in rows.items():
         if own.dtype != dtype:
             raise TrimtabError(

@@ -7,10 +7,10 @@ lets a killed run go on as if nothing had happened in `trimtab.saes.checkpoint`.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from itertools import chain, islice
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 from jaxtyping import Float
@@ -21,7 +21,7 @@ from trimtab.errors import TrimtabError
 from trimtab.saes import start
 from trimtab.saes.architectures import ARCHITECTURES
 from trimtab.saes.architectures.base import Weights
-from trimtab.saes.checkpoint import Checkpoint
+from trimtab.saes.checkpoint import Checkpoint, Saved
 from trimtab.saes.dead import aux_loss, resample
 from trimtab.saes.sae import SAE
 from trimtab.saes.sparse import SPARSE, Products
@@ -103,6 +103,14 @@ class Trained(NamedTuple):
     curve: list[Progress]
 
 
+class Recipe(NamedTuple):
+    """What one dictionary is made by."""
+
+    settings: Settings
+    seed: int
+    products: Products = SPARSE
+
+
 def train(
     batches: Batches,
     settings: Settings,
@@ -119,19 +127,69 @@ def train(
     Raises:
         TrimtabError: rows are not finite, or all alike, so that no scale is defined.
     """
+    alone = 0
+    done = train_together(
+        lambda step: ({alone: rows} for rows in batches(step)), {alone: Recipe(settings, seed, products)}, checkpoint
+    )
+    return done[alone]
+
+
+def train_together(
+    batches: Callable[[int], Iterator[Mapping[int, Float[Tensor, "batch d_in"]]]],
+    recipes: Mapping[int, Recipe],
+    checkpoint: Checkpoint | None = None,
+) -> dict[int, Trained]:
+    """Train several layers' dictionaries step by step beside one another, each with the bits that it has alone.
+
+    Args:
+        batches: as `train` takes them, with the rows of every layer.
+    """
     opened = batches(0)
     first = list(islice(opened, SAMPLE_BATCHES))
-    dictionary = Dictionary(torch.cat(first), settings, seed, products)
-    curve: list[Progress] = []
+    runs = {layer: Run(torch.cat([rows[layer] for rows in first]), recipe) for layer, recipe in recipes.items()}
     begin = 0
     if checkpoint and (saved := checkpoint.read()):
-        dictionary.restore(saved.tensors)
-        curve = [Progress(*row) for row in saved.curve]
-        begin, first, opened = saved.step, [], batches(saved.step)
-    for step, rows in enumerate(chain(first, opened), begin):
+        for layer, run in runs.items():
+            run.restore(layer, saved)
+        first.clear()
+        begin, opened = saved.step, batches(saved.step)
+    for step, rows in enumerate(chain(_emptied(first), opened), begin):
+        if step % LOG_STEPS == 0 and checkpoint and checkpoint.due():
+            state = {f"{at}.{name}": own for at, run in runs.items() for name, own in run.dictionary.state.items()}
+            checkpoint.write(step, state, [(layer, *row) for layer, run in runs.items() for row in run.curve])
+        for layer, run in runs.items():
+            run.take(step, rows[layer])
+    return {layer: Trained(run.dictionary.folded(), run.curve) for layer, run in runs.items()}
+
+
+T = TypeVar("T")
+
+
+def _emptied(items: list[T]) -> Iterator[T]:
+    """The items of a list that lets go of each."""
+    while items:
+        yield items.pop(0)
+
+
+class Run:
+    """One dictionary in training, and its curve so far."""
+
+    def __init__(self, sample: Float[Tensor, "row d_in"], recipe: Recipe) -> None:
+        self.settings = recipe.settings
+        self.dictionary = Dictionary(sample, recipe.settings, recipe.seed, recipe.products)
+        self.curve: list[Progress] = []
+
+    def restore(self, layer: int, saved: Saved) -> None:
+        """Take up what a checkpoint holds of this layer."""
+        about = f"{layer}."
+        own = {name.removeprefix(about): value for name, value in saved.tensors.items() if name.startswith(about)}
+        self.dictionary.restore(own)
+        self.curve = [Progress(*row) for of, *row in saved.curve if of == layer]
+
+    def take(self, step: int, rows: Float[Tensor, "batch d_in"]) -> None:
+        """Train on the rows of `step`."""
+        settings, dictionary = self.settings, self.dictionary
         if step % LOG_STEPS == 0:
-            if checkpoint and checkpoint.due():
-                checkpoint.write(step, dictionary.state, curve)
             dictionary.count_dead()
         figures = dictionary.step(rows, settings.rate(step))
         if settings.resample_steps and (step + 1) % settings.resample_steps == 0:
@@ -151,8 +209,7 @@ def train(
             )
             if not math.isfinite(progress.loss):
                 raise TrimtabError(f"SAE training: loss {progress.loss} at step {step}; lower saes.learning_rate")
-            curve.append(progress)
-    return Trained(dictionary.folded(), curve)
+            self.curve.append(progress)
 
 
 class StepFigures(NamedTuple):

@@ -1,0 +1,87 @@
+"""The small experiment, dictionaries from a stream: the same artifacts, less on disk, and no kill changes a byte."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pandas as pd
+import pytest
+from conftest import Project
+
+from trimtab import files, stopping
+
+STREAM = "saes: {source: stream}"
+LAYERS = ("0", "2")
+
+
+@pytest.fixture(scope="module")
+def streamed(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The experiment's first half from a stream, beside what its other stages made."""
+    folder = tmp_path_factory.mktemp("streamed") / "project"
+    shutil.copytree(finished.folder, folder, symlinks=True)
+    shutil.rmtree(folder / "results/small/saes")
+    shutil.rmtree(folder / "results/small/activations/corpus")
+    project = Project(folder)
+    targets = (f"results/small/saes/{name}" for name in ("examples.html", "agreement.csv", "quality.csv"))
+    done = project.snakemake(*targets, config=STREAM)
+    assert done.returncode == 0, done.stdout
+    return project
+
+
+def test_it_makes_the_same_artifacts_and_stores_one_shard(finished, streamed):
+    def under(project: Project, stage: str) -> set[str]:
+        return {name for name in project.artifacts() if name.startswith(stage)}
+
+    assert under(streamed, "saes/") == under(finished, "saes/")
+    assert under(streamed, "activations/corpus/") == {"activations/corpus/000.h5"}
+    first = "activations/corpus/000.h5"
+    assert files.sha256(streamed.results / first) == files.sha256(finished.results / first)
+
+
+def test_dictionaries_learn_as_from_a_cache(finished, streamed):
+    for layer in LAYERS:
+        cached, stream = (pd.read_csv(each.results / f"saes/{layer}/training.csv") for each in (finished, streamed))
+        assert list(stream["step"]) == list(cached["step"])
+        last, before = stream["explained_variance"].iloc[-1], stream["explained_variance"].iloc[0]
+        assert last > before
+        assert last == pytest.approx(cached["explained_variance"].iloc[-1], abs=0.1)
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, stopping.SIGNAL])
+def test_ended_and_started_again_the_same_bytes(streamed, tmp_path, how):
+    """By hand, with a checkpoint at every look, since the workflow's own are two minutes apart."""
+    results = streamed.results
+    log = next(line for line in (results / "logs/saes/stream.log").read_text().splitlines() if "steps: " in line)
+    assert "SAEs of 2 layers" in log
+    settings = files.read_json(results / "saes/0/provenance.json")["settings"]
+    layers = {name: own | {"tokens": 40_000} for name, own in settings.pop("layers").items()}
+    words = [sys.executable, "workflow/scripts/saes_stream.py", "results/small/model/manifest.json"]
+    words += ["results/small/prompts/corpus.jsonl", "workflow/resources/few_shot.yaml", "--layers", *LAYERS]
+    words += ["--max-tokens", "128", "--capture", json.dumps(settings), "--settings", json.dumps(layers)]
+    words += ["--device", "cpu", "--seed", "1", "--repeat", "0", "--checkpoint-seconds", "0", "--folders"]
+    known = {"cwd": streamed.folder, "env": {**os.environ, "PYTHONPATH": "workflow", "OMP_NUM_THREADS": "1"}}
+    whole, broken = ([str(tmp_path / name / layer) for layer in LAYERS] for name in ("whole", "broken"))
+    subprocess.run([*words, *whole], **known, check=True, capture_output=True)
+
+    process = subprocess.Popen([*words, *broken], **known, stderr=subprocess.PIPE)
+    checkpoint = tmp_path / "broken/0/checkpoint.safetensors"
+    while not checkpoint.exists():
+        assert process.poll() is None, process.stderr.read().decode()
+        time.sleep(0.01)
+    process.send_signal(how)
+    _, said = process.communicate()
+    assert ("stopped before the time limit, as asked" in said.decode()) == (how == stopping.SIGNAL)
+    assert not (tmp_path / "broken/0/sae_weights.safetensors").exists()
+
+    again = subprocess.run([*words, *broken], **known, capture_output=True, text=True)
+    assert again.returncode == 0, again.stderr
+    assert "training goes on at step" in again.stderr
+    made = {path.relative_to(tmp_path / "whole"): path for path in (tmp_path / "whole").rglob("*") if path.is_file()}
+    assert len(made) == 8
+    for name, path in made.items():
+        assert (tmp_path / "broken" / name).read_bytes() == path.read_bytes()
+    assert not checkpoint.exists()

@@ -1,0 +1,118 @@
+"""Shuffled batches of several layers, captured while they are trained on: for a corpus whose rows nobody can store.
+
+Documents are captured in their order, epoch after epoch, and their rows make one endless sequence. It is cut into
+windows of a fixed size, and each window is served in a random order of its own. So the order follows from documents,
+sizes and seed alone; any batch is found again by its number, with nothing saved but that; and memory holds one window
+and one pass of the model. What is trained on these batches is in `trimtab.saes`; stored rows are served by
+`trimtab.activations.shuffle`.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from trimtab import seeds
+from trimtab.activations.budget import token_budget
+from trimtab.activations.capture import Prompt, batches, check_prompts, kept_rows
+from trimtab.activations.shards import check_rows
+
+WINDOW_ROWS = 32768
+"""Rows that are mixed with one another, about: as many as a buffer of stored rows holds."""
+
+
+@dataclass(frozen=True)
+class Stream:
+    """The rows of a corpus in training."""
+
+    model: PreTrainedModel
+    documents: Callable[[], Iterable[Prompt]]
+    """All documents, in the same order each time; they should stand in no order of their own."""
+    layers: Sequence[int]
+    described: Mapping[str, Any]
+    """The manifest of `model`."""
+    settings: Mapping[str, Any]
+    """config.yaml's `activations`."""
+    batch: int
+    seed: int
+
+    @property
+    def window(self) -> int:
+        """Rows a window: whole batches."""
+        return -(-WINDOW_ROWS // self.batch) * self.batch
+
+    def batches(self, rows: int, start: int = 0) -> Iterator[dict[int, Float[Tensor, "batch d_model"]]]:
+        """Batches of exactly `rows` rows in all (the last may be short), of every layer, in the model's dtype.
+
+        Args:
+            start: so many of these, whole batches, were served to an earlier process and are left out; only the window
+                in which they end is captured again.
+
+        Raises:
+            TrimtabError: there are no documents, or one of them can't be captured.
+        """
+        if start >= rows:
+            return
+        first, skipped = start // self.window * self.window, start % self.window
+        shape = (min(self.window, rows), self.described["d_model"])
+        window = {layer: torch.empty(shape, dtype=self.model.dtype) for layer in self.layers}
+        place = first
+        for at, captured in self._captured(first):
+            count = len(captured[self.layers[0]])
+            while at < count and place < rows:
+                filled = place % self.window
+                taken = min(count - at, self.window - filled, rows - place)
+                for layer, own in captured.items():
+                    window[layer][filled : filled + taken] = own[at : at + taken]
+                at, place = at + taken, place + taken
+                if place % self.window == 0 or place == rows:
+                    yield from self._served(window, place, skipped)
+                    skipped = 0
+            if place == rows:
+                return
+
+    def _captured(self, first: int) -> Iterator[tuple[int, Mapping[int, Float[Tensor, "token d_model"]]]]:
+        """Passes of the model from row `first` of the sequence on, each with the row in it that comes first."""
+        passed = 0
+        for prompts in self._passes():
+            count = sum(len(prompt.kept("all")) for prompt in prompts)
+            if passed + count > first:
+                rows = kept_rows(self.model, prompts, self.layers, "all")
+                check_rows(prompts, rows, self.model.dtype)
+                yield max(first - passed, 0), rows
+            passed += count
+
+    def _passes(self) -> Iterator[list[Prompt]]:
+        """What the model reads at a time, without end."""
+        while True:
+            for passage in _passages(self.documents(), self.window):
+                check_prompts(passage, "all", self.described.get("context_length"))
+                longest = max(len(prompt.context) + len(prompt.tokens) for prompt in passage)
+                yield from batches(passage, token_budget(self.settings, self.model, self.layers, longest))
+
+    def _served(self, window: Mapping[int, Tensor], end: int, skipped: int) -> Iterator[dict[int, Tensor]]:
+        """The window that ends at row `end` of the sequence, but for the first `skipped` rows in its order."""
+        size = (end - 1) % self.window + 1
+        random = np.random.default_rng(seeds.derive(self.seed, "window", (end - 1) // self.window))
+        order = torch.from_numpy(random.permutation(size))
+        for at in range(skipped, size, self.batch):
+            yield {layer: own[order[at : at + self.batch]] for layer, own in window.items()}
+
+
+def _passages(documents: Iterable[Prompt], tokens: int) -> Iterator[list[Prompt]]:
+    """Documents in lists of `tokens` tokens or more, but for the last; one empty list if there are none."""
+    passage: list[Prompt] = []
+    waiting, found = 0, False
+    for document in documents:
+        passage.append(document)
+        waiting, found = waiting + len(document.tokens), True
+        if waiting >= tokens:
+            yield passage
+            passage, waiting = [], 0
+    if passage or not found:
+        yield passage
