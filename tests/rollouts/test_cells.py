@@ -2,10 +2,13 @@
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from tiny import D_MODEL
 
+from trimtab import files
 from trimtab.application import Rotate
-from trimtab.rollouts.cells import Cells, complete
+from trimtab.rollouts.cells import Cells, _even, complete
 from trimtab.rollouts.engine import Arm
 from trimtab.steering import Push
 
@@ -51,6 +54,40 @@ def test_a_killed_batch_goes_on_and_ends_with_the_same_bits(tmp_path, engine, sc
         play(tmp_path / "killed", first, scenarios)
     assert play(tmp_path / "killed", second, scenarios) == expected
     assert first.ran + second.ran == whole.ran
+
+
+@pytest.mark.parametrize("written", [0, 1])
+def test_a_batch_that_was_killed_while_it_was_kept_is_run_again_whole(
+    tmp_path, engine, scenarios, written, monkeypatch
+):
+    """What shares a batch of the model moves its rounding, so the company has to be the same."""
+    whole = Counting(engine)
+    expected = play(tmp_path / "whole", whole, scenarios)
+    kept, write = [], files.write_json
+
+    def killed(path, value):
+        if path.suffix == ".json":
+            if len(kept) == written:
+                raise KeyboardInterrupt
+            kept.append(path)
+        write(path, value)
+
+    monkeypatch.setattr(files, "write_json", killed)
+    with pytest.raises(KeyboardInterrupt):
+        play(tmp_path / "killed", Counting(engine), scenarios)
+    monkeypatch.undo()
+    again = Counting(engine)
+    assert play(tmp_path / "killed", again, scenarios) == expected
+    assert again.ran == whole.ran
+    assert not list((tmp_path / "killed").glob(".*"))
+
+
+@given(st.integers(1, 40), st.integers(1, 12))
+def test_batches_are_few_and_even_and_stay_so_when_some_are_done(arms, most):
+    sizes = [len(batch) for batch in _even(range(arms), most)]
+    assert len(sizes) == -(-arms // most)
+    assert max(sizes) - min(sizes) <= 1
+    assert [len(batch) for batch in _even(range(sizes[0], arms), most)] == sizes[1:]
 
 
 def test_what_is_finished_is_not_run_again(tmp_path, engine, scenarios):

@@ -65,6 +65,18 @@ def with_grid(*blocks):
     return {**copy.deepcopy(ROLLOUTS), "grid": list(blocks)}
 
 
+def test_a_block_may_apply_a_vector_by_several_rules():
+    """The study's own rule goes without saying, so that its conditions have the same id in every design."""
+    blocks = with_grid({"doses": [1.0], "rules": ["add", "project_out"]}, {"doses": [0.4], "rules": ["slerp", "add"]})
+    table = trait_conditions("autonomy", 17, blocks).set_index("condition_id")
+    assert table["rule"].to_dict() == dict.fromkeys(table.index, "add") | {
+        "sae_probe.autonomy.all.+1.project_out": "project_out",
+        "sae_probe.autonomy.all.+0.4.slerp": "slerp",
+    }
+    assert table.loc["sae_probe.autonomy.all.+1", "arm"] == "grid"
+    assert table.loc["sae_probe.autonomy.all.+0.4", "arm"] == "study"
+
+
 def test_a_grid_is_all_combinations_of_its_lists():
     grid = {"methods": ["raw_probe", "random"], "doses": [-0.3, 0.3], "timings": ["last_prompt", "decode_4"]}
     table = trait_conditions("autonomy", 17, with_grid(grid))

@@ -5,13 +5,11 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from tiny import D_MODEL
 
 from trimtab.rollouts.batch import GrowingBatch
 from trimtab.rollouts.calibration import action_scores, calibration
-from trimtab.rollouts.engine import Arm, Engine, Settings, _choose
+from trimtab.rollouts.engine import Arm, Engine, Settings
 from trimtab.rollouts.environment import Environment
 from trimtab.rollouts.few_shot import ACTION, INPUT, THOUGHT
 from trimtab.rollouts.names import FINISH
@@ -230,21 +228,3 @@ def test_calibrations_mean_by_hand():
     measured = calibration(scores, ["ask_user", "finish"])
     assert measured["mean_log_probability"] == {"ask_user": -2.0, "finish": -4.0}
     assert measured["standard_deviation"] == pytest.approx({"ask_user": 2**0.5, "finish": 0.0})
-
-
-def test_choices_by_hand():
-    probabilities = torch.tensor([[0.2, 0.0, 0.5, 0.3]])
-    draws = {0.0: 0, 0.19: 0, 0.21: 2, 0.69: 2, 0.71: 3, 0.999999: 3}
-    assert {u: _choose(probabilities, [u])[0] for u in draws} == draws
-
-
-@settings(max_examples=100, deadline=None)
-@given(
-    st.lists(st.floats(0, 1, width=32), min_size=2, max_size=8).filter(lambda p: sum(p) > 1e-3),
-    st.floats(0, 1, exclude_max=True),
-)
-def test_a_choice_is_possible_and_rises_with_its_noise(probabilities, uniform):
-    row = torch.tensor([probabilities]) / sum(probabilities)
-    chosen = _choose(row, [uniform])[0]
-    assert row[0, chosen] > 0
-    assert _choose(row, [uniform / 2])[0] <= chosen

@@ -87,5 +87,5 @@ def test_an_unknown_rule_is_named():
 
 def test_the_configs_choices_are_the_rules():
     schema = Path(__file__).parents[2] / "workflow/schemas/config.schema.json"
-    rule = json.loads(schema.read_text())["properties"]["rollouts"]["properties"]["rule"]
+    rule = json.loads(schema.read_text())["$defs"]["rule"]
     assert set(rule["enum"]) == set(RULES)

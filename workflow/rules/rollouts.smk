@@ -10,6 +10,16 @@ APPLIED = [
     *dict.fromkeys(method for method in NAMED if method != "random"),
     *(f"random_{draw}" for draw in range(config["rollouts"]["controls"]["random"])),
 ]
+# Memory changes a batch only where it decides how many conditions share it.
+TOGETHER = (
+    "batch_conditions",
+    "batch_scenarios",
+    *(["memory_mb"] if config["rollouts"]["batch_conditions"] == "auto" else []),
+)
+RULES = [
+    config["rollouts"]["rule"],
+    *(rule for block in config["rollouts"]["grid"] for rule in block.get("rules", [])),
+]
 # One table a trait and run; the first run, seed 0, has no mark.
 TURNS = expand(
     "<results>/rollouts/turns/{batch}{run}.parquet",
@@ -118,7 +128,7 @@ rule rollouts:
         ),
         saes=(
             expand("<results>/saes/{layer}/sae_weights.safetensors", layer=LAYERS)
-            if config["rollouts"]["rule"] == "edit_code"
+            if "edit_code" in RULES
             else []
         ),
     output:
@@ -141,10 +151,7 @@ rule rollouts:
         resources=resources.digest(AGENT),
         prompt=lambda wildcards: BLOCKS.get(wildcards.batch, {}).get("prompt"),
         settings=config_slice(*EPISODE, within="rollouts"),
-        rows=[
-            config["rollouts"]["batch_conditions"],
-            config["rollouts"]["batch_scenarios"],
-        ],
+        rows=config_slice(*TOGETHER, within="rollouts"),
         run=lambda wildcards: int(wildcards.run.removeprefix(".seed") or 0),
         cells=lambda wildcards: f"results/{config['experiment']}/rollouts/.cells/{wildcards.batch}{wildcards.run}",
         seed=config["seed"],
@@ -153,7 +160,7 @@ rule rollouts:
         "python workflow/scripts/rollouts_run.py {input.manifest} {input.scenarios} {input.calibration}"
         " {input.conditions} {params.agent} {params.data}/traits.yaml {params.vectors}"
         " {output.turns} --cells {params.cells} --saes {params.saes} --settings {params.settings:q}"
-        " --rows {params.rows} --run {params.run} --seed {params.seed} --code {params.code} 2> {log}"
+        " --rows {params.rows:q} --run {params.run} --seed {params.seed} --code {params.code} 2> {log}"
 
 
 rule outcomes:

@@ -24,7 +24,11 @@ VECTOR_TABLES = ["geometry", "dimensions", "latents", "doses", "kl"]
 TARGETS = sorted(
     {config["vectors"]["comparison_kl"]}
     | (
-        {*config["rollouts"]["study"]["doses"], -config["rollouts"]["controls"]["dose"]}
+        {
+            *config["rollouts"]["study"]["doses"],
+            -config["rollouts"]["controls"]["dose"],
+            *(d for block in config["rollouts"]["grid"] for d in block.get("doses", [])),
+        }
         if config["rollouts"]["unit"] == "kl"
         else set()
     )

@@ -1,5 +1,6 @@
 """Rule rollouts: every scenario under every condition of one batch, in one run."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,9 @@ from trimtab.rollouts.arms import arms, vector_files
 from trimtab.rollouts.cells import Cells, complete
 from trimtab.rollouts.conditions import read_conditions
 from trimtab.rollouts.engine import Engine, Settings
+from trimtab.rollouts.room import rows_together
+
+log = logging.getLogger(__name__)
 
 
 def main(
@@ -30,12 +34,12 @@ def main(
     cells: Path,
     saes: Path,
     settings: dict[str, Any],
-    rows: list[int],
+    rows: dict[str, Any],
     run: int,
     seed: int,
     code: str,
 ) -> None:
-    """Write one row a turn to `out`; `rows` are the conditions and scenarios that share a batch of the model.
+    """Write one row a turn to `out`; `rows` says how many conditions and scenarios share a batch of the model.
 
     What is finished is kept in the folder `cells`; `code` says by which code.
     """
@@ -47,7 +51,9 @@ def main(
     planned = arms(table, vectors, described, instructions, saes)
     depends = [described["weights"], described["dtype"], versions(), resources.agent(agent), settings, bias, code]
     tasks, what = files.read_jsonl(scenarios), f"rollouts {out.stem}"
-    turns = complete(Cells(cells, depends), engine, planned, tasks, seed, run, rows, what)
+    together = rows_together(rows, model, len(tasks), *engine.lengths(tasks))
+    log.info("%s: at most %d conditions x %d scenarios a batch", what, together.conditions, together.scenarios)
+    turns = complete(Cells(cells, depends), engine, planned, tasks, seed, run, together, what)
     inputs = [manifest, scenarios, calibration, conditions, *vector_files(table, vectors)]
     files.write_parquet(out, pd.DataFrame(turns), provenance(inputs, settings | {"run": run}, seed))
 

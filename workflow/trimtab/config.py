@@ -164,8 +164,9 @@ def _grid(config: Config) -> Iterator[str]:
         for layer in block.get("layers", []):
             if layer not in config["layers"]:
                 yield f"{key}.layers: {layer} is not among layers ({_listed(config['layers'])})"
-        if "layers" in block and rollouts["rule"] in OF_ITS_LAYER:
-            yield f"{key}.layers: rule {rollouts['rule']} needs what is known of a vector's own layer; leave them out"
+        for rule in block.get("rules", [rollouts["rule"]]):
+            if "layers" in block and rule in OF_ITS_LAYER:
+                yield f"{key}.layers: rule {rule} needs what is known of a vector's own layer; leave them out"
 
 
 def _unit(rollouts: Config) -> Iterator[str]:
@@ -178,6 +179,12 @@ def _unit(rollouts: Config) -> Iterator[str]:
         for dose in block.get("doses", []):
             if not 0 < dose < 1:
                 yield f"rollouts.grid[{at}].doses: {dose} is no probability, which is rollouts.unit"
+        for rule in block.get("rules", []):
+            if rule != "add":
+                yield (
+                    f"rollouts.grid[{at}].rules: {rule} with rollouts.unit probability, which is a rule by itself; "
+                    f"use add"
+                )
     if rollouts["controls"]["negative"]:
         yield "rollouts.controls.negative: true, and rollouts.unit is probability, which can't be turned round"
     if rollouts["rule"] != "add":

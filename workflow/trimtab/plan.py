@@ -119,8 +119,9 @@ def work(config: Config, shape: Shape) -> list[Work]:
     turn = GIVEN + (rollouts["reply_tokens"] if rollouts["protocol"] == "native" else written)
     runs = conditions(config) * prompts["scenarios"] * len(rollouts["seeds"])
     episode = turn * rollouts["max_turns"]
-    side_by_side = rollouts["batch_conditions"] * prompts_a_batch(config)
-    cache = side_by_side * (HEADER + episode) * shape.key_value * shape.layers * shape.bytes
+    together = rollouts["batch_conditions"]
+    kept = (HEADER + episode) * shape.key_value * shape.layers * shape.bytes
+    cache = rollouts["memory_mb"] * 1e6 if together == "auto" else together * prompts_a_batch(config) * kept
 
     methods = len(config["vectors"]["methods"]) + config["vectors"]["random_draws"]
     measured = methods * MEASUREMENTS * CALIBRATION_TOKENS

@@ -118,6 +118,8 @@ def condition(row: Mapping[str, Any]) -> str:
         parts.append(f"draw {row['draw']:g}")
     if row["method"] not in ("prompt", "zero"):
         parts.append(f"dose {number(row['dose'])}, {timing(row['timing'])}")
+    if row["arm"] == "grid":
+        parts.append(f"layer {row['layer']}, rule {row['rule']}")
     return " · ".join(parts)
 
 

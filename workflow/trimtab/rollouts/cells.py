@@ -14,6 +14,7 @@ table that grew may differ in single episodes from one that was made at once.
 import dataclasses
 import hashlib
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,10 @@ from trimtab.rollouts.engine import Arm, Engine
 
 Records = list[dict[str, Any]]
 Scenarios = Sequence[Mapping[str, Any]]
+
+
+WRITING = ".writing"
+"""Names of the cells of one batch of the model, there while they are written."""
 
 
 class Cells:
@@ -44,6 +49,21 @@ class Cells:
         for part in _parts(arm.push):
             digest.update(part)
         return self._folder / f"{digest.hexdigest()}.json"
+
+    def forget_torn(self) -> None:
+        """Remove what a kill left of a batch of the model: its other cells, run again, need the same company."""
+        torn = self._folder / WRITING
+        if torn.is_file():
+            for name in files.read_json(torn):
+                (self._folder / name).unlink(missing_ok=True)
+            torn.unlink()
+
+    def write(self, records: Mapping[Path, Records]) -> None:
+        """Keep the cells that a batch of the model made: all of them, or after a kill none."""
+        files.write_json(self._folder / WRITING, [path.name for path in records])
+        for path, own in records.items():
+            files.write_json(path, own)
+        (self._folder / WRITING).unlink()
 
     def keep_only(self, paths: Sequence[Path]) -> None:
         """Remove all cells but these."""
@@ -64,22 +84,33 @@ def complete(
     """The records of all scenarios under all arms, of which only those without a cell are run.
 
     Args:
-        rows: conditions and scenarios that share a batch of the model.
+        rows: conditions, at most, and scenarios that share a batch of the model.
         what: the batch's name where progress is told.
     """
     chunks = [scenarios[at : at + rows[1]] for at in range(0, len(scenarios), rows[1])]
     at = {(arm.condition_id, j): cells.path(arm, chunk, seed, run) for arm in arms for j, chunk in enumerate(chunks)}
+    cells.forget_torn()
     waiting = []
     for j, chunk in enumerate(chunks):
         missing = [arm for arm in arms if not at[arm.condition_id, j].is_file()]
-        waiting += [(j, chunk, missing[i : i + rows[0]]) for i in range(0, len(missing), rows[0])]
+        waiting += [(j, chunk, some) for some in _even(missing, rows[0])]
     for j, chunk, some in track(waiting, len(waiting), what):
         records = engine.run(some, chunk, seed, run)
-        for arm in some:
-            own = [record for record in records if record["condition_id"] == arm.condition_id]
-            files.write_json(at[arm.condition_id, j], own)
+        own = {arm.condition_id: [r for r in records if r["condition_id"] == arm.condition_id] for arm in some}
+        cells.write({at[condition, j]: found for condition, found in own.items()})
     cells.keep_only(list(at.values()))
     return [record for path in at.values() for record in files.read_json(path)]
+
+
+def _even(arms: Sequence[Arm], most: int) -> Iterator[Sequence[Arm]]:
+    """As few batches as there can be, of like size: a last one of a single condition would waste a pass of the model.
+
+    What is left after some of them is divided as it was before.
+    """
+    while arms:
+        size = math.ceil(len(arms) / math.ceil(len(arms) / most))
+        yield arms[:size]
+        arms = arms[size:]
 
 
 def _parts(value: Any) -> Iterator[bytes]:

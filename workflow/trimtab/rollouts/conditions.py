@@ -62,10 +62,11 @@ def _block(block: Mapping[str, Any], trait: str, layer: int, settings: Mapping[s
         block.get("layers", [layer]),
         block.get("timings", ["all"]),
         block.get("doses", [settings["controls"]["dose"]]),
+        block.get("rules", [settings["rule"]]),
     )
     return [
-        _row("grid", method, trait, dose, timing, at, settings, draw, own_layer=layer)
-        for method, at, timing, dose in combinations
+        _row("grid", method, trait, dose, timing, at, settings, draw, own_layer=layer, rule=rule)
+        for method, at, timing, dose, rule in combinations
         for draw in (range(settings["controls"]["random"]) if method == "random" else [None])
     ]
 
@@ -88,12 +89,15 @@ def _row(
     settings: Mapping[str, Any],
     draw: int | None = None,
     own_layer: int | None = None,
+    rule: str | None = None,
 ) -> list[Any]:
-    """A row of the table; its id names the layer where that isn't the trait's own."""
+    """A row of the table; its id names the layer where it isn't the trait's own, and a rule that isn't the study's."""
     parts = {"none": ["unsteered"], "zero": ["zero"], "prompt": ["prompt", trait]}.get(
         method, [method, *([] if draw is None else [str(draw)]), trait, timing, f"{dose:+g}"]
     )
     if own_layer not in (None, layer):
         parts.append(f"L{layer}")
-    rule = "add" if method in ("none", "zero", "prompt") else settings["rule"]
+    if rule not in (None, settings["rule"]):
+        parts.append(rule)
+    rule = "add" if method in ("none", "zero", "prompt") else rule or settings["rule"]
     return [".".join(parts), arm, method, trait, draw, float(dose), settings["unit"], timing, layer, rule]

@@ -3,8 +3,8 @@
 Conditions and scenarios run side by side: a header that several rows share is computed once a condition, each episode
 goes on at its own pace, and finished ones leave the batch. Sampling noise belongs to (scenario, seed, turn, token) and
 never to the condition, so that two conditions of a scenario differ by their steering alone (common random numbers).
-What a turn looks like is `protocol`'s business, what a call returns `environment`'s, what is added where
-`trimtab.steering`'s.
+What a turn looks like is `protocol`'s business, what a call returns `environment`'s, how a token is drawn `draws`',
+and what is added where `trimtab.steering`'s.
 """
 
 import math
@@ -21,6 +21,7 @@ from transformers import PreTrainedModel
 from trimtab import files, places, seeds
 from trimtab.errors import TrimtabError
 from trimtab.rollouts.batch import GrowingBatch
+from trimtab.rollouts.draws import choose, sharpened, tokens
 from trimtab.rollouts.environment import Environment
 from trimtab.rollouts.names import FINISH, UNPARSED
 from trimtab.rollouts.protocol import Field, Protocol, Segment
@@ -28,12 +29,6 @@ from trimtab.steering import Push, Steering
 
 ROWS_KEPT = 0.75
 """Finished episodes cost little in a batch and taking them out costs a copy, so they leave when so few go on."""
-
-ROWS_DRAWN = 64
-"""Rows whose next tokens are drawn together."""
-
-BLOCK = 256
-"""Choices summed together when one is drawn."""
 
 
 @dataclass(frozen=True)
@@ -170,6 +165,12 @@ class Engine:
                 batch.select(kept, steering)
         return [{"seed": run, **turn} for episode in episodes for turn in episode.turns]
 
+    def lengths(self, scenarios: Sequence[Mapping[str, Any]]) -> tuple[int, int]:
+        """Tokens of the longest task, and of the longest episode that may be, the header apart."""
+        first = max(_length(self._protocol.asked(scenario["task"])) for scenario in scenarios)
+        turn = self._turn + _length(self._protocol.answered("")) + self._protocol.answer_tokens
+        return first, int(min(first + self._settings.max_turns * turn, self._context))
+
     def _noise(self, seed: int, scenario: str, run: int) -> np.ndarray:
         """Uniform numbers (turn, draw), field after field, one for each token that may be written."""
         random = np.random.default_rng(seeds.derive(seed, "rollouts", scenario, run))
@@ -177,7 +178,7 @@ class Engine:
 
     def _fits(self, episode: _Episode, segments: Sequence[Segment]) -> bool:
         """Whether the context has room for `segments` and a turn."""
-        return episode.length + sum(len(segment.tokens) for segment in segments) + self._turn <= self._context
+        return episode.length + _length(segments) + self._turn <= self._context
 
     def _give(self, episode: _Episode, segments: Sequence[Segment]) -> None:
         """Show the agent a task or an answer; its turn begins."""
@@ -201,16 +202,12 @@ class Engine:
         if choosing:
             probabilities = self._action_probabilities(logits[choosing])
             noise = [self._draw(episodes[row]) for row in choosing]
-            actions = _choose(_sharpened(probabilities, self._settings.temperature), noise)
+            actions = choose(sharpened(probabilities, self._settings.temperature), noise)
             for row, action, chances in zip(choosing, actions, probabilities.tolist(), strict=True):
                 self._act(episodes[row], action, chances)
-        # some rows at a time: a whole batch's probabilities would be fresh pages of memory in every pass
-        for start in range(0, len(writing), ROWS_DRAWN):
-            some = writing[start : start + ROWS_DRAWN]
-            probabilities = torch.softmax(logits[some] / self._settings.temperature, dim=-1)
-            noise = [self._draw(episodes[row]) for row in some]
-            for row, token in zip(some, _choose(probabilities, noise), strict=True):
-                self._write(episodes[row], token)
+        noise = [self._draw(episodes[row]) for row in writing]
+        for row, token in zip(writing, tokens(logits, writing, self._settings.temperature, noise), strict=True):
+            self._write(episodes[row], token)
 
     def _draw(self, episode: _Episode) -> float:
         """The random number that an episode's next token uses."""
@@ -298,22 +295,5 @@ class Engine:
         return torch.softmax(self._protocol.action_scores(logits) - self._bias, dim=-1)
 
 
-def _sharpened(probabilities: Float[Tensor, "row choice"], temperature: float) -> Float[Tensor, "row choice"]:
-    return torch.softmax(probabilities.log() / temperature, dim=-1)
-
-
-def _choose(probabilities: Float[Tensor, "row choice"], uniform: Sequence[float]) -> list[int]:
-    """One draw a row by inverting the distribution function, so that equal noise gives coupled draws.
-
-    The function is summed over blocks first and within the block that is hit: a vocabulary's running sum in float64,
-    which float32 would lose in its tail, costs as much as the softmax.
-    """
-    rows, choices = probabilities.shape
-    blocks = torch.nn.functional.pad(probabilities, (0, -choices % BLOCK)).reshape(rows, -1, BLOCK)
-    below = blocks.sum(-1, dtype=torch.float64).cumsum(-1)
-    drawn = torch.tensor(list(uniform), dtype=torch.float64, device=below.device)[:, None] * below[:, -1:]
-    block = torch.searchsorted(below, drawn, right=True).clamp_max(below.shape[1] - 1)
-    within = blocks[torch.arange(rows, device=block.device), block[:, 0]].cumsum(-1, dtype=torch.float64)
-    rest = drawn - (below.gather(1, block) - within[:, -1:])
-    at = torch.searchsorted(within, rest, right=True).clamp_max(BLOCK - 1)
-    return (block * BLOCK + at).squeeze(1).clamp_max(choices - 1).tolist()
+def _length(segments: Sequence[Segment]) -> int:
+    return sum(len(segment.tokens) for segment in segments)

@@ -79,14 +79,21 @@ def records(table: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
 
 
-def of_vectors(conditions: pd.DataFrame, plan: Plan) -> pd.DataFrame:
-    """Conditions of the declared method, each trait's at the layer of its study's conditions.
+def as_studied(conditions: pd.DataFrame, plan: Plan) -> pd.DataFrame:
+    """Vectors applied at the layer and by the rule of their trait's study.
 
-    A grid may add vectors at other layers too: those have effects like any condition, and no part in curves of dose.
+    A grid may apply them at other layers and by other rules too: those have effects like any condition, and no part in
+    curves of dose or in the null of random directions.
     """
-    own = conditions[(conditions["method"] == plan.method) & conditions["trait"].isin(plan.primary)]
-    first = own[own["arm"] != "grid"].groupby("trait")["layer"].first()
-    return own[own["layer"] == own["trait"].map(first)]
+    study = conditions[(conditions["method"] == plan.method) & (conditions["arm"] != "grid")].groupby("trait").first()
+    same = [conditions[column] == conditions["trait"].map(study[column]) for column in ("layer", "rule")]
+    return conditions[(same[0] & same[1]) | (conditions["trait"] == "")]
+
+
+def of_vectors(conditions: pd.DataFrame, plan: Plan) -> pd.DataFrame:
+    """Conditions of the declared method, as studied."""
+    own = as_studied(conditions, plan)
+    return own[(own["method"] == plan.method) & own["trait"].isin(plan.primary)]
 
 
 def at(conditions: pd.DataFrame, *, method: str, dose: float, timing: str) -> pd.DataFrame:
@@ -100,17 +107,18 @@ def random_at(conditions: pd.DataFrame, plan: Plan, trait: str | None = None) ->
 
     Every trait has the same draws at its own layer, so traits that share a layer share directions.
     """
-    rows = at(conditions, method="random", dose=plan.dose, timing=plan.timing)
+    rows = at(as_studied(conditions, plan), method="random", dose=plan.dose, timing=plan.timing)
     if trait is None:
         return list(rows.drop_duplicates(["draw", "layer"])["condition_id"])
     return list(rows[rows["trait"].isin([trait, ""])]["condition_id"])
 
 
 def random_for(conditions: pd.DataFrame, condition: Mapping[str, Any]) -> list[str]:
-    """Random directions that push as the given condition does: same layer, dose, unit and timing, by length alone."""
+    """Random directions that push as the given condition does: all but the direction is the same, and the sign."""
     rows = at(conditions, method="random", dose=abs(condition["dose"]), timing=condition["timing"])
-    same = (rows["unit"] == condition["unit"]) & (rows["layer"] == condition["layer"])
-    return list(rows[same & rows["trait"].isin([condition["trait"], ""])]["condition_id"])
+    for column in ("unit", "layer", "rule"):
+        rows = rows[rows[column] == condition[column]]
+    return list(rows[rows["trait"].isin([condition["trait"], ""])]["condition_id"])
 
 
 def claims(conditions: pd.DataFrame, plan: Plan) -> dict[Contrast, int]:

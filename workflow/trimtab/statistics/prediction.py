@@ -16,7 +16,7 @@ from trimtab import seeds
 from trimtab.statistics.bootstrap import resamples
 from trimtab.statistics.outcomes import Rollouts
 from trimtab.statistics.pairs import estimates
-from trimtab.statistics.plan import Plan, at, records
+from trimtab.statistics.plan import Plan, as_studied, at, records
 from trimtab.statistics.structure import columns_of
 
 FEATURES = {"sae_probe": "sae", "raw_probe": "raw"}
@@ -38,7 +38,7 @@ def probe_against_effect(
     chosen = {(row["features"], row["trait"]): row for row in nested}
     rows: list[dict[str, object]] = []
     for method, features in FEATURES.items():
-        rows_at = at(conditions, method=method, dose=plan.dose, timing=plan.timing)
+        rows_at = at(as_studied(conditions, plan), method=method, dose=plan.dose, timing=plan.timing)
         own = dict(zip(rows_at["trait"], rows_at["condition_id"], strict=True))
         traits = [t for t in plan.primary if t in own and (features, t) in chosen]
         for trait in traits:
