@@ -19,8 +19,9 @@ from transformers import AutoModelForCausalLM
 from trimtab.model.source import load, resolve
 from trimtab.prompts import resources
 from trimtab.rollouts.batch import GrowingBatch
-from trimtab.rollouts.engine import Arm, Engine, Settings
+from trimtab.rollouts.engine import Engine, Settings
 from trimtab.rollouts.environment import Environment
+from trimtab.rollouts.episode import Arm
 from trimtab.rollouts.few_shot import ACTION, INPUT, THOUGHT, FewShotProtocol
 from trimtab.rollouts.names import FINISH
 from trimtab.steering import Push, Steering

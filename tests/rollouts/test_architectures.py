@@ -1,5 +1,7 @@
 """Every family that the issue names goes from the preflight to episodes, or is refused in one line."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from conftest import SHORT
@@ -10,12 +12,14 @@ from trimtab.errors import TrimtabError
 from trimtab.model.preflight import judge, preflight
 from trimtab.packed import pack_rows
 from trimtab.rollouts.calibration import action_scores, as_prompt, segments_of
-from trimtab.rollouts.engine import Arm, Engine
+from trimtab.rollouts.engine import Engine
+from trimtab.rollouts.episode import Arm
 from trimtab.steering import Push
 
 REFUSED = ["mamba"]
 """Keeps its state in objects of its own, so rollouts can't go on where they were."""
 LAYERS = [0, 2]
+DIRECTION = torch.ones(D_MODEL) / D_MODEL**0.5
 TASKS = {"coding": ["Sort the list.", "Find out why the test fails on Mondays, and say so."]}
 
 
@@ -41,10 +45,24 @@ def test_a_family_runs_agents_or_is_refused_in_one_line(family, protocol, scenar
     rows = kept_rows(model, [as_prompt(str(at), prompt) for at, prompt in enumerate(prompts)], LAYERS, "last")
     assert {layer: tuple(kept.shape) for layer, kept in rows.items()} == dict.fromkeys(LAYERS, (2, D_MODEL))
     bias = dict(zip(protocol.tools, action_scores(model, protocol, TASKS).mean(0).tolist(), strict=True))
-    arms = [Arm("unsteered"), Arm("steered", Push(0, torch.ones(D_MODEL) / D_MODEL**0.5, 50.0, "all"))]
+    arms = [Arm("unsteered"), Arm("steered", Push(0, DIRECTION, 50.0, "all"))]
     records = Engine(model, protocol, SHORT, bias).run(arms, scenarios, 5, 0)
     assert {(r["condition_id"], r["scenario_id"]) for r in records} == {
         (arm.condition_id, scenario["id"]) for arm in arms for scenario in scenarios
     }
+    beginning_alike(model, protocol, bias, arms[0], scenarios[:2])
     chances = [[r["p_finish"] for r in records if r["condition_id"] == arm.condition_id] for arm in arms]
     assert chances[0] != chances[1]
+
+
+def beginning_alike(model, protocol, bias, unsteered, scenarios):
+    """What arms of a batch share at the beginning is what each computes alone; first actions say so."""
+    arms = [unsteered, *(Arm(timing, Push(2, DIRECTION, 5.0, timing)) for timing in ("decode", "all", "last_prompt"))]
+    engine = Engine(model, protocol, replace(SHORT, max_turns=1), bias)
+    together = engine.run(arms, scenarios, 5, 0)
+    alone = [record for arm in arms for record in engine.run([arm], scenarios, 5, 0)]
+    for one, two in zip(together, alone, strict=True):
+        assert one["condition_id"] == two["condition_id"]
+        assert [one[f"p_{tool}"] for tool in protocol.tools] == pytest.approx(
+            [two[f"p_{tool}"] for tool in protocol.tools], rel=1e-3
+        )

@@ -9,7 +9,7 @@ from tiny import D_MODEL
 from trimtab import files
 from trimtab.application import Rotate
 from trimtab.rollouts.cells import Cells, _even, complete
-from trimtab.rollouts.engine import Arm
+from trimtab.rollouts.episode import Arm
 from trimtab.steering import Push
 
 SEED, RUN, ROWS = 5, 0, (2, 2)

@@ -9,8 +9,9 @@ from tiny import D_MODEL
 
 from trimtab.rollouts.batch import GrowingBatch
 from trimtab.rollouts.calibration import action_scores, calibration
-from trimtab.rollouts.engine import Arm, Engine, Settings
+from trimtab.rollouts.engine import Engine, Settings
 from trimtab.rollouts.environment import Environment
+from trimtab.rollouts.episode import Arm
 from trimtab.rollouts.few_shot import ACTION, INPUT, THOUGHT
 from trimtab.rollouts.names import FINISH
 from trimtab.steering import Push, Steering
@@ -24,6 +25,8 @@ ARMS = [
     Arm("decode", Push(2, DIRECTION, -8.0, "decode")),
     Arm("prefill", Push(1, DIRECTION, 8.0, "prefill")),
     Arm("prompt", instruction="Ask the user before every step, and never guess."),
+    Arm("last", Push(2, DIRECTION, 8.0, "last_prompt")),
+    Arm("user", Push(3, DIRECTION, 8.0, "user")),
 ]
 PROBABILITIES = ["p_ask_user", "p_web_search", "p_code_execute", "p_file_read", "p_file_write", "p_finish"]
 COLUMNS = {
@@ -93,6 +96,40 @@ def test_a_push_of_length_zero_gives_the_unsteered_turns_bit_for_bit(engine, sce
     zero = Arm("zero", Push(1, DIRECTION, 0.0, timing))
     clean, hooked = (engine.run([arm], scenarios, SEED, RUN) for arm in (UNSTEERED, zero))
     assert without_id(hooked) == without_id(clean)
+
+
+def counted(engine, model, arms, scenarios):
+    """Tokens that go through the first and the last layer in a run."""
+    counts, handles = {}, []
+    for at, layer in ((0, model.model.layers[0]), (-1, model.model.layers[-1])):
+
+        def count(module, inputs, output, at=at):
+            counts[at] = counts.get(at, 0) + output.shape[:2].numel()
+
+        handles.append(layer.self_attn.register_forward_hook(lambda m, i, o, c=count: c(m, i, o[0])))
+    engine.run(arms, scenarios, SEED, RUN)
+    for handle in handles:
+        handle.remove()
+    return counts[0], counts[-1]
+
+
+def test_what_arms_begin_with_is_computed_once(engine, model, protocol, scenarios):
+    """All of it for arms that steer nothing there, and the layers before the first steered one for all with its text.
+
+    Two arms out of three that steer nothing at the beginning save it whole; of the two others each saves one layer.
+    """
+    late = [
+        UNSTEERED,
+        Arm("decode", Push(1, DIRECTION, 8.0, "decode")),
+        Arm("last", Push(1, DIRECTION, 8.0, "last_prompt")),
+    ]
+    early = [Arm("all", Push(1, DIRECTION, 8.0, "all")), Arm("prefill", Push(1, DIRECTION, 8.0, "prefill"))]
+    alone = [counted(engine, model, [arm], scenarios) for arm in [*late, *early]]
+    first, last = counted(engine, model, [*early, *late], scenarios)
+    header = len(protocol.header_tokens())
+    beginning = header + sum(len(segment.tokens) - 1 for s in scenarios for segment in protocol.asked(s["task"]))
+    assert last == sum(tokens for _, tokens in alone) - 2 * beginning
+    assert first == sum(tokens for tokens, _ in alone) - 4 * beginning
 
 
 def test_noise_belongs_to_the_scenario_and_run_not_to_the_condition(engine, scenarios):

@@ -13,7 +13,7 @@ import pytest
 from trimtab import files
 from trimtab.errors import TrimtabError
 from trimtab.rollouts.conditions import COLUMNS
-from trimtab.rollouts.engine import Arm
+from trimtab.rollouts.episode import Arm
 from trimtab.rollouts.inspect_logs import write_logs
 from trimtab.rollouts.outcomes import outcomes
 

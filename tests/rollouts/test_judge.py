@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from trimtab.errors import TrimtabError
-from trimtab.rollouts.engine import Arm
+from trimtab.rollouts.episode import Arm
 from trimtab.rollouts.judge import QUESTIONS, agreement, ask, judged, question, verdict
 from trimtab.rollouts.outcomes import outcomes
 

@@ -13,8 +13,9 @@ from trimtab.errors import TrimtabError
 from trimtab.prompts import resources
 from trimtab.rollouts import protocols
 from trimtab.rollouts.calibration import action_scores
-from trimtab.rollouts.engine import Arm, Engine, Settings
+from trimtab.rollouts.engine import Engine, Settings
 from trimtab.rollouts.environment import OBSERVATION_CHARACTERS, Environment
+from trimtab.rollouts.episode import Arm
 from trimtab.rollouts.outcomes import outcomes
 from trimtab.steering import Push
 

@@ -6,7 +6,8 @@ from tiny import D_MODEL
 
 from trimtab.prompts import resources
 from trimtab.rollouts import protocols
-from trimtab.rollouts.engine import Arm, Engine, Settings
+from trimtab.rollouts.engine import Engine, Settings
+from trimtab.rollouts.episode import Arm
 from trimtab.rollouts.few_shot import ACTION, THOUGHT
 from trimtab.steering import Push, Steering
 

@@ -10,7 +10,8 @@ from trimtab.model.source import from_manifest
 from trimtab.prompts import resources, sources
 from trimtab.provenance import provenance
 from trimtab.rollouts import protocols
-from trimtab.rollouts.engine import Arm, Engine, Settings
+from trimtab.rollouts.engine import Engine, Settings
+from trimtab.rollouts.episode import Arm
 
 ROWS = 100
 """Episodes a batch."""

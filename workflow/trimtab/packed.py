@@ -2,11 +2,15 @@
 
 The tokens of all rows go through the model as one sequence, so a pass costs what its tokens cost and no row waits for
 another. Which row a token belongs to matters to attention alone (`trimtab.attention`); keys and values live here, each
-row's own in free space that is filled in place, a header that rows share once a group. Models with recurrent layers go
-another way (`trimtab.recurrent`), and those with attention of their own kind a third (`trimtab.padded`).
+row's own in free space that is filled in place, a header that rows share once a group. Rows that begin with the same
+text are alike up to the first layer that anyone steers, so up to there one of them is computed for all. Models with
+recurrent layers go another way (`trimtab.recurrent`), and those with attention of their own kind a third
+(`trimtab.padded`).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import torch
@@ -16,6 +20,7 @@ from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
 from trimtab.attention import NAME, Layout, Packed
+from trimtab.residual import Checkpoint
 
 ROOM = 64
 """Tokens of free space a row that are added when a layer is full."""
@@ -40,6 +45,8 @@ class Fed(NamedTuple):
     """Index among the real tokens of the last one of each row whose chunk ends here."""
     parts: list[Part]
     """What the pass feeds of the chunks, in the order of rows."""
+    begun: AbstractContextManager[None] = nullcontext()
+    """Inside it, the model's pass begins behind what was computed already."""
 
 
 def whole(chunks: Sequence[Sequence[int]]) -> list[Part]:
@@ -88,6 +95,11 @@ class PackedLayer(DynamicLayer):
         room[layout.row, :, layout.place] = new[0].transpose(0, 1)
         return room
 
+    def spread(self, rows: Sequence[int]) -> None:
+        """Give each row the own tokens of one that was computed: its number among those, by row."""
+        if self.keys is not None and self.values is not None:
+            self.keys, self.values = self.keys[list(rows)], self.values[list(rows)]
+
     def share(self, lengths: Sequence[int]) -> None:
         """Make each row's own tokens a header."""
         if self.keys is None or self.values is None:
@@ -113,10 +125,12 @@ class PackedRows:
     """The state of a batch of rows between passes."""
 
     def __init__(self, model: PreTrainedModel, rows: int) -> None:
-        self._device = model.device
+        self._model, self._device = model, model.device
         self._own = [0] * rows
         self._groups = [0] * rows
         self._headers: list[int] = []
+        self._texts: list[Hashable] = [()] * rows
+        """What each row holds, header included, as far as rows are compared."""
         self._cache = DynamicCache(config=model.config)
         self._layers = [PackedLayer(self) for _ in self._cache.layers]
         self._cache.layers = list(self._layers)
@@ -127,22 +141,51 @@ class PackedRows:
         """The most tokens that a row has, header included."""
         return max(self._own) + max(self._headers, default=0)
 
-    def passes(self, chunks: Sequence[Sequence[int]]) -> Iterator[Fed]:
-        """The one pass that appends its chunk (which may be empty) to each row."""
-        counts = [len(chunk) for chunk in chunks]
-        self.layout = layout = Layout(counts, self._own, self._groups, self._headers, self._device)
-        self._own = [old + new for old, new in zip(self._own, counts, strict=True)]
-        ids = torch.tensor([token for chunk in chunks for token in chunk], device=self._device)[None]
+    def passes(self, chunks: Sequence[Sequence[int]], unsteered: int = 0) -> Iterator[Fed]:
+        """The one pass that appends its chunk (which may be empty) to each row.
+
+        Args:
+            unsteered: how many layers, from the first on, have not been steered in any row and are not in this pass.
+        """
+        begun: AbstractContextManager[None] = nullcontext()
+        if not any(self._own):
+            self._texts = [(text, tuple(chunk)) for text, chunk in zip(self._texts, chunks, strict=True)]
+            if unsteered and len(set(self._texts)) < len(chunks):
+                begun = self._begun(chunks, unsteered)
+        inputs = self._inputs(chunks, range(len(chunks)))
+        counts = torch.tensor([len(chunk) for chunk in chunks])
+        self._own = [old + len(chunk) for old, chunk in zip(self._own, chunks, strict=True)]
+        last = counts.cumsum(0)[counts > 0] - 1
+        yield Fed(inputs, self.layout.row[None], last.to(self._device), whole(chunks), begun)
+
+    def _inputs(self, chunks: Sequence[Sequence[int]], rows: Sequence[int]) -> dict[str, Any]:
+        """What the model's forward takes to append their chunks to some rows, which the layout is about then."""
+        own, groups = ([kept[row] for row in rows] for kept in (self._own, self._groups))
+        counts = [len(chunks[row]) for row in rows]
+        self.layout = Layout(counts, own, groups, self._headers, self._device)
+        ids = torch.tensor([token for row in rows for token in chunks[row]], device=self._device)[None]
         # attention asks the layout; a mask that `transformers` takes for finished keeps it from making one
         finished = torch.zeros(1, 1, 1, 1, dtype=torch.bool, device=self._device)
-        inputs = {
+        return {
             "input_ids": ids,
-            "position_ids": layout.position[None],
+            "position_ids": self.layout.position[None],
             "attention_mask": finished,
             "past_key_values": self._cache,
         }
-        last = torch.tensor(counts).cumsum(0)[torch.tensor(counts) > 0] - 1
-        yield Fed(inputs, layout.row[None], last.to(self._device), whole(chunks))
+
+    def _begun(self, chunks: Sequence[Sequence[int]], layers: int) -> AbstractContextManager[None]:
+        """The first layers of a pass, computed once for all rows that begin with the same text."""
+        first: dict[Hashable, int] = {}
+        for row, text in enumerate(self._texts):
+            first.setdefault(text, row)
+        number = {text: at for at, text in enumerate(first)}
+        alike = [number[text] for text in self._texts]
+        point = Checkpoint(self._model, layers - 1, **self._inputs(chunks, list(first.values())))
+        for layer in self._layers[:layers]:
+            layer.spread(alike)
+        starts = [0, *accumulate(self.layout.counts)]
+        tokens = [at for row in alike for at in range(starts[row], starts[row + 1])]
+        return point.resumed(point.stream[:, tokens])
 
     def repeat(self, times: int) -> None:
         """Turn each row into `times` rows side by side, which share it as their header.
@@ -156,6 +199,7 @@ class PackedRows:
             layer.share(self._own)
         self._headers, rows = self._own, len(self._own)
         self._groups = [row for row in range(rows) for _ in range(times)]
+        self._texts = [text for text in self._texts for _ in range(times)]
         self._own = [0] * len(self._groups)
 
     def select(self, rows: Sequence[int]) -> None:
@@ -167,6 +211,7 @@ class PackedRows:
         for layer in self._layers:
             layer.keep(rows, kept)
         self._own = [self._own[row] for row in rows]
+        self._texts = [self._texts[row] for row in rows]
         self._groups = [kept.index(group) for group in groups] if self._headers else [0] * len(rows)
         self._headers = [self._headers[header] for header in kept]
 

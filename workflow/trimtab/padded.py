@@ -29,8 +29,11 @@ class PaddedRows:
         ]
         self._mask: Int[Tensor, "row seen"] = torch.zeros(rows, 0, dtype=torch.long, device=model.device)
 
-    def passes(self, chunks: Sequence[Sequence[int]]) -> Iterator[Fed]:
-        """The one pass that appends its chunk (which may be empty) to each row."""
+    def passes(self, chunks: Sequence[Sequence[int]], unsteered: int = 0) -> Iterator[Fed]:
+        """The one pass that appends its chunk (which may be empty) to each row.
+
+        What `unsteered` layers would allow is not made use of here.
+        """
         width = max(len(chunk) for chunk in chunks)
         ids = self._padded(chunks, width, 0)
         row = self._padded([[at] * len(chunk) for at, chunk in enumerate(chunks)], width, -1)

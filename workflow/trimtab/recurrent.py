@@ -95,8 +95,11 @@ class RecurrentRows:
         """Tokens of the longest row of this pass, after it."""
         return int(self._place.max()) + 1 if self._place.numel() else 0
 
-    def passes(self, chunks: Sequence[Sequence[int]]) -> Iterator[Fed]:
-        """The passes that append its chunk (which may be empty) to each row; each is to be run before the next."""
+    def passes(self, chunks: Sequence[Sequence[int]], unsteered: int = 0) -> Iterator[Fed]:
+        """The passes that append its chunk (which may be empty) to each row; each is to be run before the next.
+
+        What `unsteered` layers would allow is not made use of here.
+        """
         for parts in cut([len(chunk) for chunk in chunks]):
             rows = [part.row for part in parts]
             width = parts[0].stop - parts[0].start

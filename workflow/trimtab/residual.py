@@ -109,13 +109,12 @@ def replace(model: PreTrainedModel, layer: int, edit: Edit) -> Iterator[None]:
 class Checkpoint:
     """One forward pass kept up to a layer, so that what follows can be run again, many times, under other edits.
 
-    Layers up to the checkpoint give back what they gave, without computing anything; hooks on them still run. There is
-    no key-value cache, so the inputs are whole sequences.
+    Layers up to the checkpoint give back what they gave, without computing anything; hooks on them still run.
     """
 
     @torch.inference_mode()
     def __init__(self, model: PreTrainedModel, layer: int, **inputs: Any) -> None:
-        """`inputs` are what the model's forward takes; a mask must be one for all rows."""
+        """`inputs` are what the model's forward takes; a cache among them is filled up to the layer."""
         self._model, self._inputs, self.layer = model, inputs, layer
         kept: list[Any] = []
 
@@ -126,7 +125,7 @@ class Checkpoint:
         handle = decoder_layers(model)[layer].register_forward_hook(keep)
         try:
             with suppress(_DeepEnough):
-                base_model(model)(**inputs, use_cache=False)
+                base_model(model)(**inputs, use_cache="past_key_values" in inputs)
         finally:
             handle.remove()
         self._output = kept[0]
@@ -138,20 +137,24 @@ class Checkpoint:
 
     @torch.inference_mode()
     def logits(self, edit: Edit, copies: int, keep: Int[Tensor, "kept"]) -> Float[Tensor, "row kept vocabulary"]:
-        """Logits of tokens `keep` in `copies` of all rows, one copy after the other, whose stream is edited."""
+        """Logits of tokens `keep` in `copies` of all rows, one copy after the other, whose stream is edited.
+
+        The checkpoint's inputs are whole sequences, without a cache, and their mask is one for all rows.
+        """
         inputs = {
             name: value.repeat(copies, 1) if name in ("input_ids", "position_ids") else value
             for name, value in self._inputs.items()
         }
-        with self._resumed(copies), hooked(self._model, {self.layer: edit}):
+        first = self.stream
+        # of one row a view is enough
+        stream = first.expand(copies, -1, -1) if len(first) == 1 else first.repeat(copies, 1, 1)
+        with self.resumed(stream), hooked(self._model, {self.layer: edit}):
             logits: Tensor = self._model(**inputs, use_cache=False, logits_to_keep=keep).logits
         return logits.float()
 
     @contextmanager
-    def _resumed(self, copies: int) -> Iterator[None]:
-        first = self.stream
-        # of one row a view is enough
-        stream = first.expand(copies, -1, -1) if len(first) == 1 else first.repeat(copies, 1, 1)
+    def resumed(self, stream: Stream) -> Iterator[None]:
+        """Inside the block, the model's passes begin behind the checkpoint, with `stream`: some of its rows, say."""
         output = stream if isinstance(self._output, Tensor) else (stream, *self._output[1:])
         replaced = list(decoder_layers(self._model))[: self.layer + 1]
         # an attribute of the instance hides the class's method; `accelerate` may have put one there already

@@ -61,6 +61,11 @@ class Steering:
                 self._timings[push.timing] = torch.zeros(self._rows, dtype=torch.bool, device=device)
             self._timings[push.timing][row] = True
 
+    @property
+    def untouched(self) -> int:
+        """How many layers come before the first that is steered; 0 if none is."""
+        return min((*self._deltas, *(push.layer for push, _ in self._ruled)), default=0)
+
     def select(self, rows: Sequence[int], repeats: int = 1) -> "Steering":
         """The steering of a batch made of `rows` of this one, each repeated in place."""
         chosen = Steering([], self._device)

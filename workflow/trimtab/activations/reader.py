@@ -121,17 +121,20 @@ class Cache:
             found[first - start : last - start] = scratch[first - base : last - base]
         return found
 
+    def announce_chunk(self, layer: int, chunk: int) -> None:
+        """Let the kernel fetch a chunk that will be read soon, while others are being verified."""
+        size = self.chunk_rows * self.d_model * self.dtype.itemsize + BYTES
+        os.posix_fadvise(self._handle, self._place(layer, chunk), size, os.POSIX_FADV_WILLNEED)
+
     def read_chunk(self, layer: int, chunk: int, out: Float[Tensor, "chunk_row d_model"]) -> None:
         """Read a whole chunk into `out`, of the shard's dtype; behind the last row it holds zeros.
 
         Raises:
             TrimtabError: the layer isn't cached, or the chunk fails its checksum.
         """
-        if layer not in self._places:
-            raise TrimtabError(f"{self.path}: layer {layer} is not cached; cached are {self.layers}")
         data = out.view(torch.uint8).numpy()
         stored = bytearray(BYTES)
-        got = os.preadv(self._handle, [data.data, stored], self._places[layer][chunk])
+        got = os.preadv(self._handle, [data.data, stored], self._place(layer, chunk))
         if (layer, chunk) not in self._verified:
             if got < data.nbytes + BYTES or fletcher32(data) != bytes(stored):
                 raise TrimtabError(
@@ -143,6 +146,12 @@ class Cache:
         """Where in the file a layer's rows and their checksums lie: first byte, and the one behind the last."""
         size = self.chunk_rows * self.d_model * self.dtype.itemsize + BYTES
         return [(place, place + size) for place in self._places[layer]]
+
+    def _place(self, layer: int, chunk: int) -> int:
+        """Where a chunk begins in the file."""
+        if layer not in self._places:
+            raise TrimtabError(f"{self.path}: layer {layer} is not cached; cached are {self.layers}")
+        return self._places[layer][chunk]
 
     def tokens(self, start: int = 0, end: int | None = None) -> tuple[list[int], list[int]]:
         """Ids of the tokens of rows `start` to `end`, and their positions in their sequences."""

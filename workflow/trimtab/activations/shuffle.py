@@ -133,6 +133,8 @@ def _filled(
     buffer, spare = (torch.empty(size, caches[0].d_model, dtype=caches[0].dtype) for _ in range(2))
 
     def read(chunks: list[tuple[int, int, slice]], into: Float[Tensor, "place d_model"]) -> None:
+        for i, chunk, _ in chunks:
+            caches[i].announce_chunk(layer, chunk)
         for i, chunk, where in chunks:
             caches[i].read_chunk(layer, chunk, into[where])
 

@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 
 from trimtab.errors import TrimtabError
-from trimtab.rollouts.engine import Arm
+from trimtab.rollouts.episode import Arm
 from trimtab.saes.files import load
 from trimtab.steering import Push
 from trimtab.vectors import artifact

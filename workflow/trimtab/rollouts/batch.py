@@ -42,7 +42,7 @@ class GrowingBatch:
             Logits after the last token of each row that was fed any, in the order of rows.
         """
         parts, owners = [], []
-        for fed in self._rows.passes(chunks):
+        for fed in self._rows.passes(chunks, unsteered=self._steering.untouched):
             real = fed.row >= 0
             at = torch.zeros_like(fed.row)
             at[real] = torch.tensor(
@@ -54,7 +54,7 @@ class GrowingBatch:
             asked = real.nonzero() if all_logits else real.nonzero()[fed.last]
             # the head is a fifth of a small model's work: it sees only places whose logits are asked for
             kept, found = torch.unique(asked[:, 1], return_inverse=True)
-            with self._steering.applied(self._model):
+            with fed.begun, self._steering.applied(self._model):
                 logits: Tensor = self._model(**fed.inputs, use_cache=True, logits_to_keep=kept).logits
             parts.append(logits[asked[:, 0], found].float())
             owners.append(fed.row[asked[:, 0], asked[:, 1]])

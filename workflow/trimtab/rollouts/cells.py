@@ -24,7 +24,8 @@ from torch import Tensor
 
 from trimtab import files
 from trimtab.progress import track
-from trimtab.rollouts.engine import Arm, Engine
+from trimtab.rollouts.engine import Engine
+from trimtab.rollouts.episode import Arm
 
 Records = list[dict[str, Any]]
 Scenarios = Sequence[Mapping[str, Any]]

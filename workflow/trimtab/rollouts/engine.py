@@ -9,7 +9,7 @@ and what is added where `trimtab.steering`'s.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,9 +23,10 @@ from trimtab.errors import TrimtabError
 from trimtab.rollouts.batch import GrowingBatch
 from trimtab.rollouts.draws import choose, sharpened, tokens
 from trimtab.rollouts.environment import Environment
+from trimtab.rollouts.episode import Arm, Episode, heads, system
 from trimtab.rollouts.names import FINISH, UNPARSED
 from trimtab.rollouts.protocol import Field, Protocol, Segment
-from trimtab.steering import Push, Steering
+from trimtab.steering import Steering
 
 ROWS_KEPT = 0.75
 """Finished episodes cost little in a batch and taking them out costs a copy, so they leave when so few go on."""
@@ -44,55 +45,6 @@ class Settings:
     def of(cls, settings: Mapping[str, Any]) -> "Settings":
         limits = {name: value for name, value in settings.items() if name.endswith("_tokens")}
         return cls(settings["max_turns"], limits, settings["temperature"])
-
-
-@dataclass(frozen=True)
-class Arm:
-    """What distinguishes one condition's rows from another's."""
-
-    condition_id: str
-    push: Push | None = None
-    instruction: str = ""
-    """Sentence that joins the system line (the prompt-only control)."""
-
-
-@dataclass
-class _Episode:
-    """One row: a scenario under an arm, what has happened so far, and what it is at."""
-
-    arm: Arm
-    scenario_id: str
-    environment: Environment
-    noise: Float[np.ndarray, "turn draw"]
-    given: str
-    """The task, or what the last call returned."""
-    at: int = 0
-    """The field that is written or chosen next."""
-    line: list[int] = field(default_factory=list)
-    texts: dict[str, str] = field(default_factory=dict)
-    """The turn's finished fields."""
-    ended: bool | None = None
-    """Whether the model ended the turn's first written field itself."""
-    probabilities: list[float] = field(default_factory=list)
-    tokens: int = 0
-    """Tokens that the model wrote in this turn."""
-    length: int = 0
-    """Tokens of the episode, header included."""
-    pending: list[tuple[list[int], list[int]]] = field(default_factory=list)
-    """What waits to be fed: pieces of text, and the places of their tokens."""
-    turns: list[dict[str, Any]] = field(default_factory=list)
-    done: bool = False
-
-    def feed(self, tokens: list[int], at: list[int]) -> None:
-        self.pending.append((tokens, at))
-        self.length += len(tokens)
-
-    def chunk(self) -> tuple[list[int], list[int]]:
-        """What waits to be fed, with its places; nothing waits afterwards."""
-        tokens = [token for piece, _ in self.pending for token in piece]
-        at = [place for _, places_of in self.pending for place in places_of]
-        self.pending = []
-        return tokens, at
 
 
 class Engine:
@@ -132,16 +84,11 @@ class Engine:
             One record a turn, ordered by arm, scenario and turn (the columns of rollouts/turns/).
         """
         episodes = [
-            _Episode(arm, s["id"], Environment(s), self._noise(seed, s["id"], run), s["task"])
+            Episode(arm, s["id"], Environment(s), self._noise(seed, s["id"], run), s["task"])
             for arm in arms
             for s in scenarios
         ]
-        steering = Steering([arm.push for arm in arms], self._model.device)
-        batch = GrowingBatch(self._model, steering, len(arms))
         headers = [self._protocol.header_tokens(arm.instruction) for arm in arms]
-        batch.advance(headers, [places.given(places.SYSTEM, len(tokens)) for tokens in headers])
-        steering = steering.select(range(len(arms)), repeats=len(scenarios))
-        batch.repeat(len(scenarios), steering)
         for at, episode in enumerate(episodes):
             episode.length = len(headers[at // len(scenarios)])
             segments = self._protocol.asked(episode.given)
@@ -151,10 +98,10 @@ class Engine:
                     f"{self._context} tokens"
                 )
             self._give(episode, segments)
-        rows = list(episodes)
+        batch, steering, rows = self._opened(arms, headers, episodes, len(scenarios))
         while True:
-            chunks = [episode.chunk() for episode in rows]
-            logits = batch.advance([tokens for tokens, _ in chunks], [at for _, at in chunks])
+            chunks = [episode.pop_all() for episode in rows]
+            logits = batch.advance([chunk.tokens for chunk in chunks], [chunk.places for chunk in chunks])
             self._go_on([episode for episode in rows if not episode.done], logits)
             kept = [row for row, episode in enumerate(rows) if not episode.done]
             if not kept:
@@ -164,6 +111,34 @@ class Engine:
                 steering = steering.select(kept)
                 batch.select(kept, steering)
         return [{"seed": run, **turn} for episode in episodes for turn in episode.turns]
+
+    def _opened(
+        self, arms: Sequence[Arm], headers: Sequence[list[int]], episodes: Sequence[Episode], scenarios: int
+    ) -> tuple[GrowingBatch, Steering, list[Episode]]:
+        """The batch behind its headers, its steering, and the episode of each row.
+
+        Arms that steer neither the header nor the task before its last token have these computed once for all of them.
+        """
+        of = heads(arms, headers, episodes[0].pending[0].places[:-1])
+        first = sorted(set(of))
+        begun = Steering([arms[arm].push for arm in first], self._model.device)
+        batch = GrowingBatch(self._model, begun, len(first))
+        batch.advance([headers[arm] for arm in first], [system(headers[arm]) for arm in first])
+        # rows that share a header stand side by side
+        order = sorted(range(len(arms)), key=of.__getitem__)
+        rows = [episodes[arm * scenarios + at] for arm in order for at in range(scenarios)]
+        steering = Steering([arms[arm].push for arm in order], self._model.device)
+        steering = steering.select(range(len(arms)), repeats=scenarios)
+        if len(first) == len(arms):
+            batch.repeat(scenarios, steering)
+            return batch, steering, rows
+        batch.repeat(scenarios, begun.select(range(len(first)), repeats=scenarios))
+        tasks = [episode.pop_task() for episode in episodes[:scenarios]] * len(first)
+        batch.advance([task.tokens for task in tasks], [task.places for task in tasks])
+        for episode in episodes[scenarios:]:
+            episode.pop_task()
+        batch.select([first.index(of[arm]) * scenarios + at for arm in order for at in range(scenarios)], steering)
+        return batch, steering, rows
 
     def lengths(self, scenarios: Sequence[Mapping[str, Any]]) -> tuple[int, int]:
         """Tokens of the longest task, and of the longest episode that may be, the header apart."""
@@ -176,26 +151,26 @@ class Engine:
         random = np.random.default_rng(seeds.derive(seed, "rollouts", scenario, run))
         return random.random((self._settings.max_turns, self._draws[-1]))
 
-    def _fits(self, episode: _Episode, segments: Sequence[Segment]) -> bool:
+    def _fits(self, episode: Episode, segments: Sequence[Segment]) -> bool:
         """Whether the context has room for `segments` and a turn."""
         return episode.length + _length(segments) + self._turn <= self._context
 
-    def _give(self, episode: _Episode, segments: Sequence[Segment]) -> None:
+    def _give(self, episode: Episode, segments: Sequence[Segment]) -> None:
         """Show the agent a task or an answer; its turn begins."""
         for segment in segments:
             episode.feed(segment.tokens, segment.places)
         episode.texts, episode.ended, episode.probabilities, episode.tokens = {}, None, [], 0
         self._begin(episode, 0)
 
-    def _begin(self, episode: _Episode, at: int) -> None:
+    def _begin(self, episode: Episode, at: int) -> None:
         episode.at, episode.line = at, []
         cue = self._fields[at].cue
         episode.feed(cue, places.cue(len(cue), episode.tokens))
 
-    def _field(self, episode: _Episode) -> Field:
+    def _field(self, episode: Episode) -> Field:
         return self._fields[episode.at]
 
-    def _go_on(self, episodes: Sequence[_Episode], logits: Float[Tensor, "row vocabulary"]) -> None:
+    def _go_on(self, episodes: Sequence[Episode], logits: Float[Tensor, "row vocabulary"]) -> None:
         """Each episode takes its next token or action from the logits after what it was fed."""
         choosing = [row for row, episode in enumerate(episodes) if not self._field(episode).limit]
         writing = [row for row, episode in enumerate(episodes) if self._field(episode).limit]
@@ -209,11 +184,11 @@ class Engine:
         for row, token in zip(writing, tokens(logits, writing, self._settings.temperature, noise), strict=True):
             self._write(episodes[row], token)
 
-    def _draw(self, episode: _Episode) -> float:
+    def _draw(self, episode: Episode) -> float:
         """The random number that an episode's next token uses."""
         return float(episode.noise[len(episode.turns), self._draws[episode.at] + len(episode.line)])
 
-    def _write(self, episode: _Episode, token: int) -> None:
+    def _write(self, episode: Episode, token: int) -> None:
         """Add a token to a written field; a token that ends the field is not fed."""
         ended = token < len(self._ends) and self._ends[token]
         if not ended:
@@ -226,14 +201,14 @@ class Engine:
             episode.ended = ended
         self._finish(episode, self._protocol.decode(episode.line).strip())
 
-    def _act(self, episode: _Episode, action: int, probabilities: list[float]) -> None:
+    def _act(self, episode: Episode, action: int, probabilities: list[float]) -> None:
         episode.probabilities = probabilities
         name = self._protocol.action_tokens[action]
         episode.feed(name, places.written(len(name), episode.tokens))
         episode.tokens += len(name)
         self._finish(episode, self._protocol.tools[action])
 
-    def _finish(self, episode: _Episode, text: str) -> None:
+    def _finish(self, episode: Episode, text: str) -> None:
         """End a field; the next one begins, or the turn ends with the last."""
         episode.texts[self._field(episode).name] = text
         if episode.at + 1 < len(self._fields):
@@ -241,7 +216,7 @@ class Engine:
         else:
             self._call(episode)
 
-    def _call(self, episode: _Episode) -> None:
+    def _call(self, episode: Episode) -> None:
         """End a turn: the environment answers, and the record is written."""
         step, turn = self._protocol.step(episode.texts), len(episode.turns)
         if step.tool == FINISH:

@@ -1,0 +1,98 @@
+"""One row of a batch: an episode's state between passes of the model, and which episodes begin alike.
+
+How episodes go on is `engine`'s business, what a turn looks like `protocol`'s.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from trimtab import places
+from trimtab.places import Places, touched
+from trimtab.rollouts.environment import Environment
+from trimtab.steering import Push
+
+
+@dataclass(frozen=True)
+class Arm:
+    """What distinguishes one condition's rows from another's."""
+
+    condition_id: str
+    push: Push | None = None
+    instruction: str = ""
+    """Sentence that joins the system line (the prompt-only control)."""
+
+
+class Piece(NamedTuple):
+    """Text that is fed to the model."""
+
+    tokens: list[int]
+    places: list[int]
+    """Where each token stands in its episode (`trimtab.places`)."""
+
+
+@dataclass
+class Episode:
+    """A scenario under an arm, what has happened so far, and what it is at."""
+
+    arm: Arm
+    scenario_id: str
+    environment: Environment
+    noise: Float[np.ndarray, "turn draw"]
+    given: str
+    """The task, or what the last call returned."""
+    at: int = 0
+    """The field that is written or chosen next."""
+    line: list[int] = field(default_factory=list)
+    texts: dict[str, str] = field(default_factory=dict)
+    """The turn's finished fields."""
+    ended: bool | None = None
+    """Whether the model ended the turn's first written field itself."""
+    probabilities: list[float] = field(default_factory=list)
+    tokens: int = 0
+    """Tokens that the model wrote in this turn."""
+    length: int = 0
+    """Tokens of the episode, header included."""
+    pending: list[Piece] = field(default_factory=list)
+    """What waits to be fed."""
+    turns: list[dict[str, Any]] = field(default_factory=list)
+    done: bool = False
+
+    def feed(self, tokens: list[int], at: list[int]) -> None:
+        self.pending.append(Piece(tokens, at))
+        self.length += len(tokens)
+
+    def pop_all(self) -> Piece:
+        """What waits to be fed; nothing waits afterwards."""
+        waiting, self.pending = self.pending, []
+        return Piece([t for piece in waiting for t in piece.tokens], [p for piece in waiting for p in piece.places])
+
+    def pop_task(self) -> Piece:
+        """The task without its last token, behind which the model goes on; the rest waits."""
+        task, *rest = self.pending
+        self.pending = [Piece(task.tokens[-1:], task.places[-1:]), *rest]
+        return Piece(task.tokens[:-1], task.places[:-1])
+
+
+def system(header: Sequence[int]) -> list[int]:
+    """Places of a header's tokens."""
+    return places.given(places.SYSTEM, len(header))
+
+
+def heads(arms: Sequence[Arm], headers: Sequence[list[int]], task: Sequence[int]) -> list[int]:
+    """For each arm the first one that begins as it does: with the same header, and with nothing steered there.
+
+    Args:
+        task: places of the tokens behind the header that count as the beginning.
+    """
+    first: dict[tuple[int, ...], int] = {}
+    found = []
+    for number, (arm, header) in enumerate(zip(arms, headers, strict=True)):
+        at = Places.of(torch.tensor([*system(header), *task]))
+        steered = arm.push is not None and bool(touched(arm.push.timing, at).any())
+        found.append(number if steered else first.setdefault(tuple(header), number))
+    return found
