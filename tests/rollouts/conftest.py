@@ -6,6 +6,7 @@ from tiny import llama
 from transformers import AutoTokenizer
 
 from trimtab.model.source import packaged_file
+from trimtab.packed import pack_rows
 from trimtab.prompts import resources
 from trimtab.rollouts.engine import Engine, Settings
 from trimtab.rollouts.few_shot import FewShotProtocol
@@ -41,7 +42,9 @@ def model(protocol):
     # line ends a few times as likely as other tokens: some lines must end before their limit
     model.lm_head.weight[torch.nonzero(torch.tensor(protocol.ends)).squeeze(1)] *= 2
     # float64: a draw from 49,152 nearly equal tokens would show the rounding of a batch's shape
-    return model.double()
+    model = model.double()
+    pack_rows(model)
+    return model
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 from conftest import SHORT
-from tiny import ARCHITECTURES, D_MODEL
+from tiny import ARCHITECTURES, D_MODEL, gemma3
 
 from trimtab.activations.capture import kept_rows
 from trimtab.errors import TrimtabError
@@ -23,9 +23,12 @@ DIRECTION = torch.ones(D_MODEL) / D_MODEL**0.5
 TASKS = {"coding": ["Sort the list.", "Find out why the test fails on Mondays, and say so."]}
 
 
-@pytest.fixture(scope="module", params=sorted(ARCHITECTURES))
+@pytest.fixture(scope="module", params=[*sorted(ARCHITECTURES), "padded"])
 def family(request, protocol):
     shape = {"vocab_size": len(protocol.tokenizer), "max_position_embeddings": 2048}
+    if request.param == "padded":
+        # whose rows aren't packed, as those of a model with attention of its own kind
+        return request.param, gemma3(**shape)
     model = ARCHITECTURES[request.param](**shape)
     pack_rows(model)
     return request.param, model

@@ -25,9 +25,9 @@ ARMS = [
     Arm("decode", Push(2, DIRECTION, -8.0, "decode")),
     Arm("prefill", Push(1, DIRECTION, 8.0, "prefill")),
     Arm("prompt", instruction="Ask the user before every step, and never guess."),
-    Arm("last", Push(2, DIRECTION, 8.0, "last_prompt")),
-    Arm("user", Push(3, DIRECTION, 8.0, "user")),
 ]
+PLACED = [Arm("last", Push(2, DIRECTION, 60.0, "last_prompt")), Arm("user", Push(2, DIRECTION, 60.0, "user"))]
+ALL = [*ARMS, *PLACED]
 PROBABILITIES = ["p_ask_user", "p_web_search", "p_code_execute", "p_file_read", "p_file_write", "p_finish"]
 COLUMNS = {
     "condition_id", "scenario_id", "seed", "turn", "prompt", "thought", "tool", "argument", "observation", "ok",
@@ -51,7 +51,7 @@ def without_id(records):
 @pytest.fixture(scope="module")
 def records(engine, scenarios):
     """All arms and scenarios in one batch."""
-    return engine.run(ARMS, scenarios, SEED, RUN)
+    return engine.run(ALL, scenarios, SEED, RUN)
 
 
 def of(records, arm=None, scenario=None):
@@ -60,12 +60,12 @@ def of(records, arm=None, scenario=None):
 
 def test_the_sample_holds_what_the_tests_below_need(records, scenarios):
     """Episodes of different lengths, lines that end early and lines that don't, arms that differ."""
-    lengths = {len(of(records, arm.condition_id, s["id"])) for arm in ARMS for s in scenarios}
+    lengths = {len(of(records, arm.condition_id, s["id"])) for arm in ALL for s in scenarios}
     assert len(lengths) > 1
     assert {r["finish_reason"] for r in records} == {"call", "finish", "turns"}
     assert {r["thought_ended"] for r in records} == {True, False}
-    stories = {str(without_id(of(records, arm.condition_id))) for arm in ARMS}
-    assert len(stories) == len(ARMS)
+    stories = {str(without_id(of(records, arm.condition_id))) for arm in ALL}
+    assert len(stories) == len(ALL)
 
 
 def test_a_record_has_all_columns(records):
@@ -73,21 +73,21 @@ def test_a_record_has_all_columns(records):
 
 
 def test_records_come_by_arm_scenario_and_turn(records, scenarios):
-    place = [[arm.condition_id for arm in ARMS].index, [s["id"] for s in scenarios].index]
+    place = [[arm.condition_id for arm in ALL].index, [s["id"] for s in scenarios].index]
     keys = [(place[0](r["condition_id"]), place[1](r["scenario_id"]), r["turn"]) for r in records]
     assert keys == sorted(set(keys))
-    assert len({key[:2] for key in keys}) == len(ARMS) * len(scenarios)
+    assert len({key[:2] for key in keys}) == len(ALL) * len(scenarios)
 
 
-@pytest.mark.parametrize("arm", ARMS, ids=lambda arm: arm.condition_id)
+@pytest.mark.parametrize("arm", ALL, ids=lambda arm: arm.condition_id)
 def test_batch_company_changes_nothing(engine, scenarios, records, arm):
     for scenario in scenarios:
         same(engine.run([arm], [scenario], SEED, RUN), of(records, arm.condition_id, scenario["id"]))
 
 
 def test_a_batch_in_another_order_gives_the_same_episodes(engine, scenarios, records):
-    turned = engine.run(ARMS[::-1], scenarios[::-1], SEED, RUN)
-    for arm, scenario in itertools.product(ARMS, scenarios):
+    turned = engine.run(ALL[::-1], scenarios[::-1], SEED, RUN)
+    for arm, scenario in itertools.product(ALL, scenarios):
         same(of(turned, arm.condition_id, scenario["id"]), of(records, arm.condition_id, scenario["id"]))
 
 

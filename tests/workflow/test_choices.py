@@ -1,0 +1,98 @@
+"""Whole runs of what the small experiment leaves at its default, several choices in a run."""
+
+import json
+
+import pandas as pd
+import pytest
+import torch
+from chat import byte_tokenizer
+from safetensors.torch import load_file
+from tiny import llama
+
+from trimtab.rollouts.names import UNPARSED
+
+METHODS = "[sae_probe, mean_difference, random]"
+
+
+@pytest.fixture(scope="module")
+def chosen(new_project, finished):
+    """Dictionaries made elsewhere, actions without thoughts, doses in nats, and a vector under three rules."""
+    project = new_project()
+    config = f"""
+saes: {{pretrained: "{finished.results}/saes/{{layer}}"}}
+vectors: {{methods: {METHODS}}}
+probes: {{traits: [deference]}}
+statistics: {{confirmatory: {{dose: 0.1}}}}
+rollouts:
+  protocol: few_shot_at_once
+  unit: kl
+  study: {{doses: [0.1], decode_dose: 0.1}}
+  controls: {{dose: 0.1, methods: [mean_difference]}}
+  grid:
+    - {{doses: [0.1], rules: [project_out, edit_code]}}
+    - {{doses: [-0.05], timings: [last_prompt, tool]}}
+  batch_conditions: auto
+  memory_mb: 100
+"""
+    done = project.snakemake(config=config)
+    assert done.returncode == 0, done.stdout
+    return project.results
+
+
+def test_dictionaries_made_elsewhere_take_the_place_of_training(chosen, finished):
+    for layer in (0, 2):
+        ours, theirs = (load_file(at / f"saes/{layer}/sae_weights.safetensors") for at in (chosen, finished.results))
+        assert all(torch.allclose(ours[name], theirs[name]) for name in ("W_enc", "W_dec", "b_enc", "b_dec"))
+        assert len(pd.read_csv(chosen / f"saes/{layer}/training.csv")) == 0
+        about = json.loads((chosen / f"saes/{layer}/provenance.json").read_text())
+        assert any(f"saes/{layer}/sae_weights.safetensors" in path for path in about["inputs"])
+
+
+def test_a_vector_is_applied_by_several_rules(chosen):
+    conditions = pd.read_csv(chosen / "rollouts/conditions.csv").set_index("condition_id")
+    rules = conditions.loc[conditions["rule"] != "add", "rule"].to_dict()
+    assert rules == {
+        "sae_probe.deference.all.+0.1.project_out": "project_out",
+        "sae_probe.deference.all.+0.1.edit_code": "edit_code",
+    }
+    effects = pd.read_csv(chosen / "statistics/effects.csv")
+    assert set(conditions.index) - {"unsteered"} <= set(effects["condition_id"])
+
+
+def test_an_action_without_a_thought_is_chosen_at_the_prompts_end(chosen):
+    turns = pd.read_parquet(chosen / "rollouts/turns/deference.parquet")
+    assert (turns["thought"] == "").all()
+    assert turns.filter(regex="^p_").sum(axis=1).sub(1).abs().max() < 1e-4
+
+
+def test_the_report_says_what_was_chosen(chosen):
+    page = (chosen / "report/report.html").read_text()
+    assert "project_out" in page
+    assert "nats" in page
+
+
+def test_a_model_with_tool_calls_of_its_own_goes_through_the_whole_workflow(new_project):
+    """Random weights write no call, so every episode ends with its first reply, and that is counted."""
+    project = new_project()
+    tokenizer = byte_tokenizer()
+    model = llama(vocab_size=len(tokenizer), max_position_embeddings=8192, initializer_range=0.2)
+    model.save_pretrained(project.folder / "chatty")
+    tokenizer.save_pretrained(project.folder / "chatty")
+    config = f"""
+model: {{source: chatty}}
+prompts: {{corpus: {{max_tokens: 256}}, scenarios: 4}}
+probes: {{traits: [deference]}}
+vectors: {{methods: {METHODS}, random_draws: 1}}
+rollouts:
+  protocol: native
+  reply_tokens: 12
+  study: {{doses: [0.4]}}
+  controls: {{methods: [mean_difference]}}
+"""
+    done = project.snakemake(config=config)
+    assert done.returncode == 0, done.stdout
+    turns = pd.read_parquet(project.results / "rollouts/turns/deference.parquet")
+    assert set(turns["tool"]) <= {"finish", UNPARSED}
+    outcomes = pd.read_parquet(project.results / "rollouts/outcomes.parquet")
+    assert outcomes["p_ask"].isna().all()
+    assert (project.results / "report/report.html").is_file()
