@@ -2,8 +2,8 @@
 
 All three play the same episodes: same model, scenarios, conditions and protocol, at a temperature so low that every
 choice is the likeliest. The usual way calls `generate` for each line and reads the whole text anew each time; it gets a
-hook for a condition's push. It gains nothing by a further condition, or one episode at a time by a further scenario, so
-it plays a part of them. What all of them write is compared.
+hook for a condition's push. It gains nothing by further conditions, nor one episode at a time by further scenarios, so it
+plays some of them. What all of them write is compared.
 """
 
 import sys
@@ -31,8 +31,8 @@ LAYER, LENGTH = 16, 20.0
 THOUGHT_TOKENS, INPUT_TOKENS = 10, 6
 SETTINGS = Settings(2, {"thought_tokens": THOUGHT_TOKENS, "input_tokens": INPUT_TOKENS}, temperature=1e-4)
 SCENARIOS, CONDITIONS, ROUNDS = 50, 6, 3
-USUAL_SCENARIOS, USUAL_CONDITIONS = 4, 2
-"""What `generate` plays: two conditions, of all scenarios or of some."""
+USUAL_SCENARIOS = 4
+"""What `generate` plays one episode at a time, of one condition; a whole condition side by side."""
 ROWS, STEPS, STEP_ROUNDS = 100, 24, 9
 Story = dict[tuple[str, str], list[tuple[str, str, str]]]
 """(condition, scenario) -> thought, tool and argument of each turn."""
@@ -43,7 +43,7 @@ class Usual:
 
     def __init__(self, model: Any, protocol: FewShotProtocol, rows: int) -> None:
         self._model, self._protocol, self._rows = model, protocol, rows
-        self._ends = protocol.ends_line.nonzero().squeeze(1).tolist()
+        self._ends = [token for token, ends in enumerate(protocol.ends) if ends]
         self._firsts = torch.tensor([tokens[0] for tokens in protocol.action_tokens])
 
     def run(self, arms: Sequence[Arm], scenarios: Sequence[Any]) -> Story:
@@ -136,7 +136,7 @@ def bench(folder: Path) -> None:
     arms = [Arm("unsteered")] + [
         Arm(f"random.{i}", Push(LAYER, direction, LENGTH, "all")) for i, direction in enumerate(directions[1:])
     ]
-    some = arms[:USUAL_CONDITIONS]
+    steered = arms[1:2]
     engine = Engine(ours, protocol, SETTINGS, dict.fromkeys(protocol.tools, 0.0))
     stories: dict[str, Story] = {}
 
@@ -157,8 +157,8 @@ def bench(folder: Path) -> None:
     names = ["Trimtab", "generate, a condition's scenarios at a time", "generate, one episode at a time"]
     contenders = {
         names[0]: turns(names[0], batched),
-        names[1]: turns(names[1], lambda: Usual(plain, protocol, SCENARIOS).run(some, scenarios)),
-        names[2]: turns(names[2], lambda: Usual(plain, protocol, 1).run(some, scenarios[:USUAL_SCENARIOS])),
+        names[1]: turns(names[1], lambda: Usual(plain, protocol, SCENARIOS).run(steered, scenarios)),
+        names[2]: turns(names[2], lambda: Usual(plain, protocol, 1).run(steered, scenarios[:USUAL_SCENARIOS])),
     }
     task = f"{CONDITIONS} conditions x {SCENARIOS} scenarios"
     rates = race(task, "turns/s", contenders, ROUNDS)
@@ -173,8 +173,8 @@ def bench(folder: Path) -> None:
         [
             f"SmolLM2-135M-Instruct in bfloat16, few-shot header of {len(protocol.header_tokens())} tokens, up to "
             f"{SETTINGS.max_turns} turns of {THOUGHT_TOKENS} + {INPUT_TOKENS} tokens, one thread. `generate` plays "
-            f"{USUAL_CONDITIONS} of the conditions, one episode at a time {USUAL_SCENARIOS} of the scenarios too; its "
-            "head is given contiguous rows, which the engine's model has by itself."
+            f"one of the conditions, one episode at a time {USUAL_SCENARIOS} of its scenarios; its head is given "
+            "contiguous rows, which the engine's model has by itself."
         ],
         rates,
         [

@@ -67,7 +67,7 @@ def test_an_action_without_a_thought_is_chosen_at_the_prompts_end(chosen):
 
 def test_the_report_says_what_was_chosen(chosen):
     page = (chosen / "report/report.html").read_text()
-    assert "project_out" in page
+    assert "projected out" in page
     assert "nats" in page
 
 

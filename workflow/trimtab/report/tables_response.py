@@ -23,7 +23,7 @@ def doses(run: Run) -> Table:
         shown,
         {
             "Trait": ("trait", lambda row: words.trait(row["trait"]) if row["trait"] else words.DASH),
-            "Vector": ("method", lambda row: words.method(row["method"]) + _draw(row["draw"])),
+            "Vector": ("method", lambda row: words.method(row["method"]) + _draw(row["draw"]) + _apart(row)),
             "Steered tokens": text("timing", words.timing),
             "Dose": ("dose", lambda row: words.number(row["dose"])),
             "Outcome": text("outcome", words.outcome),
@@ -38,6 +38,11 @@ def doses(run: Run) -> Table:
 
 def _draw(draw: Any) -> str:
     return "" if absent(draw) else f" {draw:g}"
+
+
+def _apart(row: Mapping[str, Any]) -> str:
+    """What a condition of the grid may have of its own beside dose and timing."""
+    return f", layer {row['layer']}, {words.rule(row['rule'])}" if row["arm"] == "grid" else ""
 
 
 def contrasts(run: Run) -> Table:

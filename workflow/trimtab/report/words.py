@@ -45,6 +45,18 @@ TIMINGS = {
     "assistant": "the assistant's turns",
     "none": "none",
 }
+RULES = {
+    "add": "added",
+    "add_relative": "added as a share of each row",
+    "keep_norm": "added at the row's norm",
+    "project_out": "projected out",
+    "floor": "raised to a floor",
+    "clamp": "clamped",
+    "rotate": "rotated towards",
+    "set_angle": "set to an angle",
+    "slerp": "moved on the sphere",
+    "edit_code": "edited in the code",
+}
 OUTCOMES = {
     "asks": ("questions to the user", "a rollout"),
     "proactive_calls": ("proactive calls", "a rollout"),
@@ -96,6 +108,10 @@ def timing(name: str) -> str:
     return TIMINGS.get(name, name.replace("_", " "))
 
 
+def rule(name: str) -> str:
+    return RULES.get(name, name.replace("_", " "))
+
+
 def outcome(name: str) -> str:
     """The outcome's name without its unit."""
     return OUTCOMES.get(name, (name.replace("_", " "), ""))[0]
@@ -119,7 +135,7 @@ def condition(row: Mapping[str, Any]) -> str:
     if row["method"] not in ("prompt", "zero"):
         parts.append(f"dose {number(row['dose'])}, {timing(row['timing'])}")
     if row["arm"] == "grid":
-        parts.append(f"layer {row['layer']}, rule {row['rule']}")
+        parts.append(f"layer {row['layer']}, {rule(row['rule'])}")
     return " · ".join(parts)
 
 

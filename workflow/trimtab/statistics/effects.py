@@ -178,7 +178,9 @@ def dose_response(table: pd.DataFrame, rollouts: Rollouts, conditions: pd.DataFr
     )
     wide = table[table["estimand"] == "mean_difference"]
     d = table[table["estimand"] == "cohens_d"].set_index(["condition_id", "outcome"])["estimate"]
-    rows = conditions[["condition_id", "method", "trait", "timing", "dose", "unit", "layer", "arm", "draw"]].merge(
+    rows = conditions[
+        ["condition_id", "method", "trait", "timing", "dose", "unit", "layer", "rule", "arm", "draw"]
+    ].merge(
         wide[["condition_id", "outcome", "estimate", "lower", "upper", "p", "p_corrected", "family"]], on="condition_id"
     )
     places = pd.MultiIndex.from_frame(rows[["condition_id", "outcome"]])
