@@ -2,7 +2,7 @@
 
 All three play the same episodes: same model, scenarios, conditions and protocol, at a temperature so low that every
 choice is the likeliest. The usual way calls `generate` for each line and reads the whole text anew each time; it gets a
-hook for a condition's push. It gains nothing by further conditions, nor one episode at a time by further scenarios, so it
+hook for a condition's push. Further conditions gain it nothing, nor do further scenarios one episode at a time, so it
 plays some of them. What all of them write is compared.
 """
 
