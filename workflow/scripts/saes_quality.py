@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from trimtab import files, seeds
 from trimtab.activations.documents import TRANSCRIPTS, documents
 from trimtab.activations.shuffle import shuffled_batches
@@ -15,8 +13,8 @@ from trimtab.provenance import provenance
 from trimtab.rollouts import protocols
 from trimtab.saes.baselines import ROWS, baselines
 from trimtab.saes.files import WEIGHTS, load
-from trimtab.saes.geometry import DENSITY_EDGES
 from trimtab.saes.quality import Gates, measure
+from trimtab.saes.tables import tables
 
 TEXT = "text"
 
@@ -49,22 +47,16 @@ def main(
     for layer, sae in dictionaries.items():
         (sample,) = shuffled_batches(caches, layer, ROWS, own_seed, kept, ROWS)
         others[layer] = baselines(sae, sample.to(model.device).float(), own_seed)
-    rows, histogram, failed = [], [], []
-    for name, these in documents_of.items():
-        held_out = list(documents(these, protocol, max_tokens))
-        for layer, measured in measure(model, dictionaries, held_out, others).items():
-            failures = Gates(**gates).failures(measured)
-            failed += [f"layer {layer}, {name}: {failure}" for failure in failures]
-            place = {"layer": layer, "evaluation_set": name}
-            rows.append({**place, **measured.row(), "passes_gates": not failures})
-            bins = zip(DENSITY_EDGES[:-1], DENSITY_EDGES[1:], measured.density, strict=True)
-            histogram += [{**place, "log10_low": low, "log10_high": high, "latents": n} for low, high, n in bins]
+    measured = {
+        name: measure(model, dictionaries, list(documents(these, protocol, max_tokens)), others)
+        for name, these in documents_of.items()
+    }
+    made = tables(measured, Gates(**gates))
+    if made.failures and on_gate_failure == "stop":
+        raise TrimtabError("\n".join(f"SAE quality, {line}; saes.on_gate_failure is stop" for line in made.failures))
     origin = provenance([manifest, corpus, *caches, *(folder / WEIGHTS for folder in saes)], {"gates": gates}, own_seed)
-    order = ["layer", "evaluation_set"]
-    if failed and on_gate_failure == "stop":
-        raise TrimtabError("\n".join(f"SAE quality, {line}; saes.on_gate_failure is stop" for line in failed))
-    files.write_csv(table, pd.DataFrame(rows).sort_values(order), origin)
-    files.write_csv(density, pd.DataFrame(histogram).sort_values([*order, "log10_low"]), origin)
+    files.write_csv(table, made.quality, origin)
+    files.write_csv(density, made.density, origin)
 
 
 if __name__ == "__main__":
