@@ -9,6 +9,6 @@ rule plan:
         "../../envs/model.yaml"
     params:
         results=f"results/{config['experiment']}",
-        config=json.dumps(config),
+        config=lambda wildcards: json.dumps(config),
     shell:
         "python workflow/scripts/plan.py {params.results} --config {params.config:q} 2> {log}"

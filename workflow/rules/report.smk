@@ -55,7 +55,8 @@ rule report_figures:
     params:
         results=lambda wildcards, output: str(Path(output[0]).parents[2]),
         folder=lambda wildcards, output: str(Path(output[0]).parent),
-        config=json.dumps(
+        # a function: Snakemake would take braces in a text, as of saes.pretrained, for a wildcard's
+        config=lambda wildcards: json.dumps(
             {key: config[key] for key in ("seed", "saes", "statistics")},
             sort_keys=True,
         ),
@@ -84,7 +85,7 @@ rule report_page:
     params:
         results=lambda wildcards, output: str(Path(output[0]).parents[1]),
         figures=lambda wildcards, input: str(Path(input.figures[0]).parent),
-        config=json.dumps(config, sort_keys=True),
+        config=lambda wildcards: json.dumps(config, sort_keys=True),
         template=resources.digest(Path(LIBRARY, "report", "page.html.j2").read_text()),
         code=code_digest("report_page"),
     shell:

@@ -27,7 +27,11 @@ TARGETS = sorted(
         {
             *config["rollouts"]["study"]["doses"],
             -config["rollouts"]["controls"]["dose"],
-            *(d for block in config["rollouts"]["grid"] for d in block.get("doses", [])),
+            *(
+                d
+                for block in config["rollouts"]["grid"]
+                for d in block.get("doses", [])
+            ),
         }
         if config["rollouts"]["unit"] == "kl"
         else set()
