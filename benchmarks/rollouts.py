@@ -33,7 +33,7 @@ SETTINGS = Settings(2, {"thought_tokens": THOUGHT_TOKENS, "input_tokens": INPUT_
 SCENARIOS, CONDITIONS, ROUNDS = 50, 6, 3
 USUAL_SCENARIOS = 4
 """What `generate` plays one episode at a time, of one condition; a whole condition side by side."""
-ROWS, STEPS, STEP_ROUNDS = 100, 24, 9
+ROWS, STEPS, STEP_ROUNDS = 100, 12, 25
 Story = dict[tuple[str, str], list[tuple[str, str, str]]]
 """(condition, scenario) -> thought, tool and argument of each turn."""
 

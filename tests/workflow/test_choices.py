@@ -9,8 +9,6 @@ from chat import byte_tokenizer
 from safetensors.torch import load_file
 from tiny import llama
 
-from trimtab.rollouts.names import UNPARSED
-
 METHODS = "[sae_probe, mean_difference, random]"
 
 
@@ -67,6 +65,7 @@ def test_an_action_without_a_thought_is_chosen_at_the_prompts_end(chosen):
 
 def test_the_report_says_what_was_chosen(chosen):
     page = (chosen / "report/report.html").read_text()
+    assert "made elsewhere, not trained in this run" in page
     assert "projected out" in page
     assert "nats" in page
 
@@ -92,7 +91,8 @@ rollouts:
     done = project.snakemake(config=config)
     assert done.returncode == 0, done.stdout
     turns = pd.read_parquet(project.results / "rollouts/turns/deference.parquet")
-    assert set(turns["tool"]) <= {"finish", UNPARSED}
+    assert set(turns["tool"]) == {"finish"}
     outcomes = pd.read_parquet(project.results / "rollouts/outcomes.parquet")
-    assert outcomes["p_ask"].isna().all()
+    assert not list(outcomes.filter(regex="^p_"))
+    assert (outcomes["no_call"] == 1).all()
     assert (project.results / "report/report.html").is_file()

@@ -1,5 +1,8 @@
 """What was done, stage by stage, with the settings it was done with, and what the page's own words mean."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from trimtab.report import words
 from trimtab.report.run import Run, each
 from trimtab.statistics.significance import EXACT_PAIRS
@@ -69,9 +72,8 @@ def methods(run: Run) -> list[tuple[str, str]]:
         ),
         (
             "Dictionaries",
-            f"A top-k sparse autoencoder at each of layers {words.listed([str(layer) for layer in c['layers']])}: "
-            f"{c['saes']['latents']:,} latents, {c['saes']['k']} active, {c['saes']['tokens']:,} training tokens. "
-            f"Explained variance {words.number(gates['explained_variance'].min())} to "
+            f"A sparse autoencoder at each of layers {words.listed([str(layer) for layer in c['layers']])}: "
+            f"{_trained(c['saes'])}. Explained variance {words.number(gates['explained_variance'].min())} to "
             f"{words.number(gates['explained_variance'].max())}, loss recovered "
             f"{words.number(gates['loss_recovered'].min())} to {words.number(gates['loss_recovered'].max())} on "
             "held-out data.",
@@ -119,3 +121,11 @@ def methods(run: Run) -> list[tuple[str, str]]:
             f"singular values of the matrix of d against {SHUFFLES:,} shuffles of the conditions within scenarios.",
         ),
     ]
+
+
+def _trained(saes: Mapping[str, Any]) -> str:
+    if saes["pretrained"]:
+        return "made elsewhere, not trained in this run"
+    return (
+        f"{saes['architecture']}, {saes['latents']:,} latents, {saes['k']} active, {saes['tokens']:,} training tokens"
+    )

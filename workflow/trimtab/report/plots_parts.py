@@ -45,7 +45,11 @@ def sae_training(run: Run) -> Figure:
     figure = Figure(figsize=(5.2, 2.9), layout="constrained")
     axis = figure.subplots()
     layers = sorted(run.training["layer"].unique())
-    colours = colormaps["viridis"](np.linspace(0, 0.92, max(len(layers), 1)))
+    if not layers:
+        axis.text(0.5, 0.5, "made elsewhere, not trained in this run", ha="center", va="center", color=GREY)
+        axis.set_axis_off()
+        return figure
+    colours = colormaps["viridis"](np.linspace(0, 0.92, len(layers)))
     for colour, layer in zip(colours, layers, strict=True):
         curve = run.training[run.training["layer"] == layer]
         axis.plot(curve["tokens"] / 1e3, curve["explained_variance"], color=colour, label=f"layer {layer}")
