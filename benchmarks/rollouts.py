@@ -8,6 +8,7 @@ plays some of them. What all of them write is compared.
 
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -161,20 +162,19 @@ def bench(folder: Path) -> None:
         names[2]: turns(names[2], lambda: Usual(plain, protocol, 1).run(steered, scenarios[:USUAL_SCENARIOS])),
     }
     task = f"{CONDITIONS} conditions x {SCENARIOS} scenarios"
-    rates = race(task, "turns/s", contenders, ROUNDS)
+    rates = race(task, "turns/s", contenders, ROUNDS, time.process_time)
     steps = f"{ROWS} rows x {STEPS} tokens"
     pushes = {"steered": Push(LAYER, directions[0], LENGTH, "all"), "unsteered": None}
-    rates += race(
-        steps, "tokens/s", {name: lambda p=push: stepped(ours, p) for name, push in pushes.items()}, STEP_ROUNDS
-    )
+    growing = {name: lambda p=push: stepped(ours, p) for name, push in pushes.items()}
+    rates += race(steps, "tokens/s", growing, STEP_ROUNDS, time.process_time)
     write(
         "rollouts",
         "Rollouts",
         [
             f"SmolLM2-135M-Instruct in bfloat16, few-shot header of {len(protocol.header_tokens())} tokens, up to "
-            f"{SETTINGS.max_turns} turns of {THOUGHT_TOKENS} + {INPUT_TOKENS} tokens, one thread. `generate` plays "
-            f"one of the conditions, one episode at a time {USUAL_SCENARIOS} of its scenarios; its head is given "
-            "contiguous rows, which the engine's model has by itself."
+            f"{SETTINGS.max_turns} turns of {THOUGHT_TOKENS} + {INPUT_TOKENS} tokens, one thread, by its own "
+            f"processor time. `generate` plays one of the conditions, one episode at a time {USUAL_SCENARIOS} of its "
+            "scenarios; its head is given contiguous rows, which the engine's model has by itself."
         ],
         rates,
         [
@@ -183,7 +183,11 @@ def bench(folder: Path) -> None:
             Claim(steps, "steered", "unsteered", 0.98),
         ],
         ["torch", "transformers"],
-        {f"share of first turns as with {name}": alike(stories[names[0]], stories[name]) for name in names[1:]},
+        {
+            f"share of first {what} as with {name}": alike(stories[names[0]], stories[name], parts)
+            for name in names[1:]
+            for what, parts in {"actions": slice(1, 2), "thoughts, actions and arguments": slice(3)}.items()
+        },
     )
 
 
@@ -195,10 +199,10 @@ def stepped(model: Any, push: Push | None) -> float:
     return ROWS * STEPS
 
 
-def alike(one: Story, two: Story) -> float:
-    """Share of first turns with the same thought, tool and argument, of those that both played."""
+def alike(one: Story, two: Story, parts: slice) -> float:
+    """Share of first turns that are the same in these parts, of those that both played."""
     both = one.keys() & two.keys()
-    return sum(one[key][0] == two[key][0] for key in both) / len(both)
+    return sum(one[key][0][parts] == two[key][0][parts] for key in both) / len(both)
 
 
 if __name__ == "__main__":
