@@ -123,8 +123,7 @@ class Cache:
 
     def announce_chunk(self, layer: int, chunk: int) -> None:
         """Let the kernel fetch a chunk that will be read soon, while others are being verified."""
-        size = self.chunk_rows * self.d_model * self.dtype.itemsize + BYTES
-        os.posix_fadvise(self._handle, self._place(layer, chunk), size, os.POSIX_FADV_WILLNEED)
+        os.posix_fadvise(self._handle, self._place(layer, chunk), self._stored, os.POSIX_FADV_WILLNEED)
 
     def read_chunk(self, layer: int, chunk: int, out: Float[Tensor, "chunk_row d_model"]) -> None:
         """Read a whole chunk into `out`, of the shard's dtype; behind the last row it holds zeros.
@@ -144,8 +143,12 @@ class Cache:
 
     def spans(self, layer: int) -> list[tuple[int, int]]:
         """Where in the file a layer's rows and their checksums lie: first byte, and the one behind the last."""
-        size = self.chunk_rows * self.d_model * self.dtype.itemsize + BYTES
-        return [(place, place + size) for place in self._places[layer]]
+        return [(place, place + self._stored) for place in self._places[layer]]
+
+    @property
+    def _stored(self) -> int:
+        """Bytes of a chunk and its checksum in the file."""
+        return self.chunk_rows * self.d_model * self.dtype.itemsize + BYTES
 
     def _place(self, layer: int, chunk: int) -> int:
         """Where a chunk begins in the file."""
