@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # A SLURM of one node on this machine's loopback, for tests: root, Debian's packages, no systemd, no accounting.
 #
-#   cluster.sh up FOLDER      install what is missing, write the configuration to FOLDER, start the daemons
+#   cluster.sh get            install what is missing
+#   cluster.sh up FOLDER      write the configuration to FOLDER, start the daemons
 #   cluster.sh down FOLDER    stop the daemons that FOLDER names
 #
 # While it is up, /etc/slurm/slurm.conf is a link to FOLDER/slurm.conf: Snakemake's jobs clear SLURM_CONF from their
 # environment. Left behind it would slow down every later Snakemake, which asks the controller at each start.
 set -euo pipefail
-FOLDER=$(realpath "$2")
+FOLDER=$(realpath "${2:-/nowhere}")
 export SLURM_CONF=$FOLDER/slurm.conf
 NODE=$(hostname -s)
 LINK=/etc/slurm/slurm.conf
@@ -20,7 +21,7 @@ wait_for() { # a command that succeeds within 30 s
     return 1
 }
 
-install_packages() {
+get() {
     local packages="munge slurmctld slurmd slurm-client"
     # shellcheck disable=SC2086
     dpkg --status $packages >/dev/null 2>&1 && return
@@ -82,7 +83,6 @@ CONF
 }
 
 up() {
-    install_packages
     getent hosts "$NODE" >/dev/null || echo "127.0.0.1 $NODE" >>/etc/hosts
     configure
     if [ "$(realpath --quiet $LINK)" != "$SLURM_CONF" ]; then

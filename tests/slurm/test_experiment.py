@@ -25,7 +25,7 @@ def queue(*words: str) -> list[str]:
     return done.stdout.splitlines()
 
 
-def until(happened: Callable[[], object], seconds: float = 120) -> None:
+def until(happened: Callable[[], object], seconds: float = 300) -> None:
     end = time.monotonic() + seconds
     while not happened():
         assert time.monotonic() < end, "waited in vain"

@@ -9,7 +9,7 @@ import pytest
 @pytest.fixture(scope="module")
 def folder(jobs, finished) -> Path:
     """Where the jobs ran, when all have ended; the small experiment ran beside them."""
-    jobs.process.wait(timeout=300)
+    jobs.process.wait(timeout=600)
     return jobs.project.folder
 
 
