@@ -154,6 +154,8 @@ WRONG = {
     "saes: {k: 5000}": "saes.k: 5000 is not below saes.latents (2304); k is how many latents stay active a token",
     "saes: {overrides: {18: {latents: 32}}}": "saes.k: 32 is not below saes.overrides.18.latents (32); "
     "k is how many latents stay active a token",
+    "saes: {source: stream, overrides: {18: {batch: 32}}}": "saes.overrides.18.batch: 32, and saes.source is stream, "
+    "which serves all layers at once",
     "saes: {overrides: {19: {k: 64}}}": "saes.overrides.19: layer 19 is not among layers "
     "(4, 5, 10, 11, 16, 17, 18, 25, 26)",
     "saes: {tokens: 1000}": "saes.batch: 1024 is more than saes.tokens (1000); one batch is one training step",
