@@ -50,6 +50,7 @@ rule contrast_cache:
         "<logs>/activations/contrast/{trait}.log",
     benchmark:
         "<benchmarks>/activations/contrast/{trait}.jsonl"
+    priority: 1
     conda:
         "../../envs/model.yaml"
     resources:

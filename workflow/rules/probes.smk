@@ -18,6 +18,7 @@ rule probe:
         "<logs>/probes/{trait}.log",
     benchmark:
         "<benchmarks>/probes/{trait}.jsonl"
+    priority: 1
     conda:
         "../../envs/model.yaml"
     params:

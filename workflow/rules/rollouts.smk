@@ -102,6 +102,7 @@ rule conditions:
         "<logs>/rollouts/conditions/{batch}.log",
     benchmark:
         "<benchmarks>/rollouts/conditions/{batch}.jsonl"
+    priority: 1
     conda:
         "../../envs/model.yaml"
     params:
@@ -137,7 +138,7 @@ rule rollouts:
         "<logs>/rollouts/turns/{batch}{run}.log",
     benchmark:
         "<benchmarks>/rollouts/turns/{batch}{run}.jsonl"
-    # the longest jobs go first, so that short ones fill the cores at the end
+    # on the way to the rollouts, which take longest, jobs go first: what else there is fills the cores at the end
     priority: 1
     conda:
         "../../envs/model.yaml"

@@ -27,6 +27,7 @@ rule sae:
         "<logs>/saes/{layer}.log",
     benchmark:
         "<benchmarks>/saes/{layer}.jsonl"
+    priority: 1
     conda:
         "../../envs/model.yaml"
     resources:
@@ -57,6 +58,7 @@ use rule sae as sae_again with:
         "<logs>/saes/{layer}.again.log",
     benchmark:
         "<benchmarks>/saes/{layer}.again.jsonl"
+    priority: 0
 
 
 if STREAM and not PRETRAINED:
