@@ -107,6 +107,11 @@ up() {
 
 down() {
     [ "$(realpath --quiet $LINK)" != "$SLURM_CONF" ] || rm $LINK
+    # jobs outlive the daemons
+    if running "$FOLDER/slurmctld.pid"; then
+        scancel --me
+        for _ in $(seq 80); do [ -n "$(squeue --noheader)" ] || break; sleep 0.25; done
+    fi
     for daemon in slurmd slurmctld munged; do
         running "$FOLDER/$daemon.pid" || continue
         kill "$(cat "$FOLDER/$daemon.pid")"

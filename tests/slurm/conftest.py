@@ -71,5 +71,8 @@ def jobs(cluster: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ru
 def finished(jobs: Run, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """The small experiment after one whole run on the cluster."""
     run = started(copied(tmp_path_factory.mktemp("project")))
-    assert run.process.wait() == 0, run.output
+    try:
+        assert run.process.wait() == 0, run.output
+    finally:
+        run.process.kill()
     return run.project

@@ -55,10 +55,11 @@ rule cancelled:
         " if [ $(wc -l < cancelled.attempts) = 1 ]; then scancel $SLURM_JOB_ID; sleep 60; fi; echo whole > {output}"
 
 
-# longer than its time limit, and warned a minute before
+# longer than its time limit, and warned a minute before; on a busy machine half of an attempt goes to its start
 rule long:
     output:
         "long.done",
+    retries: 8
     resources:
         runtime=2,
         slurm_extra="--signal=URG@60",
