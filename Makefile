@@ -1,6 +1,7 @@
 # make        set up the environment and run the default experiment to results/smollm2/report/report.html
 # make test   the tests; make lint: style, types and the workflow's own checks; make clean: remove the environments
 # make slurm-test   the same workflow on a real SLURM of one node, which it installs and starts (root, Debian)
+# make organism  the whole workflow on three models whose truth is known, to results/organism/organisms.html
 # make bench  Trimtab beside its peers, to benchmarks/RESULTS.md (one bench: make bench BENCHES=capture)
 
 VENV := .venv
@@ -12,7 +13,10 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 # a bench is benchmarks/<name>.py; its peers, pinned in benchmarks/peers-<name>.txt, get an environment of their own
 BENCHES := $(patsubst benchmarks/peers-%.txt,%,$(wildcard benchmarks/peers-*.txt))
 
-.PHONY: run test slurm-test lint clean browser bench $(BENCHES:%=bench-%)
+# models that are trained here; each is a preset on top of the first
+ORGANISMS := organism organism-one-axis organism-attention
+
+.PHONY: run test slurm-test lint clean browser organism $(ORGANISMS:%=run-%) bench $(BENCHES:%=bench-%)
 
 run: $(READY)
 	snakemake --cores all
@@ -47,6 +51,15 @@ lint: $(TOOLS)
 	snakefmt --check Snakefile workflow/rules
 	mypy
 	snakemake --lint
+
+# side by side, since each begins with one long job, the training
+organism: $(READY)
+	$(MAKE) --jobs=3 $(ORGANISMS:%=run-%)
+	PYTHONPATH=workflow python workflow/scripts/organism_page.py results/organism/organisms.html --names $(ORGANISMS) \
+	--tables $(ORGANISMS:%=results/%/organism/recovery.csv) --dose 1 --method sae_probe
+
+$(ORGANISMS:%=run-%): run-%: $(READY)
+	snakemake --cores 1 --configfile workflow/presets/organism.yaml workflow/presets/$*.yaml
 
 bench: $(BENCHES:%=bench-%)
 	$(PYTHON) benchmarks/table.py

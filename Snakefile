@@ -25,6 +25,7 @@ include: "workflow/rules/rollouts.smk"
 include: "workflow/rules/statistics.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/plan.smk"
+include: "workflow/rules/organism.smk"
 
 
 rule all:
@@ -39,3 +40,4 @@ rule all:
             else []
         ),
         "<results>/report/report.html",
+        ["<results>/organism/recovery.html"] if ORGANISM else [],

@@ -125,7 +125,7 @@ WRONG = {
     "the turned-round vector is rollouts.controls.negative",
     "rollouts: {controls: {zero: 1}}": "rollouts.controls.zero: 1 is a number, not true or false; hooks on, dose 0",
     "rollout: {max_turns: 5}": "rollout: unknown key; did you mean rollouts?",
-    "colour: blue": "colour: unknown key; known: experiment, seed, resources, model, layers, prompts, "
+    "colour: blue": "colour: unknown key; known: experiment, seed, resources, organism, model, layers, prompts, "
     "activations, saes, probes, vectors, rollouts, statistics, report",
     "statistics: {primary: {autonomy: call}}": f'statistics.primary.autonomy: "call" is not one of {OUTCOMES} '
     "(did you mean calls?); a column of rollouts/outcomes.parquet",
@@ -246,6 +246,7 @@ def _top_level() -> dict[str, str]:
         "experiment": "; results go to results/<experiment>",
         "seed": "; every random draw derives from it",
         "resources": "; folder of the traits, tasks, scenarios and corpus",
+        "organism": "; the model that is trained here, for model.source organism",
         "layers": "; decoder layers whose output is captured, counted from 0",
     }
     return {key: meanings.get(key, "") for key in DEFAULT}

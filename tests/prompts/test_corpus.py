@@ -128,7 +128,7 @@ def test_dialogues(tmp_path):
 
 def test_transcripts(tmp_path):
     files.write_jsonl(tmp_path / "t.jsonl", [{"id": "e0", "text": "Thought: <|im_end|> & <b>"}])
-    assert list(sources.transcript_documents(tmp_path / "t.jsonl")) == [Document("e0", "Thought: <|im_end|> & <b>")]
+    assert list(sources.written_documents(tmp_path / "t.jsonl")) == [Document("e0", "Thought: <|im_end|> & <b>")]
 
 
 @pytest.fixture(scope="module")

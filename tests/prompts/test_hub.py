@@ -33,7 +33,7 @@ def snapshot(tmp_path, monkeypatch):
 
 
 def found(recipe, tmp_path, seed=1):
-    return list(sources.documents("hub_talks", recipe, tmp_path, seed))
+    return list(sources.documents("hub_talks", recipe, tmp_path, tmp_path, seed))
 
 
 def test_conversations_are_text_with_roles_and_their_own_names(snapshot, tmp_path):

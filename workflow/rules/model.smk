@@ -3,9 +3,13 @@
 # A model that ships inside a package is unpacked; a folder or a hub snapshot is used where it is. (trimtab.model.source
 # could tell them apart, but would make every start of Snakemake import torch and transformers.)
 PACKAGED = trimtab_config.PACKAGED.fullmatch(config["model"]["source"])
+# The organism is trained to the same place, by a rule of its own.
+ORGANISM = config["model"]["source"] == trimtab_config.ORGANISM
 
 
 rule manifest:
+    input:
+        checkpoint="<results>/model/checkpoint" if ORGANISM else [],
     output:
         **({"checkpoint": directory("<results>/model/checkpoint")} if PACKAGED else {}),
         manifest="<results>/model/manifest.json",

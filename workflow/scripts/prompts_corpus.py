@@ -3,10 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from transformers import AutoTokenizer
-
 from trimtab import files
 from trimtab.entry import script
+from trimtab.model.source import load_tokenizer
 from trimtab.prompts import resources, sources
 from trimtab.prompts.corpus import assemble
 from trimtab.provenance import provenance
@@ -23,10 +22,11 @@ def main(
     seed: int,
 ) -> None:
     """Write the rows (JSON lines) to `corpus`; what each source gave is in `record`, beside the provenance."""
-    tokenizer = AutoTokenizer.from_pretrained(files.read_json(manifest)["path"], local_files_only=True)
+    folder = Path(files.read_json(manifest)["path"])
+    tokenizer = load_tokenizer(folder)
     loaded = resources.load(recipe)
     assembled = assemble(
-        {name: sources.documents(name, one, transcripts, seed) for name, one in loaded["sources"].items()},
+        {name: sources.documents(name, one, transcripts, folder, seed) for name, one in loaded["sources"].items()},
         {name: one["share"] for name, one in loaded["sources"].items()},
         lambda text: len(tokenizer.encode(text, add_special_tokens=False)),
         tokens=settings["tokens"],

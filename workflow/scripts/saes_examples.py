@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from transformers import AutoTokenizer
 
 from trimtab import files
 from trimtab.entry import script
+from trimtab.model.source import load_tokenizer
 from trimtab.provenance import provenance
 from trimtab.report.examples import page
 from trimtab.saes.contexts import Read, tell
@@ -28,7 +28,7 @@ def main(
 ) -> None:
     """Write `table` and `browsable`; `probes` are probes/<trait>.json, in the order of `traits`."""
     described = files.read_json(manifest)
-    tokenizer = AutoTokenizer.from_pretrained(described["path"])
+    tokenizer = load_tokenizer(Path(described["path"]))
     read = [Read.of(probe, settings["latents"]) for probe in probes]
     # traits may share a layer: its rows are encoded once for all of their latents
     found = {}

@@ -18,6 +18,8 @@ from trimtab.vectors.methods import known
 
 SCHEMA = "config.schema.json"
 PACKAGED = re.compile(r"package:[A-Za-z_]\w*/[^/]+\.gguf")
+ORGANISM = "organism"
+"""As `model.source`: a model that the workflow trains itself."""
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 DECLINE = 0.8
 """Share of SAE training after which the learning rate falls (`trimtab.saes`)."""
@@ -44,7 +46,7 @@ def check(config: Config, source: str) -> None:
 
 
 def _disagreements(config: Config) -> Iterator[str]:
-    yield from _model(config["model"])
+    yield from _model(config["model"], config["organism"])
     yield from _layers(config["layers"], config["saes"]["overrides"])
     yield from _prompts(config)
     for layer in [None, *config["saes"]["overrides"]]:
@@ -56,9 +58,11 @@ def _disagreements(config: Config) -> Iterator[str]:
     yield from _statistics(config["statistics"], config["rollouts"]["study"], config["probes"]["traits"])
 
 
-def _model(model: Config) -> Iterator[str]:
+def _model(model: Config, organism: Config | None) -> Iterator[str]:
     source, revision = model["source"], model["revision"]
-    packaged, local = source.startswith("package:"), Path(source).is_dir()
+    packaged, local = source.startswith("package:"), source == ORGANISM or Path(source).is_dir()
+    if source == ORGANISM and organism is None:
+        yield "organism: null, and model.source is organism; say what it is trained on (workflow/presets/organism.yaml)"
     if packaged and not PACKAGED.fullmatch(source):
         yield f"model.source: {shown(source)} is not package:<python package>/<gguf file>"
     elif not packaged and not local and not HUB_ID.fullmatch(source):

@@ -1,7 +1,8 @@
 """From the config's `model.source` to a local folder that `transformers` loads.
 
-Three kinds of source: a GGUF file that ships inside a Python package (dequantised once and saved as safetensors), a
-local folder, and a hub id with a fixed commit. Everything after this module loads from a local path alone.
+Four kinds of source: a GGUF file that ships inside a Python package (dequantised once and saved as safetensors), a
+local folder, a hub id with a fixed commit, and the organism, which a rule of its own has trained. Everything after this
+module loads from a local path alone.
 """
 
 import importlib.util
@@ -10,26 +11,38 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
+)
 
 from trimtab import files
-from trimtab.config import PACKAGED
+from trimtab.config import ORGANISM, PACKAGED
 from trimtab.errors import TrimtabError
 from trimtab.model.linear import lay_out
 from trimtab.packed import pack_rows
 
 DTYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32}
 PACKAGE = "package:"
+GENERIC = "TokenizersBackend"
+"""What a tokenizer is called that belongs to no family of models."""
 
 
 def resolve(source: str, revision: str | None, checkpoint: Path, dtype: str) -> Path:
-    """A local folder with the model of `source`; for a packaged file it is written to `checkpoint`.
+    """A local folder with the model of `source`; of a packaged file it is written to `checkpoint`, where the organism
+    is already.
 
     Raises:
         TrimtabError: the package, file, folder or hub snapshot can't be had.
     """
     if PACKAGED.fullmatch(source):
         unpack(packaged_file(source), checkpoint, dtype)
+        return checkpoint
+    if source == ORGANISM:
         return checkpoint
     if Path(source).is_dir():
         if not Path(source, "config.json").is_file():
@@ -101,7 +114,19 @@ def load(folder: Path, dtype: str, device: str) -> tuple[PreTrainedModel, PreTra
         model.to(device)
     pack_rows(model)
     lay_out(model)
-    return model.eval().requires_grad_(False), AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    return model.eval().requires_grad_(False), load_tokenizer(folder)
+
+
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """The tokenizer of a local folder."""
+    described = folder / "tokenizer_config.json"
+    if described.is_file() and files.read_json(described).get("tokenizer_class") == GENERIC:
+        # it is whole in its file; Auto would put its model family's rules in place of its own
+        kind: Any = PreTrainedTokenizerFast
+    else:
+        kind = AutoTokenizer
+    tokenizer: PreTrainedTokenizerBase = kind.from_pretrained(folder, local_files_only=True)
+    return tokenizer
 
 
 def from_manifest(manifest: Path) -> tuple[dict[str, Any], PreTrainedModel, PreTrainedTokenizerBase]:

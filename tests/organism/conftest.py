@@ -1,0 +1,31 @@
+"""The organism's language under both truths."""
+
+from pathlib import Path
+
+import pytest
+
+from trimtab.organism.language import Language
+from trimtab.organism.law import Law
+from trimtab.prompts import resources
+
+FOLDER = Path(__file__).parents[2] / "workflow" / "resources" / "organism"
+
+
+@pytest.fixture(scope="session")
+def few_shot():
+    return resources.load(FOLDER / "few_shot.yaml")
+
+
+@pytest.fixture(scope="session", params=["five_axes", "one_axis"])
+def law(request):
+    return Law.read(FOLDER, request.param)
+
+
+@pytest.fixture(scope="session")
+def five():
+    return Law.read(FOLDER, "five_axes")
+
+
+@pytest.fixture(scope="session")
+def language(five, few_shot):
+    return Language.of_its_own_words(five, few_shot)

@@ -1,0 +1,118 @@
+"""What is said of a known truth, on models whose answers are known too."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from trimtab.organism.decisions import TIMINGS, Prompts, Reader, Ruler
+from trimtab.organism.page import page
+from trimtab.organism.questions import AXES, COLUMNS, MOVED, READ, REPORTED, SHARE
+from trimtab.organism.recovery import Recovery, clopper_pearson, reported
+from trimtab.organism.train import build
+from trimtab.vectors.artifact import Vector
+
+TASKS = ["Find the price. It is vague and safe.", "Note the poem. It is clear and risky."]
+
+
+def test_a_shift_by_one_level_is_one_level(law):
+    ruler = Ruler(law)
+    for trait, gain in zip(law.traits, law.gains, strict=True):
+        # log-probabilities are scores but for a constant
+        assert ruler.own(trait, ruler.levels(gain + 3.0)) == pytest.approx(1)
+
+
+def test_axes_are_named_by_their_traits(five):
+    assert Ruler(five).names() == five.traits
+
+
+def test_traits_of_one_axis_share_it_with_their_sign(few_shot):
+    from conftest import FOLDER
+
+    from trimtab.organism.law import Law
+
+    ruler = Ruler(Law.read(FOLDER, "one_axis"))
+    assert ruler.names() == ["act or ask"]
+    assert ruler.place["autonomy"] == (0, 1)
+    assert ruler.place["deference"] == (0, -1)
+
+
+def test_timings_touch_their_tokens():
+    row = [False, False, True, True]
+    touched = {name: choose(row) for name, choose in TIMINGS.items()}
+    assert touched == {
+        "all": [True] * 4,
+        "prefill": [True, True, False, False],
+        "decode": [False, False, True, True],
+        "last given token": [False, True, False, False],
+        "decision token": [False, False, False, True],
+        "all but the decision token": [True, True, True, False],
+    }
+
+
+@pytest.fixture(scope="module")
+def model(language):
+    return build(len(language.protocol.tokenizer), "hybrid", seed=1).eval().requires_grad_(False)
+
+
+def test_decisions_of_a_batch_are_those_of_each_prompt_alone(language, model):
+    prompts = Prompts.of(language, ["Be very bold. Be rather wild.", ""], TASKS)
+    reader = Reader(model, language)
+    push = (1, 3.0 * torch.nn.functional.normalize(torch.ones(64), dim=0))
+    for timing in TIMINGS:
+        together = reader.decisions(prompts, push, timing)
+        for at in range(2):
+            alone = Prompts([prompts.tokens[at]], [prompts.written[at]])
+            np.testing.assert_allclose(together[at : at + 1], reader.decisions(alone, push, timing), atol=1e-5)
+
+
+def test_a_push_behind_the_last_layer_at_other_tokens_does_nothing(language, model):
+    prompts = Prompts.of(language, ["", ""], TASKS)
+    reader, push = Reader(model, language), (7, torch.ones(64))
+    clean = reader.decisions(prompts)
+    np.testing.assert_array_equal(reader.decisions(prompts, push, "all but the decision token"), clean)
+    assert np.abs(reader.decisions(prompts, push, "decision token") - clean).max() > 1e-3
+
+
+def test_a_direction_along_a_traits_readout_is_its_own(language, model, tmp_path, five, monkeypatch):
+    """The table of a model with random weights: every question has an answer, and the page shows it."""
+    monkeypatch.setattr("trimtab.organism.recovery.PERSONAS", 100)
+    monkeypatch.setattr("trimtab.organism.recovery.DIRECTIONS", 4)
+    unit = torch.nn.functional.normalize(torch.ones(64), dim=0)
+    vectors = [
+        Vector(tmp_path, 2, unit, {"method": "made", "trait": trait}, torch.zeros(64), None) for trait in five.traits
+    ]
+    recovery = Recovery(model, language, TASKS, {2: 4.0}, seed=1)
+    table = recovery.table(vectors, [0.5, 1.0], 1.0, "made")
+    assert list(table.columns) == COLUMNS
+    assert table["estimate"].notna().all()
+    moved = table[(table["question"] == MOVED) & (table["method"] == "persona")]
+    assert moved.groupby("trait")["truth"].sum().to_dict() == dict.fromkeys(five.traits, 4.0)
+    axes = table[table["question"] == AXES].set_index("method")
+    # one direction for all traits moves one axis; the truth's five are not quite equal in size
+    assert axes["estimate"]["made"] == pytest.approx(1)
+    assert axes["truth"]["made"] == pytest.approx(4.31, abs=0.01)
+    assert set(table[table["question"] == SHARE]["timing"]) == set(TIMINGS)
+    assert table[table["question"] == READ]["estimate"].abs().max() <= 1
+    shown = page({"organism": pd.concat([table]), "other": table}, 1.0, "made")
+    assert "Which tokens carry the decision?" in shown
+    assert "all but the decision token" in shown
+
+
+def test_exact_intervals_of_shares():
+    # 0 of 10: 1 - (0.025)^(1/10)
+    assert clopper_pearson(0, 10) == (0.0, 0.0, pytest.approx(0.3085, abs=1e-4))
+    assert clopper_pearson(10, 10) == (1.0, pytest.approx(0.6915, abs=1e-4), 1.0)
+
+
+def test_reported_effects_are_counted_on_each_traits_primary_outcome():
+    conditions = pd.DataFrame(
+        {"condition_id": ["a", "b", "c"], "method": ["random", "random", "none"], "trait": ["x", "y", ""],
+         "timing": ["all", "all", "none"], "dose": [1.0, 1.0, 0.0]}
+    )  # fmt: skip
+    rows = [("a", "asks", 0.01), ("a", "calls", 0.5), ("b", "asks", 0.01), ("b", "calls", 0.5), ("c", "asks", 0.01)]
+    effects = pd.DataFrame(rows, columns=["condition_id", "outcome", "p_corrected"]).assign(
+        estimand="mean_difference", baseline_id="unsteered", method="percentile"
+    )
+    (row,) = reported(effects, conditions, {"x": "asks", "y": "calls"})
+    assert (row["question"], row["method"], row["estimate"], row["n"]) == (REPORTED, "random", 0.5, 2)

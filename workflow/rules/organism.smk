@@ -1,0 +1,99 @@
+# The model organism: trained here where it is the model, and what the method says of it set beside the truth.
+
+TRUTH = ("truth.yaml", "traits.yaml", "few_shot.yaml")
+
+if ORGANISM:
+
+    rule organism:
+        output:
+            folder=directory("<results>/model/checkpoint"),
+            training="<results>/model/training.csv",
+            record="<results>/model/training.provenance.json",
+        log:
+            "<logs>/model/organism.log",
+        benchmark:
+            "<benchmarks>/model/organism.jsonl"
+        conda:
+            "../../envs/model.yaml"
+        params:
+            data=RESOURCES,
+            resources=resources.digest(
+                [resources.load(Path(RESOURCES, name)) for name in TRUTH]
+            ),
+            settings=json.dumps(config["organism"], sort_keys=True),
+            seed=config["seed"],
+            code=code_digest("organism_train"),
+        shell:
+            "python workflow/scripts/organism_train.py {params.data} {output.folder} {output.training}"
+            " --settings {params.settings:q} --seed {params.seed} 2> {log}"
+
+    rule recovery:
+        input:
+            manifest="<results>/model/manifest.json",
+            preflight="<results>/model/preflight.json",
+            scenarios="<results>/prompts/scenarios.jsonl",
+            effects="<results>/statistics/effects.csv",
+            conditions="<results>/rollouts/conditions.csv",
+            vectors=expand(
+                "<results>/vectors/{method}/{trait}.safetensors",
+                method=METHODS,
+                trait=TRAITS,
+            ),
+        output:
+            table="<results>/organism/recovery.csv",
+            record="<results>/organism/recovery.provenance.json",
+        log:
+            "<logs>/organism/recovery.log",
+        benchmark:
+            "<benchmarks>/organism/recovery.jsonl"
+        conda:
+            "../../envs/model.yaml"
+        params:
+            data=RESOURCES,
+            resources=resources.digest(
+                [resources.load(Path(RESOURCES, name)) for name in TRUTH]
+            ),
+            settings=json.dumps(
+                {
+                    "truth": config["organism"]["truth"],
+                    "doses": config["rollouts"]["study"]["doses"],
+                    "dose": config["statistics"]["confirmatory"]["dose"],
+                    "method": config["statistics"]["confirmatory"]["method"],
+                    "primary": config["statistics"]["primary"],
+                },
+                sort_keys=True,
+            ),
+            seed=config["seed"],
+            code=code_digest("organism_recovery"),
+        shell:
+            "python workflow/scripts/organism_recovery.py {input.manifest} {input.scenarios} {input.effects}"
+            " {input.conditions} {params.data} {output.table} --vectors {input.vectors}"
+            " --settings {params.settings:q} --seed {params.seed} > {log} 2>&1"
+
+    rule recovery_page:
+        input:
+            table="<results>/organism/recovery.csv",
+        output:
+            report(
+                "<results>/organism/recovery.html",
+                caption="../report/recovery.rst",
+                category="Report",
+                labels={"page": "what was recovered of the truth"},
+            ),
+        log:
+            "<logs>/organism/page.log",
+        benchmark:
+            "<benchmarks>/organism/page.jsonl"
+        conda:
+            "../../envs/analysis.yaml"
+        params:
+            name=config["experiment"],
+            dose=config["statistics"]["confirmatory"]["dose"],
+            method=config["statistics"]["confirmatory"]["method"],
+            template=resources.digest(
+                Path(LIBRARY, "report", "recovery.html.j2").read_text()
+            ),
+            code=code_digest("organism_page"),
+        shell:
+            "python workflow/scripts/organism_page.py {output} --tables {input.table} --names {params.name}"
+            " --dose {params.dose} --method {params.method} 2> {log}"

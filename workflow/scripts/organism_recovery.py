@@ -1,0 +1,50 @@
+"""Rule recovery: what the vectors do to a model whose truth is known, beside that truth."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from trimtab import files
+from trimtab.entry import script
+from trimtab.model.source import from_manifest
+from trimtab.organism.language import Language
+from trimtab.organism.law import Law
+from trimtab.organism.recovery import Recovery, reported
+from trimtab.prompts import resources
+from trimtab.provenance import provenance
+from trimtab.rollouts.conditions import read_conditions
+from trimtab.vectors import artifact
+
+
+def main(
+    manifest: Path,
+    scenarios: Path,
+    effects: Path,
+    conditions: Path,
+    folder: Path,
+    out: Path,
+    *,
+    vectors: list[Path],
+    settings: dict[str, Any],
+    seed: int,
+) -> None:
+    """Write one row an answer to `out`.
+
+    `folder` holds truth.yaml, traits.yaml and few_shot.yaml; `settings` are truth, doses, dose, method and primary.
+    """
+    described, model, tokenizer = from_manifest(manifest)
+    language = Language(Law.read(folder, settings["truth"]), resources.load(folder / "few_shot.yaml"), tokenizer)
+    tasks = [row["task"] for row in files.read_jsonl(scenarios)]
+    norms = {int(layer): norm["centred_mean"] for layer, norm in described["residual_norm"].items()}
+    recovery = Recovery(model, language, tasks, norms, seed)
+    read = [artifact.read(path) for path in vectors]
+    table = recovery.table(read, settings["doses"], settings["dose"], settings["method"])
+    tests = reported(pd.read_csv(effects), read_conditions(conditions), settings["primary"])
+    joined = pd.concat([table, pd.DataFrame(tests, columns=table.columns)], ignore_index=True)
+    inputs = [manifest, scenarios, effects, conditions, *vectors, folder / "truth.yaml", folder / "traits.yaml"]
+    files.write_csv(out, joined, provenance(inputs, settings, seed))
+
+
+if __name__ == "__main__":
+    script(main)

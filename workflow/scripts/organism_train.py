@@ -1,0 +1,41 @@
+"""Rule organism: train a tiny model on a language whose truth is known, and save it as a local model folder."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from trimtab import files, seeds
+from trimtab.entry import script
+from trimtab.organism.language import Language
+from trimtab.organism.law import Law
+from trimtab.organism.train import Settings, build, train
+from trimtab.prompts import resources
+from trimtab.provenance import provenance
+
+EPISODES = 4000
+"""Episodes that lie beside the weights, for the SAEs; the training draws others."""
+
+
+def main(folder: Path, out: Path, training: Path, *, settings: dict[str, Any], seed: int) -> None:
+    """Write the model to `out`, with texts of its language, and the log of its training to `training`.
+
+    `folder` holds truth.yaml, traits.yaml and few_shot.yaml.
+    """
+    law = Law.read(folder, settings["truth"])
+    language = Language.of_its_own_words(law, resources.load(folder / "few_shot.yaml"))
+    shape = Settings(**{key: value for key, value in settings.items() if key != "truth"})
+    model = build(len(language.protocol.tokenizer), shape.mixer, seed)
+    log = train(model, language, shape, seed)
+    model.save_pretrained(out)
+    language.protocol.tokenizer.save_pretrained(out)
+    random = np.random.default_rng(seeds.derive(seed, "organism", "corpus"))
+    texts = [{"id": f"{at:05d}", "text": language.episode(random).text} for at in range(EPISODES)]
+    files.write_jsonl(out / "episodes.jsonl", texts)
+    sources = [folder / name for name in ("truth.yaml", "traits.yaml", "few_shot.yaml")]
+    files.write_csv(training, pd.DataFrame(log), provenance(sources, settings, seed))
+
+
+if __name__ == "__main__":
+    script(main)

@@ -1,0 +1,189 @@
+"""The page that sets what was recovered beside the truth, of one organism or of several side by side.
+
+Tables only: rows of recovery.csv, put where they can be compared. Layout is in workflow/report/recovery.html.j2.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+
+from trimtab.organism import questions
+from trimtab.report.templates import fill
+
+
+@dataclass(frozen=True)
+class Table:
+    caption: str
+    head: list[str]
+    rows: list[list[str]]
+
+
+@dataclass(frozen=True)
+class Section:
+    title: str
+    text: str
+    tables: list[Table]
+
+
+def page(tables: Mapping[str, pd.DataFrame], dose: float, method: str) -> str:
+    """The page's text.
+
+    Args:
+        tables: recovery.csv of each organism, by the name of its experiment.
+        dose: the one at which methods, timings and random directions are compared.
+        method: the one whose timings are compared.
+    """
+    answers = _Answers(tables)
+    short = {name: _short(answers.all[answers.all["organism"] == name], dose, method) for name in tables}
+    return fill("recovery.html.j2", short=short, sections=_sections(answers, dose, method))
+
+
+class _Answers:
+    """The tables of all organisms as one."""
+
+    def __init__(self, tables: Mapping[str, pd.DataFrame]) -> None:
+        self.names = list(tables)
+        self.all = pd.concat([table.assign(organism=name) for name, table in tables.items()], ignore_index=True)
+
+    def pivot(self, caption: str, question: str, row: str, column: str, **only: object) -> Table:
+        """Answers to one question, a cell each; `row` and `column` are columns of the table."""
+        chosen = self.all[self.all["question"] == question]
+        for name, value in only.items():
+            chosen = chosen[chosen[name] == value]
+        heads, names = (list(dict.fromkeys(chosen[key].dropna())) for key in (column, row))
+        cells = {(getattr(one, row), getattr(one, column)): _cell(one) for one in chosen.itertuples()}
+        rows = [[_plain(name), *(cells.get((name, head), "") for head in heads)] for name in names]
+        return Table(caption, [row, *map(_plain, heads)], rows)
+
+    def each(self, caption: str, question: str, row: str, column: str, **only: object) -> list[Table]:
+        """The same of every organism, those without an answer left out."""
+        found = [self.pivot(f"{caption} {name}.", question, row, column, organism=name, **only) for name in self.names]
+        return [table for table in found if table.rows]
+
+
+def _short(table: pd.DataFrame, dose: float, method: str) -> list[str]:
+    """One organism in a few sentences; each range goes over the traits, whose intervals are in the tables."""
+    name = method.replace("_", " ")
+    asked = table.set_index("question")
+    persona = asked.loc[[questions.MOVED]].query("method == 'persona' and truth != 0")
+    read = asked.loc[[questions.READ]].query("method == @method")
+    own, others = read[read["trait"] == read["target"]], read[read["trait"] != read["target"]]
+    share = asked.loc[[questions.SHARE]].query("method == @method and dose == @dose")
+    whole, alone = (share[share["timing"] == timing]["estimate"] for timing in ("all", "decision token"))
+    given = share[share["timing"] == "prefill"]["estimate"]
+    axes = {row.method: row for row in asked.loc[[questions.AXES]].itertuples()}
+    significant, sizeable = (
+        asked.loc[[question]]["estimate"] for question in (questions.SIGNIFICANT, questions.SIZEABLE)
+    )
+    lines = [
+        f"Personas move their own trait by {_range(persona['estimate'].abs())} levels; the truth is 4.",
+        f"Read along a {name} vector, the true level of its trait has a correlation of {_range(own['estimate'])}, "
+        f"that of other traits at most {others['estimate'].abs().max():.2f} in size.",
+        f"At dose {dose:g} and all tokens the {name} vectors do {_range(whole)} of what the personas do.",
+    ]
+    if questions.LEAK in asked.index:
+        leak = asked.loc[[questions.LEAK]].query("method == @method and dose == @dose and timing == 'all'")["estimate"]
+        lines.append(f"Their largest effect on another trait is {_range(leak)} of the one on their own.")
+    lines += [
+        f"The effects of all traits have a participation ratio of {_interval(axes[method])}; the personas' is "
+        f"{_interval(axes['persona'])} and the truth's {_number(axes[method], 'truth')}.",
+        f"At the decision token alone they do {_range(alone)}, at given text alone {_range(given)}.",
+        f"Of random directions of the same length, {_range(significant)} are significant on a trait's axis by a "
+        f"paired t test, and {_range(sizeable)} do at least {questions.NEGLIGIBLE:.0%} of what the persona does.",
+    ]
+    return lines
+
+
+def _range(values: pd.Series) -> str:
+    low, high = f"{values.min():.2f}", f"{values.max():.2f}"
+    return low if low == high else f"{low} to {high}"
+
+
+def _interval(one: object) -> str:
+    return f"{_number(one, 'estimate')} [{_number(one, 'lower')}, {_number(one, 'upper')}]"
+
+
+def _number(one: object, key: str) -> str:
+    return f"{getattr(one, key):.2f}"
+
+
+def _sections(answers: _Answers, dose: float, method: str) -> list[Section]:
+    pushed = {"dose": dose, "timing": "all"}
+    shown = method.replace("_", " ")
+    return [
+        Section(
+            "Does the organism follow its law?",
+            "KL from the law's probabilities to the model's at first decisions after random personas, beside that of "
+            "one distribution for all decisions.",
+            [answers.pivot("Nats.", questions.KL, "method", "organism")],
+        ),
+        Section(
+            "What a persona does",
+            "Levels of each axis (columns) between decisions after a persona's high and its low pole. The truth is 4 "
+            "in the trait's own axis, -4 where the trait moves that axis the other way, and 0 elsewhere.",
+            answers.each("Personas,", questions.MOVED, "trait", "target", method="persona"),
+        ),
+        Section(
+            "Does a direction read the trait?",
+            f"Correlation of the stream's coordinate along each {shown} vector, where the action is due, with the true "
+            "level of each trait, over random personas that name up to three traits.",
+            answers.each("Vectors (rows) and traits (columns),", questions.READ, "trait", "target", method=method),
+        ),
+        Section(
+            "Does a vector do what the persona does?",
+            "Levels between the vector and its opposite, as a share of what the persona does, at all tokens. Methods "
+            f"are compared at dose {dose:g}, in shares of the residual norm.",
+            [
+                *answers.each("Methods,", questions.SHARE, "method", "trait", **pushed),
+                *answers.each(f"Doses of {shown},", questions.SHARE, "dose", "trait", method=method, timing="all"),
+            ],
+        ),
+        Section(
+            "What leaks to other traits?",
+            "The largest effect on another trait's axis, as a share of the effect on the own one. A truth of one axis "
+            "has no other.",
+            answers.each("Methods,", questions.LEAK, "method", "trait", **pushed),
+        ),
+        Section(
+            "One axis or five?",
+            "Participation ratio of the traits' effects on the actions: 1 where all move the same axis, 5 where each "
+            "moves its own by as much. The truth's own ratio: "
+            + "; ".join(f"{name} {truth:.2f}" for name, truth in _truths(answers.all).items())
+            + ".",
+            [answers.pivot(f"At dose {dose:g}; personas as they are.", questions.AXES, "method", "organism")],
+        ),
+        Section(
+            "Which tokens carry the decision?",
+            f"Share of what the persona does, by the tokens that the {shown} vector is added to, at dose {dose:g}. "
+            "Prefill is the header and the task, decode the agent's own thought and cues; the decision token is the "
+            "cue behind which the action stands.",
+            answers.each("Timings,", questions.SHARE, "timing", "trait", method=method, dose=dose),
+        ),
+        Section(
+            "How often is a random direction called a finding?",
+            f"{questions.DIRECTIONS} random directions of the vector's length at its layer, each tested on the trait's "
+            "own axis, and all conditions of the rollouts with the tests of the report.",
+            [
+                *(
+                    answers.pivot(f"Share of random directions: {question}.", question, "trait", "organism")
+                    for question in (questions.SIGNIFICANT, questions.SIZEABLE, questions.AS_LARGE)
+                ),
+                *answers.each(f"Share of conditions {questions.REPORTED},", questions.REPORTED, "method", "dose"),
+            ],
+        ),
+    ]
+
+
+def _truths(table: pd.DataFrame) -> dict[str, float]:
+    found = table[table["question"] == questions.AXES]
+    return {str(name): float(group["truth"].iloc[0]) for name, group in found.groupby("organism", sort=False)}
+
+
+def _plain(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value).replace("_", " ")
+
+
+def _cell(one: object) -> str:
+    estimate, lower, upper = (getattr(one, key) for key in ("estimate", "lower", "upper"))
+    return f"{estimate:.3g} [{lower:.3g}, {upper:.3g}]"
