@@ -20,8 +20,8 @@ from trimtab.organism.tokenizer import word_tokenizer
 from trimtab.prompts.resources import NULL
 from trimtab.rollouts.calibration import OPENING
 from trimtab.rollouts.environment import Environment
-from trimtab.rollouts.names import FINISH
 from trimtab.rollouts.few_shot import ACTION, INPUT, THOUGHT, FewShotProtocol
+from trimtab.rollouts.names import FINISH
 
 TURNS = 2
 NAMED = 3
