@@ -4,14 +4,37 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from conftest import FOLDER
 
+from trimtab.organism.answers import clopper_pearson
 from trimtab.organism.decisions import TIMINGS, Prompts, Reader, Ruler
+from trimtab.organism.language import Language
+from trimtab.organism.law import Law, State
 from trimtab.organism.page import page
-from trimtab.organism.questions import AXES, COLUMNS, MOVED, READ, REPORTED, SHARE
-from trimtab.organism.recovery import Recovery, clopper_pearson, reported
+from trimtab.organism.questions import ABOVE_NULL, AXES, CHANCE, COLUMNS, MOVED, READ, REPORTED, ROLLOUT_AXES, SHARE
+from trimtab.organism.recovery import Recovery
+from trimtab.organism.reported import axes_found, effects_found
 from trimtab.organism.train import build
 from trimtab.vectors.artifact import Vector
 
+OWN = {
+    "autonomy": "file_write",
+    "tool_use_eagerness": "web_search",
+    "persistence": "finish",
+    "risk_calibration": "code_execute",
+    "deference": "ask_user",
+}
+STRUCTURE = pd.DataFrame(
+    [
+        ("made", "effect", "x", 0.3, 0.1, 0.5),
+        ("made", "effect", "y", 0.3, 0.1, 0.5),
+        ("made", "participation_ratio", np.nan, 1.7, 1.2, 2.2),
+        ("made", "axes", np.nan, 1.0, np.nan, np.nan),
+        ("relabelled", "share", np.nan, 0.6, 0.4, 0.8),
+        ("random", "participation_ratio", np.nan, 2.0, 1.0, 3.0),
+    ],
+    columns=["matrix", "quantity", "vector", "value", "lower", "upper"],
+)
 TASKS = ["Find the price. It is vague and safe.", "Note the poem. It is clear and risky."]
 
 
@@ -27,10 +50,6 @@ def test_axes_are_named_by_their_traits(five):
 
 
 def test_traits_of_one_axis_share_it_with_their_sign(few_shot):
-    from conftest import FOLDER
-
-    from trimtab.organism.law import Law
-
     ruler = Ruler(Law.read(FOLDER, "one_axis"))
     assert ruler.names() == ["act or ask"]
     assert ruler.place["autonomy"] == (0, 1)
@@ -94,7 +113,13 @@ def test_a_direction_along_a_traits_readout_is_its_own(language, model, tmp_path
     assert axes["truth"]["made"] == pytest.approx(4.31, abs=0.01)
     assert set(table[table["question"] == SHARE]["timing"]) == set(TIMINGS)
     assert table[table["question"] == READ]["estimate"].abs().max() <= 1
-    shown = page({"organism": pd.concat([table]), "other": table}, 1.0, "made")
+    # the truth of a persona is the law's, at +2 and at -2
+    chances = table[(table["question"] == CHANCE) & (table["method"] == "persona")].set_index("trait")
+    assert chances["target"].to_dict() == OWN
+    high, low = ([five.probabilities({"deference": level}, task, State())[0] for task in TASKS] for level in (2, -2))
+    assert chances["truth"]["deference"] == pytest.approx(np.mean(high) - np.mean(low))
+    table = pd.concat([table, pd.DataFrame(axes_found(STRUCTURE, "made", 4.31), columns=COLUMNS)])
+    shown = page({"organism": table, "other": table}, 1.0, "made")
     assert "Which tokens carry the decision?" in shown
     assert "all but the decision token" in shown
 
@@ -114,5 +139,33 @@ def test_reported_effects_are_counted_on_each_traits_primary_outcome():
     effects = pd.DataFrame(rows, columns=["condition_id", "outcome", "p_corrected"]).assign(
         estimand="mean_difference", baseline_id="unsteered", method="percentile"
     )
-    (row,) = reported(effects, conditions, {"x": "asks", "y": "calls"})
+    (row,) = effects_found(effects, conditions, {"x": "asks", "y": "calls"})
     assert (row["question"], row["method"], row["estimate"], row["n"]) == (REPORTED, "random", 0.5, 2)
+
+
+def test_axes_of_the_rollouts_are_those_of_the_structure_table():
+    rows = pd.DataFrame(axes_found(STRUCTURE, "made", 4.3))
+    found = rows.set_index(["question", "method"])[["estimate", "truth", "n"]].T.to_dict("list")
+    assert found == {
+        (ROLLOUT_AXES, "made"): [1.7, 4.3, 2],
+        (ROLLOUT_AXES, "random"): [2.0, 4.3, 2],
+        (ABOVE_NULL, "made"): [1.0, 4.3, 2],
+    }
+
+
+def test_a_truth_of_one_axis_does_not_make_its_measure_one(few_shot, tmp_path, monkeypatch):
+    """Participation is that of the actions as they moved, not of the law's axis."""
+    monkeypatch.setattr("trimtab.organism.recovery.PERSONAS", 20)
+    monkeypatch.setattr("trimtab.organism.recovery.DIRECTIONS", 2)
+    one = Law.read(FOLDER, "one_axis")
+    language = Language.of_its_own_words(one, few_shot)
+    model = build(len(language.protocol.tokenizer), "hybrid", seed=1).eval().requires_grad_(False)
+    units = torch.linalg.qr(torch.randn(64, 5, generator=torch.Generator().manual_seed(1)))[0].T
+    vectors = [
+        Vector(tmp_path, 7, unit, {"method": "made", "trait": trait}, torch.zeros(64), None)
+        for trait, unit in zip(one.traits, units, strict=True)
+    ]
+    table = Recovery(model, language, TASKS, {7: 4.0}, seed=1).table(vectors, [1.0], 1.0, "made")
+    axes = table[table["question"] == AXES].set_index("method")
+    assert axes["truth"]["made"] == pytest.approx(1)
+    assert axes["estimate"]["made"] > 1.5

@@ -34,6 +34,7 @@ if ORGANISM:
             scenarios="<results>/prompts/scenarios.jsonl",
             effects="<results>/statistics/effects.csv",
             conditions="<results>/rollouts/conditions.csv",
+            structure="<results>/statistics/structure.csv",
             vectors=expand(
                 "<results>/vectors/{method}/{trait}.safetensors",
                 method=METHODS,
@@ -67,7 +68,7 @@ if ORGANISM:
             code=code_digest("organism_recovery"),
         shell:
             "python workflow/scripts/organism_recovery.py {input.manifest} {input.scenarios} {input.effects}"
-            " {input.conditions} {params.data} {output.table} --vectors {input.vectors}"
+            " {input.conditions} {input.structure} {params.data} {output.table} --vectors {input.vectors}"
             " --settings {params.settings:q} --seed {params.seed} > {log} 2>&1"
 
     rule recovery_page:

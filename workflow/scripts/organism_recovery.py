@@ -10,7 +10,8 @@ from trimtab.entry import script
 from trimtab.model.source import from_manifest
 from trimtab.organism.language import Language
 from trimtab.organism.law import Law
-from trimtab.organism.recovery import Recovery, reported
+from trimtab.organism.recovery import Recovery
+from trimtab.organism.reported import axes_found, effects_found
 from trimtab.prompts import resources
 from trimtab.provenance import provenance
 from trimtab.rollouts.conditions import read_conditions
@@ -22,6 +23,7 @@ def main(
     scenarios: Path,
     effects: Path,
     conditions: Path,
+    structure: Path,
     folder: Path,
     out: Path,
     *,
@@ -40,9 +42,19 @@ def main(
     recovery = Recovery(model, language, tasks, norms, seed)
     read = [artifact.read(path) for path in vectors]
     table = recovery.table(read, settings["doses"], settings["dose"], settings["method"])
-    tests = reported(pd.read_csv(effects), read_conditions(conditions), settings["primary"])
-    joined = pd.concat([table, pd.DataFrame(tests, columns=table.columns)], ignore_index=True)
-    inputs = [manifest, scenarios, effects, conditions, *vectors, folder / "truth.yaml", folder / "traits.yaml"]
+    rows = effects_found(pd.read_csv(effects), read_conditions(conditions), settings["primary"])
+    rows += axes_found(pd.read_csv(structure), settings["method"], recovery.true_axes(language.law.traits))
+    joined = pd.concat([table, pd.DataFrame(rows, columns=table.columns)], ignore_index=True)
+    inputs = [
+        manifest,
+        scenarios,
+        effects,
+        conditions,
+        structure,
+        *vectors,
+        folder / "truth.yaml",
+        folder / "traits.yaml",
+    ]
     files.write_csv(out, joined, provenance(inputs, settings, seed))
 
 

@@ -1,5 +1,6 @@
 """Rule organism: train a tiny model on a language whose truth is known, and save it as a local model folder."""
 
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ EPISODES = 4000
 
 
 def main(folder: Path, out: Path, training: Path, *, settings: dict[str, Any], seed: int) -> None:
-    """Write the model to `out`, with texts of its language, and the log of its training to `training`.
+    """Write the model to `out`, whole or not at all, with texts of its language, and its training's log to `training`.
 
     `folder` holds truth.yaml, traits.yaml and few_shot.yaml.
     """
@@ -28,11 +29,14 @@ def main(folder: Path, out: Path, training: Path, *, settings: dict[str, Any], s
     shape = Settings(**{key: value for key, value in settings.items() if key != "truth"})
     model = build(len(language.protocol.tokenizer), shape.mixer, seed)
     log = train(model, language, shape, seed)
-    model.save_pretrained(out)
-    language.protocol.tokenizer.save_pretrained(out)
     random = np.random.default_rng(seeds.derive(seed, "organism", "corpus"))
     texts = [{"id": f"{at:05d}", "text": language.episode(random).text} for at in range(EPISODES)]
-    files.write_jsonl(out / "episodes.jsonl", texts)
+    with tempfile.TemporaryDirectory(dir=out.parent) as temporary:
+        made = Path(temporary, out.name)
+        model.save_pretrained(made)
+        language.protocol.tokenizer.save_pretrained(made)
+        files.write_jsonl(made / "episodes.jsonl", texts)
+        made.rename(out)
     sources = [folder / name for name in ("truth.yaml", "traits.yaml", "few_shot.yaml")]
     files.write_csv(training, pd.DataFrame(log), provenance(sources, settings, seed))
 

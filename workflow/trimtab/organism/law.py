@@ -80,6 +80,10 @@ class Law:
     def truth(self) -> Mapping[str, Any]:
         return self._truth
 
+    def own_action(self, trait: str) -> int:
+        """The action that the trait moves most."""
+        return int(np.abs(self.gains[self.traits.index(trait)]).argmax())
+
     def stated(self, text: str) -> dict[str, int]:
         """Levels that a persona or a thought states; of two sentences about a trait the later one counts."""
         words = text.replace(".", " ").split()

@@ -3,6 +3,7 @@
 Tables only: rows of recovery.csv, put where they can be compared. Layout is in workflow/report/recovery.html.j2.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -46,19 +47,34 @@ class _Answers:
         self.names = list(tables)
         self.all = pd.concat([table.assign(organism=name) for name, table in tables.items()], ignore_index=True)
 
-    def pivot(self, caption: str, question: str, row: str, column: str, **only: object) -> Table:
-        """Answers to one question, a cell each; `row` and `column` are columns of the table."""
+    def pivot(
+        self, caption: str, question: str, row: str, column: str, truth: str | None = None, **only: object
+    ) -> Table:
+        """Answers to one question, a cell each.
+
+        Args:
+            row, column: columns of the table.
+            truth: name of a first row that has what the law says, where it says one thing a column.
+            only: values of other columns; an answer that has none is shown too.
+        """
         chosen = self.all[self.all["question"] == question]
         for name, value in only.items():
-            chosen = chosen[chosen[name] == value]
+            chosen = chosen[(chosen[name] == value) | chosen[name].isna()]
         heads, names = (list(dict.fromkeys(chosen[key].dropna())) for key in (column, row))
         cells = {(getattr(one, row), getattr(one, column)): _cell(one) for one in chosen.itertuples()}
         rows = [[_plain(name), *(cells.get((name, head), "") for head in heads)] for name in names]
+        if truth is not None and rows:
+            said = chosen.drop_duplicates(column).set_index(column)["truth"]
+            rows.insert(0, [truth, *(f"{said[head]:.3g}" for head in heads)])
         return Table(caption, [row, *map(_plain, heads)], rows)
 
-    def each(self, caption: str, question: str, row: str, column: str, **only: object) -> list[Table]:
+    def each(
+        self, caption: str, question: str, row: str, column: str, truth: str | None = None, **only: object
+    ) -> list[Table]:
         """The same of every organism, those without an answer left out."""
-        found = [self.pivot(f"{caption} {name}.", question, row, column, organism=name, **only) for name in self.names]
+        found = [
+            self.pivot(f"{caption} {name}.", question, row, column, truth, organism=name, **only) for name in self.names
+        ]
         return [table for table in found if table.rows]
 
 
@@ -66,33 +82,40 @@ def _short(table: pd.DataFrame, dose: float, method: str) -> list[str]:
     """One organism in a few sentences; each range goes over the traits, whose intervals are in the tables."""
     name = method.replace("_", " ")
     asked = table.set_index("question")
+    follows = asked.loc[[questions.KL]].query("method == 'model'").iloc[0]
     persona = asked.loc[[questions.MOVED]].query("method == 'persona' and truth != 0")
     read = asked.loc[[questions.READ]].query("method == @method")
     own, others = read[read["trait"] == read["target"]], read[read["trait"] != read["target"]]
     share = asked.loc[[questions.SHARE]].query("method == @method and dose == @dose")
-    whole, alone = (share[share["timing"] == timing]["estimate"] for timing in ("all", "decision token"))
-    given = share[share["timing"] == "prefill"]["estimate"]
+    by_timing = {timing: rows["estimate"] for timing, rows in share.groupby("timing")}
+    chance = asked.loc[[questions.CHANCE]].query("method == @method and dose == @dose")
     axes = {row.method: row for row in asked.loc[[questions.AXES]].itertuples()}
+    seen = asked.loc[[questions.ROLLOUT_AXES]].query("method == @method").iloc[0]
     significant, sizeable = (
         asked.loc[[question]]["estimate"] for question in (questions.SIGNIFICANT, questions.SIZEABLE)
     )
     lines = [
-        f"Personas move their own trait by {_range(persona['estimate'].abs())} levels; the truth is 4.",
+        f"Decisions are {_interval(follows)} nats from the law, and personas move their own trait by "
+        f"{_range(persona['estimate'].abs())} levels; the truth is 4.",
         f"Read along a {name} vector, the true level of its trait has a correlation of {_range(own['estimate'])}, "
         f"that of other traits at most {others['estimate'].abs().max():.2f} in size.",
-        f"At dose {dose:g} and all tokens the {name} vectors do {_range(whole)} of what the personas do.",
+        f"At dose {dose:g} and all tokens the {name} vectors do {_range(by_timing['all'])} of what the personas do, "
+        f"and change the probability of the trait's own action by {_range(chance['estimate'] / chance['truth'])} of "
+        "what the law gives a persona.",
     ]
     if questions.LEAK in asked.index:
         leak = asked.loc[[questions.LEAK]].query("method == @method and dose == @dose and timing == 'all'")["estimate"]
         lines.append(f"Their largest effect on another trait is {_range(leak)} of the one on their own.")
-    lines += [
-        f"The effects of all traits have a participation ratio of {_interval(axes[method])}; the personas' is "
-        f"{_interval(axes['persona'])} and the truth's {_number(axes[method], 'truth')}.",
-        f"At the decision token alone they do {_range(alone)}, at given text alone {_range(given)}.",
+    return [
+        *lines,
+        f"Their effects have a participation ratio of {_interval(axes[method])}; the personas' is "
+        f"{_interval(axes['persona'])} and the truth's {_number(axes[method], 'truth')}. From the rollouts alone the "
+        f"report finds {_interval(seen)}.",
+        f"Added at the decision token alone the vectors do {_range(by_timing['decision token'])} of what the personas "
+        f"do, at given text alone {_range(by_timing['prefill'])}.",
         f"Of random directions of the same length, {_range(significant)} are significant on a trait's axis by a "
         f"paired t test, and {_range(sizeable)} do at least {questions.NEGLIGIBLE:.0%} of what the persona does.",
     ]
-    return lines
 
 
 def _range(values: pd.Series) -> str:
@@ -140,6 +163,13 @@ def _sections(answers: _Answers, dose: float, method: str) -> list[Section]:
             ],
         ),
         Section(
+            "How much likelier does it make the trait's own action?",
+            f"Probability of the action that the trait moves most, on the high side minus on the low one: of personas, "
+            f"and of vectors against their opposites at dose {dose:g} and all tokens. The law's row is the truth of "
+            "personas.",
+            answers.each("Methods,", questions.CHANCE, "method", "trait", "law", **pushed),
+        ),
+        Section(
             "What leaks to other traits?",
             "The largest effect on another trait's axis, as a share of the effect on the own one. A truth of one axis "
             "has no other.",
@@ -151,7 +181,26 @@ def _sections(answers: _Answers, dose: float, method: str) -> list[Section]:
             "moves its own by as much. The truth's own ratio: "
             + "; ".join(f"{name} {truth:.2f}" for name, truth in _truths(answers.all).items())
             + ".",
-            [answers.pivot(f"At dose {dose:g}; personas as they are.", questions.AXES, "method", "organism")],
+            [
+                answers.pivot(
+                    f"Log-probabilities of decisions, at dose {dose:g}; personas as they are.",
+                    questions.AXES,
+                    "method",
+                    "organism",
+                ),
+                answers.pivot(
+                    "Outcomes of the rollouts, as in the report; of random directions the range over sets of five.",
+                    questions.ROLLOUT_AXES,
+                    "method",
+                    "organism",
+                ),
+                answers.pivot(
+                    "Components of the rollouts' outcomes that their null doesn't reach.",
+                    questions.ABOVE_NULL,
+                    "method",
+                    "organism",
+                ),
+            ],
         ),
         Section(
             "Which tokens carry the decision?",
@@ -186,4 +235,4 @@ def _plain(value: object) -> str:
 
 def _cell(one: object) -> str:
     estimate, lower, upper = (getattr(one, key) for key in ("estimate", "lower", "upper"))
-    return f"{estimate:.3g} [{lower:.3g}, {upper:.3g}]"
+    return f"{estimate:.3g}" if math.isnan(lower) else f"{estimate:.3g} [{lower:.3g}, {upper:.3g}]"

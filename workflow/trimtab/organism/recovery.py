@@ -1,30 +1,33 @@
 """What the method recovers of a known truth: one tidy table of questions and answers, with intervals.
 
-Each answer is a mean, ratio or correlation over prompts or random directions; its interval is a percentile bootstrap
-over those, or exact (Clopper-Pearson) for a share. Models, vectors and doses are the experiment's own; nothing is
-fitted here.
+Model, vectors and doses are the experiment's own; nothing is fitted here. How decisions are read and turned into levels
+of traits is in `trimtab.organism.decisions`, how an answer gets its interval in `trimtab.organism.answers`, what the
+rollouts say in `trimtab.organism.reported`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Float
 from numpy import ndarray
-from scipy.stats import beta, ttest_1samp
+from scipy.stats import ttest_1samp
 from torch import Tensor
 from transformers import PreTrainedModel
 
 from trimtab import seeds
+from trimtab.organism import answers
+from trimtab.organism.answers import Bootstrap, Row, share
 from trimtab.organism.decisions import TIMINGS, Prompts, Reader, Ruler
 from trimtab.organism.language import Language
-from trimtab.organism.law import State
+from trimtab.organism.law import ACTIONS, State
 from trimtab.organism.questions import (
     ALPHA,
     AS_LARGE,
     AXES,
+    CHANCE,
     COLUMNS,
     DIRECTIONS,
     KL,
@@ -32,20 +35,32 @@ from trimtab.organism.questions import (
     MOVED,
     NEGLIGIBLE,
     READ,
-    REPORTED,
     SHARE,
     SIGNIFICANT,
     SIZEABLE,
 )
-from trimtab.statistics.plan import BASELINE
 from trimtab.vectors.artifact import Vector
 
-DRAWS = 2000
-LEVEL = 0.95
 PERSONAS = 400
 """Random personas at which a direction is read out."""
 
-Rows = list[dict[str, Any]]
+POLE = 2
+"""Level of a trait that a persona of this module states."""
+
+
+class Poles(NamedTuple):
+    """Decisions on the high and on the low side of a trait, task by task."""
+
+    high: Float[ndarray, "task action"]
+    low: Float[ndarray, "task action"]
+
+    @property
+    def shift(self) -> Float[ndarray, "task action"]:
+        return np.asarray(self.high - self.low)
+
+    def chance(self, action: int) -> Float[ndarray, "task"]:
+        """How much likelier the action is on the high side."""
+        return np.asarray(np.exp(self.high[:, action]) - np.exp(self.low[:, action]))
 
 
 class Recovery:
@@ -65,16 +80,17 @@ class Recovery:
             norms: by layer, the residual norm that a dose of 1 comes to.
         """
         self._language, self._tasks, self._norms, self._seed = language, tasks, norms, seed
-        self._law = language.law
+        self._law, self._rows = language.law, Bootstrap(seed)
         self._width = int(model.config.hidden_size)
         self._streams: dict[int, tuple[list[dict[str, int]], Tensor]] = {}
-        self._shifts: dict[tuple[str, str, float, str], Float[ndarray, "task axis"]] = {}
+        self._pushes: dict[tuple[str, str, float, str], Poles] = {}
         self._at_random: dict[tuple[int, float], Float[ndarray, "direction task axis"]] = {}
         self._reader, self._ruler = Reader(model, language), Ruler(self._law)
         self._plain = Prompts.of(language, [""] * len(tasks), tasks)
         self._clean = self._reader.decisions(self._plain)
-        self._persona = {trait: self._said(trait, 1) - self._said(trait, -1) for trait in self._law.traits}
-        """By trait, task by task: levels of every axis between the trait's high persona and its low one."""
+        self._persona = {trait: Poles(self._said(trait, 1), self._said(trait, -1)) for trait in self._law.traits}
+        self._truth = {trait: Poles(self._meant(trait, 1), self._meant(trait, -1)) for trait in self._law.traits}
+        """What the law says of the same personas and tasks."""
 
     def table(self, vectors: Sequence[Vector], doses: Sequence[float], dose: float, main: str) -> pd.DataFrame:
         """All answers.
@@ -90,71 +106,77 @@ class Recovery:
             rows += self._readout(vector)
             for each in doses:
                 rows += self._steered(vector, each)
-        mains = [vector for vector in vectors if vector.method == main]
-        for vector in mains:
-            rows += self._timings(vector, dose)
-            rows += self._random(vector, dose)
+                rows.append(self._likelier(vector, each))
+        for vector in vectors:
+            if vector.method == main:
+                rows += [row for timing in TIMINGS if timing != "all" for row in self._steered(vector, dose, timing)]
+                rows += self._random(vector, dose)
         for method in sorted({vector.method for vector in vectors}):
-            rows += self._axes(method, [vector for vector in vectors if vector.method == method], dose)
+            rows.append(self._axes(method, [vector for vector in vectors if vector.method == method], dose))
         return pd.DataFrame(rows, columns=COLUMNS)
+
+    def true_axes(self, traits: Sequence[str]) -> float:
+        """Participation ratio of what the law's traits do."""
+        gains = self._law.gains[[self._law.traits.index(trait) for trait in traits]]
+        return float(answers.participation((gains - gains.mean(1, keepdims=True))[None]))
 
     # --- the organism itself ---
 
-    def _fidelity(self) -> Rows:
+    def _fidelity(self) -> list[Row]:
         """How far the model's decisions are from the law, and how far a constant would be."""
         personas, levels = self._drawn("fidelity")
         tasks = self._many_tasks(len(personas), "fidelity")
         found = self._reader.decisions(Prompts.of(self._language, personas, tasks))
         law = np.stack([self._law.probabilities(own, t, State()) for own, t in zip(levels, tasks, strict=True)])
-        marginal = law.mean(0)
-        rows = []
-        for method, log in (("model", found), ("one distribution for all", np.log(marginal)[None])):
-            kl = (law * (np.log(law) - log)).sum(1)
-            rows.append(_answer(KL, kl, self._mean(kl), truth=0.0, method=method))
-        return rows
+        said = {"model": found, "one distribution for all": np.log(law.mean(0))[None]}
+        return [
+            self._rows.row(KL, (law * (np.log(law) - log)).sum(1), answers.mean, truth=0.0, method=method)
+            for method, log in said.items()
+        ]
 
-    def _personas(self) -> Rows:
+    def _personas(self) -> list[Row]:
         rows = []
-        for trait in self._law.traits:
-            levels = self._persona[trait]
+        for trait, poles in self._persona.items():
+            levels = self._ruler.levels(poles.shift)
+            axis, sign = self._ruler.place[trait]
+            names = {"method": "persona", "trait": trait}
             for at, target in enumerate(self._ruler.names()):
-                axis, sign = self._ruler.place[trait]
-                truth = 4.0 * sign if axis == at else 0.0
-                found = levels[:, at]
-                rows.append(
-                    _answer(MOVED, found, self._mean(found), method="persona", trait=trait, target=target, truth=truth)
-                )
-        matrix = np.stack([self._persona[trait] for trait in self._law.traits])
-        rows.append(self._participation("persona", self._law.traits, matrix))
+                truth = 2.0 * POLE * sign if axis == at else 0.0
+                rows.append(self._rows.row(MOVED, levels[:, at], answers.mean, **names, target=target, truth=truth))
+            rows.append(self._chance(poles, trait, **names))
+        shifts = np.stack([poles.shift for poles in self._persona.values()], axis=1)
+        truth = self.true_axes(self._law.traits)
+        rows.append(self._rows.row(AXES, _centred(shifts), answers.participation, method="persona", truth=truth))
         return rows
 
-    def _said(self, trait: str, sign: int) -> Float[ndarray, "task axis"]:
-        """Levels that a persona at the pole moves decisions by, each task with another pair of the trait's words."""
+    def _said(self, trait: str, sign: int) -> Float[ndarray, "task action"]:
+        """Decisions after a persona at the pole, each task with another pair of the trait's words."""
         pairs = list(self._law.poles[trait].values())
         words = [pairs[at % len(pairs)][0 if sign > 0 else 1] for at in range(len(self._tasks))]
-        prompts = Prompts.of(self._language, [f"Be very {word}." for word in words], self._tasks)
-        return self._ruler.levels(self._reader.decisions(prompts) - self._clean)
+        personas = [f"Be very {word}." for word in words]
+        return self._reader.decisions(Prompts.of(self._language, personas, self._tasks))
+
+    def _meant(self, trait: str, sign: int) -> Float[ndarray, "task action"]:
+        levels = {trait: sign * POLE}
+        return np.log(np.stack([self._law.probabilities(levels, task, State()) for task in self._tasks]))
+
+    def _chance(self, poles: Poles, trait: str, **names: object) -> Row:
+        action = self._law.own_action(trait)
+        truth = float(self._truth[trait].chance(action).mean())
+        chances = poles.chance(action)
+        return self._rows.row(CHANCE, chances, answers.mean, **names, target=ACTIONS[action], truth=truth)
 
     # --- the vectors ---
 
-    def _readout(self, vector: Vector) -> Rows:
+    def _readout(self, vector: Vector) -> list[Row]:
         """Correlation of a direction's reading with each trait's true level, over random personas."""
         levels, streams = self._read(vector.layer)
         reading = (streams @ vector.unit).double().numpy()
         rows = []
         for trait in self._law.traits:
             true = np.array([own.get(trait, 0) for own in levels], dtype=float)
-            pairs = np.stack([reading, true], axis=1)
-            rows.append(
-                _answer(
-                    READ,
-                    pairs,
-                    self._interval(pairs, _correlation),
-                    method=vector.method,
-                    trait=vector.trait,
-                    target=trait,
-                )
-            )
+            names = {"method": vector.method, "trait": vector.trait, "target": trait}
+            rows.append(self._rows.row(READ, np.stack([reading, true], axis=1), answers.correlation, **names))
         return rows
 
     def _read(self, layer: int) -> tuple[list[dict[str, int]], Float[Tensor, "persona d_model"]]:
@@ -165,72 +187,56 @@ class Recovery:
             self._streams[layer] = levels, self._reader.rows(prompts, layer)
         return self._streams[layer]
 
-    def _moved(self, vector: Vector, dose: float, timing: str) -> Float[ndarray, "task axis"]:
-        """Levels between the push and its opposite."""
+    def _pushed(self, vector: Vector, dose: float, timing: str) -> Poles:
+        """Decisions under the push and under its opposite."""
         key = (vector.method, vector.trait, dose, timing)
-        if key not in self._shifts:
+        if key not in self._pushes:
             delta = dose * self._norms[vector.layer] * vector.unit
-            there, back = (
-                self._reader.decisions(self._plain, (vector.layer, sign * delta), timing) for sign in (1, -1)
+            self._pushes[key] = Poles(
+                *(self._reader.decisions(self._plain, (vector.layer, sign * delta), timing) for sign in (1, -1))
             )
-            self._shifts[key] = self._ruler.levels(there - back)
-        return self._shifts[key]
+        return self._pushes[key]
 
-    def _steered(self, vector: Vector, dose: float, timing: str = "all") -> Rows:
-        moved = self._moved(vector, dose, timing)
+    def _steered(self, vector: Vector, dose: float, timing: str = "all") -> list[Row]:
+        moved = self._ruler.levels(self._pushed(vector, dose, timing).shift)
         names = {"method": vector.method, "trait": vector.trait, "timing": timing, "dose": dose}
-        rows = []
-        for at, target in enumerate(self._ruler.names()):
-            found = moved[:, at]
-            rows.append(_answer(MOVED, found, self._mean(found), **names, target=target))
+        rows = [
+            self._rows.row(MOVED, moved[:, at], answers.mean, **names, target=target)
+            for at, target in enumerate(self._ruler.names())
+        ]
         own = self._ruler.own(vector.trait, moved)
-        said = self._ruler.own(vector.trait, self._persona[vector.trait])
-        both = np.stack([own, said], axis=1)
-        rows.append(_answer(SHARE, both, self._interval(both, _ratio), **names))
+        said = self._ruler.own(vector.trait, self._ruler.levels(self._persona[vector.trait].shift))
+        rows.append(self._rows.row(SHARE, np.stack([own, said], axis=1), answers.ratio, **names))
         others = [at for at in range(moved.shape[1]) if at != self._ruler.place[vector.trait][0]]
         if others:
-            leak = np.column_stack([own, moved[:, others]])
-            rows.append(_answer(LEAK, leak, self._interval(leak, _leak), **names))
+            rows.append(self._rows.row(LEAK, np.column_stack([own, moved[:, others]]), answers.leak, **names))
         return rows
 
-    def _timings(self, vector: Vector, dose: float) -> Rows:
-        return [row for timing in TIMINGS if timing != "all" for row in self._steered(vector, dose, timing)]
+    def _likelier(self, vector: Vector, dose: float) -> Row:
+        names = {"method": vector.method, "timing": "all", "dose": dose}
+        return self._chance(self._pushed(vector, dose, "all"), vector.trait, **names, trait=vector.trait)
 
-    def _axes(self, method: str, vectors: Sequence[Vector], dose: float) -> Rows:
-        """Whether a method's vectors move one axis or several."""
-        moved = [self._moved(vector, dose, "all") for vector in vectors]
-        return [self._participation(method, [vector.trait for vector in vectors], np.stack(moved), dose)]
+    def _axes(self, method: str, vectors: Sequence[Vector], dose: float) -> Row:
+        """Whether a method's vectors move one axis of the actions or several."""
+        shifts = np.stack([self._pushed(vector, dose, "all").shift for vector in vectors], axis=1)
+        truth = self.true_axes([vector.trait for vector in vectors])
+        names = {"method": method, "dose": dose, "timing": "all"}
+        return self._rows.row(AXES, _centred(shifts), answers.participation, **names, truth=truth)
 
-    def _participation(
-        self, method: str, traits: Sequence[str], moved: Float[ndarray, "trait task axis"], dose: float | None = None
-    ) -> dict[str, Any]:
-        """Participation ratio of traits by actions, from levels turned back into scores; of gains, the truth's."""
-        scores = (moved @ self._ruler.axes).swapaxes(0, 1)
-        gains = self._law.gains[[self._law.traits.index(trait) for trait in traits]]
-        return _answer(
-            AXES,
-            scores,
-            self._interval(scores, lambda drawn: _participation_ratio(drawn.mean(-3))),
-            method=method,
-            dose=dose,
-            timing="all" if dose is not None else None,
-            truth=float(_participation_ratio(gains - gains.mean(1, keepdims=True))),
-        )
-
-    def _random(self, vector: Vector, dose: float) -> Rows:
+    def _random(self, vector: Vector, dose: float) -> list[Row]:
         """How often a random direction of the vector's length would be called a finding for the vector's trait."""
         length = dose * self._norms[vector.layer]
         effects = self._ruler.own(vector.trait, self._random_levels(vector.layer, length))
         steered = self._reader.decisions(self._plain, (vector.layer, length * vector.unit))
         ours = self._ruler.own(vector.trait, self._ruler.levels(steered - self._clean))
-        said = self._ruler.own(vector.trait, self._persona[vector.trait]).mean() / 2
+        said = self._ruler.own(vector.trait, self._ruler.levels(self._persona[vector.trait].shift)).mean() / 2
         names = {"method": "random", "trait": vector.trait, "timing": "all", "dose": dose}
         size = np.abs(effects.mean(1))
         p = ttest_1samp(effects, 0, axis=1).pvalue
         return [
-            _share(SIGNIFICANT, p < ALPHA, **names),
-            _share(SIZEABLE, size >= NEGLIGIBLE * abs(said), **names),
-            _share(AS_LARGE, size >= abs(ours.mean()), **names),
+            share(SIGNIFICANT, p < ALPHA, **names),
+            share(SIZEABLE, size >= NEGLIGIBLE * abs(said), **names),
+            share(AS_LARGE, size >= abs(ours.mean()), **names),
         ]
 
     def _random_levels(self, layer: int, length: float) -> Float[ndarray, "direction task axis"]:
@@ -242,7 +248,7 @@ class Recovery:
             self._at_random[layer, length] = self._ruler.levels(np.stack(pushed) - self._clean)
         return self._at_random[layer, length]
 
-    # --- draws and intervals ---
+    # --- draws ---
 
     def _drawn(self, name: str) -> tuple[list[str], list[dict[str, int]]]:
         random = np.random.default_rng(seeds.derive(self._seed, "organism", "personas", name))
@@ -253,73 +259,7 @@ class Recovery:
         random = np.random.default_rng(seeds.derive(self._seed, "organism", "tasks", name))
         return [str(task) for task in random.choice(self._language.tasks(), count)]
 
-    def _mean(self, values: Float[ndarray, "n"]) -> tuple[float, float, float]:
-        return self._interval(values, lambda drawn: drawn.mean(-1))
 
-    def _interval(
-        self, values: Float[ndarray, "n *more"], statistic: Callable[[ndarray], ndarray]
-    ) -> tuple[float, float, float]:
-        """The statistic, and its percentile bootstrap interval over the first axis."""
-        random = np.random.default_rng(seeds.derive(self._seed, "organism", "bootstrap", len(values)))
-        drawn = statistic(values[random.integers(len(values), size=(DRAWS, len(values)))])
-        lower, upper = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-        return float(statistic(values)), float(lower), float(upper)
-
-
-def reported(effects: pd.DataFrame, conditions: pd.DataFrame, primary: Mapping[str, str]) -> Rows:
-    """How often the rollouts' own tests call a condition an effect on its trait's primary outcome, by method."""
-    means = effects[(effects["estimand"] == "mean_difference") & (effects["baseline_id"] == BASELINE)]
-    joined = means.drop(columns="method").merge(conditions, on="condition_id")
-    pushed = joined[(joined["timing"] == "all") & (joined["dose"] > 0)]
-    own = pushed[pushed["outcome"] == pushed["trait"].map(primary)].dropna(subset=["p_corrected"])
-    return [
-        _share(REPORTED, group["p_corrected"].to_numpy() < ALPHA, method=method, timing="all", dose=dose)
-        for (method, dose), group in own.groupby(["method", "dose"])
-    ]
-
-
-def _answer(question: str, values: ndarray, found: tuple[float, float, float], **names: Any) -> dict[str, Any]:
-    estimate, lower, upper = found
-    empty = dict.fromkeys(COLUMNS)
-    return {
-        **empty,
-        "question": question,
-        "estimate": estimate,
-        "lower": lower,
-        "upper": upper,
-        "n": len(values),
-        **names,
-    }
-
-
-def _share(question: str, hits: ndarray, **names: Any) -> dict[str, Any]:
-    return _answer(question, hits, clopper_pearson(int(hits.sum()), len(hits)), **names)
-
-
-def clopper_pearson(hits: int, trials: int) -> tuple[float, float, float]:
-    """A share and its exact interval."""
-    tail = (1 - LEVEL) / 2
-    lower = 0.0 if hits == 0 else float(beta.ppf(tail, hits, trials - hits + 1))
-    upper = 1.0 if hits == trials else float(beta.ppf(1 - tail, hits + 1, trials - hits))
-    return hits / trials, lower, upper
-
-
-def _ratio(drawn: Float[ndarray, "*draw n 2"]) -> Float[ndarray, "*draw"]:
-    means = drawn.mean(-2)
-    return np.asarray(means[..., 0] / means[..., 1])
-
-
-def _leak(drawn: Float[ndarray, "*draw n axis"]) -> Float[ndarray, "*draw"]:
-    means = np.abs(drawn.mean(-2))
-    return np.asarray(means[..., 1:].max(-1) / means[..., 0])
-
-
-def _correlation(drawn: Float[ndarray, "*draw n 2"]) -> Float[ndarray, "*draw"]:
-    centred = drawn - drawn.mean(-2, keepdims=True)
-    product = (centred[..., 0] * centred[..., 1]).sum(-1)
-    return np.asarray(product / np.sqrt((centred**2).sum(-2).prod(-1)))
-
-
-def _participation_ratio(matrix: Float[ndarray, "*draw trait action"]) -> Float[ndarray, "*draw"]:
-    squares = np.linalg.svd(matrix, compute_uv=False) ** 2
-    return np.asarray(squares.sum(-1) ** 2 / (squares**2).sum(-1))
+def _centred(shifts: Float[ndarray, "task trait action"]) -> Float[ndarray, "task trait action"]:
+    """Log-probabilities are scores but for a constant, which says nothing."""
+    return np.asarray(shifts - shifts.mean(-1, keepdims=True))

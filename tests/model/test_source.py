@@ -1,0 +1,56 @@
+"""Models and tokenizers as they come from a folder: placed by accelerate, and with the tokens that were saved."""
+
+import pytest
+import torch
+from tiny import LAYERS, VOCABULARY, llama, qwen3_5_moe
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
+
+from trimtab.activations.capture import Prompt, kept_rows
+from trimtab.model.source import load, load_tokenizer
+from trimtab.residual import hooked
+
+IDS = torch.randint(VOCABULARY, (2, 9), generator=torch.Generator().manual_seed(0))
+PROMPTS = [Prompt("a", IDS[0].tolist()), Prompt("b", IDS[1].tolist())]
+MAKERS = {"llama": llama, "qwen3_5_moe": qwen3_5_moe}
+
+
+@pytest.fixture(params=sorted(MAKERS))
+def folder(request, tmp_path):
+    MAKERS[request.param]().save_pretrained(tmp_path)
+    words = Tokenizer(models.WordLevel({"<unk>": 0, "one": 1, " two": 2}, unk_token="<unk>"))
+    words.pre_tokenizer = pre_tokenizers.Split(" ", behavior="merged_with_next")
+    PreTrainedTokenizerFast(tokenizer_object=words, unk_token="<unk>").save_pretrained(tmp_path)
+    return tmp_path
+
+
+def test_placed_by_accelerate_a_model_says_the_same(folder):
+    plain, _ = load(folder, "float32", "cpu")
+    placed, _ = load(folder, "float32", "auto")
+    # what says that accelerate placed it
+    assert set(placed.hf_device_map.values()) == {"cpu"}
+    assert torch.equal(placed(IDS).logits, plain(IDS).logits)
+
+
+def test_layers_that_accelerate_brings_from_elsewhere_are_captured_and_steered_alike(folder, tmp_path):
+    """The last two layers on disk, as near to a second device as one without any comes."""
+    plain, _ = load(folder, "float32", "cpu")
+    places = dict.fromkeys(["model.embed_tokens", "model.norm", "model.rotary_emb", "lm_head"], "cpu")
+    places |= {f"model.layers.{at}": "cpu" if at < LAYERS - 2 else "disk" for at in range(LAYERS)}
+    spread = AutoModelForCausalLM.from_pretrained(
+        folder, dtype=torch.float32, device_map=places, offload_folder=tmp_path / "weights"
+    )
+    captured = [kept_rows(model, PROMPTS, [0, LAYERS - 1], "all") for model in (plain, spread.eval())]
+    for layer, rows in captured[0].items():
+        torch.testing.assert_close(captured[1][layer], rows)
+    logits = []
+    for model in (plain, spread):
+        with torch.no_grad(), hooked(model, {LAYERS - 1: lambda stream: stream + 1.0}):
+            logits.append(model(IDS).logits)
+    torch.testing.assert_close(logits[1], logits[0])
+    with torch.no_grad():
+        assert not torch.allclose(spread(IDS).logits, logits[1])
+
+
+def test_a_tokenizer_of_no_family_keeps_its_own_rules(folder):
+    assert load_tokenizer(folder).encode("one two") == [1, 2]

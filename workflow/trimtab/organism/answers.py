@@ -1,0 +1,82 @@
+"""Answers to the questions about an organism: one estimate each, with its interval, as a row of recovery.csv.
+
+An interval is a percentile bootstrap over prompts or personas, or exact (Clopper-Pearson) where the answer is a share.
+What is asked, and of what, is in `trimtab.organism.recovery`.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
+from scipy.stats import beta
+
+from trimtab import seeds
+from trimtab.organism.questions import COLUMNS
+from trimtab.statistics.structure import spectrum
+
+DRAWS = 2000
+LEVEL = 0.95
+
+Row = dict[str, Any]
+Statistic = Callable[[ndarray], ndarray]
+"""From draws of rows (..., n, more) to one number a draw."""
+
+
+class Bootstrap:
+    """Makes rows of statistics and their intervals."""
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+
+    def row(self, question: str, values: Float[ndarray, "n *more"], statistic: Statistic, **names: Any) -> Row:
+        """`statistic` of `values`, with the interval that redrawing their rows gives."""
+        random = np.random.default_rng(seeds.derive(self._seed, "organism", "bootstrap", len(values)))
+        drawn = statistic(values[random.integers(len(values), size=(DRAWS, len(values)))])
+        lower, upper = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+        return answer(question, float(statistic(values)), float(lower), float(upper), len(values), **names)
+
+
+def answer(question: str, estimate: float, lower: float, upper: float, n: int, **names: Any) -> Row:
+    empty: Row = dict.fromkeys(COLUMNS)
+    return {**empty, "question": question, "estimate": estimate, "lower": lower, "upper": upper, "n": n, **names}
+
+
+def share(question: str, hits: ndarray, **names: Any) -> Row:
+    return answer(question, *clopper_pearson(int(hits.sum()), len(hits)), len(hits), **names)
+
+
+def clopper_pearson(hits: int, trials: int) -> tuple[float, float, float]:
+    """A share and its exact interval."""
+    tail = (1 - LEVEL) / 2
+    lower = 0.0 if hits == 0 else float(beta.ppf(tail, hits, trials - hits + 1))
+    upper = 1.0 if hits == trials else float(beta.ppf(1 - tail, hits + 1, trials - hits))
+    return hits / trials, lower, upper
+
+
+def mean(drawn: Float[ndarray, "*draw n"]) -> Float[ndarray, "*draw"]:
+    return np.asarray(drawn.mean(-1))
+
+
+def ratio(drawn: Float[ndarray, "*draw n 2"]) -> Float[ndarray, "*draw"]:
+    """Of the first column's mean to the second's."""
+    means = drawn.mean(-2)
+    return np.asarray(means[..., 0] / means[..., 1])
+
+
+def leak(drawn: Float[ndarray, "*draw n axis"]) -> Float[ndarray, "*draw"]:
+    """The largest mean of the other columns as a share of the first's."""
+    means = np.abs(drawn.mean(-2))
+    return np.asarray(means[..., 1:].max(-1) / means[..., 0])
+
+
+def correlation(drawn: Float[ndarray, "*draw n 2"]) -> Float[ndarray, "*draw"]:
+    centred = drawn - drawn.mean(-2, keepdims=True)
+    product = (centred[..., 0] * centred[..., 1]).sum(-1)
+    return np.asarray(product / np.sqrt((centred**2).sum(-2).prod(-1)))
+
+
+def participation(drawn: Float[ndarray, "*draw n trait action"]) -> Float[ndarray, "*draw"]:
+    """Participation ratio of the traits' mean effects: 1 for one axis, n for n equal ones."""
+    return spectrum(drawn.mean(-3)).participation

@@ -1,0 +1,40 @@
+"""What the statistics of the rollouts say of an organism, as answers beside those that are read from its decisions."""
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from trimtab.organism.answers import Row, answer, share
+from trimtab.organism.questions import ABOVE_NULL, ALPHA, REPORTED, ROLLOUT_AXES
+from trimtab.statistics.plan import BASELINE
+
+
+def effects_found(effects: pd.DataFrame, conditions: pd.DataFrame, primary: Mapping[str, str]) -> list[Row]:
+    """How often the rollouts' own tests call a condition an effect on its trait's primary outcome, by method."""
+    means = effects[(effects["estimand"] == "mean_difference") & (effects["baseline_id"] == BASELINE)]
+    joined = means.drop(columns="method").merge(conditions, on="condition_id")
+    pushed = joined[(joined["timing"] == "all") & (joined["dose"] > 0)]
+    own = pushed[pushed["outcome"] == pushed["trait"].map(primary)].dropna(subset=["p_corrected"])
+    return [
+        share(REPORTED, group["p_corrected"].to_numpy() < ALPHA, method=method, timing="all", dose=dose)
+        for (method, dose), group in own.groupby(["method", "dose"])
+    ]
+
+
+def axes_found(structure: pd.DataFrame, method: str, truth: float) -> list[Row]:
+    """How many axes the rollouts' effects have, of the method's vectors and of random directions.
+
+    Args:
+        structure: statistics/structure.csv.
+        method: the matrix of the declared vectors.
+        truth: participation ratio of the law's own effects.
+    """
+    found = []
+    for question, quantity in ((ROLLOUT_AXES, "participation_ratio"), (ABOVE_NULL, "axes")):
+        rows = structure[(structure["quantity"] == quantity) & structure["matrix"].isin([method, "random"])]
+        vectors = structure.loc[structure["matrix"] == method, "vector"].nunique()
+        found += [
+            answer(question, row.value, row.lower, row.upper, vectors, method=row.matrix, timing="all", truth=truth)
+            for row in rows.itertuples()
+        ]
+    return found
