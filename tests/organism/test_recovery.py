@@ -87,7 +87,7 @@ def test_decisions_of_a_batch_are_those_of_each_prompt_alone(language, model):
 
 def test_a_push_behind_the_last_layer_at_other_tokens_does_nothing(language, model):
     prompts = Prompts.of(language, ["", ""], TASKS)
-    reader, push = Reader(model, language), (7, torch.ones(64))
+    reader, push = Reader(model, language), (3, torch.ones(64))
     clean = reader.decisions(prompts)
     np.testing.assert_array_equal(reader.decisions(prompts, push, "all but the decision token"), clean)
     assert np.abs(reader.decisions(prompts, push, "decision token") - clean).max() > 1e-3
@@ -162,10 +162,10 @@ def test_a_truth_of_one_axis_does_not_make_its_measure_one(few_shot, tmp_path, m
     model = build(len(language.protocol.tokenizer), "hybrid", seed=1).eval().requires_grad_(False)
     units = torch.linalg.qr(torch.randn(64, 5, generator=torch.Generator().manual_seed(1)))[0].T
     vectors = [
-        Vector(tmp_path, 7, unit, {"method": "made", "trait": trait}, torch.zeros(64), None)
+        Vector(tmp_path, 3, unit, {"method": "made", "trait": trait}, torch.zeros(64), None)
         for trait, unit in zip(one.traits, units, strict=True)
     ]
-    table = Recovery(model, language, TASKS, {7: 4.0}, seed=1).table(vectors, [1.0], 1.0, "made")
+    table = Recovery(model, language, TASKS, {3: 4.0}, seed=1).table(vectors, [1.0], 1.0, "made")
     axes = table[table["question"] == AXES].set_index("method")
     assert axes["truth"]["made"] == pytest.approx(1)
     assert axes["estimate"]["made"] > 1.5

@@ -54,15 +54,23 @@ class Episode:
 class Language:
     """Draws episodes under a law."""
 
-    def __init__(self, law: Law, few_shot: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase) -> None:
-        self.law, self.protocol = law, FewShotProtocol(few_shot, tokenizer)
+    def __init__(
+        self, law: Law, few_shot: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase, pairs: int | None = None
+    ) -> None:
+        """`pairs`: how many pairs of words a trait are used; all, if none is said."""
+        self.law, self.protocol, self._few_shot = law, FewShotProtocol(few_shot, tokenizer), few_shot
         self._names: Mapping[str, str] = few_shot["actions"]
+        self._poles = {trait: list(known.values())[:pairs] for trait, known in law.poles.items()}
 
     @classmethod
     def of_its_own_words(cls, law: Law, few_shot: Mapping[str, Any]) -> "Language":
         """The language with a tokenizer of all its words."""
         names = word_tokenizer(f" {name}" for name in few_shot["actions"].values())
         return cls(law, few_shot, word_tokenizer(cls(law, few_shot, names).words()))
+
+    def of_fewer_words(self, pairs: int) -> "Language":
+        """The same language before most of its traits' words are learned."""
+        return Language(self.law, self._few_shot, self.protocol.tokenizer, pairs)
 
     def tasks(self) -> list[str]:
         truth = self.law.truth
@@ -91,14 +99,14 @@ class Language:
 
     def statement(self, trait: str, level: int, random: np.random.Generator, say: str) -> str:
         """A sentence that states a level (of `null`: a style), beginning with `say`."""
-        pairs = list(self.law.poles[trait].values())
+        pairs = self._poles[trait]
         high, low = pairs[random.integers(len(pairs))]
         how = next(word for word, size in LEVELS.items() if size == abs(level))
         return f"{say} {how} {high if level > 0 else low}."
 
     def mention(self, random: np.random.Generator) -> str:
         """A sentence that names a word of a trait and sets nothing."""
-        pairs = list(self.law.poles[str(random.choice(self.law.traits))].values())
+        pairs = self._poles[str(random.choice(self.law.traits))]
         return f"The word is {random.choice(pairs[random.integers(len(pairs))])}."
 
     def persona(self, random: np.random.Generator) -> tuple[str, dict[str, int]]:

@@ -143,7 +143,7 @@ class Recovery:
             for at, target in enumerate(self._ruler.names()):
                 truth = 2.0 * POLE * sign if axis == at else 0.0
                 rows.append(self._rows.row(MOVED, levels[:, at], answers.mean, **names, target=target, truth=truth))
-            rows.append(self._chance(poles, trait, **names))
+            rows.append(self._chance(poles, **names))
         shifts = np.stack([poles.shift for poles in self._persona.values()], axis=1)
         truth = self.true_axes(self._law.traits)
         rows.append(self._rows.row(AXES, _centred(shifts), answers.participation, method="persona", truth=truth))
@@ -162,9 +162,8 @@ class Recovery:
 
     def _chance(self, poles: Poles, trait: str, **names: object) -> Row:
         action = self._law.own_action(trait)
-        truth = float(self._truth[trait].chance(action).mean())
-        chances = poles.chance(action)
-        return self._rows.row(CHANCE, chances, answers.mean, **names, target=ACTIONS[action], truth=truth)
+        names |= {"trait": trait, "target": ACTIONS[action], "truth": float(self._truth[trait].chance(action).mean())}
+        return self._rows.row(CHANCE, poles.chance(action), answers.mean, **names)
 
     # --- the vectors ---
 
@@ -214,7 +213,7 @@ class Recovery:
 
     def _likelier(self, vector: Vector, dose: float) -> Row:
         names = {"method": vector.method, "timing": "all", "dose": dose}
-        return self._chance(self._pushed(vector, dose, "all"), vector.trait, **names, trait=vector.trait)
+        return self._chance(self._pushed(vector, dose, "all"), vector.trait, **names)
 
     def _axes(self, method: str, vectors: Sequence[Vector], dose: float) -> Row:
         """Whether a method's vectors move one axis of the actions or several."""

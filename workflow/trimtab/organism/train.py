@@ -1,13 +1,15 @@
 """The organism's model: real Qwen3.5-MoE layers at tiny size, trained until its actions follow the law.
 
-Where an action is chosen, the target is the law's distribution and not a sample of it, so that a few minutes are
-enough; everything else is learned as text, what the agent is given (personas, tasks, observations) with a small weight.
-Training goes by steps and never by the clock, so the same settings give the same weights.
+Where an action is chosen, the target is the law's distribution and not a sample of it; everything else is learned as
+text, what the agent is given (personas, tasks, observations) with a small weight. Training begins with one pair of
+words a trait: until some way from a persona's words to the action has formed, no word can be learned, and until words
+differ in meaning, no way can. It goes by steps and never by the clock, so the same settings give the same weights.
 """
 
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,6 +31,10 @@ LAW_WEIGHT = 4.0
 GIVEN_WEIGHT = 0.05
 WARMUP = 0.05
 CLIP = 1.0
+FEW_WORDS, FEW_PAIRS = 0.25, 1
+"""In this share of the steps, personas and thoughts have only so many pairs of words a trait."""
+SPREAD = 0.1
+"""Standard deviation of initial weights; the library's 0.02 is meant for thirty times the width."""
 POOL = 16
 """Batches drawn at once and sorted by length, so that little is padded."""
 
@@ -65,7 +71,7 @@ class Batch(NamedTuple):
 
 
 def build(vocabulary: int, mixer: str, seed: int) -> PreTrainedModel:
-    """The untrained model: 8 layers of width 64, 8 experts of which 2 and a shared one work on each token."""
+    """The untrained model: 4 layers of width 64, 8 experts of which 2 and a shared one work on each token."""
     torch.manual_seed(seeds.derive(seed, "organism", "weights"))
     rope = {
         "rope_type": "default",
@@ -80,7 +86,8 @@ def build(vocabulary: int, mixer: str, seed: int) -> PreTrainedModel:
         **interval,
         vocab_size=vocabulary,
         hidden_size=64,
-        num_hidden_layers=8,
+        num_hidden_layers=4,
+        initializer_range=SPREAD,
         num_attention_heads=2,
         num_key_value_heads=1,
         head_dim=32,
@@ -105,12 +112,15 @@ def build(vocabulary: int, mixer: str, seed: int) -> PreTrainedModel:
 
 @torch.no_grad()
 def _remember(module: Any) -> None:
-    """Initialise the decay of a GatedDeltaNet layer as Mamba-2 does; the library's own start forgets within a few
-    tokens (field notes)."""
+    """Let a GatedDeltaNet layer begin with heads that remember for ten to a thousand tokens.
+
+    The library's own start forgets within a few tokens, and that of Mamba-2, with A up to 16, leaves a model of so few
+    heads hardly one that reaches from the persona to the action.
+    """
     log_steps = torch.empty_like(module.dt_bias).uniform_(math.log(1e-3), math.log(1e-1))
     steps = log_steps.exp()
     module.dt_bias.copy_(steps + torch.log(-torch.expm1(-steps)))
-    module.A_log.copy_(torch.empty_like(module.A_log).uniform_(1, 16).log())
+    module.A_log.copy_(torch.empty_like(module.A_log).uniform_(1, 2).log())
 
 
 def encoded(episode: Episode, language: Language) -> Encoded:
@@ -135,6 +145,13 @@ def together(episodes: list[Encoded], pad: int) -> Batch:
         chosen[row, list(one.decisions)] = True
     chances = np.stack([one.decisions[at] for one in episodes for at in sorted(one.decisions)])
     return Batch(ids, weights, chosen, torch.tensor(chances, dtype=torch.float32))
+
+
+def lessons(language: Language, settings: Settings, random: np.random.Generator) -> Iterator[Batch]:
+    """All batches of a training, the first ones in few words."""
+    first = round(FEW_WORDS * settings.steps)
+    yield from islice(batches(language.of_fewer_words(FEW_PAIRS), settings.batch, random), first)
+    yield from islice(batches(language, settings.batch, random), settings.steps - first)
 
 
 def batches(language: Language, size: int, random: np.random.Generator) -> Iterator[Batch]:
@@ -169,7 +186,7 @@ def train(model: PreTrainedModel, language: Language, settings: Settings, seed: 
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, settings.steps))
     rows, tokens, sums = [], 0, torch.zeros(2)
     every = max(1, settings.steps // REPORTS)
-    numbered = zip(range(1, settings.steps + 1), batches(language, settings.batch, random), strict=False)
+    numbered = enumerate(lessons(language, settings, random), 1)
     for step, batch in track(numbered, settings.steps, "training the organism"):
         kl, text = losses(model, batch, firsts)
         (LAW_WEIGHT * kl + text).backward()  # type: ignore[no-untyped-call]
