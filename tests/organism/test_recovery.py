@@ -155,7 +155,7 @@ def test_axes_of_the_rollouts_are_those_of_the_structure_table():
 
 def test_a_truth_of_one_axis_does_not_make_its_measure_one(few_shot, tmp_path, monkeypatch):
     """Participation is that of the actions as they moved, not of the law's axis."""
-    monkeypatch.setattr("trimtab.organism.recovery.PERSONAS", 20)
+    monkeypatch.setattr("trimtab.organism.recovery.PERSONAS", 100)
     monkeypatch.setattr("trimtab.organism.recovery.DIRECTIONS", 2)
     one = Law.read(FOLDER, "one_axis")
     language = Language.of_its_own_words(one, few_shot)
