@@ -6,6 +6,7 @@ Tables only: rows of recovery.csv, put where they can be compared. Layout is in 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -132,7 +133,7 @@ def _number(one: object, key: str) -> str:
 
 
 def _sections(answers: _Answers, dose: float, method: str) -> list[Section]:
-    pushed = {"dose": dose, "timing": "all"}
+    pushed: dict[str, Any] = {"dose": dose, "timing": "all"}
     shown = method.replace("_", " ")
     return [
         Section(

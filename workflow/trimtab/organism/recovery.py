@@ -158,7 +158,7 @@ class Recovery:
 
     def _meant(self, trait: str, sign: int) -> Float[ndarray, "task action"]:
         levels = {trait: sign * POLE}
-        return np.log(np.stack([self._law.probabilities(levels, task, State()) for task in self._tasks]))
+        return np.asarray(np.log([self._law.probabilities(levels, task, State()) for task in self._tasks]))
 
     def _chance(self, poles: Poles, trait: str, **names: object) -> Row:
         action = self._law.own_action(trait)

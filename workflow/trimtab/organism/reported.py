@@ -33,8 +33,9 @@ def axes_found(structure: pd.DataFrame, method: str, truth: float) -> list[Row]:
     for question, quantity in ((ROLLOUT_AXES, "participation_ratio"), (ABOVE_NULL, "axes")):
         rows = structure[(structure["quantity"] == quantity) & structure["matrix"].isin([method, "random"])]
         vectors = structure.loc[structure["matrix"] == method, "vector"].nunique()
+        values = zip(rows["matrix"], *(rows[name].astype(float) for name in ("value", "lower", "upper")), strict=True)
         found += [
-            answer(question, row.value, row.lower, row.upper, vectors, method=row.matrix, timing="all", truth=truth)
-            for row in rows.itertuples()
+            answer(question, value, lower, upper, vectors, method=matrix, timing="all", truth=truth)
+            for matrix, value, lower, upper in values
         ]
     return found
