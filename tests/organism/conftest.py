@@ -1,14 +1,12 @@
 """The organism's language under both truths."""
 
-from pathlib import Path
-
 import pytest
 
 from trimtab.organism.language import Language
 from trimtab.organism.law import Law
 from trimtab.prompts import resources
 
-FOLDER = Path(__file__).parents[2] / "workflow" / "resources" / "organism"
+FOLDER = resources.RESOURCES / "organism"
 
 
 @pytest.fixture(scope="session")

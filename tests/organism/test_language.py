@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 import pytest
-from conftest import FOLDER
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,6 +14,7 @@ from trimtab.prompts import resources
 from trimtab.rollouts.calibration import OPENING
 from trimtab.rollouts.environment import Environment
 
+FOLDER = resources.RESOURCES / "organism"
 TASK = "Find the price. It is vague and safe."
 
 

@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import FOLDER
 
 from trimtab.organism.answers import clopper_pearson
 from trimtab.organism.decisions import TIMINGS, Prompts, Reader, Ruler
@@ -15,8 +14,10 @@ from trimtab.organism.questions import ABOVE_NULL, AXES, CHANCE, COLUMNS, MOVED,
 from trimtab.organism.recovery import Recovery
 from trimtab.organism.reported import axes_found, effects_found
 from trimtab.organism.train import build
+from trimtab.prompts import resources
 from trimtab.vectors.artifact import Vector
 
+FOLDER = resources.RESOURCES / "organism"
 OWN = {
     "autonomy": "file_write",
     "tool_use_eagerness": "web_search",
