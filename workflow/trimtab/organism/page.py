@@ -13,6 +13,9 @@ import pandas as pd
 from trimtab.organism import questions
 from trimtab.report.templates import fill
 
+MADE = ("sae_probe", "raw_probe", "mean_difference")
+"""Methods that are named in short; the controls have tables."""
+
 
 @dataclass(frozen=True)
 class Table:
@@ -88,6 +91,7 @@ def _short(table: pd.DataFrame, dose: float, method: str) -> list[str]:
     read = asked.loc[[questions.READ]].query("method == @method")
     own, others = read[read["trait"] == read["target"]], read[read["trait"] != read["target"]]
     share = asked.loc[[questions.SHARE]].query("method == @method and dose == @dose")
+    compared = asked.loc[[questions.SHARE]].query("method in @MADE and method != @method and dose == @dose")
     by_timing = {timing: rows["estimate"] for timing, rows in share.groupby("timing")}
     chance = asked.loc[[questions.CHANCE]].query("method == @method and dose == @dose")
     axes = {row.method: row for row in asked.loc[[questions.AXES]].itertuples()}
@@ -96,7 +100,7 @@ def _short(table: pd.DataFrame, dose: float, method: str) -> list[str]:
         asked.loc[[question]]["estimate"] for question in (questions.SIGNIFICANT, questions.SIZEABLE)
     )
     lines = [
-        f"Decisions are {_interval(follows)} nats from the law, and personas move their own trait by "
+        f"Decisions are {_cell(follows)} nats from the law, and personas move their own trait by "
         f"{_range(persona['estimate'].abs())} levels; the truth is 4.",
         f"Read along a {name} vector, the true level of its trait has a correlation of {_range(own['estimate'])}, "
         f"that of other traits at most {others['estimate'].abs().max():.2f} in size.",
@@ -116,6 +120,10 @@ def _short(table: pd.DataFrame, dose: float, method: str) -> list[str]:
         f"do, at given text alone {_range(by_timing['prefill'])}.",
         f"Of random directions of the same length, {_range(significant)} are significant on a trait's axis by a "
         f"paired t test, and {_range(sizeable)} do at least {questions.NEGLIGIBLE:.0%} of what the persona does.",
+        *(
+            f"{other.replace('_', ' ').capitalize()} vectors do {_range(rows['estimate'])} of what the personas do."
+            for other, rows in compared.groupby("method")
+        ),
     ]
 
 
