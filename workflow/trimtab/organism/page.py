@@ -121,7 +121,7 @@ def _short(table: pd.DataFrame, dose: float, method: str) -> list[str]:
         f"Of random directions of the same length, {_range(significant)} are significant on a trait's axis by a "
         f"paired t test, and {_range(sizeable)} do at least {questions.NEGLIGIBLE:.0%} of what the persona does.",
         *(
-            f"{other.replace('_', ' ').capitalize()} vectors do {_range(rows['estimate'])} of what the personas do."
+            f"{_plain(other).capitalize()} vectors do {_range(rows['estimate'])} of what the personas do."
             for other, rows in compared.groupby("method")
         ),
     ]
