@@ -63,7 +63,8 @@ def rows_of(shape: Shape, batches: int, seed: int = 0) -> list[Tensor]:
 
 class Ours:
     def __init__(self, shape: Shape, rows: Tensor, steps: int, precision: str = "float32") -> None:
-        from trimtab.saes.train import Dictionary, Settings
+        from trimtab.saes.dictionary import Dictionary
+        from trimtab.saes.settings import Settings
 
         self.settings = Settings(
             architecture="topk",

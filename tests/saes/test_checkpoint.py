@@ -18,7 +18,8 @@ from trimtab import files, stopping
 from trimtab.activations.capture import Prompt
 from trimtab.activations.shards import write_shard
 from trimtab.saes.checkpoint import Checkpoint
-from trimtab.saes.train import Settings, train
+from trimtab.saes.settings import Settings
+from trimtab.saes.train import train
 
 SCRIPT = Path(__file__).parents[2] / "workflow/scripts/saes_train.py"
 

@@ -13,7 +13,8 @@ from trimtab.activations.reader import Cache
 from trimtab.activations.shards import write_shard
 from trimtab.activations.stream import Stream, _passages
 from trimtab.saes.checkpoint import Checkpoint
-from trimtab.saes.train import Recipe, Settings, train, train_together
+from trimtab.saes.settings import Settings
+from trimtab.saes.train import Recipe, train, train_together
 
 WEIGHTS = ("W_enc", "b_enc", "W_dec", "b_dec")
 

@@ -14,8 +14,10 @@ from trimtab.errors import TrimtabError
 from trimtab.saes import start
 from trimtab.saes.architectures.jumprelu import _Jump
 from trimtab.saes.dead import aux_loss
+from trimtab.saes.dictionary import Dictionary
 from trimtab.saes.sae import JumpReLU, TopK
-from trimtab.saes.train import Dictionary, Settings, train
+from trimtab.saes.settings import Settings
+from trimtab.saes.train import train
 
 BASE = {
     "architecture": "topk",

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import torch
 from torch import Tensor
 
@@ -18,9 +17,10 @@ from trimtab.progress import track
 from trimtab.provenance import provenance
 from trimtab.rollouts import protocols
 from trimtab.saes.checkpoint import Checkpoint
-from trimtab.saes.files import Origin, save
+from trimtab.saes.files import Origin, save_trained
+from trimtab.saes.settings import Settings
 from trimtab.saes.sparse import fastest
-from trimtab.saes.train import Progress, Recipe, Settings, train_together
+from trimtab.saes.train import Recipe, train_together
 
 
 def main(
@@ -63,8 +63,7 @@ def main(
             yield {layer: own.to(where).float() for layer, own in each.items()}
 
     for (layer, trained), folder in zip(train_together(batches, recipes, checkpoint).items(), folders, strict=True):
-        files.write_csv(folder / "training.csv", pd.DataFrame(trained.curve, columns=list(Progress._fields)))
-        save(folder, trained.sae.to("cpu"), Origin(described["model"], layer, max_tokens), origin)
+        save_trained(folder, trained, Origin(described["model"], layer, max_tokens), origin)
     checkpoint.remove()
 
 

@@ -5,7 +5,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import torch
 from torch import Tensor
 
@@ -18,9 +17,10 @@ from trimtab.progress import track
 from trimtab.provenance import provenance
 from trimtab.saes import formats
 from trimtab.saes.checkpoint import Checkpoint
-from trimtab.saes.files import Origin, save
+from trimtab.saes.files import Origin, save_trained
+from trimtab.saes.settings import Settings
 from trimtab.saes.sparse import fastest
-from trimtab.saes.train import Progress, Settings, Trained, train
+from trimtab.saes.train import Trained, train
 
 
 def main(
@@ -62,8 +62,7 @@ def main(
         products = fastest(where, parsed.batch, parsed.latents, described["d_model"], parsed.k)
         with near(caches, layer) as shards:
             trained = train(partial(batches, shards=shards), parsed, own_seed, checkpoint, products)
-    files.write_csv(folder / "training.csv", pd.DataFrame(trained.curve, columns=list(Progress._fields)))
-    save(folder, trained.sae.to("cpu"), Origin(described["model"], layer, context_size), origin)
+    save_trained(folder, trained, Origin(described["model"], layer, context_size), origin)
     checkpoint.remove()
 
 

@@ -1,0 +1,53 @@
+"""What shapes one dictionary: the config's keys, and the learning rate that follows from them."""
+
+import math
+from dataclasses import dataclass, fields
+
+from trimtab.errors import TrimtabError
+from trimtab.saes.architectures import ARCHITECTURES
+
+STEADY_SHARE = 0.8
+"""Share of the run after which the rate falls, linearly to zero."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The keys of `saes` in the config that shape one dictionary."""
+
+    architecture: str
+    latents: int
+    k: int
+    tokens: int
+    batch: int
+    learning_rate: float
+    warmup_steps: int
+    aux_coefficient: float
+    dead_steps: int
+    resample_steps: int
+    bias: str
+    precision: str
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, str):
+                continue
+            if value < 0 or (value == 0 and field.name not in ("warmup_steps", "aux_coefficient", "resample_steps")):
+                raise TrimtabError(f"config, saes.{field.name}: {value} is not positive")
+        if self.architecture not in ARCHITECTURES:
+            known = ", ".join(ARCHITECTURES)
+            raise TrimtabError(f"config, saes.architecture: {self.architecture!r} is not one of {known}")
+        if self.k >= self.latents:
+            raise TrimtabError(
+                f"config, saes.k: {self.k} is not below saes.latents ({self.latents}); "
+                "k is how many latents stay active a token"
+            )
+
+    @property
+    def steps(self) -> int:
+        return math.ceil(self.tokens / self.batch)
+
+    def rate(self, step: int) -> float:
+        """Learning rate of `step`, counted from 0: linear warm-up, constant, linear to 0."""
+        left = (self.steps - step) / (self.steps * (1 - STEADY_SHARE))
+        return self.learning_rate * min(1.0, (step + 1) / max(self.warmup_steps, 1), left)
