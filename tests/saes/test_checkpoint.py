@@ -5,12 +5,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from itertools import islice
 from pathlib import Path
 
 import pytest
 import torch
+from ending import ended_and_started_again
 from test_train import BASE, KINDS, batches, planted
 from tiny import D_MODEL, llama
 
@@ -98,20 +98,7 @@ def test_ended_and_started_again_the_same_bytes(tmp_path, inputs, how):
     environment = {**os.environ, "PYTHONPATH": str(SCRIPT.parents[1]), "OMP_NUM_THREADS": "1"}
     subprocess.run([*words, str(tmp_path / "whole"), *options], check=True, env=environment, capture_output=True)
     broken = tmp_path / "broken"
-    process = subprocess.Popen([*words, str(broken), *options], env=environment, stderr=subprocess.PIPE)
-    checkpoint = broken / "checkpoint.safetensors"
-    while not checkpoint.exists():
-        assert process.poll() is None, process.stderr.read().decode()
-        time.sleep(0.01)
-    process.send_signal(how)
-    _, said = process.communicate()
-    assert ("stopped before the time limit, as asked" in said.decode()) == (how == stopping.SIGNAL)
-    assert not (broken / "sae_weights.safetensors").exists()
-
-    again = subprocess.run([*words, str(broken), *options], env=environment, capture_output=True, text=True)
-    assert again.returncode == 0, again.stderr
-    assert "training goes on at step" in again.stderr
-    assert not checkpoint.exists()
+    ended_and_started_again([*words, str(broken), *options], broken, how, env=environment)
     names = sorted(path.name for path in (tmp_path / "whole").iterdir())
     assert names == ["cfg.json", "provenance.json", "sae_weights.safetensors", "training.csv"]
     for name in names:

@@ -6,11 +6,11 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 
 import pandas as pd
 import pytest
 from conftest import Project
+from ending import ended_and_started_again
 
 from trimtab import files, stopping
 
@@ -67,21 +67,8 @@ def test_ended_and_started_again_the_same_bytes(streamed, tmp_path, how):
     whole, broken = ([str(tmp_path / name / layer) for layer in LAYERS] for name in ("whole", "broken"))
     subprocess.run([*words, *whole], **known, check=True, capture_output=True)
 
-    process = subprocess.Popen([*words, *broken], **known, stderr=subprocess.PIPE)
-    checkpoint = tmp_path / "broken/0/checkpoint.safetensors"
-    while not checkpoint.exists():
-        assert process.poll() is None, process.stderr.read().decode()
-        time.sleep(0.01)
-    process.send_signal(how)
-    _, said = process.communicate()
-    assert ("stopped before the time limit, as asked" in said.decode()) == (how == stopping.SIGNAL)
-    assert not (tmp_path / "broken/0/sae_weights.safetensors").exists()
-
-    again = subprocess.run([*words, *broken], **known, capture_output=True, text=True)
-    assert again.returncode == 0, again.stderr
-    assert "training goes on at step" in again.stderr
+    ended_and_started_again([*words, *broken], tmp_path / "broken/0", how, **known)
     made = {path.relative_to(tmp_path / "whole"): path for path in (tmp_path / "whole").rglob("*") if path.is_file()}
     assert len(made) == 8
     for name, path in made.items():
         assert (tmp_path / "broken" / name).read_bytes() == path.read_bytes()
-    assert not checkpoint.exists()

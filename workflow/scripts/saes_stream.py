@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from trimtab import digest, files, seeds
@@ -19,8 +18,7 @@ from trimtab.rollouts import protocols
 from trimtab.saes.checkpoint import Checkpoint
 from trimtab.saes.files import Origin, save_trained
 from trimtab.saes.settings import Settings
-from trimtab.saes.sparse import fastest
-from trimtab.saes.train import Recipe, train_together
+from trimtab.saes.train import Recipe, device_of, train_together
 
 
 def main(
@@ -41,12 +39,11 @@ def main(
     """Write what `saes_train` writes to each of `folders`, in the order of `layers`, each with its own `settings`."""
     described, model, tokenizer = from_manifest(manifest)
     protocol = protocols.read(agent, tokenizer)
-    where = torch.device("cuda" if device == "auto" else device)
+    where = device_of(device)
     recipes = {}
     for layer in layers:
-        own = Settings(**settings[str(layer)])
-        products = fastest(where, own.batch, own.latents, described["d_model"], own.k)
-        recipes[layer] = Recipe(own, seeds.derive(seed, "saes", layer, repeat), products)
+        own_seed = seeds.derive(seed, "saes", layer, repeat)
+        recipes[layer] = Recipe.measured(Settings(**settings[str(layer)]), own_seed, where, described["d_model"])
     shared, order_seed = recipes[layers[0]].settings, seeds.derive(seed, "saes", "stream", repeat)
     origin = provenance([manifest, corpus], {**capture, "layers": settings}, order_seed)
     depends = [origin, digest.code_digest(Path(__file__), Path(files.__file__).parent), device, max_tokens]

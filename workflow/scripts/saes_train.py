@@ -5,7 +5,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from trimtab import digest, files, seeds
@@ -19,8 +18,7 @@ from trimtab.saes import formats
 from trimtab.saes.checkpoint import Checkpoint
 from trimtab.saes.files import Origin, save_trained
 from trimtab.saes.settings import Settings
-from trimtab.saes.sparse import fastest
-from trimtab.saes.train import Trained, train
+from trimtab.saes.train import Recipe, Trained, device_of, train
 
 
 def main(
@@ -47,7 +45,7 @@ def main(
     parsed, own_seed = Settings(**settings), seeds.derive(seed, "saes", layer, repeat)
     sources = [path for each in pretrained for path in formats.inside(each)]
     origin = provenance([manifest, corpus, *caches, *sources], settings, own_seed)
-    where = torch.device("cuda" if device == "auto" else device)
+    where = device_of(device)
     kept = {row["id"] for row in files.read_jsonl(corpus) if row["split"] == "train"}
     depends = [origin, digest.code_digest(Path(__file__), Path(files.__file__).parent), layer, device]
     checkpoint = Checkpoint(folder / "checkpoint.safetensors", depends, checkpoint_seconds)
@@ -59,9 +57,9 @@ def main(
     if pretrained:
         trained = Trained(formats.read_for(pretrained[0], described["d_model"], parsed.k), [])
     else:
-        products = fastest(where, parsed.batch, parsed.latents, described["d_model"], parsed.k)
+        recipe = Recipe.measured(parsed, own_seed, where, described["d_model"])
         with near(caches, layer) as shards:
-            trained = train(partial(batches, shards=shards), parsed, own_seed, checkpoint, products)
+            trained = train(partial(batches, shards=shards), parsed, own_seed, checkpoint, recipe.products)
     save_trained(folder, trained, Origin(described["model"], layer, context_size), origin)
     checkpoint.remove()
 

@@ -76,16 +76,19 @@ def write_jsonl(path: Path, rows: list[dict[str, Any]]) -> None:
 
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
-    # split on "\n" alone: prompts may hold characters that str.splitlines takes for line ends
-    with whole_text(path) as text:
-        return [json.loads(line) for line in text.split("\n") if line]
+    return list(each_jsonl(path))
 
 
 def each_jsonl(path: Path) -> Iterator[dict[str, Any]]:
-    """Rows of a file that may be too long to be held whole."""
+    """Rows of a file that may be too long to be held whole.
+
+    Raises:
+        TrimtabError: it can't be parsed.
+    """
     try:
+        # "\n" alone ends a line: prompts may hold characters that str.splitlines takes for line ends
         with open(path, newline="\n") as lines:
-            yield from map(json.loads, lines)
+            yield from (json.loads(line) for line in lines if line != "\n")
     except ValueError as error:
         raise damaged(path, error) from error
 

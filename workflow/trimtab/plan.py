@@ -108,11 +108,11 @@ def work(config: Config, shape: Shape) -> list[Work]:
     training = Work("saes", dictionaries, dictionaries * trained, BASE + 6 * 4 * weights, dictionaries * 4 * weights)
     if streams and dictionaries:
         passes = 1 + (saes["second_seeds"] > 0)
-        together = layers * (6 * 4 * weights + (WINDOW_ROWS + SAMPLE_BATCHES * saes["batch"]) * 4 * shape.d_model)
+        side_by_side = layers * (6 * 4 * weights + (WINDOW_ROWS + SAMPLE_BATCHES * saes["batch"]) * 4 * shape.d_model)
         training = training._replace(
             jobs=passes,
             operations=training.operations + passes * shape.forward(saes["tokens"], context),
-            memory=model + batch + together,
+            memory=model + batch + side_by_side,
         )
 
     written = rollouts["thought_tokens"] + rollouts["input_tokens"]

@@ -47,5 +47,12 @@ def bytes_a_token(model: PreTrainedModel, layers: int, longest: int) -> int:
     return size * values
 
 
+def key_value(text: Any) -> int:
+    """Numbers that one token leaves in the cache of one layer of attention; `text` is the language model's config."""
+    heads = int(getattr(text, "num_attention_heads", None) or 1)
+    width = int(getattr(text, "head_dim", None) or text.hidden_size // heads)
+    return 2 * width * int(getattr(text, "num_key_value_heads", None) or heads)
+
+
 INNER = ("intermediate_size", "moe_intermediate_size", "ffn_dim", "n_inner")
 """Names that configs give to the widest inner size of a layer."""

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from trimtab.activations.budget import key_value
 from trimtab.model.source import DTYPES, PACKAGE, packaged_file
 from trimtab.plan import Shape
 
@@ -31,14 +32,12 @@ def shape_of(config: Any, dtype: str) -> Shape:
     experts = sum(value.numel() for name, value in named.items() if ".experts." in name)
     used = getattr(text, "num_experts_per_tok", 0) / max(1, getattr(text, "num_local_experts", 0) or _experts(text))
     total = sum(value.numel() for value in named.values())
-    heads = text.num_attention_heads
-    width = getattr(text, "head_dim", None) or text.hidden_size // heads
     return Shape(
         parameters=total,
         active=int(total - embedding - experts * (1 - used)),
         layers=text.num_hidden_layers,
         d_model=text.hidden_size,
-        key_value=2 * width * (getattr(text, "num_key_value_heads", None) or heads),
+        key_value=key_value(text),
         bytes=torch.finfo(DTYPES[dtype]).bits // 8,
     )
 

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
-from scipy.stats import beta
 
 from trimtab import seeds
 from trimtab.organism.questions import COLUMNS
+from trimtab.statistics.effects import share_interval
 from trimtab.statistics.structure import spectrum
 
 DRAWS = 2000
@@ -49,10 +49,8 @@ def share(question: str, hits: ndarray, **names: Any) -> Row:
 
 def clopper_pearson(hits: int, trials: int) -> tuple[float, float, float]:
     """A share and its exact interval."""
-    tail = (1 - LEVEL) / 2
-    lower = 0.0 if hits == 0 else float(beta.ppf(tail, hits, trials - hits + 1))
-    upper = 1.0 if hits == trials else float(beta.ppf(1 - tail, hits + 1, trials - hits))
-    return hits / trials, lower, upper
+    lower, upper = share_interval(np.array([hits]), trials, LEVEL)
+    return hits / trials, float(lower[0]), float(upper[0])
 
 
 def mean(drawn: Float[ndarray, "*draw n"]) -> Float[ndarray, "*draw"]:

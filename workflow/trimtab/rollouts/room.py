@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from transformers import PreTrainedModel
 
-from trimtab.activations.budget import AUTO, bytes_a_token
+from trimtab.activations.budget import AUTO, bytes_a_token, key_value
 
 FLOAT32 = 4
 
@@ -45,10 +45,7 @@ def bytes_a_row(model: PreTrainedModel, first: int, longest: int) -> int:
     """What an episode takes at most beside the weights and the header, which a condition's rows share."""
     config = model.config.get_text_config(decoder=True)
     size = torch.finfo(model.dtype).bits // 8
-    queries = int(getattr(config, "num_attention_heads", None) or 1)
-    heads = int(getattr(config, "num_key_value_heads", None) or queries)
-    width = int(getattr(config, "head_dim", None) or config.hidden_size // queries)
     # a recurrent layer's state is smaller than the keys and values of an episode; it is counted as if it were these
-    kept = 2 * heads * width * int(config.num_hidden_layers) * size * longest
+    kept = key_value(config) * int(config.num_hidden_layers) * size * longest
     # logits twice: as the model gives them, and as float32
     return kept + first * bytes_a_token(model, 0, longest) + int(config.vocab_size) * (size + FLOAT32)

@@ -19,7 +19,7 @@ from trimtab.saes.checkpoint import Checkpoint, Saved
 from trimtab.saes.dictionary import Dictionary
 from trimtab.saes.sae import SAE
 from trimtab.saes.settings import Settings
-from trimtab.saes.sparse import SPARSE, Products
+from trimtab.saes.sparse import SPARSE, Products, fastest
 
 SAMPLE_BATCHES = 8
 """Batches from whose rows the centre and the scale are measured; they are trained on like all others."""
@@ -57,6 +57,16 @@ class Recipe(NamedTuple):
     settings: Settings
     seed: int
     products: Products = SPARSE
+
+    @classmethod
+    def measured(cls, settings: Settings, seed: int, where: torch.device, d_in: int) -> "Recipe":
+        """With the products that are fastest on this device."""
+        return cls(settings, seed, fastest(where, settings.batch, settings.latents, d_in, settings.k))
+
+
+def device_of(name: str) -> torch.device:
+    """Where dictionaries are trained, by config.yaml's `model.device`: one of them fits on one device."""
+    return torch.device("cuda" if name == "auto" else name)
 
 
 def train(
