@@ -16,7 +16,7 @@ from trimtab.progress import track
 from trimtab.provenance import provenance
 from trimtab.rollouts import protocols
 from trimtab.saes.checkpoint import Checkpoint
-from trimtab.saes.files import Origin, save_trained
+from trimtab.saes.files import Origin
 from trimtab.saes.settings import Settings
 from trimtab.saes.train import Recipe, device_of, train_together
 
@@ -60,7 +60,7 @@ def main(
             yield {layer: own.to(where).float() for layer, own in each.items()}
 
     for (layer, trained), folder in zip(train_together(batches, recipes, checkpoint).items(), folders, strict=True):
-        save_trained(folder, trained, Origin(described["model"], layer, max_tokens), origin)
+        trained.save(folder, Origin(described["model"], layer, max_tokens), origin)
     checkpoint.remove()
 
 

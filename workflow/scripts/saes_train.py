@@ -16,9 +16,10 @@ from trimtab.progress import track
 from trimtab.provenance import provenance
 from trimtab.saes import formats
 from trimtab.saes.checkpoint import Checkpoint
-from trimtab.saes.files import Origin, save_trained
+from trimtab.saes.files import Origin
 from trimtab.saes.settings import Settings
-from trimtab.saes.train import Recipe, Trained, device_of, train
+from trimtab.saes.train import Recipe, device_of, train
+from trimtab.saes.trained import Trained
 
 
 def main(
@@ -60,7 +61,7 @@ def main(
         recipe = Recipe.measured(parsed, own_seed, where, described["d_model"])
         with near(caches, layer) as shards:
             trained = train(partial(batches, shards=shards), parsed, own_seed, checkpoint, recipe.products)
-    save_trained(folder, trained, Origin(described["model"], layer, context_size), origin)
+    trained.save(folder, Origin(described["model"], layer, context_size), origin)
     checkpoint.remove()
 
 

@@ -12,14 +12,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import torch
 from torch import Tensor
 
 from trimtab import files, tensors
 from trimtab.errors import TrimtabError
 from trimtab.saes.sae import SAE, JumpReLU, TopK
-from trimtab.saes.train import Progress, Trained
 
 WEIGHTS, CONFIG, PROVENANCE = "sae_weights.safetensors", "cfg.json", "provenance.json"
 SHAPES = {"W_enc": ("d_in", "d_sae"), "b_enc": ("d_sae",), "W_dec": ("d_sae", "d_in"), "b_dec": ("d_in",)}
@@ -36,12 +34,6 @@ class Origin:
     layer: int
     context_size: int
     """The longest prompt, in tokens."""
-
-
-def save_trained(folder: Path, trained: Trained, origin: Origin, provenance: Mapping[str, Any]) -> None:
-    """Write a dictionary that was trained here, with its curve (`training.csv`)."""
-    files.write_csv(folder / "training.csv", pd.DataFrame(trained.curve, columns=list(Progress._fields)))
-    save(folder, trained.sae.to("cpu"), origin, provenance)
 
 
 def save(folder: Path, sae: SAE, origin: Origin, provenance: Mapping[str, Any]) -> None:

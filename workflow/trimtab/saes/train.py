@@ -17,9 +17,9 @@ from torch import Tensor
 from trimtab.errors import TrimtabError
 from trimtab.saes.checkpoint import Checkpoint, Saved
 from trimtab.saes.dictionary import Dictionary
-from trimtab.saes.sae import SAE
 from trimtab.saes.settings import Settings
 from trimtab.saes.sparse import SPARSE, Products, fastest
+from trimtab.saes.trained import Progress, Trained
 
 SAMPLE_BATCHES = 8
 """Batches from whose rows the centre and the scale are measured; they are trained on like all others."""
@@ -29,26 +29,6 @@ LOG_STEPS = 10
 
 Batches = Callable[[int], Iterator[Float[Tensor, "batch d_in"]]]
 """All batches from a step on, the same ones every time."""
-
-
-class Progress(NamedTuple):
-    """One logged step; a row of training.csv."""
-
-    step: int
-    tokens: int
-    loss: float
-    """Mean squared error of the scaled rows, per element, whatever else a kind's loss holds."""
-
-    aux_loss: float
-    explained_variance: float
-    l0: float
-    dead_share: float
-    learning_rate: float
-
-
-class Trained(NamedTuple):
-    sae: SAE
-    curve: list[Progress]
 
 
 class Recipe(NamedTuple):
