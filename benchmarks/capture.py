@@ -119,7 +119,8 @@ def bench(scratch: Path, folder: Path) -> None:
             f"{PEER_BATCH} prompts a batch in the order given; SAELens writes one hook a run, nine runs. Loading the "
             "model counts nowhere. The bare pass runs the model as Trimtab lays it out in memory, the peers run it as "
             "transformers loads it.",
-            "Other work ran on the other core: compare ratios, not rates.",
+            f"SAELens stops each run at its hook, so its {len(LAYERS)} runs go through as many layers as "
+            f"{sum(at + 1 for at in LAYERS) / (DEEPEST + 1):.1f} passes of Trimtab.",
         ],
         [*found, *reads],
         [

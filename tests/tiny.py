@@ -106,15 +106,16 @@ def mamba(**changes: object) -> PreTrainedModel:
 
 
 def gemma3_with_eyes(**changes: object) -> PreTrainedModel:
+    vocabulary = {**SHAPE, **changes}["vocab_size"]
     # as many layers in the picture encoder as in the language model
     vision = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": LAYERS, "num_attention_heads": 2}
     config = Gemma3Config(
         text_config=Gemma3TextConfig(**{**SHAPE, **changes}, sliding_window=8).to_dict(),
         vision_config={**vision, "image_size": 28, "patch_size": 14},
         mm_tokens_per_image=4,
-        boi_token_index=90,
-        eoi_token_index=91,
-        image_token_index=92,
+        boi_token_index=vocabulary - 3,
+        eoi_token_index=vocabulary - 2,
+        image_token_index=vocabulary - 1,
     )
     return _build(Gemma3ForConditionalGeneration, config)
 

@@ -7,9 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import pandas as pd
 import pytest
-from project import Project, copied
+from project import ROOT, Project, copied
+from timeline import COLUMNS
 
+JOBS = "results/slurm/jobs.csv"
+"""What became of each job, for timeline.py."""
 SCRIPT = Path(__file__).with_name("cluster.sh")
 PROFILE = ("--profile", "workflow/profiles/slurm", "--slurm-init-seconds-before-status-checks", "2")
 """The profile as users have it, but that short jobs are looked at sooner."""
@@ -38,8 +42,19 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     try:
         subprocess.run([SCRIPT, "up", folder], check=True)
         yield folder
+        (ROOT / JOBS).parent.mkdir(parents=True, exist_ok=True)
+        table().to_csv(ROOT / JOBS, index=False)
     finally:
         subprocess.run([SCRIPT, "down", folder], check=True)
+
+
+def table() -> pd.DataFrame:
+    """What the queue knows of all jobs that ever were."""
+    fields = ("jobid", "comment", "partition", "state", "starttime", "endtime", "restartcnt")
+    words = ["squeue", "--states=all", "--noheader", "--Format", ",".join(f"{field}:|" for field in fields)]
+    done = subprocess.run(words, check=True, capture_output=True, text=True)
+    rows = [line.rstrip("|").split("|") for line in done.stdout.splitlines()]
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
 class Run(NamedTuple):

@@ -59,6 +59,8 @@ def test_a_training_that_everything_happens_to_ends_with_the_same_bytes(cluster,
     assert done.returncode == 0, done.stdout
 
     # the main process is killed, and its job lives on
+    log = project.results / "logs/saes/0.log"
+    log.unlink()
     first = started(project, TARGET, config=LONG)
     until(lambda: queue("--states=running"))
     first.process.kill()
@@ -72,8 +74,7 @@ def test_a_training_that_everything_happens_to_ends_with_the_same_bytes(cluster,
     assert orphaned(project) == orphan
 
     # the job is told that its time is up
-    log = project.results / "logs/saes/0.log"
-    until(lambda: "steps: " in log.read_text())
+    until(lambda: log.exists() and "steps: " in log.read_text())
     subprocess.run(["scancel", "--signal=URG", orphan], check=True)
     until(lambda: not queue())
     assert "stopped before the time limit, as asked (SIGURG)" in log.read_text()

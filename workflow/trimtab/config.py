@@ -13,6 +13,7 @@ from typing import Any
 
 from trimtab import schemas
 from trimtab.errors import TrimtabError
+from trimtab.saes.schedule import STEADY_SHARE
 from trimtab.schemas import shown
 from trimtab.vectors.methods import known
 
@@ -21,8 +22,6 @@ PACKAGED = re.compile(r"package:[A-Za-z_]\w*/[^/]+\.gguf")
 ORGANISM = "organism"
 """As `model.source`: a model that the workflow trains itself."""
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
-DECLINE = 0.8
-"""Share of SAE training after which the learning rate falls (`trimtab.saes`)."""
 
 OF_ITS_LAYER = ("floor", "clamp", "rotate", "set_angle", "edit_code")
 """Rules that use the mean row or the dictionary of a vector's layer."""
@@ -113,11 +112,11 @@ def _sae(saes: Config, layer: Any) -> Iterator[str]:
     tokens, batch = settings["tokens"], settings["batch"]
     if batch > tokens:
         yield f"{key('batch')}: {batch} is more than {key('tokens')} ({tokens}); one batch is one training step"
-    level = int(DECLINE * math.ceil(tokens / batch))
+    level = int(STEADY_SHARE * math.ceil(tokens / batch))
     if batch <= tokens and settings["warmup_steps"] > level:
         yield (
             f"{key('warmup_steps')}: {settings['warmup_steps']} is more than {level}, the step where the rate begins "
-            f"to fall ({DECLINE:.0%} of {key('tokens')} / {key('batch')})"
+            f"to fall ({STEADY_SHARE:.0%} of {key('tokens')} / {key('batch')})"
         )
 
 

@@ -2,12 +2,12 @@
 
 They come from blocks: a block of whole chunks is read in one sweep, blocks are visited in random order across all
 shards, and rows are mixed in a buffer of a few blocks. Reads stay sequential, and the order is near a full shuffle. The
-next buffer is read, and its checksums verified, by a second thread while the present one is served, so a process holds
+next buffer is read, and its checksums verified, by other threads while the present one is served, so a process holds
 two. What is served when is a plan that needs no data (`_turns`); reading it is `_filled`.
 """
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,6 +23,8 @@ from trimtab.errors import TrimtabError
 BLOCK_ROWS = 2048
 """Rows that are read in one sweep, to the next whole chunk."""
 BUFFER_BLOCKS = 16
+READERS = 2
+"""Threads that read and verify chunks beside the one that serves rows."""
 
 
 def shuffled_batches(
@@ -132,21 +134,26 @@ def _filled(
     size = batch + BUFFER_BLOCKS * _together(caches) * max(cache.chunk_rows for cache in caches)
     buffer, spare = (torch.empty(size, caches[0].d_model, dtype=caches[0].dtype) for _ in range(2))
 
-    def read(chunks: list[tuple[int, int, slice]], into: Float[Tensor, "place d_model"]) -> None:
+    def read(chunks: list[tuple[int, int, slice]], into: Float[Tensor, "place d_model"]) -> list[Future[None]]:
         for i, chunk, _ in chunks:
             caches[i].announce_chunk(layer, chunk)
-        for i, chunk, where in chunks:
-            caches[i].read_chunk(layer, chunk, into[where])
+        return [ahead.submit(caches[i].read_chunk, layer, chunk, into[where]) for i, chunk, where in chunks]
 
-    with ThreadPoolExecutor(1) as ahead:
+    with ThreadPoolExecutor(READERS) as ahead:
         turn = next(turns)
+        reading = read(turn.chunks, buffer)
         for place, (i, row) in enumerate(turn.sources):
             buffer[place] = caches[i].rows(layer, row, row + 1)[0]
-        read(turn.chunks, buffer)
+        _wait(reading)
         for behind in turns:
-            reading = ahead.submit(read, behind.chunks, spare)
+            reading = read(behind.chunks, spare)
             yield buffer, turn.order
-            reading.result()
+            _wait(reading)
             spare[: len(behind.carried)] = buffer[behind.carried]
             turn, buffer, spare = behind, spare, buffer
     yield buffer, turn.order
+
+
+def _wait(reading: Sequence[Future[None]]) -> None:
+    for each in reading:
+        each.result()

@@ -21,8 +21,8 @@ from torch.nn import functional
 
 from trimtab.saes.sparse import Pattern
 
-PIECE_ENTRIES = 2**23
-"""Entries of the dense product that exist at a time."""
+PIECE_ROWS, PIECE_ENTRIES = 1024, 2**23
+"""The most of the dense product that exists at a time: what was just computed is ranked while caches still hold it."""
 
 MAXIMUM = 0.1
 """What reading an entry for its group's maximum costs, where ranking it costs 1 (measured at 4,608 latents, k = 32)."""
@@ -130,5 +130,5 @@ def preactivations(
     """All latents of the rows before any is chosen, a piece after the other."""
     if dtype != centred.dtype:
         centred, encoder, b_enc = centred.to(dtype), encoder.to(dtype), b_enc.to(dtype)
-    for piece in torch.split(centred, max(PIECE_ENTRIES // len(encoder), 1)):
+    for piece in torch.split(centred, max(min(PIECE_ROWS, PIECE_ENTRIES // len(encoder)), 1)):
         yield functional.linear(piece, encoder, b_enc)

@@ -1,13 +1,11 @@
-"""What shapes one dictionary: the config's keys, and the learning rate that follows from them."""
+"""What shapes one dictionary: the config's keys, and what follows from them."""
 
 import math
 from dataclasses import dataclass, fields
 
 from trimtab.errors import TrimtabError
+from trimtab.saes import schedule
 from trimtab.saes.architectures import ARCHITECTURES
-
-STEADY_SHARE = 0.8
-"""Share of the run after which the rate falls, linearly to zero."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +46,5 @@ class Settings:
         return math.ceil(self.tokens / self.batch)
 
     def rate(self, step: int) -> float:
-        """Learning rate of `step`, counted from 0: linear warm-up, constant, linear to 0."""
-        left = (self.steps - step) / (self.steps * (1 - STEADY_SHARE))
-        return self.learning_rate * min(1.0, (step + 1) / max(self.warmup_steps, 1), left)
+        """Learning rate of `step`, counted from 0."""
+        return schedule.rate(step, self.steps, self.warmup_steps, self.learning_rate)
