@@ -1,6 +1,7 @@
 # make        set up the environment and run the default experiment to results/smollm2/report/report.html
 # make test   the tests; make lint: style, types and the workflow's own checks; make clean: remove the environments
 # make slurm-test   the same workflow on a real SLURM of one node, which it installs and starts (root, Debian)
+# make family-test  the whole workflow on a toy model of each family; make test takes two of them
 # make organism  the whole workflow on three models whose truth is known, to results/organism/organisms.html
 # make bench  Trimtab beside its peers, to benchmarks/RESULTS.md (one bench: make bench BENCHES=capture)
 
@@ -16,7 +17,7 @@ BENCHES := $(patsubst benchmarks/peers-%.txt,%,$(wildcard benchmarks/peers-*.txt
 # models that are trained here; each is a preset on top of the first
 ORGANISMS := organism organism-one-axis organism-attention
 
-.PHONY: run test slurm-test lint clean browser organism $(ORGANISMS:%=run-%) bench $(BENCHES:%=bench-%)
+.PHONY: run test slurm-test family-test lint clean browser organism $(ORGANISMS:%=run-%) bench $(BENCHES:%=bench-%)
 
 run: $(READY)
 	snakemake --cores all
@@ -44,6 +45,9 @@ test: $(TOOLS) browser
 slurm-test: $(TOOLS)
 	@tests/slurm/cluster.sh get 2>/dev/null || echo "no SLURM can be installed here, which takes root and Debian's packages"
 	TRIMTAB_SLURM=1 pytest -rs tests/slurm
+
+family-test: $(TOOLS)
+	TRIMTAB_FAMILIES=1 pytest tests/workflow/test_families.py
 
 lint: $(TOOLS)
 	ruff check .

@@ -57,6 +57,10 @@ def table() -> pd.DataFrame:
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
+ONE = "layers: [0]\nprobes: {traits: [autonomy]}\n"
+"""Of the small experiment one layer and one trait, since a job takes a cluster some seconds more."""
+
+
 class Run(NamedTuple):
     project: Project
     process: "subprocess.Popen[str]"
@@ -85,7 +89,7 @@ def jobs(cluster: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ru
 @pytest.fixture(scope="session")
 def finished(jobs: Run, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """The small experiment after one whole run on the cluster."""
-    run = started(copied(tmp_path_factory.mktemp("project")))
+    run = started(copied(tmp_path_factory.mktemp("project")), config=ONE)
     try:
         assert run.process.wait() == 0, run.output
     finally:

@@ -6,6 +6,7 @@ next buffer is read, and its checksums verified, by other threads while the pres
 two. What is served when is a plan that needs no data (`_turns`); reading it is `_filled`.
 """
 
+import bisect
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -68,7 +69,7 @@ class _Turn(NamedTuple):
     """Shard, chunk, and its places in the buffer."""
     carried: Int[Tensor, "place"]
     """Places of the buffer before whose rows come first in this one, since they didn't fill a batch."""
-    sources: list[list[int]]
+    sources: list[tuple[int, int]]
     """Shard and row of each of these, for the first buffer that is read."""
     order: Int[Tensor, "place"]
     """Places to serve."""
@@ -94,7 +95,8 @@ def _turns(
     chunks = [(i, chunk) for i, cache in enumerate(caches) for chunk in range(-(-cache.n_rows // cache.chunk_rows))]
     together = _together(caches)
     blocks = [chunks[at : at + together] for at in range(0, len(chunks), together)]
-    carried, origin = torch.arange(0), torch.empty(0, 2, dtype=torch.int64)
+    carried = torch.arange(0)
+    sources: list[tuple[int, int]] = []
     epoch, passed = 0, 0
     while True:
         random = np.random.default_rng(seeds.derive(seed, "epoch", epoch))
@@ -104,22 +106,43 @@ def _turns(
                 return
             put: list[tuple[int, int, slice]] = []
             end = len(carried)
-            kept, origins = [torch.arange(end)], [origin]
+            kept = [torch.arange(end)]
             for i, chunk in (each for block in shuffled[first : first + BUFFER_BLOCKS] for each in block):
                 size = caches[i].chunk_rows
-                own = torch.arange(chunk * size, (chunk + 1) * size)
                 put.append((i, chunk, slice(end, end + size)))
-                origins.append(torch.stack([torch.full_like(own, i), own], dim=1))
                 kept.append(end + masks[i][chunk * size : (chunk + 1) * size].nonzero()[:, 0])
                 end += size
             places = torch.cat(kept)
             order = places[torch.from_numpy(random.permutation(len(places)))]
             whole = len(order) - len(order) % batch
             if passed >= start or passed + whole > start:
-                yield _Turn(put, carried, origin.tolist(), order[max(start - passed, 0) :])
+                yield _Turn(put, carried, sources, order[max(start - passed, 0) :])
+            sources = [_source(place, sources, put, caches) for place in order[whole:].tolist()]
             carried, passed = order[whole:], passed + whole
-            origin = torch.cat(origins)[carried]
         epoch += 1
+
+
+def _source(
+    place: int, carried: Sequence[tuple[int, int]], put: Sequence[tuple[int, int, slice]], caches: Sequence[Cache]
+) -> tuple[int, int]:
+    """Shard and row of what lies at a place of a buffer: among the carried rows, or in one of its chunks."""
+    if place < len(carried):
+        return carried[place]
+    i, chunk, where = put[bisect.bisect(put, place, key=lambda each: each[2].start) - 1]
+    return i, chunk * caches[i].chunk_rows + place - where.start
+
+
+def _announced(caches: Sequence[Cache], layer: int, turns: Iterator[_Turn]) -> Iterator[_Turn]:
+    """The same turns; the kernel fetches the chunks of each while the one before is read."""
+    before: _Turn | None = None
+    for turn in turns:
+        for i, chunk, _ in turn.chunks:
+            caches[i].announce_chunk(layer, chunk)
+        if before is not None:
+            yield before
+        before = turn
+    if before is not None:
+        yield before
 
 
 def _together(caches: Sequence[Cache]) -> int:
@@ -132,13 +155,12 @@ def _filled(
 ) -> Iterator[tuple[Float[Tensor, "place d_model"], Int[Tensor, "place"]]]:
     """Buffers with their rows, and the places to serve, while the buffer behind is being read."""
     size = batch + BUFFER_BLOCKS * _together(caches) * max(cache.chunk_rows for cache in caches)
-    buffer, spare = (torch.empty(size, caches[0].d_model, dtype=caches[0].dtype) for _ in range(2))
+    buffer, spare = (_memory(size, caches[0].d_model, caches[0].dtype) for _ in range(2))
 
     def read(chunks: list[tuple[int, int, slice]], into: Float[Tensor, "place d_model"]) -> list[Future[None]]:
-        for i, chunk, _ in chunks:
-            caches[i].announce_chunk(layer, chunk)
         return [ahead.submit(caches[i].read_chunk, layer, chunk, into[where]) for i, chunk, where in chunks]
 
+    turns = _announced(caches, layer, turns)
     with ThreadPoolExecutor(READERS) as ahead:
         turn = next(turns)
         reading = read(turn.chunks, buffer)
@@ -152,6 +174,11 @@ def _filled(
             spare[: len(behind.carried)] = buffer[behind.carried]
             turn, buffer, spare = behind, spare, buffer
     yield buffer, turn.order
+
+
+def _memory(rows: int, width: int, dtype: torch.dtype) -> Float[Tensor, "place d_model"]:
+    """Room for rows, from numpy, which asks the system for large pages: they take a third of the time to come by."""
+    return torch.from_numpy(np.empty(rows * width * dtype.itemsize, np.uint8)).view(dtype).view(rows, width)
 
 
 def _wait(reading: Sequence[Future[None]]) -> None:
