@@ -42,7 +42,7 @@ def name(comment: str) -> str:
 
 
 if __name__ == "__main__":
-    plt.rcParams |= {"svg.hashsalt": "trimtab", "svg.fonttype": "none"}
+    plt.rcParams |= {"svg.hashsalt": "trimtab", "svg.fonttype": "none", "font.size": 7}
     jobs = pd.read_csv(sys.argv[1])
     # without a comment: what looked whether the cluster is up
     figure(jobs[jobs["comment"] != "(null)"].reset_index(drop=True)).savefig(FILE, metadata={"Date": None})
