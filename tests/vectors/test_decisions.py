@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from trimtab.rollouts.names import CALLS, FINISH, FIRST_ACTION
 from trimtab.rollouts.outcomes import outcomes
-from trimtab.vectors.comparison import compare, measures
+from trimtab.vectors.comparison import COLUMNS, compare, measures
 from trimtab.vectors.decisions import as_table
 
 TOOLS = [*CALLS, FINISH]
@@ -61,6 +61,12 @@ def test_a_method_that_does_nothing_has_an_effect_of_exactly_nothing():
     both = pd.concat([table({"sae_probe": 0.1}), table({}).assign(method="lda")[lambda t: t.index < 30]])
     found = compare(measures(both, {"autonomy": "asks"}), "sae_probe", [], 200, 0.95, 0).set_index("method")
     assert found.loc["lda", ["estimate", "lower", "upper"]].tolist() == [0, 0, 0]
+
+
+def test_columns_are_the_same_where_no_method_reached_the_kl():
+    found = compare(measures(table({"prompt": 0.1}), {"autonomy": "proactive_calls"}), "sae_probe", [], 200, 0.95, 0)
+    assert found.columns.tolist() == COLUMNS
+    assert found.set_index("method").loc["prompt", ["difference", "random_as_large"]].isna().all()
 
 
 @settings(max_examples=20, deadline=None)

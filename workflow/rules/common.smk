@@ -19,6 +19,7 @@ from snakemake.exceptions import WorkflowError
 from trimtab import config as trimtab_config
 from trimtab import digest, running
 from trimtab.errors import TrimtabError
+from trimtab.model import names
 from trimtab.prompts import resources
 from trimtab.rollouts.conditions import COMMON
 

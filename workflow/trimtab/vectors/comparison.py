@@ -14,6 +14,11 @@ import pandas as pd
 from trimtab.rollouts.names import FIRST_ACTION, PROMPT, UNSTEERED
 
 KEYS = ["method", "trait", "scenario_id"]
+COLUMNS = [
+    *("method", "trait", "measure", "n_scenarios", "baseline_mean", "estimate", "lower", "upper"),
+    *("random_as_large", "random_draws", "p_random", "difference", "difference_lower", "difference_upper"),
+]
+"""Of comparison.csv, whichever methods reached the KL."""
 
 
 def measures(table: pd.DataFrame, primary: Mapping[str, str]) -> pd.DataFrame:
@@ -73,7 +78,7 @@ def compare(
                 if method != reference and reference in moved:
                     row |= _interval("difference", moved[reference] - effect, times, level)
                 rows.append(row)
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def _interval(name: str, values: pd.Series, times: np.ndarray, level: float) -> dict[str, float]:
