@@ -139,7 +139,8 @@ def bench(scratch: Path, folder: Path) -> None:
 def texts(tokenizer: Any) -> tuple[list[Prompt], list[Prompt]]:
     """Real prompts with tools, as they are up to a longest length, and the same text in windows of one length."""
     recipe = resources.load(resources.RESOURCES / "corpus.yaml")["sources"]["tool_prompts"]
-    documents = list(sources.documents("tool_prompts", recipe, Path(), seed=0))[: PROMPTS + WINDOWS]
+    package = sources.folder(recipe["package"], recipe["pip"])
+    documents = list(sources.tool_prompts(package, recipe["files"], seed=0))[: PROMPTS + WINDOWS]
     encoded = [tokenizer(document.text, add_special_tokens=False)["input_ids"] for document in documents]
     prompts = [Prompt(str(at), ids[:LONGEST]) for at, ids in enumerate(encoded[:PROMPTS])]
     stream = [token for ids in encoded for token in ids]
