@@ -1,7 +1,7 @@
 # make        set up the environment and run the default experiment to results/smollm2/report/report.html
 # make test   the tests; make lint: style, types and the workflow's own checks; make clean: remove the environments
 # make slurm-test   the same workflow on a real SLURM of one node, which it installs and starts (root, Debian)
-# make family-test  the whole workflow on a toy model of each family; make test takes two of them
+# make family-test  the whole workflow on a toy model of each family; make test takes one of them
 # make organism  the whole workflow on three models whose truth is known, to results/organism/organisms.html
 # make bench  Trimtab beside its peers, to benchmarks/RESULTS.md (one bench: make bench BENCHES=capture)
 

@@ -60,6 +60,13 @@ def test_an_effect_that_random_directions_share_is_not_called_the_vectors_own(ru
     assert "Larger than under every one" not in text
 
 
+def test_the_declared_method_is_not_compared_with_itself(run):
+    moved = with_traits(run, verdict="moved")
+    assert "against the mean-difference vector" in " ".join(abstract(moved).rest)
+    turned = replace(moved, plan=replace(run.plan, method="mean_difference"))
+    assert "against the mean-difference vector" not in " ".join(abstract(turned).rest)
+
+
 def test_breaking_and_reversal_are_said(run):
     broken = {"estimate": 0.3, "lower": 0.1, "upper": 0.5, "p_corrected": 0.01}
     written = abstract(with_traits(run, verdict="reversed", breakage=broken))

@@ -22,6 +22,7 @@ VERDICTS = {
     "identical": "Not one scenario changed.",
 }
 CONTROLS = {
+    "sae_probe": "the SAE-decoded probe",
     "mean_difference": "the mean-difference vector",
     "raw_probe": "the raw-residual probe",
     "prompt": "the prompt",
@@ -31,12 +32,12 @@ CONTROLS = {
 def design(run: Run) -> str:
     """What was done."""
     manifest, summary = run.records["manifest"], run.records["summary"]
-    model = words.model(manifest["model"])
+    model, traits = words.model(manifest["model"]), run.conditions["trait"].replace("", None).nunique()
     return (
         f"{model} ({manifest['layers']} layers, {manifest['d_model']} dimensions) acted as a tool-using agent in "
         f"{words.count(summary['n_scenarios'], 'scenario')} under {words.count(summary['n_conditions'], 'condition')}, "
         f"{summary['n_rollouts']:,} rollouts in all, {words.count(summary['n_seeds'], 'seed')} a scenario. In each "
-        f"condition a steering vector for one of {words.count(len(run.traits), 'trait')}, or a control, was added to "
+        f"condition a steering vector for one of {words.count(traits, 'trait')}, or a control, was added to "
         "its residual stream."
     )
 
@@ -153,6 +154,8 @@ def _makers(run: Run, traits: dict[str, Any]) -> list[str]:
     tests = controls[controls["estimand"] == "mean_difference"]
     texts = []
     for method, label in CONTROLS.items():
+        if method == run.plan.method:
+            continue
         ids = set(run.conditions.loc[run.conditions["method"] == method, "condition_id"])
         rows = tests[tests["condition_id"].isin([f["condition_id"] for f in shown]) & tests["baseline_id"].isin(ids)]
         if len(rows):
