@@ -66,7 +66,8 @@ def planned(folder: Path, snakefile: Path, *words: str) -> int:
     command += ["--dry-run", "--quiet", "rules", *words]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     done = subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True, text=True)
-    (total,) = (line.split()[1] for line in (done.stdout + done.stderr).splitlines() if line.startswith("total"))
+    # a dry run counts its jobs at its beginning and at its end
+    (total,) = {line.split()[1] for line in (done.stdout + done.stderr).splitlines() if line.startswith("total")}
     return int(total)
 
 
