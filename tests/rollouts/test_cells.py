@@ -24,11 +24,11 @@ class Counting:
     def __init__(self, engine, killed_at=None):
         self._engine, self._killed_at, self.ran = engine, killed_at, []
 
-    def run(self, arms, scenarios, seed, run):
+    def run(self, arms, scenarios, seed, run, journal):
         if len(self.ran) == self._killed_at:
             raise KeyboardInterrupt
         self.ran.append([(arm.condition_id, scenario["id"]) for arm in arms for scenario in scenarios])
-        return self._engine.run(arms, scenarios, seed, run)
+        return self._engine.run(arms, scenarios, seed, run, journal)
 
 
 def play(folder, engine, scenarios, arms=ARMS, depends="code", run=RUN):

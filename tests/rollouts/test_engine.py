@@ -5,7 +5,8 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from tiny import D_MODEL
+from conftest import SHORT
+from tiny import D_MODEL, gemma3, qwen3_5_moe
 
 from trimtab.rollouts.batch import GrowingBatch
 from trimtab.rollouts.calibration import action_scores, calibration
@@ -106,7 +107,8 @@ def counted(engine, model, arms, scenarios):
         def count(module, inputs, output, at=at):
             counts[at] = counts.get(at, 0) + output.shape[:2].numel()
 
-        handles.append(layer.self_attn.register_forward_hook(lambda m, i, o, c=count: c(m, i, o[0])))
+        # a part of the layer: what was computed already comes back from the layer itself, hooks and all
+        handles.append(layer.input_layernorm.register_forward_hook(count))
     engine.run(arms, scenarios, SEED, RUN)
     for handle in handles:
         handle.remove()
@@ -130,6 +132,20 @@ def test_what_arms_begin_with_is_computed_once(engine, model, protocol, scenario
     beginning = header + sum(len(segment.tokens) - 1 for s in scenarios for segment in protocol.asked(s["task"]))
     assert last == sum(tokens for _, tokens in alone) - 2 * beginning
     assert first == sum(tokens for tokens, _ in alone) - 4 * beginning
+
+
+@pytest.mark.parametrize("kind", ["recurrent", "padded"])
+def test_what_rows_of_other_kinds_begin_with_is_computed_once(kind, protocol, scenarios):
+    """Two arms that steer from their first token on: the layers before read one text a scenario."""
+    shape = {"vocab_size": len(protocol.tokenizer), "max_position_embeddings": 2048}
+    model = qwen3_5_moe(**shape) if kind == "recurrent" else gemma3(**shape)
+    engine = Engine(model, protocol, SHORT, dict.fromkeys(protocol.tools, 0.0))
+    arms = [Arm(timing, Push(2, DIRECTION, 8.0, timing)) for timing in ("all", "prefill")]
+    first, last = counted(engine, model, arms, scenarios)
+    cue = len(protocol.fields(SHORT.limits)[0].cue)
+    tasks = [sum(len(segment.tokens) for segment in protocol.asked(s["task"])) + cue for s in scenarios]
+    fed = len(tasks) * max(tasks) if kind == "padded" else sum(tasks)
+    assert last - first == len(protocol.header_tokens()) + fed
 
 
 def test_noise_belongs_to_the_scenario_and_run_not_to_the_condition(engine, scenarios):

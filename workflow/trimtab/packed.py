@@ -2,13 +2,11 @@
 
 The tokens of all rows go through the model as one sequence, so a pass costs what its tokens cost and no row waits for
 another. Which row a token belongs to matters to attention alone (`trimtab.attention`); keys and values live here, each
-row's own in free space that is filled in place, a header that rows share once a group. Rows that begin with the same
-text are alike up to the first layer that anyone steers, so up to there one of them is computed for all. Models with
-recurrent layers go another way (`trimtab.recurrent`), and those with attention of their own kind a third
-(`trimtab.padded`).
+row's own in free space that is filled in place, a header that rows share once a group. Models with recurrent layers go
+another way (`trimtab.recurrent`), and those with attention of their own kind a third (`trimtab.padded`).
 """
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from itertools import accumulate
 from typing import Any, NamedTuple
@@ -20,6 +18,7 @@ from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
 from trimtab.attention import NAME, Layout, Packed
+from trimtab.beginnings import Alike, Beginnings
 from trimtab.residual import Checkpoint
 
 ROOM = 64
@@ -47,6 +46,13 @@ class Fed(NamedTuple):
     """What the pass feeds of the chunks, in the order of rows."""
     begun: AbstractContextManager[None] = nullcontext()
     """Inside it, the model's pass begins behind what was computed already."""
+
+
+class Placed(NamedTuple):
+    """Where tokens lie among the keys and values of all rows."""
+
+    row: Int[Tensor, "token"]
+    place: Int[Tensor, "token"]
 
 
 def whole(chunks: Sequence[Sequence[int]]) -> list[Part]:
@@ -83,7 +89,7 @@ class PackedLayer(DynamicLayer):
         layout = self._rows.layout
         self.keys = self._written(self.keys, key_states, layout)
         self.values = self._written(self.values, value_states, layout)
-        self.is_initialized = True
+        self.is_initialized, self.device = True, key_states.device
         return (
             Packed(self.keys[:, :, : layout.longest], self._headers[0], layout),
             Packed(self.values[:, :, : layout.longest], self._headers[1], layout),
@@ -129,12 +135,21 @@ class PackedRows:
         self._own = [0] * rows
         self._groups = [0] * rows
         self._headers: list[int] = []
-        self._texts: list[Hashable] = [()] * rows
-        """What each row holds, header included, as far as rows are compared."""
+        self._beginnings = Beginnings(rows)
         self._cache = DynamicCache(config=model.config)
         self._layers = [PackedLayer(self) for _ in self._cache.layers]
         self._cache.layers = list(self._layers)
         self.layout = Layout([], [], [], [], self._device)
+
+    @property
+    def layers(self) -> list[Any]:
+        """The cache's layers; those that attend hold `keys` and `values` (row, head, place, dim)."""
+        return self._cache.layers
+
+    @property
+    def placed(self) -> Placed:
+        """Where the last round's tokens lie in these."""
+        return Placed(self.layout.row, self.layout.place)
 
     @property
     def length(self) -> int:
@@ -147,11 +162,8 @@ class PackedRows:
         Args:
             unsteered: how many layers, from the first on, have not been steered in any row and are not in this pass.
         """
-        begun: AbstractContextManager[None] = nullcontext()
-        if not any(self._own):
-            self._texts = [(text, tuple(chunk)) for text, chunk in zip(self._texts, chunks, strict=True)]
-            if unsteered and len(set(self._texts)) < len(chunks):
-                begun = self._begun(chunks, unsteered)
+        alike = self._beginnings.alike(chunks)
+        begun = self._begun(chunks, alike, unsteered) if alike and unsteered else nullcontext()
         inputs = self._inputs(chunks, range(len(chunks)))
         counts = torch.tensor([len(chunk) for chunk in chunks])
         self._own = [old + len(chunk) for old, chunk in zip(self._own, chunks, strict=True)]
@@ -173,18 +185,13 @@ class PackedRows:
             "past_key_values": self._cache,
         }
 
-    def _begun(self, chunks: Sequence[Sequence[int]], layers: int) -> AbstractContextManager[None]:
+    def _begun(self, chunks: Sequence[Sequence[int]], alike: Alike, layers: int) -> AbstractContextManager[None]:
         """The first layers of a pass, computed once for all rows that begin with the same text."""
-        first: dict[Hashable, int] = {}
-        for row, text in enumerate(self._texts):
-            first.setdefault(text, row)
-        number = {text: at for at, text in enumerate(first)}
-        alike = [number[text] for text in self._texts]
-        point = Checkpoint(self._model, layers - 1, **self._inputs(chunks, list(first.values())))
+        point = Checkpoint(self._model, layers - 1, **self._inputs(chunks, alike.first))
         for layer in self._layers[:layers]:
-            layer.spread(alike)
+            layer.spread(alike.of)
         starts = [0, *accumulate(self.layout.counts)]
-        tokens = [at for row in alike for at in range(starts[row], starts[row + 1])]
+        tokens = [at for row in alike.of for at in range(starts[row], starts[row + 1])]
         return point.resumed(point.stream[:, tokens])
 
     def repeat(self, times: int) -> None:
@@ -199,7 +206,7 @@ class PackedRows:
             layer.share(self._own)
         self._headers, rows = self._own, len(self._own)
         self._groups = [row for row in range(rows) for _ in range(times)]
-        self._texts = [text for text in self._texts for _ in range(times)]
+        self._beginnings.repeat(times)
         self._own = [0] * len(self._groups)
 
     def select(self, rows: Sequence[int]) -> None:
@@ -211,7 +218,7 @@ class PackedRows:
         for layer in self._layers:
             layer.keep(rows, kept)
         self._own = [self._own[row] for row in rows]
-        self._texts = [self._texts[row] for row in rows]
+        self._beginnings.select(rows)
         self._groups = [kept.index(group) for group in groups] if self._headers else [0] * len(rows)
         self._headers = [self._headers[header] for header in kept]
 

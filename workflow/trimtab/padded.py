@@ -5,7 +5,9 @@ layers with a sliding window keep what has left it: a window counts a row's real
 count padding too. Recurrent layers can't forget padding; their rows grow in `trimtab.recurrent`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import torch
 from jaxtyping import Int
@@ -13,28 +15,40 @@ from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
+from trimtab.beginnings import Alike, Beginnings
 from trimtab.masks import finished
-from trimtab.packed import Fed, whole
+from trimtab.packed import Fed, Placed, whole
+from trimtab.residual import Checkpoint
 
 
 class PaddedRows:
     """The state of a batch of rows between passes; see `PackedRows`, which has the same methods."""
 
     def __init__(self, model: PreTrainedModel, rows: int) -> None:
-        self._dtype, self._device = model.dtype, model.device
+        self._model, self._dtype, self._device = model, model.dtype, model.device
         self._config = model.config.get_text_config(decoder=True)
         self._cache = DynamicCache(config=model.config)
         self._cache.layers = [
             DynamicLayer() if type(layer) is DynamicSlidingWindowLayer else layer for layer in self._cache.layers
         ]
         self._mask: Int[Tensor, "row seen"] = torch.zeros(rows, 0, dtype=torch.long, device=model.device)
+        self._width = 0
+        self._beginnings = Beginnings(rows)
+
+    @property
+    def layers(self) -> list[Any]:
+        """The cache's layers; those that attend hold `keys` and `values` (row, head, place, dim)."""
+        return self._cache.layers
+
+    @property
+    def placed(self) -> Placed:
+        """Where the last round's tokens lie in these."""
+        row, place = self._mask[:, -self._width :].nonzero(as_tuple=True)
+        return Placed(row, place + self._mask.shape[1] - self._width)
 
     def passes(self, chunks: Sequence[Sequence[int]], unsteered: int = 0) -> Iterator[Fed]:
-        """The one pass that appends its chunk (which may be empty) to each row.
-
-        What `unsteered` layers would allow is not made use of here.
-        """
-        width = max(len(chunk) for chunk in chunks)
+        """The one pass that appends its chunk (which may be empty) to each row; see `PackedRows.passes`."""
+        self._width = width = max(len(chunk) for chunk in chunks)
         ids = self._padded(chunks, width, 0)
         row = self._padded([[at] * len(chunk) for at, chunk in enumerate(chunks)], width, -1)
         real = (row >= 0).long()
@@ -47,7 +61,29 @@ class PaddedRows:
             "past_key_values": self._cache,
         }
         counts = real.sum(1)
-        yield Fed(inputs, row, (counts.cumsum(0) - 1)[counts > 0], whole(chunks))
+        alike = self._beginnings.alike(chunks)
+        begun = self._begun(inputs, alike, unsteered) if alike and unsteered else nullcontext()
+        yield Fed(inputs, row, (counts.cumsum(0) - 1)[counts > 0], whole(chunks), begun)
+
+    def _begun(self, inputs: Mapping[str, Any], alike: Alike, layers: int) -> AbstractContextManager[None]:
+        """The first layers of a pass, computed once for all rows that begin with the same text."""
+        mask = inputs["attention_mask"]
+        some = {
+            "input_ids": inputs["input_ids"][alike.first],
+            "position_ids": inputs["position_ids"][alike.first],
+            "attention_mask": (
+                mask[alike.first]
+                if isinstance(mask, Tensor)
+                else {kind: whole[alike.first] for kind, whole in mask.items()}
+            ),
+            "past_key_values": self._cache,
+        }
+        for layer in self._cache.layers[:layers]:
+            layer.reorder_cache(torch.LongTensor(alike.first))
+        point = Checkpoint(self._model, layers - 1, **some)
+        for layer in self._cache.layers[:layers]:
+            layer.reorder_cache(torch.LongTensor(alike.of))
+        return point.resumed(point.stream[alike.of])
 
     def _padded(self, rows: Sequence[Sequence[int]], width: int, filler: int) -> Int[Tensor, "row token"]:
         return torch.tensor([[filler] * (width - len(row)) + list(row) for row in rows], device=self._device)
@@ -66,10 +102,12 @@ class PaddedRows:
     def repeat(self, times: int) -> None:
         """Turn each row into `times` rows side by side."""
         self._take([row for row in range(len(self._mask)) for _ in range(times)])
+        self._beginnings.repeat(times)
 
     def select(self, rows: Sequence[int]) -> None:
         """Keep only `rows`."""
         self._take(rows)
+        self._beginnings.select(rows)
 
     def _take(self, rows: Sequence[int]) -> None:
         # made for beam search, and the one selection that every kind of layer has

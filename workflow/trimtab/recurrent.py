@@ -7,6 +7,7 @@ values of attention layers lie at their positions, each row's own from 0 on, so 
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -15,8 +16,10 @@ from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer, LinearAttentionCacheLayerMixin, LinearAttentionLayer
 
+from trimtab.beginnings import Alike, Beginnings
 from trimtab.masks import finished
-from trimtab.packed import Fed, Part, roomy
+from trimtab.packed import Fed, Part, Placed, roomy
+from trimtab.residual import Checkpoint
 
 
 def is_recurrent(model: PreTrainedModel) -> bool:
@@ -42,6 +45,14 @@ def cut(lengths: Sequence[int]) -> list[list[Part]]:
     ]
 
 
+States = tuple[dict[int, Tensor | None], dict[int, Tensor | None]]
+"""What a recurrent layer holds: states of its convolutions, and of its recurrences."""
+
+
+def _recurrent(layers: Sequence[Any]) -> list[LinearAttentionCacheLayerMixin]:
+    return [layer for layer in layers if isinstance(layer, LinearAttentionCacheLayerMixin)]
+
+
 class _Keys(DynamicLayer):
     """Keys and values of one layer: token p of a row lies at place p."""
 
@@ -54,7 +65,7 @@ class _Keys(DynamicLayer):
     ) -> tuple[Tensor, Tensor]:
         self.keys, seen = self._rows.written(self.keys, key_states)
         self.values, values = self._rows.written(self.values, value_states)
-        self.is_initialized = True
+        self.is_initialized, self.device = True, key_states.device
         return seen, values
 
     def get_seq_length(self) -> int:
@@ -77,9 +88,11 @@ class RecurrentRows:
     """The state of a batch of rows between passes; see `PackedRows`, which has the same methods."""
 
     def __init__(self, model: PreTrainedModel, rows: int) -> None:
-        self._dtype, self._device = model.dtype, model.device
+        self._model, self._dtype, self._device = model, model.dtype, model.device
         self._config = model.config.get_text_config(decoder=True)
         self._lengths = [0] * rows
+        self._counts = [0] * rows
+        self._beginnings = Beginnings(rows)
         self._fed: Int[Tensor, " fed_row"] = torch.arange(rows, device=model.device)
         self._place: Int[Tensor, "fed_row token"] = torch.zeros(rows, 0, dtype=torch.long, device=model.device)
         self._cache = DynamicCache(config=model.config)
@@ -91,6 +104,19 @@ class RecurrentRows:
         return _Keys(self) if isinstance(layer, DynamicLayer) else layer
 
     @property
+    def layers(self) -> list[Any]:
+        """The cache's layers; those that attend hold `keys` and `values` (row, head, place, dim)."""
+        return self._cache.layers
+
+    @property
+    def placed(self) -> Placed:
+        """Where the last round's tokens lie in these."""
+        row = [at for at, count in enumerate(self._counts) for _ in range(count)]
+        ends = zip(self._lengths, self._counts, strict=True)
+        place = [at for length, count in ends for at in range(length - count, length)]
+        return Placed(torch.tensor(row, device=self._device), torch.tensor(place, device=self._device))
+
+    @property
     def longest(self) -> int:
         """Tokens of the longest row of this pass, after it."""
         return int(self._place.max()) + 1 if self._place.numel() else 0
@@ -98,29 +124,68 @@ class RecurrentRows:
     def passes(self, chunks: Sequence[Sequence[int]], unsteered: int = 0) -> Iterator[Fed]:
         """The passes that append its chunk (which may be empty) to each row; each is to be run before the next.
 
-        What `unsteered` layers would allow is not made use of here.
+        Args:
+            unsteered: as in `PackedRows.passes`.
         """
-        for parts in cut([len(chunk) for chunk in chunks]):
-            rows = [part.row for part in parts]
-            width = parts[0].stop - parts[0].start
-            self._fed = torch.tensor(rows, device=self._device)
-            before = torch.tensor([self._lengths[row] for row in rows], device=self._device)
-            self._place = before[:, None] + torch.arange(width, device=self._device)
-            ids = [chunks[part.row][part.start : part.stop] for part in parts]
-            inputs = {
-                "input_ids": torch.tensor(ids, device=self._device),
-                "position_ids": self._place,
-                "attention_mask": self._mask(),
-                "past_key_values": self._cache,
-            }
+        self._counts = [len(chunk) for chunk in chunks]
+        alike = self._beginnings.alike(chunks)
+        for parts in cut(self._counts):
+            begun: AbstractContextManager[None] = nullcontext()
+            kept: list[States] = []
+            if alike and unsteered:
+                begun, kept = self._begun(chunks, parts, alike, unsteered)
+            self._aim(parts)
+            kept += [self._narrowed(layer) for layer in _recurrent(self._cache.layers)[len(kept) :]]
+            inputs, width = self._inputs(chunks, parts), self._place.shape[1]
             ends = [at for at, part in enumerate(parts, 1) if part.stop == len(chunks[part.row])]
             last = torch.tensor(ends, dtype=torch.long, device=self._device) * width - 1
-            for row in rows:
-                self._lengths[row] += width
-            kept = [self._narrowed(layer) for layer in self._states()]
-            yield Fed(inputs, self._fed[:, None].expand(-1, width), last, parts)
-            for layer, whole in zip(self._states(), kept, strict=True):
+            for part in parts:
+                self._lengths[part.row] += width
+            yield Fed(inputs, self._fed[:, None].expand(-1, width), last, parts, begun)
+            for layer, whole in zip(_recurrent(self._cache.layers), kept, strict=True):
                 self._widened(layer, whole)
+
+    def _aim(self, parts: Sequence[Part]) -> None:
+        """The next pass feeds these parts, all equally long."""
+        self._fed = torch.tensor([part.row for part in parts], device=self._device)
+        before = torch.tensor([self._lengths[part.row] for part in parts], device=self._device)
+        self._place = before[:, None] + torch.arange(parts[0].stop - parts[0].start, device=self._device)
+
+    def _inputs(self, chunks: Sequence[Sequence[int]], parts: Sequence[Part]) -> dict[str, Any]:
+        """What the model's forward takes to feed the parts that are aimed at."""
+        ids = [chunks[part.row][part.start : part.stop] for part in parts]
+        return {
+            "input_ids": torch.tensor(ids, device=self._device),
+            "position_ids": self._place,
+            "attention_mask": self._mask(),
+            "past_key_values": self._cache,
+        }
+
+    def _begun(
+        self, chunks: Sequence[Sequence[int]], parts: Sequence[Part], alike: Alike, layers: int
+    ) -> tuple[AbstractContextManager[None], list[States]]:
+        """The first layers of a pass, computed once for all rows that begin with the same text.
+
+        Afterwards these layers hold the states of the pass's rows; those of all rows, as they were, are returned.
+        """
+        # rows that are alike are fed alike, so all of them are in the pass or none
+        first = [part for part in parts if alike.first[alike.of[part.row]] == part.row]
+        if len(first) == len(parts):
+            return nullcontext(), []
+        number = {alike.of[part.row]: at for at, part in enumerate(first)}
+        of = [number[alike.of[part.row]] for part in parts]
+        rows, sources = [part.row for part in parts], [first[at].row for at in of]
+        lower = self._cache.layers[:layers]
+        self._aim(first)
+        kept = [self._narrowed(layer) for layer in _recurrent(lower)]
+        point = Checkpoint(self._model, layers - 1, **self._inputs(chunks, first))
+        for layer in lower:
+            if isinstance(layer, _Keys) and layer.keys is not None and layer.values is not None:
+                layer.keys[rows], layer.values[rows] = layer.keys[sources], layer.values[sources]
+        for layer in _recurrent(lower):
+            for states in (layer.conv_states, layer.recurrent_states):
+                states.update({at: state[of] for at, state in states.items() if state is not None})
+        return point.resumed(point.stream[of]), kept
 
     def _mask(self) -> Tensor | dict[str, Tensor]:
         """Each token sees its row up to itself; finished, so that the library takes no token for padding."""
@@ -138,12 +203,9 @@ class RecurrentRows:
     def _everyone(self) -> bool:
         return len(self._fed) == len(self._lengths)
 
-    def _states(self) -> list[LinearAttentionCacheLayerMixin]:
-        return [layer for layer in self._cache.layers if isinstance(layer, LinearAttentionCacheLayerMixin)]
-
-    def _narrowed(self, layer: LinearAttentionCacheLayerMixin) -> list[dict[int, Tensor | None]]:
+    def _narrowed(self, layer: LinearAttentionCacheLayerMixin) -> States:
         """Leave a layer the states of the pass's rows; returns those of all rows."""
-        whole = [layer.conv_states, layer.recurrent_states]
+        whole = (layer.conv_states, layer.recurrent_states)
         if not self._everyone:
             layer.conv_states, layer.recurrent_states = (
                 {at: None if state is None else state[self._fed.to(state.device)] for at, state in states.items()}
@@ -151,7 +213,7 @@ class RecurrentRows:
             )
         return whole
 
-    def _widened(self, layer: LinearAttentionCacheLayerMixin, whole: list[dict[int, Tensor | None]]) -> None:
+    def _widened(self, layer: LinearAttentionCacheLayerMixin, whole: States) -> None:
         """Give a layer all rows' states again, those of the pass's rows as they are now."""
         if self._everyone:
             return
@@ -168,10 +230,12 @@ class RecurrentRows:
     def repeat(self, times: int) -> None:
         """Turn each row into `times` rows side by side."""
         self._take([row for row in range(len(self._lengths)) for _ in range(times)])
+        self._beginnings.repeat(times)
 
     def select(self, rows: Sequence[int]) -> None:
         """Keep only `rows`."""
         self._take(rows)
+        self._beginnings.select(rows)
 
     def _take(self, rows: Sequence[int]) -> None:
         # made for beam search, and the one selection that every kind of layer has

@@ -5,12 +5,15 @@ is made and how rows lie in them is up to `trimtab.packed`, `trimtab.recurrent` 
 `trimtab.padded` for all others.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import accumulate
+from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import PreTrainedModel
+from transformers.cache_utils import DynamicLayer, LinearAttentionCacheLayerMixin
 
 from trimtab.packed import PackedRows, packs_rows
 from trimtab.padded import PaddedRows
@@ -62,6 +65,60 @@ class GrowingBatch:
             return parts[0]
         return torch.cat(parts)[torch.cat(owners).argsort(stable=True)]
 
+    def added(self) -> dict[str, Tensor]:
+        """Keys and values (token, head, dim) that the last round added, by layer."""
+        row, place = self._rows.placed
+        return {
+            f"{at}.{name}": _taken(getattr(layer, name), row, place)
+            for at, layer in self._attending()
+            for name in ("keys", "values")
+        }
+
+    def put_back(self, chunks: Sequence[Sequence[int]], added: Mapping[str, Tensor]) -> None:
+        """Be as after a round that fed `chunks` and `added` these keys and values; states are not touched."""
+        starts = [0, *accumulate(len(chunk) for chunk in chunks)]
+        for fed in self._rows.passes(chunks):
+            real = fed.row >= 0
+            tokens = [starts[part.row] + at for part in fed.parts for at in range(part.start, part.stop)]
+            for at, layer in self._attending():
+                new = []
+                for name in ("keys", "values"):
+                    own = added[f"{at}.{name}"].to(layer.device)[tokens]
+                    laid = own.new_zeros(*real.shape, *own.shape[1:])
+                    laid[real.to(own.device)] = own
+                    new.append(laid.transpose(1, 2))
+                layer.update(*new)
+
+    def _attending(self) -> Iterator[tuple[int, Any]]:
+        """The layers with keys and values, of which headers have been read."""
+        for at, layer in enumerate(self._rows.layers):
+            if isinstance(layer, DynamicLayer) and layer.is_initialized:
+                yield at, layer
+
+    @property
+    def has_states(self) -> bool:
+        """Whether layers hold states, which a round changes as a whole."""
+        return is_recurrent(self._model)
+
+    def states(self) -> dict[str, Tensor]:
+        """The states of recurrent layers, all rows'."""
+        return {name: state for name, held, at in self._held() if (state := held[at]) is not None}
+
+    def set_states(self, states: Mapping[str, Tensor]) -> None:
+        for name, held, at in self._held():
+            if (state := held[at]) is not None:
+                held[at] = states[name].to(state.device)
+
+    def _held(self) -> list[tuple[str, dict[int, Tensor | None], int]]:
+        """Name of each place for a state, and where it is."""
+        return [
+            (f"{number}.{kind}.{at}", held, at)
+            for number, layer in enumerate(self._rows.layers)
+            if isinstance(layer, LinearAttentionCacheLayerMixin)
+            for kind, held in (("conv", layer.conv_states), ("recurrent", layer.recurrent_states))
+            for at in held
+        ]
+
     def repeat(self, times: int, steering: Steering) -> None:
         """Turn each row into `times` rows side by side, which go on under `steering`."""
         self._rows.repeat(times)
@@ -71,3 +128,12 @@ class GrowingBatch:
         """Keep only `rows`, which go on under `steering`."""
         self._rows.select(rows)
         self._steering = steering
+
+
+def _taken(
+    kept: Float[Tensor, "row head place dim"], row: Int[Tensor, "token"], place: Int[Tensor, "token"]
+) -> Float[Tensor, "token head dim"]:
+    """`kept[row, :, place]`, in less than half the time."""
+    _, heads, places, width = kept.shape
+    at = (row[:, None] * heads + torch.arange(heads, device=row.device)) * places + place[:, None]
+    return torch.index_select(kept.reshape(-1, width), 0, at.flatten().to(kept.device)).view(-1, heads, width)

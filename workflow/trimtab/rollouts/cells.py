@@ -2,7 +2,8 @@
 
 A cell is one condition over some scenarios in one run. Its file is named by a digest of all that its episodes depend
 on, is whole or absent, and outlives the table that it goes into: a killed batch goes on with the model's batch that it
-was at and ends with the same bytes, and a batch whose design has grown runs its new conditions alone. Cells lie beside
+was at, behind its last step (`trimtab.rollouts.journal`), and ends with the same bytes; a batch whose design has grown
+runs its new conditions alone. Cells lie beside
 the outputs under a hidden name, since Snakemake deletes the outputs of a job that it runs again; those that are of no
 more use are removed at the end.
 
@@ -15,6 +16,7 @@ import dataclasses
 import hashlib
 import json
 import math
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,7 @@ from trimtab import files
 from trimtab.progress import track
 from trimtab.rollouts.engine import Engine
 from trimtab.rollouts.episode import Arm
+from trimtab.rollouts.journal import Journal
 
 Records = list[dict[str, Any]]
 Scenarios = Sequence[Mapping[str, Any]]
@@ -33,6 +36,8 @@ Scenarios = Sequence[Mapping[str, Any]]
 
 WRITING = ".writing"
 """Names of the cells of one batch of the model, there while they are written."""
+STEPS = ".steps-"
+"""How the folder of a running batch's journal begins."""
 
 
 class Cells:
@@ -66,10 +71,17 @@ class Cells:
             files.write_json(path, own)
         (self._folder / WRITING).unlink()
 
+    def journal(self, paths: Sequence[Path]) -> Journal:
+        """The steps of the batch that makes these cells."""
+        together = hashlib.sha256(files.canonical([path.name for path in paths]).encode()).hexdigest()
+        return Journal(self._folder / f"{STEPS}{together}")
+
     def keep_only(self, paths: Sequence[Path]) -> None:
-        """Remove all cells but these."""
+        """Remove all cells but these, and what is left of other designs' batches."""
         for path in set(self._folder.glob("*.json")) - set(paths):
             path.unlink()
+        for folder in self._folder.glob(f"{STEPS}*"):
+            shutil.rmtree(folder)
 
 
 def complete(
@@ -96,9 +108,11 @@ def complete(
         missing = [arm for arm in arms if not at[arm.condition_id, j].is_file()]
         waiting += [(j, chunk, some) for some in _even(missing, rows[0])]
     for j, chunk, some in track(waiting, len(waiting), what):
-        records = engine.run(some, chunk, seed, run)
+        journal = cells.journal([at[arm.condition_id, j] for arm in some])
+        records = engine.run(some, chunk, seed, run, journal)
         own = {arm.condition_id: [r for r in records if r["condition_id"] == arm.condition_id] for arm in some}
         cells.write({at[condition, j]: found for condition, found in own.items()})
+        journal.remove()
     cells.keep_only(list(at.values()))
     return [record for path in at.values() for record in files.read_json(path)]
 

@@ -10,6 +10,7 @@ and what is added where `trimtab.steering`'s.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -24,12 +25,16 @@ from trimtab.rollouts.batch import GrowingBatch
 from trimtab.rollouts.draws import choose, sharpened, tokens
 from trimtab.rollouts.environment import Environment
 from trimtab.rollouts.episode import Arm, Episode, heads, system
+from trimtab.rollouts.journal import Journal
 from trimtab.rollouts.names import FINISH, UNPARSED
 from trimtab.rollouts.protocol import Field, Protocol, Segment
 from trimtab.steering import Steering
 
 ROWS_KEPT = 0.75
 """Finished episodes cost little in a batch and taking them out costs a copy, so they leave when so few go on."""
+
+Choice = Sequence[Any]
+"""Of an episode in a step: the next token, or an action's number and the probabilities of all."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +75,12 @@ class Engine:
         self._context = getattr(model.config.get_text_config(decoder=True), "max_position_embeddings", None) or math.inf
 
     def run(
-        self, arms: Sequence[Arm], scenarios: Sequence[Mapping[str, Any]], seed: int, run: int
+        self,
+        arms: Sequence[Arm],
+        scenarios: Sequence[Mapping[str, Any]],
+        seed: int,
+        run: int,
+        journal: Journal | None = None,
     ) -> list[dict[str, Any]]:
         """All scenarios under all arms in one batch.
 
@@ -79,6 +89,7 @@ class Engine:
             scenarios: rows of scenarios.jsonl.
             seed: the experiment's seed.
             run: which of the scenario's independent rollouts this is.
+            journal: where steps are kept, and where those of a killed run of this batch may lie.
 
         Returns:
             One record a turn, ordered by arm, scenario and turn (the columns of rollouts/turns/).
@@ -99,10 +110,16 @@ class Engine:
                 )
             self._give(episode, segments)
         batch, steering, rows = self._opened(arms, headers, episodes, len(scenarios))
-        while True:
+        for step in count():
             chunks = [episode.pop_all() for episode in rows]
-            logits = batch.advance([chunk.tokens for chunk in chunks], [chunk.places for chunk in chunks])
-            self._go_on([episode for episode in rows if not episode.done], logits)
+            fed, going = [chunk.tokens for chunk in chunks], [episode for episode in rows if not episode.done]
+            chosen = journal.replay(batch, step, fed) if journal else None
+            if chosen is None:
+                chosen = self._chosen(going, batch.advance(fed, [chunk.places for chunk in chunks]))
+                if journal:
+                    journal.write(batch, step, chosen)
+            for episode, choice in zip(going, chosen, strict=True):
+                self._take(episode, choice)
             kept = [row for row, episode in enumerate(rows) if not episode.done]
             if not kept:
                 break
@@ -170,8 +187,9 @@ class Engine:
     def _field(self, episode: Episode) -> Field:
         return self._fields[episode.at]
 
-    def _go_on(self, episodes: Sequence[Episode], logits: Float[Tensor, "row vocabulary"]) -> None:
-        """Each episode takes its next token or action from the logits after what it was fed."""
+    def _chosen(self, episodes: Sequence[Episode], logits: Float[Tensor, "row vocabulary"]) -> list[Choice]:
+        """What each episode chooses from the logits after what it was fed."""
+        chosen: list[Choice] = [()] * len(episodes)
         choosing = [row for row, episode in enumerate(episodes) if not self._field(episode).limit]
         writing = [row for row, episode in enumerate(episodes) if self._field(episode).limit]
         if choosing:
@@ -179,10 +197,18 @@ class Engine:
             noise = [self._draw(episodes[row]) for row in choosing]
             actions = choose(sharpened(probabilities, self._settings.temperature), noise)
             for row, action, chances in zip(choosing, actions, probabilities.tolist(), strict=True):
-                self._act(episodes[row], action, chances)
+                chosen[row] = (action, chances)
         noise = [self._draw(episodes[row]) for row in writing]
         for row, token in zip(writing, tokens(logits, writing, self._settings.temperature, noise), strict=True):
-            self._write(episodes[row], token)
+            chosen[row] = (token,)
+        return chosen
+
+    def _take(self, episode: Episode, choice: Choice) -> None:
+        """An episode goes on with what it chose."""
+        if self._field(episode).limit:
+            self._write(episode, *choice)
+        else:
+            self._act(episode, *choice)
 
     def _draw(self, episode: Episode) -> float:
         """The random number that an episode's next token uses."""

