@@ -104,6 +104,6 @@ def weights_digest(described: Mapping[str, Any]) -> str:
 
 def places(rows: h5py.Dataset) -> list[int]:
     """Where each chunk of a layer's rows begins in the file, in the order of the rows."""
-    found: dict[int, int] = {}
-    rows.id.chunk_iter(lambda chunk: found.update({chunk.chunk_offset[0]: chunk.byte_offset}))
-    return [found[start] for start in sorted(found)]
+    found: list[tuple[int, int]] = []
+    rows.id.chunk_iter(lambda chunk: found.append((chunk.chunk_offset[0], chunk.byte_offset)))
+    return [place for _, place in sorted(found)]

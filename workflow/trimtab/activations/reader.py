@@ -27,17 +27,17 @@ UNREADABLE = (OSError, KeyError, RuntimeError, ValueError, AttributeError)
 class Cache:
     """One shard, open for reading."""
 
-    def __init__(self, file: h5py.File, path: Path) -> None:
+    def __init__(self, file: h5py.File, path: Path, rows: Mapping[int, h5py.Dataset]) -> None:
         self.path = path
-        self.layers = sorted(int(name) for name in file["layers"])
+        self.layers = sorted(rows)
         self.prompt_ids: list[str] = [i.decode() for i in file["index/prompt_id"][:]]
         self.offsets: list[int] = file["index/offset"][:].tolist()
         self.attributes: dict[str, str] = {name: str(value) for name, value in file.attrs.items()}
-        first = file[f"layers/{self.layers[0]}/rows"]
+        first = rows[self.layers[0]]
         self.chunk_rows = int(first.chunks[0])
         self.d_model = int(first.shape[1])
         self.dtype: torch.dtype = getattr(torch, str(first.attrs["dtype"]))
-        self._places = {layer: places(file[f"layers/{layer}/rows"]) for layer in self.layers}
+        self._places = {layer: places(own) for layer, own in rows.items()}
         self._verified: set[tuple[int, int]] = set()
         self._handle = os.open(path, os.O_RDONLY)
 
@@ -56,10 +56,11 @@ class Cache:
                     raise TrimtabError(
                         f"{path}: its index or attributes were damaged ({DIGEST} differs); delete it and run again"
                     )
-                for name, group in file["layers"].items():
-                    if group["rows"].compression or group["rows"].shuffle or not group["rows"].fletcher32:
-                        raise TrimtabError(f"{path}: /layers/{name}/rows went through another program's HDF5 filters")
-                return cls(file, Path(path))
+                rows = {int(name): group["rows"] for name, group in file["layers"].items()}
+                for layer, own in rows.items():
+                    if own.compression or own.shuffle or not own.fletcher32:
+                        raise TrimtabError(f"{path}: /layers/{layer}/rows went through another program's HDF5 filters")
+                return cls(file, Path(path), rows)
         except UNREADABLE as error:
             raise TrimtabError(f"{path}: not a readable cache ({error}); delete it and run again") from error
 

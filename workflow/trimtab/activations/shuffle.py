@@ -6,7 +6,6 @@ next buffer is read, and its checksums verified, by other threads while the pres
 two. What is served when is a plan that needs no data (`_turns`); reading it is `_filled`.
 """
 
-import bisect
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -69,7 +68,7 @@ class _Turn(NamedTuple):
     """Shard, chunk, and its places in the buffer."""
     carried: Int[Tensor, "place"]
     """Places of the buffer before whose rows come first in this one, since they didn't fill a batch."""
-    sources: list[tuple[int, int]]
+    sources: Int[Tensor, "place 2"]
     """Shard and row of each of these, for the first buffer that is read."""
     order: Int[Tensor, "place"]
     """Places to serve."""
@@ -95,8 +94,7 @@ def _turns(
     chunks = [(i, chunk) for i, cache in enumerate(caches) for chunk in range(-(-cache.n_rows // cache.chunk_rows))]
     together = _together(caches)
     blocks = [chunks[at : at + together] for at in range(0, len(chunks), together)]
-    carried = torch.arange(0)
-    sources: list[tuple[int, int]] = []
+    carried, sources = torch.arange(0), torch.zeros(0, 2, dtype=torch.long)
     epoch, passed = 0, 0
     while True:
         random = np.random.default_rng(seeds.derive(seed, "epoch", epoch))
@@ -106,43 +104,22 @@ def _turns(
                 return
             put: list[tuple[int, int, slice]] = []
             end = len(carried)
-            kept = [torch.arange(end)]
+            kept, origins = [torch.arange(end)], [sources]
             for i, chunk in (each for block in shuffled[first : first + BUFFER_BLOCKS] for each in block):
                 size = caches[i].chunk_rows
                 put.append((i, chunk, slice(end, end + size)))
                 kept.append(end + masks[i][chunk * size : (chunk + 1) * size].nonzero()[:, 0])
+                row = torch.arange(chunk * size, (chunk + 1) * size)
+                origins.append(torch.stack([torch.full_like(row, i), row], dim=1))
                 end += size
             places = torch.cat(kept)
             order = places[torch.from_numpy(random.permutation(len(places)))]
             whole = len(order) - len(order) % batch
             if passed >= start or passed + whole > start:
                 yield _Turn(put, carried, sources, order[max(start - passed, 0) :])
-            sources = [_source(place, sources, put, caches) for place in order[whole:].tolist()]
             carried, passed = order[whole:], passed + whole
+            sources = torch.cat(origins)[carried]
         epoch += 1
-
-
-def _source(
-    place: int, carried: Sequence[tuple[int, int]], put: Sequence[tuple[int, int, slice]], caches: Sequence[Cache]
-) -> tuple[int, int]:
-    """Shard and row of what lies at a place of a buffer: among the carried rows, or in one of its chunks."""
-    if place < len(carried):
-        return carried[place]
-    i, chunk, where = put[bisect.bisect(put, place, key=lambda each: each[2].start) - 1]
-    return i, chunk * caches[i].chunk_rows + place - where.start
-
-
-def _announced(caches: Sequence[Cache], layer: int, turns: Iterator[_Turn]) -> Iterator[_Turn]:
-    """The same turns; the kernel fetches the chunks of each while the one before is read."""
-    before: _Turn | None = None
-    for turn in turns:
-        for i, chunk, _ in turn.chunks:
-            caches[i].announce_chunk(layer, chunk)
-        if before is not None:
-            yield before
-        before = turn
-    if before is not None:
-        yield before
 
 
 def _together(caches: Sequence[Cache]) -> int:
@@ -157,23 +134,31 @@ def _filled(
     size = batch + BUFFER_BLOCKS * _together(caches) * max(cache.chunk_rows for cache in caches)
     buffer, spare = (_memory(size, caches[0].d_model, caches[0].dtype) for _ in range(2))
 
-    def read(chunks: list[tuple[int, int, slice]], into: Float[Tensor, "place d_model"]) -> list[Future[None]]:
-        return [ahead.submit(caches[i].read_chunk, layer, chunk, into[where]) for i, chunk, where in chunks]
+    def read(turn: _Turn, into: Float[Tensor, "place d_model"]) -> list[Future[None]]:
+        return [ahead.submit(caches[i].read_chunk, layer, chunk, into[where]) for i, chunk, where in turn.chunks]
 
-    turns = _announced(caches, layer, turns)
     with ThreadPoolExecutor(READERS) as ahead:
         turn = next(turns)
-        reading = read(turn.chunks, buffer)
-        for place, (i, row) in enumerate(turn.sources):
+        reading = read(turn, buffer)
+        behind = next(turns, None)
+        _announce(caches, layer, behind)
+        for place, (i, row) in enumerate(turn.sources.tolist()):
             buffer[place] = caches[i].rows(layer, row, row + 1)[0]
         _wait(reading)
-        for behind in turns:
-            reading = read(behind.chunks, spare)
+        while behind is not None:
+            reading, after = read(behind, spare), next(turns, None)
+            _announce(caches, layer, after)
             yield buffer, turn.order
             _wait(reading)
             spare[: len(behind.carried)] = buffer[behind.carried]
-            turn, buffer, spare = behind, spare, buffer
+            turn, behind, buffer, spare = behind, after, spare, buffer
     yield buffer, turn.order
+
+
+def _announce(caches: Sequence[Cache], layer: int, turn: _Turn | None) -> None:
+    """Let the kernel fetch a turn's chunks while those of the one before are read."""
+    for i, chunk, _ in turn.chunks if turn else ():
+        caches[i].announce_chunk(layer, chunk)
 
 
 def _memory(rows: int, width: int, dtype: torch.dtype) -> Float[Tensor, "place d_model"]:
