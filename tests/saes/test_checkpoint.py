@@ -19,7 +19,7 @@ from trimtab.activations.capture import Prompt
 from trimtab.activations.shards import write_shard
 from trimtab.saes.checkpoint import Checkpoint
 from trimtab.saes.settings import Settings
-from trimtab.saes.train import train
+from trimtab.saes.train import Recipe, train
 
 SCRIPT = Path(__file__).parents[2] / "workflow/scripts/saes_train.py"
 
@@ -49,12 +49,12 @@ def test_cut_off_and_taken_up_the_same_bits(tmp_path, kind, at):
     def whole(step):
         return islice(batches(rows, settings), step, None)
 
-    wanted = train(whole, settings, seed=3)
+    wanted = train(whole, Recipe(settings, seed=3))
     checkpoint = Checkpoint(tmp_path / "c.safetensors", "run", seconds=0)
     with pytest.raises(Cut):
-        train(cut(rows, settings, at), settings, 3, checkpoint)
+        train(cut(rows, settings, at), Recipe(settings, 3), checkpoint)
     assert checkpoint.read().step == at - 1 - (at - 1) % 10
-    found = train(whole, settings, 3, checkpoint)
+    found = train(whole, Recipe(settings, 3), checkpoint)
     assert found.curve == wanted.curve
     for name in ("W_enc", "b_enc", "W_dec", "b_dec"):
         assert getattr(found.sae, name).equal(getattr(wanted.sae, name))

@@ -47,8 +47,7 @@ def test_each_has_the_bits_that_it_has_alone_cut_off_or_not(tmp_path):
 
     alone = {}
     for layer, own in rows.items():
-        own_settings, seed, _ = recipes[layer]
-        alone[layer] = train(lambda step, own=own: islice(batches(own, settings), step, None), own_settings, seed)
+        alone[layer] = train(lambda step, own=own: islice(batches(own, settings), step, None), recipes[layer])
     checkpoint = Checkpoint(tmp_path / "c.safetensors", "run", seconds=0)
     with pytest.raises(Cut):
         train_together(cut_off, recipes, checkpoint)
@@ -82,7 +81,7 @@ def test_a_stream_and_stored_rows_in_its_order_give_the_same_dictionaries(tmp_pa
     order = order_of(source, settings.tokens, len(torch.cat(rows[0])))
     for layer in layers:
         stored = torch.cat(rows[layer])[order]
-        cached = train(lambda step, stored=stored: iter(stored.split(settings.batch)[step:]), settings, layer)
+        cached = train(lambda step, stored=stored: iter(stored.split(settings.batch)[step:]), Recipe(settings, layer))
         assert same(streamed[layer], cached)
 
 

@@ -17,7 +17,7 @@ from trimtab.saes.dead import aux_loss
 from trimtab.saes.dictionary import Dictionary
 from trimtab.saes.sae import JumpReLU, TopK
 from trimtab.saes.settings import Settings
-from trimtab.saes.train import train
+from trimtab.saes.train import Recipe, train
 
 BASE = {
     "architecture": "topk",
@@ -71,7 +71,7 @@ def test_rate_rises_stays_and_falls_to_zero():
 def test_a_planted_dictionary_is_found_again(kind):
     rows, truth = planted()
     settings = Settings(**BASE | {"architecture": kind, "latents": 48, "k": 2, "tokens": 400 * 256})
-    trained = train(opened(rows, settings), settings, seed=0)
+    trained = train(opened(rows, settings), Recipe(settings, seed=0))
     best = (trained.sae.W_dec @ truth.T).amax(0)
     # the first latents of a nested dictionary also serve those that come after them, which bends them a little
     assert (best > (0.85 if kind == "matryoshka" else 0.95)).float().mean() > 0.85
@@ -210,14 +210,14 @@ def test_the_revived_are_fewer_with_the_auxiliary_loss():
         settings = Settings(
             **BASE | {"latents": 96, "tokens": 150 * 256, "learning_rate": 0.03, "aux_coefficient": coefficient}
         )
-        shares.append(train(opened(rows, settings), settings, seed=0).curve[-1].dead_share)
+        shares.append(train(opened(rows, settings), Recipe(settings, seed=0)).curve[-1].dead_share)
     assert shares[1] < shares[0]
 
 
 def test_same_seed_same_bytes_other_seed_other_bytes():
     rows, _ = planted()
     settings = Settings(**BASE)
-    first, again, other = (train(opened(rows, settings), settings, seed).sae for seed in (1, 1, 2))
+    first, again, other = (train(opened(rows, settings), Recipe(settings, seed)).sae for seed in (1, 1, 2))
     assert first.W_enc.equal(again.W_enc)
     assert first.b_dec.equal(again.b_dec)
     assert not first.W_enc.equal(other.W_enc)
@@ -226,7 +226,7 @@ def test_same_seed_same_bytes_other_seed_other_bytes():
 def test_curve_counts_tokens_and_ends_with_the_last_step():
     rows, _ = planted()
     settings = Settings(**BASE | {"tokens": 3000})
-    curve = train(opened(rows, settings), settings, seed=0).curve
+    curve = train(opened(rows, settings), Recipe(settings, seed=0)).curve
     assert [p.step for p in curve] == [0, 10, 11]
     assert curve[-1].tokens == 3000
     assert curve[-1].l0 <= 3
@@ -254,16 +254,16 @@ def test_settings_that_cannot_be(changed, message):
 def test_rows_without_a_scale_are_refused(rows):
     settings = Settings(**BASE)
     with pytest.raises(TrimtabError, match="mean centred norm of the first"):
-        train(opened(rows, settings), settings, seed=0)
+        train(opened(rows, settings), Recipe(settings, seed=0))
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_ranking_in_bfloat16_learns_as_well(kind):
     rows, _ = planted()
     settings = Settings(**BASE | {"architecture": kind, "latents": 48, "k": 2, "tokens": 400 * 256})
-    plain = train(opened(rows, settings), settings, seed=0).curve[-1]
+    plain = train(opened(rows, settings), Recipe(settings, seed=0)).curve[-1]
     rounded = Settings(**vars(settings) | {"precision": "bfloat16"})
-    ranked = train(opened(rows, rounded), rounded, seed=0)
+    ranked = train(opened(rows, rounded), Recipe(rounded, seed=0))
     assert ranked.sae.W_enc.dtype == torch.float32
     assert ranked.curve[-1].explained_variance == pytest.approx(plain.explained_variance, abs=0.02)
 

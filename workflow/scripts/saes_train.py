@@ -60,7 +60,7 @@ def main(
     else:
         recipe = Recipe.measured(parsed, own_seed, where, described["d_model"])
         with near(caches, layer) as shards:
-            trained = train(partial(batches, shards=shards), parsed, own_seed, checkpoint, recipe.products)
+            trained = train(partial(batches, shards=shards), recipe, checkpoint)
     trained.save(folder, Origin(described["model"], layer, context_size), origin)
     checkpoint.remove()
 

@@ -95,7 +95,7 @@ def top_of_batch(
     dtype: torch.dtype = torch.float32,
 ) -> Ranked:
     """The `k` largest pre-activations a token on average, wherever in the batch they are."""
-    dense = torch.cat(list(preactivations(centred, encoder, b_enc, dtype)))
+    dense = functional.linear(centred.to(dtype), encoder.to(dtype), b_enc.to(dtype))
     values, places = top_entries(dense.view(1, -1), k * len(centred))
     places, order = places[0].sort()
     pattern = Pattern(places // len(encoder), places % len(encoder), len(centred), len(encoder))
@@ -127,8 +127,10 @@ def preactivations(
     b_enc: Float[Tensor, "d_sae"],
     dtype: torch.dtype = torch.float32,
 ) -> Iterator[Float[Tensor, "piece d_sae"]]:
-    """All latents of the rows before any is chosen, a piece after the other."""
-    if dtype != centred.dtype:
-        centred, encoder, b_enc = centred.to(dtype), encoder.to(dtype), b_enc.to(dtype)
-    for piece in torch.split(centred, max(min(PIECE_ROWS, PIECE_ENTRIES // len(encoder)), 1)):
-        yield functional.linear(piece, encoder, b_enc)
+    """All latents of the rows before any is chosen, a piece after the other, each in the room of the one before."""
+    centred, encoder, b_enc = (each.to(dtype) for each in (centred, encoder, b_enc))
+    size = max(min(PIECE_ROWS, PIECE_ENTRIES // len(encoder), len(centred)), 1)
+    # new memory for each piece would cost as much as the bias does
+    room = centred.new_empty(size, len(encoder))
+    for piece in torch.split(centred, size):
+        yield torch.addmm(b_enc, piece, encoder.T, out=room[: len(piece)])

@@ -46,8 +46,9 @@ class Pattern:
     def transposed(self) -> tuple["Pattern", Int[Tensor, "active"]]:
         """The pattern with the roles of tokens and latents exchanged, and the order that takes its values there."""
         # narrow keys sort several times faster
-        ordered, order = self.latents.to(torch.int32).sort(stable=True)
-        return Pattern(ordered.long(), self.tokens[order], self.n_latents, self.n_tokens), order
+        narrow = torch.int16 if self.n_latents <= torch.iinfo(torch.int16).max else torch.int32
+        ordered, order = self.latents.to(narrow).sort(stable=True)
+        return Pattern(ordered.long(), self.tokens.index_select(0, order), self.n_latents, self.n_tokens), order
 
 
 class Products(NamedTuple):
@@ -120,7 +121,7 @@ class _Decode(torch.autograd.Function):
         (gradient,), (values, table) = gradients, ctx.saved_tensors
         turned, order = ctx.pattern.transposed
         to_values = ctx.products.dots(ctx.pattern, gradient, table)
-        return to_values, ctx.products.sums(turned, values[order], gradient), None, None
+        return to_values, ctx.products.sums(turned, values.index_select(0, order), gradient), None, None
 
 
 class _Encode(torch.autograd.Function):
@@ -148,7 +149,15 @@ class _Encode(torch.autograd.Function):
         to_b_enc = torch.zeros_like(encoder[:, 0]).index_add_(0, ctx.pattern.latents, gradient)
         # summed over tokens before the product with the encoder: one row instead of one a token
         to_b_dec = -(to_b_enc @ encoder)
-        return ctx.products.sums(turned, gradient[order], centred), to_b_enc, to_b_dec, None, None, None, None
+        return (
+            ctx.products.sums(turned, gradient.index_select(0, order), centred),
+            to_b_enc,
+            to_b_dec,
+            None,
+            None,
+            None,
+            None,
+        )
 
 
 def fastest(device: torch.device, n_tokens: int, n_latents: int, d_in: int, k: int) -> Products:

@@ -49,14 +49,8 @@ def device_of(name: str) -> torch.device:
     return torch.device("cuda" if name == "auto" else name)
 
 
-def train(
-    batches: Batches,
-    settings: Settings,
-    seed: int,
-    checkpoint: Checkpoint | None = None,
-    products: Products = SPARSE,
-) -> Trained:
-    """Train on all of `batches`, which hold `settings.tokens` rows.
+def train(batches: Batches, recipe: Recipe, checkpoint: Checkpoint | None = None) -> Trained:
+    """Train on all of `batches`, which hold as many rows as the recipe says.
 
     Args:
         checkpoint: where the state is kept from time to time, and where an earlier run's state may lie: then this run
@@ -66,10 +60,7 @@ def train(
         TrimtabError: rows are not finite, or all alike, so that no scale is defined.
     """
     alone = 0
-    done = train_together(
-        lambda step: ({alone: rows} for rows in batches(step)), {alone: Recipe(settings, seed, products)}, checkpoint
-    )
-    return done[alone]
+    return train_together(lambda step: ({alone: rows} for rows in batches(step)), {alone: recipe}, checkpoint)[alone]
 
 
 def train_together(
