@@ -160,14 +160,14 @@ class Scripted:
         waiting = [[*native.encode(reply), native.tokenizer.eos_token_id] for reply in replies]
         # one likely token a draw, in the order of the script
         script = iter([token for tokens in waiting for token in tokens])
-        self.engine._go_on = self.wrap(self.engine._go_on, script)
+        self.engine._chosen = self.wrap(self.engine._chosen, script)
 
     @staticmethod
-    def wrap(go_on, script):
+    def wrap(chosen, script):
         def scripted(episodes, logits):
             forced = torch.full_like(logits, -1e9)
             forced[:, next(script)] = 0
-            go_on(episodes, forced)
+            return chosen(episodes, forced)
 
         return scripted
 
