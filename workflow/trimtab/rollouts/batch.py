@@ -102,7 +102,7 @@ class GrowingBatch:
 
     def states(self) -> dict[str, Tensor]:
         """The states of recurrent layers, all rows'."""
-        return {name: state for name, held, at in self._held() if (state := held[at]) is not None}
+        return {name: state.contiguous() for name, held, at in self._held() if (state := held[at]) is not None}
 
     def set_states(self, states: Mapping[str, Tensor]) -> None:
         for name, held, at in self._held():

@@ -3,9 +3,8 @@
 A cell is one condition over some scenarios in one run. Its file is named by a digest of all that its episodes depend
 on, is whole or absent, and outlives the table that it goes into: a killed batch goes on with the model's batch that it
 was at, behind its last step (`trimtab.rollouts.journal`), and ends with the same bytes; a batch whose design has grown
-runs its new conditions alone. Cells lie beside
-the outputs under a hidden name, since Snakemake deletes the outputs of a job that it runs again; those that are of no
-more use are removed at the end.
+runs its new conditions alone. Cells lie beside the outputs under a hidden name, since Snakemake deletes the outputs of
+a job that it runs again; those that are of no more use are removed at the end.
 
 New conditions share a batch of the model with one another and not with those that they were added to. That moves their
 numbers by what any other batch moves them (the preflight measures it): where the model's rounding depends on it, a

@@ -57,7 +57,7 @@ class Journal:
         added, about = tensors.read(self._file(step))
         batch.put_back(chunks, added)
         if step == self._last:
-            log.info("%s: the batch goes on behind step %d", self._folder, step)
+            log.info("the batch goes on behind step %d", step)
             if batch.has_states:
                 batch.set_states(tensors.read(self._states)[0])
         chosen: list[Any] = json.loads(about["chosen"])
@@ -90,8 +90,7 @@ class Journal:
         stopping.stop_if_asked(f"{step + 1} steps of a batch of the model are kept")
         if self._spent > MOST_SHARE * max(now - self._began, PATIENCE_S):
             log.warning(
-                "%s: %.1f of %.1f s went into keeping steps; a killed batch of the model begins anew",
-                self._folder,
+                "%.1f of %.1f s went into keeping steps; from now on a killed batch of the model begins anew",
                 self._spent,
                 now - self._began,
             )
