@@ -9,21 +9,17 @@ import sys
 import numpy as np
 import played
 import pytest
-import torch
 from conftest import SHORT
-from tiny import ARCHITECTURES, D_MODEL, gemma3
+from played import ARMS
+from tiny import ARCHITECTURES, gemma3
 
 from trimtab import stopping
 from trimtab.packed import pack_rows
 from trimtab.rollouts import journal as journals
 from trimtab.rollouts.engine import Engine
-from trimtab.rollouts.episode import Arm
 from trimtab.rollouts.journal import Journal
-from trimtab.steering import Push
 from trimtab.stopping import Stopped
 
-DIRECTION = torch.ones(D_MODEL) / D_MODEL**0.5
-ARMS = [Arm("unsteered"), Arm("all", Push(0, DIRECTION, 5.0, "all")), Arm("decode", Push(2, DIRECTION, -8.0, "decode"))]
 HELD = ["llama", "qwen3_5_moe", "falcon_h1", "padded"]
 """One of each way to hold rows, and layers with keys and states at once."""
 KILLS = 6

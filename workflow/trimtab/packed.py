@@ -136,19 +136,14 @@ class PackedRows:
         self._groups = [0] * rows
         self._headers: list[int] = []
         self._beginnings = Beginnings(rows)
-        self._cache = DynamicCache(config=model.config)
-        self._layers = [PackedLayer(self) for _ in self._cache.layers]
-        self._cache.layers = list(self._layers)
+        self.cache = DynamicCache(config=model.config)
+        self._layers = [PackedLayer(self) for _ in self.cache.layers]
+        self.cache.layers = list(self._layers)
         self.layout = Layout([], [], [], [], self._device)
 
     @property
-    def layers(self) -> list[Any]:
-        """The cache's layers; those that attend hold `keys` and `values` (row, head, place, dim)."""
-        return self._cache.layers
-
-    @property
     def placed(self) -> Placed:
-        """Where the last round's tokens lie in these."""
+        """Where the last round's tokens lie in the keys and values of the cache."""
         return Placed(self.layout.row, self.layout.place)
 
     @property
@@ -182,7 +177,7 @@ class PackedRows:
             "input_ids": ids,
             "position_ids": self.layout.position[None],
             "attention_mask": finished,
-            "past_key_values": self._cache,
+            "past_key_values": self.cache,
         }
 
     def _begun(self, chunks: Sequence[Sequence[int]], alike: Alike, layers: int) -> AbstractContextManager[None]:

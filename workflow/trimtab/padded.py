@@ -27,22 +27,17 @@ class PaddedRows:
     def __init__(self, model: PreTrainedModel, rows: int) -> None:
         self._model, self._dtype, self._device = model, model.dtype, model.device
         self._config = model.config.get_text_config(decoder=True)
-        self._cache = DynamicCache(config=model.config)
-        self._cache.layers = [
-            DynamicLayer() if type(layer) is DynamicSlidingWindowLayer else layer for layer in self._cache.layers
+        self.cache = DynamicCache(config=model.config)
+        self.cache.layers = [
+            DynamicLayer() if type(layer) is DynamicSlidingWindowLayer else layer for layer in self.cache.layers
         ]
         self._mask: Int[Tensor, "row seen"] = torch.zeros(rows, 0, dtype=torch.long, device=model.device)
         self._width = 0
         self._beginnings = Beginnings(rows)
 
     @property
-    def layers(self) -> list[Any]:
-        """The cache's layers; those that attend hold `keys` and `values` (row, head, place, dim)."""
-        return self._cache.layers
-
-    @property
     def placed(self) -> Placed:
-        """Where the last round's tokens lie in these."""
+        """Where the last round's tokens lie in the keys and values of the cache."""
         row, place = self._mask[:, -self._width :].nonzero(as_tuple=True)
         return Placed(row, place + self._mask.shape[1] - self._width)
 
@@ -58,7 +53,7 @@ class PaddedRows:
             "input_ids": ids,
             "position_ids": positions,
             "attention_mask": self._attention_mask(width),
-            "past_key_values": self._cache,
+            "past_key_values": self.cache,
         }
         counts = real.sum(1)
         alike = self._beginnings.alike(chunks)
@@ -76,12 +71,12 @@ class PaddedRows:
                 if isinstance(mask, Tensor)
                 else {kind: whole[alike.first] for kind, whole in mask.items()}
             ),
-            "past_key_values": self._cache,
+            "past_key_values": self.cache,
         }
-        for layer in self._cache.layers[:layers]:
+        for layer in self.cache.layers[:layers]:
             layer.reorder_cache(torch.LongTensor(alike.first))
         point = Checkpoint(self._model, layers - 1, **some)
-        for layer in self._cache.layers[:layers]:
+        for layer in self.cache.layers[:layers]:
             layer.reorder_cache(torch.LongTensor(alike.of))
         return point.resumed(point.stream[alike.of])
 
@@ -111,5 +106,5 @@ class PaddedRows:
 
     def _take(self, rows: Sequence[int]) -> None:
         # made for beam search, and the one selection that every kind of layer has
-        self._cache.reorder_cache(torch.LongTensor(list(rows)))
+        self.cache.reorder_cache(torch.LongTensor(list(rows)))
         self._mask = self._mask[list(rows)]

@@ -95,8 +95,8 @@ class RecurrentRows:
         self._beginnings = Beginnings(rows)
         self._fed: Int[Tensor, " fed_row"] = torch.arange(rows, device=model.device)
         self._place: Int[Tensor, "fed_row token"] = torch.zeros(rows, 0, dtype=torch.long, device=model.device)
-        self._cache = DynamicCache(config=model.config)
-        self._cache.layers = [self._layer(layer) for layer in self._cache.layers]
+        self.cache = DynamicCache(config=model.config)
+        self.cache.layers = [self._layer(layer) for layer in self.cache.layers]
 
     def _layer(self, layer: Any) -> Any:
         if isinstance(layer, LinearAttentionCacheLayerMixin) and isinstance(layer, DynamicLayer):
@@ -104,13 +104,8 @@ class RecurrentRows:
         return _Keys(self) if isinstance(layer, DynamicLayer) else layer
 
     @property
-    def layers(self) -> list[Any]:
-        """The cache's layers; those that attend hold `keys` and `values` (row, head, place, dim)."""
-        return self._cache.layers
-
-    @property
     def placed(self) -> Placed:
-        """Where the last round's tokens lie in these."""
+        """Where the last round's tokens lie in the keys and values of the cache."""
         row = [at for at, count in enumerate(self._counts) for _ in range(count)]
         ends = zip(self._lengths, self._counts, strict=True)
         place = [at for length, count in ends for at in range(length - count, length)]
@@ -135,14 +130,14 @@ class RecurrentRows:
             if alike and unsteered:
                 begun, kept = self._begun(chunks, parts, alike, unsteered)
             self._aim(parts)
-            kept += [self._narrowed(layer) for layer in _recurrent(self._cache.layers)[len(kept) :]]
+            kept += [self._narrowed(layer) for layer in _recurrent(self.cache.layers)[len(kept) :]]
             inputs, width = self._inputs(chunks, parts), self._place.shape[1]
             ends = [at for at, part in enumerate(parts, 1) if part.stop == len(chunks[part.row])]
             last = torch.tensor(ends, dtype=torch.long, device=self._device) * width - 1
             for part in parts:
                 self._lengths[part.row] += width
             yield Fed(inputs, self._fed[:, None].expand(-1, width), last, parts, begun)
-            for layer, whole in zip(_recurrent(self._cache.layers), kept, strict=True):
+            for layer, whole in zip(_recurrent(self.cache.layers), kept, strict=True):
                 self._widened(layer, whole)
 
     def _aim(self, parts: Sequence[Part]) -> None:
@@ -158,7 +153,7 @@ class RecurrentRows:
             "input_ids": torch.tensor(ids, device=self._device),
             "position_ids": self._place,
             "attention_mask": self._mask(),
-            "past_key_values": self._cache,
+            "past_key_values": self.cache,
         }
 
     def _begun(
@@ -175,7 +170,7 @@ class RecurrentRows:
         number = {alike.of[part.row]: at for at, part in enumerate(first)}
         of = [number[alike.of[part.row]] for part in parts]
         rows, sources = [part.row for part in parts], [first[at].row for at in of]
-        lower = self._cache.layers[:layers]
+        lower = self.cache.layers[:layers]
         self._aim(first)
         kept = [self._narrowed(layer) for layer in _recurrent(lower)]
         point = Checkpoint(self._model, layers - 1, **self._inputs(chunks, first))
@@ -239,6 +234,6 @@ class RecurrentRows:
 
     def _take(self, rows: Sequence[int]) -> None:
         # made for beam search, and the one selection that every kind of layer has
-        for layer in self._cache.layers:
+        for layer in self.cache.layers:
             layer.reorder_cache(torch.LongTensor(list(rows)))
         self._lengths = [self._lengths[row] for row in rows]

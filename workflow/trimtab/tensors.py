@@ -27,6 +27,12 @@ def save(path: Path, named: Mapping[str, Tensor], metadata: Mapping[str, str]) -
         stream.write(data[8 + length :])
 
 
+def save_state(path: Path, named: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Write a safetensors file that goes when its job is done: with a header in any order, and no copy in memory."""
+    with whole(path) as temporary:
+        safetensors.torch.save_file(dict(named), temporary, dict(metadata))
+
+
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Tensors and metadata of a safetensors file.
 

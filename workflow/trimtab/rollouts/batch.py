@@ -90,15 +90,15 @@ class GrowingBatch:
                 layer.update(*new)
 
     def _attending(self) -> Iterator[tuple[int, Any]]:
-        """The layers with keys and values, of which headers have been read."""
-        for at, layer in enumerate(self._rows.layers):
+        """The layers that have keys and values (row, head, place, dim), headers having been read."""
+        for at, layer in enumerate(self._rows.cache.layers):
             if isinstance(layer, DynamicLayer) and layer.is_initialized:
                 yield at, layer
 
     @property
     def has_states(self) -> bool:
         """Whether layers hold states, which a round changes as a whole."""
-        return is_recurrent(self._model)
+        return isinstance(self._rows, RecurrentRows)
 
     def states(self) -> dict[str, Tensor]:
         """The states of recurrent layers, all rows'."""
@@ -113,7 +113,7 @@ class GrowingBatch:
         """Name of each place for a state, and where it is."""
         return [
             (f"{number}.{kind}.{at}", held, at)
-            for number, layer in enumerate(self._rows.layers)
+            for number, layer in enumerate(self._rows.cache.layers)
             if isinstance(layer, LinearAttentionCacheLayerMixin)
             for kind, held in (("conv", layer.conv_states), ("recurrent", layer.recurrent_states))
             for at in held

@@ -15,10 +15,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
-from torch import Tensor
-
-from trimtab import files, stopping, tensors
+from trimtab import stopping, tensors
 from trimtab.rollouts.batch import GrowingBatch
 
 log = logging.getLogger(__name__)
@@ -78,11 +75,11 @@ class Journal:
         if self._given_up:
             return
         start = time.monotonic()
-        self._save(self._file(step), batch.added(), {"chosen": json.dumps(chosen)})
+        tensors.save_state(self._file(step), batch.added(), {"chosen": json.dumps(chosen)})
         due = stopping.asked() or self._states_cost <= STATES_SHARE * (start - self._stated)
         if batch.has_states and due:
             before = time.monotonic()
-            self._save(self._states, batch.states(), {"step": str(step)})
+            tensors.save_state(self._states, batch.states(), {"step": str(step)})
             self._stated = time.monotonic()
             self._states_cost = self._stated - before
         now = time.monotonic()
@@ -105,8 +102,3 @@ class Journal:
 
     def _file(self, step: int) -> Path:
         return self._folder / f"{step:06}.safetensors"
-
-    @staticmethod
-    def _save(path: Path, named: dict[str, Tensor], about: dict[str, str]) -> None:
-        with files.whole(path) as temporary:
-            safetensors.torch.save_file(named, temporary, about)

@@ -14,7 +14,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import safetensors.torch
 from torch import Tensor
 
 from trimtab import files, stopping, tensors
@@ -47,9 +46,7 @@ class Checkpoint:
 
     def write(self, step: int, state: Mapping[str, Tensor], curve: Sequence[Sequence[Any]]) -> None:
         about = {"identity": self.identity, "step": str(step), "curve": json.dumps([list(row) for row in curve])}
-        # the library's own writer: a checkpoint's header may stand in any order, and there is no second copy in memory
-        with files.whole(self.path) as temporary:
-            safetensors.torch.save_file(dict(state), temporary, about)
+        tensors.save_state(self.path, state, about)
         self._written = time.monotonic()
         stopping.stop_if_asked(f"training is kept as of step {step}")
 

@@ -149,15 +149,8 @@ class _Encode(torch.autograd.Function):
         to_b_enc = torch.zeros_like(encoder[:, 0]).index_add_(0, ctx.pattern.latents, gradient)
         # summed over tokens before the product with the encoder: one row instead of one a token
         to_b_dec = -(to_b_enc @ encoder)
-        return (
-            ctx.products.sums(turned, gradient.index_select(0, order), centred),
-            to_b_enc,
-            to_b_dec,
-            None,
-            None,
-            None,
-            None,
-        )
+        to_encoder = ctx.products.sums(turned, gradient.index_select(0, order), centred)
+        return to_encoder, to_b_enc, to_b_dec, None, None, None, None
 
 
 def fastest(device: torch.device, n_tokens: int, n_latents: int, d_in: int, k: int) -> Products:
