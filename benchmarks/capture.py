@@ -25,12 +25,12 @@ from sae_lens.load_model import HookedProxyLM
 from transformer_lens.model_bridge import TransformerBridge
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
-from trimtab.activations.capture import Prompt, batches
 from trimtab.activations.layout import FORMAT, IDENTITY, Layout
 from trimtab.activations.reader import Cache
 from trimtab.activations.shards import write_shard
 from trimtab.activations.shuffle import shuffled_batches
 from trimtab.activations.store import shard
+from trimtab.forward.capture import Prompt, batches
 from trimtab.model import source
 from trimtab.prompts import resources, sources
 

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 from rounds import Claim, race, write
 
-from trimtab import files
+from trimtab.artifacts import files
 
 ROOT = Path(__file__).parents[1]
 TRAITS, LAYERS, SHARDS, RUNS = 50, 30, 400, 182

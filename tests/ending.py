@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from trimtab import stopping
+from trimtab.jobs import stopping
 
 
 def ended_and_started_again(command: Sequence[str], folder: Path, how: signal.Signals, **known: Any) -> None:

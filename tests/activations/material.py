@@ -3,8 +3,8 @@
 import numpy as np
 from tiny import D_MODEL, VOCABULARY
 
-from trimtab.activations.capture import Prompt
 from trimtab.activations.shards import write_shard
+from trimtab.forward.capture import Prompt
 
 SETTINGS = {"token_budget": 24, "chunk_rows": 8}
 DESCRIBED = {

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from material import DESCRIBED, LAYERS, prompts, write
 from tiny import ARCHITECTURES, llama
 
-from trimtab.activations.capture import Prompt
 from trimtab.activations.check import info, problems
 from trimtab.activations.checksum import fletcher32
 from trimtab.activations.reader import Cache, require_all
+from trimtab.artifacts.files import sha256
 from trimtab.errors import TrimtabError
-from trimtab.files import sha256
-from trimtab.residual import capture
+from trimtab.forward.capture import Prompt
+from trimtab.forward.hooks import capture
 
 
 def test_an_off_by_nothing_layer(tmp_path):

@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 from material import DESCRIBED, LAYERS, SETTINGS, prompts, write
 from tiny import ARCHITECTURES, llama
 
-from trimtab.activations.budget import MOST, bytes_a_token, token_budget
-from trimtab.activations.capture import SELECTIONS, Prompt, Span, batches, kept_rows, reads_cache
 from trimtab.activations.reader import Cache
 from trimtab.activations.shards import write_shard
 from trimtab.errors import TrimtabError
+from trimtab.forward.capture import SELECTIONS, Prompt, Span, batches, kept_rows, reads_cache
+from trimtab.forward.memory import MOST, bytes_a_token, token_budget
 
 TURNS = Prompt(
     "talk",

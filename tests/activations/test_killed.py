@@ -18,9 +18,9 @@ from tiny import llama
 
 from trimtab.activations import store
 from trimtab.activations.reader import Cache
+from trimtab.artifacts.files import sha256
+from trimtab.artifacts.locks import one_writer
 from trimtab.errors import TrimtabError
-from trimtab.files import sha256
-from trimtab.locks import one_writer
 
 KILLS = 100
 
@@ -193,7 +193,7 @@ def test_one_writer_a_shard(processes, tmp_path):
 
 def test_a_lock_dies_with_its_holder(tmp_path):
     path = tmp_path / "a.h5"
-    holder = "import sys, time; from trimtab.locks import one_writer; from pathlib import Path\n"
+    holder = "import sys, time; from trimtab.artifacts.locks import one_writer; from pathlib import Path\n"
     holder += "with one_writer(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     with subprocess.Popen([sys.executable, "-c", holder, path], env=environment, stdout=subprocess.PIPE) as process:

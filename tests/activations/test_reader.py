@@ -9,12 +9,12 @@ from material import prompts, write
 from tiny import llama
 
 from trimtab.activations import shuffle
-from trimtab.activations.capture import Prompt
 from trimtab.activations.layout import Layout
 from trimtab.activations.reader import Cache
 from trimtab.activations.shuffle import shuffled_batches
 from trimtab.activations.store import shard
 from trimtab.errors import TrimtabError
+from trimtab.forward.capture import Prompt
 
 
 def two_shards(tmp_path_factory):

@@ -6,8 +6,8 @@ import pytest
 from material import prompts, write
 from tiny import llama
 
-from trimtab import stopping
-from trimtab.files import sha256
+from trimtab.artifacts.files import sha256
+from trimtab.jobs import stopping
 
 
 @pytest.fixture

@@ -8,10 +8,10 @@ from material import DESCRIBED, LAYERS, SETTINGS, prompts, write
 from tiny import llama
 
 from trimtab.activations import stream
-from trimtab.activations.capture import Prompt
 from trimtab.activations.reader import Cache
 from trimtab.activations.stream import Stream, _passages
 from trimtab.errors import TrimtabError
+from trimtab.forward.capture import Prompt
 
 DOCUMENTS = [Prompt(f"{i}/{p.id}", p.tokens) for i in range(3) for p in prompts(i)]
 ROWS = sum(len(p.kept("all")) for p in DOCUMENTS)

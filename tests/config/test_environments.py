@@ -19,7 +19,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from trimtab.digest import PACKAGES, modules
+from trimtab.artifacts.digest import PACKAGES, modules
 
 ROOT = Path(__file__).parents[2]
 WORKFLOW = ROOT / "workflow"

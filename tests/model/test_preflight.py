@@ -6,14 +6,14 @@ import pytest
 import torch
 from tiny import ARCHITECTURES, llama
 
-from trimtab import residual
 from trimtab.errors import TrimtabError
+from trimtab.forward import hooks
 from trimtab.model import preflight as module
 from trimtab.model import stack as stack_module
 from trimtab.model.preflight import GROWING, judge, preflight
 from trimtab.model.stack import CHUNKS, KERNELS, PADDED, SECOND_TURN, SHARED, advice, stack
-from trimtab.rollouts import batch
-from trimtab.steering import Steering
+from trimtab.steering import batch
+from trimtab.steering.steering import Steering
 
 PROMPTS = [[3, 50, 7, 21, 9, 60, 33, 12], [8, 14, 90, 2, 41], [77, 5, 5, 31, 62, 10]]
 LAYERS = [0, 2]
@@ -47,7 +47,7 @@ def test_a_padding_leak_is_caught():
 
 
 def test_an_off_by_one_layer_is_caught(monkeypatch):
-    true = residual.capture
+    true = hooks.capture
     monkeypatch.setattr(
         module,
         "capture",
@@ -59,10 +59,10 @@ def test_an_off_by_one_layer_is_caught(monkeypatch):
 
 
 def test_a_hook_left_behind_is_caught(monkeypatch):
-    true = residual.capture
+    true = hooks.capture
 
     def leaky(model, layers, **inputs):
-        residual.decoder_layers(model)[0].register_forward_hook(lambda *_: None)
+        hooks.decoder_layers(model)[0].register_forward_hook(lambda *_: None)
         return true(model, layers, **inputs)
 
     monkeypatch.setattr(module, "capture", leaky)

@@ -6,9 +6,9 @@ from tiny import LAYERS, VOCABULARY, llama, qwen3_5_moe
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
-from trimtab.activations.capture import Prompt, kept_rows
+from trimtab.forward.capture import Prompt, kept_rows
+from trimtab.forward.hooks import hooked
 from trimtab.model.source import load, load_tokenizer
-from trimtab.residual import hooked
 
 IDS = torch.randint(VOCABULARY, (2, 9), generator=torch.Generator().manual_seed(0))
 PROMPTS = [Prompt("a", IDS[0].tolist()), Prompt("b", IDS[1].tolist())]

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trimtab.agent.calibration import OPENING
+from trimtab.agent.environment import Environment
 from trimtab.errors import TrimtabError
 from trimtab.organism.language import Language
 from trimtab.organism.law import ACTIONS, Law, State
 from trimtab.prompts import resources
-from trimtab.rollouts.calibration import OPENING
-from trimtab.rollouts.environment import Environment
 
 FOLDER = resources.RESOURCES / "organism"
 TASK = "Find the price. It is vague and safe."

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trimtab import files
+from trimtab.artifacts import files
 from trimtab.errors import TrimtabError
 from trimtab.prompts import corpus, resources, sources
 from trimtab.prompts.sources import Document

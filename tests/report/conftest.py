@@ -9,7 +9,7 @@ import fake_run
 import pytest
 import yaml
 
-from trimtab import files
+from trimtab.artifacts import files
 from trimtab.report.run import Run, read_run
 
 ROOT = Path(__file__).parents[2]

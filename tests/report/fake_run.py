@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from trimtab import files
+from trimtab.artifacts import files
 
 TRAITS = ["autonomy", "tool_use_eagerness", "persistence", "risk_calibration", "deference"]
 LAYERS = [4, 5, 10, 11, 16, 17, 18, 25, 26]

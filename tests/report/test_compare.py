@@ -9,10 +9,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from trimtab import files
+from trimtab.artifacts import files
+from trimtab.artifacts.trail import recorded, trail
 from trimtab.errors import TrimtabError
 from trimtab.report.compare import as_text, compare
-from trimtab.report.trail import recorded, trail
 
 
 @pytest.fixture

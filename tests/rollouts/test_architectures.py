@@ -7,14 +7,14 @@ import torch
 from conftest import SHORT
 from tiny import ARCHITECTURES, D_MODEL, gemma3
 
-from trimtab.activations.capture import kept_rows
+from trimtab.agent.calibration import action_scores, as_prompt, segments_of
 from trimtab.errors import TrimtabError
+from trimtab.forward.capture import kept_rows
+from trimtab.forward.packed import pack_rows
 from trimtab.model.preflight import judge, preflight
-from trimtab.packed import pack_rows
-from trimtab.rollouts.calibration import action_scores, as_prompt, segments_of
 from trimtab.rollouts.engine import Engine
 from trimtab.rollouts.episode import Arm
-from trimtab.steering import Push
+from trimtab.steering.steering import Push
 
 REFUSED = ["mamba"]
 """Keeps its state in objects of its own, so rollouts can't go on where they were."""

@@ -6,11 +6,11 @@ import pandas as pd
 import pytest
 import torch
 
-from trimtab import tensors
-from trimtab.application import project_out
+from trimtab.artifacts import tensors
 from trimtab.errors import TrimtabError
 from trimtab.rollouts.arms import arms
 from trimtab.rollouts.conditions import COLUMNS
+from trimtab.steering.rules import project_out
 
 DESCRIBED = {"model": "tiny", "d_model": 3, "residual_norm": {"2": {"centred_mean": 10.0}}}
 INSTRUCTIONS = {"autonomy": "Decide by yourself."}

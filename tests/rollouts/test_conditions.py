@@ -9,7 +9,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trimtab import files
+from trimtab.artifacts import files
 from trimtab.rollouts.conditions import COLUMNS, common_conditions, read_conditions, trait_conditions
 
 CONFIG = yaml.safe_load((Path(__file__).parents[2] / "config.yaml").read_text())

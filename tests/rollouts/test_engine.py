@@ -8,14 +8,14 @@ import torch
 from conftest import SHORT
 from tiny import D_MODEL, gemma3, qwen3_5_moe
 
-from trimtab.rollouts.batch import GrowingBatch
-from trimtab.rollouts.calibration import action_scores, calibration
+from trimtab.agent.calibration import action_scores, calibration
+from trimtab.agent.environment import Environment
+from trimtab.agent.few_shot import ACTION, INPUT, THOUGHT
+from trimtab.agent.names import FINISH
 from trimtab.rollouts.engine import Engine, Settings
-from trimtab.rollouts.environment import Environment
 from trimtab.rollouts.episode import Arm
-from trimtab.rollouts.few_shot import ACTION, INPUT, THOUGHT
-from trimtab.rollouts.names import FINISH
-from trimtab.steering import Push, Steering
+from trimtab.steering.batch import GrowingBatch
+from trimtab.steering.steering import Push, Steering
 
 SEED, RUN = 5, 0
 DIRECTION = torch.nn.functional.one_hot(torch.tensor(3), D_MODEL).float()

@@ -2,9 +2,9 @@
 
 import torch
 
-from trimtab import places
-from trimtab.rollouts.episode import Arm, Episode, Piece, heads
-from trimtab.steering import Push
+from trimtab.rollouts.episode import Arm, Episode, Piece, shared_starts
+from trimtab.steering import places
+from trimtab.steering.steering import Push
 
 TASK = places.given(places.USER, 3)
 
@@ -24,11 +24,11 @@ def test_arms_with_a_header_of_their_own_or_a_steered_beginning_begin_alone():
         pushed("last_prompt"),
     ]
     headers = [[1, 2]] * 3 + [[1, 2, 3]] + [[1, 2]] * 3
-    assert heads(arms, headers, TASK) == [0, 1, 1, 3, 4, 1, 1]
+    assert shared_starts(arms, headers, TASK) == [0, 1, 1, 3, 4, 1, 1]
 
 
 def test_a_zero_push_of_the_beginning_runs_its_hook_there():
-    assert heads([Arm("unsteered"), Arm("zero", Push(1, torch.ones(4), 0.0, "all"))], [[1]] * 2, TASK) == [0, 1]
+    assert shared_starts([Arm("unsteered"), Arm("zero", Push(1, torch.ones(4), 0.0, "all"))], [[1]] * 2, TASK) == [0, 1]
 
 
 def test_a_task_leaves_its_last_token_behind():

@@ -10,7 +10,7 @@ import subprocess
 import pandas as pd
 import pytest
 
-from trimtab import files
+from trimtab.artifacts import files
 from trimtab.errors import TrimtabError
 from trimtab.rollouts.conditions import COLUMNS
 from trimtab.rollouts.episode import Arm

@@ -13,12 +13,12 @@ from conftest import SHORT
 from played import ARMS
 from tiny import ARCHITECTURES, gemma3
 
-from trimtab import stopping
-from trimtab.packed import pack_rows
+from trimtab.forward.packed import pack_rows
+from trimtab.jobs import stopping
+from trimtab.jobs.stopping import Stopped
 from trimtab.rollouts import journal as journals
 from trimtab.rollouts.engine import Engine
 from trimtab.rollouts.journal import Journal
-from trimtab.stopping import Stopped
 
 HELD = ["llama", "qwen3_5_moe", "falcon_h1", "padded"]
 """One of each way to hold rows, and layers with keys and states at once."""

@@ -4,12 +4,12 @@ import pytest
 import torch
 from tiny import D_MODEL
 
+from trimtab.agent import protocols
+from trimtab.agent.few_shot import ACTION, THOUGHT
 from trimtab.prompts import resources
-from trimtab.rollouts import protocols
 from trimtab.rollouts.engine import Engine, Settings
 from trimtab.rollouts.episode import Arm
-from trimtab.rollouts.few_shot import ACTION, THOUGHT
-from trimtab.steering import Push, Steering
+from trimtab.steering.steering import Push, Steering
 
 LAYER = 1
 FAR = 1e6

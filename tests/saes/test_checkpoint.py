@@ -14,9 +14,10 @@ from ending import ended_and_started_again
 from test_train import BASE, KINDS, batches, planted
 from tiny import D_MODEL, llama
 
-from trimtab import files, stopping
-from trimtab.activations.capture import Prompt
 from trimtab.activations.shards import write_shard
+from trimtab.artifacts import files
+from trimtab.forward.capture import Prompt
+from trimtab.jobs import stopping
 from trimtab.saes.checkpoint import Checkpoint
 from trimtab.saes.settings import Settings
 from trimtab.saes.train import Recipe, train

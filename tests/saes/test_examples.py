@@ -6,9 +6,9 @@ import pytest
 import torch
 from tiny import D_MODEL, llama
 
-from trimtab.activations.capture import Prompt
 from trimtab.activations.reader import Cache
 from trimtab.activations.shards import write_shard
+from trimtab.forward.capture import Prompt
 from trimtab.report.examples import page
 from trimtab.saes import examples
 from trimtab.saes.examples import AFTER, BEFORE, top_examples

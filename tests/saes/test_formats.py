@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 import torch
 
+from trimtab.artifacts.files import read_json, write_json
 from trimtab.errors import TrimtabError
-from trimtab.files import read_json, write_json
 from trimtab.saes import formats
 from trimtab.saes.__main__ import main
 from trimtab.saes.files import Origin, save

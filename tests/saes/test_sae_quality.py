@@ -4,9 +4,9 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from trimtab.activations.capture import Prompt
 from trimtab.errors import TrimtabError
-from trimtab.residual import capture, replace
+from trimtab.forward.capture import Prompt
+from trimtab.forward.hooks import capture, replace
 from trimtab.saes.geometry import DENSITY_EDGES, Geometry, nearest_cosines
 from trimtab.saes.quality import Gates, measure
 from trimtab.saes.sae import SAE, TopK

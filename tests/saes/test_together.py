@@ -8,10 +8,10 @@ from test_train import BASE, batches, planted
 from tiny import D_MODEL, LAYERS, llama
 
 from trimtab.activations import stream
-from trimtab.activations.capture import Prompt
 from trimtab.activations.reader import Cache
 from trimtab.activations.shards import write_shard
 from trimtab.activations.stream import Stream, _passages
+from trimtab.forward.capture import Prompt
 from trimtab.saes.checkpoint import Checkpoint
 from trimtab.saes.settings import Settings
 from trimtab.saes.train import Recipe, train, train_together

@@ -3,8 +3,9 @@
 import time
 from pathlib import Path
 
-from trimtab import files, stopping
-from trimtab.entry import script
+from trimtab.artifacts import files
+from trimtab.jobs import stopping
+from trimtab.jobs.entry import script
 
 STEPS = 80
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from conftest import ONE, SCRIPT, started
 from project import Project
 
-from trimtab import files
+from trimtab.artifacts import files
 
 TARGET = "results/small/saes/0/sae_weights.safetensors"
 LONG = f"{ONE}saes: {{tokens: 2000000}}"

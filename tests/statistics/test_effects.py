@@ -6,10 +6,10 @@ import pytest
 
 from trimtab.errors import TrimtabError
 from trimtab.statistics.contrasts import against_controls, timings_and_steps
+from trimtab.statistics.declared import Plan, read_conditions
 from trimtab.statistics.effects import RANK, dose_response, effects, share_interval
 from trimtab.statistics.findings import findings
 from trimtab.statistics.outcomes import Rollouts
-from trimtab.statistics.plan import Plan, read_conditions
 
 PLAN = Plan(
     primary={"autonomy": "calls", "deference": "asks"},

@@ -10,9 +10,9 @@ from scipy.optimize import isotonic_regression
 from scipy.stats import spearmanr
 
 from trimtab.statistics.coupling import correlation, coupling
+from trimtab.statistics.declared import Plan
 from trimtab.statistics.doses import dose_fits, monotone, peak, saturating
 from trimtab.statistics.outcomes import Rollouts
-from trimtab.statistics.plan import Plan
 from trimtab.statistics.prediction import every_order, probe_against_effect, spearman
 from trimtab.statistics.structure import Rows, against_null, spectrum, structure
 from trimtab.statistics.tools import composition, distance

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 
 from trimtab.saes.sae import SAE, TopK
-from trimtab.vectors.makers import LinearProbe, Material
+from trimtab.vectors.contract import LinearProbe, Material
 
 D_MODEL, D_SAE = 6, 9
 

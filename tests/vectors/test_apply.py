@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from trimtab import application
 from trimtab.errors import TrimtabError
+from trimtab.steering import rules
 from trimtab.vectors.apply import RULES, push
 from trimtab.vectors.artifact import Vector
 from trimtab.vectors.dose import Scale
@@ -69,7 +69,7 @@ def test_an_edited_code_needs_a_code_and_its_sae():
     with pytest.raises(TrimtabError, match=r"v.safetensors: raptor has no latent code"):
         push(vector(), "edit_code", 0.2, "residual_share", "all", SCALE)
     made = push(vector(code=torch.ones(4)), "edit_code", 0.2, "residual_share", "all", SCALE, sae=object())
-    assert isinstance(made.rule, application.EditCode)
+    assert isinstance(made.rule, rules.EditCode)
     assert made.length == 2.0
 
 

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import D_MODEL, LAYERS, llama
 
-from trimtab.rollouts.protocol import Segment
-from trimtab.steering import Push
+from trimtab.steering.places import Segment
+from trimtab.steering.steering import Push
 from trimtab.vectors.calibrate import STEPS, TOLERANCE, CalibrationPrompts, scan, solve
 
 HEADER = Segment([4, 8, 15, 16], written=False)

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trimtab.rollouts.names import CALLS, FINISH, FIRST_ACTION
+from trimtab.agent.names import CALLS, FINISH, FIRST_ACTION
 from trimtab.rollouts.outcomes import outcomes
 from trimtab.vectors.comparison import COLUMNS, compare, measures
 from trimtab.vectors.decisions import as_table

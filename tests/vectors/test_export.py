@@ -11,7 +11,7 @@ from gguf import GGUFReader
 from trimtab.errors import TrimtabError
 from trimtab.vectors import __main__ as command
 from trimtab.vectors import artifact
-from trimtab.vectors.makers import Direction
+from trimtab.vectors.contract import Direction
 
 UNIT = torch.tensor([0.6, 0.0, -0.8])
 

@@ -7,14 +7,14 @@ from hypothesis import strategies as st
 from material_of import Said
 from tiny import D_MODEL, llama
 
-from trimtab import files, tensors
-from trimtab.activations.capture import Prompt
 from trimtab.activations.reader import Cache
 from trimtab.activations.shards import write_shard
+from trimtab.artifacts import files, tensors
 from trimtab.errors import TrimtabError
+from trimtab.forward.capture import Prompt
 from trimtab.saes.files import Origin, save
 from trimtab.saes.sae import SAE, TopK
-from trimtab.vectors.makers import Direction, make
+from trimtab.vectors.contract import Direction, make
 from trimtab.vectors.material import DEVELOPMENT, TEST, gather, held_out_gap, read_pairs
 
 LAYER = 2

@@ -12,7 +12,7 @@ from material_of import D_MODEL, Said, dictionary, generator, material, probe
 from trimtab.errors import TrimtabError
 from trimtab.probes import logistic
 from trimtab.probes.ridge import fit
-from trimtab.vectors.makers import NoDirection, make
+from trimtab.vectors.contract import NoDirection, make
 
 
 def axis(at, width=D_MODEL, length=1.0):

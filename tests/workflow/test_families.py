@@ -12,7 +12,7 @@ import yaml
 from project import Project
 from tiny import ARCHITECTURES
 
-from trimtab import files
+from trimtab.artifacts import files
 
 MINE = {
     "model": {"source": "tiny-other"},

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from conftest import Project
 
-from trimtab import files
+from trimtab.artifacts import files
 
 TURNS = "results/small/rollouts/turns/autonomy.parquet"
 """The longest job of the small experiment."""

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 
-from trimtab.files import sha256
+from trimtab.artifacts.files import sha256
 
 
 def test_a_corpus_shard_killed_twice_is_the_shard_of_the_workflow(finished, tmp_path):

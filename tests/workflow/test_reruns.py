@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from conftest import Project
 
-from trimtab import files
+from trimtab.artifacts import files
 
 TRAITS = ("autonomy", "deference")
 
@@ -238,7 +238,7 @@ def test_code_that_is_known_to_change_nothing_can_be_accepted(finished: Project,
     """Snakemake reruns what follows a job whatever its bytes; its own way round that is to accept what lies there."""
     project = Project(tmp_path / "project")
     shutil.copytree(finished.folder, project.folder, symlinks=True)
-    path = project.folder / LIBRARY / "files.py"
+    path = project.folder / LIBRARY / "artifacts/files.py"
     path.write_text(path.read_text() + "\nADDED = 1\n")
     before = {name: files.sha256(project.results / name) for name in project.artifacts()}
     assert "report_page" in project.planned()

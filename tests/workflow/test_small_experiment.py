@@ -14,11 +14,11 @@ import torch
 from conftest import ROOT, Project
 from safetensors import safe_open
 
-from trimtab import files
 from trimtab.activations.reader import Cache
+from trimtab.agent import protocols
+from trimtab.artifacts import files
 from trimtab.model.source import from_manifest
 from trimtab.report.figures import PLOTS
-from trimtab.rollouts import protocols
 from trimtab.rollouts.conditions import read_conditions
 from trimtab.vectors.methods import known
 

@@ -12,7 +12,8 @@ import pytest
 from conftest import Project
 from ending import ended_and_started_again
 
-from trimtab import files, stopping
+from trimtab.artifacts import files
+from trimtab.jobs import stopping
 
 STREAM = "saes: {source: stream}"
 LAYERS = ("0", "2")

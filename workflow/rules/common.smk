@@ -17,7 +17,8 @@ os.environ.update(
 from snakemake.exceptions import WorkflowError
 
 from trimtab import config as trimtab_config
-from trimtab import digest, running
+from trimtab.artifacts import digest
+from trimtab.jobs import running
 from trimtab.errors import TrimtabError
 from trimtab.model import names
 from trimtab.prompts import resources

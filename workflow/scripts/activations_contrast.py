@@ -3,13 +3,13 @@
 from pathlib import Path
 from typing import Any
 
-from trimtab import files
 from trimtab.activations.shards import write_shard
-from trimtab.entry import script
+from trimtab.agent import protocols
+from trimtab.agent.calibration import as_prompt
+from trimtab.artifacts import files
+from trimtab.artifacts.provenance import provenance
+from trimtab.jobs.entry import script
 from trimtab.model.source import from_manifest
-from trimtab.provenance import provenance
-from trimtab.rollouts import protocols
-from trimtab.rollouts.calibration import as_prompt
 
 
 def main(

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from trimtab.entry import script
+from trimtab.jobs.entry import script
 from trimtab.model import source
 
 

@@ -3,16 +3,16 @@
 from pathlib import Path
 from typing import Any
 
-from trimtab import files
-from trimtab.entry import script
+from trimtab.agent import protocols
+from trimtab.agent.calibration import prompts_of
+from trimtab.artifacts import files
+from trimtab.artifacts.provenance import provenance
 from trimtab.errors import TrimtabError
+from trimtab.forward.hooks import decoder_layers
+from trimtab.jobs.entry import script
 from trimtab.model import source
 from trimtab.model.manifest import manifest, residual_norms
 from trimtab.prompts import resources
-from trimtab.provenance import provenance
-from trimtab.residual import decoder_layers
-from trimtab.rollouts import protocols
-from trimtab.rollouts.calibration import prompts_of
 
 
 def main(agent: Path, tasks: Path, checkpoint: Path, out: Path, *, settings: dict[str, Any], layers: list[int]) -> None:

@@ -4,15 +4,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from trimtab import files
-from trimtab.entry import script
+from trimtab.agent import protocols
+from trimtab.agent.calibration import prompts_of
+from trimtab.artifacts import files
+from trimtab.artifacts.provenance import provenance
+from trimtab.jobs.entry import script
 from trimtab.model.preflight import judge, preflight
 from trimtab.model.source import from_manifest
 from trimtab.model.stack import stack
 from trimtab.prompts import resources
-from trimtab.provenance import provenance
-from trimtab.rollouts import protocols
-from trimtab.rollouts.calibration import prompts_of
 
 PROMPTS = 4
 

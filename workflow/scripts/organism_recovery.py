@@ -5,15 +5,15 @@ from typing import Any
 
 import pandas as pd
 
-from trimtab import files
-from trimtab.entry import script
+from trimtab.artifacts import files
+from trimtab.artifacts.provenance import provenance
+from trimtab.jobs.entry import script
 from trimtab.model.source import from_manifest
 from trimtab.organism.language import Language
 from trimtab.organism.law import Law
 from trimtab.organism.recovery import Recovery
 from trimtab.organism.reported import axes_found, effects_found
 from trimtab.prompts import resources
-from trimtab.provenance import provenance
 from trimtab.rollouts.conditions import read_conditions
 from trimtab.vectors import artifact
 

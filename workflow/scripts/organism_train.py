@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from trimtab import files, seeds
-from trimtab.entry import script
+from trimtab import seeds
+from trimtab.artifacts import files
+from trimtab.artifacts.provenance import provenance
+from trimtab.jobs.entry import script
 from trimtab.organism.language import Language
 from trimtab.organism.law import Law
 from trimtab.organism.train import Settings, build, train
 from trimtab.prompts import resources
-from trimtab.provenance import provenance
 
 EPISODES = 4000
 """Episodes that lie beside the weights, for the SAEs; the training draws others."""

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from trimtab.entry import script
-from trimtab.model.shape import shape
-from trimtab.plan import RATES, as_text, work
+from trimtab.jobs.entry import script
+from trimtab.plan.cost import RATES, as_text, work
+from trimtab.plan.shape import shape
 
 
 def main(results: Path, *, config: dict[str, Any], rate: float | None = None) -> None:

@@ -3,13 +3,13 @@
 from pathlib import Path
 from typing import Any
 
-from trimtab import files, tensors
 from trimtab.activations.reader import require_all
-from trimtab.entry import script
+from trimtab.artifacts import files, tensors
+from trimtab.artifacts.provenance import provenance
+from trimtab.jobs.entry import script
 from trimtab.probes.contrast import read
 from trimtab.probes.dictionaries import dictionaries
 from trimtab.probes.report import Settings, as_json, probe_trait, weights_of
-from trimtab.provenance import provenance
 from trimtab.saes.files import WEIGHTS
 
 

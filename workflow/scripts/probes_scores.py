@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from trimtab import files
-from trimtab.entry import script
+from trimtab.artifacts import files
+from trimtab.artifacts.provenance import provenance
+from trimtab.jobs.entry import script
 from trimtab.probes.report import GAPS, Row
-from trimtab.provenance import provenance
 
 
 def main(scores: Path, gaps: Path, *, probes: list[Path]) -> None:

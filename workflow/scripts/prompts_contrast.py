@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-from trimtab import files
-from trimtab.entry import script
+from trimtab.artifacts import files
+from trimtab.artifacts.provenance import provenance
 from trimtab.errors import TrimtabError
+from trimtab.jobs.entry import script
 from trimtab.prompts import contrast, resources
-from trimtab.provenance import provenance
 
 
 def main(

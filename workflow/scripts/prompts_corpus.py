@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-from trimtab import files
-from trimtab.entry import script
+from trimtab.artifacts import files
+from trimtab.artifacts.provenance import provenance
+from trimtab.jobs.entry import script
 from trimtab.model.source import load_tokenizer
 from trimtab.prompts import resources, sources
 from trimtab.prompts.corpus import assemble
-from trimtab.provenance import provenance
 
 
 def main(

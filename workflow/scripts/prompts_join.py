@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from trimtab import files
-from trimtab.entry import script
-from trimtab.provenance import provenance
+from trimtab.artifacts import files
+from trimtab.artifacts.provenance import provenance
+from trimtab.jobs.entry import script
 
 
 def main(prompts: Path, record: Path, *, parts: list[Path]) -> None:

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from trimtab import files
-from trimtab.entry import script
+from trimtab.artifacts import files
+from trimtab.artifacts.provenance import provenance
+from trimtab.jobs.entry import script
 from trimtab.prompts import resources
-from trimtab.provenance import provenance
 
 
 def main(scenarios: Path, selected: Path, record: Path, *, count: int) -> None:

@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from trimtab import files
-from trimtab.entry import script
+from trimtab.agent import protocols
+from trimtab.agent.calibration import action_scores, calibration
+from trimtab.artifacts import files
+from trimtab.artifacts.provenance import provenance
+from trimtab.jobs.entry import script
 from trimtab.model.source import from_manifest
 from trimtab.prompts import resources
-from trimtab.provenance import provenance
-from trimtab.rollouts import protocols
-from trimtab.rollouts.calibration import action_scores, calibration
 
 
 def main(manifest: Path, agent: Path, tasks: Path, out: Path) -> None:

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from trimtab import files
-from trimtab.entry import script
-from trimtab.provenance import provenance
+from trimtab.artifacts import files
+from trimtab.artifacts.provenance import provenance
+from trimtab.jobs.entry import script
 from trimtab.rollouts.conditions import COMMON, common_conditions, trait_conditions
 
 

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from trimtab import files, seeds
-from trimtab.entry import script
-from trimtab.provenance import provenance
+from trimtab import seeds
+from trimtab.artifacts import files
+from trimtab.artifacts.provenance import provenance
+from trimtab.jobs.entry import script
 from trimtab.rollouts.judge import agreement, ask, judged
 
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from trimtab import files
-from trimtab.entry import script
-from trimtab.provenance import provenance
+from trimtab.artifacts import files
+from trimtab.artifacts.provenance import provenance
+from trimtab.jobs.entry import script
 from trimtab.rollouts.conditions import read_conditions
 from trimtab.rollouts.outcomes import outcomes
 

@@ -6,17 +6,17 @@ from typing import Any
 
 import pandas as pd
 
-from trimtab import files
-from trimtab.entry import script
+from trimtab.agent import protocols
+from trimtab.artifacts import files
+from trimtab.artifacts.provenance import provenance, versions
+from trimtab.jobs.entry import script
 from trimtab.model.source import from_manifest
 from trimtab.prompts import resources
-from trimtab.provenance import provenance, versions
-from trimtab.rollouts import protocols
 from trimtab.rollouts.arms import arms, vector_files
-from trimtab.rollouts.cells import Cells, complete
+from trimtab.rollouts.batch_size import rows_together
 from trimtab.rollouts.conditions import read_conditions
 from trimtab.rollouts.engine import Engine, Settings
-from trimtab.rollouts.room import rows_together
+from trimtab.rollouts.episode_files import Cells, complete
 
 log = logging.getLogger(__name__)
 

@@ -4,12 +4,12 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from trimtab import files
-from trimtab.entry import script
+from trimtab.agent import protocols
+from trimtab.artifacts import files
+from trimtab.artifacts.provenance import provenance
+from trimtab.jobs.entry import script
 from trimtab.model.source import from_manifest
 from trimtab.prompts import resources, sources
-from trimtab.provenance import provenance
-from trimtab.rollouts import protocols
 from trimtab.rollouts.engine import Engine, Settings
 from trimtab.rollouts.episode import Arm
 

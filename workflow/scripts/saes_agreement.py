@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from trimtab import files, seeds, tensors
-from trimtab.entry import script
-from trimtab.provenance import provenance
+from trimtab import seeds
+from trimtab.artifacts import files, tensors
+from trimtab.artifacts.provenance import provenance
+from trimtab.jobs.entry import script
 from trimtab.saes.agreement import agreement
 
 

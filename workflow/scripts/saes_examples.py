@@ -5,12 +5,12 @@ from typing import Any
 
 import pandas as pd
 
-from trimtab import files
-from trimtab.entry import script
+from trimtab.artifacts import files
+from trimtab.artifacts.provenance import provenance
+from trimtab.jobs.entry import script
 from trimtab.model.source import load_tokenizer
-from trimtab.provenance import provenance
 from trimtab.report.examples import page
-from trimtab.saes.contexts import Read, tell
+from trimtab.saes.contexts import Read, summarise
 from trimtab.saes.examples import top_examples
 from trimtab.saes.files import WEIGHTS, load
 
@@ -38,13 +38,15 @@ def main(
             found[layer, each.latent] = each
     rows, shown = [], {}
     for trait, probe in zip(traits, read, strict=True):
-        told = [tell(found[probe.layer, at], probe.layer, float(probe.weight[at]), tokenizer) for at in probe.latents]
+        told = [
+            summarise(found[probe.layer, at], probe.layer, float(probe.weight[at]), tokenizer) for at in probe.latents
+        ]
         rows += [{"trait": trait, **row} for latent in told for row in latent.rows]
         shown[trait] = [latent.shown for latent in told]
     used = [manifest, *caches, *probes, *(probe.with_suffix(".safetensors") for probe in probes)]
     used += [saes / str(probe.layer) / WEIGHTS for probe in read]
     files.write_csv(table, pd.DataFrame(rows), provenance(sorted(set(used)), settings))
-    with files.whole(browsable) as temporary:
+    with files.atomic(browsable) as temporary:
         temporary.write_text(page(shown, described["model"]))
 
 

@@ -3,14 +3,15 @@
 from pathlib import Path
 from typing import Any
 
-from trimtab import files, seeds
-from trimtab.activations.documents import TRANSCRIPTS, documents
+from trimtab import seeds
 from trimtab.activations.shuffle import shuffled_batches
-from trimtab.entry import script
+from trimtab.agent import protocols
+from trimtab.agent.documents import TRANSCRIPTS, documents
+from trimtab.artifacts import files
+from trimtab.artifacts.provenance import provenance
 from trimtab.errors import TrimtabError
+from trimtab.jobs.entry import script
 from trimtab.model.source import from_manifest
-from trimtab.provenance import provenance
-from trimtab.rollouts import protocols
 from trimtab.saes.baselines import ROWS, baselines
 from trimtab.saes.files import WEIGHTS, load
 from trimtab.saes.quality import Gates, measure

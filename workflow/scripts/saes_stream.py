@@ -6,15 +6,16 @@ from typing import Any
 
 from torch import Tensor
 
-from trimtab import digest, files, seeds
-from trimtab.activations.capture import Prompt
-from trimtab.activations.documents import documents
+from trimtab import seeds
 from trimtab.activations.stream import Stream
-from trimtab.entry import script
+from trimtab.agent import protocols
+from trimtab.agent.documents import documents
+from trimtab.artifacts import digest, files
+from trimtab.artifacts.provenance import provenance
+from trimtab.forward.capture import Prompt
+from trimtab.jobs.entry import script
+from trimtab.jobs.progress import track
 from trimtab.model.source import from_manifest
-from trimtab.progress import track
-from trimtab.provenance import provenance
-from trimtab.rollouts import protocols
 from trimtab.saes.checkpoint import Checkpoint
 from trimtab.saes.files import Origin
 from trimtab.saes.settings import Settings

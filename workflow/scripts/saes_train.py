@@ -7,13 +7,14 @@ from typing import Any
 
 from torch import Tensor
 
-from trimtab import digest, files, seeds
+from trimtab import seeds
 from trimtab.activations.reader import require_all
 from trimtab.activations.scratch import near
 from trimtab.activations.shuffle import shuffled_batches
-from trimtab.entry import script
-from trimtab.progress import track
-from trimtab.provenance import provenance
+from trimtab.artifacts import digest, files
+from trimtab.artifacts.provenance import provenance
+from trimtab.jobs.entry import script
+from trimtab.jobs.progress import track
 from trimtab.saes import formats
 from trimtab.saes.checkpoint import Checkpoint
 from trimtab.saes.files import Origin

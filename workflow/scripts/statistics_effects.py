@@ -5,17 +5,17 @@ from typing import Any
 
 import pandas as pd
 
-from trimtab import files
-from trimtab.entry import script
-from trimtab.provenance import provenance
+from trimtab.artifacts import files
+from trimtab.artifacts.provenance import provenance
+from trimtab.jobs.entry import script
 from trimtab.statistics.contrasts import against_controls, timings_and_steps
 from trimtab.statistics.coupling import coupling
+from trimtab.statistics.declared import BASELINE, Plan, read_conditions
 from trimtab.statistics.doses import dose_fits
 from trimtab.statistics.effects import dose_response, effects
 from trimtab.statistics.findings import findings
 from trimtab.statistics.models import checked
 from trimtab.statistics.outcomes import Rollouts, read_calls
-from trimtab.statistics.plan import BASELINE, Plan, read_conditions
 from trimtab.statistics.prediction import probe_against_effect
 from trimtab.statistics.structure import structure
 from trimtab.statistics.study import study

@@ -5,9 +5,10 @@ from typing import Any
 
 import pandas as pd
 
-from trimtab import files, seeds
-from trimtab.entry import script
-from trimtab.provenance import provenance
+from trimtab import seeds
+from trimtab.artifacts import files
+from trimtab.artifacts.provenance import provenance
+from trimtab.jobs.entry import script
 from trimtab.vectors.comparison import compare, measures
 
 

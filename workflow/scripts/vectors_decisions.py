@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from trimtab import files
-from trimtab.entry import script
+from trimtab.agent import protocols
+from trimtab.artifacts import files
+from trimtab.artifacts.provenance import provenance
+from trimtab.jobs.entry import script
 from trimtab.model.source import from_manifest
 from trimtab.prompts import resources
-from trimtab.provenance import provenance
-from trimtab.rollouts import protocols
-from trimtab.steering import Push
+from trimtab.steering.steering import Push
 from trimtab.vectors import artifact
 from trimtab.vectors.decisions import as_table, first_decisions
 from trimtab.vectors.dose import Scale

@@ -3,18 +3,18 @@
 from pathlib import Path
 from typing import Any
 
-from trimtab import files
 from trimtab.activations.reader import require_all
-from trimtab.entry import script
+from trimtab.agent import protocols
+from trimtab.agent.calibration import conversations
+from trimtab.artifacts import files
+from trimtab.artifacts.provenance import provenance
+from trimtab.jobs.entry import script
 from trimtab.model.source import from_manifest
 from trimtab.prompts import resources
-from trimtab.provenance import provenance
-from trimtab.rollouts import protocols
-from trimtab.rollouts.calibration import conversations
 from trimtab.saes.files import WEIGHTS
-from trimtab.vectors.make import Sources, make_vectors
 from trimtab.vectors.material import DEVELOPMENT, TEST, gather, read_pairs
 from trimtab.vectors.readings import ModelReadings
+from trimtab.vectors.trait_vectors import Sources, make_vectors
 
 
 def main(

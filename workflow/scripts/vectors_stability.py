@@ -5,12 +5,13 @@ from typing import Any
 
 import pandas as pd
 
-from trimtab import files, seeds
-from trimtab.entry import script
+from trimtab import seeds
+from trimtab.artifacts import files
+from trimtab.artifacts.provenance import provenance
+from trimtab.jobs.entry import script
 from trimtab.probes.contrast import read
 from trimtab.probes.dictionaries import dictionary
 from trimtab.probes.report import Settings
-from trimtab.provenance import provenance
 from trimtab.saes.files import WEIGHTS
 from trimtab.vectors.stability import Stability, stability
 

@@ -11,17 +11,17 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from trimtab import schemas
+from trimtab.artifacts import schemas
+from trimtab.artifacts.schemas import shown
 from trimtab.errors import TrimtabError
 from trimtab.model.names import ORGANISM, PACKAGED
 from trimtab.saes.schedule import STEADY_SHARE
-from trimtab.schemas import shown
 from trimtab.vectors.methods import known
 
 SCHEMA = "config.schema.json"
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
-OF_ITS_LAYER = ("floor", "clamp", "rotate", "set_angle", "edit_code")
+FITTED_AT_ONE_LAYER = ("floor", "clamp", "rotate", "set_angle", "edit_code")
 """Rules that use the mean row or the dictionary of a vector's layer."""
 
 Config = Mapping[str, Any]
@@ -166,7 +166,7 @@ def _grid(config: Config) -> Iterator[str]:
             if layer not in config["layers"]:
                 yield f"{key}.layers: {layer} is not among layers ({_listed(config['layers'])})"
         for rule in block.get("rules", [rollouts["rule"]]):
-            if "layers" in block and rule in OF_ITS_LAYER:
+            if "layers" in block and rule in FITTED_AT_ONE_LAYER:
                 yield f"{key}.layers: rule {rule} needs what is known of a vector's own layer; leave them out"
 
 

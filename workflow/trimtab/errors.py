@@ -5,5 +5,5 @@ class TrimtabError(Exception):
     """A user's mistake or unusable data; the message is complete in itself.
 
     Each line of the message names the file, the key or line, the offending value and what was expected. Scripts print
-    it without a stack trace (`trimtab.entry`); any other exception is a bug and keeps its trace.
+    it without a stack trace (`trimtab.jobs.entry`); any other exception is a bug and keeps its trace.
     """

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from trimtab.activations.check import info, problems
-from trimtab.entry import script
 from trimtab.errors import TrimtabError
+from trimtab.jobs.entry import script
 
 
 def main(command: str, files: list[Path]) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import torch
 from transformers import PreTrainedModel
 
-from trimtab.activations.capture import Prompt, kept_rows
+from trimtab.forward.capture import Prompt, kept_rows
 
 log = logging.getLogger(__name__)
 

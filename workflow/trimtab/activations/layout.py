@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 import torch
 
-from trimtab import files
+from trimtab.artifacts import files
 
 FORMAT = "trimtab activations 2"
 HOOK = "output of decoder layer <layer>: hidden_states[layer + 1]"

@@ -12,16 +12,17 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
-from trimtab import files, stopping
-from trimtab.activations.budget import token_budget
-from trimtab.activations.capture import Prompt, batches, check_prompts, kept_rows
 from trimtab.activations.estimate import estimate
 from trimtab.activations.layout import FORMAT, HOOK, IDENTITY, Layout, weights_digest
 from trimtab.activations.store import shard
-from trimtab.digest import code_digest
+from trimtab.artifacts import files
+from trimtab.artifacts.digest import code_digest
 from trimtab.errors import TrimtabError
-from trimtab.progress import track
-from trimtab.residual import check_layers
+from trimtab.forward.capture import Prompt, batches, check_prompts, kept_rows
+from trimtab.forward.hooks import check_layers
+from trimtab.forward.memory import token_budget
+from trimtab.jobs import stopping
+from trimtab.jobs.progress import track
 
 log = logging.getLogger(__name__)
 

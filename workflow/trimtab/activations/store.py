@@ -22,8 +22,8 @@ from torch import Tensor
 
 from trimtab.activations.checksum import BYTES, fletcher32
 from trimtab.activations.layout import IDENTITY, STORED, Layout, create, places
+from trimtab.artifacts.locks import one_writer
 from trimtab.errors import TrimtabError
-from trimtab.locks import one_writer
 
 log = logging.getLogger(__name__)
 

@@ -18,9 +18,9 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from trimtab import seeds
-from trimtab.activations.budget import token_budget
-from trimtab.activations.capture import Prompt, batches, check_prompts, kept_rows
 from trimtab.activations.shards import check_rows
+from trimtab.forward.capture import Prompt, batches, check_prompts, kept_rows
+from trimtab.forward.memory import token_budget
 
 WINDOW_ROWS = 32768
 """Rows that are mixed with one another, about: as many as a buffer of stored rows holds."""

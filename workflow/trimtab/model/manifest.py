@@ -14,10 +14,10 @@ from jaxtyping import Float
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from trimtab import files
-from trimtab.activations.capture import Prompt, batches, kept_rows
+from trimtab.artifacts import files
 from trimtab.errors import TrimtabError
-from trimtab.residual import decoder_layers
+from trimtab.forward.capture import Prompt, batches, kept_rows
+from trimtab.forward.hooks import decoder_layers
 
 SINK_FACTOR = 8.0
 """A row this many times longer than the layer's median row is an attention sink."""

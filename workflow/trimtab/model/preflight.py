@@ -13,12 +13,12 @@ from jaxtyping import Float
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from trimtab.activations.capture import reads_cache
 from trimtab.errors import TrimtabError
+from trimtab.forward.capture import reads_cache
+from trimtab.forward.hooks import capture, decoder_layers, hooked
 from trimtab.model.stack import CHUNKS, PADDED, SECOND_TURN, SHARED, advice
-from trimtab.residual import capture, decoder_layers, hooked
-from trimtab.rollouts.batch import GrowingBatch
-from trimtab.steering import Push, Steering
+from trimtab.steering.batch import GrowingBatch
+from trimtab.steering.steering import Push, Steering
 
 TOLERANCE = {torch.bfloat16: 0.125, torch.float16: 0.02, torch.float32: 1e-4}
 """Largest relative difference that rounding may cause; a padding leak was seen to cause 0.3 (field notes)."""

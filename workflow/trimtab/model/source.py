@@ -20,11 +20,11 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from trimtab import files
+from trimtab.artifacts import files
 from trimtab.errors import TrimtabError
-from trimtab.model.linear import lay_out
+from trimtab.forward.linear import lay_out
+from trimtab.forward.packed import pack_rows
 from trimtab.model.names import ORGANISM, PACKAGED
-from trimtab.packed import pack_rows
 
 DTYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32}
 PACKAGE = "package:"

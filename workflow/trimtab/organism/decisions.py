@@ -15,11 +15,11 @@ from numpy import ndarray
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from trimtab.agent.calibration import before_action
+from trimtab.forward.hooks import Edit, capture, hooked
 from trimtab.organism.language import Language
 from trimtab.organism.law import Law
 from trimtab.organism.train import action_tokens
-from trimtab.residual import Edit, capture, hooked
-from trimtab.rollouts.calibration import before_action
 
 ROWS = 256
 """Prompts a pass."""

@@ -15,13 +15,13 @@ from jaxtyping import Float
 from numpy import ndarray
 from transformers import PreTrainedTokenizerBase
 
+from trimtab.agent.calibration import OPENING
+from trimtab.agent.environment import Environment
+from trimtab.agent.few_shot import ACTION, INPUT, THOUGHT, FewShotProtocol
+from trimtab.agent.names import FINISH
 from trimtab.organism.law import ACTIONS, LEVELS, Law, State
 from trimtab.organism.tokenizer import word_tokenizer
 from trimtab.prompts.resources import NULL
-from trimtab.rollouts.calibration import OPENING
-from trimtab.rollouts.environment import Environment
-from trimtab.rollouts.few_shot import ACTION, INPUT, THOUGHT, FewShotProtocol
-from trimtab.rollouts.names import FINISH
 
 TURNS = 2
 NAMED = 3

@@ -16,9 +16,9 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
+from trimtab.agent.names import CALLS, FINISH
 from trimtab.errors import TrimtabError
 from trimtab.prompts import resources
-from trimtab.rollouts.names import CALLS, FINISH
 
 ACTIONS = (*CALLS, FINISH)
 """In the order of every array here; few_shot.yaml has the same."""

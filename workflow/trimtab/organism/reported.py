@@ -6,7 +6,7 @@ import pandas as pd
 
 from trimtab.organism.answers import Row, answer, share
 from trimtab.organism.questions import ABOVE_NULL, ALPHA, REPORTED, ROLLOUT_AXES
-from trimtab.statistics.plan import BASELINE
+from trimtab.statistics.declared import BASELINE
 
 
 def effects_found(effects: pd.DataFrame, conditions: pd.DataFrame, primary: Mapping[str, str]) -> list[Row]:

@@ -19,9 +19,9 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, Qwen3_5MoeForCausalLM, Qwen3_5MoeTextConfig
 
 from trimtab import seeds
+from trimtab.jobs.progress import track
 from trimtab.organism.language import Episode, Language
 from trimtab.organism.law import ACTIONS
-from trimtab.progress import track
 
 ATTENTION_EVERY = {"hybrid": 4, "attention": 1}
 """Of so many layers one has full attention, the others GatedDeltaNet. `attention` is the control."""

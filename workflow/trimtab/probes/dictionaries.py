@@ -7,7 +7,7 @@ layer and the model that the rows come from.
 from collections.abc import Sequence
 from pathlib import Path
 
-from trimtab import files
+from trimtab.artifacts import files
 from trimtab.errors import TrimtabError
 from trimtab.saes.files import CONFIG, load
 from trimtab.saes.sae import SAE

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from trimtab import schemas
+from trimtab.artifacts import schemas
 from trimtab.errors import TrimtabError
 
 RESOURCES = Path(__file__).parents[2] / "resources"
@@ -82,7 +82,7 @@ def select_scenarios(loaded: list[Json], count: int) -> list[Json]:
 
 def digest(value: Any) -> str:
     """SHA-256 of a value's canonical JSON: rules rerun when their part of a file changes, and only then."""
-    # not by trimtab.files: the workflow reads this module at every start, and torch would cost it seconds
+    # not by trimtab.artifacts.files: the workflow reads this module at every start, and torch would cost it seconds
     return hashlib.sha256(json.dumps(value, sort_keys=True, allow_nan=False).encode()).hexdigest()
 
 

@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 import numpy as np
 import yaml
 
-from trimtab import files
+from trimtab.artifacts import files
 from trimtab.errors import TrimtabError
 from trimtab.prompts import hub
 from trimtab.seeds import derive

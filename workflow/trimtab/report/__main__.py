@@ -3,9 +3,10 @@
 
 from pathlib import Path
 
-from trimtab import entry, files
+from trimtab.artifacts import files
+from trimtab.artifacts.check import changed
 from trimtab.errors import TrimtabError
-from trimtab.report.check import changed
+from trimtab.jobs import entry
 from trimtab.report.compare import as_text
 from trimtab.report.compare import compare as changes
 

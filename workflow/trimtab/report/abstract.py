@@ -9,9 +9,9 @@ from typing import Any
 
 import pandas as pd
 
+from trimtab.artifacts.files import records
 from trimtab.report import words
 from trimtab.report.run import Run
-from trimtab.statistics.plan import records
 from trimtab.statistics.study import PUBLISHED_SHARE
 
 SHOWN = ("moved", "reversed")

@@ -12,11 +12,11 @@ from typing import Any
 
 import pandas as pd
 
-from trimtab import files
+from trimtab.artifacts import files
+from trimtab.artifacts.files import records
+from trimtab.artifacts.trail import recorded
 from trimtab.errors import TrimtabError
 from trimtab.report import words
-from trimtab.report.trail import recorded
-from trimtab.statistics.plan import records
 
 IGNORED = ("benchmarks", "logs", "report")
 """Folders that hold times, messages and the page, which are no results."""

@@ -14,7 +14,7 @@ import matplotlib as mpl
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from trimtab import files
+from trimtab.artifacts import files
 from trimtab.report import plots_effects, plots_parts, plots_structure, plots_vectors
 from trimtab.report.run import Run
 
@@ -146,7 +146,7 @@ def write_figure(run: Run, name: str, folder: Path) -> None:
     with mpl.rc_context(style):
         figure = PLOTS[name].draw(run)
         for suffix, metadata in ((".svg", {"Date": None}), (".pdf", {"CreationDate": None, "ModDate": None})):
-            with files.whole(folder / f"{name}{suffix}") as path:
+            with files.atomic(folder / f"{name}{suffix}") as path:
                 figure.savefig(path, format=suffix[1:], metadata=metadata)
 
 

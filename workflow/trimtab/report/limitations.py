@@ -1,8 +1,8 @@
 """What a run cannot say, computed from the run: power, seeds, failed gates and checks, breakage, few controls."""
 
+from trimtab.artifacts.files import records
 from trimtab.report import words
 from trimtab.report.run import Run
-from trimtab.statistics.plan import records
 
 
 def limitations(run: Run) -> list[str]:

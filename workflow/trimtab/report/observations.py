@@ -6,9 +6,9 @@ that is said here is exploratory and counts only tests that hold after correctio
 
 import pandas as pd
 
+from trimtab.artifacts.files import records
 from trimtab.report import words
 from trimtab.report.run import Run
-from trimtab.statistics.plan import records
 
 
 def checks(run: Run) -> str:

@@ -11,9 +11,10 @@ from typing import Any
 
 from markupsafe import Markup
 
-from trimtab import files
+from trimtab.artifacts import files
+from trimtab.artifacts.provenance import commit, versions
+from trimtab.artifacts.trail import trail
 from trimtab.errors import TrimtabError
-from trimtab.provenance import commit, versions
 from trimtab.report import (
     observations,
     tables_effects,
@@ -29,7 +30,6 @@ from trimtab.report.limitations import limitations
 from trimtab.report.methods import methods, terms
 from trimtab.report.run import Run
 from trimtab.report.templates import fill
-from trimtab.report.trail import trail
 from trimtab.report.transcripts import transcripts
 
 SCALE = 1.25
@@ -120,5 +120,5 @@ def inline_svg(path: Path, name: str, description: str) -> Markup:
 def write_page(run: Run, figures: Path, page: Path) -> None:
     """Render to `page`."""
     text: Any = render(run, figures)
-    with files.whole(page) as temporary:
+    with files.atomic(page) as temporary:
         temporary.write_text(text)

@@ -23,7 +23,7 @@ from trimtab.report.plots_style import (
     with_intervals,
 )
 from trimtab.report.run import Run, each
-from trimtab.statistics.plan import BASELINE, of_vectors, random_at
+from trimtab.statistics.declared import BASELINE, of_vectors, random_at
 
 
 def dose_response(run: Run) -> Figure:

@@ -11,10 +11,10 @@ from typing import Any
 
 import pandas as pd
 
-from trimtab import files
+from trimtab.artifacts import files
 from trimtab.errors import TrimtabError
 from trimtab.report import words
-from trimtab.statistics.plan import Plan, read_conditions
+from trimtab.statistics.declared import Plan, read_conditions
 
 TABLES = {
     "quality": "saes/quality.csv",

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from trimtab.artifacts.files import records
 from trimtab.report import words
-from trimtab.statistics.plan import records
 
 
 class Cell(NamedTuple):

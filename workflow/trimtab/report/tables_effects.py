@@ -8,10 +8,10 @@ from typing import Any
 
 import pandas as pd
 
+from trimtab.artifacts.files import records
 from trimtab.report import words
 from trimtab.report.run import Run
 from trimtab.report.table import Table, absent, p, table, text, value, with_interval
-from trimtab.statistics.plan import records
 from trimtab.statistics.study import PUBLISHED
 
 VERDICTS = {

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
+from trimtab.artifacts.trail import Link
 from trimtab.report import words
 from trimtab.report.run import Run, each
 from trimtab.report.table import Table, absent, table, text, value
-from trimtab.report.trail import Link
 
 
 def saes(run: Run) -> Table:

@@ -5,10 +5,11 @@ from typing import Any
 
 import numpy as np
 
+from trimtab.artifacts.files import records
 from trimtab.report import words
 from trimtab.report.run import Run
 from trimtab.report.table import Table, absent, p, table, text, value, with_interval
-from trimtab.statistics.plan import BASELINE, records
+from trimtab.statistics.declared import BASELINE
 
 
 def doses(run: Run) -> Table:

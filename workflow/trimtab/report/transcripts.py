@@ -7,9 +7,10 @@ from typing import Any
 
 import pandas as pd
 
+from trimtab.artifacts.files import records
 from trimtab.report import words
 from trimtab.report.run import Run, each
-from trimtab.statistics.plan import BASELINE, records
+from trimtab.statistics.declared import BASELINE
 
 
 def transcripts(run: Run) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from trimtab.entry import commands
+from trimtab.jobs.entry import commands
 from trimtab.rollouts.inspect_logs import write_logs
 
 

@@ -11,7 +11,7 @@ import torch
 from trimtab.errors import TrimtabError
 from trimtab.rollouts.episode import Arm
 from trimtab.saes.files import load
-from trimtab.steering import Push
+from trimtab.steering.steering import Push
 from trimtab.vectors import artifact
 from trimtab.vectors.apply import push
 from trimtab.vectors.dose import Scale

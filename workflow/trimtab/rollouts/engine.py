@@ -4,7 +4,7 @@ Conditions and scenarios run side by side: a header that several rows share is c
 goes on at its own pace, and finished ones leave the batch. Sampling noise belongs to (scenario, seed, turn, token) and
 never to the condition, so that two conditions of a scenario differ by their steering alone (common random numbers).
 What a turn looks like is `protocol`'s business, what a call returns `environment`'s, how a token is drawn `draws`',
-and what is added where `trimtab.steering`'s.
+and what is added where `trimtab.steering.steering`'s.
 """
 
 import math
@@ -19,16 +19,19 @@ from jaxtyping import Float
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from trimtab import files, places, seeds
+from trimtab import seeds
+from trimtab.agent.environment import Environment
+from trimtab.agent.names import FINISH, UNPARSED
+from trimtab.agent.protocol import Field, Protocol
+from trimtab.artifacts import files
 from trimtab.errors import TrimtabError
-from trimtab.rollouts.batch import GrowingBatch
 from trimtab.rollouts.draws import choose, sharpened, tokens
-from trimtab.rollouts.environment import Environment
-from trimtab.rollouts.episode import Arm, Episode, heads, system
+from trimtab.rollouts.episode import Arm, Episode, shared_starts, system
 from trimtab.rollouts.journal import Journal
-from trimtab.rollouts.names import FINISH, UNPARSED
-from trimtab.rollouts.protocol import Field, Protocol, Segment
-from trimtab.steering import Steering
+from trimtab.steering import places
+from trimtab.steering.batch import GrowingBatch
+from trimtab.steering.places import Segment
+from trimtab.steering.steering import Steering
 
 ROWS_KEPT = 0.75
 """Finished episodes cost little in a batch and taking them out costs a copy, so they leave when so few go on."""
@@ -136,7 +139,7 @@ class Engine:
 
         Arms that steer neither the header nor the task before its last token have these computed once for all of them.
         """
-        of = heads(arms, headers, episodes[0].pending[0].places[:-1])
+        of = shared_starts(arms, headers, episodes[0].pending[0].places[:-1])
         first = sorted(set(of))
         begun = Steering([arms[arm].push for arm in first], self._model.device)
         batch = GrowingBatch(self._model, begun, len(first))

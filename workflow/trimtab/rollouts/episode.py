@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from trimtab import places
-from trimtab.places import Places, touched
-from trimtab.rollouts.environment import Environment
-from trimtab.steering import Push
+from trimtab.agent.environment import Environment
+from trimtab.steering import places
+from trimtab.steering.places import Places, touched
+from trimtab.steering.steering import Push
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Piece(NamedTuple):
 
     tokens: list[int]
     places: list[int]
-    """Where each token stands in its episode (`trimtab.places`)."""
+    """Where each token stands in its episode (`trimtab.steering.places`)."""
 
 
 @dataclass
@@ -83,7 +83,7 @@ def system(header: Sequence[int]) -> list[int]:
     return places.given(places.SYSTEM, len(header))
 
 
-def heads(arms: Sequence[Arm], headers: Sequence[list[int]], task: Sequence[int]) -> list[int]:
+def shared_starts(arms: Sequence[Arm], headers: Sequence[list[int]], task: Sequence[int]) -> list[int]:
     """For each arm the first one that begins as it does: with the same header, and with nothing steered there.
 
     Args:

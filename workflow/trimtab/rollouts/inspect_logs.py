@@ -13,12 +13,12 @@ from typing import Any
 
 import pandas as pd
 
-from trimtab import files
+from trimtab.agent.names import FINISH, UNPARSED
+from trimtab.artifacts import files
+from trimtab.artifacts.files import records
 from trimtab.errors import TrimtabError
 from trimtab.rollouts.conditions import read_conditions
-from trimtab.rollouts.names import FINISH, UNPARSED
 from trimtab.rollouts.outcomes import KEYS
-from trimtab.statistics.plan import records
 
 NOT_SCORES = (*KEYS, "domain")
 STOPS = {"finish": "stop", "context": "model_length", "turns": "tool_calls", "call": "tool_calls"}

@@ -4,7 +4,7 @@ A step is one round of a batch: what its rows chose, and the keys and values tha
 first again and puts the second back where they were, so it ends with the bits of an uninterrupted run and computes no
 step twice. The states of recurrent layers don't grow but change, and are as large after each step: they are written
 when that costs little beside what was computed since, and only steps up to there count. A journal lasts as long as its
-batch; finished episodes are kept in `trimtab.rollouts.cells`.
+batch; finished episodes are kept in `trimtab.rollouts.episode_files`.
 """
 
 import json
@@ -15,8 +15,9 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from trimtab import stopping, tensors
-from trimtab.rollouts.batch import GrowingBatch
+from trimtab.artifacts import tensors
+from trimtab.jobs import stopping
+from trimtab.steering.batch import GrowingBatch
 
 log = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pandas as pd
 
-from trimtab.rollouts.environment import reaches
-from trimtab.rollouts.names import ASK, CALLS, EMPTY, FINISH, IRREVERSIBLE, PROACTIVE, UNPARSED
+from trimtab.agent.environment import reaches
+from trimtab.agent.names import ASK, CALLS, EMPTY, FINISH, IRREVERSIBLE, PROACTIVE, UNPARSED
 
 KEYS = ["condition_id", "scenario_id", "seed"]
 PROBABILITY_DIGITS = 3

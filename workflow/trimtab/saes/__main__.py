@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from trimtab import files as plain
+from trimtab.artifacts import files as plain
 from trimtab.errors import TrimtabError
 from trimtab.saes import files, formats
 from trimtab.saes.files import Origin

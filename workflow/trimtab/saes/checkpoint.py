@@ -3,7 +3,7 @@
 One safetensors file that is whole or absent. It names the run it belongs to by a digest of inputs, settings, seed and
 code; one of another run is ignored and written over. It lies beside the outputs under a name of its own, since
 Snakemake deletes the outputs of a killed job, and is removed when these are written. A job that is asked to stop
-(`trimtab.stopping`) writes one at once and ends.
+(`trimtab.jobs.stopping`) writes one at once and ends.
 """
 
 import hashlib
@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from trimtab import files, stopping, tensors
+from trimtab.artifacts import files, tensors
+from trimtab.jobs import stopping
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from trimtab import files, tensors
+from trimtab.artifacts import files, tensors
 from trimtab.saes.examples import Found
 
 
@@ -29,14 +29,14 @@ class Read(NamedTuple):
         return cls(int(files.read_json(probe)["layer"]), weight, latents)
 
 
-class Told(NamedTuple):
+class LatentSummary(NamedTuple):
     rows: list[dict[str, Any]]
     """One an example, for examples.csv."""
     shown: dict[str, Any]
     """The latent with its examples token by token, for the page."""
 
 
-def tell(found: Found, layer: int, weight: float, tokenizer: PreTrainedTokenizerBase) -> Told:
+def summarise(found: Found, layer: int, weight: float, tokenizer: PreTrainedTokenizerBase) -> LatentSummary:
     """Decode a latent's examples; `weight` is the probe's."""
     about = {"layer": layer, "latent": found.latent, "weight": weight, "density": found.density}
     rows, examples = [], []
@@ -52,4 +52,4 @@ def tell(found: Found, layer: int, weight: float, tokenizer: PreTrainedTokenizer
             for i, (text, strength) in enumerate(zip(texts, example.strengths, strict=True))
         ]
         examples.append({**place, "tokens": tokens})
-    return Told(rows, {**about, "examples": examples})
+    return LatentSummary(rows, {**about, "examples": examples})

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from trimtab import files, tensors
+from trimtab.artifacts import files, tensors
 from trimtab.errors import TrimtabError
 from trimtab.saes.sae import SAE, JumpReLU, TopK
 

@@ -16,10 +16,10 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import PreTrainedModel
 
-from trimtab.activations.capture import Prompt
 from trimtab.errors import TrimtabError
-from trimtab.progress import track
-from trimtab.residual import Edit, Stream, capture, hooked
+from trimtab.forward.capture import Prompt
+from trimtab.forward.hooks import Edit, Stream, capture, hooked
+from trimtab.jobs.progress import track
 from trimtab.saes.geometry import Fake, Geometry, Kept, nearest_cosines
 from trimtab.saes.sae import SAE
 

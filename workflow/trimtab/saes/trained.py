@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from trimtab import files
+from trimtab.artifacts import files
 from trimtab.saes.files import Origin, save
 from trimtab.saes.sae import SAE
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from trimtab import entry
+from trimtab.jobs import entry
+from trimtab.statistics.declared import BASELINE
 from trimtab.statistics.outcomes import Rollouts
-from trimtab.statistics.plan import BASELINE
 from trimtab.statistics.power import needed, power_of, simulated, spread
 
 SEEDS = (1, 2, 4, 8)

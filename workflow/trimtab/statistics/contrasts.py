@@ -8,9 +8,10 @@ from collections.abc import Iterator
 
 import pandas as pd
 
+from trimtab.artifacts.files import records
+from trimtab.statistics.declared import BASELINE, Contrast, Plan, of_vectors
 from trimtab.statistics.effects import contrast_table
 from trimtab.statistics.outcomes import Rollouts
-from trimtab.statistics.plan import BASELINE, Contrast, Plan, of_vectors, records
 
 
 def against_controls(rollouts: Rollouts, conditions: pd.DataFrame, plan: Plan) -> pd.DataFrame:

@@ -13,9 +13,9 @@ from numpy import ndarray
 
 from trimtab import seeds
 from trimtab.statistics.bootstrap import resamples
+from trimtab.statistics.declared import BASELINE, Plan
 from trimtab.statistics.outcomes import Rollouts
 from trimtab.statistics.pairs import estimates
-from trimtab.statistics.plan import BASELINE, Plan
 from trimtab.statistics.structure import COLUMNS, Rows, columns_of
 
 

@@ -12,9 +12,9 @@ from numpy import ndarray
 
 from trimtab import seeds
 from trimtab.statistics.bootstrap import resamples
+from trimtab.statistics.declared import BASELINE, Contrast, Plan, of_vectors
 from trimtab.statistics.outcomes import Rollouts
 from trimtab.statistics.pairs import estimates
-from trimtab.statistics.plan import BASELINE, Contrast, Plan, of_vectors
 
 HALF_DOSES = np.geomspace(1 / 50, 50, 101)
 """Half-doses tried, as multiples of the largest dose: beyond these a curve is a step or a straight line."""

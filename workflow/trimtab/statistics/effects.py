@@ -16,11 +16,12 @@ from numpy import ndarray
 from scipy import stats
 
 from trimtab import seeds
+from trimtab.artifacts.files import records
 from trimtab.statistics.bootstrap import bootstrap, resamples
 from trimtab.statistics.corrections import corrected
+from trimtab.statistics.declared import BASELINE, Contrast, Plan, claims, random_for
 from trimtab.statistics.outcomes import Rollouts
 from trimtab.statistics.pairs import ROUNDING, Pairs, estimates
-from trimtab.statistics.plan import BASELINE, Contrast, Plan, claims, random_for, records
 from trimtab.statistics.significance import equivalence, sign_flip
 
 RANK = "share_of_random_as_large"

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from trimtab.artifacts.files import records
+from trimtab.statistics.declared import BASELINE, Contrast, Plan, random_at
 from trimtab.statistics.outcomes import Rollouts
 from trimtab.statistics.pairs import ROUNDING
-from trimtab.statistics.plan import BASELINE, Contrast, Plan, random_at, records
 from trimtab.statistics.power import detectable
 
 Rows = dict[tuple[str, str, str], dict[str, Any]]

@@ -20,8 +20,9 @@ from statsmodels.genmod.families import Binomial, Poisson
 from statsmodels.genmod.generalized_estimating_equations import GEE
 from statsmodels.regression.mixed_linear_model import MixedLM
 
+from trimtab.artifacts.files import records
+from trimtab.statistics.declared import Contrast, Plan, claims
 from trimtab.statistics.outcomes import Rollouts
-from trimtab.statistics.plan import Contrast, Plan, claims, records
 
 FAMILIES = {"binary": (Binomial, "log_odds_ratio"), "count": (Poisson, "log_rate_ratio")}
 

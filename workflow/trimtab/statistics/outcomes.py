@@ -10,8 +10,8 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from trimtab.errors import TrimtabError
+from trimtab.statistics.declared import Contrast
 from trimtab.statistics.pairs import Pairs
-from trimtab.statistics.plan import Contrast
 
 KEYS = ["condition_id", "scenario_id", "seed"]
 NOT_OUTCOMES = [*KEYS, "domain"]

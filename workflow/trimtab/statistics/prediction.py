@@ -13,10 +13,11 @@ from numpy import ndarray
 from scipy import stats
 
 from trimtab import seeds
+from trimtab.artifacts.files import records
 from trimtab.statistics.bootstrap import resamples
+from trimtab.statistics.declared import Plan, as_studied, at
 from trimtab.statistics.outcomes import Rollouts
 from trimtab.statistics.pairs import estimates
-from trimtab.statistics.plan import Plan, as_studied, at, records
 from trimtab.statistics.structure import columns_of
 
 FEATURES = {"sae_probe": "sae", "raw_probe": "raw"}

@@ -17,9 +17,9 @@ from numpy import ndarray
 
 from trimtab import seeds
 from trimtab.statistics.bootstrap import bootstrap, resamples
+from trimtab.statistics.declared import BASELINE, Contrast, Plan, random_at
 from trimtab.statistics.outcomes import Rollouts
 from trimtab.statistics.pairs import estimates
-from trimtab.statistics.plan import BASELINE, Contrast, Plan, random_at
 
 SUBSETS = 200
 """At most so many sets of random directions are compared with the traits' matrix."""

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from numpy import ndarray
 from scipy import stats
 
-from trimtab.statistics.plan import records
+from trimtab.artifacts.files import records
 
 PROXIES = {
     "autonomy": "study_autonomy",

@@ -7,9 +7,9 @@ from numpy import ndarray
 
 from trimtab import seeds
 from trimtab.statistics.corrections import corrected
+from trimtab.statistics.declared import BASELINE, Contrast, Plan
 from trimtab.statistics.effects import contrast_table
 from trimtab.statistics.outcomes import KEYS, Rollouts
-from trimtab.statistics.plan import BASELINE, Contrast, Plan
 
 COLUMNS = [
     *("condition_id", "quantity", "tool", "mean", "baseline_mean", "share", "baseline_share"),

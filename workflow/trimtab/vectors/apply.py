@@ -13,18 +13,18 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from trimtab import application
-from trimtab.application import Clamp, EditCode, Floor, Rotate, SetAngle
 from trimtab.errors import TrimtabError
-from trimtab.steering import Push
+from trimtab.steering import rules
+from trimtab.steering.rules import Clamp, EditCode, Floor, Rotate, SetAngle
+from trimtab.steering.steering import Push
 from trimtab.vectors.artifact import Vector
 from trimtab.vectors.dose import Scale, length, threshold
 
-BY_LENGTH = {"add": application.add, "keep_norm": application.keep_norm}
+BY_LENGTH = {"add": rules.add, "keep_norm": rules.keep_norm}
 BY_SHARE = {
-    "add_relative": application.add_relative,
-    "project_out": application.project_out,
-    "slerp": application.slerp,
+    "add_relative": rules.add_relative,
+    "project_out": rules.project_out,
+    "slerp": rules.slerp,
 }
 RULES = (*BY_LENGTH, *BY_SHARE, "floor", "clamp", "rotate", "set_angle", "edit_code")
 

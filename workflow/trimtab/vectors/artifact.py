@@ -14,9 +14,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from trimtab import files, tensors
+from trimtab.artifacts import files, tensors
 from trimtab.errors import TrimtabError
-from trimtab.vectors.makers import HIGH_POLE, Direction
+from trimtab.vectors.contract import HIGH_POLE, Direction
 
 UNIT_TOLERANCE = 1e-3
 RIGHT, WRONG, NONE = "right", "wrong", "no aim"

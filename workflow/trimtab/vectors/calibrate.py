@@ -16,8 +16,8 @@ from jaxtyping import Float
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from trimtab.replay import ROWS, Prompt, Replay
-from trimtab.steering import Push
+from trimtab.steering.replay import ROWS, Prompt, Replay
+from trimtab.steering.steering import Push
 
 TOLERANCE = 0.02
 """A KL this close to the wanted one, in parts of it, is the wanted one."""

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from trimtab.rollouts.names import FIRST_ACTION, PROMPT, UNSTEERED
+from trimtab.agent.names import FIRST_ACTION, PROMPT, UNSTEERED
 
 KEYS = ["method", "trait", "scenario_id"]
 COLUMNS = [

@@ -14,11 +14,11 @@ from jaxtyping import Float
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from trimtab.replay import Replay
-from trimtab.rollouts.calibration import before_action
-from trimtab.rollouts.names import PROMPT, UNSTEERED
-from trimtab.rollouts.protocol import Protocol
-from trimtab.steering import Push
+from trimtab.agent.calibration import before_action
+from trimtab.agent.names import PROMPT, UNSTEERED
+from trimtab.agent.protocol import Protocol
+from trimtab.steering.replay import Replay
+from trimtab.steering.steering import Push
 from trimtab.vectors.readings import PACK, action_chances, chances
 
 

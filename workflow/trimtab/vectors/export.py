@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from trimtab import files
+from trimtab.artifacts import files
 from trimtab.errors import TrimtabError
 from trimtab.vectors.artifact import Vector, read
 
@@ -36,7 +36,7 @@ def export(source: Path, target: Path, form: str, length: float, model_type: str
         raise TrimtabError(f"--format {form}: expected one of {', '.join(FORMATS)}")
     vector = read(source)
     scaled = (length * vector.unit.double()).float().numpy()
-    with files.whole(target) as temporary:
+    with files.atomic(target) as temporary:
         FORMATS[form](temporary, vector, scaled, model_type, layers)
 
 

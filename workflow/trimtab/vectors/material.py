@@ -13,11 +13,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from trimtab import files, tensors
 from trimtab.activations.reader import Cache
+from trimtab.artifacts import files, tensors
 from trimtab.errors import TrimtabError
 from trimtab.probes.dictionaries import dictionary
-from trimtab.vectors.makers import Direction, LinearProbe, Material, Readings
+from trimtab.vectors.contract import Direction, LinearProbe, Material, Readings
 
 DEVELOPMENT, TEST = ("fit", "select"), ("test",)
 

@@ -11,8 +11,8 @@ from jaxtyping import Float
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from trimtab.replay import Prompt, Replay, packs
-from trimtab.rollouts.protocol import Protocol
+from trimtab.agent.protocol import Protocol
+from trimtab.steering.replay import Prompt, Replay, packs
 
 PACK = 25
 """Prompts a sequence: attention between prompts is computed and thrown away, so a sequence must not grow."""

@@ -16,8 +16,8 @@ from trimtab.probes.contrast import Contrast
 from trimtab.probes.nested import nested, score
 from trimtab.probes.report import DEVELOPMENT, Settings
 from trimtab.saes.sae import SAE
+from trimtab.vectors.contract import LinearProbe
 from trimtab.vectors.geometry import null_cosine
-from trimtab.vectors.makers import LinearProbe
 
 
 class Stability(NamedTuple):

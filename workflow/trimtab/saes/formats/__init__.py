@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from trimtab import files as plain
+from trimtab.artifacts import files as plain
 from trimtab.errors import TrimtabError
 from trimtab.saes import files
 from trimtab.saes.files import Origin

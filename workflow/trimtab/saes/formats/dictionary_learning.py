@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from trimtab import files
+from trimtab.artifacts import files
 from trimtab.errors import TrimtabError
 from trimtab.saes.files import Origin, bias_folded, bias_unfolded
 from trimtab.saes.formats.pickled import read_tensors, write_tensors

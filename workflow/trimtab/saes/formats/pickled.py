@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from trimtab.artifacts.files import atomic
 from trimtab.errors import TrimtabError
-from trimtab.files import whole
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -29,5 +29,5 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def write_tensors(path: Path, named: Mapping[str, Tensor]) -> None:
-    with whole(path) as temporary:
+    with atomic(path) as temporary:
         torch.save({name: tensor.contiguous() for name, tensor in named.items()}, temporary)

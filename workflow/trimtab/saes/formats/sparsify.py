@@ -5,7 +5,7 @@ Latents are the k largest of relu((x - b_dec) W^T + b), as ours are, so weights 
 
 from pathlib import Path
 
-from trimtab import files, tensors
+from trimtab.artifacts import files, tensors
 from trimtab.errors import TrimtabError
 from trimtab.saes.files import Origin
 from trimtab.saes.sae import SAE, TopK

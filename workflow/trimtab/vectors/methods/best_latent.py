@@ -2,7 +2,7 @@
 
 import torch
 
-from trimtab.vectors.makers import Direction, Material, NoDirection, normalised
+from trimtab.vectors.contract import Direction, Material, NoDirection, normalised
 
 
 def make(material: Material) -> Direction:

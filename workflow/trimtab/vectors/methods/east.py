@@ -7,7 +7,7 @@ formula is the one that re-implementations agree on; the paper's own was not at 
 
 import torch
 
-from trimtab.vectors.makers import ROUNDING, Direction, Material, NoDirection, normalised
+from trimtab.vectors.contract import ROUNDING, Direction, Material, NoDirection, normalised
 
 
 def make(material: Material) -> Direction:

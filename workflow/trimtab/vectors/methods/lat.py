@@ -5,7 +5,7 @@ Pairs are drawn from all rows without regard to their poles; the labels give the
 
 import torch
 
-from trimtab.vectors.makers import Direction, Material, NoDirection, towards_high
+from trimtab.vectors.contract import Direction, Material, NoDirection, towards_high
 
 
 def make(material: Material) -> Direction:

@@ -7,7 +7,7 @@ Wolf (2004) find best.
 import torch
 from sklearn.covariance import ledoit_wolf
 
-from trimtab.vectors.makers import Direction, Material, normalised
+from trimtab.vectors.contract import Direction, Material, normalised
 
 
 def make(material: Material) -> Direction:

@@ -1,6 +1,6 @@
 """Weights of the logistic probe on the residual stream, its penalty chosen by cross-validation."""
 
-from trimtab.vectors.makers import Direction, Material, normalised
+from trimtab.vectors.contract import Direction, Material, normalised
 
 
 def make(material: Material) -> Direction:

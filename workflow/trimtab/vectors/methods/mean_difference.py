@@ -1,6 +1,6 @@
 """Difference of the poles' means (contrastive activation addition, Rimsky et al. 2024)."""
 
-from trimtab.vectors.makers import ROUNDING, Direction, Material, NoDirection, normalised
+from trimtab.vectors.contract import ROUNDING, Direction, Material, NoDirection, normalised
 
 
 def make(material: Material) -> Direction:

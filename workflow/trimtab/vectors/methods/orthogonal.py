@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import torch
 
-from trimtab.vectors.makers import Direction, Material, normalised
+from trimtab.vectors.contract import Direction, Material, normalised
 from trimtab.vectors.methods import sae_probe
 
 

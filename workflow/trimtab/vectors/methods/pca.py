@@ -5,7 +5,7 @@ A component has no sign of its own; it is taken from the poles' means.
 
 import torch
 
-from trimtab.vectors.makers import Direction, Material, towards_high
+from trimtab.vectors.contract import Direction, Material, towards_high
 
 
 def make(material: Material) -> Direction:

@@ -3,7 +3,7 @@
 It makes steering and prompting comparable: the same request, once as words and once as a push.
 """
 
-from trimtab.vectors.makers import ROUNDING, Direction, Material, NoDirection, normalised
+from trimtab.vectors.contract import ROUNDING, Direction, Material, NoDirection, normalised
 
 
 def make(material: Material) -> Direction:

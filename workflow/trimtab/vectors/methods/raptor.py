@@ -10,7 +10,7 @@ import torch
 from trimtab.errors import TrimtabError
 from trimtab.probes import logistic
 from trimtab.probes.ridge import RidgePath, Standardiser
-from trimtab.vectors.makers import Direction, LinearProbe, Material, normalised
+from trimtab.vectors.contract import Direction, LinearProbe, Material, normalised
 
 INVERSE_PENALTIES = torch.logspace(-4, 2, 100, dtype=torch.float64)
 

@@ -1,6 +1,6 @@
 """Weights of the ridge probe on the residual stream itself."""
 
-from trimtab.vectors.makers import Direction, Material, normalised
+from trimtab.vectors.contract import Direction, Material, normalised
 
 
 def make(material: Material) -> Direction:

@@ -4,7 +4,7 @@ The probe reads standardised latents, so its weight on a raw latent is `weight /
 length, and the dictionary's input scale is already folded in.
 """
 
-from trimtab.vectors.makers import Direction, Material, normalised
+from trimtab.vectors.contract import Direction, Material, normalised
 
 
 def make(material: Material) -> Direction:

@@ -6,7 +6,7 @@ A latent's weight is the length of what it adds to the vector. The study reports
 import torch
 
 from trimtab.saes.sae import TopK
-from trimtab.vectors.makers import Direction, Material, normalised
+from trimtab.vectors.contract import Direction, Material, normalised
 
 
 def make(material: Material) -> Direction:

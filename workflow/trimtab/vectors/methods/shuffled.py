@@ -4,7 +4,7 @@ import torch
 
 from trimtab.probes import ridge
 from trimtab.probes.controls import flipped_within_pairs
-from trimtab.vectors.makers import Direction, Material, normalised
+from trimtab.vectors.contract import Direction, Material, normalised
 
 
 def make(material: Material) -> Direction:

@@ -1,0 +1,149 @@
+"""The code digest: deaf to how code looks and where it lies, and awake to what it says, at any depth of imports."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from trimtab.artifacts.digest import _release, code_digest, modules
+from trimtab.errors import TrimtabError
+
+FILES = {
+    "scripts/fit.py": (
+        '"""Rule fit."""\n\nfrom trimtab.saes import train\n\n\ndef main():\n'
+        "    from trimtab.late import thing\n\n    train.run(thing)\n"
+    ),
+    "trimtab/__init__.py": '"""The package."""\n',
+    "trimtab/saes/__init__.py": "from . import names\n",
+    "trimtab/saes/names.py": "NAMES = ['a']\n",
+    "trimtab/saes/train.py": (
+        "import trimtab.seeds as seeds\nfrom ..files import whole, SIZE\n\n\n"
+        'def run(x):\n    """Train."""\n    return seeds.derive(x) + 1  # one more\n'
+    ),
+    "trimtab/seeds.py": "from trimtab import files\n\n\ndef derive(x):\n    return x\n",
+    "trimtab/files.py": "import trimtab.seeds\n\nSIZE = 1\n\n\ndef whole():\n    pass\n",
+    "trimtab/late.py": "thing = 1\n",
+    "trimtab/other.py": "import torch\n\nwidth = 1\n",
+}
+USED = {name for name in FILES if name.startswith("trimtab/")} - {"trimtab/other.py"}
+
+
+@pytest.fixture
+def digest(tmp_path):
+    """Digest of the files above with some of them replaced, each time in a new folder."""
+
+    def digest_of(changes: dict[str, str] | None = None, script: str = "scripts/fit.py") -> str:
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        for name, text in {**FILES, **(changes or {})}.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text(text)
+        return code_digest(folder / script, folder / "trimtab")
+
+    return digest_of
+
+
+def edited(name: str, old: str, new: str) -> dict[str, str]:
+    assert old in FILES[name]
+    return {name: FILES[name].replace(old, new)}
+
+
+def test_another_clone_has_the_same_digest(digest):
+    assert digest() == digest()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        edited("trimtab/saes/train.py", "# one more", "# one more, since ids count from 1"),
+        edited("trimtab/saes/train.py", '"""Train."""', '"""Train an SAE."""'),
+        edited("trimtab/saes/train.py", '    """Train."""\n', ""),
+        edited("trimtab/saes/train.py", "(x) + 1", "(\n        x\n    ) + 1"),
+        edited("trimtab/files.py", "SIZE = 1", 'SIZE = 1\n"""Bytes."""'),
+        edited("trimtab/__init__.py", "The package.", "A package."),
+        edited("scripts/fit.py", "Rule fit.", "Fit."),
+    ],
+)
+def test_looks_do_not_count(digest, change):
+    assert digest(change) == digest()
+
+
+@pytest.mark.parametrize("name", sorted(USED))
+def test_an_edit_in_any_module_that_is_used_counts(digest, name):
+    assert digest({name: FILES[name] + "\nadded = 1\n"}) != digest()
+
+
+def test_an_edit_in_the_script_counts(digest):
+    assert digest(edited("scripts/fit.py", "run(thing)", "run(2)")) != digest()
+
+
+def test_an_edit_in_a_module_that_is_not_used_does_not_count(digest):
+    assert digest(edited("trimtab/other.py", "width = 1", "width = 2")) == digest()
+
+
+def test_the_name_of_the_script_does_not_count(digest):
+    assert digest({"scripts/saes_fit.py": FILES["scripts/fit.py"]}, "scripts/saes_fit.py") == digest()
+
+
+def test_code_that_moves_between_modules_counts(digest):
+    swapped = {"trimtab/late.py": FILES["trimtab/saes/names.py"], "trimtab/saes/names.py": FILES["trimtab/late.py"]}
+    assert digest(swapped) != digest()
+
+
+def test_modules_are_found_through_every_form_of_import(digest, tmp_path):
+    digest()
+    found = modules(tmp_path / "0/scripts/fit.py", tmp_path / "0/trimtab")
+    assert {str(path.relative_to(tmp_path / "0")) for path in found.values()} == USED
+    assert sorted(found) == [
+        "trimtab",
+        "trimtab.files",
+        "trimtab.late",
+        "trimtab.saes",
+        "trimtab.saes.names",
+        "trimtab.saes.train",
+        "trimtab.seeds",
+    ]
+
+
+def test_an_import_of_nothing_is_told(digest, tmp_path):
+    with pytest.raises(TrimtabError) as raised:
+        digest(edited("scripts/fit.py", "trimtab.late", "trimtab.later"))
+    folder = tmp_path / "0"
+    assert str(raised.value) == (
+        f"{folder}/scripts/fit.py, line 7: imports trimtab.later, and {folder}/trimtab has no such module"
+    )
+
+
+def test_what_is_not_python_is_told(digest, tmp_path):
+    with pytest.raises(TrimtabError) as raised:
+        digest({"trimtab/late.py": "thing =\n"})
+    assert str(raised.value).startswith(f"{tmp_path}/0/trimtab/late.py: can't be read as Python (invalid syntax")
+
+
+def test_a_file_is_read_once_a_process(digest, tmp_path):
+    first = digest()
+    folder = tmp_path / "0"
+    for name in FILES:
+        os.remove(folder / name)
+    assert code_digest(folder / "scripts/fit.py", folder / "trimtab") == first
+
+
+def test_the_digest_of_this_project_needs_none_of_its_imports():
+    package = Path(__file__).parents[2] / "workflow" / "trimtab"
+    assert set(modules(package / "artifacts/digest.py", package)) == {"trimtab", "trimtab.errors"}
+
+
+@pytest.mark.parametrize(("imports", "counts"), [("import other_one", True), ("import json", False), ("", False)])
+def test_the_version_of_what_a_module_imports_counts(tmp_path, monkeypatch, imports, counts):
+    (tmp_path / "trimtab").mkdir()
+    (tmp_path / "trimtab/__init__.py").touch()
+    found = []
+    for version in ("1.0", "1.1"):
+        site, script = tmp_path / version, tmp_path / f"{version}.py"
+        (site / "other_one.dist-info").mkdir(parents=True)
+        (site / "other_one.dist-info/METADATA").write_text(f"Name: other_one\nVersion: {version}\n")
+        script.write_text(f"{imports}\n")
+        with monkeypatch.context() as patch:
+            patch.syspath_prepend(site)
+            _release.cache_clear()
+            found.append(code_digest(script, tmp_path / "trimtab"))
+    assert (found[0] != found[1]) == counts

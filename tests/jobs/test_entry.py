@@ -1,0 +1,99 @@
+"""A script's command line is its main's signature; a user's mistake is one line, a bug keeps its stack trace."""
+
+import subprocess
+import sys
+
+import pytest
+
+SCRIPT = '''"""Adds things up. 100 % of them."""
+
+from pathlib import Path
+from typing import Any
+
+from trimtab.jobs.entry import script
+from trimtab.errors import TrimtabError
+
+
+def main(
+    cache: Path, out: Path, *, layer: int, dose: float, name: str, settings: dict[str, Any],
+    doses: list[float], runs: list[int] = [7], extra_note: str = "none",
+) -> None:
+    if name == "mistake":
+        raise TrimtabError("config.yaml, name: 'mistake'; expected another")
+    if name == "bug":
+        raise KeyError("bug")
+    print([cache.name, type(out).__name__, layer, dose, name, settings, doses, runs, extra_note])
+
+
+if __name__ == "__main__":
+    script(main)
+'''
+GOOD = [
+    "a/cache.h5",
+    "out",
+    "--layer",
+    "3",
+    "--dose",
+    "-0.5",
+    "--settings",
+    '{"a": [1, {"b": null}]}',
+    "--doses",
+    "0.1",
+    "2",
+]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    path = tmp_path_factory.mktemp("entry") / "add.py"
+    path.write_text(SCRIPT)
+    return lambda *words: subprocess.run([sys.executable, path, *words], capture_output=True, text=True)
+
+
+def test_arguments_follow_the_signature(run):
+    done = run(*GOOD, "--name", "x")
+    assert done.stdout.strip() == str(
+        ["cache.h5", "PosixPath", 3, -0.5, "x", {"a": [1, {"b": None}]}, [0.1, 2.0], [7], "none"]
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_default_makes_a_flag_optional_and_underscores_become_dashes(run):
+    done = run(*GOOD, "--name", "x", "--runs", "1", "2", "--extra-note", "two words")
+    assert done.stdout.strip().endswith("[1, 2], 'two words']")
+
+
+def test_a_users_mistake_is_one_line(run):
+    done = run(*GOOD, "--name", "mistake")
+    assert done.returncode == 1
+    assert done.stderr == "config.yaml, name: 'mistake'; expected another\n"
+
+
+def test_a_bug_keeps_its_stack_trace(run):
+    done = run(*GOOD, "--name", "bug")
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+    assert "KeyError: 'bug'" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (GOOD, "the following arguments are required: --name"),
+        ([*GOOD, "--name", "x", "--layer", "four"], "argument --layer: invalid int value: 'four'"),
+        ([*GOOD, "--name", "x", "--settings", "{broken"], "argument --settings: invalid"),
+        ([*GOOD, "--name", "x", "--unknown", "1"], "unrecognized arguments: --unknown 1"),
+    ],
+)
+def test_a_wrong_command_line_is_refused_by_name(run, words, said):
+    done = run(*words)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_help_shows_the_scripts_own_first_line(run):
+    done = run("--help")
+    assert done.returncode == 0
+    assert "Adds things up. 100 % of them." in done.stdout
+    assert "--extra-note" in done.stdout

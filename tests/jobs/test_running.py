@@ -1,0 +1,81 @@
+"""One run at a time, no leftover jobs, and nothing to clean up after a kill."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from trimtab.jobs.running import JOB_NAME, shell_prefix
+
+BEGIN = (
+    "import sys; from trimtab.jobs.running import begin; begin('mine'); print('begun', flush=True); sys.stdin.read()"
+)
+
+
+@contextmanager
+def process(folder: Path, words: list[str], **environment: str) -> Iterator["subprocess.Popen[str]"]:
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(words, cwd=folder, env={**os.environ, **environment}, **pipes) as started:
+        try:
+            yield started
+        finally:
+            started.kill()
+
+
+def run(folder: Path, **environment: str) -> str:
+    """What a run that begins now says first: that it has begun, or why not."""
+    with process(folder, [sys.executable, "-c", BEGIN], **environment) as started:
+        said, complaint = started.communicate("")
+        return said.strip() or complaint.splitlines()[-1]
+
+
+def test_a_second_run_is_refused_until_the_first_is_gone(tmp_path):
+    with process(tmp_path, [sys.executable, "-c", BEGIN]) as first:
+        assert first.stdout.readline() == "begun\n"
+        assert f"another Snakemake is at work on mine (process {first.pid})" in run(tmp_path)
+        assert run(tmp_path.parent) == "begun"
+        first.send_signal(signal.SIGKILL)
+        first.wait()
+        assert run(tmp_path) == "begun"
+
+
+def test_a_job_that_outlives_its_run_is_seen(tmp_path):
+    # the shell goes, what it started stays
+    shell = f"{shell_prefix('mine')} sleep 60 & echo $!"
+    with process(tmp_path, ["bash", "-c", f"set -euo pipefail; {shell}"]) as job:
+        orphan = int(job.stdout.readline())
+        try:
+            said = run(tmp_path)
+            assert said.startswith("trimtab.errors.TrimtabError: a job of an earlier run of mine is still at work")
+            assert str(orphan) in said
+        finally:
+            os.kill(orphan, signal.SIGKILL)
+        job.wait()
+        assert run(tmp_path) == "begun"
+
+
+def test_two_jobs_work_side_by_side(tmp_path):
+    command = ["bash", "-c", f"{shell_prefix('mine')} echo at work; read -r"]
+    with process(tmp_path, command) as one, process(tmp_path, command) as two:
+        assert one.stdout.readline() == two.stdout.readline() == "at work\n"
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        (f"12|{JOB_NAME}_1f-2e|HERE", "SLURM jobs of an earlier run are still in the queue for this folder: 12"),
+        (f"12|{JOB_NAME}_1f-2e|/elsewhere", "begun"),
+        ("12|bash|HERE", "begun"),
+        ("", "begun"),
+    ],
+)
+def test_jobs_of_the_queue_are_asked_for(tmp_path, row, said):
+    program = tmp_path / "squeue"
+    program.write_text(f"#!/bin/sh\nprintf '%s' '{row.replace('HERE', str(tmp_path))}'\n")
+    program.chmod(0o755)
+    assert said in run(tmp_path, PATH=f"{tmp_path}{os.pathsep}{os.environ['PATH']}")

@@ -1,0 +1,104 @@
+"""Prompts in one sequence, read on from a layer, are the prompts that each would be alone and whole."""
+
+import pytest
+import torch
+from tiny import ARCHITECTURES, D_MODEL, SHAPE, gpt2
+from transformers import MixtralConfig, MixtralForCausalLM
+
+from trimtab.forward.hooks import hooked
+from trimtab.steering.places import Segment
+from trimtab.steering.replay import ROWS, Replay, packs
+from trimtab.steering.steering import Push, Steering
+
+HEADER = Segment([4, 8, 15, 16, 23, 42, 7, 9, 30, 31], written=False)
+PROMPTS = [
+    [HEADER, Segment([23, 42, 7], written=False), Segment([9, 3], written=True)],
+    [HEADER, Segment([5], written=False), Segment([11], written=True)],
+    [HEADER, Segment([60, 61, 62, 63, 64, 65, 66], written=False), Segment([70, 71], written=True)],
+]
+RECURRENT = ["qwen3_5_moe", "falcon_h1"]
+MODELS = {family: ARCHITECTURES[family]() for family in ["llama", "gpt2", "gemma3", "mixtral", *RECURRENT]}
+MODELS["windowed"] = MixtralForCausalLM(MixtralConfig(**SHAPE, sliding_window=8, num_local_experts=2)).eval()
+UNIT = torch.ones(D_MODEL) / D_MODEL**0.5
+
+
+def alone(model, prompt, push):
+    """Logits of a whole prompt by itself, steered by a plain hook."""
+    tokens = [token for segment in prompt for token in segment.tokens]
+    roles = [segment.written for segment in prompt for _ in segment.tokens]
+    steering = Steering([push], model.device)
+    steering.locate(torch.zeros(1, len(tokens), dtype=torch.long), torch.tensor([roles]))
+    with torch.no_grad(), steering.applied(model):
+        return model(torch.tensor([tokens])).logits[0, len(HEADER.tokens) :]
+
+
+@pytest.mark.parametrize("family", MODELS)
+@pytest.mark.parametrize("layer", [0, 2, 3])
+def test_every_token_has_the_logits_of_its_prompt_alone(family, layer):
+    model = MODELS[family]
+    pushes = [
+        None,
+        *(Push(layer, UNIT, 1.5, timing) for timing in ("all", "prefill", "decode")),
+        Push(layer, UNIT, -2.0, "all"),
+    ]
+    assert len(pushes) > ROWS
+    replay = Replay(model, PROMPTS, layer)
+    found = replay.logits(pushes, replay.tail)
+    ends = replay.logits(pushes, replay.ends)
+    for row, push in enumerate(pushes):
+        whole = [alone(model, prompt, push) for prompt in PROMPTS]
+        torch.testing.assert_close(found[row], torch.cat(whole), rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(ends[row], torch.stack([logits[-1] for logits in whole]), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("family", ["llama", *RECURRENT])
+def test_rows_are_the_stream_at_each_prompts_end(family):
+    model = MODELS[family]
+    replay = Replay(model, PROMPTS, 1)
+    for prompt, row in zip(PROMPTS, replay.rows, strict=True):
+        tokens = [token for segment in prompt for token in segment.tokens]
+        with torch.no_grad():
+            stream = model(torch.tensor([tokens]), output_hidden_states=True).hidden_states[2][0, -1]
+        torch.testing.assert_close(row, stream, rtol=1e-4, atol=1e-5)
+
+
+def test_layers_before_the_checkpoint_run_once():
+    model, calls = gpt2(), []
+    handle = model.transformer.h[1].mlp.register_forward_hook(lambda *_: calls.append(1))
+    replay = Replay(model, PROMPTS, 1)
+    for _ in range(3):
+        replay.logits([None, Push(1, UNIT, 1.0, "all")], replay.ends)
+    handle.remove()
+    assert len(calls) == 1
+
+
+def test_the_model_is_as_before():
+    model = MODELS["llama"]
+    ids = torch.tensor([[3, 1, 4, 1]])
+    with torch.no_grad():
+        before = model(ids).logits
+        replay = Replay(model, PROMPTS, 2)
+        replay.logits([Push(2, UNIT, 5.0, "all")], replay.ends)
+        assert torch.equal(model(ids).logits, before)
+
+    def broken(stream):
+        raise RuntimeError("in the middle of a pass")
+
+    with pytest.raises(RuntimeError, match="in the middle"), hooked(model, {3: broken}):
+        replay.logits([None], replay.ends)
+    with torch.no_grad():
+        assert torch.equal(model(ids).logits, before)
+
+
+def test_a_push_at_another_layer_is_refused():
+    replay = Replay(MODELS["llama"], PROMPTS, 1)
+    with pytest.raises(ValueError, match="layer 2 of a replay from layer 1"):
+        replay.logits([Push(2, UNIT, 1.0, "all")], replay.ends)
+
+
+def test_packs_hold_one_header_each():
+    other = [Segment([1], False), Segment([2], True)]
+    found = list(packs([PROMPTS[0], other, *PROMPTS[1:]], size=2))
+    assert sorted(place for pack in found for place in pack) == [0, 1, 2, 3]
+    assert [1] in found
+    assert max(map(len, found)) == 2

@@ -1,0 +1,85 @@
+"""All vectors of a trait on a real toy model: written, checked on held-out rows, at lengths that have their KL."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+from material_of import D_SAE, Said, dictionary, generator, material, probe
+from tiny import D_MODEL, llama
+
+from trimtab.errors import TrimtabError
+from trimtab.steering.places import Segment
+from trimtab.steering.steering import Push
+from trimtab.vectors import artifact
+from trimtab.vectors.calibrate import CalibrationPrompts
+from trimtab.vectors.dose import Scale, length
+from trimtab.vectors.material import Pairs
+from trimtab.vectors.methods import known
+from trimtab.vectors.trait_vectors import Sources, make_vectors
+
+LAYER = 2
+HEADER = Segment([4, 8, 15, 16], written=False)
+PROMPTS = [
+    [HEADER, Segment([23, 42, 7], written=False), Segment([9, 3], written=True)],
+    [HEADER, Segment([5], written=False), Segment([11], written=True)],
+]
+DESCRIBED = {"model": "tiny", "residual_norm": {str(LAYER): {"centred_mean": 4.0, "median": 4.0}}}
+SETTINGS = {"calibration_doses": [0.1, 0.4], "wrong_sign": "mark"}
+
+
+def parts(held_out=1.0):
+    """A trait along the first axis; on held-out rows it points as `held_out` says."""
+    noise = torch.randn(4, 12, D_MODEL, generator=generator(0))
+    axis = 4 * torch.nn.functional.one_hot(torch.tensor(0), D_MODEL).float()
+    made = material(
+        layer=LAYER,
+        high=noise[0] + axis,
+        low=noise[1],
+        sae=dictionary(torch.eye(D_SAE, D_MODEL)),
+        latent_probe=probe(torch.linspace(1, 0, D_SAE)),
+        readings=Said(torch.rand(2, 12, generator=generator(1)), (noise[2] + axis, noise[2])),
+    )
+    rows = Pairs(noise[3] + held_out * axis, noise[2], ["test"] * 12, [[], []])
+    return made, Sources(DESCRIBED, llama(initializer_range=0.2), PROMPTS, rows, {"made": "by a test"})
+
+
+def test_every_method_leaves_a_vector_with_lengths_that_have_their_kl(tmp_path):
+    made, sources = parts()
+    names = [*(name for name in known() if name != "random"), "random_0"]
+    lines = list(make_vectors(tmp_path, names, made, sources, SETTINGS, [0.05, -0.05]))
+    assert [line["method"] for line in lines] == names
+    prompts = CalibrationPrompts(sources.model, PROMPTS, LAYER)
+    for name in names:
+        vector = artifact.read(tmp_path / name / "autonomy.safetensors")
+        assert (vector.method, vector.trait, vector.layer) == (name, "autonomy", LAYER)
+        assert json.loads(vector.about["provenance"]) == {"made": "by a test"}
+        scale = Scale.of(str(vector.path), vector.about, 4.0)
+        for target in (0.05, -0.05):
+            reach = length(target, "kl", scale)
+            assert reach * target > 0
+            assert prompts.kl([Push(LAYER, vector.unit, reach, "all")])[0] == pytest.approx(0.05, rel=0.025)
+        assert length(0.01, "asc", scale) > 0
+    aims = {name: artifact.read(tmp_path / name / "autonomy.safetensors").about["sign_check"] for name in names}
+    assert {name for name, check in aims.items() if check == "no aim"} == {"random_0", "orthogonal", "shuffled", "east"}
+    assert aims["mean_difference"] == aims["lda"] == aims["prompt_vector"] == "right"
+
+
+def test_a_wrong_way_on_held_out_rows_marks_or_stops(tmp_path):
+    made, sources = parts(held_out=-1.0)
+    list(make_vectors(tmp_path, ["mean_difference"], made, sources, SETTINGS, [0.05]))
+    assert artifact.read(tmp_path / "mean_difference/autonomy.safetensors").about["sign_check"] == "wrong"
+    stop = SETTINGS | {"wrong_sign": "stop"}
+    with pytest.raises(TrimtabError, match=r"^vector mean_difference of autonomy: .* it points the wrong way; leave"):
+        list(make_vectors(tmp_path, ["mean_difference"], made, sources, stop, [0.05]))
+    # a control has no way to be wrong about
+    list(make_vectors(tmp_path, ["random_0"], made, sources, stop, [0.05]))
+
+
+def test_the_same_material_gives_the_same_bytes(tmp_path):
+    made, sources = parts()
+    for folder in ("one", "two"):
+        list(make_vectors(tmp_path / folder, ["lat", "orthogonal"], replace(made), sources, SETTINGS, [0.05]))
+    for name in ("lat", "orthogonal"):
+        one, two = (tmp_path / folder / name / "autonomy.safetensors" for folder in ("one", "two"))
+        assert one.read_bytes() == two.read_bytes()

@@ -1,0 +1,76 @@
+"""What the unsteered agent does on tasks that are no scenarios: the zero point of action choice and of doses.
+
+Contextual calibration (Zhao et al. 2021) subtracts each action's mean log-probability, so that a model's liking for a
+word doesn't decide. It is measured once, unsteered, and used unchanged under every condition.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from jaxtyping import Float
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from trimtab.agent.protocol import Protocol
+from trimtab.forward.capture import Prompt, Span
+from trimtab.steering.batch import GrowingBatch
+from trimtab.steering.places import Segment
+from trimtab.steering.steering import Steering
+
+OPENING = "Let me see what this task needs."
+"""A thought without a lean, so that calibration prompts end where actions are chosen."""
+
+
+def conversations(tasks: Mapping[str, Sequence[str]]) -> list[list[dict[str, str]]]:
+    """Calibration tasks (domain -> tasks) as conversations that stop where an action is chosen."""
+    return [before_action(task) for domain in sorted(tasks) for task in tasks[domain]]
+
+
+def before_action(task: str) -> list[dict[str, str]]:
+    """A task and a thought without a lean."""
+    return [{"role": "user", "content": task}, {"role": "assistant", "content": OPENING}]
+
+
+def segments_of(protocol: Protocol, tasks: Mapping[str, Sequence[str]]) -> list[list[Segment]]:
+    """Calibration tasks as prompts that end at the colon of "Action:"."""
+    return [protocol.prompt(messages) for messages in conversations(tasks)]
+
+
+def prompts_of(protocol: Protocol, tasks: Mapping[str, Sequence[str]]) -> list[Prompt]:
+    """The same prompts for capturing: the header is context."""
+    return [as_prompt(f"calibration/{i}", segments) for i, segments in enumerate(segments_of(protocol, tasks))]
+
+
+def as_prompt(name: str, segments: Sequence[Segment]) -> Prompt:
+    """A rendered prompt with its header as context; what isn't the assistant's own turn is the user's."""
+    tokens: list[int] = []
+    spans = []
+    for segment in segments[1:]:
+        role = "assistant" if segment.written else "user"
+        spans.append(Span(role, len(tokens), len(tokens) + len(segment.tokens)))
+        tokens += segment.tokens
+    return Prompt(name, tokens, tuple(segments[0].tokens), tuple(spans))
+
+
+def action_scores(
+    model: PreTrainedModel, protocol: Protocol, tasks: Mapping[str, Sequence[str]]
+) -> Float[Tensor, "task action"]:
+    """Unsteered log-probability of each action's first token on each calibration task."""
+    prompts = segments_of(protocol, tasks)
+    batch = GrowingBatch(model, Steering([None], model.device), 1)
+    header = prompts[0][0]
+    batch.advance([header.tokens], [header.places])
+    batch.repeat(len(prompts), Steering([None] * len(prompts), model.device))
+    chunks = [[token for s in p[1:] for token in s.tokens] for p in prompts]
+    logits = batch.advance(chunks, [[place for s in p[1:] for place in s.places] for p in prompts])
+    return protocol.action_scores(logits).cpu()
+
+
+def calibration(scores: Float[Tensor, "task action"], tools: Sequence[str]) -> dict[str, Any]:
+    """The calibration's file content: what is subtracted from each action's log-probability."""
+    return {
+        "mean_log_probability": dict(zip(tools, scores.double().mean(0).tolist(), strict=True)),
+        "standard_deviation": dict(zip(tools, scores.double().std(0).tolist(), strict=True)),
+        "tasks": len(scores),
+        "opening": OPENING,
+    }

@@ -1,0 +1,135 @@
+"""The few-shot protocol, for models too small for native tool calls.
+
+A step is Thought, Action, Input, Observation. The action is chosen by scoring the first token of each action's name,
+so every step parses. Text is cut into segments at line starts. Without thoughts a step is Action, Input, Observation,
+in the worked examples too; "Action:" is then given text, so that an action is decided at the prompt's last token.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+from transformers import PreTrainedTokenizerBase
+
+from trimtab.agent.names import EMPTY
+from trimtab.agent.protocol import Field, Protocol, Step
+from trimtab.steering import places
+from trimtab.steering.places import Segment
+
+THOUGHT, ACTION, INPUT = "\nThought:", "\nAction:", "\nInput:"
+
+
+class FewShotProtocol(Protocol):
+    """Lines of text, one a field."""
+
+    answer_tokens = 32
+
+    def __init__(self, resource: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase) -> None:
+        """
+        Raises:
+            TrimtabError: two action names share their first token.
+        """
+        self._resource = resource
+        self._thoughts = bool(resource.get("thoughts", True))
+        self.tokenizer = tokenizer
+        self.tools = list(resource["actions"])
+        names = list(resource["actions"].values())
+        self.action_tokens = [self.encode(f" {name}") for name in names]
+        self.check_names("few_shot.yaml, actions", names)
+
+    @property
+    def sandbox(self) -> dict[str, Any]:
+        return dict(self._resource["sandbox"])
+
+    def header(self, instruction: str = "") -> str:
+        """System line (followed by `instruction`, if any), actions and worked examples, without the task."""
+        actions = self._resource["actions"]
+        lines = [
+            " ".join(part for part in (self._resource["system"].strip(), instruction.strip()) if part),
+            f"Actions: {', '.join(actions.values())}",
+        ]
+        for example in self._resource["examples"]:
+            lines += ["", f"Task: {example['task']}"]
+            for step in example["steps"]:
+                lines += self._lines(step["thought"], actions[step["action"]], step["input"])
+                if "observation" in step:
+                    lines.append(f"Observation: {step['observation']}")
+        return "\n".join(lines)
+
+    def _lines(self, thought: str, action: str, argument: str) -> list[str]:
+        """A step as lines."""
+        before = [f"Thought: {thought}"] if self._thoughts else []
+        return [*before, f"Action: {action}", f"Input: {argument}"]
+
+    def header_tokens(self, instruction: str = "") -> list[int]:
+        return [*self.start, *self.encode(self.header(instruction))]
+
+    def task(self, text: str) -> str:
+        return f"\n\nTask: {_line(text)}"
+
+    def observation(self, text: str) -> str:
+        return f"\nObservation: {_line(text)}"
+
+    def asked(self, task: str) -> list[Segment]:
+        return self._shown(self.task(task), places.USER)
+
+    def answered(self, text: str) -> list[Segment]:
+        return self._shown(self.observation(text), places.TOOL)
+
+    def _shown(self, text: str, role: int) -> list[Segment]:
+        if self._thoughts:
+            return [Segment(self.encode(text), written=False, role=role, ends_prompt=True)]
+        return [
+            Segment(self.encode(text), written=False, role=role),
+            Segment(self.encode(ACTION), written=False, role=places.ASSISTANT, ends_prompt=True),
+        ]
+
+    def fields(self, limits: Mapping[str, int]) -> list[Field]:
+        argument = Field("input", self.encode(INPUT), limits["input_tokens"])
+        if not self._thoughts:
+            return [Field("action", [], 0), argument]
+        thought = Field("thought", self.encode(THOUGHT), limits["thought_tokens"])
+        return [thought, Field("action", self.encode(ACTION), 0), argument]
+
+    def step(self, texts: Mapping[str, str]) -> Step:
+        empty = not texts["input"] or (self._thoughts and not texts["thought"])
+        return Step(texts.get("thought", ""), texts["action"], texts["input"], EMPTY if empty else "")
+
+    def prompt(self, messages: Sequence[Mapping[str, str]]) -> list[Segment]:
+        """A system message joins the header. Behind an assistant message, which is the thought, the prompt ends at the
+        colon of "Action:"; without one it ends where the assistant's turn begins, cue included. Where steps have no
+        thoughts, the assistant's message joins the task.
+        """
+        by_role = {message["role"]: message["content"] for message in messages}
+        header = Segment(self.header_tokens(by_role.get("system", "")), written=False, role=places.SYSTEM)
+        if not self._thoughts:
+            return [header, *self.asked(f"{by_role['user']} {by_role.get('assistant', '')}")]
+        segments = [header, *self.asked(by_role["user"])]
+        segments.append(Segment(self.encode(THOUGHT), written=True))
+        if "assistant" in by_role:
+            segments += [
+                Segment(self.encode(f" {_line(by_role['assistant'])}"), written=True),
+                Segment(self.encode(ACTION), written=True),
+            ]
+        return segments
+
+    def transcript(self, turns: Sequence[Mapping[str, Any]]) -> str:
+        lines = [f"Task: {_line(turns[0]['prompt'])}"]
+        for turn in turns:
+            lines += self._lines(turn["thought"], self._resource["actions"][turn["tool"]], turn["argument"])
+            if turn["observation"]:
+                lines.append(f"Observation: {_line(turn['observation'])}")
+        return "\n".join(lines)
+
+    @cached_property
+    def ends(self) -> list[bool]:
+        """For each token of the vocabulary, whether it ends a line or the text."""
+        vocabulary = len(self.tokenizer)
+        texts = self.tokenizer.batch_decode([[i] for i in range(vocabulary)], skip_special_tokens=False)
+        special = set(self.tokenizer.all_special_ids)
+        return ["\n" in text or token in special for token, text in enumerate(texts)]
+
+
+def _line(text: str) -> str:
+    """Text as one line: a line break would end the field that it stands in."""
+    return " ".join(text.split())

@@ -1,0 +1,164 @@
+"""From token sequences to rows: one pass of the model for all layers, batches of near-equal length.
+
+A context that several prompts share (the few-shot header) is computed once a batch and kept in the key-value cache,
+where the architecture has one; its own tokens are never stored.
+"""
+
+import inspect
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from transformers import DynamicCache, PreTrainedModel
+
+from trimtab.errors import TrimtabError
+from trimtab.forward.hooks import base_model, capture
+from trimtab.forward.packed import PackedRows, packs_rows
+
+ROLES = ("system", "user", "assistant", "tool")
+SELECTIONS = ("all", "last", *ROLES)
+"""all: every token but the first of the whole sequence, which is an attention sink in most models; last: the last; a
+role: the tokens of its spans (assistant: the response), again without the sequence's first."""
+
+
+@dataclass(frozen=True)
+class Span:
+    """Tokens `start` to `end` of a prompt, all of one speaker."""
+
+    role: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A prompt ready for the model: tokens to store, after context that is read and not stored."""
+
+    id: str
+    tokens: list[int]
+    context: tuple[int, ...] = ()
+    spans: tuple[Span, ...] = ()
+    """Who speaks where in `tokens`; needed by selections of a role alone."""
+
+    @property
+    def first(self) -> int:
+        """The first of `tokens` that may be stored."""
+        return 0 if self.context else 1
+
+    def kept(self, selection: str) -> Sequence[int]:
+        """Indices into `tokens` of the rows to store.
+
+        Raises:
+            TrimtabError: an unknown selection.
+        """
+        if selection == "all":
+            return range(self.first, len(self.tokens))
+        if selection == "last":
+            return range(len(self.tokens) - 1, len(self.tokens))
+        if selection not in ROLES:
+            raise TrimtabError(f"selection {selection!r}: expected one of {', '.join(SELECTIONS)}")
+        spoken = {at for span in self.spans if span.role == selection for at in range(span.start, span.end)}
+        return sorted(at for at in spoken if at >= self.first)
+
+
+def check_prompts(prompts: Sequence[Prompt], selection: str, longest: int | None) -> None:
+    """Pass prompts that can be captured.
+
+    Args:
+        longest: tokens of a whole sequence that the model can read, if it has such a limit.
+
+    Raises:
+        TrimtabError: a prompt is empty, too long, named twice, or has no token to store; or there is no prompt.
+    """
+    if not prompts:
+        raise TrimtabError("no prompts to capture; expected at least one a shard")
+    seen: set[str] = set()
+    for prompt in prompts:
+        if prompt.id in seen:
+            raise TrimtabError(f"prompt {prompt.id}: stands twice in one shard; expected ids that differ")
+        seen.add(prompt.id)
+        _check_length(prompt)
+        length = len(prompt.context) + len(prompt.tokens)
+        if longest is not None and length > longest:
+            raise TrimtabError(
+                f"prompt {prompt.id}: {length} tokens with its context; the model reads at most {longest}"
+            )
+        if not prompt.kept(selection):
+            raise TrimtabError(f"prompt {prompt.id}: selection {selection!r} names none of its tokens")
+
+
+def _check_length(prompt: Prompt) -> None:
+    if not len(prompt.context) + len(prompt.tokens) > 1 or not prompt.tokens:
+        raise TrimtabError(f"prompt {prompt.id}: {len(prompt.tokens)} tokens; expected at least 2")
+
+
+def batches(prompts: Sequence[Prompt], token_budget: int) -> Iterator[list[Prompt]]:
+    """Prompts of equal context and near-equal length, at most `token_budget` tokens a batch with padding.
+
+    Raises:
+        TrimtabError: a prompt has nothing to store.
+    """
+    for prompt in prompts:
+        _check_length(prompt)
+    ordered = sorted(prompts, key=lambda p: (p.context, -len(p.tokens), p.id))
+    for _, group in groupby(ordered, key=lambda p: p.context):
+        waiting: list[Prompt] = []
+        for prompt in group:
+            if waiting and (len(waiting) + 1) * len(waiting[0].tokens) > token_budget:
+                yield waiting
+                waiting = []
+            waiting.append(prompt)
+        yield waiting
+
+
+def kept_rows(
+    model: PreTrainedModel, batch: Sequence[Prompt], layers: Sequence[int], selection: str
+) -> dict[int, Float[Tensor, "token d_model"]]:
+    """The selected rows of a batch of prompts of equal context, prompt after prompt."""
+    starts = torch.tensor([0] + [len(p.tokens) for p in batch]).cumsum(0).tolist()
+    wanted = torch.tensor(
+        [start + at for start, p in zip(starts, batch, strict=False) for at in p.kept(selection)], device=model.device
+    )
+    return {layer: rows[wanted.to(rows.device)] for layer, rows in _rows(model, batch, layers).items()}
+
+
+def _rows(
+    model: PreTrainedModel, batch: Sequence[Prompt], layers: Sequence[int]
+) -> dict[int, Float[Tensor, "token d_model"]]:
+    """The rows of all tokens of a batch, prompt after prompt."""
+    context = batch[0].context
+    if packs_rows(model):
+        rows = PackedRows(model, 1 if context else len(batch))
+        if context:
+            [header] = rows.passes([context])
+            capture(model, layers, **header.inputs)
+            rows.repeat(len(batch))
+        [prompts] = rows.passes([p.tokens for p in batch])
+        streams = capture(model, layers, **prompts.inputs)
+        return {layer: stream[0] for layer, stream in streams.items()}
+    if context and not reads_cache(model):
+        whole = [Prompt(p.id, [*context, *p.tokens]) for p in batch]
+        own = torch.tensor([at >= len(context) for p in whole for at in range(len(p.tokens))])
+        return {layer: rows[own.to(rows.device)] for layer, rows in _rows(model, whole, layers).items()}
+    # right padding: causal layers never look at it, and its rows are dropped
+    longest = max(len(p.tokens) for p in batch)
+    ids = torch.tensor([p.tokens + [0] * (longest - len(p.tokens)) for p in batch], device=model.device)
+    inputs: dict[str, Any] = {"input_ids": ids}
+    if context:
+        cache = DynamicCache(config=model.config)
+        capture(model, layers, input_ids=torch.tensor([context], device=model.device), past_key_values=cache)
+        cache.reorder_cache(torch.LongTensor([0] * len(batch)))
+        positions = len(context) + torch.arange(longest, device=model.device)[None]
+        inputs |= {"position_ids": positions.expand(len(batch), -1), "past_key_values": cache}
+    real = torch.tensor([[at < len(p.tokens) for at in range(longest)] for p in batch])
+    return {layer: stream[real.to(stream.device)] for layer, stream in capture(model, layers, **inputs).items()}
+
+
+def reads_cache(model: PreTrainedModel) -> bool:
+    """Whether a sequence can be given in pieces: Mamba-like models keep their state in objects of their own."""
+    taken = inspect.signature(base_model(model).forward).parameters
+    return "past_key_values" in taken and "position_ids" in taken

@@ -1,0 +1,240 @@
+"""Rows of text that grow side by side through one model without padding: what they hold, and what a pass is fed.
+
+The tokens of all rows go through the model as one sequence, so a pass costs what its tokens cost and no row waits for
+another. Which row a token belongs to matters to attention alone (`trimtab.forward.attention`); keys and values live
+here, each row's own in free space that is filled in place, a header that rows share once a group. Models with recurrent
+layers go another way (`trimtab.forward.recurrent`), those with attention of their own kind a third
+(`trimtab.forward.padded`).
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from itertools import accumulate
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from transformers import DynamicCache, PreTrainedModel
+from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
+
+from trimtab.forward.attention import NAME, Layout, Packed
+from trimtab.forward.hooks import Checkpoint
+from trimtab.forward.shared_prefix import Alike, SharedPrefixes
+
+ROOM = 64
+"""Tokens of free space a row that are added when a layer is full."""
+
+
+class Part(NamedTuple):
+    """Tokens `start` to `stop` of a row's chunk."""
+
+    row: int
+    start: int
+    stop: int
+
+
+class Fed(NamedTuple):
+    """One pass of rows through a model."""
+
+    inputs: dict[str, Any]
+    """What the model's forward takes."""
+    row: Int[Tensor, "batch token"]
+    """Row of each token, -1 for padding; real tokens stand in the order of rows."""
+    last: Int[Tensor, "fed_row"]
+    """Index among the real tokens of the last one of each row whose chunk ends here."""
+    parts: list[Part]
+    """What the pass feeds of the chunks, in the order of rows."""
+    begun: AbstractContextManager[None] = nullcontext()
+    """Inside it, the model's pass begins behind what was computed already."""
+
+
+class Placed(NamedTuple):
+    """Where tokens lie among the keys and values of all rows."""
+
+    row: Int[Tensor, "token"]
+    place: Int[Tensor, "token"]
+
+
+def all_chunks(chunks: Sequence[Sequence[int]]) -> list[Part]:
+    """All that there is of every chunk."""
+    return [Part(row, 0, len(chunk)) for row, chunk in enumerate(chunks)]
+
+
+def roomy(room: Tensor | None, new: Tensor, rows: int, longest: int) -> Tensor:
+    """Space (row, head, place, dim) for `longest` tokens a row: `room` itself, or more, with what that held.
+
+    Args:
+        new: keys or values (batch, head, token, dim), whose heads, width and format the space has.
+    """
+    if room is not None and room.shape[2] >= longest:
+        return room
+    # zeros: places that nothing was written to are masked, and a masked NaN would still be one
+    grown = new.new_zeros(rows, new.shape[1], longest + ROOM, new.shape[3])
+    if room is not None:
+        grown[:, :, : room.shape[2]] = room
+    return grown
+
+
+class PackedLayer(DynamicLayer):
+    """Keys and values of one layer, by row."""
+
+    def __init__(self, rows: "PackedRows") -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._rows = rows
+        self._headers: tuple[list[Tensor], list[Tensor]] = ([], [])
+
+    def update(  # type: ignore[override]
+        self, key_states: Float[Tensor, "1 kv_head token dim"], value_states: Tensor, *args: object, **kwargs: object
+    ) -> tuple[Packed, Packed]:
+        layout = self._rows.layout
+        self.keys = self._written(self.keys, key_states, layout)
+        self.values = self._written(self.values, value_states, layout)
+        self.is_initialized, self.device = True, key_states.device
+        return (
+            Packed(self.keys[:, :, : layout.longest], self._headers[0], layout),
+            Packed(self.values[:, :, : layout.longest], self._headers[1], layout),
+        )
+
+    @staticmethod
+    def _written(room: Tensor | None, new: Float[Tensor, "1 kv_head token dim"], layout: Layout) -> Tensor:
+        room = roomy(room, new, len(layout.counts), layout.longest)
+        room[layout.row, :, layout.place] = new[0].transpose(0, 1)
+        return room
+
+    def spread(self, rows: Sequence[int]) -> None:
+        """Give each row the own tokens of one that was computed: its number among those, by row."""
+        if self.keys is not None and self.values is not None:
+            self.keys, self.values = self.keys[list(rows)], self.values[list(rows)]
+
+    def share(self, lengths: Sequence[int]) -> None:
+        """Make each row's own tokens a header."""
+        if self.keys is None or self.values is None:
+            return
+        self._headers = (
+            [keys[:, :length].contiguous() for keys, length in zip(self.keys, lengths, strict=True)],
+            [values[:, :length].contiguous() for values, length in zip(self.values, lengths, strict=True)],
+        )
+        self.keys = self.values = None
+
+    def keep(self, rows: Sequence[int], headers: Sequence[int]) -> None:
+        """Keep `rows`, and `headers` if there are any."""
+        if self.keys is not None and self.values is not None:
+            self.keys, self.values = self.keys[list(rows)], self.values[list(rows)]
+        keys, values = self._headers
+        self._headers = ([keys[header] for header in headers], [values[header] for header in headers])
+
+    def get_seq_length(self) -> int:
+        return self._rows.length
+
+
+class PackedRows:
+    """The state of a batch of rows between passes."""
+
+    def __init__(self, model: PreTrainedModel, rows: int) -> None:
+        self._model, self._device = model, model.device
+        self._own = [0] * rows
+        self._groups = [0] * rows
+        self._headers: list[int] = []
+        self._prefixes = SharedPrefixes(rows)
+        self.cache = DynamicCache(config=model.config)
+        self._layers = [PackedLayer(self) for _ in self.cache.layers]
+        self.cache.layers = list(self._layers)
+        self.layout = Layout([], [], [], [], self._device)
+
+    @property
+    def placed(self) -> Placed:
+        """Where the last round's tokens lie in the keys and values of the cache."""
+        return Placed(self.layout.row, self.layout.place)
+
+    @property
+    def length(self) -> int:
+        """The most tokens that a row has, header included."""
+        return max(self._own) + max(self._headers, default=0)
+
+    def passes(self, chunks: Sequence[Sequence[int]], unsteered: int = 0) -> Iterator[Fed]:
+        """The one pass that appends its chunk (which may be empty) to each row.
+
+        Args:
+            unsteered: how many layers, from the first on, have not been steered in any row and are not in this pass.
+        """
+        alike = self._prefixes.alike(chunks)
+        begun = self._begun(chunks, alike, unsteered) if alike and unsteered else nullcontext()
+        inputs = self._inputs(chunks, range(len(chunks)))
+        counts = torch.tensor([len(chunk) for chunk in chunks])
+        self._own = [old + len(chunk) for old, chunk in zip(self._own, chunks, strict=True)]
+        last = counts.cumsum(0)[counts > 0] - 1
+        yield Fed(inputs, self.layout.row[None], last.to(self._device), all_chunks(chunks), begun)
+
+    def _inputs(self, chunks: Sequence[Sequence[int]], rows: Sequence[int]) -> dict[str, Any]:
+        """What the model's forward takes to append their chunks to some rows, which the layout is about then."""
+        own, groups = ([kept[row] for row in rows] for kept in (self._own, self._groups))
+        counts = [len(chunks[row]) for row in rows]
+        self.layout = Layout(counts, own, groups, self._headers, self._device)
+        ids = torch.tensor([token for row in rows for token in chunks[row]], device=self._device)[None]
+        # attention asks the layout; a mask that `transformers` takes for finished keeps it from making one
+        finished = torch.zeros(1, 1, 1, 1, dtype=torch.bool, device=self._device)
+        return {
+            "input_ids": ids,
+            "position_ids": self.layout.position[None],
+            "attention_mask": finished,
+            "past_key_values": self.cache,
+        }
+
+    def _begun(self, chunks: Sequence[Sequence[int]], alike: Alike, layers: int) -> AbstractContextManager[None]:
+        """The first layers of a pass, computed once for all rows that begin with the same text."""
+        point = Checkpoint(self._model, layers - 1, **self._inputs(chunks, alike.first))
+        for layer in self._layers[:layers]:
+            layer.spread(alike.of)
+        starts = [0, *accumulate(self.layout.counts)]
+        tokens = [at for row in alike.of for at in range(starts[row], starts[row + 1])]
+        return point.resumed(point.stream[:, tokens])
+
+    def repeat(self, times: int) -> None:
+        """Turn each row into `times` rows side by side, which share it as their header.
+
+        Raises:
+            ValueError: the rows have a header already.
+        """
+        if self._headers:
+            raise ValueError("rows that share a header can't be repeated")
+        for layer in self._layers:
+            layer.share(self._own)
+        self._headers, rows = self._own, len(self._own)
+        self._groups = [row for row in range(rows) for _ in range(times)]
+        self._prefixes.repeat(times)
+        self._own = [0] * len(self._groups)
+
+    def select(self, rows: Sequence[int]) -> None:
+        """Keep only `rows`, in their order, which must keep headers together."""
+        groups = [self._groups[row] for row in rows]
+        if groups != sorted(groups):
+            raise ValueError("rows that share a header must stay side by side, in the order of their headers")
+        kept = sorted(set(groups)) if self._headers else []
+        for layer in self._layers:
+            layer.keep(rows, kept)
+        self._own = [self._own[row] for row in rows]
+        self._prefixes.select(rows)
+        self._groups = [kept.index(group) for group in groups] if self._headers else [0] * len(rows)
+        self._headers = [self._headers[header] for header in kept]
+
+
+def pack_rows(model: PreTrainedModel) -> None:
+    """Let a model's batches be packed, where keys and values are all that it remembers and all it does with them is
+    plain attention."""
+    config = model.config.get_text_config(decoder=True)
+    plain = (DynamicLayer, DynamicSlidingWindowLayer)
+    if (
+        model._supports_attention_backend
+        and not model._is_stateful
+        and config._attn_implementation == "sdpa"
+        and all(type(layer) in plain for layer in DynamicCache(config=model.config).layers)
+        and set(getattr(config, "layer_types", None) or []) <= {"full_attention", "sliding_attention"}
+        and getattr(config, "attn_logit_softcapping", None) is None
+        and not getattr(config, "num_kv_shared_layers", 0)
+    ):
+        model.set_attn_implementation(NAME)
+
+
+def packs_rows(model: PreTrainedModel) -> bool:
+    return bool(model.config.get_text_config(decoder=True)._attn_implementation == NAME)

@@ -1,0 +1,239 @@
+"""Rows of text that grow side by side without padding, for models with layers that keep a state (GatedDeltaNet, Mamba).
+
+A state decays over padding, masked or not, so nothing is ever padded: a round is fed in passes in which every row has
+the same number of new tokens. Chunks of many lengths are cut in powers of two, so that a round of any raggedness takes
+few passes. Between passes all rows' states lie in the library's own layers, of which a pass sees its rows; keys and
+values of attention layers lie at their positions, each row's own from 0 on, so that a mask is a comparison of numbers.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+from transformers import DynamicCache, PreTrainedModel
+from transformers.cache_utils import DynamicLayer, LinearAttentionCacheLayerMixin, LinearAttentionLayer
+
+from trimtab.forward.hooks import Checkpoint
+from trimtab.forward.masks import finished
+from trimtab.forward.packed import Fed, Part, Placed, roomy
+from trimtab.forward.shared_prefix import Alike, SharedPrefixes
+
+
+def is_recurrent(model: PreTrainedModel) -> bool:
+    """Whether a layer keeps a state that is as long after one token as after a thousand."""
+    return any(isinstance(layer, LinearAttentionCacheLayerMixin) for layer in DynamicCache(config=model.config).layers)
+
+
+def cut(lengths: Sequence[int]) -> list[list[Part]]:
+    """Passes that feed every row its chunk from left to right, all parts of a pass equally long.
+
+    One pass for each length that occurs, or one for each power of two that lengths are sums of, whichever are fewer.
+    """
+    whole = sorted({length for length in lengths if length})
+    powers = [1 << bit for bit in reversed(range(max(lengths).bit_length()))]
+    powers = [power for power in powers if any(length & power for length in lengths)]
+    if len(whole) <= len(powers):
+        return [[Part(row, 0, length) for row, length in enumerate(lengths) if length == wanted] for wanted in whole]
+    # the parts before this one are the length's larger powers
+    starts = [[length & ~(2 * power - 1) for length in lengths] for power in powers]
+    return [
+        [Part(row, start[row], start[row] + power) for row, length in enumerate(lengths) if length & power]
+        for power, start in zip(powers, starts, strict=True)
+    ]
+
+
+States = tuple[dict[int, Tensor | None], dict[int, Tensor | None]]
+"""What a recurrent layer holds: states of its convolutions, and of its recurrences."""
+
+
+def _recurrent(layers: Sequence[Any]) -> list[LinearAttentionCacheLayerMixin]:
+    return [layer for layer in layers if isinstance(layer, LinearAttentionCacheLayerMixin)]
+
+
+class _Keys(DynamicLayer):
+    """Keys and values of one layer: token p of a row lies at place p."""
+
+    def __init__(self, rows: "RecurrentRows") -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._rows = rows
+
+    def update(
+        self, key_states: Tensor, value_states: Tensor, *args: object, **kwargs: object
+    ) -> tuple[Tensor, Tensor]:
+        self.keys, seen = self._rows.written(self.keys, key_states)
+        self.values, values = self._rows.written(self.values, value_states)
+        self.is_initialized, self.device = True, key_states.device
+        return seen, values
+
+    def get_seq_length(self) -> int:
+        return 0 if self.keys is None else self._rows.longest
+
+
+class _KeysAndState(LinearAttentionLayer, _Keys):  # type: ignore[misc, override]
+    """A layer that holds attention and a recurrent mixer side by side (Falcon-H1)."""
+
+    def __init__(self, rows: "RecurrentRows", number_of_states: int) -> None:
+        _Keys.__init__(self, rows)
+        LinearAttentionLayer.__init__(self, number_of_states=number_of_states)
+
+    def reorder_cache(self, beam_idx: Tensor) -> None:
+        LinearAttentionLayer.reorder_cache(self, beam_idx)  # type: ignore[arg-type]
+        _Keys.reorder_cache(self, beam_idx)  # type: ignore[arg-type]
+
+
+class RecurrentRows:
+    """The state of a batch of rows between passes; see `PackedRows`, which has the same methods."""
+
+    def __init__(self, model: PreTrainedModel, rows: int) -> None:
+        self._model, self._dtype, self._device = model, model.dtype, model.device
+        self._config = model.config.get_text_config(decoder=True)
+        self._lengths = [0] * rows
+        self._counts = [0] * rows
+        self._prefixes = SharedPrefixes(rows)
+        self._fed: Int[Tensor, " fed_row"] = torch.arange(rows, device=model.device)
+        self._place: Int[Tensor, "fed_row token"] = torch.zeros(rows, 0, dtype=torch.long, device=model.device)
+        self.cache = DynamicCache(config=model.config)
+        self.cache.layers = [self._layer(layer) for layer in self.cache.layers]
+
+    def _layer(self, layer: Any) -> Any:
+        if isinstance(layer, LinearAttentionCacheLayerMixin) and isinstance(layer, DynamicLayer):
+            return _KeysAndState(self, layer.number_of_states)
+        return _Keys(self) if isinstance(layer, DynamicLayer) else layer
+
+    @property
+    def placed(self) -> Placed:
+        """Where the last round's tokens lie in the keys and values of the cache."""
+        row = [at for at, count in enumerate(self._counts) for _ in range(count)]
+        ends = zip(self._lengths, self._counts, strict=True)
+        place = [at for length, count in ends for at in range(length - count, length)]
+        return Placed(torch.tensor(row, device=self._device), torch.tensor(place, device=self._device))
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest row of this pass, after it."""
+        return int(self._place.max()) + 1 if self._place.numel() else 0
+
+    def passes(self, chunks: Sequence[Sequence[int]], unsteered: int = 0) -> Iterator[Fed]:
+        """The passes that append its chunk (which may be empty) to each row; each is to be run before the next.
+
+        Args:
+            unsteered: as in `PackedRows.passes`.
+        """
+        self._counts = [len(chunk) for chunk in chunks]
+        alike = self._prefixes.alike(chunks)
+        for parts in cut(self._counts):
+            begun: AbstractContextManager[None] = nullcontext()
+            kept: list[States] = []
+            if alike and unsteered:
+                begun, kept = self._begun(chunks, parts, alike, unsteered)
+            self._aim(parts)
+            kept += [self._narrowed(layer) for layer in _recurrent(self.cache.layers)[len(kept) :]]
+            inputs, width = self._inputs(chunks, parts), self._place.shape[1]
+            ends = [at for at, part in enumerate(parts, 1) if part.stop == len(chunks[part.row])]
+            last = torch.tensor(ends, dtype=torch.long, device=self._device) * width - 1
+            for part in parts:
+                self._lengths[part.row] += width
+            yield Fed(inputs, self._fed[:, None].expand(-1, width), last, parts, begun)
+            for layer, whole in zip(_recurrent(self.cache.layers), kept, strict=True):
+                self._widened(layer, whole)
+
+    def _aim(self, parts: Sequence[Part]) -> None:
+        """The next pass feeds these parts, all equally long."""
+        self._fed = torch.tensor([part.row for part in parts], device=self._device)
+        before = torch.tensor([self._lengths[part.row] for part in parts], device=self._device)
+        self._place = before[:, None] + torch.arange(parts[0].stop - parts[0].start, device=self._device)
+
+    def _inputs(self, chunks: Sequence[Sequence[int]], parts: Sequence[Part]) -> dict[str, Any]:
+        """What the model's forward takes to feed the parts that are aimed at."""
+        ids = [chunks[part.row][part.start : part.stop] for part in parts]
+        return {
+            "input_ids": torch.tensor(ids, device=self._device),
+            "position_ids": self._place,
+            "attention_mask": self._mask(),
+            "past_key_values": self.cache,
+        }
+
+    def _begun(
+        self, chunks: Sequence[Sequence[int]], parts: Sequence[Part], alike: Alike, layers: int
+    ) -> tuple[AbstractContextManager[None], list[States]]:
+        """The first layers of a pass, computed once for all rows that begin with the same text.
+
+        Afterwards these layers hold the states of the pass's rows; those of all rows, as they were, are returned.
+        """
+        # rows that are alike are fed alike, so all of them are in the pass or none
+        first = [part for part in parts if alike.first[alike.of[part.row]] == part.row]
+        if len(first) == len(parts):
+            return nullcontext(), []
+        number = {alike.of[part.row]: at for at, part in enumerate(first)}
+        of = [number[alike.of[part.row]] for part in parts]
+        rows, sources = [part.row for part in parts], [first[at].row for at in of]
+        lower = self.cache.layers[:layers]
+        self._aim(first)
+        kept = [self._narrowed(layer) for layer in _recurrent(lower)]
+        point = Checkpoint(self._model, layers - 1, **self._inputs(chunks, first))
+        for layer in lower:
+            if isinstance(layer, _Keys) and layer.keys is not None and layer.values is not None:
+                layer.keys[rows], layer.values[rows] = layer.keys[sources], layer.values[sources]
+        for layer in _recurrent(lower):
+            for states in (layer.conv_states, layer.recurrent_states):
+                states.update({at: state[of] for at, state in states.items() if state is not None})
+        return point.resumed(point.stream[of]), kept
+
+    def _mask(self) -> Tensor | dict[str, Tensor]:
+        """Each token sees its row up to itself; finished, so that the library takes no token for padding."""
+        distance = self._place[:, :, None] - torch.arange(self.longest, device=self._device)
+        return finished(distance >= 0, distance, self._config, self._dtype)
+
+    def written(self, room: Tensor | None, new: Tensor) -> tuple[Tensor, Tensor]:
+        """The room of all rows (row, head, place, dim) with the pass's keys or values in it, and what the pass sees."""
+        room = roomy(room, new, len(self._lengths), self.longest)
+        room[self._fed.to(room.device)[:, None], :, self._place.to(room.device)] = new.transpose(1, 2)
+        seen = room if self._everyone else room[self._fed.to(room.device)]
+        return room, seen[:, :, : self.longest]
+
+    @property
+    def _everyone(self) -> bool:
+        return len(self._fed) == len(self._lengths)
+
+    def _narrowed(self, layer: LinearAttentionCacheLayerMixin) -> States:
+        """Leave a layer the states of the pass's rows; returns those of all rows."""
+        whole = (layer.conv_states, layer.recurrent_states)
+        if not self._everyone:
+            layer.conv_states, layer.recurrent_states = (
+                {at: None if state is None else state[self._fed.to(state.device)] for at, state in states.items()}
+                for states in whole
+            )
+        return whole
+
+    def _widened(self, layer: LinearAttentionCacheLayerMixin, whole: States) -> None:
+        """Give a layer all rows' states again, those of the pass's rows as they are now."""
+        if self._everyone:
+            return
+        for states, before in zip((layer.conv_states, layer.recurrent_states), whole, strict=True):
+            for at, now in states.items():
+                if now is None:
+                    continue
+                # a state of zeros is that of a row which has read nothing
+                old = before[at]
+                joined = now.new_zeros(len(self._lengths), *now.shape[1:]) if old is None else old
+                joined[self._fed.to(now.device)] = now
+                states[at] = joined
+
+    def repeat(self, times: int) -> None:
+        """Turn each row into `times` rows side by side."""
+        self._take([row for row in range(len(self._lengths)) for _ in range(times)])
+        self._prefixes.repeat(times)
+
+    def select(self, rows: Sequence[int]) -> None:
+        """Keep only `rows`."""
+        self._take(rows)
+        self._prefixes.select(rows)
+
+    def _take(self, rows: Sequence[int]) -> None:
+        # made for beam search, and the one selection that every kind of layer has
+        for layer in self.cache.layers:
+            layer.reorder_cache(torch.LongTensor(list(rows)))
+        self._lengths = [self._lengths[row] for row in rows]

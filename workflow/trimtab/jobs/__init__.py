@@ -1,0 +1,1 @@
+"""How a program starts, shows progress, is asked to stop, and keeps a second run out."""

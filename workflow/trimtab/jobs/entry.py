@@ -1,0 +1,74 @@
+"""How every script and command starts: arguments from a function's signature, errors as one line.
+
+Positional parameters become positional arguments, keyword-only parameters become `--flags`. A `TrimtabError` ends the
+program with its message alone; anything else is a bug and keeps its stack trace.
+"""
+
+import argparse
+import inspect
+import json
+import logging
+import sys
+import types
+import typing
+from collections.abc import Callable
+from typing import Any
+
+from trimtab.errors import TrimtabError
+from trimtab.jobs import stopping
+
+
+def script(main: Callable[..., None]) -> None:
+    """Run `main` with the command line's arguments and exit.
+
+    Types understood: whatever a one-argument constructor makes of a text (Path, str, int, float), a list of these, and
+    `dict[str, Any]`, given as JSON; `X | None` is an X that may be left out.
+    """
+    _run(main, _parser(main), sys.argv[1:])
+
+
+def commands(**mains: Callable[..., None]) -> None:
+    """Run the one of `mains` that the command line's first word names, and exit: `python -m trimtab.<stage> <name>`."""
+    name, *rest = sys.argv[1:] or [""]
+    if name not in mains:
+        sys.exit(f"{name or 'no command'!r} is none of: {', '.join(mains)} (each has --help)")
+    parser = _parser(mains[name])
+    parser.prog, parser.description = f"{parser.prog} {name}", inspect.getdoc(mains[name])
+    _run(mains[name], parser, rest)
+
+
+def _run(main: Callable[..., None], parser: argparse.ArgumentParser, words: list[str]) -> None:
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    arguments = vars(parser.parse_args(words))
+    stopping.listen()
+    signature = inspect.signature(main)
+    positional = [arguments.pop(name) for name, p in signature.parameters.items() if p.kind is not p.KEYWORD_ONLY]
+    try:
+        main(*positional, **arguments)
+    except TrimtabError as error:
+        sys.exit(str(error))
+
+
+def _parser(main: Callable[..., None]) -> argparse.ArgumentParser:
+    description = inspect.getdoc(inspect.getmodule(main)) or ""
+    parser = argparse.ArgumentParser(description=description.splitlines()[0] if description else None)
+    hints = typing.get_type_hints(main)
+    for name, parameter in inspect.signature(main).parameters.items():
+        options = _options(hints[name])
+        if parameter.kind is not parameter.KEYWORD_ONLY:
+            parser.add_argument(name, **options)
+        elif parameter.default is parameter.empty:
+            parser.add_argument(f"--{name.replace('_', '-')}", required=True, **options)
+        else:
+            parser.add_argument(f"--{name.replace('_', '-')}", default=parameter.default, **options)
+    return parser
+
+
+def _options(hint: Any) -> dict[str, Any]:
+    if typing.get_origin(hint) is dict:
+        return {"type": json.loads, "metavar": "JSON"}
+    if typing.get_origin(hint) is list:
+        return {"type": typing.get_args(hint)[0], "nargs": "*"}
+    if typing.get_origin(hint) is types.UnionType:
+        return {"type": typing.get_args(hint)[0]}
+    return {"type": hint}

@@ -1,0 +1,203 @@
+"""What a run will take before it is submitted, stage by stage, and what it came to afterwards.
+
+Counted from the config and the model's shape alone, in operations: a forward pass is twice the parameters that a token
+goes through, and what attention adds. Hours are operations by a rate, which is a machine's own; the table has both.
+Stages that load no model are minutes and counted as nothing. Counts are upper bounds where episodes may end early.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from trimtab.activations.stream import WINDOW_ROWS
+from trimtab.artifacts import files
+from trimtab.rollouts.conditions import common_conditions, trait_conditions
+from trimtab.saes.train import SAMPLE_BATCHES
+
+Config = Mapping[str, Any]
+
+RATES = {"cpu": 1e11, "cuda": 1e14, "auto": 1e14}
+"""Operations a second, by `model.device`. cpu: about what one core of a virtual Xeon with bfloat16 units does in this
+project's default run. cuda: a tenth of what data sheets promise of an H100; assumed, not measured."""
+
+BASE = 1.0e9
+"""Bytes that a process takes before any model: Python, torch, transformers and their buffers."""
+
+HEADER = 600
+"""Tokens of the few-shot header, about; every prompt stands behind it."""
+
+GIVEN = 40
+"""Tokens a turn that the agent reads: task or observation, and cues."""
+
+CONTRAST_PROMPTS, CONTRAST_TOKENS = 150, 40
+"""About how many prompts of one kind a trait has at two fills, and how long they are."""
+
+MEASUREMENTS = 60
+"""Looks at the calibration prompts that find a vector's lengths, about,"""
+CALIBRATION_TOKENS = 20
+"""and how many tokens are computed anew in each: the last of each prompt."""
+
+START = 10.0
+"""Seconds in which a job starts, imports torch and loads what it reads."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What of a model counts here."""
+
+    parameters: int
+    active: int
+    """Parameters that one token goes through, the embedding apart: fewer than all where there are experts."""
+    layers: int
+    d_model: int
+    key_value: int
+    """Numbers that one token leaves in the cache of one layer."""
+    bytes: int
+    """Of a number: 2 or 4."""
+
+    def forward(self, tokens: float, context: float) -> float:
+        """Operations for `tokens` tokens that each look back on `context`."""
+        return tokens * (2 * self.active + 4 * self.layers * self.d_model * context)
+
+
+class Work(NamedTuple):
+    """One stage, all its jobs together; memory is that of its largest job."""
+
+    stage: str
+    jobs: int
+    operations: float
+    memory: float
+    disk: float
+
+    def hours(self, rate: float) -> float:
+        """One job after the other."""
+        return (self.jobs * START + self.operations / rate) / 3600
+
+
+class Taken(NamedTuple):
+    """What a finished stage came to."""
+
+    jobs: int
+    hours: float
+    memory: float
+    disk: float
+
+
+def work(config: Config, shape: Shape) -> list[Work]:
+    """What each stage that computes with the model or its rows will take."""
+    saes, prompts, rollouts = config["saes"], config["prompts"], config["rollouts"]
+    traits, layers, latents = len(config["probes"]["traits"]), len(config["layers"]), saes["latents"]
+    model = BASE + shape.parameters * shape.bytes
+    row = shape.d_model * shape.bytes
+
+    streams = saes["source"] == "stream"
+    # of a corpus that is trained on as it is captured, one shard is stored
+    shards = 1 if streams else prompts["corpus"]["shards"]
+    corpus = prompts["corpus"]["tokens"] * shards / prompts["corpus"]["shards"]
+    contrast = (traits + 1) * CONTRAST_PROMPTS * prompts["contrast"]["fills"] / 2
+    context = HEADER + prompts["corpus"]["max_tokens"] / 2
+    captured = shape.forward(corpus + contrast * CONTRAST_TOKENS, context)
+    budget = config["activations"]["token_budget"]
+    batch = config["activations"]["memory_mb"] * 1e6 if budget == "auto" else budget * (layers + 24) * row
+
+    dictionaries = 0 if saes["pretrained"] else layers + saes["second_seeds"]
+    # encoder over all latents forwards; k of them in the decoder and in both gradients; Adam on all weights a step
+    weights = 2 * shape.d_model * latents
+    trained = saes["tokens"] * (weights + 16 * saes["k"] * shape.d_model + 16 * weights / saes["batch"])
+    training = Work("saes", dictionaries, dictionaries * trained, BASE + 6 * 4 * weights, dictionaries * 4 * weights)
+    if streams and dictionaries:
+        passes = 1 + (saes["second_seeds"] > 0)
+        side_by_side = layers * (6 * 4 * weights + (WINDOW_ROWS + SAMPLE_BATCHES * saes["batch"]) * 4 * shape.d_model)
+        training = training._replace(
+            jobs=passes,
+            operations=training.operations + passes * shape.forward(saes["tokens"], context),
+            memory=model + batch + side_by_side,
+        )
+
+    written = rollouts["thought_tokens"] + rollouts["input_tokens"]
+    turn = GIVEN + (rollouts["reply_tokens"] if rollouts["protocol"] == "native" else written)
+    runs = conditions(config) * prompts["scenarios"] * len(rollouts["seeds"])
+    episode = turn * rollouts["max_turns"]
+    together = rollouts["batch_conditions"]
+    kept = (HEADER + episode) * shape.key_value * shape.layers * shape.bytes
+    cache = rollouts["memory_mb"] * 1e6 if together == "auto" else together * prompts_a_batch(config) * kept
+
+    methods = len(config["vectors"]["methods"]) + config["vectors"]["random_draws"]
+    measured = methods * MEASUREMENTS * CALIBRATION_TOKENS
+    decided = methods * prompts["scenarios"] * turn
+    return [
+        Work("model", 2, shape.forward(10_000, HEADER), model, shape.parameters * shape.bytes),
+        Work("prompts", 1, shape.forward(prompts["corpus"]["transcripts"] * episode, HEADER), model, 0),
+        Work(
+            "activations",
+            shards + traits + 1,
+            captured,
+            model + batch,
+            (corpus + contrast) * layers * row,
+        ),
+        training,
+        Work("probes", traits, 0, BASE + 8 * contrast / (traits + 1) * latents, 0),
+        Work("vectors", 2 * traits, traits * shape.forward(measured + decided, HEADER), model + batch, 0),
+        Work(
+            "rollouts",
+            (traits + 1) * len(rollouts["seeds"]),
+            shape.forward(runs * episode, HEADER + episode / 2),
+            model + cache,
+            0,
+        ),
+    ]
+
+
+def conditions(config: Config) -> int:
+    """How many conditions the design has."""
+    rollouts = config["rollouts"]
+    own = sum(len(trait_conditions(trait, 0, rollouts)) for trait in config["probes"]["traits"])
+    return len(common_conditions(0, rollouts)) + own
+
+
+def prompts_a_batch(config: Config) -> int:
+    return int(min(config["prompts"]["scenarios"], config["rollouts"]["batch_scenarios"]))
+
+
+def taken(results: Path, stage: str) -> Taken | None:
+    """What a stage has come to so far, from the benchmarks of its jobs; None before the first."""
+    records = [
+        files.read_jsonl(path)[-1]
+        for path in sorted((results / "benchmarks" / stage).rglob("*.jsonl"))
+        if path.is_file()
+    ]
+    if not records:
+        return None
+    size = sum(path.stat().st_size for path in (results / stage).rglob("*") if path.is_file())
+    seconds = sum(record["s"] for record in records)
+    return Taken(len(records), seconds / 3600, max(float(record["max_rss"]) for record in records) * 1e6, size)
+
+
+def _ending(jobs: int, hours: float, memory: float, disk: float) -> str:
+    """The part of a line that says what was taken."""
+    return f"{jobs:>14}{hours:>9.2f}{memory / 1e9:>11.1f}{disk / 1e9:>10.2f}"
+
+
+def as_text(planned: Sequence[Work], rate: float, results: Path) -> str:
+    """The table, with what was taken beside what was planned."""
+    lines = [
+        f"{'stage':<12}{'planned: jobs':>14}{'operations':>12}{'hours':>9}{'memory GB':>11}{'disk GB':>10}"
+        f"{'taken: jobs':>14}{'hours':>9}{'memory GB':>11}{'disk GB':>10}"
+    ]
+    came = [taken(results, each.stage) for each in planned]
+    for each, done in zip(planned, came, strict=True):
+        line = f"{each.stage:<12}{each.jobs:>14}{each.operations:>12.1e}{each.hours(rate):>9.2f}"
+        line += f"{each.memory / 1e9:>11.1f}{each.disk / 1e9:>10.2f}"
+        if done:
+            line += _ending(done.jobs, done.hours, done.memory, done.disk)
+        lines.append(line)
+    jobs, hours = sum(each.jobs for each in planned), sum(each.hours(rate) for each in planned)
+    memory, disk = max(each.memory for each in planned), sum(each.disk for each in planned)
+    line = f"{'all':<12}{jobs:>14}{'':>12}{hours:>9.2f}{memory / 1e9:>11.1f}{disk / 1e9:>10.2f}"
+    if ended := [done for done in came if done]:
+        jobs, hours = sum(done.jobs for done in ended), sum(done.hours for done in ended)
+        line += _ending(jobs, hours, max(done.memory for done in ended), sum(done.disk for done in ended))
+    lines.append(line)
+    lines.append(f"hours: one job after the other, at {rate:.1e} operations a second; memory: of the largest job")
+    return "\n".join(lines)

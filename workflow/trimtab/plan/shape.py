@@ -1,0 +1,46 @@
+"""A model's shape without its weights: the architecture is built on no device and its parameters are counted.
+
+For the plan of a run (`trimtab.plan.cost`), which is wanted before anything is downloaded or loaded.
+"""
+
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from trimtab.forward.memory import key_value
+from trimtab.model.source import DTYPES, PACKAGE, packaged_file
+from trimtab.plan.cost import Shape
+
+
+def shape(source: str, revision: str | None, dtype: str) -> Shape:
+    """Shape of the model that `model.source` names; of a hub id, its config alone is fetched."""
+    if source.startswith(PACKAGE):
+        gguf = packaged_file(source)
+        config: Any = AutoConfig.from_pretrained(gguf.parent, gguf_file=gguf.name)
+    else:
+        config = AutoConfig.from_pretrained(source, revision=revision)
+    return shape_of(config, dtype)
+
+
+def shape_of(config: Any, dtype: str) -> Shape:
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config)
+    text = config.get_text_config(decoder=True)
+    embedding = model.get_input_embeddings().weight.numel()
+    named = dict(model.named_parameters())
+    experts = sum(value.numel() for name, value in named.items() if ".experts." in name)
+    used = getattr(text, "num_experts_per_tok", 0) / max(1, getattr(text, "num_local_experts", 0) or _experts(text))
+    total = sum(value.numel() for value in named.values())
+    return Shape(
+        parameters=total,
+        active=int(total - embedding - experts * (1 - used)),
+        layers=text.num_hidden_layers,
+        d_model=text.hidden_size,
+        key_value=key_value(text),
+        bytes=torch.finfo(DTYPES[dtype]).bits // 8,
+    )
+
+
+def _experts(text: Any) -> int:
+    return int(getattr(text, "num_experts", 0) or 0)

@@ -1,0 +1,51 @@
+"""How many episodes share a batch of the model, from its shape and the memory that the config grants.
+
+As with captured batches (`trimtab.forward.memory`), free memory would be a finer measure, but who shares a batch
+moves the last bits of numbers in half precision, so it must follow from what the provenance states.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import torch
+from transformers import PreTrainedModel
+
+from trimtab.forward.memory import AUTO, bytes_a_token, key_value
+
+FLOAT32 = 4
+
+
+class Rows(NamedTuple):
+    """A batch of the model."""
+
+    conditions: int
+    scenarios: int
+    """Of each condition."""
+
+
+def rows_together(
+    settings: Mapping[str, Any], model: PreTrainedModel, scenarios: int, first: int, longest: int
+) -> Rows:
+    """The most conditions and scenarios of a batch.
+
+    Args:
+        settings: config.yaml's `rollouts`; `memory_mb` counts where `batch_conditions` is auto.
+        scenarios: how many there are.
+        first: tokens of the longest task, which all rows are fed in one pass.
+        longest: tokens of the longest episode, the header apart.
+    """
+    scenarios = min(scenarios, settings["batch_scenarios"])
+    if settings["batch_conditions"] != AUTO:
+        return Rows(settings["batch_conditions"], scenarios)
+    affordable = max(1, int(settings["memory_mb"] * 1e6) // bytes_a_row(model, first, longest))
+    return Rows(max(1, affordable // scenarios), min(scenarios, affordable))
+
+
+def bytes_a_row(model: PreTrainedModel, first: int, longest: int) -> int:
+    """What an episode takes at most beside the weights and the header, which a condition's rows share."""
+    config = model.config.get_text_config(decoder=True)
+    size = torch.finfo(model.dtype).bits // 8
+    # a recurrent layer's state is smaller than the keys and values of an episode; it is counted as if it were these
+    kept = key_value(config) * int(config.num_hidden_layers) * size * longest
+    # logits twice: as the model gives them, and as float32
+    return kept + first * bytes_a_token(model, 0, longest) + int(config.vocab_size) * (size + FLOAT32)

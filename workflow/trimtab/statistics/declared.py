@@ -1,0 +1,126 @@
+"""The analysis as declared before data, and the design it is about: conditions, contrasts, which of them is a claim."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from trimtab.artifacts.files import records
+from trimtab.errors import TrimtabError
+from trimtab.rollouts.conditions import read_conditions as read_table
+
+BASELINE = "unsteered"
+CONDITION_COLUMNS = ["condition_id", "method", "trait", "dose", "unit", "timing", "layer", "rule", "arm", "draw"]
+
+
+class Contrast(NamedTuple):
+    """One column of the analysis."""
+
+    condition: str
+    baseline: str
+    outcome: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The analysis as declared in the config's `statistics`."""
+
+    primary: dict[str, str]
+    """The one outcome a trait is judged by."""
+    method: str
+    dose: float
+    timing: str
+    """Method, dose and timing of the confirmatory conditions."""
+    draws: int
+    level: float
+    smallest_effect: float
+    """Smallest Cohen's d of interest: what a claim of no effect must exclude."""
+    seed: int
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any], seed: int) -> "Plan":
+        """From the config's section, which its schema has checked."""
+        return cls(
+            primary=dict(settings["primary"]),
+            method=settings["confirmatory"]["method"],
+            dose=settings["confirmatory"]["dose"],
+            timing=settings["confirmatory"]["timing"],
+            draws=settings["draws"],
+            level=settings["level"],
+            smallest_effect=settings["smallest_effect"],
+            seed=seed,
+        )
+
+    def confirmatory(self, conditions: pd.DataFrame) -> dict[str, str]:
+        """Condition of each trait that the declared claim is about; a trait without one is left out."""
+        rows = at(of_vectors(conditions, self), method=self.method, dose=self.dose, timing=self.timing)
+        return {trait: row for trait, row in zip(rows["trait"], rows["condition_id"], strict=True)}
+
+
+def read_conditions(path: Path) -> pd.DataFrame:
+    """`rollouts/conditions.csv`; an empty trait stays an empty text.
+
+    Raises:
+        TrimtabError: a column is missing, or there is no unsteered condition.
+    """
+    table = read_table(path)
+    missing = [name for name in CONDITION_COLUMNS if name not in table]
+    if missing:
+        raise TrimtabError(f"{path}: no column {missing[0]}; expected {', '.join(CONDITION_COLUMNS)}")
+    if BASELINE not in set(table["condition_id"]):
+        raise TrimtabError(f"{path}: no condition '{BASELINE}'; every effect is measured against it")
+    return table
+
+
+def as_studied(conditions: pd.DataFrame, plan: Plan) -> pd.DataFrame:
+    """Vectors applied at the layer and by the rule of their trait's study.
+
+    A grid may apply them at other layers and by other rules too: those have effects like any condition, and no part in
+    curves of dose or in the null of random directions.
+    """
+    study = conditions[(conditions["method"] == plan.method) & (conditions["arm"] != "grid")].groupby("trait").first()
+    same = [conditions[column] == conditions["trait"].map(study[column]) for column in ("layer", "rule")]
+    return conditions[(same[0] & same[1]) | (conditions["trait"] == "")]
+
+
+def of_vectors(conditions: pd.DataFrame, plan: Plan) -> pd.DataFrame:
+    """Conditions of the declared method, as studied."""
+    own = as_studied(conditions, plan)
+    return own[(own["method"] == plan.method) & own["trait"].isin(plan.primary)]
+
+
+def at(conditions: pd.DataFrame, *, method: str, dose: float, timing: str) -> pd.DataFrame:
+    """Conditions of a method at one dose and timing."""
+    dose_matches = np.isclose(conditions["dose"].astype(float), dose)
+    return conditions[(conditions["method"] == method) & (conditions["timing"] == timing) & dose_matches]
+
+
+def random_at(conditions: pd.DataFrame, plan: Plan, trait: str | None = None) -> list[str]:
+    """Random directions at the confirmatory dose and timing: a trait's own, or each (draw, layer) once.
+
+    Every trait has the same draws at its own layer, so traits that share a layer share directions.
+    """
+    rows = at(as_studied(conditions, plan), method="random", dose=plan.dose, timing=plan.timing)
+    if trait is None:
+        return list(rows.drop_duplicates(["draw", "layer"])["condition_id"])
+    return list(rows[rows["trait"].isin([trait, ""])]["condition_id"])
+
+
+def random_for(conditions: pd.DataFrame, condition: Mapping[str, Any]) -> list[str]:
+    """Random directions that push as the given condition does: all but the direction is the same, and the sign."""
+    rows = at(conditions, method="random", dose=abs(condition["dose"]), timing=condition["timing"])
+    for column in ("unit", "layer", "rule"):
+        rows = rows[rows[column] == condition[column]]
+    return list(rows[rows["trait"].isin([condition["trait"], ""])]["condition_id"])
+
+
+def claims(conditions: pd.DataFrame, plan: Plan) -> dict[Contrast, int]:
+    """Direction in which a trait's conditions should move its primary outcome: up, and down for negative doses."""
+    rows = conditions[conditions["trait"].isin(plan.primary) & (conditions["method"] != "random")]
+    return {
+        Contrast(row["condition_id"], BASELINE, plan.primary[row["trait"]]): -1 if row["dose"] < 0 else 1
+        for row in records(rows)
+    }

@@ -1,0 +1,110 @@
+"""Where a token stands in an episode, and which places a timing touches.
+
+A push is applied to some of an episode's tokens and not to others, so every token that is fed says who it belongs to:
+whether the model wrote it or was given it, whose turn it is part of, whether it is the last one before the model goes
+on, and how many tokens the model had written in that turn before it. A place is one whole number, so that a pass of
+thousands of tokens is marked by one tensor. What a push does is the business of `trimtab.steering.steering`.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+USER, ASSISTANT, SYSTEM, TOOL = range(4)
+"""Whose turn a token is part of; the markup around a turn belongs to it."""
+
+_WRITTEN, _LAST, _ROLE, _BEFORE = 1, 2, 4, 16
+"""A place is the sum of these, the last two times a role and a count; True and False are places as well."""
+
+
+def given(role: int, count: int, ends_prompt: bool = False) -> list[int]:
+    """Places of `count` given tokens; `ends_prompt` says that the model goes on behind them."""
+    places = [role * _ROLE] * count
+    if ends_prompt and count:
+        places[-1] += _LAST
+    return places
+
+
+def written(count: int, before: int = 0) -> list[int]:
+    """Places of tokens of the assistant's own turn, of which `before` were written before them.
+
+    A cue such as "Action:" is part of that turn, though nobody drew it; it counts for nothing.
+    """
+    return [_WRITTEN + ASSISTANT * _ROLE + number * _BEFORE for number in range(before, before + count)]
+
+
+def cue(count: int, before: int) -> list[int]:
+    """Places of a cue in the assistant's turn, behind `before` written tokens."""
+    return [_WRITTEN + ASSISTANT * _ROLE + before * _BEFORE] * count
+
+
+class Places(NamedTuple):
+    """Places, taken apart."""
+
+    written: Bool[Tensor, "*token"]
+    last: Bool[Tensor, "*token"]
+    role: Int[Tensor, "*token"]
+    before: Int[Tensor, "*token"]
+
+    @classmethod
+    def of(cls, places: Int[Tensor, "*token"]) -> "Places":
+        at = places.long()
+        return cls(at % _LAST == 1, at // _LAST % 2 == 1, at // _ROLE % 4, at // _BEFORE)
+
+
+_TOUCHED: dict[str, Callable[[Places], Bool[Tensor, "*token"]]] = {
+    "all": lambda at: torch.ones_like(at.written),
+    "prefill": lambda at: ~at.written,
+    "decode": lambda at: at.written,
+    "last_prompt": lambda at: at.last,
+    "prefill_but_last": lambda at: ~at.written & ~at.last,
+    "system": lambda at: at.role == SYSTEM,
+    "user": lambda at: at.role == USER,
+    "tool": lambda at: at.role == TOOL,
+    "assistant": lambda at: at.role == ASSISTANT,
+    "none": lambda at: torch.zeros_like(at.written),
+}
+FIRST = re.compile(r"decode_([1-9]\d*)")
+"""decode_4: the first four written tokens of every turn, and the cues before and between them."""
+
+TIMINGS = (*_TOUCHED, "decode_<number>")
+
+
+def check_timing(timing: str) -> None:
+    """
+    Raises:
+        ValueError: there is no such timing.
+    """
+    if timing not in _TOUCHED and FIRST.fullmatch(timing) is None:
+        raise ValueError(f"timing {timing!r}: expected one of {', '.join(TIMINGS)}")
+
+
+def touched(timing: str, at: Places) -> Bool[Tensor, "*token"]:
+    """Which tokens a push of this timing touches."""
+    if (first := FIRST.fullmatch(timing)) is not None:
+        return at.written & (at.before < int(first[1]))
+    return _TOUCHED[timing](at)
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A piece of a prompt: its tokens, and where they stand in the episode."""
+
+    tokens: list[int]
+    written: bool
+    """Whether it belongs to what the assistant writes, cues included."""
+    role: int = USER
+    """Whose turn given text is part of; what is written is the assistant's."""
+    ends_prompt: bool = False
+    """Whether the model goes on behind it."""
+
+    @property
+    def places(self) -> list[int]:
+        if self.written:
+            return cue(len(self.tokens), before=0)
+        return given(self.role, len(self.tokens), self.ends_prompt)

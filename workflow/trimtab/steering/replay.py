@@ -1,0 +1,103 @@
+"""Next-token distributions of many prompts under many pushes, without computing twice what a push can't change.
+
+Prompts that share a header stand in one sequence, each behind the header and blind to the others, so the header is read
+once a push and not once a prompt. Only attention keeps prompts of one sequence apart: for models with recurrent layers
+each prompt is a sequence of its own, header included. All pushes are at one layer, so the layers before it run once for
+all of them. Doses are measured this way; agents that write run in `trimtab.rollouts`.
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from trimtab.forward.hooks import Checkpoint
+from trimtab.forward.masks import finished
+from trimtab.forward.recurrent import is_recurrent
+from trimtab.steering.places import Segment
+from trimtab.steering.steering import Push, Steering
+
+ROWS = 4
+"""Pushes a forward pass: logits of a few hundred tokens over a vocabulary are large."""
+
+Prompt = Sequence[Segment]
+
+
+def packs(prompts: Sequence[Prompt], size: int) -> Iterator[list[int]]:
+    """Indices of prompts that can be read in one sequence: those of one header, at most `size` together."""
+    order = sorted(range(len(prompts)), key=lambda i: (prompts[i][0].tokens, i))
+    for _, group in groupby(order, key=lambda i: prompts[i][0].tokens):
+        members = list(group)
+        yield from (members[at : at + size] for at in range(0, len(members), size))
+
+
+class Replay:
+    """Prompts of one header, read up to a layer and ready to be read on under pushes after it."""
+
+    def __init__(self, model: PreTrainedModel, prompts: Sequence[Prompt], layer: int) -> None:
+        header = len(prompts[0][0].tokens)
+        apart = is_recurrent(model)
+        whole = [[pair for one in prompt for pair in zip(one.tokens, one.places, strict=True)] for prompt in prompts]
+        own = [tokens[header:] for tokens in whole]
+        # one sequence of all prompts behind one header, or each prompt's own sequence
+        sequences = whole if apart else [[*whole[0][:header], *(token for tokens in own for token in tokens)]]
+        longest = max(map(len, sequences))
+        # causal layers never look at what is behind a sequence's end
+        padded = [[*sequence, *[(0, 0)] * (longest - len(sequence))] for sequence in sequences]
+        device = model.device
+        self._places = torch.tensor([[place for _, place in sequence] for sequence in padded], device=device)
+        self._owner = torch.tensor([at for at, tokens in enumerate(own) for _ in tokens], device=device)
+        counts = torch.bincount(self._owner, minlength=len(prompts))
+        starts = counts.cumsum(0) - counts
+        place = header + torch.arange(len(self._owner), device=device)
+        position = place - starts[self._owner]
+        self._at = torch.stack([self._owner, position] if apart else [torch.zeros_like(place), place], dim=1)
+        """Sequence and place of every token behind the header."""
+        self.tail = torch.arange(len(self._owner), device=device)
+        """Every token behind the header, prompt after prompt."""
+        self.ends = counts.cumsum(0) - 1
+        """The last token of each prompt."""
+        inputs: dict[str, Any] = {"input_ids": torch.tensor([[token for token, _ in s] for s in padded], device=device)}
+        if not apart:
+            positions = torch.cat([torch.arange(header, device=device), position])
+            inputs |= {"position_ids": positions[None], "attention_mask": self._mask(model, positions)}
+        self._checkpoint = Checkpoint(model, layer, **inputs)
+
+    @property
+    def rows(self) -> Float[Tensor, "prompt d_model"]:
+        """The unsteered residual stream after the layer, at each prompt's last token."""
+        sequence, place = self._at[self.ends].T
+        return self._checkpoint.stream[sequence, place].float()
+
+    def logits(self, pushes: Sequence[Push | None], keep: Tensor) -> Float[Tensor, "push kept vocabulary"]:
+        """Logits of tokens `keep` (`tail` or `ends`) under each push, which must be after the replay's layer."""
+        for push in pushes:
+            if push is not None and push.layer != self._checkpoint.layer:
+                raise ValueError(f"a push at layer {push.layer} of a replay from layer {self._checkpoint.layer}")
+        parts = [self._some(pushes[at : at + ROWS], keep) for at in range(0, len(pushes), ROWS)]
+        return torch.cat(parts)
+
+    def _some(self, pushes: Sequence[Push | None], keep: Tensor) -> Float[Tensor, "push kept vocabulary"]:
+        steering = Steering(pushes, self._places.device)
+        sequences = len(self._places)
+        places = self._places.repeat(len(pushes), 1)
+        row = torch.arange(len(pushes), device=places.device).repeat_interleave(sequences)
+        steering.locate(row[:, None].expand_as(places), places)
+        layer = self._checkpoint.layer
+        sequence, place = self._at[keep].T
+        kept, at = torch.unique(place, return_inverse=True)
+        logits = self._checkpoint.logits(lambda stream: steering.pushed(layer, stream), len(pushes), kept)
+        # of one sequence, all that was computed was asked for; a copy would be large
+        return logits if sequences == 1 else logits.reshape(len(pushes), sequences, *logits.shape[1:])[:, sequence, at]
+
+    def _mask(self, model: PreTrainedModel, position: Tensor) -> Tensor | dict[str, Tensor]:
+        """What each token sees: the header and its own prompt, up to itself."""
+        place = torch.arange(len(position), device=position.device)
+        owner = torch.cat([self._owner.new_full((len(position) - len(self._owner),), -1), self._owner])
+        seen = (place <= place[:, None]) & ((owner == owner[:, None]) | (owner < 0))
+        distance = position[:, None] - position
+        return finished(seen[None], distance[None], model.config.get_text_config(decoder=True), model.dtype)

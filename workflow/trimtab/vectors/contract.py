@@ -1,0 +1,166 @@
+"""What a method of making steering vectors is given and gives, and where methods are found.
+
+A method is one file in `trimtab.vectors.methods`, named as the config names it, with a function `make` from `Material`
+to `Direction`. Adding a method takes that file and a line in `vectors.methods`. How a direction is applied is the
+business of `trimtab.steering.steering`, and how strongly, of `trimtab.vectors.dose`.
+"""
+
+import importlib
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from trimtab import seeds
+from trimtab.errors import TrimtabError
+from trimtab.saes.sae import SAE
+from trimtab.vectors.methods import known
+
+ROUNDING = 1e-6
+HIGH_POLE = "the high pole"
+
+
+class NoDirection(TrimtabError):
+    """The data define no direction."""
+
+
+@dataclass(frozen=True)
+class Direction:
+    unit: Float[Tensor, "d_model"]
+    """Unit length, float32."""
+
+    raw_norm: float
+    """Length before normalisation, in the maker's own units."""
+
+    towards: str | None = HIGH_POLE
+    """Where a positive dose moves; None for a direction that is a control and has no aim."""
+
+    intercept: float | None = None
+    """If `raw_norm * unit @ row + intercept` is a probe's logit of the high pole, that intercept."""
+
+    code: Float[Tensor, "d_sae"] | None = None
+    """If the vector is a sum of decoder rows, each row's share, before normalisation."""
+
+
+@dataclass(frozen=True)
+class LinearProbe:
+    """`intercept + weight @ ((features - mean) / scale)`: 1 for the high pole and 0 for the low one, or the logit."""
+
+    weight: Float[Tensor, "feature"]
+    mean: Float[Tensor, "feature"]
+    scale: Float[Tensor, "feature"]
+    intercept: float = 0.0
+
+    def on_raw_scale(self) -> tuple[Float[Tensor, "feature"], float]:
+        """Weights and intercept for features as they are."""
+        weight = self.weight.double() / self.scale.double()
+        return weight, self.intercept - float(weight @ self.mean.double())
+
+
+class Readings(Protocol):
+    """What only the running model can tell (`trimtab.vectors.readings`); read when a method asks."""
+
+    @property
+    def entropies(self) -> Float[Tensor, "pole pair"]:
+        """Of the action's distribution at the prompts of `high` and `low`, in nats."""
+
+    @property
+    def prompted(self) -> tuple[Float[Tensor, "task d_model"], Float[Tensor, "task d_model"]]:
+        """Rows of the same tasks with and without the trait asked for in the system line."""
+
+
+@dataclass(frozen=True)
+class Material:
+    """All that a method may use for one trait at one layer: rows of development templates and probes fitted on them."""
+
+    trait: str
+    layer: int
+    high: Float[Tensor, "pair d_model"]
+    low: Float[Tensor, "pair d_model"]
+    """Row i of both is pair i."""
+
+    selecting: list[bool]
+    """Which pairs are kept for choosing a method's own settings (split select); the others are for fitting."""
+
+    latent_probe: LinearProbe
+    residual_probe: LinearProbe
+    logistic_probe: LinearProbe
+    """On the residual stream; its output is a logit."""
+
+    penalty: float
+    """Of `latent_probe`."""
+
+    association: Float[Tensor, "d_sae"]
+    """Each latent's trait association score."""
+
+    sae: SAE
+    readings: Readings
+    seed: int
+    """For the draws of this method and trait."""
+
+    def gap(self) -> Float[Tensor, "d_model"]:
+        """Mean of the high pole less mean of the low one, in float64: it is often a hundredth of the rows' norm."""
+        return self.high.double().mean(0) - self.low.double().mean(0)
+
+    def generator(self) -> torch.Generator:
+        return torch.Generator().manual_seed(self.seed)
+
+
+def method_of(name: str) -> tuple[str, int]:
+    """Method and draw of a vector's name: `random_3` is draw 3 of random.
+
+    Raises:
+        TrimtabError: no such method.
+    """
+    method, _, draw = name.rpartition("_")
+    if name in known():
+        return name, 0
+    if method in known() and draw.isdecimal():
+        return method, int(draw)
+    raise TrimtabError(f"config.yaml, vectors.methods: {name!r}; expected one of {', '.join(known())}")
+
+
+def make(name: str, material: Material) -> Direction:
+    """The direction of a method, or of one of its draws (`<method>_<draw>`).
+
+    Raises:
+        NoDirection: the data define none, or it isn't finite.
+        TrimtabError: unknown method.
+    """
+    method, draw = method_of(name)
+    own = replace(material, seed=seeds.derive(material.seed, method, material.trait, draw))
+    direction: Direction = importlib.import_module(f"trimtab.vectors.methods.{method}").make(own)
+    return direction
+
+
+def normalised(
+    vector: Float[Tensor, "d_model"],
+    what: str,
+    towards: str | None = HIGH_POLE,
+    intercept: float | None = None,
+    code: Float[Tensor, "d_sae"] | None = None,
+) -> Direction:
+    """A direction of unit length.
+
+    Raises:
+        NoDirection: the vector is zero or not finite.
+    """
+    norm = float(vector.norm())
+    if not 0 < norm < float("inf"):
+        raise NoDirection(f"{what}: a vector of length {norm} has no direction")
+    return Direction((vector / norm).float(), norm, towards, intercept, code)
+
+
+def towards_high(axis: Float[Tensor, "d_model"], material: Material, what: str) -> Direction:
+    """An axis, whose sign is open, turned so that the high pole's mean lies above the low one's.
+
+    Raises:
+        NoDirection: the poles' means are level along it.
+    """
+    gap = material.gap()
+    along = float(axis.double() @ gap)
+    if abs(along) <= ROUNDING * float(gap.norm() * axis.double().norm()):
+        raise NoDirection(f"{what} of {material.trait}, layer {material.layer}: the poles' means are level along it")
+    return normalised(axis if along > 0 else -axis, what)

@@ -1,0 +1,95 @@
+"""All vectors of one trait: made, checked on held-out rows, calibrated side by side, written.
+
+What a method does is in `trimtab.vectors.methods`; how doses are measured, in `trimtab.vectors.calibrate`.
+"""
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from transformers import PreTrainedModel
+
+from trimtab.errors import TrimtabError
+from trimtab.steering.replay import Prompt
+from trimtab.steering.steering import Push
+from trimtab.vectors import artifact
+from trimtab.vectors.calibrate import SMALL, CalibrationPrompts, scan, solve
+from trimtab.vectors.contract import Material, make
+from trimtab.vectors.dose import Scale, length
+from trimtab.vectors.material import Pairs, held_out_gap
+
+LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What making needs beside the material."""
+
+    described: Mapping[str, Any]
+    """The model's manifest."""
+    model: PreTrainedModel
+    prompts: Sequence[Prompt]
+    """On which doses are measured."""
+    held_out: Pairs
+    provenance: Mapping[str, Any]
+
+
+def make_vectors(
+    folder: Path,
+    names: Sequence[str],
+    material: Material,
+    sources: Sources,
+    settings: Mapping[str, Any],
+    targets: Sequence[float],
+) -> Iterator[dict[str, Any]]:
+    """Write `<folder>/<name>/<trait>.safetensors` for every vector, and yield what was measured of each.
+
+    Args:
+        settings: config.yaml's `vectors.calibration_doses` and `vectors.wrong_sign`.
+        targets: signed KL, in nats, for which lengths are searched.
+
+    Raises:
+        TrimtabError: a vector that points the wrong way, if the settings say stop.
+    """
+    layer, described = material.layer, sources.described
+    directions = {name: make(name, material) for name in names}
+    gaps = {name: held_out_gap(direction, sources.held_out) for name, direction in directions.items()}
+    signs = {name: artifact.sign_check(direction, gaps[name]) for name, direction in directions.items()}
+    for name in (name for name, sign in signs.items() if sign == artifact.WRONG):
+        line = f"vector {name} of {material.trait}: its held-out gap is {gaps[name]:.3g}, so it points the wrong way"
+        if settings["wrong_sign"] == "stop":
+            raise TrimtabError(f"{line}; leave the method out, or set vectors.wrong_sign: mark")
+        LOG.warning(line)
+    norm = described["residual_norm"][str(layer)]
+    prompts = CalibrationPrompts(sources.model, sources.prompts, layer)
+
+    def measure(pushes: Sequence[tuple[str, float]]) -> list[float]:
+        return prompts.kl([Push(layer, directions[name].unit, reach, "all") for name, reach in pushes])
+
+    share = Scale("", norm["centred_mean"], {})
+    reach = {dose: length(dose, "residual_share", share) for dose in settings["calibration_doses"]}
+    # a direction without an aim is pushed one way alone, unless a target asks for the other
+    turned = any(target < 0 for target in targets)
+    ways = {name: (-1, 1) if turned or made.towards is not None else (1,) for name, made in directions.items()}
+    scanned = scan(measure, ways, list(reach.values()))
+    solved = {target: solve(measure, scanned, target) for target in targets}
+    for name, direction in directions.items():
+        slope, curvature = prompts.derivatives(direction.unit, SMALL * norm["centred_mean"])
+        measured = {
+            "residual_norm": norm,
+            "dose_calibration": [
+                {"dose": sign * dose, "length": sign * each, "kl": scanned[name][sign * each]}
+                for sign in ways[name]
+                for dose, each in sorted(reach.items(), reverse=sign < 0)
+            ],
+            "kl_calibration": [solved[target][name] for target in targets],
+            "asc": {"slope": slope, "curvature": curvature},
+            "held_out_gap": gaps[name],
+            "sign_check": signs[name],
+            "provenance": sources.provenance,
+        }
+        about = {"method": name, "trait": material.trait, "model": described["model"]}
+        artifact.save(folder / name / f"{material.trait}.safetensors", direction, layer, prompts.mean, about, measured)
+        yield {"method": name, "layer": layer, **{key: measured[key] for key in ("dose_calibration", "kl_calibration")}}
