@@ -85,8 +85,8 @@ class PaddedRows:
 
     def _attention_mask(self, width: int) -> Tensor | dict[str, Tensor]:
         """What the last `width` tokens of each row see."""
-        # finished here even where no layer has a window: from a mask of two dimensions transformers makes one as long as
-        # the first layer's cache, which is longer than the others' after `_begun`
+        # finished here even where no layer has a window: transformers would make a mask as long as the first layer's
+        # cache, which is longer than the others' after `_begun`
         place = torch.arange(self._mask.shape[1], device=self._device)
         position = self._mask.cumsum(1)
         seen = self._mask.bool()[:, None] & (place <= place[-width:, None])
