@@ -1,8 +1,13 @@
-"""What tests of several stages share: the packaged model's tokenizer, and the agent's protocol in its tokens."""
+"""What tests share: the packaged model's tokenizer, the agent's protocol in its tokens, examples without a deadline."""
 
 from typing import Any
 
 import pytest
+from hypothesis import settings
+
+# how long an example takes says how busy the machine is, and nothing about the code
+settings.register_profile("trimtab", deadline=None)
+settings.load_profile("trimtab")
 
 
 # imported where they are asked for: most tests need neither torch nor transformers

@@ -3,11 +3,15 @@
 import os
 import signal
 import sys
+from collections.abc import Callable
+from multiprocessing.connection import Connection
 from pathlib import Path
+from types import FrameType
 
 from material import prompts, write
 from tiny import llama
 
+import trimtab
 from trimtab.activations import store
 
 HALF_WRITTEN = 0.5
@@ -42,6 +46,37 @@ def die_while(path: Path, name: str) -> None:
 
     setattr(store.os, name, die)
     capture(path)
+
+
+def die_at_line(path: Path, number: int) -> None:
+    """Capture, but be killed before the `number`th line of the library that runs."""
+    lines = iter(range(number))
+
+    def step() -> None:
+        if next(lines, None) is None:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    _at_each_line(path, step)
+
+
+def count_lines(path: Path, answer: Connection) -> None:
+    """Capture, and send how many lines of the library ran."""
+    ran = []
+    _at_each_line(path, lambda: ran.append(1))
+    answer.send(len(ran))
+
+
+def _at_each_line(path: Path, step: Callable[[], object]) -> None:
+    library = str(Path(trimtab.__file__).parent)
+
+    def line(frame: FrameType, event: str, _: object) -> object:
+        if event == "line":
+            step()
+        return line
+
+    sys.settrace(lambda frame, event, _: line if frame.f_code.co_filename.startswith(library) else None)
+    capture(path)
+    sys.settrace(None)
 
 
 if __name__ == "__main__":

@@ -80,7 +80,7 @@ def test_any_piece_of_a_layer_is_what_hdf5_reads_there(tmp_path, start):
             assert np.array_equal(cache.rows(3, start, end), file["layers/3/rows"][start:end])
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.data(), st.sampled_from([np.uint16, np.float32]))
 def test_the_checksum_is_hdf5s_own(data, dtype):
     shape = data.draw(st.tuples(st.integers(1, 40), st.integers(1, 60)))

@@ -76,7 +76,7 @@ def test_an_unknown_layer_is_told_before_anything_is_written(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.integers(2, 40), min_size=1, max_size=30), st.integers(10, 100))
 def test_batches_hold_every_prompt_once_within_the_budget(lengths, budget):
     these = [Prompt(f"p{i}", [1] * n) for i, n in enumerate(lengths)]

@@ -30,7 +30,7 @@ def windows_of(patch, rows):
     patch.setattr(stream, "WINDOW_ROWS", rows)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     rows=st.integers(1, 2 * ROWS),
     batch=st.integers(1, 16),

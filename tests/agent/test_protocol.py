@@ -91,7 +91,7 @@ def test_a_transcript_reads_like_the_examples(protocol):
     ]  # fmt: skip
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.text(max_size=40))
 def test_no_content_breaks_out_of_its_line(protocol, content):
     for given_text in (protocol.task(content), protocol.observation(content)):

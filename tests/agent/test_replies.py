@@ -1,7 +1,7 @@
 """Every spelling of a call is read, and whatever else is written has an outcome."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from trimtab.agent.replies import MALFORMED, Call, Reply, read
@@ -80,7 +80,6 @@ def test_prose_is_no_call(text):
     assert read(text) == Reply(text, [])
 
 
-@settings(deadline=None)
 @given(
     st.text()
     | st.lists(

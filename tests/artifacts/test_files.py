@@ -60,7 +60,7 @@ def test_a_number_that_is_none_is_not_written(tmp_path, write):
     assert list(tmp_path.iterdir()) == []
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(JSON)
 def test_json_comes_back(tmp_path_factory, value):
     path = tmp_path_factory.mktemp("json") / "a.json"
@@ -69,7 +69,7 @@ def test_json_comes_back(tmp_path_factory, value):
     assert path.read_text().endswith("\n")
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.dictionaries(st.text(), JSON, max_size=3), max_size=4))
 def test_json_lines_come_back_whatever_line_ends_they_hold(tmp_path_factory, rows):
     path = tmp_path_factory.mktemp("jsonl") / "a.jsonl"
@@ -77,7 +77,7 @@ def test_json_lines_come_back_whatever_line_ends_they_hold(tmp_path_factory, row
     assert files.read_jsonl(path) == rows
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.dictionaries(st.text(), st.integers(), min_size=2))
 def test_the_order_of_keys_leaves_no_trace(value):
     assert files.canonical(value) == files.canonical(dict(reversed(value.items())))
@@ -132,7 +132,7 @@ def test_tensors_have_the_same_bytes_in_every_process(tmp_path):
     assert tensors.read(paths[0])[1]["bias"] == "ébias"
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     st.dictionaries(
         st.text("abc.", min_size=1, max_size=5),

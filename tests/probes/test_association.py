@@ -5,7 +5,7 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import false_discovery_control
 
@@ -13,7 +13,6 @@ from trimtab.probes.association import chance, false_discovery, table
 from trimtab.probes.controls import association
 
 
-@settings(deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=40))
 def test_false_discovery_is_benjamini_and_hochbergs(values):
     expected = false_discovery_control(np.array(values))
@@ -29,7 +28,6 @@ def test_a_chance_by_hand():
     assert chance(gaps, signs, observed_counts=False).item() == 0.5
 
 
-@settings(deadline=None)
 @given(st.integers(0, 10_000))
 def test_the_order_of_means_is_the_order_of_scores(seed):
     """What `chance` counts by means, the study's score would count the same."""

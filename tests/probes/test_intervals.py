@@ -18,7 +18,7 @@ def made(seed, groups=6, rows=4):
     return predicted.round(decimals=1), labels, [f"g{i // rows}" for i in range(len(labels))]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 10_000), st.lists(st.integers(0, 5), min_size=6, max_size=6))
 def test_a_draw_of_groups_scores_as_its_rows_do(seed, drawn):
     predicted, labels, groups = made(seed)

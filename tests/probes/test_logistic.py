@@ -41,7 +41,7 @@ def test_under_a_huge_penalty_weights_point_along_the_difference_of_means(featur
     assert float(torch.nn.functional.cosine_similarity(1e9 * probe.weight, gap, dim=0)) == pytest.approx(1, abs=1e-9)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 10_000), rows=st.integers(6, 30), features=st.integers(1, 40), penalty=st.floats(1e-3, 1e3))
 def test_the_slope_of_the_loss_is_zero_at_the_solution(seed, rows, features, penalty):
     """Separable data included: the penalty keeps the weights finite."""
@@ -57,7 +57,7 @@ def test_the_slope_of_the_loss_is_zero_at_the_solution(seed, rows, features, pen
     assert float(intercept.grad.abs()) < 1e-5 * rows
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(seed=st.integers(0, 10_000))
 def test_swapped_labels_turn_the_probe_round(seed):
     x, y = draw(seed, 20, 8)

@@ -22,7 +22,7 @@ def test_scores_by_hand():
     assert scores.accuracy == pytest.approx(3 / 4)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 10_000), rows=st.integers(4, 40))
 def test_scores_equal_scikit_learn(seed, rows):
     generator = torch.Generator().manual_seed(seed)
@@ -38,7 +38,7 @@ def test_one_class_is_refused():
         score(torch.zeros(3), torch.ones(3))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(sizes=st.lists(st.integers(1, 9), min_size=2, max_size=12), folds=st.integers(2, 5), seed=st.integers(0, 99))
 def test_folds_keep_groups_whole_and_none_is_empty(sizes, folds, seed):
     groups = [f"g{i}" for i, size in enumerate(sizes) for _ in range(size)]

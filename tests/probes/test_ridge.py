@@ -36,7 +36,7 @@ def test_equals_scikit_learn_in_primal_and_dual(rows, features):
         torch.testing.assert_close(intercept, torch.from_numpy(theirs.intercept_), rtol=1e-9, atol=1e-11)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 10_000), rows=st.integers(4, 15), features=st.integers(1, 20))
 def test_the_order_of_rows_does_not_matter(seed, rows, features):
     x, y = draw(seed, rows, features)
@@ -44,7 +44,7 @@ def test_the_order_of_rows_does_not_matter(seed, rows, features):
     torch.testing.assert_close(RidgePath(x).weights(y, PENALTIES), RidgePath(x[order]).weights(y[order], PENALTIES))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 10_000), features=st.integers(1, 20), size=st.floats(0.01, 100), shift=st.floats(-50, 50))
 def test_a_standardised_fit_does_not_know_the_units(seed, features, size, shift):
     x, y = draw(seed, 10, features)
@@ -52,7 +52,7 @@ def test_a_standardised_fit_does_not_know_the_units(seed, features, size, shift)
     torch.testing.assert_close(fit(x * size + shift, y[:, 0], 1.0).predict(x * size + shift), predicted)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 10_000), rows=st.integers(4, 15), features=st.integers(1, 20))
 def test_a_higher_penalty_never_lengthens_the_weights(seed, rows, features):
     x, y = draw(seed, rows, features)

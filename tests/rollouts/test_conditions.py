@@ -136,7 +136,7 @@ def test_a_control_can_be_left_out(control, off, lost):
     assert len(design(rollouts)) == len(design(ROLLOUTS)) - lost
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     doses=st.lists(st.integers(1, 400).map(lambda n: n / 100), min_size=1, max_size=5, unique=True),
     timings=st.lists(st.sampled_from(["all", "prefill"]), min_size=1, unique=True),

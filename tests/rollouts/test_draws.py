@@ -13,7 +13,7 @@ def test_choices_by_hand():
     assert {u: choose(probabilities, [u])[0] for u in draws} == draws
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.lists(st.floats(0, 1, width=32), min_size=2, max_size=8).filter(lambda p: sum(p) > 1e-3),
     st.floats(0, 1, exclude_max=True),

@@ -197,7 +197,7 @@ def test_rollouts_are_kept_apart_whatever_the_order_of_rows():
     pd.testing.assert_series_equal(table.iloc[1], measured(*MIXED), check_names=False)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.lists(
         st.builds(step, st.sampled_from(TOOLS[:-1]), st.sampled_from(["a.txt", "b", ""]), st.booleans()), max_size=5

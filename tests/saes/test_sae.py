@@ -47,7 +47,7 @@ def test_rows_on_which_nothing_is_active_are_reconstructed_by_the_bias():
     torch.testing.assert_close(sae.forward(torch.zeros(2, 3)), torch.ones(2, 3))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 10_000), k=st.integers(1, 11), tokens=st.integers(1, 9))
 def test_topk_equals_the_definition_with_at_most_k_active(seed, k, tokens):
     sae, draw = random_sae(seed, TopK(k))
@@ -60,7 +60,7 @@ def test_topk_equals_the_definition_with_at_most_k_active(seed, k, tokens):
     torch.testing.assert_close(sae.forward(rows), latents @ sae.W_dec + sae.b_dec)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 10_000), tokens=st.integers(1, 9))
 def test_jumprelu_equals_the_definition(seed, tokens):
     threshold = torch.randn(12, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)

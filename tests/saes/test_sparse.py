@@ -33,7 +33,7 @@ def test_two_tokens_by_hand():
     torch.testing.assert_close(SPARSE.sums(turned, values[order], rows), torch.tensor([[3.0, 30.0], [12.0, 120.0]]))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 10_000), st.sampled_from([0.0, 0.2, 0.8]))
 def test_sparse_equals_dense(seed, share):
     pattern, values, rows, table, _ = drawn(seed, share=share)

@@ -50,7 +50,7 @@ def ragged_rounds(draw):
 
 
 @pytest.mark.parametrize("family", MODELS)
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(rounds=ragged_rounds())
 def test_growing_chunks_equal_each_whole_prompt_alone(family, rounds):
     model = MODELS[family]
@@ -90,7 +90,7 @@ def test_repeated_and_selected_rows_go_on_where_they_were(family):
     torch.testing.assert_close(logits[1], alone(model, [*headers[1], *tails[3], 11]), rtol=1e-3, atol=1e-4)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     st.sampled_from(["llama", "packed llama", *RECURRENT]),
     ragged_rounds(),

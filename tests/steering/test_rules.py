@@ -117,7 +117,7 @@ RULES = {
 
 
 @pytest.mark.parametrize("name", [name for name in RULES if name != "set_angle"])
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(cases())
 def test_strength_zero_is_the_identity(name, case):
     rows, u, v, size = case
@@ -125,7 +125,7 @@ def test_strength_zero_is_the_identity(name, case):
 
 
 @pytest.mark.parametrize("name", RULES)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(cases(), st.floats(-3, 3))
 def test_shape_and_type_stay_and_rows_do_not_meet(name, case, strength):
     rows, u, v, size = case
@@ -138,7 +138,7 @@ def test_shape_and_type_stay_and_rows_do_not_meet(name, case, strength):
 
 
 @pytest.mark.parametrize("name", ["keep_norm", "rotate", "set_angle", "slerp"])
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(cases(), st.floats(-1, 1))
 def test_rules_of_the_sphere_keep_the_norm(name, case, strength):
     rows, u, v, _ = case
@@ -147,7 +147,7 @@ def test_rules_of_the_sphere_keep_the_norm(name, case, strength):
 
 
 @pytest.mark.parametrize(("name", "strength"), [("floor", 1.0), ("clamp", 1.0), ("project_out", 1.0)])
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(cases())
 def test_twice_is_once(name, strength, case):
     rows, u, v, size = case
@@ -155,7 +155,7 @@ def test_twice_is_once(name, strength, case):
     near(RULES[name](u, v)(once, u, strength), once, max(size, 1.0))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(cases(), st.floats(-7, 7), st.floats(-7, 7))
 def test_turns_add_up_and_of_set_angles_the_last_counts(case, one, two):
     rows, u, v, size = case
@@ -164,7 +164,7 @@ def test_turns_add_up_and_of_set_angles_the_last_counts(case, one, two):
     near(at(at(rows, u, one), u, two), at(rows, u, two), size, 1e-5)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(cases(), st.floats(-2, 2))
 def test_a_floor_is_the_ceiling_of_the_turned_direction(case, value):
     rows, u, _, size = case
@@ -177,7 +177,7 @@ def test_a_floor_is_the_ceiling_of_the_turned_direction(case, value):
     assert torch.equal(lifted[above], rows[above])
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(cases())
 def test_nothing_is_left_of_what_is_projected_out(case):
     rows, u, _, size = case

@@ -104,7 +104,7 @@ def curve_of(curves):
     return measure, calls
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     scale=st.floats(0.01, 100),
     power=st.floats(1.2, 3),

@@ -46,7 +46,7 @@ def test_a_raw_probe_is_read_on_the_raw_scale():
     torch.testing.assert_close(direction.unit, torch.tensor([3.0, 2.0]) / math.sqrt(13))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 10_000), penalty=st.floats(0.01, 100))
 def test_with_an_orthonormal_dictionary_the_decoded_probe_is_the_raw_ridge(seed, penalty):
     """Codes that are a rotation of the rows carry the same ridge; decoding turns its weights back."""
@@ -64,7 +64,7 @@ def test_with_an_orthonormal_dictionary_the_decoded_probe_is_the_raw_ridge(seed,
     assert decoded.raw_norm == pytest.approx(raw.raw_norm, rel=1e-3)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(seed=st.integers(0, 10_000))
 def test_swapping_the_poles_turns_the_mean_difference_round(seed):
     high, low = torch.randn(2, 4, D_MODEL, generator=generator(seed))
@@ -95,7 +95,7 @@ def test_the_projection_on_the_mean_difference_separates_the_poles():
     assert float((clouds.high.mean(0) - clouds.low.mean(0)) @ direction.unit) == pytest.approx(direction.raw_norm)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 2**63 - 1), one=st.integers(0, 50), two=st.integers(0, 50))
 def test_random_directions_are_nearly_orthogonal_and_come_again(seed, one, two):
     wide = material(high=torch.zeros(2, 4096), seed=seed)

@@ -4,7 +4,7 @@ import json
 import math
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from trimtab.errors import TrimtabError
@@ -23,7 +23,6 @@ def test_lengths_by_hand():
     assert length(0.001, "asc", SCALE) == pytest.approx(0.0632456, rel=1e-5)
 
 
-@settings(deadline=None)
 @given(st.floats(-10, 10), st.floats(0.1, 1e3))
 def test_a_turned_dose_has_the_turned_length(dose, norm):
     scale = Scale("", norm, {}, slope=2.0, curvature=0.5)
@@ -39,7 +38,6 @@ def test_asc_by_hand(slope, curvature, nats, expected):
     assert asc_length(slope, curvature, nats) == pytest.approx(expected, rel=1e-5)
 
 
-@settings(deadline=None)
 @given(st.floats(0.01, 100), st.floats(0, 100), st.floats(1e-6, 1))
 def test_asc_never_exceeds_its_bound(slope, curvature, nats):
     g = asc_length(slope, curvature, nats)
@@ -47,7 +45,6 @@ def test_asc_never_exceeds_its_bound(slope, curvature, nats):
     assert bound <= nats * (1 + 1e-6)
 
 
-@settings(deadline=None)
 @given(st.floats(0.01, 5), st.floats(1e-5, 1e-2))
 def test_asc_holds_the_kl_of_two_tokens(difference, nats):
     """Logits (d/2, -d/2) a unit of length: KL = log cosh(g d / 2), and the slope is d / sqrt(2)."""

@@ -39,7 +39,7 @@ def test_effective_dimension_by_hand():
     assert effective_dimension(torch.tensor([[1.0, 0.0], [0.5, math.sqrt(0.75)]])) == pytest.approx(1.6)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 10_000), st.integers(1, 6))
 def test_effective_dimension_lies_between_one_and_the_number(seed, vectors):
     units = torch.nn.functional.normalize(torch.randn(vectors, 8, generator=torch.Generator().manual_seed(seed)), dim=1)

@@ -79,7 +79,7 @@ def test_the_held_out_gap_is_positive_towards_the_high_pole_and_turns_with_the_d
     assert gap(artifacts, -unit) == -gap(artifacts, unit)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 10_000))
 def test_the_gap_has_no_unit(artifacts, seed):
     direction = torch.randn(D_MODEL, generator=torch.Generator().manual_seed(seed))

@@ -168,7 +168,7 @@ def test_east_of_two_rows_by_hand():
     assert made.towards == "higher action entropy"
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 10_000), st.floats(-50, 50))
 def test_east_is_a_covariance_and_knows_no_origin(seed, shift):
     entropies = torch.rand(2, 8, generator=generator(seed))
@@ -204,7 +204,7 @@ def test_a_prompt_vector_is_what_the_prompt_adds():
 # --- controls ---
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 10_000))
 def test_an_orthogonal_control_is_at_right_angles_and_as_long(seed):
     parts = material(seed=seed)
