@@ -182,7 +182,7 @@ WRONG = {
     "floor, clamp, rotate, set_angle, slerp, edit_code; what a vector does to the stream",
     "vectors: {wrong_sign: ignore}": 'vectors.wrong_sign: "ignore" is not one of mark, stop; what happens to a vector '
     "that points the wrong way",
-    "rollouts: {controls: {random: 9}}": "rollouts.controls.random: 9 is more than the 3 random direction(s) made "
+    "rollouts: {controls: {random: 9}}": "rollouts.controls.random: 9 is more than the 4 random direction(s) made "
     "(random in vectors.methods, vectors.random_draws)",
     "rollouts: {controls: {dose: 0.25}}": "rollouts.controls.dose: 0.25 is not among rollouts.study.doses "
     "(0.2, 0.4, 0.6)",

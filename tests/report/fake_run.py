@@ -70,7 +70,8 @@ def _push(condition: dict, effect: float) -> np.ndarray:
     if condition["method"] in ("none", "prompt", "zero") or condition["dose"] == 0:
         return np.zeros(3)
     if condition["method"] == "random":
-        return np.random.default_rng(int(condition["draw"])).normal(0, 0.25, 3) * effect
+        own = [int(condition["draw"]), TRAITS.index(condition["trait"])]
+        return np.random.default_rng(own).normal(0, 0.25, 3) * effect
     timing = {"all": 1.0, "prefill": 0.25, "decode": 0.8}[condition["timing"]]
     maker = {"sae_probe": 1.0, "mean_difference": 1.1, "raw_probe": 0.5}[condition["method"]]
     return np.array(AXES[condition["trait"]]) * condition["dose"] / 0.2 * timing * maker * effect

@@ -34,7 +34,8 @@ def test_abstract_follows_the_declared_tests(run):
     assert f"raised their trait's outcome: {words.listed(moved)}" in written.headline
     for result, name in zip(written.results, run.traits, strict=True):
         assert words.interval(found[name]["lower"], found[name]["upper"]) in result
-        assert ("Moved." in result) == (found[name]["verdict"] == "moved")
+        assert ("Moved, and by its direction." in result) == (found[name]["verdict"] == "moved")
+        assert f"more than turned round by {words.number(found[name]['turned']['estimate'])}" in result
 
 
 def test_a_null_is_said_plainly(null_run):
@@ -60,6 +61,31 @@ def test_an_effect_that_random_directions_share_is_not_called_the_vectors_own(ru
     assert "Larger than under every one" not in text
 
 
+def test_an_effect_that_no_direction_was_shown_to_have_is_not_called_moved(run):
+    written = abstract(with_traits(run, verdict="pushed", turned=None))
+    assert "5 of 5 changed it, and are not shown to do so by their direction" in written.headline
+    assert "raised" not in written.headline
+    assert all("the vector turned round was not run" in result for result in written.results)
+    assert all("Changed, and not shown to be by its direction." in result for result in written.results)
+
+
+def test_a_share_within_that_of_independent_effects_is_an_axis_of_the_outcomes(run):
+    table = run.tables["structure"]
+    assert "seen through outcomes that correlate as these do" in " ".join(abstract(run).rest)
+    own = table.loc[(table["matrix"] == run.plan.method) & (table["quantity"] == "share"), "value"].item()
+    null = (table["matrix"] == "independent") & (table["quantity"] == "share")
+    for upper, said in ((own + 0.01, True), (own - 0.01, False)):
+        other = replace(run, tables=run.tables | {"structure": table.assign(upper=table["upper"].mask(null, upper))})
+        assert ("an axis of the outcomes and none of the vectors" in " ".join(abstract(other).rest)) == said
+
+
+def test_too_few_random_directions_are_said(run):
+    table = run.tables["structure"]
+    few = table.assign(value=table["value"].mask(table["matrix"] == "random"))
+    text = " ".join(abstract(replace(run, tables=run.tables | {"structure": few})).rest)
+    assert "Too few random directions were run" in text
+
+
 def test_the_declared_method_is_not_compared_with_itself(run):
     moved = with_traits(run, verdict="moved")
     assert "against the mean-difference vector" in " ".join(abstract(moved).rest)
@@ -79,7 +105,9 @@ def test_limitations_name_failed_gates_power_and_few_draws(run):
     assert "layers 25 and 26 fail" in text
     assert "no declared vector uses them" in text
     assert "Power. With 30 scenarios" in text
-    assert "Random directions: 5 a layer were run" in text
+    assert "Random directions: 25 were run at the declared dose" in text
+    few = replace(run, conditions=run.conditions[run.conditions["draw"].isna() | (run.conditions["draw"] == 0)])
+    assert "Random directions: 5 were run at the declared dose. A rank among so few" in " ".join(limitations(few))
 
 
 def test_sections_open_with_what_their_tables_hold(run, null_run):

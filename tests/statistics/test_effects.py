@@ -5,9 +5,10 @@ import pandas as pd
 import pytest
 
 from trimtab.errors import TrimtabError
-from trimtab.statistics.contrasts import against_controls, timings_and_steps
+from trimtab.statistics.bootstrap import share_interval
+from trimtab.statistics.contrasts import against_controls, between_conditions
 from trimtab.statistics.declared import Plan, read_conditions
-from trimtab.statistics.effects import RANK, dose_response, effects, share_interval
+from trimtab.statistics.effects import RANK, dose_response, effects
 from trimtab.statistics.findings import findings
 from trimtab.statistics.outcomes import Rollouts
 
@@ -26,8 +27,9 @@ DESIGN = [
     ("up", "sae_probe", "autonomy", 0.2, "all", "study"),
     ("same", "sae_probe", "deference", 0.2, "all", "study"),
     ("later", "sae_probe", "autonomy", 0.2, "prefill", "study"),
-    ("random.0", "random", "", 0.2, "all", "control"),
-    ("random.1", "random", "", 0.2, "all", "control"),
+    ("down", "sae_probe", "autonomy", -0.2, "all", "control"),
+    *((f"random.{draw}", "random", "autonomy", 0.2, "all", "control") for draw in range(10)),
+    *((f"random.{draw}", "random", "deference", 0.2, "all", "control") for draw in range(10, 20)),
     ("prompt.autonomy", "prompt", "autonomy", 0.0, "none", "control"),
     ("zero", "zero", "", 0.0, "all", "control"),
 ]
@@ -35,17 +37,21 @@ DESIGN = [
 
 def conditions() -> pd.DataFrame:
     table = pd.DataFrame(DESIGN, columns=["condition_id", "method", "trait", "dose", "timing", "arm"])
-    draws = [int(name[-1]) if name.startswith("random") else np.nan for name in table["condition_id"]]
+    draws = [int(name.partition(".")[2]) if name.startswith("random") else np.nan for name in table["condition_id"]]
     return table.assign(unit="residual_share", layer=17.0, rule="add", draw=draws)
 
 
-def outcomes(scenarios: int = 20, lift: float = 2.0) -> pd.DataFrame:
-    """`up` raises calls by `lift` in every scenario, random.0 by a little; nothing else changes."""
+def outcomes(scenarios: int = 20, lift: float = 2.0, **others: float) -> pd.DataFrame:
+    """`up` raises calls by `lift` in half the scenarios and twice that in the others, random.0 by a little.
+
+    `others` (a condition's name with _ for its point) raise calls too; nothing else changes.
+    """
+    lifts = {"up": lift, "random.0": 0.5} | {name.replace("_", "."): value for name, value in others.items()}
     rng = np.random.default_rng(0)
     base = rng.integers(0, 4, size=scenarios).astype(float)
     rows = []
     for condition, *_ in DESIGN:
-        added = {"up": lift, "random.0": 0.5}.get(condition, 0.0)
+        added = lifts.get(condition, 0.0)
         for scenario in range(scenarios):
             calls = base[scenario] + added * (1 + scenario % 2)
             rows.append((condition, f"s{scenario}", 0, "data", calls, 1.0, 0.0))
@@ -54,13 +60,13 @@ def outcomes(scenarios: int = 20, lift: float = 2.0) -> pd.DataFrame:
 
 def test_one_row_an_estimate_and_holm_in_its_own_family():
     table = effects(Rollouts.of(outcomes()), conditions(), PLAN)
-    # 7 conditions on 3 outcomes; asks and breakage, which are 0 or 1, have odds, 4 claims a way, 2 vectors a rank
+    # 26 conditions on 3 outcomes; asks and breakage, which are 0 or 1, have odds, 5 claims a way, 3 vectors a rank
     plain = ["mean_difference", "cohens_d", "d_z", "cliffs_delta", "probability_of_superiority", "equivalence"]
     assert table["estimand"].value_counts().to_dict() == {
-        **dict.fromkeys(plain, 21),
-        "log_odds_ratio": 14,
-        "wrong_way_share": 4,
-        RANK: 6,
+        **dict.fromkeys(plain, 78),
+        "log_odds_ratio": 52,
+        "wrong_way_share": 5,
+        RANK: 9,
     }
     assert not table.duplicated(["condition_id", "outcome", "estimand"]).any()
     declared = table[table["family"] == "confirmatory"].set_index(["condition_id", "estimand"])
@@ -86,34 +92,65 @@ def test_order_of_rows_and_missing_scenarios_keep_the_pairs():
     assert found.loc[("later", "calls", "mean_difference"), "n_scenarios"] == 20
 
 
+def found_in(table: pd.DataFrame, design: pd.DataFrame | None = None) -> dict:
+    rollouts, design = Rollouts.of(table), conditions() if design is None else design
+    contrasts = between_conditions(rollouts, design, PLAN)
+    return findings(rollouts, effects(rollouts, design, PLAN), contrasts, design, PLAN)
+
+
 def test_verdicts_and_rank():
-    rollouts = Rollouts.of(outcomes())
-    found = findings(rollouts, effects(rollouts, conditions(), PLAN), conditions(), PLAN)
+    found = found_in(outcomes())
     autonomy, deference = found["traits"]["autonomy"], found["traits"]["deference"]
     assert autonomy["verdict"] == "moved"
     assert (autonomy["rising"], autonomy["falling"]) == (20, 0)
-    assert autonomy["random"] == {"draws": 2, "as_large": 0, "p": pytest.approx(1 / 3), "lowest": 0.0, "highest": 0.75}
+    # all twenty directions, whatever trait's layer they push at
+    expected = {"draws": 20, "as_large": 0, "p": pytest.approx(1 / 21), "lowest": 0.0, "highest": 0.75}
+    assert autonomy["random"] == expected
+    assert autonomy["turned"]["condition_id"] == "down"
+    assert autonomy["turned"]["estimate"] == pytest.approx(3.0)
     assert deference["verdict"] == "identical"
     assert deference["d_estimate"] is None
+    assert deference["turned"] is None
     assert found["zero_dose"] == {"conditions": ["zero"], "changed_scenarios": 0}
-    reverse = Rollouts.of(outcomes(lift=-2.0))
-    turned = findings(reverse, effects(reverse, conditions(), PLAN), conditions(), PLAN)
-    assert turned["traits"]["autonomy"]["verdict"] == "reversed"
+    assert found_in(outcomes(lift=-2.0))["traits"]["autonomy"]["verdict"] == "reversed"
+
+
+@pytest.mark.parametrize(
+    ("others", "verdict"),
+    [
+        ({}, "moved"),
+        # turned round it does as much: the push counts, not the direction
+        ({"down": 2.0}, "pushed"),
+        ({"down": -2.0}, "moved"),
+        # turned round it does more, in the same way
+        ({"down": 3.0}, "pushed"),
+        # one random direction of twenty does as much: 2/21 is above 0.05
+        ({"random_7": 2.0}, "pushed"),
+        ({"random_7": -2.0}, "pushed"),
+    ],
+)
+def test_an_effect_is_the_directions_own_by_its_sign_and_among_random_ones(others, verdict):
+    assert found_in(outcomes(**others))["traits"]["autonomy"]["verdict"] == verdict
+
+
+@pytest.mark.parametrize("left_out", ["down", "random"])
+def test_without_a_turned_vector_or_random_directions_no_effect_is_the_directions_own(left_out):
+    design, table = conditions(), outcomes()
+    design, table = (each[~each["condition_id"].str.startswith(left_out)] for each in (design, table))
+    assert found_in(table, design)["traits"]["autonomy"]["verdict"] == "pushed"
 
 
 def test_a_hook_that_disturbs_at_dose_zero_is_seen():
     table = outcomes()
     table.loc[(table["condition_id"] == "zero") & (table["scenario_id"] == "s1"), "breakage"] = 0.1
-    rollouts = Rollouts.of(table)
-    found = findings(rollouts, effects(rollouts, conditions(), PLAN), conditions(), PLAN)
-    assert found["zero_dose"]["changed_scenarios"] == 1
+    assert found_in(table)["zero_dose"]["changed_scenarios"] == 1
 
 
 def test_controls_and_doses():
     rollouts = Rollouts.of(outcomes())
     controls = against_controls(rollouts, conditions(), PLAN)
     autonomy = controls[(controls["condition_id"] == "up") & (controls["estimand"] == "mean_difference")]
-    assert set(autonomy["baseline_id"]) == {"random.0", "random.1", "prompt.autonomy", "zero"}
+    assert set(autonomy["baseline_id"]) == {"down", *(f"random.{at}" for at in range(10)), "prompt.autonomy", "zero"}
     assert autonomy.set_index("baseline_id").loc["random.0", "estimate"] == pytest.approx(2.25)
     doses = dose_response(effects(rollouts, conditions(), PLAN), rollouts, conditions())
     up = doses[(doses["condition_id"] == "up") & (doses["outcome"] == "calls")].iloc[0]
@@ -123,11 +160,22 @@ def test_controls_and_doses():
 def test_rank_among_random_directions():
     table = effects(Rollouts.of(outcomes()), conditions(), PLAN)
     ranks = table[table["estimand"] == RANK].set_index(["condition_id", "outcome"])
-    # two random directions, one of them moves calls by 0.75; `later` is steered elsewhere and has none to compare with
-    assert set(ranks.index.get_level_values(0)) == {"up", "same"}
-    assert ranks.loc[("up", "calls"), ["estimate", "p"]].tolist() == [0, pytest.approx(1 / 3)]
+    # twenty random directions at the layer, one of them moves calls by 0.75; `later` is steered at other tokens
+    assert set(ranks.index.get_level_values(0)) == {"up", "same", "down"}
+    assert ranks.loc[("up", "calls"), ["estimate", "p"]].tolist() == [0, pytest.approx(1 / 21)]
     assert ranks.loc[("same", "asks"), ["estimate", "p"]].tolist() == [1, 1]
-    assert ranks.loc[("up", "calls"), "upper"] == pytest.approx(1 - 0.025**0.5)
+    assert ranks.loc[("up", "calls"), "upper"] == pytest.approx(1 - 0.025**0.05)
+
+
+def test_random_directions_of_another_layer_or_rule_have_no_rank_for_a_vector():
+    design = conditions()
+    others = design["condition_id"].isin([f"random.{draw}" for draw in range(10)])
+    for change in ({"layer": 18.0}, {"rule": "keep_norm"}):
+        table = effects(
+            Rollouts.of(outcomes()), design.assign(**{k: design[k].mask(others, v) for k, v in change.items()}), PLAN
+        )
+        up = table[(table["estimand"] == RANK) & (table["condition_id"] == "up")]
+        assert set(up["method"]) == {"rank among 10 random directions"}
 
 
 def test_interval_of_a_share_as_r_prints_it():
@@ -143,8 +191,11 @@ def test_timings_and_steps_of_dose():
     higher = table[table["condition_id"] == "up"].assign(condition_id="more")
     higher["calls"] += 1.0
     rollouts = Rollouts.of(pd.concat([table, higher]))
-    found = timings_and_steps(rollouts, pd.concat([design, more]), PLAN)
+    found = between_conditions(rollouts, pd.concat([design, more]), PLAN)
     means = found[found["estimand"] == "mean_difference"].set_index("kind")
+    turned = means.loc["turned", ["condition_id", "baseline_id", "estimate", "family"]].tolist()
+    assert turned == ["up", "down", pytest.approx(3.0), "confirmatory"]
+    assert set(means.drop(index="turned")["family"]) == {"exploratory"}
     assert means.loc["timing", ["condition_id", "baseline_id"]].tolist() == ["up", "later"]
     assert means.loc["timing", "estimate"] == pytest.approx(3.0)
     assert means.loc["dose_step", ["condition_id", "baseline_id", "estimate"]].tolist() == ["more", "up", 1.0]
@@ -169,4 +220,4 @@ def test_an_empty_trait_is_a_name(tmp_path):
     path = tmp_path / "conditions.csv"
     conditions().to_csv(path, index=False)
     table = read_conditions(path)
-    assert table.set_index("condition_id").loc["random.0", "trait"] == ""
+    assert table.set_index("condition_id").loc["zero", "trait"] == ""

@@ -50,12 +50,6 @@ def test_odds_and_wrong_way_by_hand():
     assert (up["wrong_way_share"], down["wrong_way_share"]) == (0.25, 0.5)
 
 
-def test_odds_stay_finite_where_all_rollouts_agree():
-    found = bootstrap(pairs([1] * 20, [0, 1] * 10), resamples(20, 500, 0), 0.95)["log_odds_ratio"]
-    assert np.isfinite([found.estimate[0], found.lower[0], found.upper[0]]).all()
-    assert found.lower[0] <= found.estimate[0] <= found.upper[0]
-
-
 def test_cliffs_delta_is_mann_and_whitneys_u():
     rng = np.random.default_rng(2)
     treated, baseline = rng.poisson(2.0, (30, 2)).astype(float), rng.poisson(1.5, (30, 2)).astype(float)
@@ -84,7 +78,7 @@ def test_constant_outcomes_are_reported_values(recwarn):
     found = bootstrap(same, resamples(3, 200, 0), 0.95)
     assert point(same)["mean_difference"] == 0
     assert np.isnan(point(same)["cohens_d"])
-    assert (found["mean_difference"].lower[0], found["mean_difference"].upper[0]) == (0, 0)
+    assert np.isnan([found["mean_difference"].lower[0], found["mean_difference"].upper[0]]).all()
     assert found["mean_difference"].method == ["constant"]
     assert found["cohens_d"].method == ["undefined"]
     assert sign_flip(same.difference, 100, 0)[0][0] == 1
@@ -97,13 +91,14 @@ def test_few_scenarios_never_crash(n, recwarn):
     found = bootstrap(few, resamples(n, 100, 0), 0.95)
     assert np.isnan(found["mean_difference"].lower[0]) == (n == 1)
     assert sign_flip(few.difference, 100, 0)[0][0] == pytest.approx(2 / 2**n)
-    equivalence(few, np.array([1.0]), 0.95)
+    equivalence(few, 0.5, 0.95)
     assert not recwarn.list
 
 
 def test_all_pairs_move_alike():
     found = bootstrap(pairs([1] * 6, [0] * 6), resamples(6, 100, 0), 0.95)
-    assert found["mean_difference"].estimate[0] == found["mean_difference"].lower[0] == 1
+    assert found["mean_difference"].estimate[0] == 1
+    assert found["mean_difference"].method == ["constant"]
     assert found["cohens_d"].method == found["d_z"].method == ["undefined"]
 
 
@@ -134,18 +129,55 @@ def test_monte_carlo_sign_flip_agrees_with_scipy():
     assert p[0] == pytest.approx(theirs, abs=0.01)
 
 
-def test_equivalence_agrees_with_statsmodels():
-    from statsmodels.stats.weightstats import ttost_paired
-
+def test_equivalence_by_hand():
+    """The jackknife of the difference and its margin together, scenario by scenario; R's t test where there is none."""
     rng = np.random.default_rng(5)
     treated, baseline = rng.normal(size=(2, 25))
-    found = pairs(treated, baseline)
-    ours = equivalence(found, np.array([0.7]), 0.95)
-    assert ours.p[0] == pytest.approx(ttost_paired(treated, baseline, -0.7, 0.7)[0])
-    # the 90 % interval lies within the margin where p < 0.05
-    for margin in (ours.upper[0] + 1e-9, ours.upper[0] - 1e-9):
-        inside = bool(equivalence(found, np.array([margin]), 0.95).p[0] < 0.05)
-        assert inside == (-margin < ours.lower[0] and ours.upper[0] < margin)
+    ours = equivalence(pairs(treated, baseline), 0.4, 0.95)
+
+    def ends(rows):
+        sd = np.sqrt((treated[rows].var(ddof=1) + baseline[rows].var(ddof=1)) / 2)
+        gap = (treated - baseline)[rows].mean()
+        return np.array([gap + 0.4 * sd, gap - 0.4 * sd])
+
+    rows = np.arange(25)
+    left_out = np.array([ends(rows != row) for row in rows])
+    error = np.sqrt(24 / 25 * ((left_out - left_out.mean(axis=0)) ** 2).sum(axis=0))
+    high, low = ends(rows == rows)
+    assert ours.p[0] == pytest.approx(max(stats.t.sf(high / error[0], 24), stats.t.cdf(low / error[1], 24)))
+    assert ours.margin[0] == pytest.approx((high - low) / 2)
+    # the bounds lie within the margin where p is below alpha
+    for smallest in np.linspace(0.1, 1.2, 23):
+        found = equivalence(pairs(treated, baseline), smallest, 0.95)
+        inside = -found.margin[0] < found.lower[0] and found.upper[0] < found.margin[0]
+        assert inside == (found.p[0] < 0.05)
+
+
+def test_nothing_that_varies_has_no_width_of_zero():
+    """0 of 50 scenarios going the wrong way leaves up to 7.1 % (R, binom.test(0, 50)$conf.int: 0 0.07112174)."""
+    same = Pairs.of(np.ones((50, 1, 1)), np.ones((50, 1, 1)), np.ones(1))
+    found = bootstrap(same, resamples(50, 100, 0), 0.95)
+    wrong, rising = found["wrong_way_share"], found["probability_of_superiority"]
+    assert [wrong.lower[0], f"{wrong.upper[0]:.8f}", wrong.method[0]] == [0, "0.07112174", "exact"]
+    assert [rising.lower[0], rising.upper[0]] == pytest.approx([0.5 - 0.07112174 / 2, 0.5 + 0.07112174 / 2])
+    assert np.isnan([found["mean_difference"].lower[0], found["mean_difference"].upper[0]]).all()
+    assert found["mean_difference"].method == ["constant"]
+
+
+def test_odds_of_an_empty_cell_have_no_bounds():
+    found = bootstrap(pairs([1.0] * 20, [0.0, 1.0] * 10), resamples(20, 200, 0), 0.95)["log_odds_ratio"]
+    assert found.method == ["separated"]
+    assert np.isnan([found.lower[0], found.upper[0]]).all()
+    assert np.isfinite(found.estimate[0])
+
+
+def test_a_handful_of_scenarios_has_students_interval():
+    """The first five of Student's pairs: the mean with t s / sqrt(n) on either side."""
+    one, two = np.array([0.7, -1.6, -0.2, -1.2, -0.1]), np.array([1.9, 0.8, 1.1, 0.1, -0.1])
+    found = bootstrap(pairs(two, one), resamples(5, 300, 0), 0.95)["mean_difference"]
+    theirs = stats.ttest_rel(two, one).confidence_interval(0.95)
+    assert found.method == ["jackknife t"]
+    assert [found.lower[0], found.upper[0]] == pytest.approx([theirs.low, theirs.high])
 
 
 def test_darwins_maize_as_fisher_counted_it():
@@ -164,8 +196,8 @@ def test_students_sleep_data_as_r_prints_it():
     two = [1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4]
     found = pairs(one, two)
     assert f"{point(found)['d_z'] * np.sqrt(10):.4f}" == "-4.0621"
-    # the t interval of level 95 % is the one that two one-sided tests at 2.5 % use
-    interval = equivalence(found, np.array([1.0]), 0.975)
+    # the t interval of level 95 % is the one that two one-sided tests at 2.5 % use, where the margin is no estimate
+    interval = equivalence(found, 0.0, 0.975)
     assert [f"{bound[0]:.7f}" for bound in (interval.lower, interval.upper)] == ["-2.4598858", "-0.7001142"]
 
 

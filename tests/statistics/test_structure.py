@@ -12,6 +12,7 @@ from scipy.stats import spearmanr
 from trimtab.statistics.coupling import correlation, coupling
 from trimtab.statistics.declared import Plan
 from trimtab.statistics.doses import dose_fits, monotone, peak, saturating
+from trimtab.statistics.nulls import coupling_root, independent
 from trimtab.statistics.outcomes import Rollouts
 from trimtab.statistics.prediction import every_order, probe_against_effect, spearman
 from trimtab.statistics.structure import Rows, against_null, spectrum, structure
@@ -54,6 +55,41 @@ def test_one_axis_two_axes_and_none():
     shares = none[none["quantity"] == "share"].set_index("matrix")
     assert shares.loc["sae_probe", "value"] > 0.7
     assert shares.loc["relabelled", "lower"] < shares.loc["sae_probe", "value"] < shares.loc["relabelled", "upper"]
+
+
+def test_a_share_is_held_against_independent_effects_through_coupled_outcomes():
+    """Vectors that each move their own outcome alone, where outcomes are one variable twice and a third apart."""
+    rng = np.random.default_rng(2)
+    rollouts = run({"a": [1.5, 0, 0], "b": [0, 1.5, 0], "c": [0, 0, 1.5]})
+    twin = rng.normal(size=(1, 40, 1))
+    rollouts.values[0, :, :, 0], rollouts.values[0, :, :, 1] = twin[0], twin[0]
+    root = coupling_root(rollouts, [f"y_{t}" for t in TRAITS])
+    # the root's square is the correlation
+    correlation_of = np.corrcoef(rollouts.values[0, :, 0].T)
+    assert root @ root == pytest.approx(correlation_of)
+    # two columns that are one: a share of two thirds or more, never the third of three equal axes
+    shares = spectrum(independent(200, root, 0)[:50]).share
+    assert np.median(shares) == pytest.approx(2 / 3, abs=0.08)
+    table = structure(rollouts, conditions(), PLAN)
+    shares = table[table["quantity"] == "share"].set_index("matrix")
+    row, own = shares.loc["independent"], shares.loc["sae_probe", "value"]
+    assert row["lower"] < row["value"] < row["upper"]
+    expected = (spectrum(independent(3, root, 5)).share >= own).mean()
+    assert row["p"] == pytest.approx(expected, abs=0.05)
+
+
+def test_the_number_of_axes_is_a_lower_bound_with_its_power():
+    strong, weak = (structure(run({"a": [size, 0, 0], "b": [0, size, 0]}), conditions(), PLAN) for size in (3.0, 0.15))
+    power = [table.loc[table["quantity"] == "power_of_two_axes", "value"].item() for table in (strong, weak)]
+    assert power[0] > 0.6
+    assert power[1] < 0.3
+
+
+def test_too_few_random_directions_are_a_row_and_not_silence():
+    table = structure(run({}), conditions(), PLAN)
+    (row,) = table[table["matrix"] == "random"].to_dict("records")
+    assert row["quantity"] == "share"
+    assert np.isnan(row["value"])
 
 
 def test_axes_are_claimed_wrongly_at_their_level_only():

@@ -8,7 +8,7 @@ import pandas as pd
 from trimtab.artifacts import files
 from trimtab.artifacts.provenance import provenance
 from trimtab.jobs.entry import script
-from trimtab.statistics.contrasts import against_controls, timings_and_steps
+from trimtab.statistics.contrasts import against_controls, between_conditions
 from trimtab.statistics.coupling import coupling
 from trimtab.statistics.declared import BASELINE, Plan, read_conditions
 from trimtab.statistics.doses import dose_fits
@@ -42,7 +42,7 @@ def main(
         "effects": tidy,
         "models": checked(tidy, rollouts, design, plan),
         "controls": against_controls(rollouts, design, plan),
-        "contrasts": timings_and_steps(rollouts, design, plan),
+        "contrasts": between_conditions(rollouts, design, plan),
         "study": study(table, design, BASELINE),
         "dose_response": dose_response(tidy, rollouts, design),
         "dose_fits": dose_fits(rollouts, design, plan),
@@ -52,7 +52,7 @@ def main(
     }
     for name, found in tables.items():
         files.write_csv(folder / f"{name}.csv", found)
-    summary = findings(rollouts, tidy, design, plan)
+    summary = findings(rollouts, tidy, tables["contrasts"], design, plan)
     inputs = [conditions, outcomes, scores, *turns]
     files.write_json(folder / "summary.json", summary | {"provenance": provenance(inputs, settings, seed)})
 

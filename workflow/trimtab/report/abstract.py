@@ -14,10 +14,12 @@ from trimtab.report import words
 from trimtab.report.run import Run
 from trimtab.statistics.study import PUBLISHED_SHARE
 
-SHOWN = ("moved", "reversed")
+SHOWN = ("moved", "reversed", "pushed")
+"""Verdicts in which the condition was shown to change the outcome."""
 VERDICTS = {
-    "moved": "Moved.",
-    "reversed": "Moved against its own trait.",
+    "moved": "Moved, and by its direction.",
+    "reversed": "Moved against its own trait, and by its direction.",
+    "pushed": "Changed, and not shown to be by its direction.",
     "undecided": "Not shown to move, and an effect of interest is not excluded.",
     "identical": "Not one scenario changed.",
 }
@@ -77,7 +79,7 @@ def _headline(run: Run, traits: dict[str, Any]) -> str:
     def named(verdict: str) -> list[str]:
         return [words.trait(name).lower() for name, found in traits.items() if found["verdict"] == verdict]
 
-    moved, turned = named("moved"), named("reversed")
+    moved, turned, pushed = named("moved"), named("reversed"), named("pushed")
     rest = [words.trait(name).lower() for name, found in traits.items() if found["verdict"] not in SHOWN]
     where = (
         f"At the dose declared before the data ({run.plan.dose:g} on {words.timing(run.plan.timing)}, Holm-corrected "
@@ -88,6 +90,11 @@ def _headline(run: Run, traits: dict[str, Any]) -> str:
         parts.append(f"{len(moved)} of {len(traits)} vectors raised their trait's outcome: {words.listed(moved)}")
     if turned:
         parts.append(f"{len(turned)} of {len(traits)} lowered their own trait's outcome: {words.listed(turned)}")
+    if pushed:
+        parts.append(
+            f"{len(pushed)} of {len(traits)} changed it, and are not shown to do so by their direction: "
+            f"{words.listed(pushed)}"
+        )
     if not parts:
         return f"{where}, no vector was shown to move its trait's outcome."
     if rest:
@@ -107,11 +114,21 @@ def _result(run: Run, name: str, found: dict[str, Any]) -> str:
     if found["d_estimate"] is not None:
         text += f", d = {words.number(found['d_estimate'])}"
     text += f", {words.p_value(found['p_corrected'])}; up in {found['rising']} and down in {found['falling']} of "
-    text += f"{words.count(found['n_scenarios'], 'scenario')}. "
+    text += f"{words.count(found['n_scenarios'], 'scenario')}{_turned(found['turned'])}. "
     if found["verdict"] == "equivalent":
         p = words.p_value(found["p_equivalence"])
         return f"{text}Not shown to move; an effect of d = {run.plan.smallest_effect:g} is excluded (equivalence {p})."
     return text + VERDICTS[found["verdict"]]
+
+
+def _turned(turned: dict[str, Any] | None) -> str:
+    """The effect less that of the same vector turned round."""
+    if turned is None:
+        return "; the vector turned round was not run"
+    return (
+        f"; more than turned round by {words.number(turned['estimate'])} "
+        f"({words.interval(turned['lower'], turned['upper'])}), {words.p_value(turned['p_corrected'])}"
+    )
 
 
 def _level(run: Run) -> str:
@@ -222,10 +239,30 @@ def _axes(run: Run) -> list[str]:
             f" If no vector did anything, one component would hold {words.percent(shuffled['value'])} "
             f"({words.percent(shuffled['lower'])} to {words.percent(shuffled['upper'])}; conditions shuffled within "
             f"scenarios). {words.count(int(axes.iloc[0]), 'axis', 'axes').capitalize()} of effect "
-            f"{'stands' if axes.iloc[0] == 1 else 'stand'} out of such noise."
+            f"{'stands' if axes.iloc[0] == 1 else 'stand'} out of such noise, which is a lower bound"
+        )
+        power = table.loc[table["quantity"] == "power_of_two_axes", "value"]
+        text += (
+            f": two true axes of that strength are both found in {words.percent(power.iloc[0])} of simulated matrices."
+            if len(power)
+            else "."
+        )
+    coupled = share.get("independent")
+    if coupled is not None and not pd.isna(coupled["value"]):
+        text += (
+            f" Effects that have nothing to do with one another, seen through outcomes that correlate as these do, "
+            f"would hold {words.percent(coupled['value'])} ({words.percent(coupled['lower'])} to "
+            f"{words.percent(coupled['upper'])})"
+        )
+        text += (
+            ", so the share shows an axis of the outcomes and none of the vectors."
+            if own["value"] <= coupled["upper"]
+            else f" ({words.p_value(coupled['p'])})."
         )
     null = share.get("random")
-    if null is not None:
+    if null is None or pd.isna(null["value"]):
+        text += " Too few random directions were run to say what share they have."
+    else:
         text += f" As many random directions of the same length give {words.percent(null['value'])}"
         if null["lower"] != null["upper"]:
             text += f" ({words.percent(null['lower'])} to {words.percent(null['upper'])})"

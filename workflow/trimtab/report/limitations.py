@@ -3,6 +3,7 @@
 from trimtab.artifacts.files import records
 from trimtab.report import words
 from trimtab.report.run import Run
+from trimtab.statistics.declared import random_at
 
 
 def limitations(run: Run) -> list[str]:
@@ -33,16 +34,23 @@ def limitations(run: Run) -> list[str]:
         )
     texts += _broken_conditions(run)
     texts += _coupled(run)
-    draws = run.conditions.loc[run.conditions["method"] == "random", "draw"].nunique()
+    draws = len(random_at(run.conditions, run.plan))
     if draws < 20:
         texts.append(
-            f"Random directions: {draws} a layer were run. A rank among so few shows little; 20 or more are needed "
-            "for p < 0.05 by rank alone."
+            f"Random directions: {draws} were run at the declared dose. A rank among so few shows little; 20 or more "
+            "are needed for p < 0.05 by rank alone, which a verdict needs."
         )
+    else:
+        texts.append(
+            f"Random directions: {draws} were run at the declared dose, over the layers of all traits. A verdict ranks "
+            "a vector among all of them; the tables rank it among those of its own layer, which are fewer."
+        )
+    if any(found["turned"] is None for found in traits.values()):
+        texts.append("Without the vectors turned round, no effect can be shown to be by a vector's direction.")
     if any(found["rising"] + found["falling"] < 10 for found in traits.values()):
         texts.append(
-            "Where few scenarios change at all, a bootstrap interval can exclude 0 although the permutation test, "
-            "which decides, finds nothing."
+            "Where few scenarios change at all, intervals and tests can contradict each other. The permutation test "
+            "decides: an interval that left 0 out although the test finds nothing is widened to 0."
         )
     texts.append(
         f"Everything but the declared test is exploratory ({run.records['summary']['n_tests'] - len(traits):,} tests, "

@@ -5,8 +5,9 @@ from typing import Any
 
 from trimtab.report import words
 from trimtab.report.run import Run, each
+from trimtab.statistics.bootstrap import FEWEST
+from trimtab.statistics.nulls import SHUFFLES
 from trimtab.statistics.significance import EXACT_PAIRS
-from trimtab.statistics.structure import SHUFFLES
 
 
 def terms(run: Run) -> list[tuple[str, str]]:
@@ -113,11 +114,14 @@ def methods(run: Run) -> list[tuple[str, str]]:
             "Statistics",
             f"Differences are averaged over seeds within a scenario. Intervals ({100 * c['statistics']['level']:g} "
             f"%): bootstrap of scenarios, {c['statistics']['draws']:,} draws, bias-corrected and accelerated, "
-            "widened as t is against the normal (percentile where that is undefined, as the table says). p: two-sided "
-            "sign-flip permutation of "
-            f"scenarios, exact up to {EXACT_PAIRS} that differ. Holm over the declared tests, Benjamini-Hochberg over "
-            "the rest. “No effect of interest” is claimed only where two one-sided t tests, Holm-corrected, exclude "
-            f"d = {run.plan.smallest_effect:g}. Cohen's d is over the pooled SD of single rollouts. Axes of effect: "
+            "widened as t is against the normal (percentile where that is undefined, as the table says), Student's t "
+            f"below {FEWEST} scenarios, exact for shares of scenarios; nothing that doesn't vary has bounds. p: "
+            f"two-sided sign-flip permutation of scenarios, exact up to {EXACT_PAIRS} that differ. Holm over the "
+            "declared tests, Benjamini-Hochberg over the rest. A trait counts as moved only where three things hold: "
+            "the effect, the effect less that of the same vector turned round, and a rank among random directions of "
+            "the same dose. “No effect of interest” is claimed only where two one-sided jackknife t tests, "
+            f"Holm-corrected, exclude d = {run.plan.smallest_effect:g} with the uncertainty of its SD. "
+            "Cohen's d is over the pooled SD of single rollouts. Axes of effect: "
             f"singular values of the matrix of d against {SHUFFLES:,} shuffles of the conditions within scenarios.",
         ),
     ]

@@ -15,8 +15,9 @@ from trimtab.report.table import Table, absent, p, table, text, value, with_inte
 from trimtab.statistics.study import PUBLISHED
 
 VERDICTS = {
-    "moved": "moved",
-    "reversed": "moved the other way",
+    "moved": "moved by its direction",
+    "reversed": "moved the other way by its direction",
+    "pushed": "changed, not shown to be by its direction",
     "equivalent": "no effect of interest",
     "undecided": "not shown",
     "identical": "no change at all",
@@ -35,14 +36,18 @@ def declared(run: Run) -> Table:
                 **{key: value for key, value in found.items() if not isinstance(value, dict)},
                 "random_as_large": random.get("as_large"),
                 "random_draws": random.get("draws"),
+                **{f"turned_{key}": (found["turned"] or {}).get(key) for key in ("estimate", "lower", "upper")},
+                "turned_p": (found["turned"] or {}).get("p_corrected"),
                 **{f"breakage_{key}": value for key, value in found["breakage"].items()},
             }
         )
     frame = pd.DataFrame(rows)
     return table(
         "declared",
-        "The declared test of each trait. p is Holm-corrected; “random ≥” counts random directions of the same length "
-        "that did as much or more; “up / down” counts scenarios.",
+        "The declared tests of each trait. “Beyond turned round” is the difference less that of the same vector turned "
+        "round. Both p are Holm-corrected over traits; “random ≥” counts random directions of the same dose that did "
+        "as much or more; “up / down” counts scenarios. “By its direction” needs both p and a rank p among random "
+        "directions at the level of the tests.",
         frame,
         {}
         if frame.empty
@@ -54,6 +59,8 @@ def declared(run: Run) -> Table:
             "d": with_interval("d_estimate", "d_lower", "d_upper"),
             "p": p("p_corrected"),
             "Up / down": ("rising", lambda row: f"{row['rising']} / {row['falling']}"),
+            "Beyond turned round": with_interval("turned_estimate", "turned_lower", "turned_upper"),
+            "p, turned": p("turned_p"),
             "Random ≥": ("random_as_large", lambda row: _of(row["random_as_large"], row["random_draws"])),
             "Broken turns": with_interval("breakage_estimate", "breakage_lower", "breakage_upper"),
             "Verdict": text("verdict", lambda verdict: VERDICTS[verdict]),

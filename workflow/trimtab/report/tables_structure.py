@@ -7,11 +7,16 @@ from trimtab.report import words
 from trimtab.report.run import Run
 from trimtab.report.table import Table, p, table, text, value, with_interval
 
-MATRICES = {"relabelled": "conditions shuffled", "random": "random directions"}
+MATRICES = {
+    "independent": "independent effects, outcomes coupled as here",
+    "relabelled": "conditions shuffled",
+    "random": "random directions",
+}
 QUANTITIES = {
     "share": "share of squared effects in the strongest axis",
     "participation_ratio": "participation ratio (1: one axis)",
-    "axes": "axes above what shuffled conditions give",
+    "axes": "axes above what shuffled conditions give (a lower bound)",
+    "power_of_two_axes": "share of simulations that find two true axes of this strength",
 }
 
 
@@ -24,7 +29,9 @@ def spectrum(run: Run) -> Table:
         "Spectrum of the matrix of effects (vector by primary outcome, Cohen's d). For shuffled conditions a strength "
         "is that of the strongest axis left when the observed stronger ones are taken out, with the middle 90 % of "
         "shuffles, and p says how often it reached the observed one. For random directions the range is over sets of "
-        "as many directions as there are traits.",
+        "as many directions as there are traits, and a dash says that fewer were run. Independent effects are what as "
+        "many vectors that have nothing in common look like through outcomes that correlate as these do in unsteered "
+        "rollouts: the share that an axis of the vectors has to exceed.",
         frame,
         {
             "Effects of": text("matrix", lambda name: MATRICES.get(name, words.method(name))),

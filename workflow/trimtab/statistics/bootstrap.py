@@ -2,16 +2,27 @@
 
 All columns share the same resamples, so a bootstrap of a thousand contrasts is a few matrix products. Scenarios are the
 clusters: what a scenario's seeds share never counts as evidence twice.
+
+Resampling can only show what was seen, so it is not used where that is too little. Few scenarios get Student's t with
+the jackknife's standard error. A share of scenarios has the exact binomial interval. Where no scenario differs from any
+other, and for odds of a cell that is empty, nothing bounds the estimate and the bounds are NaN.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 from scipy import stats
+from statsmodels.stats.proportion import proportion_confint
 
 from trimtab.statistics.pairs import ESTIMANDS, ROUNDING, Pairs, estimates
+
+FEWEST = 8
+"""Scenarios from which on intervals are resampled: with 2 to 6, BCa covers 60 to 92 % instead of 95 %."""
+
+RANGES = {"probability_of_superiority": (0.0, 1.0), "cliffs_delta": (-1.0, 1.0)}
+"""Where an estimand ends: a t interval doesn't know it."""
 
 COLUMNS = 64
 """Columns a block: bounds the memory of a bootstrap to about `draws` x 64 x 8 bytes x 20."""
@@ -25,7 +36,8 @@ class Intervals:
     lower: Float[ndarray, " column"]
     upper: Float[ndarray, " column"]
     method: list[str]
-    """BCa; percentile where BCa is undefined; constant where no resample differs; undefined where nothing is."""
+    """BCa; percentile where BCa is undefined; jackknife t below `FEWEST` scenarios; exact for shares of scenarios;
+    constant (no bounds) where no resample differs; separated (no bounds) for odds of an empty cell; undefined."""
 
 
 def resamples(scenarios: int, draws: int, seed: int) -> Float[ndarray, "draw scenario"]:
@@ -35,7 +47,7 @@ def resamples(scenarios: int, draws: int, seed: int) -> Float[ndarray, "draw sce
 
 
 def bootstrap(pairs: Pairs, weights: Float[ndarray, "draw scenario"], level: float) -> dict[str, Intervals]:
-    """Intervals of all estimands by resampling scenarios, bias-corrected and accelerated (Efron 1987)."""
+    """Intervals of all estimands, by resampling scenarios where there are enough of them."""
     rows, columns = pairs.shape
     whole, without = np.ones((1, rows)), 1.0 - np.eye(rows)
     parts: dict[str, list[Intervals]] = {name: [] for name in ESTIMANDS}
@@ -43,7 +55,10 @@ def bootstrap(pairs: Pairs, weights: Float[ndarray, "draw scenario"], level: flo
         block = pairs.columns(slice(start, start + COLUMNS))
         point, left_out, drawn = estimates(whole, block), estimates(without, block), estimates(weights, block)
         for name in ESTIMANDS:
-            parts[name].append(_bca(point[name][0], left_out[name], drawn[name], block.present > 0, level))
+            present = block.present > 0
+            found = _bca(point[name][0], left_out[name], drawn[name], present, level)
+            found = _few(found, left_out[name], present, level)
+            parts[name].append(_at_a_boundary(name, found, block, level))
     return {
         name: Intervals(
             np.concatenate([part.estimate for part in found]),
@@ -94,9 +109,73 @@ def _bca(
 
     defined = np.isfinite(point) & (present.sum(axis=0) > 1)
     method = np.select([~defined, ~varies, ~proper], ["undefined", "constant", "percentile"], default="BCa")
+    bounded = defined & varies
     return Intervals(
         estimate=point,
-        lower=np.where(defined, lower, np.nan),
-        upper=np.where(defined, upper, np.nan),
+        lower=np.where(bounded, lower, np.nan),
+        upper=np.where(bounded, upper, np.nan),
         method=[str(name) for name in method],
     )
+
+
+def _few(
+    found: Intervals,
+    left_out: Float[ndarray, "scenario column"],
+    present: Bool[ndarray, "scenario column"],
+    level: float,
+) -> Intervals:
+    """Student's t with the jackknife's standard error, for columns of fewer than `FEWEST` scenarios (Tukey 1958)."""
+    n = present.sum(axis=0)
+    # an estimate that one scenario alone keeps defined has no standard error
+    whole = (np.isfinite(left_out) | ~present).all(axis=0)
+    few = (n < FEWEST) & np.isin(found.method, ["BCa", "percentile"])
+    usable = few & whole
+    safe = np.maximum(n, 2)
+    values = np.where(present & usable, left_out, 0.0)
+    gaps = np.where(present & usable, values - values.sum(axis=0) / safe, 0.0)
+    reach = stats.t.ppf((1 + level) / 2, safe - 1) * np.sqrt((safe - 1) / safe * (gaps**2).sum(axis=0))
+    method = np.select([usable, few], ["jackknife t", "undefined"], default=np.array(found.method, dtype=object))
+    return Intervals(
+        estimate=found.estimate,
+        lower=np.select([usable, few], [found.estimate - reach, np.nan], default=found.lower),
+        upper=np.select([usable, few], [found.estimate + reach, np.nan], default=found.upper),
+        method=[str(name) for name in method],
+    )
+
+
+def _at_a_boundary(name: str, found: Intervals, pairs: Pairs, level: float) -> Intervals:
+    """Exact intervals of shares of scenarios, and no bounds for odds that are not bounded."""
+    n = pairs.scenarios.astype(int)
+    lower, upper, method = found.lower.copy(), found.upper.copy(), np.array(found.method, dtype=object)
+    if name == "wrong_way_share":
+        exact = np.isfinite(found.estimate) & (n > 0)
+        count = np.round(np.where(exact, found.estimate, 0.0) * n).astype(int)
+        bounds = share_interval(count, np.maximum(n, 1), level)
+        lower, upper = (np.where(exact, bound, np.nan) for bound in bounds)
+        method[exact] = "exact"
+    elif name == "probability_of_superiority":
+        alike = (method == "constant") & (n > 0)
+        # where all n scenarios rise, fall or stay, at most this share of all scenarios does anything else
+        other = share_interval(np.zeros_like(n), np.maximum(n, 1), level)[1]
+        slack = np.where(found.estimate == 0.5, other / 2, other)
+        lower = np.where(alike, np.clip(found.estimate - slack, 0, 1), lower)
+        upper = np.where(alike, np.clip(found.estimate + slack, 0, 1), upper)
+        method[alike] = "exact"
+    elif name == "log_odds_ratio":
+        shares = [side.sum(axis=0) / np.maximum(n, 1) + pairs.shift for side in (pairs.treated, pairs.baseline)]
+        empty = np.any([(share <= ROUNDING) | (share >= 1 - ROUNDING) for share in shares], axis=0)
+        separated = empty & np.isfinite(found.estimate) & (method != "undefined")
+        lower, upper = (np.where(separated, np.nan, bound) for bound in (lower, upper))
+        method[separated] = "separated"
+    if name in RANGES:
+        lower, upper = (np.clip(bound, *RANGES[name]) for bound in (lower, upper))
+    return Intervals(found.estimate, lower, upper, [str(each) for each in method])
+
+
+def share_interval(
+    count: Int[ndarray, " column"], n: Int[ndarray, " column"] | int, level: float
+) -> tuple[Float[ndarray, " column"], Float[ndarray, " column"]]:
+    """Exact interval of a share (Clopper and Pearson 1934)."""
+    lower, upper = proportion_confint(count, n, alpha=1 - level, method="beta")
+    # undefined at either end of the scale, where the bound is that end
+    return np.nan_to_num(np.asarray(lower), nan=0.0), np.nan_to_num(np.asarray(upper), nan=1.0)

@@ -1,10 +1,12 @@
-"""Contrasts between steered conditions: the declared vector against its controls, timings, and steps of dose.
+"""Contrasts between steered conditions: a vector against the same one turned round and its controls, timings, doses.
 
-All are exploratory and pair the same scenarios as `effects` does; each table is corrected as a family of its own.
+They pair the same scenarios as `effects` does, and each table is corrected as a family of its own. All are exploratory
+but one: whether the declared vector does more than when it is turned round is part of the declared test.
 """
 
 import itertools
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -12,6 +14,9 @@ from trimtab.artifacts.files import records
 from trimtab.statistics.declared import BASELINE, Contrast, Plan, of_vectors
 from trimtab.statistics.effects import contrast_table
 from trimtab.statistics.outcomes import Rollouts
+
+TURNED = "turned"
+"""The kind of a vector's contrast with the same vector turned round."""
 
 
 def against_controls(rollouts: Rollouts, conditions: pd.DataFrame, plan: Plan) -> pd.DataFrame:
@@ -31,28 +36,48 @@ def against_controls(rollouts: Rollouts, conditions: pd.DataFrame, plan: Plan) -
     return contrast_table(rollouts, contrasts, plan, set(), {})
 
 
-def timings_and_steps(rollouts: Rollouts, conditions: pd.DataFrame, plan: Plan) -> pd.DataFrame:
-    """Does it matter which tokens are steered, and does each step of dose add something?
+def between_conditions(rollouts: Rollouts, conditions: pd.DataFrame, plan: Plan) -> pd.DataFrame:
+    """Do the direction's sign, the tokens that are steered, and each step of dose matter?
 
-    One block of rows a contrast, with `kind` (timing or dose_step) and `trait`, on the trait's primary outcome. A step
-    is a dose minus the next one nearer to 0, the unsteered condition being dose 0.
+    One block of rows a contrast, with `kind` (turned, timing or dose_step) and `trait`, on the trait's primary outcome.
+    `turned` is a dose minus the opposite one; that of the confirmatory condition is declared. A step is a dose minus
+    the next one nearer to 0, the unsteered condition being dose 0.
     """
     own = of_vectors(conditions, plan)
-    found = [*_timings(own), *_steps(own)]
-    contrasts = [Contrast(condition, other, plan.primary[trait]) for _, trait, condition, other in found]
-    table = contrast_table(rollouts, contrasts, plan, set(), {})
+    found = [*_turned(own), *_timings(own), *_steps(own)]
+    contrasts = [Contrast(row.condition, row.other, plan.primary[row.trait]) for row in found]
+    confirmatory = set(plan.confirmatory(conditions).values())
+    declared = {
+        contrast
+        for row, contrast in zip(found, contrasts, strict=True)
+        if row.kind == TURNED and row.condition in confirmatory
+    }
+    table = contrast_table(rollouts, contrasts, plan, declared, {})
     about = pd.DataFrame(found, columns=["kind", "trait", "condition_id", "baseline_id"])
-    return about.merge(table, on=["condition_id", "baseline_id"], how="right")
+    return about.merge(table, on=["condition_id", "baseline_id"], how="right", validate="one_to_many")
 
 
-Row = tuple[str, str, str, str]
-"""Kind, trait, condition and what it is compared with."""
+class Row(NamedTuple):
+    """A contrast to be made."""
+
+    kind: str
+    trait: str
+    condition: str
+    other: str
+    """What it is compared with."""
+
+
+def _turned(own: pd.DataFrame) -> Iterator[Row]:
+    for (trait, _, _), rows in own.groupby(["trait", "timing", own["dose"].abs()], sort=False):
+        up, down = rows[rows["dose"] > 0], rows[rows["dose"] < 0]
+        for one, other in itertools.product(up["condition_id"], down["condition_id"]):
+            yield Row(TURNED, str(trait), one, other)
 
 
 def _timings(own: pd.DataFrame) -> Iterator[Row]:
     for (trait, _), rows in own.groupby(["trait", "dose"], sort=False):
         for one, other in itertools.combinations(records(rows), 2):
-            yield "timing", str(trait), one["condition_id"], other["condition_id"]
+            yield Row("timing", str(trait), one["condition_id"], other["condition_id"])
 
 
 def _steps(own: pd.DataFrame) -> Iterator[Row]:
@@ -62,5 +87,5 @@ def _steps(own: pd.DataFrame) -> Iterator[Row]:
             for row in records(side.sort_values("dose", key=abs)):
                 # the first step is the effect itself, which `effects` has
                 if nearer != BASELINE:
-                    yield "dose_step", str(trait), row["condition_id"], nearer
+                    yield Row("dose_step", str(trait), row["condition_id"], nearer)
                 nearer = row["condition_id"]

@@ -14,9 +14,10 @@ from numpy import ndarray
 from trimtab import seeds
 from trimtab.statistics.bootstrap import resamples
 from trimtab.statistics.declared import BASELINE, Plan
+from trimtab.statistics.nulls import columns_of
 from trimtab.statistics.outcomes import Rollouts
 from trimtab.statistics.pairs import estimates
-from trimtab.statistics.structure import COLUMNS, Rows, columns_of
+from trimtab.statistics.structure import COLUMNS, Rows
 
 
 def coupling(rollouts: Rollouts, conditions: pd.DataFrame, plan: Plan) -> pd.DataFrame:

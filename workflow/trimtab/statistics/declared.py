@@ -98,23 +98,21 @@ def at(conditions: pd.DataFrame, *, method: str, dose: float, timing: str) -> pd
     return conditions[(conditions["method"] == method) & (conditions["timing"] == timing) & dose_matches]
 
 
-def random_at(conditions: pd.DataFrame, plan: Plan, trait: str | None = None) -> list[str]:
-    """Random directions at the confirmatory dose and timing: a trait's own, or each (draw, layer) once.
-
-    Every trait has the same draws at its own layer, so traits that share a layer share directions.
-    """
+def random_at(conditions: pd.DataFrame, plan: Plan) -> list[str]:
+    """Random directions at the confirmatory dose and timing, those of all traits: each is a draw of its own."""
     rows = at(as_studied(conditions, plan), method="random", dose=plan.dose, timing=plan.timing)
-    if trait is None:
-        return list(rows.drop_duplicates(["draw", "layer"])["condition_id"])
-    return list(rows[rows["trait"].isin([trait, ""])]["condition_id"])
+    return list(rows["condition_id"])
 
 
 def random_for(conditions: pd.DataFrame, condition: Mapping[str, Any]) -> list[str]:
-    """Random directions that push as the given condition does: all but the direction is the same, and the sign."""
+    """Random directions that push as the given condition does: all but the direction is the same, and the sign.
+
+    Those of other traits count where they push at the same layer: every trait's draws are its own, and know no trait.
+    """
     rows = at(conditions, method="random", dose=abs(condition["dose"]), timing=condition["timing"])
     for column in ("unit", "layer", "rule"):
         rows = rows[rows[column] == condition[column]]
-    return list(rows[rows["trait"].isin([condition["trait"], ""])]["condition_id"])
+    return list(rows["condition_id"])
 
 
 def claims(conditions: pd.DataFrame, plan: Plan) -> dict[Contrast, int]:

@@ -1,17 +1,21 @@
 """What the declared contrasts say, one verdict a trait: the numbers behind the report's abstract.
 
-A verdict never goes beyond the test that was declared: `moved` and `reversed` need the Holm-corrected p, `equivalent`
-needs two one-sided tests against the smallest effect of interest, Holm-corrected too, and everything else is
-`undecided`. Whether the effect is the vector's own is a separate question, answered by the rank among random directions
-of equal length.
+A verdict never goes beyond the tests that were declared. A push in any direction can change what an agent does, so
+`moved` (and `reversed`, the wrong way) needs three: the effect itself, the effect less that of the same vector turned
+round, both Holm-corrected over traits, and a rank among random directions of equal dose. An effect that lacks one of
+the last two is `pushed`: the condition changed the outcome, and nothing shows that the direction did. `equivalent`
+needs two one-sided tests against the smallest effect of interest, Holm-corrected too; everything else is `undecided`.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float
 
 from trimtab.artifacts.files import records
+from trimtab.statistics.contrasts import TURNED
 from trimtab.statistics.declared import BASELINE, Contrast, Plan, random_at
 from trimtab.statistics.outcomes import Rollouts
 from trimtab.statistics.pairs import ROUNDING
@@ -21,10 +25,19 @@ Rows = dict[tuple[str, str, str], dict[str, Any]]
 """Rows of the effects by condition, outcome and estimand."""
 
 
-def findings(rollouts: Rollouts, table: pd.DataFrame, conditions: pd.DataFrame, plan: Plan) -> dict[str, Any]:
-    """Verdicts and their numbers; undefined numbers are None."""
+def findings(
+    rollouts: Rollouts, table: pd.DataFrame, contrasts: pd.DataFrame, conditions: pd.DataFrame, plan: Plan
+) -> dict[str, Any]:
+    """Verdicts and their numbers; undefined numbers are None.
+
+    Args:
+        table: the tidy table of `effects`.
+        contrasts: the table of `between_conditions`.
+    """
     rows: Rows = {(row["condition_id"], row["outcome"], row["estimand"]): row for row in records(table)}
     confirmatory = plan.confirmatory(conditions)
+    turned_round = {row["condition_id"]: row for row in records(_declared_turned(contrasts))}
+    directions = random_at(conditions, plan)
     alpha = 1 - plan.level
     traits = {}
     for trait, condition in confirmatory.items():
@@ -36,6 +49,8 @@ def findings(rollouts: Rollouts, table: pd.DataFrame, conditions: pd.DataFrame, 
         spread = float(difference[present].std(ddof=1)) if present.sum() > 1 else float("nan")
         equal = rows[condition, outcome, "equivalence"]
         wrong = rows[condition, outcome, "wrong_way_share"]
+        turned, random = turned_round.get(condition), _rank(rows, condition, directions, outcome)
+        own = _is_its_own(mean, turned, random, alpha)
         least = detectable(int(mean["n_scenarios"]), alpha / max(len(confirmatory), 1))
         traits[trait] = {
             "condition_id": condition,
@@ -51,8 +66,9 @@ def findings(rollouts: Rollouts, table: pd.DataFrame, conditions: pd.DataFrame, 
             "margin": _number(equal["margin"]),
             "p_equivalence": _number(equal["p_corrected"]),
             "smallest_detectable": _number(least * spread),
-            "verdict": _verdict(mean, difference[present], equal["p_corrected"], alpha),
-            "random": _rank(rows, condition, random_at(conditions, plan, trait), outcome),
+            "turned": _turned(turned),
+            "verdict": _verdict(mean, difference[present], equal["p_corrected"], own, alpha),
+            "random": random,
             "breakage": _breakage(rows, condition),
         }
     n_conditions, n_scenarios, n_seeds, _ = rollouts.values.shape
@@ -68,10 +84,44 @@ def findings(rollouts: Rollouts, table: pd.DataFrame, conditions: pd.DataFrame, 
     }
 
 
-def _verdict(mean: dict[str, Any], difference: np.ndarray, p_equivalent: float, alpha: float) -> str:
+def _declared_turned(contrasts: pd.DataFrame) -> pd.DataFrame:
+    """The declared tests of a vector against itself turned round, one row a confirmatory condition."""
+    declared = (contrasts["kind"] == TURNED) & (contrasts["family"] == "confirmatory")
+    return contrasts[declared & (contrasts["estimand"] == "mean_difference")]
+
+
+def _turned(row: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """What the vector does beyond the same vector turned round; None where that was not run."""
+    if row is None:
+        return None
+    return {
+        "condition_id": row["baseline_id"],
+        **{key: _number(row[key]) for key in ("estimate", "lower", "upper", "p", "p_corrected")},
+    }
+
+
+def _is_its_own(
+    mean: Mapping[str, Any], turned: Mapping[str, Any] | None, random: Mapping[str, Any] | None, alpha: float
+) -> bool:
+    """Whether an effect is shown to come from the direction: by its sign, and among random directions."""
+    if turned is None or random is None:
+        return False
+    signed = turned["p_corrected"] <= alpha and turned["estimate"] * mean["estimate"] > 0
+    return bool(signed and random["p"] <= alpha)
+
+
+def _verdict(
+    mean: Mapping[str, Any],
+    difference: Float[np.ndarray, " scenario"],
+    p_equivalent: float,
+    own: bool,
+    alpha: float,
+) -> str:
     if not (difference != 0).any():
         return "identical"
     if mean["p_corrected"] <= alpha:
+        if not own:
+            return "pushed"
         return "moved" if mean["estimate"] > 0 else "reversed"
     return "equivalent" if p_equivalent <= alpha else "undecided"
 

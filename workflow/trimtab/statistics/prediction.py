@@ -16,9 +16,9 @@ from trimtab import seeds
 from trimtab.artifacts.files import records
 from trimtab.statistics.bootstrap import resamples
 from trimtab.statistics.declared import Plan, as_studied, at
+from trimtab.statistics.nulls import columns_of
 from trimtab.statistics.outcomes import Rollouts
 from trimtab.statistics.pairs import estimates
-from trimtab.statistics.structure import columns_of
 
 FEATURES = {"sae_probe": "sae", "raw_probe": "raw"}
 MOST_TRAITS = 8

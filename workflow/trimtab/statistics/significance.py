@@ -12,7 +12,7 @@ from numpy import ndarray
 from scipy import stats
 
 from trimtab.statistics.bootstrap import COLUMNS
-from trimtab.statistics.pairs import ROUNDING, Pairs
+from trimtab.statistics.pairs import ROUNDING, Pairs, estimates
 
 EXACT_PAIRS = 15
 """Up to this many non-zero differences all sign patterns are tried (2^15, of which half mirror the other half)."""
@@ -57,22 +57,44 @@ def _as_extreme(
 
 
 class Equivalence(NamedTuple):
-    """Two one-sided t tests of every column (Schuirmann 1987); NaN where there is no spread or no margin."""
+    """Two one-sided t tests of every column (Schuirmann 1987); NaN where there is no spread."""
 
+    estimate: Float[ndarray, " column"]
+    """Mean difference."""
+    margin: Float[ndarray, " column"]
+    """What the mean difference must be shown to lie within, in the outcome's units, as estimated."""
     lower: Float[ndarray, " column"]
     upper: Float[ndarray, " column"]
-    """Interval of level 1 - 2 alpha: it lies within the margin where p is below alpha."""
+    """They lie within the margin where p is below alpha."""
     p: Float[ndarray, " column"]
 
 
-def equivalence(pairs: Pairs, margin: Float[ndarray, " column"], level: float) -> Equivalence:
-    """Test that the mean difference lies within `margin` of 0, at alpha = 1 - `level`."""
-    n, difference = pairs.scenarios, pairs.difference
-    mean = difference.sum(axis=0) / np.maximum(n, 1)
-    squares = (pairs.present * (difference - mean) ** 2).sum(axis=0)
-    usable = (n > 1) & (squares > 0) & (margin > 0)
-    freedom = np.maximum(n - 1, 1)
-    error = np.sqrt(np.where(usable, squares, np.nan) / freedom / np.maximum(n, 1))
-    p = np.maximum(stats.t.sf((mean + margin) / error, freedom), stats.t.cdf((mean - margin) / error, freedom))
-    reach = stats.t.ppf(level, freedom) * error
-    return Equivalence(mean - reach, mean + reach, np.asarray(p))
+def equivalence(pairs: Pairs, smallest: float, level: float) -> Equivalence:
+    """Test that the mean difference lies within `smallest` pooled SDs of 0, at alpha = 1 - `level`.
+
+    The SD is an estimate from the same rollouts, so what is tested on either side is `difference +- smallest * SD` as a
+    whole, with its jackknife standard error over scenarios: a margin that is taken for known claims equivalence in up
+    to 9 % of cases instead of 5 % where treated and baseline rollouts are highly correlated.
+    """
+    rows, n = pairs.shape[0], pairs.scenarios
+    whole, without = (estimates(weights, pairs) for weights in (np.ones((1, rows)), 1.0 - np.eye(rows)))
+    gap, sd = whole["mean_difference"][0], whole["pooled_sd"][0]
+    freedom, tails, reaches = np.maximum(n - 1, 1), [], []
+    for side in (1, -1):
+        error = _jackknife_error(without["mean_difference"] + side * smallest * without["pooled_sd"], pairs.present > 0)
+        with np.errstate(invalid="ignore"):
+            tails.append(stats.t.sf((side * gap + smallest * sd) / error, freedom))
+        reaches.append(stats.t.ppf(level, freedom) * error)
+    return Equivalence(gap, smallest * sd, gap - reaches[0], gap + reaches[1], np.asarray(np.maximum(*tails)))
+
+
+def _jackknife_error(
+    left_out: Float[ndarray, "scenario column"], present: Bool[ndarray, "scenario column"]
+) -> Float[ndarray, " column"]:
+    """Standard error from an estimate without each scenario in turn (Tukey 1958); NaN where one is undefined, or all
+    are the same."""
+    n = np.maximum(present.sum(axis=0), 1)
+    usable = (np.isfinite(left_out) | ~present).all(axis=0) & (n > 1)
+    values = np.where(present & usable, left_out, 0.0)
+    squares = (np.where(present, values - values.sum(axis=0) / n, 0.0) ** 2).sum(axis=0)
+    return np.asarray(np.sqrt(np.where(usable & (squares > 0), squares, np.nan) * (n - 1) / n))

@@ -1,10 +1,15 @@
-"""How many axes of effect there are: the matrix of vectors by outcomes, its spectrum, and two nulls for it.
+"""How many axes of effect there are: the matrix of vectors by outcomes, its spectrum, and three nulls for it.
 
-The study reads its five traits as one axis because one component holds most of the matrix' squared effects. Two things
-give such a picture for free. All vectors share one unsteered baseline, and outcomes are coupled (a call replaces a
-question), so the matrix has a leading component even where no vector does anything: `relabelled` is the matrix with the
+The study reads its five traits as one axis because one component holds most of the matrix' squared effects. Three
+things give such a picture for free. Outcomes are coupled (a call replaces a question), so effects that have nothing to
+do with one another still share a component: `independent` is what as many independent effects look like through
+outcomes that correlate as these do, and it is the null that a share has to exceed. All vectors share one unsteered
+baseline, so the matrix has a leading component even where no vector does anything: `relabelled` is the matrix with the
 conditions of each scenario shuffled. And any handful of pushes that make the model talk more share an axis: `random` is
 the same number of random directions. What couples outcomes, and how specific a vector is, is in `coupling`.
+
+The number of axes that stand out of noise is a lower bound; how often two true ones would both be found is said beside
+it.
 """
 
 from collections.abc import Iterator
@@ -16,16 +21,23 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from trimtab import seeds
-from trimtab.statistics.bootstrap import bootstrap, resamples
-from trimtab.statistics.declared import BASELINE, Contrast, Plan, random_at
+from trimtab.statistics.bootstrap import bootstrap, resamples, share_interval
+from trimtab.statistics.declared import Plan, random_at
+from trimtab.statistics.nulls import (
+    POWER_RUNS,
+    axes,
+    columns_of,
+    components,
+    coupling_root,
+    independent,
+    power_of_two_axes,
+    relabelled,
+)
 from trimtab.statistics.outcomes import Rollouts
 from trimtab.statistics.pairs import estimates
 
 SUBSETS = 200
 """At most so many sets of random directions are compared with the traits' matrix."""
-SHUFFLES = 2000
-BLOCK = 250
-"""Shuffles at a time: bounds memory to that many copies of the vectors' outcomes."""
 COLUMNS = ["matrix", "quantity", "vector", "outcome", "other", "component", "value", "lower", "upper", "p"]
 
 
@@ -70,12 +82,13 @@ class Rows:
 def structure(rollouts: Rollouts, conditions: pd.DataFrame, plan: Plan) -> pd.DataFrame:
     """Matrix of Cohen's d (vector by primary outcome) at the confirmatory dose, its spectrum, and the nulls'.
 
-    Long form: matrix (the method, relabelled, or random), quantity (effect, singular_value, share,
-    participation_ratio, axes), vector, outcome, other, component, value, lower, upper, p. For `relabelled` a singular
-    value is the null's median for that component after the stronger ones have been taken out, its bounds have the null
-    below and above them with chance 1 - level each, and p is how often the null reached the observed one; `axes` is how
-    many components in a row do. For `random` the interval is the range over sets of as many random directions as there
-    are traits; there is none with fewer directions than traits.
+    Long form: matrix (the method, independent, relabelled, or random), quantity (effect, singular_value, share,
+    participation_ratio, axes, power_of_two_axes), vector, outcome, other, component, value, lower, upper, p. For
+    `relabelled` a singular value is the null's median for that component after the stronger ones have been taken out,
+    its bounds have the null below and above them with chance 1 - level each, and p is how often the null reached the
+    observed one; `axes` is how many components in a row do. For `independent`, p is how often the null's share reached
+    the observed one. For `random` the interval is the range over sets of as many random directions as there are traits;
+    with fewer directions than traits its share is NaN.
     """
     outcomes = list(dict.fromkeys(plan.primary.values()))
     confirmatory = plan.confirmatory(conditions)
@@ -83,15 +96,9 @@ def structure(rollouts: Rollouts, conditions: pd.DataFrame, plan: Plan) -> pd.Da
     parts: list[Rows] = []
     if confirmatory:
         parts += _traits(rollouts, confirmatory, outcomes, plan)
-        if len(random) >= len(confirmatory):
-            parts.append(_random(matrix_of(rollouts, random, outcomes), len(confirmatory), plan))
+        parts.append(_random(matrix_of(rollouts, random, outcomes), len(confirmatory), plan))
     table = pd.DataFrame([row for part in parts for row in part.rows], columns=COLUMNS)
     return table.astype({"component": "Int64"})
-
-
-def columns_of(rows: list[str], outcomes: list[str]) -> list[Contrast]:
-    """Contrasts of a matrix, a vector's outcomes together."""
-    return [Contrast(row, BASELINE, outcome) for row in rows for outcome in outcomes]
 
 
 def matrix_of(rollouts: Rollouts, rows: list[str], outcomes: list[str]) -> Float[ndarray, "vector outcome"]:
@@ -124,36 +131,24 @@ def _traits(rollouts: Rollouts, confirmatory: dict[str, str], outcomes: list[str
     shuffled = relabelled(rollouts, rows, outcomes, seeds.derive(plan.seed, "statistics", "relabelled"))
     flat = spectrum(shuffled)
     p = against_null(matrix, shuffled, null, plan.level)
-    part.add("axes", int(np.cumprod(p <= 1 - plan.level).sum()))
-    null.add_range(
-        "share", float(np.nanmedian(flat.share)) if np.isfinite(flat.share).any() else np.nan, flat.share, plan.level
-    )
-    yield from (part, null)
+    part.add("axes", axes(p, plan.level))
+    null.add_range("share", _median(flat.share), flat.share, plan.level)
+
+    coupled = Rows("independent")
+    mixing = coupling_root(rollouts, outcomes)
+    drawn = spectrum(independent(len(rows), mixing, seeds.derive(plan.seed, "statistics", "independent")))
+    coupled.add_range("share", _median(drawn.share), drawn.share, plan.level)
+    if np.isfinite(found.share):
+        coupled.rows[-1]["p"] = float(((drawn.share >= found.share).sum() + 1) / (len(drawn.share) + 1))
+    coupled.add_range("participation_ratio", _median(drawn.participation), drawn.participation, plan.level)
+    both = power_of_two_axes(matrix, shuffled, mixing, plan.level, seeds.derive(plan.seed, "statistics", "power"))
+    lower, upper = share_interval(np.array([both]), POWER_RUNS, plan.level)
+    part.add("power_of_two_axes", both / POWER_RUNS, lower=float(lower[0]), upper=float(upper[0]))
+    yield from (part, null, coupled)
 
 
-def relabelled(
-    rollouts: Rollouts, rows: list[str], outcomes: list[str], seed: int
-) -> Float[ndarray, "shuffle vector outcome"]:
-    """Matrices of Cohen's d under the null that no vector does anything: conditions shuffled within each scenario.
-
-    A scenario's unsteered rollouts are shuffled along with the steered ones and outcomes stay together, so the null
-    keeps the shared baseline and the coupling of outcomes. Scenarios that miss a rollout are left out. The SD is the
-    observed one, which shuffling hardly moves.
-    """
-    outcome = rollouts.outcomes.get_indexer(pd.Index(outcomes))
-    condition = rollouts.conditions.get_indexer(pd.Index([BASELINE, *rows]))
-    values = rollouts.values[condition][..., outcome].mean(axis=2).transpose(1, 0, 2)
-    values = values[np.isfinite(values).all(axis=(1, 2))]
-    pairs = rollouts.pairs(columns_of(rows, outcomes))
-    sd = estimates(np.ones((1, pairs.shape[0])), pairs)["pooled_sd"].reshape(len(rows), len(outcomes))
-    generator = np.random.default_rng(seed)
-    parts = []
-    for _ in range(0, SHUFFLES if len(values) else 0, BLOCK):
-        order = generator.random((BLOCK, len(values), len(condition))).argsort(axis=2)
-        means = values[np.arange(len(values))[None, :, None], order].mean(axis=1)
-        parts.append(means[:, 1:] - means[:, :1])
-    gaps = np.concatenate(parts) if parts else np.zeros((1, len(rows), len(outcomes)))
-    return np.asarray(np.divide(gaps, sd, out=np.zeros_like(gaps), where=np.broadcast_to(sd > 0, gaps.shape)))
+def _median(values: Float[ndarray, " draw"]) -> float:
+    return float(np.nanmedian(values)) if np.isfinite(values).any() else float("nan")
 
 
 def against_null(
@@ -162,32 +157,27 @@ def against_null(
     rows: Rows,
     level: float,
 ) -> Float[ndarray, " component"]:
-    """p of each component against the null's largest one in what the stronger observed components leave.
-
-    Horn's parallel analysis (1965), with the observed components projected out of the null step by step: the k-th
-    singular value of pure noise would be too easy a mark for the first one of noise beside k - 1 real axes.
-    """
-    left, values, right = np.linalg.svd(np.nan_to_num(matrix), full_matrices=False)
-    p = np.empty(len(values))
-    for place, value in enumerate(values):
-        keep_rows = np.eye(len(matrix)) - left[:, :place] @ left[:, :place].T
-        keep_columns = np.eye(matrix.shape[1]) - right[:place].T @ right[:place]
-        top = np.linalg.svd(keep_rows @ null @ keep_columns, compute_uv=False)[:, 0]
-        p[place] = ((top >= value).sum() + 1) / (len(top) + 1)
+    """p of every component, and a row of the null's singular value for each."""
+    found = components(matrix, null, min(matrix.shape))
+    for place, (p, top) in enumerate(zip(found.p, found.top, strict=True), 1):
         lower, upper = np.quantile(top, [1 - level, level])
         rows.add(
             "singular_value",
             float(np.median(top)),
-            component=place + 1,
+            component=place,
             lower=float(lower),
             upper=float(upper),
-            p=float(p[place]),
+            p=float(p),
         )
-    return p
+    return found.p
 
 
 def _random(random: Float[ndarray, "draw outcome"], size: int, plan: Plan) -> Rows:
     part = Rows("random")
+    if len(random) < size:
+        # a control that can't be computed is a line of the table and of the page
+        part.add("share", float("nan"))
+        return part
     generator = np.random.default_rng(seeds.derive(plan.seed, "statistics", "subsets"))
     if len(random) == size:
         subsets = np.arange(size)[None]
