@@ -13,7 +13,7 @@ from numpy import ndarray
 
 from trimtab import seeds
 from trimtab.organism.questions import COLUMNS
-from trimtab.statistics.effects import share_interval
+from trimtab.statistics.bootstrap import share_interval
 from trimtab.statistics.structure import spectrum
 
 DRAWS = 2000
