@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from recorded import record
 
 from trimtab.organism.answers import clopper_pearson
 from trimtab.organism.decisions import TIMINGS, Prompts, Reader, Ruler
@@ -99,9 +100,7 @@ def test_a_direction_along_a_traits_readout_is_its_own(language, model, tmp_path
     monkeypatch.setattr("trimtab.organism.recovery.PERSONAS", 100)
     monkeypatch.setattr("trimtab.organism.recovery.DIRECTIONS", 4)
     unit = torch.nn.functional.normalize(torch.ones(64), dim=0)
-    vectors = [
-        Vector(tmp_path, 2, unit, {"method": "made", "trait": trait}, torch.zeros(64), None) for trait in five.traits
-    ]
+    vectors = [Vector(tmp_path, record(method="made", trait=trait), unit, torch.zeros(64)) for trait in five.traits]
     recovery = Recovery(model, language, TASKS, {2: 4.0}, seed=1)
     table = recovery.table(vectors, [0.5, 1.0], 1.0, "made")
     assert list(table.columns) == COLUMNS
@@ -163,7 +162,7 @@ def test_a_truth_of_one_axis_does_not_make_its_measure_one(few_shot, tmp_path, m
     model = build(len(language.protocol.tokenizer), "hybrid", seed=1).eval().requires_grad_(False)
     units = torch.linalg.qr(torch.randn(64, 5, generator=torch.Generator().manual_seed(1)))[0].T
     vectors = [
-        Vector(tmp_path, 3, unit, {"method": "made", "trait": trait}, torch.zeros(64), None)
+        Vector(tmp_path, record(method="made", trait=trait, layer=3), unit, torch.zeros(64))
         for trait, unit in zip(one.traits, units, strict=True)
     ]
     table = Recovery(model, language, TASKS, {3: 4.0}, seed=1).table(vectors, [1.0], 1.0, "made")

@@ -1,26 +1,31 @@
 """A condition is applied with the vector that it names, or refused."""
 
-import json
-
 import pandas as pd
 import pytest
 import torch
+from recorded import lengths, record
 
-from trimtab.artifacts import tensors
 from trimtab.errors import TrimtabError
 from trimtab.rollouts.arms import arms
 from trimtab.rollouts.conditions import COLUMNS
 from trimtab.steering.rules import project_out
+from trimtab.vectors import artifact
+from trimtab.vectors.artifact import Vector
 
 DESCRIBED = {"model": "tiny", "d_model": 3, "residual_norm": {"2": {"centred_mean": 10.0}}}
 INSTRUCTIONS = {"autonomy": "Decide by yourself."}
+
+
+def save(folder, method, unit, **known):
+    path = folder / method / "autonomy.safetensors"
+    artifact.save(Vector(path, record(method=method, **known), unit, torch.zeros(3)))
 
 
 @pytest.fixture
 def vectors(tmp_path):
     for at, method in enumerate(["sae_probe", "random_0", "random_1"]):
         unit = torch.nn.functional.one_hot(torch.tensor(at), 3).float()
-        tensors.save(tmp_path / method / "autonomy.safetensors", {"direction.2": unit}, {"model": "tiny"})
+        save(tmp_path, method, unit)
     return tmp_path
 
 
@@ -43,9 +48,7 @@ def test_a_share_is_of_the_layers_norm_and_an_absolute_dose_is_its_length(vector
 
 def test_a_dose_in_nats_has_the_length_that_was_found_for_it(vectors):
     unit = torch.tensor([0.0, 0.6, 0.8])
-    found = [{"target": 0.2, "length": 7.5}, {"target": -0.2, "length": -6.0}, {"target": 0.9, "length": None}]
-    about = {"model": "tiny", "kl_calibration": json.dumps(found)}
-    tensors.save(vectors / "lda" / "autonomy.safetensors", {"direction.2": unit}, about)
+    save(vectors, "lda", unit, kl_calibration=lengths({0.2: 7.5, -0.2: -6.0, 0.9: None}))
     there, back = made(vectors, row("lda", 0.2, "kl"), row("lda", -0.2, "kl"))
     assert (there.push.length, back.push.length) == (7.5, -6.0)
     with pytest.raises(TrimtabError, match=r"lda/autonomy.safetensors: no length with a KL of \+0.9 nats is known"):
@@ -60,7 +63,7 @@ def test_a_condition_has_the_rule_that_it_names(vectors):
 
 
 def test_a_vector_that_is_none_is_refused_in_one_line(vectors):
-    tensors.save(vectors / "lda" / "autonomy.safetensors", {"direction.2": torch.zeros(3)}, {"model": "tiny"})
+    save(vectors, "lda", torch.zeros(3))
     with pytest.raises(TrimtabError, match=r"lda/autonomy.safetensors: direction.2 has length 0; expected 1$"):
         made(vectors, row("lda"))
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from recorded import record
 
 from trimtab.errors import TrimtabError
 from trimtab.steering import rules
@@ -19,10 +20,7 @@ MEAN = torch.tensor([5.0, 0.0, 2.0])
 
 
 def vector(**parts):
-    about = {"method": "raptor", "trait": "autonomy"}
-    return Vector(
-        **{"path": Path("v.safetensors"), "layer": 2, "unit": UNIT, "about": about, "mean": MEAN, "code": None} | parts
-    )
+    return Vector(**{"path": Path("v.safetensors"), "record": record(), "unit": UNIT, "mean": MEAN} | parts)
 
 
 def moved(rule, dose, row, unit="residual_share", **parts):

@@ -75,8 +75,8 @@ def test_the_models_own_kl_is_found(model):
     scanned = scan(measure, dict.fromkeys(units, BOTH), [0.5, 2.0])
     for target in (0.02, -0.3):
         for name, found in solve(measure, scanned, target).items():
-            again = kl(model, Push(1, units[name], found["length"], "all"))[0]
-            assert math.copysign(1, found["length"]) == math.copysign(1, target)
+            again = kl(model, Push(1, units[name], found.length, "all"))[0]
+            assert math.copysign(1, found.length) == math.copysign(1, target)
             assert again == pytest.approx(abs(target), rel=1.1 * TOLERANCE)
 
 
@@ -117,31 +117,31 @@ def test_a_length_in_reach_is_found_in_few_steps(scale, power, target, points):
     found = solve(measure, scanned, target)["v"]
     reachable = (4 * max(points) / scale) ** power >= 1.05 * target
     if reachable:
-        assert found["length"] == pytest.approx(scale * target ** (1 / power), rel=TOLERANCE)
-        assert found["kl"] == pytest.approx(target, rel=TOLERANCE)
-    assert found["monotone"]
+        assert found.length == pytest.approx(scale * target ** (1 / power), rel=TOLERANCE)
+        assert found.kl == pytest.approx(target, rel=TOLERANCE)
+    assert found.monotone
     assert len(calls) <= 1 + STEPS
 
 
 def test_each_sign_has_its_own_length():
     measure, _ = curve_of({"v": lambda reach: reach**2 if reach > 0 else 4 * reach**2})
     scanned = scan(measure, {"v": BOTH}, [0.5, 1.0])
-    assert solve(measure, scanned, 0.36)["v"]["length"] == pytest.approx(0.6, rel=0.02)
-    assert solve(measure, scanned, -0.36)["v"]["length"] == pytest.approx(-0.3, rel=0.02)
+    assert solve(measure, scanned, 0.36)["v"].length == pytest.approx(0.6, rel=0.02)
+    assert solve(measure, scanned, -0.36)["v"].length == pytest.approx(-0.3, rel=0.02)
 
 
 def test_a_kl_out_of_reach_is_recorded():
     measure, _ = curve_of({"v": lambda reach: min(abs(reach), 0.1)})
     found = solve(measure, scan(measure, {"v": BOTH}, [0.2, 0.4]), 0.5)["v"]
-    assert (found["length"], found["kl"]) == (None, pytest.approx(0.1))
+    assert (found.length, found.kl) == (None, pytest.approx(0.1))
 
 
 def test_of_several_roots_the_first_of_the_scan_is_taken_and_the_fall_is_recorded():
     """Up to 1 at 1, down to 0 at 2, up again."""
     measure, _ = curve_of({"v": lambda reach: abs(math.sin(math.pi * reach / 2)) if abs(reach) < 2 else abs(reach) - 2})
     found = solve(measure, scan(measure, {"v": BOTH}, [0.5, 1.0, 1.5, 2.0, 4.0]), 0.3)["v"]
-    assert found["length"] == pytest.approx(2 / math.pi * math.asin(0.3), rel=0.02)
-    assert not found["monotone"]
+    assert found.length == pytest.approx(2 / math.pi * math.asin(0.3), rel=0.02)
+    assert not found.monotone
 
 
 def test_vectors_that_are_done_are_measured_no_more():

@@ -1,11 +1,11 @@
 """A dose's length in its unit."""
 
-import json
 import math
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from recorded import lengths, record
 
 from trimtab.errors import TrimtabError
 from trimtab.vectors.dose import Scale, asc_length, length, threshold
@@ -87,11 +87,7 @@ def test_units_that_a_vector_lacks_the_means_for():
         threshold(1.2, SCALE)
 
 
-def test_a_scale_is_read_from_a_vectors_metadata():
-    about = {
-        "raw_norm": "2.5",
-        "intercept": "null",
-        "asc": json.dumps({"slope": 1.5, "curvature": 0.25}),
-        "kl_calibration": json.dumps([{"target": 0.2, "length": 3.0}, {"target": 0.5, "length": None}]),
-    }
-    assert Scale.of("x", about, 4.0) == Scale("x", 4.0, {0.2: 3.0, 0.5: None}, 1.5, 0.25, 2.5, None)
+def test_a_scale_is_read_from_a_vectors_record():
+    """Slope 1.5 and curvature 0.25 are those of every record of the tests."""
+    known = record(raw_norm=2.5, intercept=-1.0, kl_calibration=lengths({0.2: 3.0, 0.5: None}))
+    assert Scale.of("x", known, 4.0) == Scale("x", 4.0, {0.2: 3.0, 0.5: None}, 1.5, 0.25, 2.5, -1.0)

@@ -7,25 +7,19 @@ import numpy as np
 import pytest
 import torch
 from gguf import GGUFReader
+from recorded import record
 
 from trimtab.errors import TrimtabError
 from trimtab.vectors import __main__ as command
 from trimtab.vectors import artifact
-from trimtab.vectors.contract import Direction
+from trimtab.vectors.artifact import Vector
 
 UNIT = torch.tensor([0.6, 0.0, -0.8])
 
 
 def saved(tmp_path, layer=2):
     path = tmp_path / "autonomy.safetensors"
-    artifact.save(
-        path,
-        Direction(UNIT, 3.0),
-        layer,
-        torch.zeros(3),
-        {"method": "raptor", "trait": "autonomy", "model": "tiny"},
-        {},
-    )
+    artifact.save(Vector(path, record(layer=layer), UNIT, torch.zeros(3)))
     return path
 
 
@@ -88,7 +82,7 @@ def test_what_is_no_vector_is_refused(tmp_path):
         ("nan", torch.full((3,), float("nan")), "direction.2 has length nan; expected 1"),
     ):
         path = tmp_path / f"{name}.safetensors"
-        artifact.save(path, Direction(unit, 1.0), 2, torch.zeros(3), {}, {})
+        artifact.save(Vector(path, record(), unit, torch.zeros(3)))
         with pytest.raises(TrimtabError, match=message):
             artifact.read(path)
 

@@ -7,14 +7,15 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from recorded import record
 
 from trimtab.vectors.artifact import Vector
 from trimtab.vectors.geometry import cosines, dimensions, effective_dimension, latent_shares, null_cosine
 
 
 def vector(method, trait, unit, layer=2, check="right"):
-    about = {"method": method, "trait": trait, "sign_check": check}
-    return Vector(Path("v"), layer, torch.tensor(unit), about, torch.zeros(len(unit)), None)
+    known = record(method=method, trait=trait, layer=layer, sign_check=check)
+    return Vector(Path("v"), known, torch.tensor(unit), torch.zeros(len(unit)))
 
 
 def test_cosines_are_of_one_layer():

@@ -1,9 +1,9 @@
 """All vectors of a trait on a real toy model: written, checked on held-out rows, at lengths that have their KL."""
 
-import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
+import recorded
 import torch
 from material_of import D_SAE, Said, dictionary, generator, material, probe
 from tiny import D_MODEL, llama
@@ -24,7 +24,7 @@ PROMPTS = [
     [HEADER, Segment([23, 42, 7], written=False), Segment([9, 3], written=True)],
     [HEADER, Segment([5], written=False), Segment([11], written=True)],
 ]
-DESCRIBED = {"model": "tiny", "residual_norm": {str(LAYER): {"centred_mean": 4.0, "median": 4.0}}}
+DESCRIBED = {"model": "tiny", "residual_norm": {str(LAYER): asdict(recorded.norm(4.0))}}
 SETTINGS = {"calibration_doses": [0.1, 0.4], "wrong_sign": "mark"}
 
 
@@ -47,20 +47,20 @@ def parts(held_out=1.0):
 def test_every_method_leaves_a_vector_with_lengths_that_have_their_kl(tmp_path):
     made, sources = parts()
     names = [*(name for name in known() if name != "random"), "random_0"]
-    lines = list(make_vectors(tmp_path, names, made, sources, SETTINGS, [0.05, -0.05]))
-    assert [line["method"] for line in lines] == names
+    made_of = list(make_vectors(tmp_path, names, made, sources, SETTINGS, [0.05, -0.05]))
+    assert [record.method for record in made_of] == names
     prompts = CalibrationPrompts(sources.model, PROMPTS, LAYER)
     for name in names:
         vector = artifact.read(tmp_path / name / "autonomy.safetensors")
         assert (vector.method, vector.trait, vector.layer) == (name, "autonomy", LAYER)
-        assert json.loads(vector.about["provenance"]) == {"made": "by a test"}
-        scale = Scale.of(str(vector.path), vector.about, 4.0)
+        assert vector.record.provenance == {"made": "by a test"}
+        scale = Scale.of(str(vector.path), vector.record, 4.0)
         for target in (0.05, -0.05):
             reach = length(target, "kl", scale)
             assert reach * target > 0
             assert prompts.kl([Push(LAYER, vector.unit, reach, "all")])[0] == pytest.approx(0.05, rel=0.025)
         assert length(0.01, "asc", scale) > 0
-    aims = {name: artifact.read(tmp_path / name / "autonomy.safetensors").about["sign_check"] for name in names}
+    aims = {name: artifact.read(tmp_path / name / "autonomy.safetensors").record.sign_check for name in names}
     assert {name for name, check in aims.items() if check == "no aim"} == {"random_0", "orthogonal", "shuffled", "east"}
     assert aims["mean_difference"] == aims["lda"] == aims["prompt_vector"] == "right"
 
@@ -68,7 +68,7 @@ def test_every_method_leaves_a_vector_with_lengths_that_have_their_kl(tmp_path):
 def test_a_wrong_way_on_held_out_rows_marks_or_stops(tmp_path):
     made, sources = parts(held_out=-1.0)
     list(make_vectors(tmp_path, ["mean_difference"], made, sources, SETTINGS, [0.05]))
-    assert artifact.read(tmp_path / "mean_difference/autonomy.safetensors").about["sign_check"] == "wrong"
+    assert artifact.read(tmp_path / "mean_difference/autonomy.safetensors").record.sign_check == "wrong"
     stop = SETTINGS | {"wrong_sign": "stop"}
     with pytest.raises(TrimtabError, match=r"^vector mean_difference of autonomy: .* it points the wrong way; leave"):
         list(make_vectors(tmp_path, ["mean_difference"], made, sources, stop, [0.05]))

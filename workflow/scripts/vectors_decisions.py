@@ -13,7 +13,6 @@ from trimtab.prompts import resources
 from trimtab.steering.steering import Push
 from trimtab.vectors import artifact
 from trimtab.vectors.decisions import as_table, first_decisions
-from trimtab.vectors.dose import Scale
 
 
 def main(
@@ -35,7 +34,7 @@ def main(
     tasks = files.read_jsonl(scenarios)
     pushes = {}
     for vector in map(artifact.read, vectors):
-        reach = Scale.of(str(vector.path), vector.about, 0.0).nats.get(kl)
+        reach = vector.record.lengths.get(kl)
         if reach is None:
             print(f"{vector.path}: no length with a KL of {kl:g} nats was found; left out")
         else:

@@ -53,8 +53,9 @@ def main(
     inputs = [manifest, calibration, contrast, cache, probe, weights, sae / WEIGHTS]
     origin = provenance(inputs, {**settings, "kind": kind, "targets": targets}, seed)
     sources = Sources(described, model, prompts, held_out, origin)
-    for line in make_vectors(folder, methods, material, sources, settings, targets):
-        print(files.canonical(line))
+    for record in make_vectors(folder, methods, material, sources, settings, targets):
+        texts = record.texts()
+        print(record.method, texts["dose_calibration"], texts["kl_calibration"])
 
 
 if __name__ == "__main__":

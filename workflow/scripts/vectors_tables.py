@@ -1,6 +1,6 @@
 """Rule vector_tables: the geometry of all vectors, and what their doses come to, as tables."""
 
-import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
@@ -18,15 +18,12 @@ def main(folder: Path, *, vectors: list[Path], probes: list[Path], seed: int) ->
     weights = {path.stem: tensors.read(path)[0]["weight"] for path in sorted(probes)}
     doses, targets = [], []
     for vector in read:
-        about = vector.about
-        names = {"method": vector.method, "trait": vector.trait, "layer": vector.layer}
-        known = {"raw_norm": float(about["raw_norm"]), "held_out_gap": float(about["held_out_gap"])}
-        doses += [{**names, **row, **known} for row in json.loads(about["dose_calibration"])]
-        derived = json.loads(about["asc"])
-        targets += [
-            {**names, **row, "sign_check": about["sign_check"], **derived}
-            for row in json.loads(about["kl_calibration"])
-        ]
+        record = vector.record
+        names = {"method": record.method, "trait": record.trait, "layer": record.layer}
+        known = {"raw_norm": record.raw_norm, "held_out_gap": record.held_out_gap}
+        doses += [{**names, **asdict(each), **known} for each in record.dose_calibration]
+        derived = {"sign_check": record.sign_check, **asdict(record.asc)}
+        targets += [{**names, **asdict(each), **derived} for each in record.kl_calibration]
     tables = {
         "geometry": geometry.cosines(read),
         "dimensions": geometry.dimensions(read, seeds.derive(seed, "vectors", "dimensions")),

@@ -66,13 +66,13 @@ def _arm(
     vector = artifact.read(_vector_file(row, vectors))
     # only a grid adds a vector elsewhere than where it was read
     moved = row.arm == "grid" and vector.layer != layer
-    if (vector.layer != layer and not moved) or vector.about["model"] != described["model"]:
+    if (vector.layer != layer and not moved) or vector.record.model != described["model"]:
         raise TrimtabError(
-            f"{vector.path}: holds direction.{vector.layer} of {vector.about['model']}; "
+            f"{vector.path}: holds direction.{vector.layer} of {vector.record.model}; "
             f"condition {row.condition_id} needs direction.{layer} of {described['model']}"
         )
     norm = described["residual_norm"][str(layer)]["centred_mean"]
-    scale = Scale.of(str(vector.path), vector.about, norm)
+    scale = Scale.of(str(vector.path), vector.record, norm)
     sae = load(saes / str(layer)) if saes is not None and row.rule == "edit_code" else None
     made = push(vector, row.rule, float(row.dose), row.unit, row.timing, scale, sae)
     return Arm(row.condition_id, replace(made, layer=layer))

@@ -9,7 +9,6 @@ isn't reached, are recorded and not repaired.
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -18,6 +17,7 @@ from transformers import PreTrainedModel
 
 from trimtab.steering.replay import ROWS, Prompt, Replay
 from trimtab.steering.steering import Push
+from trimtab.vectors.record import Solved
 
 TOLERANCE = 0.02
 """A KL this close to the wanted one, in parts of it, is the wanted one."""
@@ -141,13 +141,8 @@ def scan(
     return table
 
 
-def solve(measure: Measure, scanned: Mapping[str, Mapping[float, float]], target: float) -> dict[str, dict[str, Any]]:
-    """For each vector the length whose KL is |target|, in the direction of the target's sign.
-
-    Returns:
-        By name: target, length (None where out of reach), kl (the one at that length, or the largest seen), and
-        whether KL rose with the length wherever it was measured.
-    """
+def solve(measure: Measure, scanned: Mapping[str, Mapping[float, float]], target: float) -> dict[str, Solved]:
+    """For each vector (by name) the length whose KL is |target|, in the direction of the target's sign."""
     sign = math.copysign(1.0, target)
     searches = {}
     for name, points in scanned.items():
@@ -163,10 +158,10 @@ def solve(measure: Measure, scanned: Mapping[str, Mapping[float, float]], target
     solved = {}
     for name, search in searches.items():
         at = search.found()
-        solved[name] = {
-            "target": target,
-            "length": None if at is None else sign * at,
-            "kl": max(search.seen.values()) if at is None else search.seen[at],
-            "monotone": search.monotone,
-        }
+        solved[name] = Solved(
+            kl=max(search.seen.values()) if at is None else search.seen[at],
+            length=None if at is None else sign * at,
+            monotone=search.monotone,
+            target=target,
+        )
     return solved

@@ -7,13 +7,12 @@ The bound of ASC turns nats into a length in closed form. A probability is what 
 a floor along the probe and no length.
 """
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from trimtab.errors import TrimtabError
+from trimtab.vectors.record import Record
 
 LENGTHS = ("residual_share", "absolute", "kl", "asc")
 """Units that make a dose a length."""
@@ -42,18 +41,10 @@ class Scale:
     intercept: float | None = None
 
     @classmethod
-    def of(cls, source: str, about: Mapping[str, str], residual_norm: float) -> "Scale":
-        """From the metadata of a vector's file."""
-        asc = json.loads(about.get("asc", "{}"))
-        return cls(
-            source,
-            residual_norm,
-            {row["target"]: row["length"] for row in json.loads(about.get("kl_calibration", "[]"))},
-            asc.get("slope"),
-            asc.get("curvature"),
-            float(about.get("raw_norm", 1.0)),
-            json.loads(about.get("intercept", "null")),
-        )
+    def of(cls, source: str, record: Record, residual_norm: float) -> "Scale":
+        """From a vector's record."""
+        slope, curvature = record.asc.slope, record.asc.curvature
+        return cls(source, residual_norm, record.lengths, slope, curvature, record.raw_norm, record.intercept)
 
 
 def length(dose: float, unit: str, scale: Scale) -> float:
@@ -116,10 +107,3 @@ def threshold(probability: float, scale: Scale) -> float:
             f"{scale.source}: is no logistic probe of the residual stream, as rollouts.unit probability needs"
         )
     return (math.log(probability / (1 - probability)) - scale.intercept) / scale.raw_norm
-
-
-def describe(row: Mapping[str, Any]) -> str:
-    """A solved target in words, for the log."""
-    if row["length"] is None:
-        return f"KL {row['target']:+g}: not reached, largest seen {row['kl']:.3g}"
-    return f"KL {row['target']:+g}: length {row['length']:.3g} ({row['kl']:.3g} nats)"

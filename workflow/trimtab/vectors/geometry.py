@@ -16,6 +16,7 @@ from scipy.stats import beta
 from torch import Tensor
 
 from trimtab.vectors.artifact import Vector
+from trimtab.vectors.record import NO_AIM
 
 LEVEL = 0.95
 SHARES = (0.5, 0.8, 0.9, 0.95)
@@ -59,7 +60,7 @@ def dimensions(vectors: Sequence[Vector], seed: int) -> pd.DataFrame:
     sets: dict[tuple[str, str], list[Vector]] = {}
     for vector in vectors:
         sets.setdefault(("method", vector.method), []).append(vector)
-        if vector.about.get("sign_check", "") not in ("", "no aim"):
+        if vector.record.sign_check != NO_AIM:
             sets.setdefault(("layer", str(vector.layer)), []).append(vector)
     generator = torch.Generator().manual_seed(seed)
     rows = []

@@ -12,13 +12,16 @@ from typing import Any
 from transformers import PreTrainedModel
 
 from trimtab.errors import TrimtabError
+from trimtab.model.manifest import ResidualNorm
 from trimtab.steering.replay import Prompt
 from trimtab.steering.steering import Push
 from trimtab.vectors import artifact
+from trimtab.vectors.artifact import Vector
 from trimtab.vectors.calibrate import SMALL, CalibrationPrompts, scan, solve
-from trimtab.vectors.contract import Material, make
+from trimtab.vectors.contract import HIGH_POLE, Direction, Material, make
 from trimtab.vectors.dose import Scale, length
 from trimtab.vectors.material import Pairs, held_out_gap
+from trimtab.vectors.record import NO_AIM, RIGHT, WRONG, Derivatives, Measured, Record
 
 LOG = logging.getLogger(__name__)
 
@@ -43,8 +46,8 @@ def make_vectors(
     sources: Sources,
     settings: Mapping[str, Any],
     targets: Sequence[float],
-) -> Iterator[dict[str, Any]]:
-    """Write `<folder>/<name>/<trait>.safetensors` for every vector, and yield what was measured of each.
+) -> Iterator[Record]:
+    """Write `<folder>/<name>/<trait>.safetensors` for every vector, and yield the record of each.
 
     Args:
         settings: config.yaml's `vectors.calibration_doses` and `vectors.wrong_sign`.
@@ -56,19 +59,19 @@ def make_vectors(
     layer, described = material.layer, sources.described
     directions = {name: make(name, material) for name in names}
     gaps = {name: held_out_gap(direction, sources.held_out) for name, direction in directions.items()}
-    signs = {name: artifact.sign_check(direction, gaps[name]) for name, direction in directions.items()}
-    for name in (name for name, sign in signs.items() if sign == artifact.WRONG):
+    signs = {name: sign_check(direction, gaps[name]) for name, direction in directions.items()}
+    for name in (name for name, sign in signs.items() if sign == WRONG):
         line = f"vector {name} of {material.trait}: its held-out gap is {gaps[name]:.3g}, so it points the wrong way"
         if settings["wrong_sign"] == "stop":
             raise TrimtabError(f"{line}; leave the method out, or set vectors.wrong_sign: mark")
         LOG.warning(line)
-    norm = described["residual_norm"][str(layer)]
+    norm = ResidualNorm(**described["residual_norm"][str(layer)])
     prompts = CalibrationPrompts(sources.model, sources.prompts, layer)
 
     def measure(pushes: Sequence[tuple[str, float]]) -> list[float]:
         return prompts.kl([Push(layer, directions[name].unit, reach, "all") for name, reach in pushes])
 
-    share = Scale("", norm["centred_mean"], {})
+    share = Scale("", norm.centred_mean, {})
     reach = {dose: length(dose, "residual_share", share) for dose in settings["calibration_doses"]}
     # a direction without an aim is pushed one way alone, unless a target asks for the other
     turned = any(target < 0 for target in targets)
@@ -76,20 +79,35 @@ def make_vectors(
     scanned = scan(measure, ways, list(reach.values()))
     solved = {target: solve(measure, scanned, target) for target in targets}
     for name, direction in directions.items():
-        slope, curvature = prompts.derivatives(direction.unit, SMALL * norm["centred_mean"])
-        measured = {
-            "residual_norm": norm,
-            "dose_calibration": [
-                {"dose": sign * dose, "length": sign * each, "kl": scanned[name][sign * each]}
+        slope, curvature = prompts.derivatives(direction.unit, SMALL * norm.centred_mean)
+        record = Record(
+            method=name,
+            trait=material.trait,
+            model=described["model"],
+            layer=layer,
+            towards=direction.towards,
+            raw_norm=direction.raw_norm,
+            intercept=direction.intercept,
+            residual_norm=norm,
+            dose_calibration=tuple(
+                Measured(sign * dose, scanned[name][sign * each], sign * each)
                 for sign in ways[name]
                 for dose, each in sorted(reach.items(), reverse=sign < 0)
-            ],
-            "kl_calibration": [solved[target][name] for target in targets],
-            "asc": {"slope": slope, "curvature": curvature},
-            "held_out_gap": gaps[name],
-            "sign_check": signs[name],
-            "provenance": sources.provenance,
-        }
-        about = {"method": name, "trait": material.trait, "model": described["model"]}
-        artifact.save(folder / name / f"{material.trait}.safetensors", direction, layer, prompts.mean, about, measured)
-        yield {"method": name, "layer": layer, **{key: measured[key] for key in ("dose_calibration", "kl_calibration")}}
+            ),
+            kl_calibration=tuple(solved[target][name] for target in targets),
+            asc=Derivatives(curvature, slope),
+            held_out_gap=gaps[name],
+            sign_check=signs[name],
+            provenance=sources.provenance,
+        )
+        code = None if direction.code is None else (direction.code / direction.raw_norm).float()
+        path = folder / name / f"{material.trait}.safetensors"
+        artifact.save(Vector(path, record, direction.unit, prompts.mean.float(), code))
+        yield record
+
+
+def sign_check(direction: Direction, gap: float) -> str:
+    """Whether a vector that aims at the high pole has it on its positive side, on held-out templates."""
+    if direction.towards != HIGH_POLE:
+        return NO_AIM
+    return RIGHT if gap > 0 else WRONG

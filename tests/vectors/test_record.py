@@ -1,0 +1,122 @@
+"""A vector's record: its text in the file's metadata, read back as it was, or refused in one line."""
+
+import json
+from dataclasses import fields, replace
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from recorded import lengths, norm, record
+
+from trimtab.artifacts import tensors
+from trimtab.errors import TrimtabError
+from trimtab.vectors import artifact
+from trimtab.vectors.artifact import Vector
+from trimtab.vectors.record import NO_AIM, RIGHT, WRONG, Derivatives, Measured, Record, Solved
+
+UNIT = torch.tensor([0.6, 0.8, 0.0])
+NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
+
+
+def test_the_texts_of_a_record_by_hand():
+    known = record(
+        method="random_3",
+        layer=12,
+        towards=None,
+        raw_norm=2.5,
+        dose_calibration=(Measured(0.1, 0.02, 5.0),),
+        kl_calibration=(Solved(0.05, None, False, -0.2),),
+        sign_check=NO_AIM,
+        provenance={"seed": 1},
+    )
+    texts = known.texts()
+    assert json.loads(texts.pop("residual_norm"))["centred_mean"] == 4.0
+    assert texts == {
+        "method": "random_3",
+        "trait": "autonomy",
+        "model": "tiny",
+        "layer": "12",
+        "sign": "no aim",
+        "raw_norm": "2.5",
+        "intercept": "null",
+        "dose_calibration": '[{"dose":0.1,"kl":0.02,"length":5.0}]',
+        "kl_calibration": '[{"kl":0.05,"length":null,"monotone":false,"target":-0.2}]',
+        "asc": '{"curvature":0.25,"slope":1.5}',
+        "held_out_gap": "1.0",
+        "sign_check": "no aim",
+        "provenance": '{"seed":1}',
+    }
+    assert record().texts()["sign"] == "a positive dose moves towards the high pole"
+
+
+@given(
+    st.builds(
+        record,
+        towards=st.none() | st.text(),
+        raw_norm=NUMBERS,
+        intercept=st.none() | NUMBERS,
+        residual_norm=st.builds(norm, NUMBERS),
+        dose_calibration=st.lists(st.builds(Measured, NUMBERS, NUMBERS, NUMBERS)).map(tuple),
+        kl_calibration=st.lists(st.builds(Solved, NUMBERS, st.none() | NUMBERS, st.booleans(), NUMBERS)).map(tuple),
+        asc=st.builds(Derivatives, NUMBERS, NUMBERS),
+        held_out_gap=NUMBERS,
+        sign_check=st.sampled_from([RIGHT, WRONG, NO_AIM]),
+    )
+)
+def test_a_record_is_read_as_it_was_written(known):
+    assert Record.of(Path("v"), known.texts()) == known
+
+
+def test_lengths_are_those_of_their_targets():
+    assert record(kl_calibration=lengths({0.2: 3.0, -0.2: None})).lengths == {0.2: 3.0, -0.2: None}
+
+
+@pytest.mark.parametrize("key", [field.name for field in fields(Record) if field.name != "towards"] + ["sign"])
+def test_a_key_that_is_missing_is_named(key):
+    texts = record().texts()
+    del texts[key]
+    with pytest.raises(TrimtabError, match=rf"^v.safetensors: no metadata {key}; expected [^\n]+$"):
+        Record.of(Path("v.safetensors"), texts)
+
+
+@pytest.mark.parametrize(
+    ("key", "text"),
+    [
+        ("layer", "twelve"),
+        ("sign", "upwards"),
+        ("raw_norm", '"2"'),
+        ("raw_norm", "true"),
+        ("intercept", "{}"),
+        ("residual_norm", '{"mean":1}'),
+        ("dose_calibration", '[{"dose":1}]'),
+        ("kl_calibration", "7"),
+        ("asc", "null"),
+        ("sign_check", "left"),
+        ("provenance", "[]"),
+    ],
+)
+def test_a_text_that_is_something_else_is_named(key, text):
+    with pytest.raises(TrimtabError) as error:
+        Record.of(Path("v.safetensors"), record().texts() | {key: text})
+    assert str(error.value).startswith(f"v.safetensors, metadata {key}: {text!r}; expected ")
+    assert "\n" not in str(error.value)
+
+
+def test_a_vector_is_read_as_it_was_saved(tmp_path):
+    saved = Vector(tmp_path / "v.safetensors", record(), UNIT, torch.ones(3), torch.ones(4))
+    artifact.save(saved)
+    read = artifact.read(saved.path)
+    assert (read.path, read.record) == (saved.path, saved.record)
+    for one, other in ((read.unit, UNIT), (read.mean, torch.ones(3)), (read.code, torch.ones(4))):
+        assert torch.equal(one, other)
+    artifact.save(replace(saved, code=None))
+    assert artifact.read(saved.path).code is None
+
+
+def test_a_record_of_another_layer_than_the_tensor_is_refused(tmp_path):
+    path = tmp_path / "v.safetensors"
+    tensors.save(path, {"direction.3": UNIT}, record(layer=2).texts())
+    with pytest.raises(TrimtabError, match=r"v.safetensors, metadata layer: 2, but the file holds direction.3"):
+        artifact.read(path)

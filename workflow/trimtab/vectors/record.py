@@ -1,0 +1,166 @@
+"""What is known about a vector besides its tensors: how it was made, and what was measured of it.
+
+The record is made once, when a vector is made, and lies as text in the metadata of the vector's file, a value that is
+no text as JSON. `trimtab.vectors.artifact` writes and reads it; everything else reads its fields.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from trimtab.artifacts.files import canonical
+from trimtab.errors import TrimtabError
+from trimtab.model.manifest import ResidualNorm
+
+RIGHT, WRONG, NO_AIM = "right", "wrong", "no aim"
+"""Outcomes of the sign check: held-out rows of the high pole lie above, or not; the vector doesn't aim at it."""
+
+TOWARDS = "a positive dose moves towards "
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The KL that one length comes to."""
+
+    dose: float
+    """Signed share of the layer's residual norm."""
+    kl: float
+    """Mean KL(unsteered ‖ steered) of the next token on the calibration prompts, in nats."""
+    length: float
+    """Signed L2 length, in the units of the residual stream."""
+
+
+@dataclass(frozen=True)
+class Solved:
+    """The length that has a wanted KL."""
+
+    kl: float
+    """At that length, or the largest seen where none has the target; in nats."""
+    length: float | None
+    """Signed L2 length; None where the target is out of reach."""
+    monotone: bool
+    """Whether KL rose with the length wherever it was measured."""
+    target: float
+    """Wanted KL, in nats, with the sign of the dose."""
+
+
+@dataclass(frozen=True)
+class Derivatives:
+    """Norms of the logits' first and second derivative along a vector (`trimtab.vectors.dose.asc_length`)."""
+
+    curvature: float
+    slope: float
+
+
+@dataclass(frozen=True)
+class Record:
+    """All that is known about a vector."""
+
+    method: str
+    """Name of the vector: its method, for a draw with the draw's number (`random_3`)."""
+    trait: str
+    model: str
+    layer: int
+    towards: str | None
+    """Where a positive dose moves; None for a control without an aim."""
+    raw_norm: float
+    """Length before normalisation, in the method's own units."""
+    intercept: float | None
+    """If `raw_norm * unit @ row + intercept` is a probe's logit of the high pole, that intercept."""
+    residual_norm: ResidualNorm
+    """Of the vector's layer, from the manifest."""
+    dose_calibration: tuple[Measured, ...]
+    kl_calibration: tuple[Solved, ...]
+    asc: Derivatives
+    held_out_gap: float
+    """Standardised mean gap between the poles of held-out templates along the vector."""
+    sign_check: str
+    """RIGHT, WRONG or NO_AIM."""
+    provenance: Mapping[str, Any]
+    """What the file was made from (`trimtab.artifacts.provenance`)."""
+
+    @property
+    def lengths(self) -> dict[float, float | None]:
+        """Signed L2 length by signed target KL; None where no length has it."""
+        return {solved.target: solved.length for solved in self.kl_calibration}
+
+    def texts(self) -> dict[str, str]:
+        """The metadata of the vector's file."""
+        values = asdict(self)
+        towards = values.pop("towards")
+        values["sign"] = NO_AIM if towards is None else f"{TOWARDS}{towards}"
+        return {key: value if isinstance(value, str) else canonical(value) for key, value in values.items()}
+
+    @classmethod
+    def of(cls, source: Path, texts: Mapping[str, str]) -> "Record":
+        """From the metadata of a vector's file; keys that aren't the record's own are left alone.
+
+        Raises:
+            TrimtabError: a key is missing, or its text isn't what is expected of it.
+        """
+        values = {}
+        for key, (read, expected) in READERS.items():
+            if key not in texts:
+                raise TrimtabError(f"{source}: no metadata {key}; expected {expected}")
+            try:
+                values[key] = read(texts[key])
+            except (ValueError, TypeError, KeyError) as error:
+                raise TrimtabError(f"{source}, metadata {key}: {texts[key][:80]!r}; expected {expected}") from error
+        return cls(towards=values.pop("sign"), **values)
+
+
+def _sign(text: str) -> str | None:
+    if text == NO_AIM:
+        return None
+    if not text.startswith(TOWARDS):
+        raise ValueError(text)
+    return text.removeprefix(TOWARDS)
+
+
+def _check(text: str) -> str:
+    if text not in (RIGHT, WRONG, NO_AIM):
+        raise ValueError(text)
+    return text
+
+
+def _number(text: str) -> float:
+    value = json.loads(text)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(text)
+    return value
+
+
+def _number_or_null(text: str) -> float | None:
+    return None if text == "null" else _number(text)
+
+
+def _object(text: str) -> dict[str, Any]:
+    value = json.loads(text)
+    if not isinstance(value, dict):
+        raise ValueError(text)
+    return value
+
+
+def _many(kind: type[Any]) -> Callable[[str], tuple[Any, ...]]:
+    return lambda text: tuple(kind(**row) for row in json.loads(text))
+
+
+READERS: dict[str, tuple[Callable[[str], Any], str]] = {
+    "method": (str, "a name"),
+    "trait": (str, "a name"),
+    "model": (str, "a name"),
+    "layer": (int, "a whole number"),
+    "sign": (_sign, f"{NO_AIM!r} or {TOWARDS.strip()!r} something"),
+    "raw_norm": (_number, "a number"),
+    "intercept": (_number_or_null, "a number or null"),
+    "residual_norm": (lambda text: ResidualNorm(**_object(text)), "the layer's entry of the manifest's residual_norm"),
+    "dose_calibration": (_many(Measured), "a list of objects with dose, kl and length"),
+    "kl_calibration": (_many(Solved), "a list of objects with kl, length, monotone and target"),
+    "asc": (lambda text: Derivatives(**_object(text)), "an object with slope and curvature"),
+    "held_out_gap": (_number, "a number"),
+    "sign_check": (_check, f"{RIGHT}, {WRONG} or {NO_AIM}"),
+    "provenance": (_object, "an object"),
+}
+"""Key of the metadata -> what reads its text, and what is expected of it."""
