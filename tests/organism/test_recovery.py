@@ -6,16 +6,19 @@ import pytest
 import torch
 from recorded import record
 
+from trimtab.forward.hooks import hooked
 from trimtab.organism.answers import clopper_pearson
-from trimtab.organism.decisions import TIMINGS, Prompts, Reader, Ruler
+from trimtab.organism.decisions import TIMINGS, Reader, Ruler, prompts_of
 from trimtab.organism.language import Language
 from trimtab.organism.law import Law, State
 from trimtab.organism.page import page
 from trimtab.organism.questions import ABOVE_NULL, AXES, CHANCE, COLUMNS, MOVED, READ, REPORTED, ROLLOUT_AXES, SHARE
 from trimtab.organism.recovery import Recovery
 from trimtab.organism.reported import axes_found, effects_found
-from trimtab.organism.train import build
+from trimtab.organism.train import action_tokens, build
 from trimtab.prompts import resources
+from trimtab.steering.places import Places, touched
+from trimtab.steering.steering import Push
 from trimtab.vectors.artifact import Vector
 
 FOLDER = resources.RESOURCES / "organism"
@@ -58,16 +61,19 @@ def test_traits_of_one_axis_share_it_with_their_sign(few_shot):
     assert ruler.place["deference"] == (0, -1)
 
 
-def test_timings_touch_their_tokens():
-    row = [False, False, True, True]
-    touched = {name: choose(row) for name, choose in TIMINGS.items()}
-    assert touched == {
-        "all": [True] * 4,
-        "prefill": [True, True, False, False],
-        "decode": [False, False, True, True],
-        "last given token": [False, True, False, False],
-        "decision token": [False, False, False, True],
-        "all but the decision token": [True, True, True, False],
+def test_timings_touch_their_tokens(language):
+    [prompt] = prompts_of(language, ["Be very bold."], TASKS[:1])
+    own = [part.written for part in prompt for _ in part.tokens]
+    given, decision = own.index(True), len(own) - 1
+    at = Places.of(torch.tensor([place for part in prompt for place in part.places]))
+    found = {name: touched(timing, at).nonzero()[:, 0].tolist() for name, timing in TIMINGS.items()}
+    assert found == {
+        "all": [*range(len(own))],
+        "prefill": [*range(given)],
+        "decode": [*range(given, len(own))],
+        "last given token": [given - 1],
+        "decision token": [decision],
+        "all but the decision token": [*range(decision)],
     }
 
 
@@ -76,23 +82,40 @@ def model(language):
     return build(len(language.protocol.tokenizer), "hybrid", seed=1).eval().requires_grad_(False)
 
 
-def test_decisions_of_a_batch_are_those_of_each_prompt_alone(language, model):
-    prompts = Prompts.of(language, ["Be very bold. Be rather wild.", ""], TASKS)
-    reader = Reader(model, language)
-    push = (1, 3.0 * torch.nn.functional.normalize(torch.ones(64), dim=0))
-    for timing in TIMINGS:
-        together = reader.decisions(prompts, push, timing)
-        for at in range(2):
-            alone = Prompts([prompts.tokens[at]], [prompts.written[at]])
-            np.testing.assert_allclose(together[at : at + 1], reader.decisions(alone, push, timing), atol=1e-5)
+@pytest.mark.parametrize("mixer", ["hybrid", "attention"])
+@pytest.mark.parametrize("timing", TIMINGS)
+def test_decisions_are_those_of_each_prompt_alone_with_the_push_added_by_hand(language, mixer, timing):
+    model = build(len(language.protocol.tokenizer), mixer, seed=1).eval().requires_grad_(False)
+    prompts = prompts_of(language, ["Be very bold. Be rather wild.", ""], TASKS)
+    unit = torch.nn.functional.normalize(torch.ones(64), dim=0)
+    found = Reader(model, language, prompts, 1).decisions([None, Push(1, unit, 3.0, TIMINGS[timing])])
+    for at, prompt in enumerate(prompts):
+        tokens = [token for part in prompt for token in part.tokens]
+        own = [part.written for part in prompt for _ in part.tokens]
+        places, given, last = torch.arange(len(own)), own.index(True), len(own) - 1
+        # by counting tokens, apart from the marks that timings read
+        chosen = {
+            "all": places >= 0,
+            "prefill": places < given,
+            "decode": places >= given,
+            "last given token": places == given - 1,
+            "decision token": places == last,
+            "all but the decision token": places < last,
+        }[timing]
+        for row, length in enumerate([0.0, 3.0]):
+            # a function that binds now: hooks run within this turn of the loop
+            with hooked(model, {1: lambda stream, size=length: stream + size * chosen[:, None] * unit}):  # noqa: B023
+                logits = model(input_ids=torch.tensor([tokens])).logits[0, -1]
+            alone = torch.log_softmax(logits[action_tokens(language)].double(), dim=-1)
+            np.testing.assert_allclose(found[row, at], alone, atol=1e-5)
 
 
-def test_a_push_behind_the_last_layer_at_other_tokens_does_nothing(language, model):
-    prompts = Prompts.of(language, ["", ""], TASKS)
-    reader, push = Reader(model, language), (3, torch.ones(64))
-    clean = reader.decisions(prompts)
-    np.testing.assert_array_equal(reader.decisions(prompts, push, "all but the decision token"), clean)
-    assert np.abs(reader.decisions(prompts, push, "decision token") - clean).max() > 1e-3
+def test_a_push_after_the_last_layer_at_other_tokens_does_nothing(language, model):
+    reader = Reader(model, language, prompts_of(language, ["", ""], TASKS), 3)
+    pushes = [Push(3, torch.ones(64), 1.0, timing) for timing in ("all_but_last_cue", "last_cue")]
+    clean, elsewhere, here = reader.decisions([None, *pushes])
+    np.testing.assert_array_equal(elsewhere, clean)
+    assert np.abs(here - clean).max() > 1e-3
 
 
 def test_a_direction_along_a_traits_readout_is_its_own(language, model, tmp_path, five, monkeypatch):

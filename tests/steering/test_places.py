@@ -11,7 +11,7 @@ EPISODE = [
     *given(USER, 2, ends_prompt=True),  # 2, 3
     *cue(1, before=0),  # 4
     *written(3),  # 5, 6, 7
-    *cue(1, before=3),  # 8
+    *cue(1, before=3, ends_prompt=True),  # 8
     *written(1, before=3),  # 9
     *given(TOOL, 1),  # 10
     *given(ASSISTANT, 1, ends_prompt=True),  # 11
@@ -28,6 +28,8 @@ EPISODE = [
         "decode": [4, 5, 6, 7, 8, 9, 12, 13],
         "last_prompt": [3, 11],
         "prefill_but_last": [0, 1, 2, 10],
+        "last_cue": [8],
+        "all_but_last_cue": [0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13],
         "decode_1": [4, 5, 12],
         "decode_2": [4, 5, 6, 12, 13],
         "decode_4": [4, 5, 6, 7, 8, 9, 12, 13],
@@ -49,7 +51,7 @@ def test_a_truth_value_is_a_place():
 
 
 def test_a_prompt_of_no_tokens_has_no_last_one():
-    assert given(USER, 0, ends_prompt=True) == []
+    assert given(USER, 0, ends_prompt=True) == cue(0, before=2, ends_prompt=True) == []
 
 
 @pytest.mark.parametrize("timing", ["sometimes", "decode_0", "decode_", "Decode", ""])

@@ -2,118 +2,67 @@
 
 Decisions are read as log-probabilities of the six actions, unsteered or with a push at chosen tokens, and compared with
 the truth in the truth's own unit: how many levels of each trait would shift the actions like this. Intervals and
-questions are in `trimtab.organism.recovery`.
+questions are in `trimtab.organism.recovery`; prompts are read under pushes as everywhere, by `trimtab.steering.replay`.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from numpy import ndarray
 from torch import Tensor
 from transformers import PreTrainedModel
 
 from trimtab.agent.calibration import before_action
-from trimtab.forward.hooks import Edit, capture, hooked
 from trimtab.organism.language import Language
 from trimtab.organism.law import Law
 from trimtab.organism.train import action_tokens
+from trimtab.steering.places import Segment
+from trimtab.steering.replay import Prompt, Replay
+from trimtab.steering.steering import Push
+from trimtab.vectors.readings import PACK
 
-ROWS = 256
-"""Prompts a pass."""
-
-Touched = list[list[bool]]
-
-
-@dataclass(frozen=True)
-class Prompts:
-    """Prompts that end where an action is chosen."""
-
-    tokens: list[list[int]]
-    written: list[list[bool]]
-    """Which tokens belong to the agent's own turn."""
-
-    @classmethod
-    def of(cls, language: Language, personas: Sequence[str], tasks: Sequence[str]) -> "Prompts":
-        """One prompt a persona and task, side by side."""
-        tokens, written = [], []
-        for persona, task in zip(personas, tasks, strict=True):
-            segments = language.protocol.prompt([{"role": "system", "content": persona}, *before_action(task)])
-            tokens.append([token for one in segments for token in one.tokens])
-            written.append([one.written for one in segments for _ in one.tokens])
-        return cls(tokens, written)
-
-    def touched(self, timing: str) -> Touched:
-        """The tokens that a push at `timing` (a key of `TIMINGS`) touches."""
-        choose = TIMINGS[timing]
-        return [choose(row) for row in self.written]
-
-
-def _last(row: list[bool]) -> list[bool]:
-    return [at == len(row) - 1 for at in range(len(row))]
-
-
-def _last_given(row: list[bool]) -> list[bool]:
-    given = row.index(True) - 1
-    return [at == given for at in range(len(row))]
-
-
-TIMINGS: dict[str, Callable[[list[bool]], list[bool]]] = {
-    "all": lambda row: [True] * len(row),
-    "prefill": lambda row: [not own for own in row],
-    "decode": list,
-    "last given token": _last_given,
-    "decision token": _last,
-    "all but the decision token": lambda row: [not last for last in _last(row)],
+TIMINGS = {
+    "all": "all",
+    "prefill": "prefill",
+    "decode": "decode",
+    "last given token": "last_prompt",
+    "decision token": "last_cue",
+    "all but the decision token": "all_but_last_cue",
 }
-"""Which tokens of a prompt are touched, from which of them are the agent's own: given text is all up to the task, and
-the decision token is the cue behind which the action stands."""
+"""Names in recovery.csv, and the timings of `trimtab.steering.places` that they stand for: given text is all up to the
+task, and the decision token is the last one of the cue that the action follows."""
+
+
+def prompts_of(language: Language, personas: Sequence[str], tasks: Sequence[str]) -> list[Prompt]:
+    """Prompts that end where an action is chosen, one for each persona with its task."""
+    found = []
+    for persona, task in zip(personas, tasks, strict=True):
+        *before, cue = language.protocol.prompt([{"role": "system", "content": persona}, *before_action(task)])
+        # personas are part of the header, so these prompts have none in common
+        found.append([Segment([], written=False), *before, replace(cue, ends_prompt=True)])
+    return found
 
 
 class Reader:
-    """Reads a model's decisions."""
+    """Reads a model's decisions at some prompts, whose pass up to a layer is computed once for all pushes there."""
 
-    def __init__(self, model: PreTrainedModel, language: Language) -> None:
-        self._model = model
+    def __init__(self, model: PreTrainedModel, language: Language, prompts: Sequence[Prompt], layer: int) -> None:
         self._firsts = action_tokens(language)
+        self._replays = [Replay(model, prompts[at : at + PACK], layer) for at in range(0, len(prompts), PACK)]
 
     @torch.inference_mode()
-    def decisions(
-        self, prompts: Prompts, push: tuple[int, Float[Tensor, "d_model"]] | None = None, timing: str = "all"
-    ) -> Float[ndarray, "prompt action"]:
-        """Log-probabilities of the actions at each prompt's end, with `push` added after its layer."""
-        parts = []
-        for ids, ends, touched in self._passes(prompts, timing):
-            edits = {} if push is None else {push[0]: _adding(push[1], touched)}
-            with hooked(self._model, edits):
-                logits: Tensor = self._model(input_ids=ids, use_cache=False).logits
-            at_end = logits[torch.arange(len(ids)), ends].float()
-            parts.append(torch.log_softmax(at_end[:, self._firsts].double(), dim=-1))
-        return np.asarray(torch.cat(parts).numpy())
+    def decisions(self, pushes: Sequence[Push | None]) -> Float[ndarray, "push prompt action"]:
+        """Log-probabilities of the actions at each prompt's end under each push."""
+        logits = torch.cat([replay.logits(pushes, replay.ends)[..., self._firsts] for replay in self._replays], dim=1)
+        return np.asarray(torch.log_softmax(logits.double(), dim=-1).cpu().numpy())
 
-    def rows(self, prompts: Prompts, layer: int) -> Float[Tensor, "prompt d_model"]:
-        """The residual stream after `layer` where the action is due."""
-        parts = [
-            capture(self._model, [layer], input_ids=ids)[layer][torch.arange(len(ids)), ends].float()
-            for ids, ends, _ in self._passes(prompts, "all")
-        ]
-        return torch.cat(parts)
-
-    def _passes(self, prompts: Prompts, timing: str) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Tokens padded on the right, which causal layers never look at; the place of each end; tokens to touch."""
-        touched = prompts.touched(timing)
-        for start in range(0, len(prompts.tokens), ROWS):
-            tokens, marks = prompts.tokens[start : start + ROWS], touched[start : start + ROWS]
-            longest = max(map(len, tokens))
-            ids = torch.tensor([row + [0] * (longest - len(row)) for row in tokens])
-            active = torch.tensor([row + [False] * (longest - len(row)) for row in marks])
-            yield ids, torch.tensor([len(row) - 1 for row in tokens]), active
-
-
-def _adding(delta: Float[Tensor, "d_model"], touched: Bool[Tensor, "prompt token"]) -> Edit:
-    return lambda stream: stream + touched[..., None] * delta
+    @property
+    def rows(self) -> Float[Tensor, "prompt d_model"]:
+        """The unsteered residual stream after the layer where the action is due."""
+        return torch.cat([replay.rows for replay in self._replays]).cpu()
 
 
 class Ruler:

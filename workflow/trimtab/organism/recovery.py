@@ -20,7 +20,7 @@ from transformers import PreTrainedModel
 from trimtab import seeds
 from trimtab.organism import answers
 from trimtab.organism.answers import Bootstrap, Row, share
-from trimtab.organism.decisions import TIMINGS, Prompts, Reader, Ruler
+from trimtab.organism.decisions import TIMINGS, Reader, Ruler, prompts_of
 from trimtab.organism.language import Language
 from trimtab.organism.law import ACTIONS, State
 from trimtab.organism.questions import (
@@ -39,6 +39,7 @@ from trimtab.organism.questions import (
     SIGNIFICANT,
     SIZEABLE,
 )
+from trimtab.steering.steering import Push
 from trimtab.vectors.artifact import Vector
 
 PERSONAS = 400
@@ -85,9 +86,8 @@ class Recovery:
         self._streams: dict[int, tuple[list[dict[str, int]], Tensor]] = {}
         self._pushes: dict[tuple[str, str, float, str], Poles] = {}
         self._at_random: dict[tuple[int, float], Float[ndarray, "direction task axis"]] = {}
-        self._reader, self._ruler = Reader(model, language), Ruler(self._law)
-        self._plain = Prompts.of(language, [""] * len(tasks), tasks)
-        self._clean = self._reader.decisions(self._plain)
+        self._model, self._ruler = model, Ruler(self._law)
+        self._plain: dict[int, Reader] = {}
         self._persona = {trait: Poles(self._said(trait, 1), self._said(trait, -1)) for trait in self._law.traits}
         self._truth = {trait: Poles(self._meant(trait, 1), self._meant(trait, -1)) for trait in self._law.traits}
         """What the law says of the same personas and tasks."""
@@ -126,7 +126,7 @@ class Recovery:
         """How far the model's decisions are from the law, and how far a constant would be."""
         personas, levels = self._drawn("fidelity")
         tasks = self._many_tasks(len(personas), "fidelity")
-        found = self._reader.decisions(Prompts.of(self._language, personas, tasks))
+        found = self._unsteered(personas, tasks)
         law = np.stack([self._law.probabilities(own, t, State()) for own, t in zip(levels, tasks, strict=True)])
         said = {"model": found, "one distribution for all": np.log(law.mean(0))[None]}
         return [
@@ -154,7 +154,7 @@ class Recovery:
         pairs = list(self._law.poles[trait].values())
         words = [pairs[at % len(pairs)][0 if sign > 0 else 1] for at in range(len(self._tasks))]
         personas = [f"Be very {word}." for word in words]
-        return self._reader.decisions(Prompts.of(self._language, personas, self._tasks))
+        return self._unsteered(personas, self._tasks)
 
     def _meant(self, trait: str, sign: int) -> Float[ndarray, "task action"]:
         levels = {trait: sign * POLE}
@@ -182,18 +182,17 @@ class Recovery:
         """Levels that random personas state, and the stream after `layer` where the action is due."""
         if layer not in self._streams:
             personas, levels = self._drawn("readout")
-            prompts = Prompts.of(self._language, personas, self._many_tasks(len(personas), "readout"))
-            self._streams[layer] = levels, self._reader.rows(prompts, layer)
+            tasks = self._many_tasks(len(personas), "readout")
+            self._streams[layer] = levels, self._reader(personas, tasks, layer).rows
         return self._streams[layer]
 
     def _pushed(self, vector: Vector, dose: float, timing: str) -> Poles:
         """Decisions under the push and under its opposite."""
         key = (vector.method, vector.trait, dose, timing)
         if key not in self._pushes:
-            delta = dose * self._norms[vector.layer] * vector.unit
-            self._pushes[key] = Poles(
-                *(self._reader.decisions(self._plain, (vector.layer, sign * delta), timing) for sign in (1, -1))
-            )
+            length, when = dose * self._norms[vector.layer], TIMINGS[timing]
+            pushes = [Push(vector.layer, vector.unit, sign * length, when) for sign in (1, -1)]
+            self._pushes[key] = Poles(*self._without_persona(vector.layer).decisions(pushes))
         return self._pushes[key]
 
     def _steered(self, vector: Vector, dose: float, timing: str = "all") -> list[Row]:
@@ -226,8 +225,9 @@ class Recovery:
         """How often a random direction of the vector's length would be called a finding for the vector's trait."""
         length = dose * self._norms[vector.layer]
         effects = self._ruler.own(vector.trait, self._random_levels(vector.layer, length))
-        steered = self._reader.decisions(self._plain, (vector.layer, length * vector.unit))
-        ours = self._ruler.own(vector.trait, self._ruler.levels(steered - self._clean))
+        pushes = [None, Push(vector.layer, vector.unit, length, "all")]
+        clean, steered = self._without_persona(vector.layer).decisions(pushes)
+        ours = self._ruler.own(vector.trait, self._ruler.levels(steered - clean))
         said = self._ruler.own(vector.trait, self._ruler.levels(self._persona[vector.trait].shift)).mean() / 2
         names = {"method": "random", "trait": vector.trait, "timing": "all", "dose": dose}
         size = np.abs(effects.mean(1))
@@ -243,9 +243,25 @@ class Recovery:
         if (layer, length) not in self._at_random:
             generator = torch.Generator().manual_seed(seeds.derive(self._seed, "organism", "random", layer))
             units = torch.nn.functional.normalize(torch.randn(DIRECTIONS, self._width, generator=generator), dim=1)
-            pushed = [self._reader.decisions(self._plain, (layer, length * unit)) for unit in units]
-            self._at_random[layer, length] = self._ruler.levels(np.stack(pushed) - self._clean)
+            pushes = [None, *(Push(layer, unit, length, "all") for unit in units)]
+            clean, *pushed = self._without_persona(layer).decisions(pushes)
+            self._at_random[layer, length] = self._ruler.levels(np.stack(pushed) - clean)
         return self._at_random[layer, length]
+
+    # --- readings ---
+
+    def _reader(self, personas: Sequence[str], tasks: Sequence[str], layer: int) -> Reader:
+        return Reader(self._model, self._language, prompts_of(self._language, personas, tasks), layer)
+
+    def _unsteered(self, personas: Sequence[str], tasks: Sequence[str]) -> Float[ndarray, "prompt action"]:
+        [found] = self._reader(personas, tasks, 0).decisions([None])
+        return found
+
+    def _without_persona(self, layer: int) -> Reader:
+        """At the tasks alone, ready for pushes after `layer`."""
+        if layer not in self._plain:
+            self._plain[layer] = self._reader([""] * len(self._tasks), self._tasks, layer)
+        return self._plain[layer]
 
     # --- draws ---
 

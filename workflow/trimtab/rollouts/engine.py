@@ -185,7 +185,7 @@ class Engine:
     def _begin(self, episode: Episode, at: int) -> None:
         episode.at, episode.line = at, []
         cue = self._fields[at].cue
-        episode.feed(cue, places.cue(len(cue), episode.tokens))
+        episode.feed(cue, places.cue(len(cue), episode.tokens, ends_prompt=True))
 
     def _field(self, episode: Episode) -> Field:
         return self._fields[episode.at]

@@ -23,7 +23,7 @@ _WRITTEN, _LAST, _ROLE, _BEFORE = 1, 2, 4, 16
 
 
 def given(role: int, count: int, ends_prompt: bool = False) -> list[int]:
-    """Places of `count` given tokens; `ends_prompt` says that the model goes on behind them."""
+    """Places of `count` given tokens; `ends_prompt` says that the model goes on after them."""
     places = [role * _ROLE] * count
     if ends_prompt and count:
         places[-1] += _LAST
@@ -38,9 +38,12 @@ def written(count: int, before: int = 0) -> list[int]:
     return [_WRITTEN + ASSISTANT * _ROLE + number * _BEFORE for number in range(before, before + count)]
 
 
-def cue(count: int, before: int) -> list[int]:
-    """Places of a cue in the assistant's turn, behind `before` written tokens."""
-    return [_WRITTEN + ASSISTANT * _ROLE + before * _BEFORE] * count
+def cue(count: int, before: int, ends_prompt: bool = False) -> list[int]:
+    """Places of a cue in the assistant's turn, after `before` written tokens; `ends_prompt` as for given tokens."""
+    places = [_WRITTEN + ASSISTANT * _ROLE + before * _BEFORE] * count
+    if ends_prompt and count:
+        places[-1] += _LAST
+    return places
 
 
 class Places(NamedTuple):
@@ -61,8 +64,10 @@ _TOUCHED: dict[str, Callable[[Places], Bool[Tensor, "*token"]]] = {
     "all": lambda at: torch.ones_like(at.written),
     "prefill": lambda at: ~at.written,
     "decode": lambda at: at.written,
-    "last_prompt": lambda at: at.last,
+    "last_prompt": lambda at: at.last & ~at.written,
     "prefill_but_last": lambda at: ~at.written & ~at.last,
+    "last_cue": lambda at: at.last & at.written,
+    "all_but_last_cue": lambda at: ~(at.last & at.written),
     "system": lambda at: at.role == SYSTEM,
     "user": lambda at: at.role == USER,
     "tool": lambda at: at.role == TOOL,
@@ -101,10 +106,10 @@ class Segment:
     role: int = USER
     """Whose turn given text is part of; what is written is the assistant's."""
     ends_prompt: bool = False
-    """Whether the model goes on behind it."""
+    """Whether the model goes on after it."""
 
     @property
     def places(self) -> list[int]:
         if self.written:
-            return cue(len(self.tokens), before=0)
+            return cue(len(self.tokens), 0, self.ends_prompt)
         return given(self.role, len(self.tokens), self.ends_prompt)
