@@ -8,10 +8,11 @@ import pandas as pd
 import pytest
 import torch
 
+from trimtab.activations.reader import Cache
 from trimtab.errors import TrimtabError
 from trimtab.probes.contrast import Contrast, read
 from trimtab.probes.report import NO_LAYER, Settings, probe_trait, weights_of
-from trimtab.probes.transfer import random_dictionary
+from trimtab.saes.baselines import random_directions
 from trimtab.saes.sae import SAE, TopK
 
 SETTINGS = Settings(penalties=[0.1, 10.0, 1000.0], folds=3, shuffles=4)
@@ -44,7 +45,7 @@ def contrast(seed=0, strength=3.0, templates=8, pairs=4):
         raw=raw,
         latents={layer: sae.latents(rows.float()).double() for layer, rows in raw.items()},
         untrained={
-            layer: random_dictionary(sae, active=D, seed=layer).latents(rows.float()).double()
+            layer: random_directions(sae.b_dec, len(sae.b_enc), D, seed=layer).latents(rows.float()).double()
             for layer, rows in raw.items()
         },
     )
@@ -152,17 +153,15 @@ def test_a_trait_without_test_rows_is_refused():
         probe_trait("autonomy", contrast(templates=3), contrast(seed=1), SETTINGS, seed=0)
 
 
-class FakeCache:
-    """Stands in for a shard: one row a prompt."""
+class InMemory(Cache):
+    """A shard of one row a prompt, with rows that no shard on disk may hold."""
 
-    def __init__(self, rows):
+    def __init__(self, path, rows):
+        self.path, self._rows = path, rows
         self.prompt_ids = [f"id{i}" for i in range(len(rows))]
-        self._rows = rows
+        self.offsets = list(range(len(rows) + 1))
 
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
+    def close(self):
         return None
 
     def rows(self, layer):
@@ -197,7 +196,7 @@ def prompts(n, **changed):
     ],
 )
 def test_rows_that_cannot_be_probed(monkeypatch, rows, changed, message):
-    monkeypatch.setattr("trimtab.probes.contrast.Cache.open", lambda path: FakeCache(rows))
+    monkeypatch.setattr("trimtab.probes.contrast.Cache.open", lambda path: InMemory(path, rows))
     with pytest.raises(TrimtabError) as caught:
         read(Path("autonomy.h5"), prompts(4, **changed), "opening", {3: dictionary()}, seed=0)
     assert str(caught.value).startswith(message)
@@ -205,7 +204,7 @@ def test_rows_that_cannot_be_probed(monkeypatch, rows, changed, message):
 
 def test_rows_are_read_in_the_order_of_the_cache(monkeypatch):
     rows = torch.arange(4.0)[:, None].expand(4, D)
-    monkeypatch.setattr("trimtab.probes.contrast.Cache.open", lambda path: FakeCache(rows))
+    monkeypatch.setattr("trimtab.probes.contrast.Cache.open", lambda path: InMemory(path, rows))
     read_back = read(Path("a.h5"), prompts(4)[::-1], "opening", {3: dictionary()}, seed=0)
     assert read_back.texts[1] == "task 1 I will."
     assert read_back.labels.tolist() == [0, 1, 0, 1]

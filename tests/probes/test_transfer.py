@@ -1,11 +1,10 @@
-"""Transfer to what a fit has not seen, the wording alone, and dictionaries that were never trained."""
+"""Transfer to what a fit has not seen and the wording alone."""
 
 import pytest
 import torch
 
 from trimtab.probes.nested import score
-from trimtab.probes.transfer import across, random_dictionary, words
-from trimtab.saes.sae import SAE, JumpReLU
+from trimtab.probes.transfer import across, words
 
 
 def rows(own=False, seed=0):
@@ -48,16 +47,3 @@ def test_a_single_domain_leaves_nothing_to_fit_on():
 def test_words_are_counted():
     table = words(["Ask the user, ask!", "I'll do it"])
     assert table.tolist() == [[2, 0, 0, 0, 1, 1], [0, 1, 1, 1, 0, 0]]
-
-
-def test_a_random_dictionary_has_the_size_and_unit_rows():
-    trained = SAE(
-        torch.zeros(4, 12), torch.ones(12), torch.zeros(12, 4), torch.full((4,), 2.0), JumpReLU(torch.ones(12))
-    )
-    drawn = random_dictionary(trained, active=3, seed=1)
-    assert (drawn.W_enc.shape, drawn.W_dec.shape) == ((4, 12), (12, 4))
-    torch.testing.assert_close(drawn.W_dec.norm(dim=1), torch.ones(12))
-    assert torch.equal(drawn.b_dec, trained.b_dec)
-    codes = drawn.latents(torch.randn(5, 4, generator=torch.Generator().manual_seed(0)))
-    assert int((codes > 0).sum(1).max()) <= 3
-    assert not torch.equal(random_dictionary(trained, active=3, seed=2).W_dec, drawn.W_dec)

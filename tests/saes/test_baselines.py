@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional
 
 from trimtab.saes.agreement import agreement, matched
-from trimtab.saes.baselines import baselines, pca, random_dictionary
+from trimtab.saes.baselines import baselines, pca, random_dictionary, random_directions
 from trimtab.saes.sae import SAE, TopK
 
 
@@ -24,6 +24,16 @@ def test_pca_explains_a_plane_with_as_many_components_as_it_has_dimensions():
     rows = flat()
     assert share(rows, pca(rows, 2)) == pytest.approx(1, abs=1e-5)
     assert share(rows, pca(rows, 1)) < 0.99
+
+
+def test_random_directions_are_unit_rows_about_an_origin():
+    origin = torch.full((4,), 2.0)
+    drawn = random_directions(origin, latents=12, k=3, seed=1)
+    assert (drawn.W_enc.shape, drawn.W_dec.shape) == ((4, 12), (12, 4))
+    torch.testing.assert_close(drawn.W_dec.norm(dim=1), torch.ones(12))
+    assert torch.equal(drawn.W_enc, drawn.W_dec.T)
+    assert torch.equal(drawn.b_dec, origin)
+    assert not torch.equal(random_directions(origin, 12, 3, seed=2).W_dec, drawn.W_dec)
 
 
 def test_a_random_dictionary_explains_something_and_its_scale_is_the_best_one():

@@ -12,10 +12,11 @@ from trimtab.activations.shards import write_shard
 from trimtab.artifacts import files, tensors
 from trimtab.errors import TrimtabError
 from trimtab.forward.capture import Prompt
+from trimtab.prompts.contrast import DEVELOPMENT, TEST
 from trimtab.saes.files import Origin, save
 from trimtab.saes.sae import SAE, TopK
 from trimtab.vectors.contract import Direction, make
-from trimtab.vectors.material import DEVELOPMENT, TEST, gather, held_out_gap, read_pairs
+from trimtab.vectors.material import gather, held_out_gap, read_pairs
 
 LAYER = 2
 SPLITS = {"pair-b": "fit", "pair-a": "select", "pair-c": "test", "pair-d": "test", "pair-e": "test"}
@@ -139,18 +140,29 @@ def test_an_sae_of_another_layer_or_model_is_refused_in_one_line(artifacts, tmp_
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(("value", "message"), [(float("nan"), "2 of 10 rows hold NaN"), (float("inf"), "2 of 10")])
-def test_rows_that_are_not_finite_are_refused(artifacts, monkeypatch, value, message):
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_rows_that_are_not_finite_are_refused_where_they_are_used(artifacts, monkeypatch, value):
     true = Cache.rows
 
     def spoilt(self, layer):
-        rows = true(self, layer)[:10]
-        rows[3:5, 1] = value
+        rows = true(self, layer)
+        for at, name in enumerate(self.prompt_ids):
+            rows[at, 1] = value if name in ("opening/pair-d/low", "opening/pair-e/high") else 0.0
         return rows
 
     monkeypatch.setattr(Cache, "rows", spoilt)
-    with pytest.raises(TrimtabError, match=message):
+    with pytest.raises(TrimtabError, match=r"cache.h5: layer 2: 2 of 6 rows hold NaN or infinity$"):
         sides(artifacts)
+    sides(artifacts, DEVELOPMENT)
+
+
+def test_a_prompt_that_was_not_captured_is_refused(artifacts, tmp_path):
+    rows = files.read_jsonl(artifacts / "contrast.jsonl")
+    files.write_jsonl(
+        tmp_path / "contrast.jsonl", [row | {"id": row["id"].replace("pair-c", "pair-z")} for row in rows]
+    )
+    with pytest.raises(TrimtabError, match=r"cache.h5: no prompt opening/pair-z/high; delete the file and run again$"):
+        read_pairs(tmp_path / "contrast.jsonl", artifacts / "cache.h5", LAYER, "opening", TEST)
 
 
 def test_a_pair_without_a_pole_is_refused(artifacts, tmp_path):

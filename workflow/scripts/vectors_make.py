@@ -11,8 +11,9 @@ from trimtab.artifacts.provenance import provenance
 from trimtab.jobs.entry import script
 from trimtab.model.source import from_manifest
 from trimtab.prompts import resources
+from trimtab.prompts.contrast import DEVELOPMENT, TEST
 from trimtab.saes.files import WEIGHTS
-from trimtab.vectors.material import DEVELOPMENT, TEST, gather, read_pairs
+from trimtab.vectors.material import gather, read_pairs
 from trimtab.vectors.readings import ModelReadings
 from trimtab.vectors.trait_vectors import Sources, make_vectors
 

@@ -122,6 +122,23 @@ class Cache:
             found[first - start : last - start] = scratch[first - base : last - base]
         return found
 
+    def prompt_rows(self, layer: int, prompts: Sequence[str]) -> Float[Tensor, "prompt d_model"]:
+        """The rows of these prompts in their order, from a shard that holds one row a prompt (selection `last`).
+
+        Raises:
+            TrimtabError: the layer or a prompt isn't cached, a prompt has several rows, or a row isn't finite.
+        """
+        place = {name: at for at, name in enumerate(self.prompt_ids)}
+        if missing := [name for name in prompts if name not in place]:
+            raise TrimtabError(f"{self.path}: no prompt {missing[0]}; delete the file and run again")
+        if self.offsets != list(range(len(place) + 1)):
+            raise TrimtabError(f"{self.path}: {self.n_rows} rows of {len(place)} prompts; expected one row a prompt")
+        rows = self.rows(layer)[[place[name] for name in prompts]]
+        broken = int((~rows.isfinite().all(1)).sum())
+        if broken:
+            raise TrimtabError(f"{self.path}: layer {layer}: {broken} of {len(rows)} rows hold NaN or infinity")
+        return rows
+
     def announce_chunk(self, layer: int, chunk: int) -> None:
         """Let the kernel fetch a chunk that will be read soon, while others are being verified."""
         os.posix_fadvise(self._handle, self._place(layer, chunk), self._stored, os.POSIX_FADV_WILLNEED)

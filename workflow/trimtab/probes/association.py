@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Float
+from statsmodels.stats.multitest import multipletests
 from torch import Tensor
 
 from trimtab.probes.controls import association
@@ -45,7 +46,7 @@ def table(gaps: Mapping[int, Float[Tensor, "pair latent"]], templates: Sequence[
                     "mean_gap": rows.mean(0).numpy(),
                     "association": association(rows).numpy(),
                     "p_pairs": p.numpy(),
-                    "q_pairs": false_discovery(p).numpy(),
+                    "q_pairs": multipletests(p.numpy(), method="fdr_bh")[1],
                     "p_templates": whole.numpy(),
                 }
             )
@@ -67,15 +68,6 @@ def chance(
     # rounding must not tell a draw from the very same sum
     as_large = ((signs @ gaps).abs() >= seen * (1 - 1e-12) - 1e-300).double().sum(0)
     return (as_large + observed_counts) / (len(signs) + observed_counts)
-
-
-def false_discovery(p: Float[Tensor, "test"]) -> Float[Tensor, "test"]:
-    """Benjamini and Hochberg's adjusted p: the lowest false discovery rate at which a test would be named."""
-    order = p.argsort(descending=True)
-    scaled = p[order] * len(p) / torch.arange(len(p), 0, -1, dtype=p.dtype)
-    adjusted = torch.empty_like(p)
-    adjusted[order] = scaled.cummin(0).values.clamp_max(1)
-    return adjusted
 
 
 def _template_signs(templates: Sequence[str], generator: torch.Generator) -> Float[Tensor, "draw pair"]:

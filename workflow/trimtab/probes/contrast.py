@@ -12,7 +12,7 @@ from torch import Tensor
 from trimtab import seeds
 from trimtab.activations.reader import Cache
 from trimtab.errors import TrimtabError
-from trimtab.probes.transfer import random_dictionary
+from trimtab.saes.baselines import random_directions
 from trimtab.saes.sae import SAE
 
 Layers = Mapping[int, Float[Tensor, "row feature"]]
@@ -71,21 +71,17 @@ def read(path: Path, prompts: Sequence[Mapping[str, Any]], kind: str, saes: Mapp
     by_id = {prompt["id"]: prompt for prompt in prompts if prompt["kind"] == kind}
     raw, latents, untrained = {}, {}, {}
     with Cache.open(path) as cache:
-        kept = [row for row, prompt in enumerate(cache.prompt_ids) if prompt in by_id]
-        found = [by_id[cache.prompt_ids[row]] for row in kept]
+        found = [by_id[prompt] for prompt in cache.prompt_ids if prompt in by_id]
         poles = sorted({prompt["pole"] for prompt in found})
         if poles != ["high", "low"]:
             raise TrimtabError(f"{path}: poles {poles} in {len(found)} prompts of kind {kind}; expected high and low")
         for layer, sae in saes.items():
-            rows = cache.rows(layer)[kept]
-            broken = int((~rows.isfinite().all(1)).sum())
-            if broken:
-                raise TrimtabError(f"{path}: layer {layer}: {broken} of {len(rows)} rows hold NaN or infinity")
+            rows = cache.prompt_rows(layer, [prompt["id"] for prompt in found])
             if rows.shape[1] != len(sae.b_dec):
                 raise TrimtabError(f"{path}: layer {layer}: width {rows.shape[1]}; its SAE takes {len(sae.b_dec)}")
             raw[layer], latents[layer] = rows.double(), sae.latents(rows).double()
             active = max(1, round(float((latents[layer] > 0).sum(1).double().mean())))
-            drawn = random_dictionary(sae, active, seeds.derive(seed, "untrained", layer))
+            drawn = random_directions(sae.b_dec, len(sae.b_enc), active, seeds.derive(seed, "untrained", layer))
             untrained[layer] = drawn.latents(rows).double()
     return Contrast(
         labels=torch.tensor([float(prompt["pole"] == "high") for prompt in found], dtype=torch.float64),

@@ -24,9 +24,8 @@ from trimtab.probes.intervals import intervals
 from trimtab.probes.nested import Choice, Nested, Scores, nested, score
 from trimtab.probes.ridge import Probe
 from trimtab.probes.transfer import across, words
-from trimtab.prompts.contrast import LEXICAL
+from trimtab.prompts.contrast import DEVELOPMENT, LEXICAL
 
-DEVELOPMENT = ("fit", "select")
 TEST = "test"
 NO_LAYER = -1
 """Stands for the layer of features that no layer has: words."""

@@ -1,8 +1,9 @@
-"""Whether a probe's score is about the trait: other domains, other sub-behaviours, the wording alone, random latents.
+"""Whether a probe's score is about the trait: other domains, other sub-behaviours, the wording alone.
 
 A fit that scores rows of a domain or sub-behaviour has seen none of it, and no template of theirs either. A
-bag-of-words probe reads the prompts' texts and no activation: what it reaches, wording explains. Random latents come
-from a dictionary that was never trained: what they reach, any expansion of the stream gives.
+bag-of-words probe reads the prompts' texts and no activation: what it reaches, wording explains. What latents of
+a dictionary that was never trained reach (`trimtab.saes.baselines.random_directions`), any expansion of the stream
+gives.
 """
 
 import re
@@ -13,7 +14,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from trimtab.probes.nested import folds_by_group, predict
-from trimtab.saes.sae import SAE, TopK
 
 WORD = re.compile(r"[a-z']+")
 
@@ -53,11 +53,3 @@ def words(texts: Sequence[str]) -> Float[Tensor, "row word"]:
         for word in text:
             table[row, place[word]] += 1
     return table
-
-
-def random_dictionary(sae: SAE, active: int, seed: int) -> SAE:
-    """An untrained dictionary of the same size: random unit rows, as encoder and decoder alike, `active` a token."""
-    generator = torch.Generator().manual_seed(seed)
-    rows = torch.randn(sae.W_dec.shape, generator=generator)
-    rows = rows / rows.norm(dim=1, keepdim=True)
-    return SAE(rows.T.contiguous(), torch.zeros_like(sae.b_enc), rows, sae.b_dec, TopK(active))

@@ -21,8 +21,10 @@ from trimtab.seeds import derive
 SPLITS = ("fit", "fit", "fit", "select", "test", "calibrate", "fit", "select", "test", "fit")
 """Splits that the templates are dealt to, in turn: of ten, five fit, two select, one calibrate, two test."""
 
-POLES = ("high", "low")
+DEVELOPMENT, TEST = ("fit", "select"), ("test",)
+"""Splits that probes and directions are made from, and the one that checks them on templates they have not seen."""
 
+POLES = ("high", "low")
 
 LEXICAL = "lexical"
 """Split, and sub-behaviour, of the pairs that only mention a trait's words."""

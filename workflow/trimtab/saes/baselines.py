@@ -5,6 +5,7 @@ as the trained one, but at random directions. Both are fitted on rows of trainin
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
 from jaxtyping import Float
@@ -34,13 +35,17 @@ def pca(rows: Float[Tensor, "row d_in"], k: int) -> Fake:
     return lambda these: origin + (these - origin) @ top @ top.T
 
 
-def random_dictionary(rows: Float[Tensor, "row d_in"], latents: int, k: int, seed: int) -> SAE:
-    """Random unit directions that encode and decode, the sum scaled by the one number that fits `rows` best."""
+def random_directions(origin: Float[Tensor, "d_in"], latents: int, k: int, seed: int) -> SAE:
+    """A dictionary that learned nothing: random unit rows, as encoder and decoder alike, `k` of them a token."""
     generator = torch.Generator().manual_seed(seed)
-    drawn = torch.randn(latents, rows.shape[1], generator=generator).to(rows)
-    directions = functional.normalize(drawn, dim=1)
+    rows = functional.normalize(torch.randn(latents, len(origin), generator=generator).to(origin), dim=1)
+    return SAE(rows.T.contiguous(), origin.new_zeros(latents), rows, origin, TopK(min(k, latents)))
+
+
+def random_dictionary(rows: Float[Tensor, "row d_in"], latents: int, k: int, seed: int) -> SAE:
+    """Random directions about the mean, the decoder scaled by the one number that fits `rows` best."""
     origin = rows.double().mean(0).to(rows.dtype)
-    sae = SAE(directions.T.contiguous(), rows.new_zeros(latents), directions, origin, TopK(min(k, latents)))
+    sae = random_directions(origin, latents, k, seed)
     own, wanted = (sae.forward(rows) - origin).double(), (rows - origin).double()
     scale = float((own * wanted).sum() / own.square().sum())
-    return SAE(sae.W_enc, sae.b_enc, directions * scale, origin, sae.activation)
+    return replace(sae, W_dec=sae.W_dec * scale)

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -17,9 +16,8 @@ from trimtab.activations.reader import Cache
 from trimtab.artifacts import files, tensors
 from trimtab.errors import TrimtabError
 from trimtab.probes.dictionaries import dictionary
+from trimtab.prompts.contrast import POLES
 from trimtab.vectors.contract import Direction, LinearProbe, Material, Readings
-
-DEVELOPMENT, TEST = ("fit", "select"), ("test",)
 
 
 @dataclass(frozen=True)
@@ -53,19 +51,15 @@ def read_pairs(contrast: Path, cache: Path, layer: int, kind: str, splits: tuple
         raise TrimtabError(f"{contrast}: no {kind} pairs in split {', '.join(splits)}")
     pairs = sorted({pair for pair, _ in wanted})
     for pair in pairs:
-        for pole in ("high", "low"):
+        for pole in POLES:
             if (pair, pole) not in wanted:
                 raise TrimtabError(f"{contrast}: pair {pair} has no {pole} pole; expected both")
+    high, low = ([wanted[pair, pole] for pair in pairs] for pole in POLES)
     with Cache.open(cache) as opened:
-        place = {prompt: at for at, prompt in enumerate(opened.prompt_ids)}
-        rows = opened.rows(layer)
-    broken = int((~rows.isfinite().all(1)).sum())
-    if broken:
-        raise TrimtabError(f"{cache}: layer {layer}: {broken} of {len(rows)} rows hold NaN or infinity")
-    high, low = ([wanted[pair, pole] for pair in pairs] for pole in ("high", "low"))
+        rows = opened.prompt_rows(layer, [row["id"] for row in (*high, *low)])
     return Pairs(
-        high=rows[torch.tensor([place[row["id"]] for row in high])],
-        low=rows[torch.tensor([place[row["id"]] for row in low])],
+        high=rows[: len(pairs)],
+        low=rows[len(pairs) :],
         splits=[row["split"] for row in high],
         messages=[[row.get("messages", []) for row in side] for side in (high, low)],
     )

@@ -14,7 +14,8 @@ from torch import Tensor
 from trimtab.probes import ridge
 from trimtab.probes.contrast import Contrast
 from trimtab.probes.nested import nested, score
-from trimtab.probes.report import DEVELOPMENT, Settings
+from trimtab.probes.report import Settings
+from trimtab.prompts.contrast import DEVELOPMENT
 from trimtab.saes.sae import SAE
 from trimtab.vectors.contract import LinearProbe
 from trimtab.vectors.geometry import null_cosine
