@@ -7,7 +7,7 @@ import pytest
 
 LIBRARY = Path(__file__).parents[1] / "workflow/trimtab"
 FLOORS = [
-    {"errors", "seeds"},
+    {"errors", "numeric", "seeds"},
     {"artifacts", "forward", "jobs"},
     {"prompts", "activations", "steering"},
     {"agent", "model", "saes"},

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
 
-from trimtab.statistics.bootstrap import bootstrap, resamples
+from trimtab.numeric import resamples
+from trimtab.statistics.bootstrap import bootstrap
 from trimtab.statistics.pairs import Pairs, estimates
 from trimtab.statistics.significance import equivalence, sign_flip
 

@@ -13,7 +13,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from trimtab.statistics.bootstrap import bootstrap, resamples
+from trimtab.numeric import resamples
+from trimtab.statistics.bootstrap import bootstrap
 from trimtab.statistics.declared import Contrast, Plan
 from trimtab.statistics.effects import contrast_table
 from trimtab.statistics.models import linear_mixed, marginal

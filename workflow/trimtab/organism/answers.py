@@ -12,6 +12,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from trimtab import seeds
+from trimtab.numeric import middle, resamples
 from trimtab.organism.questions import COLUMNS
 from trimtab.statistics.bootstrap import share_interval
 from trimtab.statistics.structure import spectrum
@@ -32,10 +33,10 @@ class Bootstrap:
 
     def row(self, question: str, values: Float[ndarray, "n *more"], statistic: Statistic, **names: Any) -> Row:
         """`statistic` of `values`, with the interval that redrawing their rows gives."""
-        random = np.random.default_rng(seeds.derive(self._seed, "organism", "bootstrap", len(values)))
-        drawn = statistic(values[random.integers(len(values), size=(DRAWS, len(values)))])
-        lower, upper = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-        return answer(question, float(statistic(values)), float(lower), float(upper), len(values), **names)
+        n = len(values)
+        times = resamples(n, DRAWS, seeds.derive(self._seed, "organism", "bootstrap", n))
+        rows = np.repeat(np.tile(np.arange(n), DRAWS), times.astype(int).ravel()).reshape(DRAWS, n)
+        return answer(question, float(statistic(values)), *middle(statistic(values[rows]), LEVEL), n, **names)
 
 
 def answer(question: str, estimate: float, lower: float, upper: float, n: int, **names: Any) -> Row:

@@ -40,12 +40,6 @@ class Intervals:
     constant (no bounds) where no resample differs; separated (no bounds) for odds of an empty cell; undefined."""
 
 
-def resamples(scenarios: int, draws: int, seed: int) -> Float[ndarray, "draw scenario"]:
-    """How often each scenario comes up in each bootstrap draw."""
-    generator = np.random.default_rng(seed)
-    return generator.multinomial(scenarios, np.full(scenarios, 1 / scenarios), size=draws).astype(float)
-
-
 def bootstrap(pairs: Pairs, weights: Float[ndarray, "draw scenario"], level: float) -> dict[str, Intervals]:
     """Intervals of all estimands, by resampling scenarios where there are enough of them."""
     rows, columns = pairs.shape

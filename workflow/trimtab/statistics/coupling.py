@@ -12,7 +12,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from trimtab import seeds
-from trimtab.statistics.bootstrap import resamples
+from trimtab.numeric import resamples
 from trimtab.statistics.declared import BASELINE, Plan
 from trimtab.statistics.nulls import columns_of
 from trimtab.statistics.outcomes import Rollouts

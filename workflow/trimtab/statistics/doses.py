@@ -11,7 +11,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from trimtab import seeds
-from trimtab.statistics.bootstrap import resamples
+from trimtab.numeric import middle, resamples
 from trimtab.statistics.declared import BASELINE, Contrast, Plan, of_vectors
 from trimtab.statistics.outcomes import Rollouts
 from trimtab.statistics.pairs import estimates
@@ -45,11 +45,8 @@ def dose_fits(rollouts: Rollouts, conditions: pd.DataFrame, plan: Plan) -> pd.Da
 def _shapes(
     dose: Float[ndarray, " dose"], whole: Float[ndarray, "1 dose"], drawn: Float[ndarray, "draw dose"], level: float
 ) -> list[dict[str, object]]:
-    tails = [(1 - level) / 2, (1 + level) / 2]
-
     def row(fit: str, quantity: str, value: float, draws: Float[ndarray, " draw"], **more: object) -> dict[str, object]:
-        known = draws[np.isfinite(draws)]
-        lower, upper = np.quantile(known, tails) if len(known) else (np.nan, np.nan)
+        lower, upper = middle(draws, level)
         return {"fit": fit, "quantity": quantity, "value": value, "lower": lower, "upper": upper, **more}
 
     fitted, many = monotone(whole), monotone(drawn)

@@ -16,7 +16,8 @@ from numpy import ndarray
 
 from trimtab import seeds
 from trimtab.artifacts.files import records
-from trimtab.statistics.bootstrap import bootstrap, resamples, share_interval
+from trimtab.numeric import resamples
+from trimtab.statistics.bootstrap import bootstrap, share_interval
 from trimtab.statistics.corrections import corrected
 from trimtab.statistics.declared import BASELINE, Contrast, Plan, claims, random_for
 from trimtab.statistics.outcomes import Rollouts

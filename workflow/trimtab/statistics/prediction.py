@@ -14,7 +14,7 @@ from scipy import stats
 
 from trimtab import seeds
 from trimtab.artifacts.files import records
-from trimtab.statistics.bootstrap import resamples
+from trimtab.numeric import middle, resamples
 from trimtab.statistics.declared import Plan, as_studied, at
 from trimtab.statistics.nulls import columns_of
 from trimtab.statistics.outcomes import Rollouts
@@ -56,9 +56,7 @@ def probe_against_effect(
                 spearman(r2, np.nan_to_num(estimates(w, pairs)["cohens_d"]))
                 for w in (np.ones((1, pairs.shape[0])), weights)
             )
-            known = drawn[np.isfinite(drawn)]
-            tails = [(1 - plan.level) / 2, (1 + plan.level) / 2]
-            lower, upper = np.quantile(known, tails) if len(known) else (np.nan, np.nan)
+            lower, upper = middle(drawn, plan.level)
             size = np.nan_to_num(estimates(np.ones((1, pairs.shape[0])), pairs)["cohens_d"][0])
             found = {"value": float(whole[0]), "lower": lower, "upper": upper, "p": every_order(r2, size)}
             rows.append({"method": method, "quantity": "spearman"} | found)

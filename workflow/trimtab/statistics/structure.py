@@ -21,7 +21,8 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from trimtab import seeds
-from trimtab.statistics.bootstrap import bootstrap, resamples, share_interval
+from trimtab.numeric import middle, participation_ratio, resamples
+from trimtab.statistics.bootstrap import bootstrap, share_interval
 from trimtab.statistics.declared import Plan, random_at
 from trimtab.statistics.nulls import (
     POWER_RUNS,
@@ -49,7 +50,6 @@ class Spectrum:
     share: Float[ndarray, "*rows"]
     """Share of the squared effects in the first component."""
     participation: Float[ndarray, "*rows"]
-    """Participation ratio of the squared singular values: 1 for one axis, n for n equal ones."""
 
 
 def spectrum(matrix: Float[ndarray, "*rows vector outcome"]) -> Spectrum:
@@ -57,9 +57,8 @@ def spectrum(matrix: Float[ndarray, "*rows vector outcome"]) -> Spectrum:
     values = np.linalg.svd(np.nan_to_num(matrix), compute_uv=False)
     squares = values**2
     total = squares.sum(axis=-1)
-    safe = np.where(total > 0, total, np.nan)
-    participation = total**2 / np.where(total > 0, (squares**2).sum(axis=-1), np.nan)
-    return Spectrum(values, squares[..., 0] / safe, participation)
+    share = squares[..., 0] / np.where(total > 0, total, np.nan)
+    return Spectrum(values, share, participation_ratio(squares))
 
 
 class Rows:
@@ -74,9 +73,8 @@ class Rows:
 
     def add_range(self, quantity: str, value: float, drawn: Float[ndarray, " draw"], level: float) -> None:
         """A value with the middle `level` of draws of it."""
-        known = drawn[np.isfinite(drawn)]
-        lower, upper = np.quantile(known, [(1 - level) / 2, (1 + level) / 2]) if len(known) else (np.nan, np.nan)
-        self.add(quantity, float(value), lower=float(lower), upper=float(upper))
+        lower, upper = middle(drawn, level)
+        self.add(quantity, float(value), lower=lower, upper=upper)
 
 
 def structure(rollouts: Rollouts, conditions: pd.DataFrame, plan: Plan) -> pd.DataFrame:
@@ -120,9 +118,8 @@ def _traits(rollouts: Rollouts, confirmatory: dict[str, str], outcomes: list[str
     matrix = d.estimate.reshape(len(rows), len(outcomes))
     found = spectrum(matrix)
     drawn = spectrum(estimates(weights, pairs)["cohens_d"].reshape(-1, len(rows), len(outcomes)))
-    tails = [(1 - plan.level) / 2, (1 + plan.level) / 2]
     for component, value in enumerate(found.values, 1):
-        lower, upper = np.quantile(drawn.values[:, component - 1], tails)
+        lower, upper = middle(drawn.values[:, component - 1], plan.level)
         part.add("singular_value", float(value), component=component, lower=lower, upper=upper)
     part.add_range("share", float(found.share), drawn.share, plan.level)
     part.add_range("participation_ratio", float(found.participation), drawn.participation, plan.level)

@@ -10,8 +10,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float
+from numpy import ndarray
 
 from trimtab.agent.names import FIRST_ACTION, PROMPT, UNSTEERED
+from trimtab.numeric import middle, resamples
 
 KEYS = ["method", "trait", "scenario_id"]
 COLUMNS = [
@@ -56,7 +59,7 @@ def compare(
     rows: list[dict[str, Any]] = []
     for trait, own in measured.groupby("trait", sort=False):
         scenarios = own["scenario_id"].nunique()
-        times = generator.multinomial(scenarios, np.full(scenarios, 1 / scenarios), size=draws) / scenarios
+        weights = resamples(scenarios, draws, generator) / scenarios
         for measure in own.columns.drop(KEYS):
             values = own.pivot(index="scenario_id", columns="method", values=measure)
             moved = values.drop(columns=UNSTEERED).sub(values[UNSTEERED], axis=0)
@@ -67,7 +70,7 @@ def compare(
             for method in moved:
                 effect = moved[method]
                 row = {"method": method, "trait": trait, "measure": measure, "n_scenarios": scenarios}
-                row |= {"baseline_mean": values[UNSTEERED].mean()} | _interval("estimate", effect, times, level)
+                row |= {"baseline_mean": values[UNSTEERED].mean()} | _interval("estimate", effect, weights, level)
                 if method not in (*drawn, "random", PROMPT) and drawn:
                     as_large = int((chance >= abs(effect.mean())).sum())
                     row |= {
@@ -76,14 +79,13 @@ def compare(
                         "p_random": (as_large + 1) / (len(drawn) + 1),
                     }
                 if method != reference and reference in moved:
-                    row |= _interval("difference", moved[reference] - effect, times, level)
+                    row |= _interval("difference", moved[reference] - effect, weights, level)
                 rows.append(row)
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _interval(name: str, values: pd.Series, times: np.ndarray, level: float) -> dict[str, float]:
+def _interval(name: str, values: pd.Series, weights: Float[ndarray, "draw scenario"], level: float) -> dict[str, float]:
     """Mean and its bootstrap interval; `difference` is the reference less the row's method."""
-    means = times @ values.to_numpy()
-    lower, upper = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    lower, upper = middle(weights @ values.to_numpy(), level)
     prefix = "" if name == "estimate" else f"{name}_"
     return {name: values.mean(), f"{prefix}lower": lower, f"{prefix}upper": upper}

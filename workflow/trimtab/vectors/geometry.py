@@ -15,6 +15,7 @@ from jaxtyping import Float
 from scipy.stats import beta
 from torch import Tensor
 
+from trimtab.numeric import participation_ratio
 from trimtab.vectors.artifact import Vector
 from trimtab.vectors.record import NO_AIM
 
@@ -46,9 +47,8 @@ def cosines(vectors: Sequence[Vector]) -> pd.DataFrame:
 
 
 def effective_dimension(units: Float[Tensor, "vector d_model"]) -> float:
-    """Participation ratio `(sum of eigenvalues)² / sum of their squares` of the Gram matrix."""
-    gram = units.double() @ units.double().T
-    return float(gram.trace() ** 2 / gram.square().sum())
+    """Participation ratio of the Gram matrix' eigenvalues."""
+    return float(participation_ratio(torch.linalg.svdvals(units.double()).square().numpy()))
 
 
 def dimensions(vectors: Sequence[Vector], seed: int) -> pd.DataFrame:
