@@ -38,7 +38,7 @@ task, and the decision token is the last one of the cue that the action follows.
 
 def prompts_of(language: Language, personas: Sequence[str], tasks: Sequence[str]) -> list[Prompt]:
     """Prompts that end where an action is chosen, one for each persona with its task."""
-    found = []
+    found: list[Prompt] = []
     for persona, task in zip(personas, tasks, strict=True):
         *before, cue = language.protocol.prompt([{"role": "system", "content": persona}, *before_action(task)])
         # personas are part of the header, so these prompts have none in common

@@ -254,8 +254,7 @@ class Recovery:
         return Reader(self._model, self._language, prompts_of(self._language, personas, tasks), layer)
 
     def _unsteered(self, personas: Sequence[str], tasks: Sequence[str]) -> Float[ndarray, "prompt action"]:
-        [found] = self._reader(personas, tasks, 0).decisions([None])
-        return found
+        return np.asarray(self._reader(personas, tasks, 0).decisions([None])[0])
 
     def _without_persona(self, layer: int) -> Reader:
         """At the tasks alone, ready for pushes after `layer`."""

@@ -59,7 +59,7 @@ def probe_against_effect(
             lower, upper = middle(drawn, plan.level)
             size = np.nan_to_num(estimates(np.ones((1, pairs.shape[0])), pairs)["cohens_d"][0])
             found = {"value": float(whole[0]), "lower": lower, "upper": upper, "p": every_order(r2, size)}
-            rows.append({"method": method, "quantity": "spearman"} | found)
+            rows.append({"method": method, "quantity": "spearman", **found})
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
