@@ -32,4 +32,4 @@ def finished(
 
 
 def _added(seen: Bool[Tensor, "row query key"], dtype: torch.dtype) -> Float[Tensor, "row 1 query key"]:
-    return torch.where(seen, 0.0, torch.finfo(dtype).min).to(dtype)[:, None]
+    return torch.zeros_like(seen, dtype=dtype).masked_fill_(~seen, torch.finfo(dtype).min)[:, None]
