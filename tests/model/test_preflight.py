@@ -70,8 +70,8 @@ def test_a_hook_left_behind_is_caught(monkeypatch):
 
 
 def test_a_wrong_selector_is_caught(monkeypatch):
-    true = Steering.mark
-    monkeypatch.setattr(Steering, "mark", lambda self, real, written: true(self, real, torch.zeros_like(written)))
+    true = Steering.locate
+    monkeypatch.setattr(Steering, "locate", lambda self, row, places: true(self, row, torch.zeros_like(places)))
     assert failures(llama()) == ["a position selector touches exactly its tokens"]
 
 

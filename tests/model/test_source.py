@@ -8,6 +8,7 @@ from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from trimtab.forward.capture import Prompt, kept_rows
 from trimtab.forward.hooks import hooked
+from trimtab.model.manifest import manifest
 from trimtab.model.source import load, load_tokenizer
 
 IDS = torch.randint(VOCABULARY, (2, 9), generator=torch.Generator().manual_seed(0))
@@ -61,3 +62,9 @@ def test_layers_that_accelerate_brings_from_elsewhere_are_captured_and_steered_a
 
 def test_a_tokenizer_of_no_family_keeps_its_own_rules(folder):
     assert load_tokenizer(folder).encode("one two") == [1, 2]
+
+
+def test_the_manifest_counts_parameters_that_are_laid_out_too(folder):
+    model, tokenizer = load(folder, "bfloat16", "cpu")
+    whole = AutoModelForCausalLM.from_pretrained(folder).num_parameters()
+    assert manifest(model, tokenizer, "toy", None, folder, "bfloat16", {})["parameters"] == whole

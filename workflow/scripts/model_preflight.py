@@ -10,6 +10,7 @@ from trimtab.artifacts import files
 from trimtab.artifacts.provenance import provenance
 from trimtab.jobs.entry import script
 from trimtab.model.preflight import judge, preflight
+from trimtab.model.products import products
 from trimtab.model.source import from_manifest
 from trimtab.model.stack import stack
 from trimtab.prompts import resources
@@ -19,10 +20,11 @@ PROMPTS = 4
 
 def main(manifest: Path, agent: Path, tasks: Path, out: Path, *, layers: list[int], settings: dict[str, Any]) -> None:
     """Write every check and its figure to `out`; a failed check that isn't accepted fails the rule."""
-    _, model, tokenizer = from_manifest(manifest)
+    described, model, tokenizer = from_manifest(manifest)
     protocol = protocols.read(agent, tokenizer)
     prompts = [[*p.context[-64:], *p.tokens] for p in prompts_of(protocol, resources.tasks(tasks)["calibration"])]
-    found = preflight(model, sorted(prompts, key=len)[:: max(1, len(prompts) // PROMPTS)], layers)
+    ordered = sorted(prompts, key=len)[:: max(1, len(prompts) // PROMPTS)]
+    found = [*preflight(model, ordered, layers), *products(model, ordered[0], described)]
     checks = judge(found, model, settings["accepted_failures"], str(manifest))
     files.write_json(
         out,

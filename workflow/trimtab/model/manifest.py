@@ -86,13 +86,16 @@ def manifest(
     if not weights:
         raise TrimtabError(f"{folder}: no *.safetensors file; other weight formats are not read")
     config = model.config.get_text_config(decoder=True)
+    # the loaded model's linear layers may be laid out, so that their weights are no parameters
+    with torch.device("meta"):
+        parameters = type(model)(model.config).num_parameters()
     return {
         "model": source,
         "revision": revision,
         "path": str(folder),
         "weights": weights,
         "architecture": type(model).__name__,
-        "parameters": model.num_parameters(),
+        "parameters": parameters,
         "layers": len(decoder_layers(model)),
         "d_model": int(config.hidden_size),
         "vocabulary": int(config.vocab_size),

@@ -99,8 +99,15 @@ def _snapshot(source: str, revision: str | None) -> Path:
         ) from error
 
 
-def load(folder: Path, dtype: str, device: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Model (evaluation mode, no gradients) and tokenizer of a local folder."""
+def load(
+    folder: Path, dtype: str, device: str, *, frozen: bool = True
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Model (evaluation mode) and tokenizer of a local folder.
+
+    Args:
+        frozen: False for a model that gradients pass through or whose weights are read or edited: its layers are plain,
+            and slower on a CPU.
+    """
     placement = {"device_map": "auto"} if device == "auto" else {}
     # Any: the library's own annotations of `to` are wrong
     try:
@@ -113,8 +120,9 @@ def load(folder: Path, dtype: str, device: str) -> tuple[PreTrainedModel, PreTra
     if device != "auto":
         model.to(device)
     pack_rows(model)
-    lay_out(model)
-    return model.eval().requires_grad_(False), load_tokenizer(folder)
+    if frozen:
+        lay_out(model)
+    return model.eval().requires_grad_(not frozen), load_tokenizer(folder)
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:

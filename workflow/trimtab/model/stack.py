@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
+from trimtab.forward.linear import operators
+
 KERNELS = ("flash-attn", "flash-linear-attention", "causal-conv1d", "mamba-ssm", "kernels", "triton")
 """Packages whose presence makes `transformers` take a faster path, and other rounding."""
 
@@ -29,6 +31,7 @@ def stack(model: PreTrainedModel) -> dict[str, Any]:
         "torch": torch.__version__,
         "transformers": version("transformers"),
         "attention": model.config._attn_implementation,
+        "linear": operators(model),
         "experts": getattr(model.config, "_experts_implementation", None),
         "device": str(model.device),
         "cuda": torch.version.cuda if torch.cuda.is_available() else None,
