@@ -36,7 +36,7 @@ def operator() -> str:
     """The fastest operator that this processor has for bfloat16 products."""
     if torch.ops.mkldnn._is_mkldnn_bf16_supported():
         return BFLOAT16
-    return FLOAT32 if torch.backends.mkldnn.is_available() else PLAIN
+    return FLOAT32 if torch._C._has_mkldnn else PLAIN
 
 
 def lay_out(model: nn.Module, chosen: str | None = None) -> None:
@@ -135,8 +135,8 @@ class InBlocks(nn.Module):
 
     def forward(self, rows: Float[Tensor, "*row inputs"]) -> Float[Tensor, "*row outputs"]:
         wide = rows.float()
-        weights = self.weight.split(BLOCK)
-        added = [None] * len(weights) if self.bias is None else [part.float() for part in self.bias.split(BLOCK)]
+        weights = torch.split(self.weight, BLOCK)
+        added = [None] * len(weights) if self.bias is None else [part.float() for part in torch.split(self.bias, BLOCK)]
         blocks = [
             nn.functional.linear(wide, weight.float(), bias).to(rows.dtype)
             for weight, bias in zip(weights, added, strict=True)
