@@ -157,3 +157,10 @@ def test_tensors_and_metadata_come_back(tmp_path_factory, shapes, metadata):
     assert start % 8 == 0
     header = json.loads(path.read_bytes()[8 : 8 + start])
     assert list(header["__metadata__"]) == sorted(metadata)
+
+
+def test_rows_by_key_and_a_key_that_is_part_of_one_refused():
+    table = pd.DataFrame({"trait": ["a", "a"], "layer": [1, 2], "r2": [0.5, 0.1]})
+    assert files.keyed(table, "trait", "layer")["a", 2]["r2"] == 0.1
+    with pytest.raises(ValueError, match="1 rows share a key with an earlier one, the first: trait 'a'"):
+        files.keyed(table, "trait")

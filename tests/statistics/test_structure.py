@@ -12,6 +12,7 @@ from scipy.stats import spearmanr
 from trimtab.statistics.coupling import correlation, coupling
 from trimtab.statistics.declared import Plan
 from trimtab.statistics.doses import dose_fits, monotone, peak, saturating
+from trimtab.statistics.effects import effects
 from trimtab.statistics.nulls import coupling_root, independent
 from trimtab.statistics.outcomes import Rollouts
 from trimtab.statistics.prediction import every_order, probe_against_effect, spearman
@@ -186,12 +187,30 @@ def test_a_probes_score_against_its_vectors_effect():
         [(t, 17, f, "nested", r2, True) for f in ("sae", "raw") for t, r2 in zip(TRAITS, (0.9, 0.5, 0.1), strict=True)],
         columns=["trait", "layer", "features", "split", "r2", "chosen"],
     )
-    from trimtab.statistics.effects import effects
-
     table = probe_against_effect(scores, effects(rollouts, design, PLAN), rollouts, design, PLAN)
     rank = table[table["quantity"] == "spearman"].set_index("method")
     assert rank.loc["sae_probe", ["value", "p"]].tolist() == [1, pytest.approx(2 / 6)]
     assert (table["quantity"] == "point").sum() == 6
+
+
+def test_a_vector_is_held_against_the_score_of_its_own_layer():
+    """The raw probe's own choice is layer 4, and its vectors sit at 17, where its scores have the other order."""
+    rollouts, design = run({"a": [3, 0, 0], "b": [0, 1.5, 0]}, scenarios=80), conditions()
+    order = {("sae", 17): (0.9, 0.5, 0.1), ("raw", 4): (0.9, 0.5, 0.2), ("raw", 17): (0.1, 0.4, 0.8)}
+    scores = pd.DataFrame(
+        [
+            (trait, layer, features, "nested", r2, (features, layer) != ("raw", 17))
+            for (features, layer), column in order.items()
+            for trait, r2 in zip(TRAITS, column, strict=True)
+        ],
+        columns=["trait", "layer", "features", "split", "r2", "chosen"],
+    )
+    table = probe_against_effect(scores, effects(rollouts, design, PLAN), rollouts, design, PLAN)
+    rank = table[table["quantity"] == "spearman"].set_index("method")["value"]
+    assert (rank["sae_probe"], rank["raw_probe"]) == (1, -1)
+    assert set(table.loc[table["quantity"] == "point", "layer"]) == {17}
+    with pytest.raises(pd.errors.MergeError):
+        probe_against_effect(pd.concat([scores, scores]), effects(rollouts, design, PLAN), rollouts, design, PLAN)
 
 
 def test_spearman_agrees_with_scipy():

@@ -132,3 +132,16 @@ def write_parquet(path: Path, frame: pd.DataFrame, provenance: Mapping[str, Any]
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:
     """A table's rows by column name."""
     return [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
+
+
+def keyed(table: pd.DataFrame, *columns: str) -> dict[tuple[Any, ...], dict[str, Any]]:
+    """A table's rows by the values of these columns.
+
+    Raises:
+        ValueError: two rows share a key, so that one of them would be lost.
+    """
+    twice = table[table.duplicated(list(columns))]
+    if len(twice):
+        first = ", ".join(f"{name} {twice.iloc[0][name]!r}" for name in columns)
+        raise ValueError(f"{len(twice)} rows share a key with an earlier one, the first: {first}")
+    return {tuple(row[name] for name in columns): row for row in records(table)}

@@ -65,6 +65,8 @@ class _Answers:
         for name, value in only.items():
             chosen = chosen[(chosen[name] == value) | chosen[name].isna()]
         heads, names = (list(dict.fromkeys(chosen[key].dropna())) for key in (column, row))
+        if chosen.duplicated([row, column]).any():
+            raise ValueError(f"{caption} two answers for one {row} and {column}: an answer's other keys are not named")
         cells = {(getattr(one, row), getattr(one, column)): _cell(one) for one in chosen.itertuples()}
         rows = [[_plain(name), *(cells.get((name, head), "") for head in heads)] for name in names]
         if truth is not None and rows:

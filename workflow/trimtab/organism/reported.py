@@ -12,7 +12,7 @@ from trimtab.statistics.declared import BASELINE
 def effects_found(effects: pd.DataFrame, conditions: pd.DataFrame, primary: Mapping[str, str]) -> list[Row]:
     """How often the rollouts' own tests call a condition an effect on its trait's primary outcome, by method."""
     means = effects[(effects["estimand"] == "mean_difference") & (effects["baseline_id"] == BASELINE)]
-    joined = means.drop(columns="method").merge(conditions, on="condition_id")
+    joined = means.drop(columns="method").merge(conditions, on="condition_id", validate="many_to_one")
     pushed = joined[(joined["timing"] == "all") & (joined["dose"] > 0)]
     own = pushed[pushed["outcome"] == pushed["trait"].map(primary)].dropna(subset=["p_corrected"])
     return [

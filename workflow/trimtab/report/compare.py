@@ -128,7 +128,7 @@ def _declared(a: Path, b: Path) -> pd.DataFrame:
 def _effects(a: Path, b: Path) -> tuple[pd.DataFrame, int]:
     keys = ["condition_id", "baseline_id", "outcome", "estimand"]
     one, other = (pd.read_csv(root / "statistics/effects.csv")[[*keys, *NUMBERS]] for root in (a, b))
-    both = one.merge(other, on=keys, suffixes=("_a", "_b"))
+    both = one.merge(other, on=keys, suffixes=("_a", "_b"), validate="one_to_one")
     differs = pd.Series(False, index=both.index)
     for name in NUMBERS:
         first, second = both[f"{name}_a"], both[f"{name}_b"]

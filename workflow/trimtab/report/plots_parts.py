@@ -16,7 +16,7 @@ def probes(run: Run) -> Figure:
     scores = run.probe_scores
     traits = [name for name in run.traits if name in set(scores["trait"])]
     layers = sorted(scores["layer"].unique())
-    wide = scores.pivot_table(index="trait", columns="layer", values="r2").reindex(index=traits, columns=layers)
+    wide = scores.pivot(index="trait", columns="layer", values="r2").reindex(index=traits, columns=layers)
     figure = Figure(figsize=(WIDTH, 0.9 + 0.3 * len(traits)), layout="constrained")
     axis = figure.subplots()
     low = min(0.0, float(np.nanmin(wide.to_numpy(), initial=0.0)))

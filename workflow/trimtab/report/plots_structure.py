@@ -17,7 +17,7 @@ def cross_trait(run: Run) -> Figure:
     vectors = [trait for trait in run.traits if trait in set(cells["vector"])]
     figure = Figure(figsize=(6.8, 0.5 + 0.62 * max(len(vectors), 1)), layout="constrained")
     axis = figure.subplots()
-    wide = cells.pivot_table(index="vector", columns="outcome", values="value", dropna=False)
+    wide = cells.pivot(index="vector", columns="outcome", values="value")
     values = wide.reindex(index=vectors, columns=outcomes).to_numpy(float)
     limit = max(1.0, float(np.nanmax(np.abs(values), initial=0.0)))
     image = axis.imshow(values, cmap="PuOr_r", vmin=-limit, vmax=limit, aspect="auto")

@@ -71,7 +71,7 @@ def estimates(run: Run, estimand: str, outcome: str) -> pd.DataFrame:
     """Rows of one estimand and outcome with their conditions."""
     table = run.tables["effects"]
     rows = table[(table["estimand"] == estimand) & (table["outcome"] == outcome)]
-    return rows.drop(columns="method").merge(run.conditions, on="condition_id")
+    return rows.drop(columns="method").merge(run.conditions, on="condition_id", validate="one_to_one")
 
 
 def dose_label(run: Run) -> str:

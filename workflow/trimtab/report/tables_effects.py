@@ -111,6 +111,7 @@ def controls(run: Run) -> Table:
             {"baseline_id": run.conditions["condition_id"], "control": run.conditions.apply(words.condition, axis=1)}
         ),
         on="baseline_id",
+        validate="many_to_one",
     )
     traits = {condition: trait for trait, condition in run.confirmatory.items()}
     frame.insert(0, "vector", frame["condition_id"].map(traits))

@@ -33,7 +33,7 @@ def probes(run: Run) -> Table:
     """R² of each trait's chosen probe under every way of scoring it."""
     scores = run.tables["scores"]
     chosen = scores[scores["chosen"].astype(bool)]
-    wide = chosen.pivot_table(index="trait", columns=["features", "split"], values="r2", sort=False)
+    wide = chosen.pivot(index="trait", columns=["features", "split"], values="r2").reindex(chosen["trait"].unique())
     wide.columns = wide.columns.map("_".join)
     kinds = ("sae", "sae_logistic", "raw", "raw_logistic", "words", "untrained")
     wanted = [f"{kind}_nested_with_layer" for kind in kinds]
@@ -73,9 +73,8 @@ def probes(run: Run) -> Table:
 def gaps(run: Run) -> Table:
     """How far each trait's probe on SAE latents moves on pairs that differ in the trait, in style, in words alone."""
     found = run.tables["gaps"]
-    wide = found[found["features"] == "sae"].pivot_table(
-        index="trait", columns="pairs", values=["mean", "standardised"], sort=False
-    )
+    own = found[found["features"] == "sae"]
+    wide = own.pivot(index="trait", columns="pairs", values=["mean", "standardised"]).reindex(own["trait"].unique())
     wide.columns = ["_".join(column) for column in wide.columns]
     return table(
         "gaps",

@@ -195,7 +195,9 @@ def dose_response(table: pd.DataFrame, rollouts: Rollouts, conditions: pd.DataFr
     rows = conditions[
         ["condition_id", "method", "trait", "timing", "dose", "unit", "layer", "rule", "arm", "draw"]
     ].merge(
-        wide[["condition_id", "outcome", "estimate", "lower", "upper", "p", "p_corrected", "family"]], on="condition_id"
+        wide[["condition_id", "outcome", "estimate", "lower", "upper", "p", "p_corrected", "family"]],
+        on="condition_id",
+        validate="one_to_many",
     )
     places = pd.MultiIndex.from_frame(rows[["condition_id", "outcome"]])
     rows["cohens_d"] = d.reindex(places).to_numpy()

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from trimtab.artifacts.files import records
+from trimtab.artifacts.files import keyed, records
 from trimtab.statistics.contrasts import TURNED
 from trimtab.statistics.declared import BASELINE, Contrast, Plan, random_at
 from trimtab.statistics.outcomes import Rollouts
@@ -34,7 +34,7 @@ def findings(
         table: the tidy table of `effects`.
         contrasts: the table of `between_conditions`.
     """
-    rows: Rows = {(row["condition_id"], row["outcome"], row["estimand"]): row for row in records(table)}
+    rows: Rows = keyed(table[table["baseline_id"] == BASELINE], "condition_id", "outcome", "estimand")
     confirmatory = plan.confirmatory(conditions)
     turned_round = {row["condition_id"]: row for row in records(_declared_turned(contrasts))}
     directions = random_at(conditions, plan)

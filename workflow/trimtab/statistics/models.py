@@ -20,8 +20,8 @@ from statsmodels.genmod.families import Binomial, Poisson
 from statsmodels.genmod.generalized_estimating_equations import GEE
 from statsmodels.regression.mixed_linear_model import MixedLM
 
-from trimtab.artifacts.files import records
-from trimtab.statistics.declared import Contrast, Plan, claims
+from trimtab.artifacts.files import keyed
+from trimtab.statistics.declared import BASELINE, Contrast, Plan, claims
 from trimtab.statistics.outcomes import Rollouts
 
 FAMILIES = {"binary": (Binomial, "log_odds_ratio"), "count": (Poisson, "log_rate_ratio")}
@@ -50,8 +50,8 @@ def checked(effects: pd.DataFrame, rollouts: Rollouts, conditions: pd.DataFrame,
 
     The columns are those of `effects`, and `converged` and `note` for the models.
     """
-    tests = records(effects[effects["estimand"] == "mean_difference"])
-    simple = {(row["condition_id"], row["outcome"]): row for row in tests}
+    tests = effects[(effects["estimand"] == "mean_difference") & (effects["baseline_id"] == BASELINE)]
+    simple = keyed(tests, "condition_id", "outcome")
     rows = []
     for contrast in claims(conditions, plan):
         common = simple[contrast.condition, contrast.outcome]

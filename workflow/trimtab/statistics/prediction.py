@@ -1,7 +1,7 @@
 """Is a probe's score worth anything as a forecast of what its vector does?
 
 The study chose layers by R² and found one probe of high R² whose vector did little. Here every trait is a point, its
-probe's nested R² against its vector's effect on its own outcome.
+probe's nested R² at the vector's layer against the vector's effect on its own outcome.
 """
 
 import itertools
@@ -15,14 +15,14 @@ from scipy import stats
 from trimtab import seeds
 from trimtab.artifacts.files import records
 from trimtab.numeric import middle, resamples
-from trimtab.statistics.declared import Plan, as_studied, at
-from trimtab.statistics.nulls import columns_of
+from trimtab.statistics.declared import BASELINE, Contrast, Plan, as_studied, at
 from trimtab.statistics.outcomes import Rollouts
 from trimtab.statistics.pairs import estimates
 
 FEATURES = {"sae_probe": "sae", "raw_probe": "raw"}
 MOST_TRAITS = 8
 """Beyond so many traits their orders are too many to try one by one."""
+SIZE = ["estimate", "lower", "upper"]
 COLUMNS = ["method", "quantity", "trait", "layer", "r2", "value", "lower", "upper", "p"]
 
 
@@ -33,23 +33,31 @@ def probe_against_effect(
 
     The correlation's interval resamples scenarios and takes the R² as given; its p is over all orders of the traits.
     """
-    sizes = records(effects[effects["estimand"] == "cohens_d"])
-    d = {(row["condition_id"], row["outcome"]): row for row in sizes}
-    nested = records(scores[(scores["split"] == "nested") & scores["chosen"].astype(bool)])
-    chosen = {(row["features"], row["trait"]): row for row in nested}
+    d = effects.loc[effects["estimand"] == "cohens_d", ["condition_id", "baseline_id", "outcome", *SIZE]]
+    nested = scores.loc[scores["split"] == "nested", ["features", "trait", "layer", "r2"]]
     rows: list[dict[str, object]] = []
     for method, features in FEATURES.items():
-        rows_at = at(as_studied(conditions, plan), method=method, dose=plan.dose, timing=plan.timing)
-        own = dict(zip(rows_at["trait"], rows_at["condition_id"], strict=True))
-        traits = [t for t in plan.primary if t in own and (features, t) in chosen]
-        for trait in traits:
-            probe, effect = chosen[features, trait], d[own[trait], plan.primary[trait]]
-            point = {"value": effect["estimate"], "lower": effect["lower"], "upper": effect["upper"]}
-            about = {"method": method, "quantity": "point", "trait": trait, "layer": probe["layer"], "r2": probe["r2"]}
-            rows.append(about | point)
-        if len(traits) > 2:
-            r2 = np.array([chosen[features, trait]["r2"] for trait in traits])
-            contrasts = [columns_of([own[trait]], [plan.primary[trait]])[0] for trait in traits]
+        vectors = at(as_studied(conditions, plan), method=method, dose=plan.dose, timing=plan.timing)
+        vectors = vectors.loc[vectors["trait"].isin(plan.primary), ["condition_id", "trait", "layer"]]
+        # a vector sits where the probe of record does; the score that counts is its own probe's at that layer, which
+        # needn't be the layer that this probe would choose
+        points = (
+            vectors.assign(
+                layer=vectors["layer"].astype(float).astype(int),
+                features=features,
+                baseline_id=BASELINE,
+                outcome=vectors["trait"].map(plan.primary),
+            )
+            .merge(nested, on=["features", "trait", "layer"], validate="one_to_one")
+            .merge(d, on=["condition_id", "baseline_id", "outcome"], validate="one_to_one")
+            .sort_values("trait", key=lambda names: names.map(list(plan.primary).index), ignore_index=True)
+        )
+        for row in records(points):
+            about = {"method": method, "quantity": "point", **{key: row[key] for key in ("trait", "layer", "r2")}}
+            rows.append(about | {"value": row["estimate"], "lower": row["lower"], "upper": row["upper"]})
+        if len(points) > 2:
+            r2 = points["r2"].to_numpy(float)
+            contrasts = [Contrast(*names) for names in points[["condition_id", "baseline_id", "outcome"]].to_numpy()]
             pairs = rollouts.pairs(contrasts)
             weights = resamples(pairs.shape[0], plan.draws, seeds.derive(plan.seed, "statistics", "bootstrap"))
             whole, drawn = (
