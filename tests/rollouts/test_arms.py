@@ -1,13 +1,12 @@
 """A condition is applied with the vector that it names, or refused."""
 
-import pandas as pd
 import pytest
 import torch
 from recorded import lengths, record
 
 from trimtab.errors import TrimtabError
-from trimtab.rollouts.arms import arms
-from trimtab.rollouts.conditions import COLUMNS
+from trimtab.rollouts.arms import arms, vector_files
+from trimtab.rollouts.conditions import GRID, Condition
 from trimtab.steering.rules import project_out
 from trimtab.vectors import artifact
 from trimtab.vectors.artifact import Vector
@@ -29,13 +28,12 @@ def vectors(tmp_path):
     return tmp_path
 
 
-def made(vectors, *rows, described=DESCRIBED):
-    table = pd.DataFrame(rows, columns=COLUMNS).astype({"draw": "Int64"})
-    return arms(table, vectors, described, INSTRUCTIONS)
+def made(vectors, *conditions, described=DESCRIBED):
+    return arms(conditions, vectors, described, INSTRUCTIONS)
 
 
-def row(method, dose=0.2, unit="residual_share", timing="all", layer=2, draw=None, trait="autonomy", rule="add"):
-    return [f"{method}.{draw}", "study", method, trait, draw, dose, unit, timing, layer, rule]
+def row(method, dose=0.2, unit="residual_share", timing="all", layer=2, draw=None, rule="add", arm="study"):
+    return Condition(f"{method}.{draw}", arm, method, "autonomy", draw, dose, unit, timing, layer, rule)
 
 
 def test_a_share_is_of_the_layers_norm_and_an_absolute_dose_is_its_length(vectors):
@@ -74,6 +72,12 @@ def test_each_random_draw_has_its_own_vector(vectors):
     assert two.push.direction.tolist() == [0.0, 0.0, 1.0]
 
 
+def test_the_files_of_a_design_are_named_once_and_in_order(tmp_path):
+    design = [row("random", draw=1), row("none"), row("prompt"), row("zero"), row("random", -0.2, draw=1), row("lda")]
+    folders = [path.relative_to(tmp_path) for path in vector_files(design, tmp_path)]
+    assert [str(path) for path in folders] == ["lda/autonomy.safetensors", "random_1/autonomy.safetensors"]
+
+
 def test_unsteered_prompt_and_zero_need_no_vector(tmp_path):
     none, prompt, zero = made(tmp_path, row("none", 0.0), row("prompt", 0.0, timing="none"), row("zero", 0.0))
     assert (none.push, none.instruction) == (None, "")
@@ -92,9 +96,7 @@ def test_a_vector_of_another_layer_is_refused_in_one_line(vectors):
 
 def test_a_grid_adds_a_vector_at_another_layer_by_that_layers_norm(vectors):
     described = {**DESCRIBED, "residual_norm": {"2": {"centred_mean": 10.0}, "5": {"centred_mean": 20.0}}}
-    moved = row("sae_probe", layer=5)
-    moved[COLUMNS.index("arm")] = "grid"
-    (arm,) = made(vectors, moved, described=described)
+    (arm,) = made(vectors, row("sae_probe", layer=5, arm=GRID), described=described)
     assert (arm.push.layer, arm.push.length) == (5, pytest.approx(4.0))
     assert arm.push.direction.tolist() == [1.0, 0.0, 0.0]
 

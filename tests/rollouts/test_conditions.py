@@ -10,10 +10,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trimtab.artifacts import files
-from trimtab.rollouts.conditions import COLUMNS, common_conditions, read_conditions, trait_conditions
+from trimtab.rollouts import conditions
+from trimtab.rollouts.conditions import COLUMNS, Condition, as_table, conditions_of, read_conditions
 
 CONFIG = yaml.safe_load((Path(__file__).parents[2] / "config.yaml").read_text())
 ROLLOUTS, TRAITS = CONFIG["rollouts"], CONFIG["probes"]["traits"]
+
+
+def trait_conditions(trait, layer, settings):
+    return as_table(conditions.trait_conditions(trait, layer, settings))
+
+
+def common_conditions(layer, settings):
+    return as_table(conditions.common_conditions(layer, settings))
 
 
 def design(rollouts, traits=TRAITS):
@@ -79,7 +88,9 @@ def test_a_block_may_apply_a_vector_by_several_rules():
 
 def test_a_grid_is_all_combinations_of_its_lists():
     grid = {"methods": ["raw_probe", "random"], "doses": [-0.3, 0.3], "timings": ["last_prompt", "decode_4"]}
-    table = trait_conditions("autonomy", 17, with_grid(grid))
+    settings = with_grid(grid)
+    settings["controls"]["random"] = 1
+    table = trait_conditions("autonomy", 17, settings)
     assert table.loc[table["arm"] == "grid", "condition_id"].tolist() == [
         "raw_probe.autonomy.last_prompt.-0.3",
         "raw_probe.autonomy.last_prompt.+0.3",
@@ -124,6 +135,31 @@ def test_a_table_survives_its_file(tmp_path):
     assert again["trait"].tolist() == table["trait"].tolist()
     assert again["draw"].isna().tolist() == table["draw"].isna().tolist()
     pd.testing.assert_series_equal(again["dose"], table["dose"].reset_index(drop=True))
+
+
+def test_a_condition_is_read_as_it_was_made(tmp_path):
+    made = [
+        *conditions.common_conditions(11, ROLLOUTS),
+        *conditions.trait_conditions("autonomy", 17, with_grid({"layers": [3], "rules": ["slerp"]})),
+    ]
+    files.write_csv(tmp_path / "conditions.csv", as_table(made))
+    assert conditions_of(read_conditions(tmp_path / "conditions.csv")) == made
+
+
+def test_a_table_by_hand(tmp_path):
+    """Numbers of draws are written as they always were, with a point where a table has conditions without one."""
+    made = [
+        Condition("unsteered", "unsteered", "none", "", None, 0.0, "absolute", "none", 11, "add"),
+        Condition("random.1.x.all.+0.4", "control", "random", "x", 1, 0.4, "absolute", "all", 17, "add"),
+    ]
+    files.write_csv(tmp_path / "conditions.csv", as_table(made))
+    assert (tmp_path / "conditions.csv").read_text().splitlines() == [
+        "condition_id,arm,method,trait,draw,dose,unit,timing,layer,rule",
+        "unsteered,unsteered,none,,,0,absolute,none,11,add",
+        "random.1.x.all.+0.4,control,random,x,1,0.4,absolute,all,17,add",
+    ]
+    assert [condition.has_vector for condition in made] == [False, True]
+    assert [condition.vector_name for condition in made] == ["none", "random_1"]
 
 
 @pytest.mark.parametrize(

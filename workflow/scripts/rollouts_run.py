@@ -14,7 +14,7 @@ from trimtab.model.source import from_manifest
 from trimtab.prompts import resources
 from trimtab.rollouts.arms import arms, vector_files
 from trimtab.rollouts.batch_size import rows_together
-from trimtab.rollouts.conditions import read_conditions
+from trimtab.rollouts.conditions import conditions_of, read_conditions
 from trimtab.rollouts.engine import Engine, Settings
 from trimtab.rollouts.episode_files import Cells, complete
 
@@ -46,15 +46,15 @@ def main(
     described, model, tokenizer = from_manifest(manifest)
     bias = files.read_json(calibration)["mean_log_probability"]
     engine = Engine(model, protocols.read(agent, tokenizer), Settings.of(settings), bias)
-    table = read_conditions(conditions)
+    design = conditions_of(read_conditions(conditions))
     instructions = {trait: block["prompt"] for trait, block in resources.traits(traits).items() if "prompt" in block}
-    planned = arms(table, vectors, described, instructions, saes)
+    planned = arms(design, vectors, described, instructions, saes)
     depends = [described["weights"], described["dtype"], versions(), resources.agent(agent), settings, bias, code]
     tasks, what = files.read_jsonl(scenarios), f"rollouts {out.stem}"
     together = rows_together(rows, model, len(tasks), *engine.lengths(tasks))
     log.info("%s: at most %d conditions x %d scenarios a batch", what, together.conditions, together.scenarios)
     turns = complete(Cells(cells, depends), engine, planned, tasks, seed, run, together, what)
-    inputs = [manifest, scenarios, calibration, conditions, *vector_files(table, vectors)]
+    inputs = [manifest, scenarios, calibration, conditions, *vector_files(design, vectors)]
     files.write_parquet(out, pd.DataFrame(turns), provenance(inputs, settings | {"run": run}, seed))
 
 

@@ -10,6 +10,7 @@ from trimtab.artifacts.provenance import provenance
 from trimtab.jobs.entry import script
 from trimtab.model.source import from_manifest
 from trimtab.prompts import resources, sources
+from trimtab.rollouts.conditions import UNSTEERED_ID
 from trimtab.rollouts.engine import Engine, Settings
 from trimtab.rollouts.episode import Arm
 
@@ -40,7 +41,7 @@ def main(
     ]
     rows = []
     for start in range(0, len(tasks), ROWS):
-        turns = engine.run([Arm("unsteered")], tasks[start : start + ROWS], seed, 0)
+        turns = engine.run([Arm(UNSTEERED_ID)], tasks[start : start + ROWS], seed, 0)
         for name, episode in groupby(turns, key=lambda turn: turn["scenario_id"]):
             rows.append({"id": name, "text": protocol.transcript(list(episode))})
     files.write_jsonl(out, rows)

@@ -21,5 +21,7 @@ FIRST_ACTION = {
 }
 """Which first actions go with more of an outcome: what a decision can show of it before an episode is run."""
 
-UNSTEERED, PROMPT = "none", "prompt"
-"""Methods in tables that stand for no steering, and for the trait asked for in the prompt."""
+UNSTEERED, PROMPT, ZERO, RANDOM = "none", "prompt", "zero", "random"
+"""Methods in tables that stand for no steering, for the trait asked for in the prompt, for hooks that add nothing, and
+for random directions, of which a trait has several draws."""
+WITHOUT_VECTOR = (UNSTEERED, PROMPT, ZERO)

@@ -1,14 +1,15 @@
-"""From rows of the condition table to what the engine applies."""
+"""From conditions to what the engine applies."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import torch
 
+from trimtab.agent.names import PROMPT, UNSTEERED, ZERO
 from trimtab.errors import TrimtabError
+from trimtab.rollouts.conditions import GRID, Condition
 from trimtab.rollouts.episode import Arm
 from trimtab.saes.files import load
 from trimtab.steering.steering import Push
@@ -16,23 +17,18 @@ from trimtab.vectors import artifact
 from trimtab.vectors.apply import push
 from trimtab.vectors.dose import Scale
 
-WITHOUT_VECTOR = ("none", "prompt", "zero")
+
+def vector_files(conditions: Sequence[Condition], vectors: Path) -> list[Path]:
+    """The vectors that conditions apply, each once."""
+    return sorted({_vector_file(condition, vectors) for condition in conditions if condition.has_vector})
 
 
-def vector_files(conditions: pd.DataFrame, vectors: Path) -> list[Path]:
-    """The vectors that a condition table applies, each once."""
-    rows = conditions[~conditions["method"].isin(WITHOUT_VECTOR)].itertuples()
-    return sorted({_vector_file(row, vectors) for row in rows})
-
-
-def _vector_file(row: Any, vectors: Path) -> Path:
-    """Random directions have a folder a draw."""
-    method = row.method if pd.isna(row.draw) else f"{row.method}_{int(row.draw)}"
-    return vectors / method / f"{row.trait}.safetensors"
+def _vector_file(condition: Condition, vectors: Path) -> Path:
+    return vectors / condition.vector_name / f"{condition.trait}.safetensors"
 
 
 def arms(
-    conditions: pd.DataFrame,
+    conditions: Sequence[Condition],
     vectors: Path,
     described: Mapping[str, Any],
     instructions: Mapping[str, str],
@@ -49,30 +45,34 @@ def arms(
     Raises:
         TrimtabError: a vector made for another model or layer than the condition names.
     """
-    return [_arm(row, vectors, described, instructions, saes) for row in conditions.itertuples()]
+    return [_arm(condition, vectors, described, instructions, saes) for condition in conditions]
 
 
 def _arm(
-    row: Any, vectors: Path, described: Mapping[str, Any], instructions: Mapping[str, str], saes: Path | None
+    condition: Condition,
+    vectors: Path,
+    described: Mapping[str, Any],
+    instructions: Mapping[str, str],
+    saes: Path | None,
 ) -> Arm:
-    if row.method == "none":
-        return Arm(row.condition_id)
-    if row.method == "prompt":
-        return Arm(row.condition_id, instruction=instructions[row.trait])
-    layer = int(row.layer)
-    if row.method == "zero":
+    if condition.method == UNSTEERED:
+        return Arm(condition.condition_id)
+    if condition.method == PROMPT:
+        return Arm(condition.condition_id, instruction=instructions[condition.trait])
+    layer = condition.layer
+    if condition.method == ZERO:
         direction = torch.nn.functional.one_hot(torch.tensor(0), described["d_model"]).float()
-        return Arm(row.condition_id, Push(layer, direction, 0.0, row.timing))
-    vector = artifact.read(_vector_file(row, vectors))
+        return Arm(condition.condition_id, Push(layer, direction, 0.0, condition.timing))
+    vector = artifact.read(_vector_file(condition, vectors))
     # only a grid adds a vector elsewhere than where it was read
-    moved = row.arm == "grid" and vector.layer != layer
+    moved = condition.arm == GRID and vector.layer != layer
     if (vector.layer != layer and not moved) or vector.record.model != described["model"]:
         raise TrimtabError(
             f"{vector.path}: holds direction.{vector.layer} of {vector.record.model}; "
-            f"condition {row.condition_id} needs direction.{layer} of {described['model']}"
+            f"condition {condition.condition_id} needs direction.{layer} of {described['model']}"
         )
     norm = described["residual_norm"][str(layer)]["centred_mean"]
     scale = Scale.of(str(vector.path), vector.record, norm)
-    sae = load(saes / str(layer)) if saes is not None and row.rule == "edit_code" else None
-    made = push(vector, row.rule, float(row.dose), row.unit, row.timing, scale, sae)
-    return Arm(row.condition_id, replace(made, layer=layer))
+    sae = load(saes / str(layer)) if saes is not None and condition.rule == "edit_code" else None
+    made = push(vector, condition.rule, condition.dose, condition.unit, condition.timing, scale, sae)
+    return Arm(condition.condition_id, replace(made, layer=layer))

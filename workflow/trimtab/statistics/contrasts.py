@@ -11,6 +11,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from trimtab.artifacts.files import records
+from trimtab.rollouts.conditions import CONTROL
 from trimtab.statistics.declared import BASELINE, Contrast, Plan, of_vectors
 from trimtab.statistics.effects import contrast_table
 from trimtab.statistics.outcomes import Rollouts
@@ -27,7 +28,7 @@ def against_controls(rollouts: Rollouts, conditions: pd.DataFrame, plan: Plan) -
     """
     contrasts = []
     for trait, condition in plan.confirmatory(conditions).items():
-        same = conditions[(conditions["arm"] == "control") & conditions["trait"].isin([trait, ""])]
+        same = conditions[(conditions["arm"] == CONTROL) & conditions["trait"].isin([trait, ""])]
         contrasts += [
             Contrast(condition, control, plan.primary[trait])
             for control in same["condition_id"]

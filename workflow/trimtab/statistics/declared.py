@@ -8,12 +8,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from trimtab.artifacts.files import records
+from trimtab.agent.names import RANDOM
 from trimtab.errors import TrimtabError
+from trimtab.rollouts.conditions import COLUMNS, GRID, UNSTEERED_ID, Condition, conditions_of
 from trimtab.rollouts.conditions import read_conditions as read_table
 
-BASELINE = "unsteered"
-CONDITION_COLUMNS = ["condition_id", "method", "trait", "dose", "unit", "timing", "layer", "rule", "arm", "draw"]
+BASELINE = UNSTEERED_ID
+"""The condition that every effect is measured against."""
 
 
 class Contrast(NamedTuple):
@@ -67,9 +68,9 @@ def read_conditions(path: Path) -> pd.DataFrame:
         TrimtabError: a column is missing, or there is no unsteered condition.
     """
     table = read_table(path)
-    missing = [name for name in CONDITION_COLUMNS if name not in table]
+    missing = [name for name in COLUMNS if name not in table]
     if missing:
-        raise TrimtabError(f"{path}: no column {missing[0]}; expected {', '.join(CONDITION_COLUMNS)}")
+        raise TrimtabError(f"{path}: no column {missing[0]}; expected {', '.join(COLUMNS)}")
     if BASELINE not in set(table["condition_id"]):
         raise TrimtabError(f"{path}: no condition '{BASELINE}'; every effect is measured against it")
     return table
@@ -81,7 +82,7 @@ def as_studied(conditions: pd.DataFrame, plan: Plan) -> pd.DataFrame:
     A grid may apply them at other layers and by other rules too: those have effects like any condition, and no part in
     curves of dose or in the null of random directions.
     """
-    study = conditions[(conditions["method"] == plan.method) & (conditions["arm"] != "grid")].groupby("trait").first()
+    study = conditions[(conditions["method"] == plan.method) & (conditions["arm"] != GRID)].groupby("trait").first()
     same = [conditions[column] == conditions["trait"].map(study[column]) for column in ("layer", "rule")]
     return conditions[(same[0] & same[1]) | (conditions["trait"] == "")]
 
@@ -100,25 +101,25 @@ def at(conditions: pd.DataFrame, *, method: str, dose: float, timing: str) -> pd
 
 def random_at(conditions: pd.DataFrame, plan: Plan) -> list[str]:
     """Random directions at the confirmatory dose and timing, those of all traits: each is a draw of its own."""
-    rows = at(as_studied(conditions, plan), method="random", dose=plan.dose, timing=plan.timing)
+    rows = at(as_studied(conditions, plan), method=RANDOM, dose=plan.dose, timing=plan.timing)
     return list(rows["condition_id"])
 
 
-def random_for(conditions: pd.DataFrame, condition: Mapping[str, Any]) -> list[str]:
+def random_for(conditions: pd.DataFrame, condition: Condition) -> list[str]:
     """Random directions that push as the given condition does: all but the direction is the same, and the sign.
 
     Those of other traits count where they push at the same layer: every trait's draws are its own, and know no trait.
     """
-    rows = at(conditions, method="random", dose=abs(condition["dose"]), timing=condition["timing"])
+    rows = at(conditions, method=RANDOM, dose=abs(condition.dose), timing=condition.timing)
     for column in ("unit", "layer", "rule"):
-        rows = rows[rows[column] == condition[column]]
+        rows = rows[rows[column] == getattr(condition, column)]
     return list(rows["condition_id"])
 
 
 def claims(conditions: pd.DataFrame, plan: Plan) -> dict[Contrast, int]:
     """Direction in which a trait's conditions should move its primary outcome: up, and down for negative doses."""
-    rows = conditions[conditions["trait"].isin(plan.primary) & (conditions["method"] != "random")]
+    rows = conditions[conditions["trait"].isin(plan.primary) & (conditions["method"] != RANDOM)]
     return {
-        Contrast(row["condition_id"], BASELINE, plan.primary[row["trait"]]): -1 if row["dose"] < 0 else 1
-        for row in records(rows)
+        Contrast(each.condition_id, BASELINE, plan.primary[each.trait]): -1 if each.dose < 0 else 1
+        for each in conditions_of(rows)
     }

@@ -15,8 +15,9 @@ from jaxtyping import Bool, Float
 from numpy import ndarray
 
 from trimtab import seeds
-from trimtab.artifacts.files import records
+from trimtab.agent.names import RANDOM
 from trimtab.numeric import resamples
+from trimtab.rollouts.conditions import conditions_of
 from trimtab.statistics.bootstrap import bootstrap, share_interval
 from trimtab.statistics.corrections import corrected
 from trimtab.statistics.declared import BASELINE, Contrast, Plan, claims, random_for
@@ -156,13 +157,15 @@ def _ranks(table: pd.DataFrame, conditions: pd.DataFrame, plan: Plan) -> pd.Data
     means = table[table["estimand"] == "mean_difference"]
     effects = means.pivot(index="condition_id", columns="outcome", values="estimate")
     found = []
-    for condition in records(conditions[~conditions["method"].isin(["none", "prompt", "zero", "random"])]):
+    for condition in conditions_of(conditions):
+        if not condition.has_vector or condition.method == RANDOM:
+            continue
         random = effects.reindex(random_for(conditions, condition)).to_numpy()
         if not len(random):
             continue
-        rows = means[means["condition_id"] == condition["condition_id"]]
+        rows = means[means["condition_id"] == condition.condition_id]
         own = np.abs(rows["estimate"].to_numpy())
-        others = np.abs(random[:, effects.columns.get_indexer(rows["outcome"])])
+        others = np.abs(random[:, effects.columns.get_indexer(pd.Index(rows["outcome"]))])
         as_large = (others >= own - ROUNDING).sum(axis=0)
         lower, upper = share_interval(as_large, len(random), plan.level)
         found.append(

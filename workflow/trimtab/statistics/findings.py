@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
+from trimtab.agent.names import PROMPT, UNSTEERED
 from trimtab.artifacts.files import keyed, records
 from trimtab.statistics.contrasts import TURNED
 from trimtab.statistics.declared import BASELINE, Contrast, Plan, random_at
@@ -149,7 +150,7 @@ def _breakage(rows: Rows, condition: str) -> dict[str, Any]:
 
 def _zero(rollouts: Rollouts, conditions: pd.DataFrame) -> dict[str, Any] | None:
     """Scenarios that change at all with the hooks on and dose 0: anything but none is a fault of the hooks."""
-    zero = conditions[(conditions["dose"] == 0) & ~conditions["method"].isin(["none", "prompt"])]["condition_id"]
+    zero = conditions[(conditions["dose"] == 0) & ~conditions["method"].isin([UNSTEERED, PROMPT])]["condition_id"]
     rows = [row for row in zero if row in rollouts.conditions]
     if not rows:
         return None

@@ -21,6 +21,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from trimtab import seeds
+from trimtab.agent.names import RANDOM
 from trimtab.numeric import middle, participation_ratio, resamples
 from trimtab.statistics.bootstrap import bootstrap, share_interval
 from trimtab.statistics.declared import Plan, random_at
@@ -170,7 +171,7 @@ def against_null(
 
 
 def _random(random: Float[ndarray, "draw outcome"], size: int, plan: Plan) -> Rows:
-    part = Rows("random")
+    part = Rows(RANDOM)
     if len(random) < size:
         # a control that can't be computed is a line of the table and of the page
         part.add("share", float("nan"))

@@ -13,7 +13,7 @@ import pandas as pd
 from jaxtyping import Float
 from numpy import ndarray
 
-from trimtab.agent.names import FIRST_ACTION, PROMPT, UNSTEERED
+from trimtab.agent.names import FIRST_ACTION, PROMPT, RANDOM, UNSTEERED
 from trimtab.numeric import middle, resamples
 
 KEYS = ["method", "trait", "scenario_id"]
@@ -65,13 +65,13 @@ def compare(
             moved = values.drop(columns=UNSTEERED).sub(values[UNSTEERED], axis=0)
             drawn = [name for name in random if name in moved]
             if drawn:
-                moved = moved.assign(random=moved[drawn].mean(axis=1))
+                moved = moved.assign(**{RANDOM: moved[drawn].mean(axis=1)})
             chance = moved[drawn].mean().abs().to_numpy()
             for method in moved:
                 effect = moved[method]
                 row = {"method": method, "trait": trait, "measure": measure, "n_scenarios": scenarios}
                 row |= {"baseline_mean": values[UNSTEERED].mean()} | _interval("estimate", effect, weights, level)
-                if method not in (*drawn, "random", PROMPT) and drawn:
+                if method not in (*drawn, RANDOM, PROMPT) and drawn:
                     as_large = int((chance >= abs(effect.mean())).sum())
                     row |= {
                         "random_as_large": as_large,
