@@ -10,10 +10,10 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from trimtab.errors import TrimtabError
+from trimtab.rollouts.outcomes import KEYS
 from trimtab.statistics.declared import Contrast
 from trimtab.statistics.pairs import Pairs
 
-KEYS = ["condition_id", "scenario_id", "seed"]
 NOT_OUTCOMES = [*KEYS, "domain"]
 
 
