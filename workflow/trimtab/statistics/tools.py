@@ -6,10 +6,11 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from trimtab import seeds
+from trimtab.rollouts.outcomes import KEYS
 from trimtab.statistics.corrections import corrected
 from trimtab.statistics.declared import BASELINE, Contrast, Plan
 from trimtab.statistics.effects import contrast_table
-from trimtab.statistics.outcomes import KEYS, Rollouts
+from trimtab.statistics.outcomes import Rollouts
 
 COLUMNS = [
     *("condition_id", "quantity", "tool", "mean", "baseline_mean", "share", "baseline_share"),
