@@ -10,27 +10,13 @@ from tiny import ARCHITECTURES, llama
 from trimtab.activations.reader import Cache
 from trimtab.activations.shards import write_shard
 from trimtab.errors import TrimtabError
-from trimtab.forward.capture import SELECTIONS, Prompt, Span, batches, kept_rows, reads_cache
+from trimtab.forward.capture import Prompt, batches, kept_rows, reads_cache
 from trimtab.forward.memory import MOST, bytes_a_token, token_budget
 
-TURNS = Prompt(
-    "talk",
-    [9, 8, 7, 6, 5, 4, 3, 2],
-    spans=(Span("system", 0, 2), Span("user", 2, 4), Span("assistant", 4, 6), Span("user", 6, 7), Span("tool", 7, 8)),
-)
+TURNS = Prompt("talk", [9, 8, 7, 6, 5, 4, 3, 2])
 
 
-@pytest.mark.parametrize(
-    ("selection", "kept"),
-    [
-        ("all", [1, 2, 3, 4, 5, 6, 7]),
-        ("last", [7]),
-        ("system", [1]),
-        ("user", [2, 3, 6]),
-        ("assistant", [4, 5]),
-        ("tool", [7]),
-    ],
-)
+@pytest.mark.parametrize(("selection", "kept"), [("all", [1, 2, 3, 4, 5, 6, 7]), ("last", [7])])
 def test_a_selection_names_its_tokens(tmp_path, selection, kept):
     assert list(TURNS.kept(selection)) == kept
     with Cache.open(write(tmp_path / "a.h5", llama(), [TURNS], selection)) as cache:
@@ -38,14 +24,10 @@ def test_a_selection_names_its_tokens(tmp_path, selection, kept):
         torch.testing.assert_close(cache.rows(1), whole[[at - 1 for at in kept]])
 
 
-def test_every_selection_is_tried_above():
-    assert set(SELECTIONS) == {"all", "last", "system", "user", "assistant", "tool"}
-
-
 def test_the_first_token_counts_where_a_context_stands_before_it():
-    after = Prompt(TURNS.id, TURNS.tokens, (1, 2), TURNS.spans)
+    after = Prompt(TURNS.id, TURNS.tokens, (1, 2))
     assert list(after.kept("all")) == list(range(8))
-    assert list(after.kept("system")) == [0, 1]
+    assert list(after.kept("last")) == [7]
 
 
 @pytest.mark.parametrize(
@@ -56,8 +38,7 @@ def test_the_first_token_counts_where_a_context_stands_before_it():
         ([Prompt("short", [1])], "all", "prompt short: 1 tokens; expected at least 2"),
         ([Prompt("long", [1] * 200, (1,) * 57)], "all", "prompt long: 257 tokens with its context; the model reads at"),
         ([Prompt("x", [1, 2]), Prompt("x", [3, 4])], "all", "prompt x: stands twice in one shard"),
-        ([Prompt("x", [1, 2])], "assistant", "prompt x: selection 'assistant' names none of its tokens"),
-        ([Prompt("x", [1, 2])], "first", "selection 'first': expected one of all, last, system, user, assistant, tool"),
+        ([Prompt("x", [1, 2])], "first", "selection 'first': expected one of all, last$"),
     ],
 )
 def test_bad_prompts_are_told_before_anything_is_written(tmp_path, these, selection, complaint):

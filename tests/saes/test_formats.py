@@ -2,6 +2,8 @@
 
 import os
 import pickle
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -9,8 +11,8 @@ import torch
 
 from trimtab.artifacts.files import read_json, write_json
 from trimtab.errors import TrimtabError
+from trimtab.saes import __main__ as command
 from trimtab.saes import formats
-from trimtab.saes.__main__ import main
 from trimtab.saes.files import Origin, save
 from trimtab.saes.sae import SAE, JumpReLU, TopK
 
@@ -103,24 +105,16 @@ def test_what_is_missing_or_unknown_is_named(tmp_path):
 def test_from_the_command_line(tmp_path, capsys):
     sae = random_sae()
     save(tmp_path / "5", sae, ORIGIN, {})
-    main(["export", str(tmp_path / "5"), "qwen_scope", str(tmp_path / "layer5.sae.pt")])
-    main(["info", str(tmp_path / "layer5.sae.pt"), "--k", "4"])
+    command.export(tmp_path / "5", "qwen_scope", tmp_path / "layer5.sae.pt")
+    command.info(tmp_path / "layer5.sae.pt", k=4)
     shown = capsys.readouterr().out
     assert "format      qwen_scope" in shown
     assert "topk, k = 4" in shown
-    words = [
-        "import",
-        str(tmp_path / "layer5.sae.pt"),
-        str(tmp_path / "back"),
-        "--k",
-        "4",
-        "--model",
-        "m",
-        "--layer",
-        "5",
-    ]
-    main(words)
+    words = ["import", tmp_path / "layer5.sae.pt", tmp_path / "back", "--k", "4", "--model", "m", "--layer", "5"]
+    subprocess.run([sys.executable, "-m", "trimtab.saes", *words], check=True)
     torch.testing.assert_close(formats.read(tmp_path / "back").forward(rows()), sae.forward(rows()))
     assert formats.origin(tmp_path / "back") == Origin("m", 5, 0)
-    with pytest.raises(SystemExit, match="no such file or folder"):
-        main(["info", str(tmp_path / "missing")])
+    with pytest.raises(TrimtabError, match="no such file or folder"):
+        command.info(tmp_path / "missing")
+    with pytest.raises(TrimtabError, match="export zip: expected one of saelens, sparsify,"):
+        command.export(tmp_path / "5", "zip", tmp_path / "out")

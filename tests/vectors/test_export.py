@@ -23,16 +23,15 @@ def saved(tmp_path, layer=2):
     return path
 
 
-def run(tmp_path, *words, layer=2):
-    target = tmp_path / "out"
-    command.main(["export", *words, str(saved(tmp_path, layer)), str(target)])
-    return target
+def run(tmp_path, form, layer=2, **options):
+    command.export(saved(tmp_path, layer), tmp_path / "out", format=form, **options)
+    return tmp_path / "out"
 
 
 @pytest.mark.parametrize("form", ["gguf", "repeng", "easysteer"])
 def test_a_control_vector_in_gguf(tmp_path, form):
     """llama.cpp asks for 1-D float32 tensors `direction.<k>`, k from 1; repeng for architecture and hint."""
-    reader = GGUFReader(run(tmp_path, "--format", form, "--length", "2.5", "--model-type", "qwen3"))
+    reader = GGUFReader(run(tmp_path, form, length=2.5, model_type="qwen3"))
     (tensor,) = reader.tensors
     assert (tensor.name, tensor.tensor_type.name, list(tensor.shape)) == ("direction.2", "F32", [3])
     np.testing.assert_allclose(tensor.data, 2.5 * UNIT.numpy(), rtol=1e-6)
@@ -45,16 +44,16 @@ def test_a_control_vector_in_gguf(tmp_path, form):
 
 def test_llama_cpp_has_no_layer_0(tmp_path):
     with pytest.raises(TrimtabError, match=r"is of layer 0, which llama.cpp's control vectors can't hold") as error:
-        run(tmp_path, "--format", "gguf", layer=0)
+        run(tmp_path, "gguf", layer=0)
     assert "\n" not in str(error.value)
     assert not (tmp_path / "out").exists()
     # EasySteer reads it
-    (tensor,) = GGUFReader(run(tmp_path, "--format", "easysteer", layer=0)).tensors
+    (tensor,) = GGUFReader(run(tmp_path, "easysteer", layer=0)).tensors
     assert tensor.name == "direction.0"
 
 
 def test_vllm_lens(tmp_path):
-    record = json.loads(run(tmp_path, "--format", "vllm-lens", "--length", "2").read_text())
+    record = json.loads(run(tmp_path, "vllm-lens", length=2).read_text())
     raw = record["activations"]
     rows = np.frombuffer(base64.b64decode(raw["data"]), dtype=raw["dtype"]).reshape(raw["shape"])
     np.testing.assert_allclose(rows, 2 * UNIT.numpy()[None], rtol=1e-6)
@@ -62,21 +61,21 @@ def test_vllm_lens(tmp_path):
 
 
 def test_persona_vectors_keeps_a_row_for_the_embedding(tmp_path):
-    table = torch.load(run(tmp_path, "--format", "persona_vectors", "--layers", "4"), weights_only=True)
+    table = torch.load(run(tmp_path, "persona_vectors", layers=4), weights_only=True)
     assert table.shape == (5, 3)
     torch.testing.assert_close(table[3], UNIT)
     assert table.abs().sum(1).count_nonzero() == 1
 
 
-@pytest.mark.parametrize("layers", [[], ["--layers", "2"]])
+@pytest.mark.parametrize("layers", [None, 2])
 def test_persona_vectors_needs_the_number_of_layers(tmp_path, layers):
     with pytest.raises(TrimtabError, match="give the model's number of layers"):
-        run(tmp_path, "--format", "persona_vectors", *layers)
+        run(tmp_path, "persona_vectors", layers=layers)
 
 
 def test_what_is_no_vector_is_refused(tmp_path):
     with pytest.raises(TrimtabError, match="no such vector"):
-        command.main(["export", "--format", "gguf", str(tmp_path / "none"), str(tmp_path / "out")])
+        command.export(tmp_path / "none", tmp_path / "out", format="gguf")
     for name, unit, message in (
         ("zero", torch.zeros(3), "direction.2 has length 0; expected 1"),
         ("nan", torch.full((3,), float("nan")), "direction.2 has length nan; expected 1"),
@@ -91,6 +90,6 @@ def test_repeng_reads_its_own_format(tmp_path, monkeypatch):
     # repeng 0.4.0 names a type that NumPy 2 took away
     monkeypatch.setattr(np, "float_", np.float64, raising=False)
     repeng = pytest.importorskip("repeng", reason="repeng isn't installed; the format's rules are tested above")
-    vector = repeng.ControlVector.import_gguf(run(tmp_path, "--format", "repeng", "--length", "2.5"))
+    vector = repeng.ControlVector.import_gguf(run(tmp_path, "repeng", length=2.5))
     assert vector.model_type == "llama"
     np.testing.assert_allclose(vector.directions[2], 2.5 * UNIT.numpy(), rtol=1e-6)

@@ -12,7 +12,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from trimtab.agent.protocol import Protocol
-from trimtab.forward.capture import Prompt, Span
+from trimtab.forward.capture import Prompt
 from trimtab.steering.batch import GrowingBatch
 from trimtab.steering.places import Segment
 from trimtab.steering.steering import Steering
@@ -42,14 +42,9 @@ def prompts_of(protocol: Protocol, tasks: Mapping[str, Sequence[str]]) -> list[P
 
 
 def as_prompt(name: str, segments: Sequence[Segment]) -> Prompt:
-    """A rendered prompt with its header as context; what isn't the assistant's own turn is the user's."""
-    tokens: list[int] = []
-    spans = []
-    for segment in segments[1:]:
-        role = "assistant" if segment.written else "user"
-        spans.append(Span(role, len(tokens), len(tokens) + len(segment.tokens)))
-        tokens += segment.tokens
-    return Prompt(name, tokens, tuple(segments[0].tokens), tuple(spans))
+    """A rendered prompt with its header as context."""
+    header, *rest = segments
+    return Prompt(name, [token for segment in rest for token in segment.tokens], tuple(header.tokens))
 
 
 def action_scores(

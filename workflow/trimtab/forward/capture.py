@@ -19,19 +19,8 @@ from trimtab.errors import TrimtabError
 from trimtab.forward.hooks import base_model, capture
 from trimtab.forward.packed import PackedRows, packs_rows
 
-ROLES = ("system", "user", "assistant", "tool")
-SELECTIONS = ("all", "last", *ROLES)
-"""all: every token but the first of the whole sequence, which is an attention sink in most models; last: the last; a
-role: the tokens of its spans (assistant: the response), again without the sequence's first."""
-
-
-@dataclass(frozen=True)
-class Span:
-    """Tokens `start` to `end` of a prompt, all of one speaker."""
-
-    role: str
-    start: int
-    end: int
+SELECTIONS = ("all", "last")
+"""all: every token but the first of the whole sequence, which is an attention sink in most models; last: the last."""
 
 
 @dataclass(frozen=True)
@@ -41,28 +30,15 @@ class Prompt:
     id: str
     tokens: list[int]
     context: tuple[int, ...] = ()
-    spans: tuple[Span, ...] = ()
-    """Who speaks where in `tokens`; needed by selections of a role alone."""
 
     @property
     def first(self) -> int:
         """The first of `tokens` that may be stored."""
         return 0 if self.context else 1
 
-    def kept(self, selection: str) -> Sequence[int]:
-        """Indices into `tokens` of the rows to store.
-
-        Raises:
-            TrimtabError: an unknown selection.
-        """
-        if selection == "all":
-            return range(self.first, len(self.tokens))
-        if selection == "last":
-            return range(len(self.tokens) - 1, len(self.tokens))
-        if selection not in ROLES:
-            raise TrimtabError(f"selection {selection!r}: expected one of {', '.join(SELECTIONS)}")
-        spoken = {at for span in self.spans if span.role == selection for at in range(span.start, span.end)}
-        return sorted(at for at in spoken if at >= self.first)
+    def kept(self, selection: str) -> range:
+        """Indices into `tokens` of the rows to store, by one of `SELECTIONS`."""
+        return range(self.first if selection == "all" else len(self.tokens) - 1, len(self.tokens))
 
 
 def check_prompts(prompts: Sequence[Prompt], selection: str, longest: int | None) -> None:
@@ -72,10 +48,12 @@ def check_prompts(prompts: Sequence[Prompt], selection: str, longest: int | None
         longest: tokens of a whole sequence that the model can read, if it has such a limit.
 
     Raises:
-        TrimtabError: a prompt is empty, too long, named twice, or has no token to store; or there is no prompt.
+        TrimtabError: a prompt is empty, too long or named twice, the selection is unknown, or there is no prompt.
     """
     if not prompts:
         raise TrimtabError("no prompts to capture; expected at least one a shard")
+    if selection not in SELECTIONS:
+        raise TrimtabError(f"selection {selection!r}: expected one of {', '.join(SELECTIONS)}")
     seen: set[str] = set()
     for prompt in prompts:
         if prompt.id in seen:
@@ -87,8 +65,6 @@ def check_prompts(prompts: Sequence[Prompt], selection: str, longest: int | None
             raise TrimtabError(
                 f"prompt {prompt.id}: {length} tokens with its context; the model reads at most {longest}"
             )
-        if not prompt.kept(selection):
-            raise TrimtabError(f"prompt {prompt.id}: selection {selection!r} names none of its tokens")
 
 
 def _check_length(prompt: Prompt) -> None:

@@ -1,18 +1,20 @@
 """`python -m trimtab.saes info|import|export`: dictionaries between the formats of several tools."""
 
-import argparse
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 from trimtab.artifacts import files as plain
 from trimtab.errors import TrimtabError
+from trimtab.jobs import entry
 from trimtab.saes import files, formats
 from trimtab.saes.files import Origin
 from trimtab.saes.sae import TopK
 
 
-def info(path: Path, k: int | None) -> None:
+def info(path: Path, *, k: int | None = None) -> None:
+    """Say what the dictionary at PATH is, a folder or file of any known format.
+
+    --k: active latents a token, for files that don't say.
+    """
     sae = formats.read(path, k)
     activation = sae.activation
     print(f"format      {formats.recognise(path)}")
@@ -27,7 +29,11 @@ def info(path: Path, k: int | None) -> None:
     print(f"decoder     rows of length {float(norms.min()):.4g} to {float(norms.max()):.4g}")
 
 
-def import_(path: Path, folder: Path, k: int | None, model: str, layer: int, context_size: int) -> None:
+def import_(path: Path, folder: Path, *, model: str, layer: int, k: int | None = None, context_size: int = 0) -> None:
+    """Turn PATH, of any known format, into ours, which is SAELens's.
+
+    --model: the model's name, for readers of cfg.json; --k: active latents a token, for files that don't say.
+    """
     provenance = {
         "converted": formats.recognise(path),
         "inputs": {str(p): plain.sha256(p) for p in formats.inside(path)},
@@ -36,33 +42,14 @@ def import_(path: Path, folder: Path, k: int | None, model: str, layer: int, con
 
 
 def export(folder: Path, kind: str, target: Path) -> None:
+    """Turn FOLDER, in our format, into another: saelens, sparsify, dictionary_learning or qwen_scope.
+
+    TARGET is a folder; for qwen_scope, a file layer<n>.sae.pt.
+    """
+    if kind not in formats.FORMATS:
+        raise TrimtabError(f"export {kind}: expected one of {', '.join(formats.FORMATS)}")
     formats.FORMATS[kind].write(target, formats.read(folder), formats.origin(folder))
 
 
-def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m trimtab.saes", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-    one = commands.add_parser("info", help="what a dictionary is")
-    two = commands.add_parser("import", help="any known format to ours, which is SAELens's")
-    three = commands.add_parser("export", help="ours to another format")
-    for command in (one, two):
-        command.add_argument("path", type=Path, help="a folder or file of any known format")
-        command.add_argument("--k", type=int, help="active latents a token, for files that don't say")
-    two.add_argument("folder", type=Path)
-    two.add_argument("--model", required=True, help="the model's name, for readers of cfg.json")
-    two.add_argument("--layer", type=int, required=True)
-    two.add_argument("--context-size", type=int, default=0)
-    three.add_argument("folder", type=Path)
-    three.add_argument("kind", choices=list(formats.FORMATS))
-    three.add_argument("target", type=Path, help="a folder; for qwen_scope a file layer<n>.sae.pt")
-    given = vars(parser.parse_args(arguments))
-    commands_by_name: dict[str, Callable[..., None]] = {"info": info, "import": import_, "export": export}
-    run = commands_by_name[given.pop("command")]
-    try:
-        run(**given)
-    except TrimtabError as error:
-        sys.exit(str(error))
-
-
 if __name__ == "__main__":
-    main()
+    entry.commands(info=info, export=export, **{"import": import_})

@@ -1,29 +1,22 @@
 """`python -m trimtab.vectors export --format gguf FILE OUT`: vectors for other tools, from the command line."""
 
-import argparse
-import sys
 from pathlib import Path
 
-from trimtab.errors import TrimtabError
-from trimtab.vectors.export import FORMATS, export
+from trimtab.jobs import entry
+from trimtab.vectors import export as tools
 
 
-def main(arguments: list[str]) -> None:
-    parser = argparse.ArgumentParser(prog="python -m trimtab.vectors", description="Vectors for other tools.")
-    command = parser.add_subparsers(required=True).add_parser("export", help="write a vector as another tool's file")
-    command.add_argument(
-        "source", type=Path, metavar="FILE", help="a vector: results/<experiment>/vectors/<method>/<trait>.safetensors"
-    )
-    command.add_argument("target", type=Path, metavar="OUT")
-    command.add_argument("--format", required=True, choices=FORMATS, dest="form")
-    command.add_argument("--length", type=float, default=1.0, help="L2 length of what the tool adds at strength 1")
-    command.add_argument("--model-type", default="llama", help="config.json's model_type, a hint for the tool")
-    command.add_argument("--layers", type=int, help="the model's number of layers (persona_vectors)")
-    export(**vars(parser.parse_args(arguments)))
+def export(
+    file: Path, out: Path, *, format: str, length: float = 1.0, model_type: str = "llama", layers: int | None = None
+) -> None:
+    """Write FILE (results/<experiment>/vectors/<method>/<trait>.safetensors) as another tool's file.
+
+    --format: gguf, repeng, vllm-lens, easysteer or persona_vectors; --length: L2 length of what the tool adds at
+    strength 1; --model-type: config.json's model_type, a hint for the tool; --layers: the model's number of layers
+    (persona_vectors).
+    """
+    tools.export(file, out, format, length, model_type, layers)
 
 
 if __name__ == "__main__":
-    try:
-        main(sys.argv[1:])
-    except TrimtabError as error:
-        sys.exit(str(error))
+    entry.commands(export=export)
