@@ -10,8 +10,9 @@ from tiny import ARCHITECTURES, D_MODEL, SHAPE, VOCABULARY
 from transformers import MixtralConfig, MixtralForCausalLM
 
 from trimtab.forward.hooks import hooked
-from trimtab.forward.packed import ROOM, pack_rows
+from trimtab.forward.packed import pack_rows
 from trimtab.forward.recurrent import cut
+from trimtab.forward.rows import SPARE
 from trimtab.steering.batch import GrowingBatch
 from trimtab.steering.steering import Push, Steering
 
@@ -64,7 +65,7 @@ def test_growing_chunks_equal_each_whole_prompt_alone(family, rounds):
 def test_rows_outgrow_the_caches_room_and_a_sliding_window(family):
     model = MODELS[family]
     generator = torch.Generator().manual_seed(1)
-    lengths = [[60, 21], [1, 40], [ROOM // 2, 1], [1, 1]]
+    lengths = [[60, 21], [1, 40], [SPARE // 2, 1], [1, 1]]
     rounds = [[torch.randint(VOCABULARY, (n,), generator=generator).tolist() for n in row] for row in lengths]
     last = grow(model, rounds)[-1]
     for row in range(2):

@@ -4,8 +4,8 @@ A batch of agent episodes has rows of every length, most of which begin with the
 one length would spend half of a model's arithmetic on nothing, and a copy of the header a row most of its memory
 traffic. So all rows' tokens go through the model as one sequence (`trimtab.forward.packed`), and only here are they
 rows again: the header's part is one product for all rows of a group, each row's own part another, and the two are
-joined by their log-sum-exp, which is exact. It enters `transformers` as an attention implementation of its own name;
-whatever isn't packed goes on to the library's.
+joined by their log-sum-exp, which is exact. It enters `transformers` as the attention
+implementation `trimtab_packed`; whatever isn't packed goes on to the library's own.
 """
 
 from dataclasses import dataclass, field
@@ -24,18 +24,18 @@ NAME = "trimtab_packed"
 
 
 WIDTHS = (1, 6, 24, 2**31)
-"""Rows with chunks of at most so many tokens are attended to together."""
+"""Rows are attended to in groups by the length of their chunks; a group's longest chunk is at most this long."""
 
 
 class Mask(NamedTuple):
-    """What queries don't see of keys, as it is added to scores: 0 or minus infinity."""
+    """Additive attention mask: 0 where a query sees a key, -inf where it does not."""
 
     added: Float[Tensor, "#row 1 query key"]
     blind: Bool[Tensor, "#row 1 query"] | None
     """Queries that see nothing; None where there are none."""
 
 
-class Part(NamedTuple):
+class PaddedChunks(NamedTuple):
     """Rows of a pass whose chunks are padded to one width, for attention to their own keys."""
 
     rows: Int[Tensor, "part_row"] | None
@@ -57,7 +57,7 @@ class Layout:
     counts: list[int]
     """New tokens of each row; a row may have none."""
     before: list[int]
-    """Tokens that each row has of its own already."""
+    """Tokens that each row has already, without its header."""
     groups: list[int]
     """Header of each row, rising; of no meaning without headers."""
     headers: list[int]
@@ -67,6 +67,7 @@ class Layout:
 
     @cached_property
     def row(self) -> Int[Tensor, "token"]:
+        """Row of each token."""
         return torch.arange(len(self.counts)).repeat_interleave(torch.tensor(self.counts)).to(self.device)
 
     @cached_property
@@ -85,7 +86,7 @@ class Layout:
 
     @cached_property
     def longest(self) -> int:
-        """The most tokens that a row has of its own after this pass."""
+        """The most tokens that a row has after this pass, without its header."""
         return max(old + new for old, new in zip(self.before, self.counts, strict=True))
 
     @cached_property
@@ -99,7 +100,7 @@ class Layout:
         return list(zip([0, *ends[:-1]], ends, strict=True))
 
     @cached_property
-    def parts(self) -> list[Part]:
+    def parts(self) -> list[PaddedChunks]:
         """Chunks of like length together: padding a hundred rows to one long chunk costs more than all the rest."""
         counts = torch.tensor(self.counts, device=self.device)
         within = self.place - torch.tensor(self.before, device=self.device)[self.row]
@@ -115,7 +116,7 @@ class Layout:
             every = width == 1 or bool(chosen.all())
             rows = None if every else chosen.nonzero().squeeze(1)
             part_row = self.row if rows is None else (chosen.cumsum(0) - 1)[self.row]
-            parts.append(Part(rows, width, tokens, part_row[tokens] * width + within[tokens]))
+            parts.append(PaddedChunks(rows, width, tokens, part_row[tokens] * width + within[tokens]))
         return parts
 
     def own_mask(self, part: int, window: int | None, heads: int, dtype: torch.dtype) -> Mask | None:

@@ -135,6 +135,6 @@ def _rows(
 
 
 def reads_cache(model: PreTrainedModel) -> bool:
-    """Whether a sequence can be given in pieces: Mamba-like models keep their state in objects of their own."""
+    """Whether a sequence can be given in pieces: Mamba-like models keep their state in objects of other classes."""
     taken = inspect.signature(base_model(model).forward).parameters
     return "past_key_values" in taken and "position_ids" in taken

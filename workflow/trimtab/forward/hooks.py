@@ -2,7 +2,7 @@
 
 `hooked` installs a function a layer and always removes it; capturing, steering and replacing by an SAE are all such
 functions. A captured row of layer L equals `hidden_states[L + 1]` of the same model, except after the last layer,
-where `transformers` reports the stream behind the final norm (and except in Mamba, whose list of hidden states leaves
+where `transformers` reports the stream after the final norm (and except in Mamba, whose list of hidden states leaves
 the embeddings out). What is added where is decided in `trimtab.steering.steering`.
 """
 
@@ -27,7 +27,7 @@ class UnknownArchitecture(TrimtabError):
 
 
 class _DeepEnough(Exception):
-    """Ends a forward pass behind the deepest layer that anyone wanted."""
+    """Ends a forward pass after the deepest layer that was asked for."""
 
 
 def decoder_layers(model: nn.Module) -> nn.ModuleList:
@@ -154,7 +154,7 @@ class Checkpoint:
 
     @contextmanager
     def resumed(self, stream: Stream) -> Iterator[None]:
-        """Inside the block, the model's passes begin behind the checkpoint, with `stream`: some of its rows, say."""
+        """Context manager: forward passes start after the checkpointed layer, with `stream` as that layer's output."""
         output = stream if isinstance(self._output, Tensor) else (stream, *self._output[1:])
         replaced = list(decoder_layers(self._model))[: self.layer + 1]
         # an attribute of the instance hides the class's method; `accelerate` may have put one there already
@@ -178,7 +178,7 @@ def base_model(model: PreTrainedModel) -> PreTrainedModel:
 
 @torch.inference_mode()
 def capture(model: PreTrainedModel, layers: Sequence[int], **inputs: Any) -> dict[int, Stream]:
-    """The residual stream after each of `layers`, from one pass that ends behind the deepest of them.
+    """The residual stream after each of `layers`, from one pass that ends after the deepest of them.
 
     Args:
         inputs: what the model's forward takes (`input_ids`, `attention_mask`, `position_ids`, `past_key_values`). A

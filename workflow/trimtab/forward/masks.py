@@ -16,7 +16,7 @@ def finished(
     config: PretrainedConfig,
     dtype: torch.dtype,
 ) -> Tensor | dict[str, Tensor]:
-    """What is added to scores where each query sees `seen`, in layers with a window no farther than that.
+    """Additive attention masks where each query sees `seen`; in layers with a sliding window, no farther than that.
 
     Args:
         distance: of each key's token before the query's, in the text that both belong to.

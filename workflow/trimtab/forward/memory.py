@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 
 AUTO = "auto"
 MOST = 16384
-"""Beyond this a batch would mix lengths that differ more, for a pass that is long enough anyway."""
+"""A larger batch would mix sequences of more different lengths, and a pass of this size uses the processor fully."""
 
 
 def token_budget(settings: Mapping[str, Any], model: PreTrainedModel, layers: Sequence[int], longest: int) -> int:
@@ -29,7 +29,7 @@ def token_budget(settings: Mapping[str, Any], model: PreTrainedModel, layers: Se
 
 
 def bytes_a_token(model: PreTrainedModel, layers: int, longest: int) -> int:
-    """What a token of a batch takes at most while one layer runs, weights apart.
+    """Upper bound on the activation bytes per token while one layer runs. Weights are not counted.
 
     For the default model and its nine layers this is 80 kB; a batch of 8,473 tokens took 74 kB a token.
     """

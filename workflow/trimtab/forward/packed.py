@@ -1,79 +1,26 @@
-"""Rows of text that grow side by side through one model without padding: what they hold, and what a pass is fed.
+"""Rows of text that grow side by side through one model without padding (`trimtab.forward.rows.GrowingRows`).
 
 The tokens of all rows go through the model as one sequence, so a pass costs what its tokens cost and no row waits for
 another. Which row a token belongs to matters to attention alone (`trimtab.forward.attention`); keys and values live
 here, each row's own in free space that is filled in place, a header that rows share once a group. Models with recurrent
-layers go another way (`trimtab.forward.recurrent`), those with attention of their own kind a third
-(`trimtab.forward.padded`).
+layers are fed by `trimtab.forward.recurrent`, models whose attention can't be replaced by `trimtab.forward.padded`.
 """
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from itertools import accumulate
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
 from trimtab.forward.attention import NAME, Layout, Packed
 from trimtab.forward.hooks import Checkpoint
+from trimtab.forward.rows import Fed, Placed, all_chunks, grown
 from trimtab.forward.shared_prefix import Alike, SharedPrefixes
-
-ROOM = 64
-"""Tokens of free space a row that are added when a layer is full."""
-
-
-class Part(NamedTuple):
-    """Tokens `start` to `stop` of a row's chunk."""
-
-    row: int
-    start: int
-    stop: int
-
-
-class Fed(NamedTuple):
-    """One pass of rows through a model."""
-
-    inputs: dict[str, Any]
-    """What the model's forward takes."""
-    row: Int[Tensor, "batch token"]
-    """Row of each token, -1 for padding; real tokens stand in the order of rows."""
-    last: Int[Tensor, "fed_row"]
-    """Index among the real tokens of the last one of each row whose chunk ends here."""
-    parts: list[Part]
-    """What the pass feeds of the chunks, in the order of rows."""
-    begun: AbstractContextManager[None] = nullcontext()
-    """Inside it, the model's pass begins behind what was computed already."""
-
-
-class Placed(NamedTuple):
-    """Where tokens lie among the keys and values of all rows."""
-
-    row: Int[Tensor, "token"]
-    place: Int[Tensor, "token"]
-
-
-def all_chunks(chunks: Sequence[Sequence[int]]) -> list[Part]:
-    """All that there is of every chunk."""
-    return [Part(row, 0, len(chunk)) for row, chunk in enumerate(chunks)]
-
-
-def roomy(room: Tensor | None, new: Tensor, rows: int, longest: int) -> Tensor:
-    """Space (row, head, place, dim) for `longest` tokens a row: `room` itself, or more, with what that held.
-
-    Args:
-        new: keys or values (batch, head, token, dim), whose heads, width and format the space has.
-    """
-    if room is not None and room.shape[2] >= longest:
-        return room
-    # zeros: places that nothing was written to are masked, and a masked NaN would still be one
-    grown = new.new_zeros(rows, new.shape[1], longest + ROOM, new.shape[3])
-    if room is not None:
-        grown[:, :, : room.shape[2]] = room
-    return grown
 
 
 class PackedLayer(DynamicLayer):
@@ -97,13 +44,13 @@ class PackedLayer(DynamicLayer):
         )
 
     @staticmethod
-    def _written(room: Tensor | None, new: Float[Tensor, "1 kv_head token dim"], layout: Layout) -> Tensor:
-        room = roomy(room, new, len(layout.counts), layout.longest)
-        room[layout.row, :, layout.place] = new[0].transpose(0, 1)
-        return room
+    def _written(buffer: Tensor | None, new: Float[Tensor, "1 kv_head token dim"], layout: Layout) -> Tensor:
+        buffer = grown(buffer, new, len(layout.counts), layout.longest)
+        buffer[layout.row, :, layout.place] = new[0].transpose(0, 1)
+        return buffer
 
     def spread(self, rows: Sequence[int]) -> None:
-        """Give each row the own tokens of one that was computed: its number among those, by row."""
+        """Give each row the tokens of the computed row that it equals; `rows` has that one's index, by row."""
         if self.keys is not None and self.values is not None:
             self.keys, self.values = self.keys[list(rows)], self.values[list(rows)]
 
@@ -237,4 +184,5 @@ def pack_rows(model: PreTrainedModel) -> None:
 
 
 def packs_rows(model: PreTrainedModel) -> bool:
+    """Whether `pack_rows` found that this model's batches can be packed."""
     return bool(model.config.get_text_config(decoder=True)._attn_implementation == NAME)

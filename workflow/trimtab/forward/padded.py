@@ -17,12 +17,12 @@ from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
 from trimtab.forward.hooks import Checkpoint
 from trimtab.forward.masks import finished
-from trimtab.forward.packed import Fed, Placed, all_chunks
+from trimtab.forward.rows import Fed, Placed, all_chunks
 from trimtab.forward.shared_prefix import Alike, SharedPrefixes
 
 
 class PaddedRows:
-    """The state of a batch of rows between passes; see `PackedRows`, which has the same methods."""
+    """The state of a batch of rows between passes; see `GrowingRows`."""
 
     def __init__(self, model: PreTrainedModel, rows: int) -> None:
         self._model, self._dtype, self._device = model, model.dtype, model.device
@@ -42,7 +42,7 @@ class PaddedRows:
         return Placed(row, place + self._mask.shape[1] - self._width)
 
     def passes(self, chunks: Sequence[Sequence[int]], unsteered: int = 0) -> Iterator[Fed]:
-        """The one pass that appends its chunk (which may be empty) to each row; see `PackedRows.passes`."""
+        """The one pass that appends its chunk (which may be empty) to each row; see `GrowingRows.passes`."""
         self._width = width = max(len(chunk) for chunk in chunks)
         ids = self._padded(chunks, width, 0)
         row = self._padded([[at] * len(chunk) for at, chunk in enumerate(chunks)], width, -1)

@@ -18,7 +18,7 @@ from transformers.cache_utils import DynamicLayer, LinearAttentionCacheLayerMixi
 
 from trimtab.forward.hooks import Checkpoint
 from trimtab.forward.masks import finished
-from trimtab.forward.packed import Fed, Part, Placed, roomy
+from trimtab.forward.rows import Fed, Part, Placed, grown
 from trimtab.forward.shared_prefix import Alike, SharedPrefixes
 
 
@@ -85,7 +85,7 @@ class _KeysAndState(LinearAttentionLayer, _Keys):  # type: ignore[misc, override
 
 
 class RecurrentRows:
-    """The state of a batch of rows between passes; see `PackedRows`, which has the same methods."""
+    """The state of a batch of rows between passes; methods as in `trimtab.forward.rows.GrowingRows`."""
 
     def __init__(self, model: PreTrainedModel, rows: int) -> None:
         self._model, self._dtype, self._device = model, model.dtype, model.device
@@ -117,11 +117,7 @@ class RecurrentRows:
         return int(self._place.max()) + 1 if self._place.numel() else 0
 
     def passes(self, chunks: Sequence[Sequence[int]], unsteered: int = 0) -> Iterator[Fed]:
-        """The passes that append its chunk (which may be empty) to each row; each is to be run before the next.
-
-        Args:
-            unsteered: as in `PackedRows.passes`.
-        """
+        """Several passes where chunks have several lengths."""
         self._counts = [len(chunk) for chunk in chunks]
         alike = self._prefixes.alike(chunks)
         for parts in cut(self._counts):
@@ -187,12 +183,13 @@ class RecurrentRows:
         distance = self._place[:, :, None] - torch.arange(self.longest, device=self._device)
         return finished(distance >= 0, distance, self._config, self._dtype)
 
-    def written(self, room: Tensor | None, new: Tensor) -> tuple[Tensor, Tensor]:
-        """The room of all rows (row, head, place, dim) with the pass's keys or values in it, and what the pass sees."""
-        room = roomy(room, new, len(self._lengths), self.longest)
-        room[self._fed.to(room.device)[:, None], :, self._place.to(room.device)] = new.transpose(1, 2)
-        seen = room if self._everyone else room[self._fed.to(room.device)]
-        return room, seen[:, :, : self.longest]
+    def written(self, buffer: Tensor | None, new: Tensor) -> tuple[Tensor, Tensor]:
+        """The buffer of all rows (row, head, place, dim) with the pass's keys or values written to it, and the part
+        of it that the pass sees."""
+        buffer = grown(buffer, new, len(self._lengths), self.longest)
+        buffer[self._fed.to(buffer.device)[:, None], :, self._place.to(buffer.device)] = new.transpose(1, 2)
+        seen = buffer if self._everyone else buffer[self._fed.to(buffer.device)]
+        return buffer, seen[:, :, : self.longest]
 
     @property
     def _everyone(self) -> bool:

@@ -1,8 +1,8 @@
-"""Rows of a batch that begin with the same text, which the layers before the first steered one read once for all.
+"""Rows of a batch that start with the same text. Layers below the first steered one compute that text once and share
+the result.
 
-Conditions of one scenario are such rows, until each has written a token of its own. How a kind of rows computes some of
-them and hands on to the others what it found is its own business (`trimtab.forward.packed`, `trimtab.forward.padded`,
-`trimtab.forward.recurrent`).
+Conditions of one scenario are such rows, until each has written its first token. Here is said which rows are alike; how
+the computed rows are copied to the others is in `trimtab.forward.packed`, `padded` and `recurrent`.
 """
 
 from collections.abc import Hashable, Sequence
@@ -19,7 +19,8 @@ class Alike(NamedTuple):
 
 
 class SharedPrefixes:
-    """What the rows of a batch hold, as long as it is compared: in the first round, and in the first after a repeat."""
+    """The token prefix of every row. Compared only in the first round and in the first after `repeat`, when rows can
+    still be equal."""
 
     def __init__(self, rows: int) -> None:
         self._texts: list[Hashable] = [()] * rows

@@ -18,6 +18,7 @@ from transformers.cache_utils import DynamicLayer, LinearAttentionCacheLayerMixi
 from trimtab.forward.packed import PackedRows, packs_rows
 from trimtab.forward.padded import PaddedRows
 from trimtab.forward.recurrent import RecurrentRows, is_recurrent
+from trimtab.forward.rows import GrowingRows
 from trimtab.steering.steering import Steering
 
 
@@ -27,8 +28,7 @@ class GrowingBatch:
     def __init__(self, model: PreTrainedModel, steering: Steering, rows: int) -> None:
         self._model = model
         self._steering = steering
-        kind = PackedRows if packs_rows(model) else RecurrentRows if is_recurrent(model) else PaddedRows
-        self._rows: PackedRows | RecurrentRows | PaddedRows = kind(model, rows)
+        self._rows = _rows_of(model, rows)
 
     @torch.inference_mode()
     def advance(
@@ -105,6 +105,7 @@ class GrowingBatch:
         return {name: state.contiguous() for name, held, at in self._held() if (state := held[at]) is not None}
 
     def set_states(self, states: Mapping[str, Tensor]) -> None:
+        """Put back what `states` gave."""
         for name, held, at in self._held():
             if (state := held[at]) is not None:
                 held[at] = states[name].to(state.device)
@@ -128,6 +129,13 @@ class GrowingBatch:
         """Keep only `rows`, which go on under `steering`."""
         self._rows.select(rows)
         self._steering = steering
+
+
+def _rows_of(model: PreTrainedModel, rows: int) -> GrowingRows:
+    """Rows of the kind that suits the model's layers."""
+    if packs_rows(model):
+        return PackedRows(model, rows)
+    return RecurrentRows(model, rows) if is_recurrent(model) else PaddedRows(model, rows)
 
 
 def _taken(

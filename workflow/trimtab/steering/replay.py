@@ -1,8 +1,8 @@
 """Next-token distributions of many prompts under many pushes, without computing twice what a push can't change.
 
-Prompts that share a header stand in one sequence, each behind the header and blind to the others, so the header is read
+Prompts that share a header stand in one sequence, each after the header and blind to the others, so the header is read
 once a push and not once a prompt. Only attention keeps prompts of one sequence apart: for models with recurrent layers
-each prompt is a sequence of its own, header included. All pushes are at one layer, so the layers before it run once for
+each prompt is a separate sequence, header included. All pushes are at one layer, so the layers before it run once for
 all of them. Doses are measured this way; agents that write run in `trimtab.rollouts`.
 """
 
@@ -43,10 +43,10 @@ class Replay:
         apart = is_recurrent(model)
         whole = [[pair for one in prompt for pair in zip(one.tokens, one.places, strict=True)] for prompt in prompts]
         own = [tokens[header:] for tokens in whole]
-        # one sequence of all prompts behind one header, or each prompt's own sequence
+        # one sequence of all prompts after one header, or each prompt's own sequence
         sequences = whole if apart else [[*whole[0][:header], *(token for tokens in own for token in tokens)]]
         longest = max(map(len, sequences))
-        # causal layers never look at what is behind a sequence's end
+        # causal layers never look at what comes after a sequence's end
         padded = [[*sequence, *[(0, 0)] * (longest - len(sequence))] for sequence in sequences]
         device = model.device
         self._places = torch.tensor([[place for _, place in sequence] for sequence in padded], device=device)
@@ -56,9 +56,9 @@ class Replay:
         place = header + torch.arange(len(self._owner), device=device)
         position = place - starts[self._owner]
         self._at = torch.stack([self._owner, position] if apart else [torch.zeros_like(place), place], dim=1)
-        """Sequence and place of every token behind the header."""
+        """Sequence and place of every token after the header."""
         self.tail = torch.arange(len(self._owner), device=device)
-        """Every token behind the header, prompt after prompt."""
+        """Every token after the header, prompt after prompt."""
         self.ends = counts.cumsum(0) - 1
         """The last token of each prompt."""
         inputs: dict[str, Any] = {"input_ids": torch.tensor([[token for token, _ in s] for s in padded], device=device)}

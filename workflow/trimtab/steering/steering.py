@@ -1,6 +1,6 @@
 """What is added to the residual stream, in which rows of a batch and at which tokens.
 
-One `Steering` serves a batch whose rows may each have a layer, direction, dose and timing of their own. The engine
+One `Steering` serves a batch whose rows may each have another layer, direction, dose and timing. The engine
 says before every forward pass where each token stands in its episode; which of these a timing touches is decided in
 `trimtab.steering.places`, everything else here. How long a push is belongs to `trimtab.vectors.dose`, rules other than
 addition to `trimtab.steering.rules`, and how a push reaches the model to `trimtab.forward.hooks`.
