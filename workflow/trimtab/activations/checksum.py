@@ -12,7 +12,7 @@ MODULUS = 65535
 
 
 def fletcher32(data: np.ndarray) -> bytes:
-    """The four bytes that HDF5 puts behind a chunk of `data` (an even number of bytes, on a little-endian machine).
+    """The four bytes that HDF5 puts after a chunk of `data` (an even number of bytes, on a little-endian machine).
 
     The checksum is two sums over 16-bit words, the plain one and one weighted by the words left, modulo 65,535.
     """

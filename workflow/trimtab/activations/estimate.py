@@ -17,25 +17,31 @@ from trimtab.forward.capture import Prompt, kept_rows
 log = logging.getLogger(__name__)
 
 SAMPLE = 384
-"""Tokens of the timed pass, at most,"""
+"""Upper bound on the tokens of the timed pass."""
 SHARE = 50
-"""and at most one in so many of all, so that a small shard isn't held up."""
+"""The pass uses at most 1/SHARE of the shard's tokens, so that a small shard isn't delayed."""
 WARM_UP = 32
+"""Tokens of the untimed pass before it, which pays for what happens once in a process."""
 
 
 @dataclass(frozen=True)
 class Estimate:
+    """What a shard will take."""
+
     tokens: int
     """Tokens to compute, padding and contexts included."""
     bytes: int
+    """Size of the file."""
     seconds: float
 
     def announce(self, name: str, what: str) -> None:
+        """Log the estimate before the capture; `what` says what is captured."""
         log.info(
             "%s: %s; about %.1f MB and %.0f s for %d tokens", name, what, self.bytes / 1e6, self.seconds, self.tokens
         )
 
     def compare(self, name: str, size: int, seconds: float) -> None:
+        """Log the size in bytes and the time that the capture took, with the estimate."""
         log.info(
             "%s: took %.1f MB and %.1f s (estimate %.1f MB, %.1f s), %.0f tokens/s",
             name,

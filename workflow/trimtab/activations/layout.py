@@ -1,7 +1,7 @@
-"""What a shard holds besides its rows, known before the first of them: index, tokens, attributes and places.
+"""Everything in a shard except its rows (index, tokens, attributes, places). All of it is known before capture starts.
 
-`create` makes the whole HDF5 file but for the rows, at its final size. Its structure has checksums of its own (HDF5
-1.10 and later), its attributes and index one digest, so that no flipped bit goes unnoticed anywhere.
+`create` makes the whole HDF5 file but for the rows, at its final size. Its structure has HDF5's checksums (1.10
+and later), its attributes and index one digest, so that no flipped bit goes unnoticed anywhere.
 """
 
 import hashlib

@@ -80,6 +80,7 @@ class Cache:
 
     @property
     def n_rows(self) -> int:
+        """Rows of each layer: the kept tokens of all prompts."""
         return self.offsets[-1]
 
     def attribute(self, name: str) -> str:
@@ -144,7 +145,7 @@ class Cache:
         os.posix_fadvise(self._handle, self._place(layer, chunk), self._stored, os.POSIX_FADV_WILLNEED)
 
     def read_chunk(self, layer: int, chunk: int, out: Float[Tensor, "chunk_row d_model"]) -> None:
-        """Read a whole chunk into `out`, of the shard's dtype; behind the last row it holds zeros.
+        """Read a whole chunk into `out`, of the shard's dtype; after the last row it holds zeros.
 
         Raises:
             TrimtabError: the layer isn't cached, or the chunk fails its checksum.
@@ -160,7 +161,7 @@ class Cache:
             self._verified.add((layer, chunk))
 
     def spans(self, layer: int) -> list[tuple[int, int]]:
-        """Where in the file a layer's rows and their checksums lie: first byte, and the one behind the last."""
+        """Where in the file a layer's rows and their checksums lie: first byte, and the one after the last."""
         return [(place, place + self._stored) for place in self._places[layer]]
 
     @property

@@ -24,7 +24,7 @@ BLOCK_ROWS = 2048
 """Rows that are read in one sweep, to the next whole chunk."""
 BUFFER_BLOCKS = 16
 READERS = 2
-"""Threads that read and verify chunks beside the one that serves rows."""
+"""Threads that read and verify chunks, in addition to the one that serves rows."""
 
 
 def shuffled_batches(
@@ -36,8 +36,8 @@ def shuffled_batches(
         paths: shards of one experiment.
         keep: ids of the prompts whose rows are served; None serves all.
         rows: how many rows to serve, repeats in later epochs counted again.
-        start: so many of these, whole batches, were served to an earlier process and are left out; buffers that hold
-            no others are not even read.
+        start: how many of these rows (whole batches) an earlier process served; they are left out, and buffers that
+            hold no others are not even read.
 
     Raises:
         TrimtabError: no row belongs to `keep`, or the shards are of different shapes.
@@ -130,7 +130,7 @@ def _together(caches: Sequence[Cache]) -> int:
 def _filled(
     caches: Sequence[Cache], layer: int, batch: int, turns: Iterator[_Turn]
 ) -> Iterator[tuple[Float[Tensor, "place d_model"], Int[Tensor, "place"]]]:
-    """Buffers with their rows, and the places to serve, while the buffer behind is being read."""
+    """Buffers with their rows and the places to serve; the next buffer is read meanwhile."""
     size = batch + BUFFER_BLOCKS * _together(caches) * max(cache.chunk_rows for cache in caches)
     buffer, spare = (_memory(size, caches[0].d_model, caches[0].dtype) for _ in range(2))
 
@@ -140,18 +140,18 @@ def _filled(
     with ThreadPoolExecutor(READERS) as ahead:
         turn = next(turns)
         reading = read(turn, buffer)
-        behind = next(turns, None)
-        _announce(caches, layer, behind)
+        coming = next(turns, None)
+        _announce(caches, layer, coming)
         for place, (i, row) in enumerate(turn.sources.tolist()):
             buffer[place] = caches[i].rows(layer, row, row + 1)[0]
         _wait(reading)
-        while behind is not None:
-            reading, after = read(behind, spare), next(turns, None)
+        while coming is not None:
+            reading, after = read(coming, spare), next(turns, None)
             _announce(caches, layer, after)
             yield buffer, turn.order
             _wait(reading)
-            spare[: len(behind.carried)] = buffer[behind.carried]
-            turn, behind, buffer, spare = behind, after, spare, buffer
+            spare[: len(coming.carried)] = buffer[coming.carried]
+            turn, coming, buffer, spare = coming, after, spare, buffer
     yield buffer, turn.order
 
 
@@ -162,7 +162,7 @@ def _announce(caches: Sequence[Cache], layer: int, turn: _Turn | None) -> None:
 
 
 def _memory(rows: int, width: int, dtype: torch.dtype) -> Float[Tensor, "place d_model"]:
-    """Room for rows, from numpy, which asks the system for large pages: they take a third of the time to come by."""
+    """Memory for rows, from numpy, which asks the system for large pages: they take a third of the time to come by."""
     return torch.from_numpy(np.empty(rows * width * dtype.itemsize, np.uint8)).view(dtype).view(rows, width)
 
 

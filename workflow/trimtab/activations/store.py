@@ -1,9 +1,9 @@
 """Writing a cache shard, so that no kill, crash or full disk loses a chunk or leaves a file that lies.
 
-The shard is made at its full size under a name of its own, with everything but the rows (`layout`). HDF5 is then done
+The shard is made at its full size under a temporary name, with everything but the rows (`layout`). HDF5 is then done
 with: a chunk of rows is written to its place in the file together with its checksum. So the structure is never torn,
 and a chunk is finished exactly if its checksum holds; no journal is kept, no sync is waited for. The next run of the
-same shard, known by its identity, goes on behind the last finished chunk. What is on disk at last doesn't depend on how
+same shard, known by its identity, goes on after the last finished chunk. What is on disk at last doesn't depend on how
 often it was stopped.
 """
 
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 
 class Writer:
-    """Takes the rows of all layers in order, those that are on disk already apart."""
+    """Accepts the rows of all layers in order and skips those already on disk."""
 
     def __init__(self, path: Path, handle: int, chunks: Mapping[int, Sequence[int]], layout: Layout) -> None:
         """`chunks` holds each chunk's place in the file, a list a layer; `path` is for messages."""
@@ -96,7 +96,7 @@ def _raw(rows: Float[Tensor, "token d_model"]) -> np.ndarray:
 
 
 def _write(handle: int, parts: Sequence[memoryview], place: int) -> None:
-    """Write `parts` one behind the other from `place` on."""
+    """Write `parts` one after the other from `place` on."""
     left = [part.cast("B") for part in parts]
     while left:
         written = os.pwritev(handle, left, place)
@@ -157,7 +157,7 @@ def _begin(part: Path, layout: Layout) -> None:
     try:
         handle = os.open(new, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o666)
         try:
-            # asked here, since HDF5 meets a full disk with a stack of its own complaints
+            # asked here, since HDF5 prints its whole stack when the disk is full
             os.posix_fallocate(handle, 0, layout.bytes)
         finally:
             os.close(handle)

@@ -1,7 +1,7 @@
 """Shuffled batches of several layers, captured while they are trained on: for a corpus whose rows nobody can store.
 
 Documents are captured in their order, epoch after epoch, and their rows make one endless sequence. It is cut into
-windows of a fixed size, and each window is served in a random order of its own. So the order follows from documents,
+windows of a fixed size, and each window is served in another random order. So the order follows from documents,
 sizes and seed alone; any batch is found again by its number, with nothing saved but that; and memory holds one window
 and one pass of the model. What is trained on these batches is in `trimtab.saes`; stored rows are served by
 `trimtab.activations.shuffle`.
@@ -32,7 +32,7 @@ class Stream:
 
     model: PreTrainedModel
     documents: Callable[[], Iterable[Prompt]]
-    """All documents, in the same order each time; they should stand in no order of their own."""
+    """All documents, in the same order each time; they should already stand in a random order."""
     layers: Sequence[int]
     described: Mapping[str, Any]
     """The manifest of `model`."""
@@ -50,8 +50,8 @@ class Stream:
         """Batches of exactly `rows` rows in all (the last may be short), of every layer, in the model's dtype.
 
         Args:
-            start: so many of these, whole batches, were served to an earlier process and are left out; only the window
-                in which they end is captured again.
+            start: how many of these rows (whole batches) an earlier process served; they are left out, and only the
+                window in which they end is captured again.
 
         Raises:
             TrimtabError: there are no documents, or one of them can't be captured.

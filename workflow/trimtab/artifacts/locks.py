@@ -1,7 +1,7 @@
 """One writer a file, across processes, with nothing to clean up after a process that was killed.
 
 The operating system holds the lock (`flock`) and lets go of it when its holder ends, however that happens. The lock is
-on a file of its own, since the file that is written changes its name.
+on a separate file, since the file that is written changes its name.
 """
 
 import fcntl

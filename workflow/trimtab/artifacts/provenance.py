@@ -1,7 +1,7 @@
 """What an artifact came from: its inputs by hash, the settings that shaped it, versions, commit and seed.
 
 No time and no host name: the same config on the same machine must give the same bytes. Which code made an artifact is
-a digest of its own (`trimtab.artifacts.digest`), kept by the workflow as a parameter of the rule.
+a separate digest (`trimtab.artifacts.digest`), kept by the workflow as a parameter of the rule.
 """
 
 import subprocess

@@ -2,8 +2,8 @@
 
 `jsonschema` names the rule that a value broke ("5 is not of type 'string'"); a reader of an error wants the file, the
 key, the value, what was expected and what the key means. The schemas lie in `workflow/schemas`; for these lines, an
-entry's `description` says what its key means, and the `title` beside a pattern puts the pattern in words.
-Rules that tie keys to one another are code, beside the code that reads the file (the config's: `trimtab.config`).
+entry's `description` says what its key means, and the `title` next to a pattern puts the pattern in words.
+Rules that tie keys to one another are code, in the module that reads the file (the config's: `trimtab.config`).
 """
 
 import difflib

@@ -36,9 +36,9 @@ class Link:
 
 def recorded(path: Path) -> dict[str, Any] | None:
     """The record that an artifact carries in itself or has beside it; None where there is none."""
-    for beside in (path.with_suffix(".provenance.json"), path.with_name("provenance.json")):
-        if beside.exists() and beside != path:
-            return dict(files.read_json(beside))
+    for record in (path.with_suffix(".provenance.json"), path.with_name("provenance.json")):
+        if record.exists() and record != path:
+            return dict(files.read_json(record))
     found: Any = None
     match path.suffix:
         case ".json":

@@ -1,12 +1,12 @@
 """One run of an experiment at a time, and no job left over from an earlier one.
 
-A Snakemake that is killed leaves jobs behind that go on writing, and its own lock is a list of files that stays when it
+A Snakemake that is killed leaves jobs running that still write, and its own lock is a list of files that stays when it
 is gone and knows nothing of them. Here the operating system holds the locks (`flock`) and drops each with the last
 process that holds it: `<experiment>.run` belongs to the Snakemake at work, `<experiment>.jobs` is shared by its jobs.
 So a run that was killed needs no unlocking, and its jobs are seen while they live. Where files of a cluster know no
 locks across nodes, jobs of its queue are seen by their name and folder.
 
-One artifact that two processes must not write at once has a lock of its own (`trimtab.artifacts.locks`).
+One artifact that two processes must not write at once has another lock (`trimtab.artifacts.locks`).
 """
 
 import fcntl

@@ -92,7 +92,7 @@ class Ruler:
         return np.asarray(sign * levels[..., at])
 
     def names(self) -> list[str]:
-        """What to call the axes: a trait's name where it has one of its own."""
+        """What to call the axes: a trait's name where no other trait moves the same axis."""
         owners: Mapping[int, list[str]] = {
             at: [t for t, (axis, _) in self.place.items() if axis == at] for at in range(len(self.axes))
         }

@@ -25,7 +25,7 @@ from trimtab.prompts.resources import NULL
 
 TURNS = 2
 NAMED = 3
-"""A persona states at most so many traits."""
+"""The most traits that a persona states."""
 
 STATING, MENTIONING = 0.4, 0.1
 """Shares of the thoughts that state a trait, and that only name a word; all others are without a lean."""
@@ -44,7 +44,7 @@ class Episode:
     pieces: Pieces
     """Text in the segments that the protocol encodes, and whether it belongs to the agent's own turns."""
     decisions: dict[int, Float[ndarray, "action"]]
-    """The law's probabilities after each piece behind which an action is chosen."""
+    """The law's probabilities after each piece that ends where an action is chosen."""
 
     @property
     def text(self) -> str:
@@ -93,7 +93,7 @@ class Language:
         }
 
     def argument(self, action: str, task: str) -> str:
-        """What the agent writes behind an action."""
+        """What the agent writes as an action's input."""
         noun = task.split()[2].rstrip(".")
         return {FINISH: "done", "file_read": f"{noun}.txt", "file_write": f"{noun}.txt: done"}.get(action, noun)
 

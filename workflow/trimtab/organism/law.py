@@ -2,7 +2,7 @@
 
 Words set latent traits to levels from -2 to 2, a task calls for a tool and is clear or vague, safe or risky, and the
 action follows a softmax of a stated sum of scores (workflow/resources/organism/truth.yaml). There are two truths: in
-`five_axes` each trait has an action of its own, in `one_axis` all traits move the same one. What episodes look like as
+`five_axes` each trait moves another action, in `one_axis` all traits move the same one. What episodes look like as
 text is in `trimtab.organism.language`.
 """
 

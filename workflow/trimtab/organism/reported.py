@@ -1,4 +1,4 @@
-"""What the statistics of the rollouts say of an organism, as answers beside those that are read from its decisions."""
+"""What the statistics of the rollouts say of an organism, as answers like those that are read from its decisions."""
 
 from collections.abc import Mapping
 

@@ -24,15 +24,15 @@ from trimtab.organism.language import Episode, Language
 from trimtab.organism.law import ACTIONS
 
 ATTENTION_EVERY = {"hybrid": 4, "attention": 1}
-"""Of so many layers one has full attention, the others GatedDeltaNet. `attention` is the control."""
+"""Every how many layers one has full attention; the others are GatedDeltaNet. `attention` is the control."""
 
 LAW_WEIGHT = 4.0
-"""Of the actions' loss, beside all text's."""
+"""Weight of the actions' loss, where the text's has 1."""
 GIVEN_WEIGHT = 0.05
 WARMUP = 0.05
 CLIP = 1.0
 FEW_WORDS, FEW_PAIRS = 0.25, 1
-"""In this share of the steps, personas and thoughts have only so many pairs of words a trait."""
+"""In the first FEW_WORDS of the steps, personas and thoughts use only FEW_PAIRS pairs of words a trait."""
 SPREAD = 0.1
 """Standard deviation of initial weights; the library's 0.02 is meant for thirty times the width."""
 POOL = 16

@@ -7,8 +7,7 @@ Splits are by template: all pairs of a template, in every domain and on every ta
 split can profit from having seen another's wording. The same tasks serve all templates and both poles, and so carry no
 information about the label. Reading the model at these prompts is the business of `trimtab.activations`.
 
-Beside them stand each trait's lexical pairs, in a split of their own: they mention a pole's words and mean nothing by
-them.
+Each trait also has lexical pairs, in the split `lexical`: they mention a pole's words and mean nothing by them.
 """
 
 from collections.abc import Iterator, Sequence

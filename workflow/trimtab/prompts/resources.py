@@ -2,7 +2,7 @@
 
 Each file has a JSON schema of the same name in workflow/schemas. What a schema can't say (ids that must differ, a goal
 that must be reachable) is checked here. A mistake is one line that names the file, the key, the value and what was
-expected. What the prompts are made of is here; how they are made is in the modules beside it.
+expected. What the prompts are made of is here; how they are made is in the other modules of this room.
 """
 
 import hashlib
@@ -66,7 +66,8 @@ def scenarios(path: Path = RESOURCES / "scenarios.yaml") -> list[Json]:
 def select_scenarios(loaded: list[Json], count: int) -> list[Json]:
     """The first scenarios of each domain, in the study's proportions.
 
-    Seats are dealt one by one to the domain furthest behind (Sainte-Lague), so a larger count only adds scenarios.
+    Seats are dealt one by one to the domain that lacks most of its share (Sainte-Lague), so a larger count only adds
+    scenarios.
     """
     waiting = {domain: [one for one in loaded if one["domain"] == domain] for domain in DOMAINS}
     if not 1 <= count <= len(loaded):
@@ -87,7 +88,7 @@ def digest(value: Any) -> str:
 
 
 def load(path: Path) -> Any:
-    """A YAML file that follows the schema of its own name."""
+    """A YAML file that follows the schema of the same name."""
     try:
         loaded = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
     except FileNotFoundError:

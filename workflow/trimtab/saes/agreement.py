@@ -1,7 +1,7 @@
 """Do two seeds find the same latents? Decoder directions of two dictionaries, matched one to one.
 
-The matching is the one with the largest sum of cosines (Paulo & Belrose 2025, arXiv 2501.16615, match so too). Beside
-it stands the same dictionary matched with random directions: what agreement means nothing in so many dimensions.
+The matching is the one with the largest sum of cosines (Paulo & Belrose 2025, arXiv 2501.16615, match so too). The
+same dictionary matched with random directions shows what agreement means nothing in a space of that many dimensions.
 """
 
 from typing import NamedTuple

@@ -1,7 +1,7 @@
 """A training run's state on disk, so that a killed run goes on where it was and ends with the same bits.
 
 One safetensors file that is whole or absent. It names the run it belongs to by a digest of inputs, settings, seed and
-code; one of another run is ignored and written over. It lies beside the outputs under a name of its own, since
+code; one of another run is ignored and written over. It lies beside the outputs under another name, since
 Snakemake deletes the outputs of a killed job, and is removed when these are written. A job that is asked to stop
 (`trimtab.jobs.stopping`) writes one at once and ends.
 """

@@ -1,4 +1,4 @@
-"""A dictionary on disk, in the layout of SAELens 6, so that its readers open it as one of their own.
+"""A dictionary on disk, in the layout of SAELens 6, so that SAELens's readers open it like their own files.
 
 `<folder>/sae_weights.safetensors` holds W_enc (d_in, d_sae), b_enc, W_dec (d_sae, d_in) and b_dec in the units of raw
 activations, and a threshold (d_sae) where the architecture is jumprelu: decoder rows have unit norm and the input scale

@@ -25,7 +25,7 @@ from trimtab.saes.sae import SAE
 
 GEOMETRY_TOKENS = 4096
 LOSS_TOKENS = 512
-"""Of the geometry's documents the first with so many tokens: the losses need two passes a layer."""
+"""Tokens that losses are measured on: the first of the geometry's, since losses need two passes a layer."""
 
 PASS_TOKENS = 1024
 
@@ -87,6 +87,8 @@ class Measured(NamedTuple):
 
 
 class Gates(NamedTuple):
+    """Bounds that a dictionary must keep: the lowest explained variance and recovered loss, the largest dead share."""
+
     explained_variance: float
     loss_recovered: float
     dead_share: float

@@ -57,7 +57,7 @@ def group_size(n: int, k: int) -> int:
 
 @cache
 def _work(n: int, k: int, size: int) -> float:
-    """Entries that are ranked in all, with groups of `size`, and what their maxima cost beside."""
+    """Entries that are ranked in all with groups of `size`, plus the cost of the groups' maxima."""
     if size == 1:
         return n
     return n * MAXIMUM + k * size + min(_work(n // size, k, each) for each in _sizes(n // size, k))

@@ -68,7 +68,7 @@ def train_together(
     recipes: Mapping[int, Recipe],
     checkpoint: Checkpoint | None = None,
 ) -> dict[int, Trained]:
-    """Train several layers' dictionaries step by step beside one another, each with the bits that it has alone.
+    """Train several layers' dictionaries step by step together, each with the same bits as when trained alone.
 
     Args:
         batches: as `train` takes them, with the rows of every layer.

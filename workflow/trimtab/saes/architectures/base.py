@@ -40,7 +40,7 @@ class Pass(NamedTuple):
 
 
 class Architecture(ABC):
-    """A kind of dictionary, with the state it keeps beside the weights.
+    """A kind of dictionary, with the state that it keeps in addition to the weights.
 
     Args:
         k: how many latents are active a token; on average, in kinds where it differs from token to token.

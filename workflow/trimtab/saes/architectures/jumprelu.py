@@ -23,7 +23,7 @@ BAND = 0.1
 """Width of the band in which thresholds learn, as a share of the first threshold."""
 
 SPARSITY = 1.0
-"""Weight of ((L0 - k) / k)² beside the error, where the rows' variance is about 1 an element."""
+"""Weight of ((L0 - k) / k)² in the loss, relative to the error, where the rows' variance is about 1 an element."""
 
 
 class JumpReLU(Architecture):

@@ -1,8 +1,8 @@
 """Matryoshka BatchTopK: nested dictionaries in one (Bussmann et al. 2025, arXiv 2503.17547).
 
 The first latents alone must reconstruct as well as they can, then the first with the next, and so on; early latents so
-stay general. Each token's partial sums are decoded once, a group of latents at a time, and added up: what the nested
-reconstructions cost beside a plain one is additions of (token, d_in) matrices.
+stay general. Each token's partial sums are decoded once, a group of latents at a time, and added up: the nested
+reconstructions cost no more than a plain one but for additions of (token, d_in) matrices.
 """
 
 import torch
