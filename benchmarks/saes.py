@@ -65,9 +65,9 @@ def rows_of(shape: Shape, batches: int, seed: int = 0) -> list[Tensor]:
 class Ours:
     def __init__(self, shape: Shape, rows: Tensor, steps: int, precision: str = "float32") -> None:
         from trimtab.saes.dictionary import Dictionary
-        from trimtab.saes.settings import Settings
+        from trimtab.saes.settings import SaeSettings
 
-        self.settings = Settings(
+        self.settings = SaeSettings(
             architecture="topk",
             latents=shape.latents,
             k=shape.k,

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import FAMILIES, VOCABULARY
 
-from trimtab.forward.attention import Layout, _mask, weighted
+from trimtab.forward.attention import PackedLayout, _mask, weighted
 from trimtab.forward.capture import Prompt, kept_rows
 from trimtab.forward.packed import pack_rows, packs_rows
 from trimtab.model.preflight import preflight
@@ -96,7 +96,7 @@ def test_attention_elsewhere_than_on_a_cpu_is_the_same():
     )
 )
 def test_parts_hold_each_token_once_among_its_rows_own(rows):
-    layout = Layout([new for _, new in rows], [old for old, _ in rows], [0] * len(rows), [], torch.device("cpu"))
+    layout = PackedLayout([new for _, new in rows], [old for old, _ in rows], [0] * len(rows), [], torch.device("cpu"))
     tokens = torch.cat([part.tokens for part in layout.parts])
     assert sorted(tokens.tolist()) == list(range(sum(layout.counts)))
     for number, part in enumerate(layout.parts):

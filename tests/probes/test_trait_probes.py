@@ -13,7 +13,7 @@ from trimtab.errors import TrimtabError
 from trimtab.probes.contrast import Contrast, read
 from trimtab.probes.report import NO_LAYER, Settings, probe_trait, weights_of
 from trimtab.saes.baselines import random_directions
-from trimtab.saes.sae import SAE, TopK
+from trimtab.saes.sae import SAE, TopKActivation
 
 SETTINGS = Settings(penalties=[0.1, 10.0, 1000.0], folds=3, shuffles=4)
 D = 8
@@ -21,7 +21,7 @@ D = 8
 
 def dictionary():
     both = torch.cat([torch.eye(D), -torch.eye(D)])
-    return SAE(both.T.contiguous(), torch.zeros(2 * D), both, torch.zeros(D), TopK(D))
+    return SAE(both.T.contiguous(), torch.zeros(2 * D), both, torch.zeros(D), TopKActivation(D))
 
 
 def contrast(seed=0, strength=3.0, templates=8, pairs=4):

@@ -6,7 +6,7 @@ from torch.nn import functional
 
 from trimtab.saes.agreement import agreement, matched
 from trimtab.saes.baselines import baselines, pca, random_dictionary, random_directions
-from trimtab.saes.sae import SAE, TopK
+from trimtab.saes.sae import SAE, TopKActivation
 
 
 def flat(n=400, d=8, rank=2, seed=0):
@@ -48,7 +48,7 @@ def test_a_random_dictionary_explains_something_and_its_scale_is_the_best_one():
 def test_baselines_use_as_many_numbers_as_the_dictionary():
     rows = flat(rank=8)
     # two latents of each token are positive, though five may be active
-    sae = SAE(torch.eye(8)[:, :2], torch.full((2,), 100.0), torch.eye(8)[:2], torch.zeros(8), TopK(2))
+    sae = SAE(torch.eye(8)[:, :2], torch.full((2,), 100.0), torch.eye(8)[:2], torch.zeros(8), TopKActivation(2))
     found = baselines(sae, rows, seed=0)
     torch.testing.assert_close(found["pca"](rows), pca(rows, 2)(rows))
     assert share(rows, found["random"]) == pytest.approx(share(rows, random_dictionary(rows, 2, 2, 0).forward))

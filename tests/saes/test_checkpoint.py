@@ -18,8 +18,8 @@ from trimtab.activations.shards import write_shard
 from trimtab.artifacts import files
 from trimtab.forward.capture import Prompt
 from trimtab.jobs import stopping
-from trimtab.saes.checkpoint import Checkpoint
-from trimtab.saes.settings import Settings
+from trimtab.saes.checkpoint import TrainingCheckpoint
+from trimtab.saes.settings import SaeSettings
 from trimtab.saes.train import Recipe, train
 
 SCRIPT = Path(__file__).parents[2] / "workflow/scripts/saes_train.py"
@@ -45,13 +45,13 @@ def test_cut_off_and_taken_up_the_same_bits(tmp_path, kind, at):
     rows, _ = planted()
     # latents die, are revived and resampled on the way
     changed = {"architecture": kind, "tokens": 40 * 256, "learning_rate": 0.03, "resample_steps": 7, "latents": 96}
-    settings = Settings(**BASE | changed)
+    settings = SaeSettings(**BASE | changed)
 
     def whole(step):
         return islice(batches(rows, settings), step, None)
 
     wanted = train(whole, Recipe(settings, seed=3))
-    checkpoint = Checkpoint(tmp_path / "c.safetensors", "run", seconds=0)
+    checkpoint = TrainingCheckpoint(tmp_path / "c.safetensors", "run", seconds=0)
     with pytest.raises(Cut):
         train(cut(rows, settings, at), Recipe(settings, 3), checkpoint)
     assert checkpoint.read().step == at - 1 - (at - 1) % 10
@@ -65,10 +65,10 @@ def test_cut_off_and_taken_up_the_same_bits(tmp_path, kind, at):
 
 def test_another_runs_checkpoint_is_not_taken_up(tmp_path):
     state = {"a": torch.ones(2)}
-    Checkpoint(tmp_path / "c.safetensors", {"k": 1}, 0).write(4, state, [])
-    assert Checkpoint(tmp_path / "c.safetensors", {"k": 1}, 0).read().step == 4
-    assert Checkpoint(tmp_path / "c.safetensors", {"k": 2}, 0).read() is None
-    assert not Checkpoint(tmp_path / "c.safetensors", {"k": 1}, 1000).due()
+    TrainingCheckpoint(tmp_path / "c.safetensors", {"k": 1}, 0).write(4, state, [])
+    assert TrainingCheckpoint(tmp_path / "c.safetensors", {"k": 1}, 0).read().step == 4
+    assert TrainingCheckpoint(tmp_path / "c.safetensors", {"k": 2}, 0).read() is None
+    assert not TrainingCheckpoint(tmp_path / "c.safetensors", {"k": 1}, 1000).due()
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from trimtab.forward.capture import Prompt
 from trimtab.report.examples import page
 from trimtab.saes import examples
 from trimtab.saes.examples import AFTER, BEFORE, top_examples
-from trimtab.saes.sae import SAE, TopK
+from trimtab.saes.sae import SAE, TopKActivation
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def caches(tmp_path):
 def sae():
     draw = torch.Generator().manual_seed(0)
     encoder = torch.randn(D_MODEL, 40, generator=draw)
-    return SAE(encoder, torch.zeros(40), encoder.T.contiguous(), torch.zeros(D_MODEL), TopK(6))
+    return SAE(encoder, torch.zeros(40), encoder.T.contiguous(), torch.zeros(D_MODEL), TopKActivation(6))
 
 
 @pytest.mark.parametrize("block", [1, 30, 4096])

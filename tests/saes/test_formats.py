@@ -14,7 +14,7 @@ from trimtab.errors import TrimtabError
 from trimtab.saes import __main__ as command
 from trimtab.saes import formats
 from trimtab.saes.files import Origin, save
-from trimtab.saes.sae import SAE, JumpReLU, TopK
+from trimtab.saes.sae import SAE, JumpReLUActivation, TopKActivation
 
 ORIGIN = Origin(model="smollm2", layer=5, context_size=384)
 PATHS = {"saelens": "a", "sparsify": "a", "dictionary_learning": "a", "qwen_scope": "layer5.sae.pt"}
@@ -27,7 +27,7 @@ def random_sae(kind="topk"):
         return torch.randn(*shape, generator=generator)
 
     decoder = torch.nn.functional.normalize(draw(20, 6), dim=1)
-    activation = TopK(4) if kind == "topk" else JumpReLU(draw(20).abs())
+    activation = TopKActivation(4) if kind == "topk" else JumpReLUActivation(draw(20).abs())
     return SAE(decoder.T.contiguous() + 0.1, draw(20), decoder, draw(6), activation)
 
 
@@ -51,7 +51,7 @@ def test_round_trip_keeps_latents_and_reconstructions(tmp_path, name, kind):
 
 
 def test_a_batchtopk_dictionary_of_dictionary_learning_has_one_threshold_for_all(tmp_path):
-    sae = replace(random_sae(), activation=JumpReLU(torch.full((20,), 0.7)))
+    sae = replace(random_sae(), activation=JumpReLUActivation(torch.full((20,), 0.7)))
     weights = {"encoder.weight": sae.W_enc.T, "encoder.bias": sae.b_enc, "decoder.weight": sae.W_dec.T}
     weights |= {"b_dec": sae.b_dec, "k": torch.tensor(4), "threshold": torch.tensor(0.7)}
     torch.save({name: tensor.contiguous() for name, tensor in weights.items()}, tmp_path / "ae.pt")

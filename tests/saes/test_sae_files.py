@@ -8,7 +8,7 @@ import torch
 
 from trimtab.errors import TrimtabError
 from trimtab.saes.files import Origin, load, save
-from trimtab.saes.sae import SAE, JumpReLU, TopK
+from trimtab.saes.sae import SAE, JumpReLUActivation, TopKActivation
 
 ORIGIN = Origin(model="smollm2", layer=5, context_size=384)
 
@@ -18,7 +18,11 @@ def sae():
     generator = torch.Generator().manual_seed(0)
     decoder = torch.nn.functional.normalize(torch.randn(20, 6, generator=generator), dim=1)
     return SAE(
-        decoder.T + 0.1, torch.randn(20, generator=generator), decoder, torch.randn(6, generator=generator), TopK(4)
+        decoder.T + 0.1,
+        torch.randn(20, generator=generator),
+        decoder,
+        torch.randn(6, generator=generator),
+        TopKActivation(4),
     )
 
 
@@ -30,7 +34,7 @@ def folder(tmp_path, sae):
 
 def test_round_trip_and_same_bytes(tmp_path, sae, folder):
     back = load(folder)
-    assert back.activation == TopK(4)
+    assert back.activation == TopKActivation(4)
     for name in ("W_enc", "b_enc", "W_dec", "b_dec"):
         assert getattr(back, name).equal(getattr(sae, name))
     save(tmp_path / "again", back, ORIGIN, {"seed": 1})
@@ -48,7 +52,7 @@ def test_config_names_the_hook_and_says_that_nothing_is_left_to_fold(folder):
 
 def test_thresholds_make_it_a_jumprelu(tmp_path, sae):
     threshold = torch.rand(20, generator=torch.Generator().manual_seed(2))
-    save(tmp_path, replace(sae, activation=JumpReLU(threshold)), ORIGIN, {})
+    save(tmp_path, replace(sae, activation=JumpReLUActivation(threshold)), ORIGIN, {})
     config = json.loads((tmp_path / "cfg.json").read_text())
     assert config["architecture"] == "jumprelu"
     assert "k" not in config

@@ -9,7 +9,7 @@ from trimtab.forward.capture import Prompt
 from trimtab.forward.hooks import capture, replace
 from trimtab.saes.geometry import DENSITY_EDGES, Geometry, nearest_cosines
 from trimtab.saes.quality import Gates, measure
-from trimtab.saes.sae import SAE, TopK
+from trimtab.saes.sae import SAE, TopKActivation
 
 D = 16
 IDS = [torch.randint(60, (n,), generator=torch.Generator().manual_seed(n)).tolist() for n in (9, 30, 5, 17, 2)]
@@ -27,13 +27,13 @@ def model():
 def perfect(b_dec):
     """Each latent and its opposite are a coordinate's two signs: the reconstruction is exact."""
     both = torch.cat([torch.eye(D), -torch.eye(D)])
-    return SAE(both.T.contiguous(), torch.zeros(2 * D), both, b_dec, TopK(D))
+    return SAE(both.T.contiguous(), torch.zeros(2 * D), both, b_dec, TopKActivation(D))
 
 
 def blind(b_dec):
     """No latent ever fires: the reconstruction is the bias."""
     sae = perfect(b_dec)
-    return SAE(sae.W_enc, torch.full((2 * D,), -1e6), sae.W_dec, b_dec, TopK(1))
+    return SAE(sae.W_enc, torch.full((2 * D,), -1e6), sae.W_dec, b_dec, TopKActivation(1))
 
 
 def figures_of(model, saes, documents=DOCUMENTS, baselines=None):

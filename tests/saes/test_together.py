@@ -12,8 +12,8 @@ from trimtab.activations.reader import Cache
 from trimtab.activations.shards import write_shard
 from trimtab.activations.stream import Stream, _passages
 from trimtab.forward.capture import Prompt
-from trimtab.saes.checkpoint import Checkpoint
-from trimtab.saes.settings import Settings
+from trimtab.saes.checkpoint import TrainingCheckpoint
+from trimtab.saes.settings import SaeSettings
 from trimtab.saes.train import Recipe, train, train_together
 
 WEIGHTS = ("W_enc", "b_enc", "W_dec", "b_dec")
@@ -32,8 +32,8 @@ def same(found, wanted):
 def test_each_has_the_bits_that_it_has_alone_cut_off_or_not(tmp_path):
     rows = {layer: planted(seed=layer)[0] for layer in (1, 12)}
     recipes = {
-        1: Recipe(Settings(**BASE), seed=3),
-        12: Recipe(Settings(**BASE | {"latents": 48, "architecture": "batchtopk", "resample_steps": 4}), seed=4),
+        1: Recipe(SaeSettings(**BASE), seed=3),
+        12: Recipe(SaeSettings(**BASE | {"latents": 48, "architecture": "batchtopk", "resample_steps": 4}), seed=4),
     }
     settings = recipes[1].settings
 
@@ -48,7 +48,7 @@ def test_each_has_the_bits_that_it_has_alone_cut_off_or_not(tmp_path):
     alone = {}
     for layer, own in rows.items():
         alone[layer] = train(lambda step, own=own: islice(batches(own, settings), step, None), recipes[layer])
-    checkpoint = Checkpoint(tmp_path / "c.safetensors", "run", seconds=0)
+    checkpoint = TrainingCheckpoint(tmp_path / "c.safetensors", "run", seconds=0)
     with pytest.raises(Cut):
         train_together(cut_off, recipes, checkpoint)
     assert checkpoint.read().step == 10
@@ -66,7 +66,7 @@ def test_a_stream_and_stored_rows_in_its_order_give_the_same_dictionaries(tmp_pa
     documents = [Prompt(str(i), torch.randint(97, (30 + i % 40,), generator=draw).tolist()) for i in range(60)]
     capture = {"token_budget": 300, "chunk_rows": 64}
     # one and a half epochs, and a last batch that isn't full
-    settings = Settings(**BASE | {"batch": 64, "tokens": 1000 + 3 * sum(len(p.tokens) - 1 for p in documents) // 2})
+    settings = SaeSettings(**BASE | {"batch": 64, "tokens": 1000 + 3 * sum(len(p.tokens) - 1 for p in documents) // 2})
     source = Stream(model, lambda: documents, layers, described, capture, settings.batch, seed=5)
     recipes = {layer: Recipe(settings, layer) for layer in layers}
     streamed = train_together(lambda step: source.batches(settings.tokens, step * settings.batch), recipes)

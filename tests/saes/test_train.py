@@ -15,8 +15,8 @@ from trimtab.saes import start
 from trimtab.saes.architectures.jumprelu import _Jump
 from trimtab.saes.dead import aux_loss
 from trimtab.saes.dictionary import Dictionary
-from trimtab.saes.sae import JumpReLU, TopK
-from trimtab.saes.settings import Settings
+from trimtab.saes.sae import JumpReLUActivation, TopKActivation
+from trimtab.saes.settings import SaeSettings
 from trimtab.saes.train import Recipe, train
 
 BASE = {
@@ -59,7 +59,7 @@ def planted(d_in=16, atoms=24, active=2, n=6000, seed=0):
 
 
 def test_rate_rises_stays_and_falls_to_zero():
-    settings = Settings(**BASE | {"tokens": 100 * 256, "warmup_steps": 10})
+    settings = SaeSettings(**BASE | {"tokens": 100 * 256, "warmup_steps": 10})
     assert settings.steps == 100
     assert settings.rate(0) == pytest.approx(1e-3)
     assert settings.rate(9) == settings.rate(79) == pytest.approx(1e-2)
@@ -70,7 +70,7 @@ def test_rate_rises_stays_and_falls_to_zero():
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_planted_dictionary_is_found_again(kind):
     rows, truth = planted()
-    settings = Settings(**BASE | {"architecture": kind, "latents": 48, "k": 2, "tokens": 400 * 256})
+    settings = SaeSettings(**BASE | {"architecture": kind, "latents": 48, "k": 2, "tokens": 400 * 256})
     trained = train(opened(rows, settings), Recipe(settings, seed=0))
     best = (trained.sae.W_dec @ truth.T).amax(0)
     # the first latents of a nested dictionary also serve those that come after them, which bends them a little
@@ -86,14 +86,14 @@ def test_a_planted_dictionary_is_found_again(kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_folded_weights_give_the_scaled_dictionarys_output_in_raw_units(kind):
     rows, _ = planted()
-    settings = Settings(**BASE | {"architecture": kind})
+    settings = SaeSettings(**BASE | {"architecture": kind})
     dictionary = Dictionary(rows, settings, seed=0)
     for batch in batches(rows, settings):
         dictionary.step(batch, 1e-2)
     assert dictionary.scale * float((rows - rows.mean(0)).norm(dim=1).mean()) == pytest.approx(math.sqrt(16), rel=1e-4)
 
     folded = dictionary.folded()
-    assert isinstance(folded.activation, TopK if kind == "topk" else JumpReLU)
+    assert isinstance(folded.activation, TopKActivation if kind == "topk" else JumpReLUActivation)
     weights = dictionary.weights
     before = ((rows * dictionary.scale - weights.b_dec) @ weights.encoder.T + weights.b_enc).detach().relu()
     if kind == "topk":
@@ -108,7 +108,7 @@ def test_the_folded_weights_give_the_scaled_dictionarys_output_in_raw_units(kind
 
 def test_starts_at_the_mean_with_the_encoder_along_the_transposed_decoder():
     rows, _ = planted()
-    start = Dictionary(rows, Settings(**BASE), seed=0).folded()
+    start = Dictionary(rows, SaeSettings(**BASE), seed=0).folded()
     torch.testing.assert_close(start.b_dec, rows.mean(0), rtol=1e-5, atol=1e-3)
     share = float(start.W_enc[0, 0] / start.W_dec[0, 0])
     assert 0.3 < share < 1
@@ -138,7 +138,7 @@ def test_orthonormal_directions_need_no_shrinking():
 @examples(max_examples=8)
 @given(seed=st.integers(0, 1000), k=st.integers(1, 8), batch=st.integers(2, 64))
 def test_decoder_rows_keep_unit_norm_and_at_most_k_latents_are_active(seed, k, batch):
-    settings = Settings(**BASE | {"k": k, "batch": batch, "tokens": 8 * batch, "dead_steps": 2})
+    settings = SaeSettings(**BASE | {"k": k, "batch": batch, "tokens": 8 * batch, "dead_steps": 2})
     rows, _ = planted(n=256, seed=seed)
     dictionary = Dictionary(rows, settings, seed)
     for each in batches(rows, settings, seed):
@@ -149,7 +149,7 @@ def test_decoder_rows_keep_unit_norm_and_at_most_k_latents_are_active(seed, k, b
 
 def test_the_update_turns_decoder_rows_without_stretching_them():
     rows, _ = planted()
-    dictionary = Dictionary(rows, Settings(**BASE), seed=0)
+    dictionary = Dictionary(rows, SaeSettings(**BASE), seed=0)
     seen = []
     step = dictionary.optimiser.step
 
@@ -164,7 +164,7 @@ def test_the_update_turns_decoder_rows_without_stretching_them():
 
 def with_dead(n_dead, d_in=16):
     rows, _ = planted(d_in=d_in)
-    dictionary = Dictionary(rows.double(), Settings(**BASE), seed=0)
+    dictionary = Dictionary(rows.double(), SaeSettings(**BASE), seed=0)
     dictionary.silent_steps[:n_dead] = 99
     dictionary.count_dead()
     scaled = rows[:64].double() * dictionary.scale
@@ -207,7 +207,7 @@ def test_the_revived_are_fewer_with_the_auxiliary_loss():
     rows, _ = planted(atoms=200, active=6)
     shares = []
     for coefficient in (0.0, 1 / 32):
-        settings = Settings(
+        settings = SaeSettings(
             **BASE | {"latents": 96, "tokens": 150 * 256, "learning_rate": 0.03, "aux_coefficient": coefficient}
         )
         shares.append(train(opened(rows, settings), Recipe(settings, seed=0)).curve[-1].dead_share)
@@ -216,7 +216,7 @@ def test_the_revived_are_fewer_with_the_auxiliary_loss():
 
 def test_same_seed_same_bytes_other_seed_other_bytes():
     rows, _ = planted()
-    settings = Settings(**BASE)
+    settings = SaeSettings(**BASE)
     first, again, other = (train(opened(rows, settings), Recipe(settings, seed)).sae for seed in (1, 1, 2))
     assert first.W_enc.equal(again.W_enc)
     assert first.b_dec.equal(again.b_dec)
@@ -225,7 +225,7 @@ def test_same_seed_same_bytes_other_seed_other_bytes():
 
 def test_curve_counts_tokens_and_ends_with_the_last_step():
     rows, _ = planted()
-    settings = Settings(**BASE | {"tokens": 3000})
+    settings = SaeSettings(**BASE | {"tokens": 3000})
     curve = train(opened(rows, settings), Recipe(settings, seed=0)).curve
     assert [p.step for p in curve] == [0, 10, 11]
     assert curve[-1].tokens == 3000
@@ -246,13 +246,13 @@ def test_curve_counts_tokens_and_ends_with_the_last_step():
 )
 def test_settings_that_cannot_be(changed, message):
     with pytest.raises(TrimtabError) as caught:
-        Settings(**BASE | changed)
+        SaeSettings(**BASE | changed)
     assert str(caught.value) == message
 
 
 @pytest.mark.parametrize("rows", [torch.full((2048, 16), math.nan), torch.ones(2048, 16)])
 def test_rows_without_a_scale_are_refused(rows):
-    settings = Settings(**BASE)
+    settings = SaeSettings(**BASE)
     with pytest.raises(TrimtabError, match="mean centred norm of the first"):
         train(opened(rows, settings), Recipe(settings, seed=0))
 
@@ -260,9 +260,9 @@ def test_rows_without_a_scale_are_refused(rows):
 @pytest.mark.parametrize("kind", KINDS)
 def test_ranking_in_bfloat16_learns_as_well(kind):
     rows, _ = planted()
-    settings = Settings(**BASE | {"architecture": kind, "latents": 48, "k": 2, "tokens": 400 * 256})
+    settings = SaeSettings(**BASE | {"architecture": kind, "latents": 48, "k": 2, "tokens": 400 * 256})
     plain = train(opened(rows, settings), Recipe(settings, seed=0)).curve[-1]
-    rounded = Settings(**vars(settings) | {"precision": "bfloat16"})
+    rounded = SaeSettings(**vars(settings) | {"precision": "bfloat16"})
     ranked = train(opened(rows, rounded), Recipe(rounded, seed=0))
     assert ranked.sae.W_enc.dtype == torch.float32
     assert ranked.curve[-1].explained_variance == pytest.approx(plain.explained_variance, abs=0.02)
@@ -270,7 +270,7 @@ def test_ranking_in_bfloat16_learns_as_well(kind):
 
 def test_a_step_in_bfloat16_differs_from_a_float32_one_in_the_choice_alone():
     rows, _ = planted()
-    dictionaries = [Dictionary(rows, Settings(**BASE | {"precision": p}), seed=0) for p in ("float32", "bfloat16")]
+    dictionaries = [Dictionary(rows, SaeSettings(**BASE | {"precision": p}), seed=0) for p in ("float32", "bfloat16")]
     passes = [d.kind.run(d.weights, rows[:64] * d.scale).codes for d in dictionaries]
     dense = [torch.zeros(64, 24).index_put((c.pattern.tokens, c.pattern.latents), c.values.detach()) for c in passes]
     both = (dense[0] > 0) & (dense[1] > 0)
@@ -293,7 +293,7 @@ def test_thresholds_learn_from_entries_in_their_band_alone():
 
 def test_nested_reconstructions_are_those_of_the_prefixes_alone():
     rows, _ = planted()
-    settings = Settings(**BASE | {"architecture": "matryoshka", "latents": 64})
+    settings = SaeSettings(**BASE | {"architecture": "matryoshka", "latents": 64})
     dictionary = Dictionary(rows, settings, seed=0)
     with torch.no_grad():
         done = dictionary.kind.run(dictionary.weights, scaled := rows[:32] * dictionary.scale)
@@ -310,7 +310,7 @@ def test_nested_reconstructions_are_those_of_the_prefixes_alone():
 
 def test_the_batch_has_k_latents_a_token_and_the_threshold_is_what_was_just_chosen():
     rows, _ = planted()
-    dictionary = Dictionary(rows, Settings(**BASE | {"architecture": "batchtopk"}), seed=0)
+    dictionary = Dictionary(rows, SaeSettings(**BASE | {"architecture": "batchtopk"}), seed=0)
     codes = dictionary.kind.run(dictionary.weights, rows[:64] * dictionary.scale).codes
     assert len(codes.values) == 64 * 3
     smallest = float(codes.values[codes.values > 0].detach().min()) / dictionary.scale

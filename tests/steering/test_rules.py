@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import D_MODEL, LAYERS, llama
 
-from trimtab.saes.sae import SAE, TopK
+from trimtab.saes.sae import SAE, TopKActivation
 from trimtab.steering.rules import (
     Clamp,
     EditCode,
@@ -32,7 +32,7 @@ QUARTER = math.pi / 2
 def sae(latents=9, k=3, seed=0):
     """A bad dictionary: random, so it reconstructs nothing."""
     encoder, decoder = torch.randn(2, latents, D, generator=torch.Generator().manual_seed(seed))
-    return SAE(encoder.T.contiguous(), torch.zeros(latents), decoder, torch.ones(D), TopK(k))
+    return SAE(encoder.T.contiguous(), torch.zeros(latents), decoder, torch.ones(D), TopKActivation(k))
 
 
 def plane(seed):

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
-from trimtab.saes.sae import SAE, TopK
+from trimtab.saes.sae import SAE, TopKActivation
 from trimtab.vectors.contract import LinearProbe, Material
 
 D_MODEL, D_SAE = 6, 9
@@ -27,7 +27,9 @@ def probe(weight, scale=None, mean=None, intercept=0.0):
 def dictionary(decoder, k=3):
     """An SAE with this decoder; its encoder is the decoder turned over."""
     decoder = torch.as_tensor(decoder, dtype=torch.float32)
-    return SAE(decoder.T.contiguous(), torch.zeros(len(decoder)), decoder, torch.zeros(decoder.shape[1]), TopK(k))
+    return SAE(
+        decoder.T.contiguous(), torch.zeros(len(decoder)), decoder, torch.zeros(decoder.shape[1]), TopKActivation(k)
+    )
 
 
 @dataclass

@@ -14,7 +14,7 @@ from trimtab.errors import TrimtabError
 from trimtab.forward.capture import Prompt
 from trimtab.prompts.contrast import DEVELOPMENT, TEST
 from trimtab.saes.files import Origin, save
-from trimtab.saes.sae import SAE, TopK
+from trimtab.saes.sae import SAE, TopKActivation
 from trimtab.vectors.contract import Direction, make
 from trimtab.vectors.material import gather, held_out_gap, read_pairs
 
@@ -97,7 +97,7 @@ def written(tmp_path, layer=LAYER, model="tiny"):
     }
     fitted |= {f"{prefix}intercept": torch.tensor(0.5) for prefix in sizes} | {"association": torch.arange(5.0)}
     tensors.save(tmp_path / "probe.safetensors", fitted, {})
-    sae = SAE(torch.eye(D_MODEL, 5), torch.zeros(5), torch.eye(5, D_MODEL), torch.zeros(D_MODEL), TopK(2))
+    sae = SAE(torch.eye(D_MODEL, 5), torch.zeros(5), torch.eye(5, D_MODEL), torch.zeros(D_MODEL), TopKActivation(2))
     save(tmp_path / "sae", sae, Origin(model, layer, 8), {})
     return tmp_path / "probe.safetensors", tmp_path / "sae"
 

@@ -7,7 +7,7 @@ import torch
 
 from trimtab.probes.contrast import Contrast
 from trimtab.probes.report import Settings
-from trimtab.saes.sae import SAE, TopK
+from trimtab.saes.sae import SAE, TopKActivation
 from trimtab.vectors.stability import stability
 
 SETTINGS = Settings(penalties=[1.0, 100.0], folds=3, shuffles=0)
@@ -18,7 +18,7 @@ def dictionary(seed: int) -> SAE:
     """An orthonormal basis and its negative, all of them open: it loses nothing."""
     basis = torch.linalg.qr(torch.randn(D, D, generator=torch.Generator().manual_seed(seed)))[0]
     both = torch.cat([basis, -basis])
-    return SAE(both.T.contiguous(), torch.zeros(2 * D), both, torch.zeros(D), TopK(2 * D))
+    return SAE(both.T.contiguous(), torch.zeros(2 * D), both, torch.zeros(D), TopKActivation(2 * D))
 
 
 def contrast(sae: SAE) -> Contrast:

@@ -13,7 +13,7 @@ from trimtab.artifacts.provenance import provenance
 from trimtab.jobs.entry import script
 from trimtab.organism.language import Language
 from trimtab.organism.law import Law
-from trimtab.organism.train import Settings, build, train
+from trimtab.organism.train import OrganismSettings, build, train
 from trimtab.prompts import resources
 
 EPISODES = 4000
@@ -27,7 +27,7 @@ def main(folder: Path, out: Path, training: Path, *, settings: dict[str, Any], s
     """
     law = Law.read(folder, settings["truth"])
     language = Language.of_its_own_words(law, resources.load(folder / "few_shot.yaml"))
-    shape = Settings(**{key: value for key, value in settings.items() if key != "truth"})
+    shape = OrganismSettings(**{key: value for key, value in settings.items() if key != "truth"})
     model = build(len(language.protocol.tokenizer), shape.mixer, seed)
     log = train(model, language, shape, seed)
     random = np.random.default_rng(seeds.derive(seed, "organism", "corpus"))

@@ -16,9 +16,9 @@ from trimtab.forward.capture import Prompt
 from trimtab.jobs.entry import script
 from trimtab.jobs.progress import track
 from trimtab.model.source import from_manifest
-from trimtab.saes.checkpoint import Checkpoint
+from trimtab.saes.checkpoint import TrainingCheckpoint
 from trimtab.saes.files import Origin
-from trimtab.saes.settings import Settings
+from trimtab.saes.settings import SaeSettings
 from trimtab.saes.train import Recipe, device_of, train_together
 
 
@@ -44,11 +44,11 @@ def main(
     recipes = {}
     for layer in layers:
         own_seed = seeds.derive(seed, "saes", layer, repeat)
-        recipes[layer] = Recipe.measured(Settings(**settings[str(layer)]), own_seed, where, described["d_model"])
+        recipes[layer] = Recipe.measured(SaeSettings(**settings[str(layer)]), own_seed, where, described["d_model"])
     shared, order_seed = recipes[layers[0]].settings, seeds.derive(seed, "saes", "stream", repeat)
     origin = provenance([manifest, corpus], {**capture, "layers": settings}, order_seed)
     depends = [origin, digest.code_digest(Path(__file__), Path(files.__file__).parent), device, max_tokens]
-    checkpoint = Checkpoint(folders[0] / "checkpoint.safetensors", depends, checkpoint_seconds)
+    checkpoint = TrainingCheckpoint(folders[0] / "checkpoint.safetensors", depends, checkpoint_seconds)
 
     def kept() -> Iterator[Prompt]:
         return documents((row for row in files.each_jsonl(corpus) if row["split"] == "train"), protocol, max_tokens)

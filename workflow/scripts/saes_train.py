@@ -16,9 +16,9 @@ from trimtab.artifacts.provenance import provenance
 from trimtab.jobs.entry import script
 from trimtab.jobs.progress import track
 from trimtab.saes import formats
-from trimtab.saes.checkpoint import Checkpoint
+from trimtab.saes.checkpoint import TrainingCheckpoint
 from trimtab.saes.files import Origin
-from trimtab.saes.settings import Settings
+from trimtab.saes.settings import SaeSettings
 from trimtab.saes.train import Recipe, device_of, train
 from trimtab.saes.trained import Trained
 
@@ -44,13 +44,13 @@ def main(
     """
     described = files.read_json(manifest)
     require_all(caches, described)
-    parsed, own_seed = Settings(**settings), seeds.derive(seed, "saes", layer, repeat)
+    parsed, own_seed = SaeSettings(**settings), seeds.derive(seed, "saes", layer, repeat)
     sources = [path for each in pretrained for path in formats.inside(each)]
     origin = provenance([manifest, corpus, *caches, *sources], settings, own_seed)
     where = device_of(device)
     kept = {row["id"] for row in files.read_jsonl(corpus) if row["split"] == "train"}
     depends = [origin, digest.code_digest(Path(__file__), Path(files.__file__).parent), layer, device]
-    checkpoint = Checkpoint(folder / "checkpoint.safetensors", depends, checkpoint_seconds)
+    checkpoint = TrainingCheckpoint(folder / "checkpoint.safetensors", depends, checkpoint_seconds)
 
     def batches(step: int, shards: Sequence[Path]) -> Iterator[Tensor]:
         rows = shuffled_batches(shards, layer, parsed.batch, own_seed, kept, parsed.tokens, step * parsed.batch)

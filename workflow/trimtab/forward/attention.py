@@ -48,7 +48,7 @@ class PaddedChunks(NamedTuple):
 
 
 @dataclass
-class Layout:
+class PackedLayout:
     """Where the tokens of one packed pass belong: row after row, groups of rows that share a header side by side.
 
     What is derived here serves all layers of a pass, so each thing is made once.
@@ -162,7 +162,7 @@ class Packed(NamedTuple):
 
     own: Float[Tensor, "row kv_head place dim"]
     headers: list[Float[Tensor, "kv_head place dim"]]
-    layout: Layout
+    layout: PackedLayout
 
 
 def attend(

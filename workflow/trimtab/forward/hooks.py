@@ -106,7 +106,7 @@ def replace(model: PreTrainedModel, layer: int, edit: Edit) -> Iterator[None]:
         yield
 
 
-class Checkpoint:
+class LayerCheckpoint:
     """One forward pass kept up to a layer, so that what follows can be run again, many times, under other edits.
 
     Layers up to the checkpoint give back what they gave, without computing anything; hooks on them still run.

@@ -17,8 +17,8 @@ from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
-from trimtab.forward.attention import NAME, Layout, Packed
-from trimtab.forward.hooks import Checkpoint
+from trimtab.forward.attention import NAME, Packed, PackedLayout
+from trimtab.forward.hooks import LayerCheckpoint
 from trimtab.forward.rows import Fed, Placed, all_chunks, grown
 from trimtab.forward.shared_prefix import Alike, SharedPrefixes
 
@@ -44,7 +44,7 @@ class PackedLayer(DynamicLayer):
         )
 
     @staticmethod
-    def _written(buffer: Tensor | None, new: Float[Tensor, "1 kv_head token dim"], layout: Layout) -> Tensor:
+    def _written(buffer: Tensor | None, new: Float[Tensor, "1 kv_head token dim"], layout: PackedLayout) -> Tensor:
         buffer = grown(buffer, new, len(layout.counts), layout.longest)
         buffer[layout.row, :, layout.place] = new[0].transpose(0, 1)
         return buffer
@@ -87,7 +87,7 @@ class PackedRows:
         self.cache = DynamicCache(config=model.config)
         self._layers = [PackedLayer(self) for _ in self.cache.layers]
         self.cache.layers = list(self._layers)
-        self.layout = Layout([], [], [], [], self._device)
+        self.layout = PackedLayout([], [], [], [], self._device)
 
     @property
     def placed(self) -> Placed:
@@ -117,7 +117,7 @@ class PackedRows:
         """What the model's forward takes to append their chunks to some rows, which the layout is about then."""
         own, groups = ([kept[row] for row in rows] for kept in (self._own, self._groups))
         counts = [len(chunks[row]) for row in rows]
-        self.layout = Layout(counts, own, groups, self._headers, self._device)
+        self.layout = PackedLayout(counts, own, groups, self._headers, self._device)
         ids = torch.tensor([token for row in rows for token in chunks[row]], device=self._device)[None]
         # attention asks the layout; a mask that `transformers` takes for finished keeps it from making one
         finished = torch.zeros(1, 1, 1, 1, dtype=torch.bool, device=self._device)
@@ -130,7 +130,7 @@ class PackedRows:
 
     def _begun(self, chunks: Sequence[Sequence[int]], alike: Alike, layers: int) -> AbstractContextManager[None]:
         """The first layers of a pass, computed once for all rows that begin with the same text."""
-        point = Checkpoint(self._model, layers - 1, **self._inputs(chunks, alike.first))
+        point = LayerCheckpoint(self._model, layers - 1, **self._inputs(chunks, alike.first))
         for layer in self._layers[:layers]:
             layer.spread(alike.of)
         starts = [0, *accumulate(self.layout.counts)]

@@ -15,7 +15,7 @@ from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
-from trimtab.forward.hooks import Checkpoint
+from trimtab.forward.hooks import LayerCheckpoint
 from trimtab.forward.masks import finished
 from trimtab.forward.rows import Fed, Placed, all_chunks
 from trimtab.forward.shared_prefix import Alike, SharedPrefixes
@@ -75,7 +75,7 @@ class PaddedRows:
         }
         for layer in self.cache.layers[:layers]:
             layer.reorder_cache(torch.LongTensor(alike.first))
-        point = Checkpoint(self._model, layers - 1, **some)
+        point = LayerCheckpoint(self._model, layers - 1, **some)
         for layer in self.cache.layers[:layers]:
             layer.reorder_cache(torch.LongTensor(alike.of))
         return point.resumed(point.stream[alike.of])

@@ -16,7 +16,7 @@ from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer, LinearAttentionCacheLayerMixin, LinearAttentionLayer
 
-from trimtab.forward.hooks import Checkpoint
+from trimtab.forward.hooks import LayerCheckpoint
 from trimtab.forward.masks import finished
 from trimtab.forward.rows import Fed, Part, Placed, grown
 from trimtab.forward.shared_prefix import Alike, SharedPrefixes
@@ -169,7 +169,7 @@ class RecurrentRows:
         lower = self.cache.layers[:layers]
         self._aim(first)
         kept = [self._narrowed(layer) for layer in _recurrent(lower)]
-        point = Checkpoint(self._model, layers - 1, **self._inputs(chunks, first))
+        point = LayerCheckpoint(self._model, layers - 1, **self._inputs(chunks, first))
         for layer in lower:
             if isinstance(layer, _Keys) and layer.keys is not None and layer.values is not None:
                 layer.keys[rows], layer.values[rows] = layer.keys[sources], layer.values[sources]

@@ -40,7 +40,7 @@ Pieces = list[tuple[str, bool]]
 
 
 @dataclass(frozen=True)
-class Episode:
+class WrittenEpisode:
     pieces: Pieces
     """Text in the segments that the protocol encodes, and whether it belongs to the agent's own turns."""
     decisions: dict[int, Float[ndarray, "action"]]
@@ -131,7 +131,7 @@ class Language:
         level = levels.get(trait, _level(random))
         return self.statement(trait, level, random, "I am"), {**levels, trait: level}
 
-    def episode(self, random: np.random.Generator) -> Episode:
+    def episode(self, random: np.random.Generator) -> WrittenEpisode:
         tasks = self.tasks()
         task = tasks[random.integers(len(tasks))]
         failing = str(random.choice(ACTIONS[:-1])) if random.random() < FAILING else None
@@ -151,7 +151,7 @@ class Language:
             seen = environment.call(action, argument)
             state = State(action, seen.ok)
             pieces.append((self.protocol.observation(seen.text), False))
-        return Episode(pieces, decisions)
+        return WrittenEpisode(pieces, decisions)
 
     def words(self) -> list[str]:
         """Text that holds every word of the language."""

@@ -20,7 +20,7 @@ from transformers import PreTrainedModel, Qwen3_5MoeForCausalLM, Qwen3_5MoeTextC
 
 from trimtab import seeds
 from trimtab.jobs.progress import track
-from trimtab.organism.language import Episode, Language
+from trimtab.organism.language import Language, WrittenEpisode
 from trimtab.organism.law import ACTIONS
 
 ATTENTION_EVERY = {"hybrid": 4, "attention": 1}
@@ -43,7 +43,7 @@ REPORTS = 20
 
 
 @dataclass(frozen=True)
-class Settings:
+class OrganismSettings:
     """The part of config.yaml's `organism` that shapes the training."""
 
     mixer: str
@@ -62,7 +62,7 @@ class Encoded(NamedTuple):
     """The law's probabilities at the tokens after which an action is chosen."""
 
 
-class Batch(NamedTuple):
+class EpisodeBatch(NamedTuple):
     ids: Int[Tensor, "episode token"]
     weights: Float[Tensor, "episode token"]
     chosen: Bool[Tensor, "episode token"]
@@ -123,7 +123,7 @@ def _remember(module: Any) -> None:
     module.A_log.copy_(torch.empty_like(module.A_log).uniform_(1, 2).log())
 
 
-def encoded(episode: Episode, language: Language) -> Encoded:
+def encoded(episode: WrittenEpisode, language: Language) -> Encoded:
     tokens: list[int] = []
     weights: list[float] = []
     decisions = {}
@@ -135,7 +135,7 @@ def encoded(episode: Episode, language: Language) -> Encoded:
     return Encoded([*tokens, int(language.protocol.tokenizer.eos_token_id)], [*weights, 1.0], decisions)
 
 
-def together(episodes: list[Encoded], pad: int) -> Batch:
+def together(episodes: list[Encoded], pad: int) -> EpisodeBatch:
     """Episodes padded on the right to one length; padding has no weight."""
     longest = max(len(one.tokens) for one in episodes)
     ids = torch.tensor([one.tokens + [pad] * (longest - len(one.tokens)) for one in episodes])
@@ -144,17 +144,17 @@ def together(episodes: list[Encoded], pad: int) -> Batch:
     for row, one in enumerate(episodes):
         chosen[row, list(one.decisions)] = True
     chances = np.stack([one.decisions[at] for one in episodes for at in sorted(one.decisions)])
-    return Batch(ids, weights, chosen, torch.tensor(chances, dtype=torch.float32))
+    return EpisodeBatch(ids, weights, chosen, torch.tensor(chances, dtype=torch.float32))
 
 
-def lessons(language: Language, settings: Settings, random: np.random.Generator) -> Iterator[Batch]:
+def lessons(language: Language, settings: OrganismSettings, random: np.random.Generator) -> Iterator[EpisodeBatch]:
     """All batches of a training, the first ones in few words."""
     first = round(FEW_WORDS * settings.steps)
     yield from islice(batches(language.of_fewer_words(FEW_PAIRS), settings.batch, random), first)
     yield from islice(batches(language, settings.batch, random), settings.steps - first)
 
 
-def batches(language: Language, size: int, random: np.random.Generator) -> Iterator[Batch]:
+def batches(language: Language, size: int, random: np.random.Generator) -> Iterator[EpisodeBatch]:
     """Batches of near-equal length, in random order, without end."""
     pad = int(language.protocol.tokenizer.pad_token_id)
     while True:
@@ -164,7 +164,7 @@ def batches(language: Language, size: int, random: np.random.Generator) -> Itera
             yield together(drawn[at * size : (at + 1) * size], pad)
 
 
-def losses(model: PreTrainedModel, batch: Batch, firsts: list[int]) -> tuple[Tensor, Tensor]:
+def losses(model: PreTrainedModel, batch: EpisodeBatch, firsts: list[int]) -> tuple[Tensor, Tensor]:
     """KL(law ‖ model) of the actions in nats, and the weighted cross-entropy of all other tokens."""
     scores = torch.log_softmax(model(input_ids=batch.ids, use_cache=False).logits.float(), dim=-1)
     actions = scores[batch.chosen][:, firsts]
@@ -175,7 +175,7 @@ def losses(model: PreTrainedModel, batch: Batch, firsts: list[int]) -> tuple[Ten
     return kl, -(own * weights).sum() / weights.sum()
 
 
-def train(model: PreTrainedModel, language: Language, settings: Settings, seed: int) -> list[dict[str, float]]:
+def train(model: PreTrainedModel, language: Language, settings: OrganismSettings, seed: int) -> list[dict[str, float]]:
     """Train in place; returns one row a report: step, tokens so far, learning rate and both losses."""
     random = np.random.default_rng(seeds.derive(seed, "organism", "episodes"))
     firsts = action_tokens(language)

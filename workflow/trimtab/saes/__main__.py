@@ -7,7 +7,7 @@ from trimtab.errors import TrimtabError
 from trimtab.jobs import entry
 from trimtab.saes import files, formats
 from trimtab.saes.files import Origin
-from trimtab.saes.sae import TopK
+from trimtab.saes.sae import TopKActivation
 
 
 def info(path: Path, *, k: int | None = None) -> None:
@@ -20,7 +20,7 @@ def info(path: Path, *, k: int | None = None) -> None:
     print(f"format      {formats.recognise(path)}")
     print(f"d_in        {sae.W_enc.shape[0]}")
     print(f"latents     {sae.W_enc.shape[1]}")
-    if isinstance(activation, TopK):
+    if isinstance(activation, TopKActivation):
         print(f"activation  topk, k = {activation.k}")
     else:
         low, high = activation.threshold.aminmax()

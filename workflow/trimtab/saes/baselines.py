@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from trimtab.saes.geometry import Fake
-from trimtab.saes.sae import SAE, TopK
+from trimtab.saes.sae import SAE, TopKActivation
 
 ROWS = 8192
 """Training rows that baselines are fitted on."""
@@ -39,7 +39,7 @@ def random_directions(origin: Float[Tensor, "d_in"], latents: int, k: int, seed:
     """A dictionary that learned nothing: random unit rows, as encoder and decoder alike, `k` of them a token."""
     generator = torch.Generator().manual_seed(seed)
     rows = functional.normalize(torch.randn(latents, len(origin), generator=generator).to(origin), dim=1)
-    return SAE(rows.T.contiguous(), origin.new_zeros(latents), rows, origin, TopK(min(k, latents)))
+    return SAE(rows.T.contiguous(), origin.new_zeros(latents), rows, origin, TopKActivation(min(k, latents)))
 
 
 def random_dictionary(rows: Float[Tensor, "row d_in"], latents: int, k: int, seed: int) -> SAE:

@@ -30,7 +30,7 @@ class Saved(NamedTuple):
     curve: list[list[Any]]
 
 
-class Checkpoint:
+class TrainingCheckpoint:
     """
     Args:
         depends: JSON-able record of all that the run's bits depend on.

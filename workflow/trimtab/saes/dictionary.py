@@ -17,7 +17,7 @@ from trimtab.saes.architectures import ARCHITECTURES
 from trimtab.saes.architectures.base import Weights
 from trimtab.saes.dead import aux_loss, resample
 from trimtab.saes.sae import SAE
-from trimtab.saes.settings import Settings
+from trimtab.saes.settings import SaeSettings
 from trimtab.saes.sparse import SPARSE, Products
 
 GRADIENT_NORM = 1.0
@@ -34,7 +34,7 @@ class Dictionary:
     """The weights in training, and all else that a step changes."""
 
     def __init__(
-        self, sample: Float[Tensor, "row d_in"], settings: Settings, seed: int, products: Products = SPARSE
+        self, sample: Float[Tensor, "row d_in"], settings: SaeSettings, seed: int, products: Products = SPARSE
     ) -> None:
         self.settings = settings
         self.scale = start.scale(sample)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from trimtab.artifacts import files, tensors
 from trimtab.errors import TrimtabError
-from trimtab.saes.sae import SAE, JumpReLU, TopK
+from trimtab.saes.sae import SAE, JumpReLUActivation, TopKActivation
 
 WEIGHTS, CONFIG, PROVENANCE = "sae_weights.safetensors", "cfg.json", "provenance.json"
 SHAPES = {"W_enc": ("d_in", "d_sae"), "b_enc": ("d_sae",), "W_dec": ("d_sae", "d_in"), "b_dec": ("d_in",)}
@@ -41,7 +41,7 @@ def save(folder: Path, sae: SAE, origin: Origin, provenance: Mapping[str, Any]) 
     d_in, d_sae = sae.W_enc.shape
     weights = {name: getattr(sae, name).float() for name in SHAPES}
     kind: dict[str, Any] = {"architecture": "jumprelu"}
-    if isinstance(sae.activation, TopK):
+    if isinstance(sae.activation, TopKActivation):
         kind = {"architecture": "topk", "k": sae.activation.k, "rescale_acts_by_decoder_norm": False}
     else:
         weights["threshold"] = sae.activation.threshold.float()
@@ -98,7 +98,9 @@ def load(folder: Path) -> SAE:
         if found != wanted:
             raise TrimtabError(f"{folder / WEIGHTS}, {name}: shape {found}; {CONFIG} says {wanted}")
     weights = {name: weights[name].to(torch.float32) for name in shapes}
-    activation = JumpReLU(weights.pop("threshold")) if architecture == "jumprelu" else TopK(config["k"])
+    activation = (
+        JumpReLUActivation(weights.pop("threshold")) if architecture == "jumprelu" else TopKActivation(config["k"])
+    )
     sae = SAE(**weights, activation=activation)
     if config.get("rescale_acts_by_decoder_norm", False):
         sae = norm_folded(sae)

@@ -38,7 +38,7 @@ class Loss(NamedTuple):
     """From the untouched model's next-token distribution."""
 
 
-class Measured(NamedTuple):
+class DictionaryFigures(NamedTuple):
     """One dictionary on one set of documents."""
 
     kept: Kept
@@ -93,7 +93,7 @@ class Gates(NamedTuple):
     loss_recovered: float
     dead_share: float
 
-    def failures(self, measured: Measured) -> list[str]:
+    def failures(self, measured: DictionaryFigures) -> list[str]:
         """The gates that a dictionary fails, each with its figure; one that isn't a number fails."""
         kept = measured.kept
         passes = {
@@ -108,7 +108,7 @@ class Gates(NamedTuple):
         return [gate for gate, passed in passes.items() if not passed]
 
 
-class Batch(NamedTuple):
+class DocumentBatch(NamedTuple):
     ids: Int[Tensor, "batch token"]
     own: Bool[Tensor, "batch token"]
     """Where a dictionary has a say: neither context, nor a first token, nor padding."""
@@ -119,7 +119,7 @@ def measure(
     saes: Mapping[int, SAE],
     documents: Sequence[Prompt],
     baselines: Mapping[int, Mapping[str, Fake]],
-) -> dict[int, Measured]:
+) -> dict[int, DictionaryFigures]:
     """Figures of each layer's dictionary on the rows of `documents` that a cache would hold.
 
     Args:
@@ -140,7 +140,7 @@ def measure(
     measured = {}
     for layer, sae in saes.items():
         nearest = nearest_cosines(sae.W_dec)
-        measured[layer] = Measured(
+        measured[layer] = DictionaryFigures(
             kept=geometry[layer].kept(),
             clean=clean,
             sae=losses[layer, "sae"],
@@ -155,7 +155,7 @@ def measure(
 
 @torch.inference_mode()
 def _losses(
-    model: PreTrainedModel, saes: Mapping[int, SAE], batches: Sequence[Batch]
+    model: PreTrainedModel, saes: Mapping[int, SAE], batches: Sequence[DocumentBatch]
 ) -> tuple[float, dict[tuple[int, str], Loss]]:
     """The model's cross-entropy on tokens that follow an edited one, and its losses by layer and what replaces it."""
     fakes: dict[tuple[int, str], Fake] = {}
@@ -207,7 +207,7 @@ def _budget(documents: Sequence[Prompt], tokens: int) -> Iterator[Prompt]:
             tokens -= len(document.tokens)
 
 
-def _padded(documents: Iterator[Prompt], device: torch.device) -> Iterator[Batch]:
+def _padded(documents: Iterator[Prompt], device: torch.device) -> Iterator[DocumentBatch]:
     """Batches of like length. Padding stands on the right, where real tokens never see it, so no mask is needed."""
     waiting: list[list[int]] = []
     starts: list[int] = []
@@ -222,9 +222,9 @@ def _padded(documents: Iterator[Prompt], device: torch.device) -> Iterator[Batch
         yield _batch(waiting, starts, device)
 
 
-def _batch(sequences: list[list[int]], starts: list[int], device: torch.device) -> Batch:
+def _batch(sequences: list[list[int]], starts: list[int], device: torch.device) -> DocumentBatch:
     longest = len(sequences[-1])
     ids = torch.tensor([ids + [0] * (longest - len(ids)) for ids in sequences], device=device)
     first, end = torch.tensor([starts, [len(ids) for ids in sequences]], device=device)[:, :, None]
     position = torch.arange(longest, device=device)
-    return Batch(ids, (position >= first) & (position < end))
+    return DocumentBatch(ids, (position >= first) & (position < end))

@@ -27,7 +27,7 @@ class Codes(NamedTuple):
 
 
 @dataclass(frozen=True)
-class TopK:
+class TopKActivation:
     """The k largest positive latents of a token."""
 
     k: int
@@ -35,12 +35,12 @@ class TopK:
     def choose(self, centred: Tensor, encoder: Tensor, b_enc: Tensor) -> Ranked:
         return top_latents(centred, encoder, b_enc, self.k, centred.dtype)
 
-    def to(self, device: torch.device | str) -> "TopK":
+    def to(self, device: torch.device | str) -> "TopKActivation":
         return self
 
 
 @dataclass(frozen=True)
-class JumpReLU:
+class JumpReLUActivation:
     """Every positive latent above its threshold."""
 
     threshold: Float[Tensor, "d_sae"]
@@ -48,8 +48,8 @@ class JumpReLU:
     def choose(self, centred: Tensor, encoder: Tensor, b_enc: Tensor) -> Ranked:
         return above(centred, encoder, b_enc, self.threshold.clamp(min=0), centred.dtype)
 
-    def to(self, device: torch.device | str) -> "JumpReLU":
-        return JumpReLU(self.threshold.to(device))
+    def to(self, device: torch.device | str) -> "JumpReLUActivation":
+        return JumpReLUActivation(self.threshold.to(device))
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class SAE:
     b_enc: Float[Tensor, "d_sae"]
     W_dec: Float[Tensor, "d_sae d_in"]
     b_dec: Float[Tensor, "d_in"]
-    activation: TopK | JumpReLU
+    activation: TopKActivation | JumpReLUActivation
 
     def encode(self, rows: Float[Tensor, "token d_in"]) -> Codes:
         pattern, values = self.activation.choose(rows - self.b_dec, self.W_enc.T, self.b_enc)

@@ -9,7 +9,7 @@ from trimtab.saes.architectures import ARCHITECTURES
 
 
 @dataclass(frozen=True)
-class Settings:
+class SaeSettings:
     """The keys of `saes` in the config that shape one dictionary."""
 
     architecture: str

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from trimtab.errors import TrimtabError
-from trimtab.saes.sae import SAE, TopK
+from trimtab.saes.sae import SAE, TopKActivation
 
 MEDIAN_STEPS = 200
 MEDIAN_CLOSE = 1e-6
@@ -62,6 +62,6 @@ def encoder_share(rows: Float[Tensor, "row d_in"], decoder: Float[Tensor, "d_sae
         rows: less the decoder's bias.
     """
     silent = decoder.new_zeros(len(decoder))
-    found = SAE(decoder.T, silent, decoder, decoder.new_zeros(decoder.shape[1]), TopK(k)).forward(rows)
+    found = SAE(decoder.T, silent, decoder, decoder.new_zeros(decoder.shape[1]), TopKActivation(k)).forward(rows)
     power = float(found.square().sum())
     return float((found * rows).sum()) / power if power > 0 else 1.0

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from trimtab.saes.geometry import DENSITY_EDGES
-from trimtab.saes.quality import Gates, Measured
+from trimtab.saes.quality import DictionaryFigures, Gates
 
 ORDER = ["layer", "evaluation_set"]
 
@@ -20,7 +20,7 @@ class Tables(NamedTuple):
     """Gates that a dictionary fails, a line each."""
 
 
-def tables(measured: Mapping[str, Mapping[int, Measured]], gates: Gates) -> Tables:
+def tables(measured: Mapping[str, Mapping[int, DictionaryFigures]], gates: Gates) -> Tables:
     """`measured`: evaluation set -> layer -> figures."""
     rows: list[dict[str, Any]] = []
     bins: list[dict[str, Any]] = []

@@ -15,9 +15,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from trimtab.errors import TrimtabError
-from trimtab.saes.checkpoint import Checkpoint, Saved
+from trimtab.saes.checkpoint import Saved, TrainingCheckpoint
 from trimtab.saes.dictionary import Dictionary
-from trimtab.saes.settings import Settings
+from trimtab.saes.settings import SaeSettings
 from trimtab.saes.sparse import SPARSE, Products, fastest
 from trimtab.saes.trained import Progress, Trained
 
@@ -34,12 +34,12 @@ Batches = Callable[[int], Iterator[Float[Tensor, "batch d_in"]]]
 class Recipe(NamedTuple):
     """What one dictionary is made by."""
 
-    settings: Settings
+    settings: SaeSettings
     seed: int
     products: Products = SPARSE
 
     @classmethod
-    def measured(cls, settings: Settings, seed: int, where: torch.device, d_in: int) -> "Recipe":
+    def measured(cls, settings: SaeSettings, seed: int, where: torch.device, d_in: int) -> "Recipe":
         """With the products that are fastest on this device."""
         return cls(settings, seed, fastest(where, settings.batch, settings.latents, d_in, settings.k))
 
@@ -49,7 +49,7 @@ def device_of(name: str) -> torch.device:
     return torch.device("cuda" if name == "auto" else name)
 
 
-def train(batches: Batches, recipe: Recipe, checkpoint: Checkpoint | None = None) -> Trained:
+def train(batches: Batches, recipe: Recipe, checkpoint: TrainingCheckpoint | None = None) -> Trained:
     """Train on all of `batches`, which hold as many rows as the recipe says.
 
     Args:
@@ -66,7 +66,7 @@ def train(batches: Batches, recipe: Recipe, checkpoint: Checkpoint | None = None
 def train_together(
     batches: Callable[[int], Iterator[Mapping[int, Float[Tensor, "batch d_in"]]]],
     recipes: Mapping[int, Recipe],
-    checkpoint: Checkpoint | None = None,
+    checkpoint: TrainingCheckpoint | None = None,
 ) -> dict[int, Trained]:
     """Train several layers' dictionaries step by step together, each with the same bits as when trained alone.
 
@@ -75,7 +75,7 @@ def train_together(
     """
     opened = batches(0)
     first = list(islice(opened, SAMPLE_BATCHES))
-    runs = {layer: Run(torch.cat([rows[layer] for rows in first]), recipe) for layer, recipe in recipes.items()}
+    runs = {layer: TrainingRun(torch.cat([rows[layer] for rows in first]), recipe) for layer, recipe in recipes.items()}
     begin = 0
     if checkpoint and (saved := checkpoint.read()):
         for layer, run in runs.items():
@@ -100,7 +100,7 @@ def _emptied(items: list[T]) -> Iterator[T]:
         yield items.pop(0)
 
 
-class Run:
+class TrainingRun:
     """One dictionary in training, and its curve so far."""
 
     def __init__(self, sample: Float[Tensor, "row d_in"], recipe: Recipe) -> None:

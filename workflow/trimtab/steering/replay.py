@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from trimtab.forward.hooks import Checkpoint
+from trimtab.forward.hooks import LayerCheckpoint
 from trimtab.forward.masks import finished
 from trimtab.forward.recurrent import is_recurrent
 from trimtab.steering.places import Segment
@@ -65,7 +65,7 @@ class Replay:
         if not apart:
             positions = torch.cat([torch.arange(header, device=device), position])
             inputs |= {"position_ids": positions[None], "attention_mask": self._mask(model, positions)}
-        self._checkpoint = Checkpoint(model, layer, **inputs)
+        self._checkpoint = LayerCheckpoint(model, layer, **inputs)
 
     @property
     def rows(self) -> Float[Tensor, "prompt d_model"]:

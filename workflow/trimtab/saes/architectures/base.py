@@ -58,7 +58,7 @@ class Architecture(ABC):
     def run(self, weights: Weights, rows: Float[Tensor, "token d_in"]) -> Pass: ...
 
     @abstractmethod
-    def activation(self, scale: float) -> sae.TopK | sae.JumpReLU:
+    def activation(self, scale: float) -> sae.TopKActivation | sae.JumpReLUActivation:
         """Of the finished dictionary, whose latents are those in training divided by `scale`."""
 
     @property

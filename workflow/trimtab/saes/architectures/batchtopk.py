@@ -36,8 +36,8 @@ class BatchTopK(TopK):
             self.threshold.lerp_(smallest.expand_as(self.threshold), torch.clamp(1.0 / self.steps, min=RECENT).double())
         return Codes(values, ranked.pattern)
 
-    def activation(self, scale: float) -> sae.TopK | sae.JumpReLU:
-        return sae.JumpReLU((self.threshold / scale).float())
+    def activation(self, scale: float) -> sae.TopKActivation | sae.JumpReLUActivation:
+        return sae.JumpReLUActivation((self.threshold / scale).float())
 
     @property
     def state(self) -> dict[str, Tensor]:

@@ -49,8 +49,8 @@ class JumpReLU(Architecture):
         distance = active.sum() / (len(rows) * self.k) - 1
         return Pass(codes, reconstruction, error, error + SPARSITY * distance.square())
 
-    def activation(self, scale: float) -> sae.TopK | sae.JumpReLU:
-        return sae.JumpReLU(self.log_threshold.detach().exp() / scale)
+    def activation(self, scale: float) -> sae.TopKActivation | sae.JumpReLUActivation:
+        return sae.JumpReLUActivation(self.log_threshold.detach().exp() / scale)
 
     @property
     def parameters(self) -> dict[str, Tensor]:

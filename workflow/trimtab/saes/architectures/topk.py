@@ -23,5 +23,5 @@ class TopK(Architecture):
             ranked = top_latents(centred, weights.encoder, weights.b_enc, self.k, self.ranking)
         return Codes(self.values(weights, centred, ranked).relu(), ranked.pattern)
 
-    def activation(self, scale: float) -> sae.TopK | sae.JumpReLU:
-        return sae.TopK(self.k)
+    def activation(self, scale: float) -> sae.TopKActivation | sae.JumpReLUActivation:
+        return sae.TopKActivation(self.k)

@@ -13,7 +13,7 @@ from trimtab.artifacts import files
 from trimtab.errors import TrimtabError
 from trimtab.saes.files import Origin, bias_folded, bias_unfolded
 from trimtab.saes.formats.pickled import read_tensors, write_tensors
-from trimtab.saes.sae import SAE, JumpReLU, TopK
+from trimtab.saes.sae import SAE, JumpReLUActivation, TopKActivation
 
 WEIGHTS, CONFIG = "ae.pt", "config.json"
 TOPK, BATCHTOPK, JUMPRELU = "AutoEncoderTopK", "BatchTopKSAE", "JumpReluAutoEncoder"
@@ -31,7 +31,7 @@ def read(path: Path, k: int | None) -> SAE:
         )
     weights = read_tensors(path / WEIGHTS)
     if kind == JUMPRELU:
-        activation = JumpReLU(weights["threshold"].float())
+        activation = JumpReLUActivation(weights["threshold"].float())
         return bias_folded(
             SAE(**{name: weights[name].float() for name in ("W_enc", "b_enc", "W_dec", "b_dec")}, activation=activation)
         )
@@ -40,9 +40,9 @@ def read(path: Path, k: int | None) -> SAE:
         b_enc=weights["encoder.bias"].float(),
         W_dec=weights["decoder.weight"].float().T.contiguous(),
         b_dec=weights["b_dec"].float(),
-        activation=TopK(int(weights["k"]))
+        activation=TopKActivation(int(weights["k"]))
         if kind == TOPK
-        else JumpReLU(weights["threshold"].float().expand(len(weights["encoder.bias"])).clone()),
+        else JumpReLUActivation(weights["threshold"].float().expand(len(weights["encoder.bias"])).clone()),
     )
 
 
@@ -54,7 +54,7 @@ def write(path: Path, sae: SAE, origin: Origin) -> None:
         "layer": origin.layer,
         "lm_name": origin.model,
     }
-    if isinstance(sae.activation, TopK):
+    if isinstance(sae.activation, TopKActivation):
         about |= {"dict_class": TOPK, "trainer_class": "TopKTrainer", "k": sae.activation.k}
         named = {
             "encoder.weight": sae.W_enc.T,

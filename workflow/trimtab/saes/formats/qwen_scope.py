@@ -9,7 +9,7 @@ from pathlib import Path
 from trimtab.errors import TrimtabError
 from trimtab.saes.files import Origin, bias_folded, bias_unfolded
 from trimtab.saes.formats.pickled import read_tensors, write_tensors
-from trimtab.saes.sae import SAE, TopK
+from trimtab.saes.sae import SAE, TopKActivation
 
 SUFFIX = ".sae.pt"
 
@@ -27,13 +27,13 @@ def read(path: Path, k: int | None) -> SAE:
         b_enc=weights["b_enc"],
         W_dec=weights["W_dec"].T.contiguous(),
         b_dec=weights["b_dec"],
-        activation=TopK(k),
+        activation=TopKActivation(k),
     )
     return bias_folded(raw)
 
 
 def write(path: Path, sae: SAE, origin: Origin) -> None:
-    if not isinstance(sae.activation, TopK):
+    if not isinstance(sae.activation, TopKActivation):
         raise TrimtabError(f"{path}: Qwen-Scope has top-k dictionaries only; this one has a threshold")
     if not path.name.endswith(SUFFIX):
         raise TrimtabError(f"{path}: a Qwen-Scope file is named layer<n>{SUFFIX}")

@@ -8,7 +8,7 @@ from pathlib import Path
 from trimtab.artifacts import files, tensors
 from trimtab.errors import TrimtabError
 from trimtab.saes.files import Origin
-from trimtab.saes.sae import SAE, TopK
+from trimtab.saes.sae import SAE, TopKActivation
 
 WEIGHTS, CONFIG = "sae.safetensors", "cfg.json"
 ABSENT = ("transcode", "skip_connection", "signed", "multi_topk")
@@ -32,12 +32,12 @@ def read(path: Path, k: int | None) -> SAE:
         b_enc=weights["encoder.bias"],
         W_dec=weights["W_dec"],
         b_dec=weights["b_dec"],
-        activation=TopK(config["k"]),
+        activation=TopKActivation(config["k"]),
     )
 
 
 def write(path: Path, sae: SAE, origin: Origin) -> None:
-    if not isinstance(sae.activation, TopK):
+    if not isinstance(sae.activation, TopKActivation):
         raise TrimtabError(f"{path}: sparsify has top-k dictionaries only; this one has a threshold")
     d_in, latents = sae.W_enc.shape
     config = {

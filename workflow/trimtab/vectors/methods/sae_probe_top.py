@@ -5,7 +5,7 @@ A latent's weight is the length of what it adds to the vector. The study reports
 
 import torch
 
-from trimtab.saes.sae import TopK
+from trimtab.saes.sae import TopKActivation
 from trimtab.vectors.contract import Direction, Material, normalised
 
 
@@ -21,7 +21,7 @@ def make(material: Material) -> Direction:
 
 def _active(material: Material) -> int:
     """How many latents are active on a token; where a threshold decides, on average over the trait's rows."""
-    if isinstance(material.sae.activation, TopK):
+    if isinstance(material.sae.activation, TopKActivation):
         return material.sae.activation.k
     latents = material.sae.latents(torch.cat([material.high, material.low]).float())
     return max(1, round(float((latents > 0).sum(1).double().mean())))
