@@ -42,10 +42,12 @@ class Layout:
 
     @property
     def rows(self) -> int:
+        """Rows of each layer."""
         return int(self.offsets[-1])
 
     @property
     def rows_a_chunk(self) -> int:
+        """Rows of a chunk, the last of which may be partly empty."""
         return min(self.chunk_rows, self.rows)
 
     @property

@@ -61,6 +61,7 @@ def canonical(value: Any) -> str:
 
 
 def write_json(path: Path, value: Any) -> None:
+    """Write a value as JSON with sorted keys, whole or not at all."""
     with atomic(path) as temporary:
         temporary.write_text(json.dumps(value, sort_keys=True, ensure_ascii=False, indent=1, allow_nan=False) + "\n")
 
@@ -71,6 +72,7 @@ def read_json(path: Path) -> Any:
 
 
 def write_jsonl(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Write rows as JSON lines, whole or not at all."""
     with atomic(path) as temporary:
         temporary.write_text("".join(canonical(row) + "\n" for row in rows))
 

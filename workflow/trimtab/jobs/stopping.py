@@ -27,6 +27,7 @@ def listen() -> None:
 
 
 def asked() -> bool:
+    """Whether the signal has come."""
     return _asked
 
 

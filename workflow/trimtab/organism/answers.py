@@ -40,11 +40,13 @@ class Bootstrap:
 
 
 def answer(question: str, estimate: float, lower: float, upper: float, n: int, **names: Any) -> Row:
+    """One row of recovery.csv; `names` are its other columns."""
     empty: Row = dict.fromkeys(COLUMNS)
     return {**empty, "question": question, "estimate": estimate, "lower": lower, "upper": upper, "n": n, **names}
 
 
 def share(question: str, hits: ndarray, **names: Any) -> Row:
+    """A row that tells a share, with its exact interval."""
     return answer(question, *clopper_pearson(int(hits.sum()), len(hits)), len(hits), **names)
 
 
@@ -55,6 +57,7 @@ def clopper_pearson(hits: int, trials: int) -> tuple[float, float, float]:
 
 
 def mean(drawn: Float[ndarray, "*draw n"]) -> Float[ndarray, "*draw"]:
+    """Mean over rows."""
     return np.asarray(drawn.mean(-1))
 
 
@@ -71,6 +74,7 @@ def leak(drawn: Float[ndarray, "*draw n axis"]) -> Float[ndarray, "*draw"]:
 
 
 def correlation(drawn: Float[ndarray, "*draw n 2"]) -> Float[ndarray, "*draw"]:
+    """Pearson's correlation of the two columns."""
     centred = drawn - drawn.mean(-2, keepdims=True)
     product = (centred[..., 0] * centred[..., 1]).sum(-1)
     return np.asarray(product / np.sqrt((centred**2).sum(-2).prod(-1)))

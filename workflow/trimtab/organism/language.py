@@ -41,6 +41,8 @@ Pieces = list[tuple[str, bool]]
 
 @dataclass(frozen=True)
 class WrittenEpisode:
+    """One episode as text, with the law's say in it."""
+
     pieces: Pieces
     """Text in the segments that the protocol encodes, and whether it belongs to the agent's own turns."""
     decisions: dict[int, Float[ndarray, "action"]]
@@ -48,6 +50,7 @@ class WrittenEpisode:
 
     @property
     def text(self) -> str:
+        """All pieces joined."""
         return "".join(piece for piece, _ in self.pieces)
 
 
@@ -73,6 +76,7 @@ class Language:
         return Language(self.law, self._few_shot, self.protocol.tokenizer, pairs)
 
     def tasks(self) -> list[str]:
+        """Every task of the language."""
         truth = self.law.truth
         features = list(truth["features"])
         clarity, stakes = features[:2], features[2:]
@@ -132,6 +136,7 @@ class Language:
         return self.statement(trait, level, random, "I am"), {**levels, trait: level}
 
     def episode(self, random: np.random.Generator) -> WrittenEpisode:
+        """Draw an episode: a persona, a task, and turns whose actions the law chooses."""
         tasks = self.tasks()
         task = tasks[random.integers(len(tasks))]
         failing = str(random.choice(ACTIONS[:-1])) if random.random() < FAILING else None

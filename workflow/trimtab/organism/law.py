@@ -74,6 +74,7 @@ class Law:
 
     @classmethod
     def read(cls, folder: Path, name: str) -> "Law":
+        """The law of one truth (`five_axes` or `one_axis`), from the folder of the organism's resources."""
         return cls(resources.load(folder / "truth.yaml"), resources.traits(folder / "traits.yaml"), name)
 
     @property
@@ -95,6 +96,7 @@ class Law:
         return found
 
     def scores(self, levels: Levels, task: str, state: State) -> Float[ndarray, "action"]:
+        """Score of each action, before the softmax."""
         words = task.replace(".", " ").split()
         scores = np.array([levels.get(trait, 0) for trait in self.traits]) @ self.gains
         scores[ACTIONS.index(self._truth["verbs"][words[0]])] += self._truth["need"]
@@ -108,6 +110,7 @@ class Law:
         return np.asarray(scores)
 
     def probabilities(self, levels: Levels, task: str, state: State) -> Float[ndarray, "action"]:
+        """Chance of each action."""
         scores = np.exp(self.scores(levels, task, state))
         return np.asarray(scores / scores.sum())
 

@@ -57,6 +57,7 @@ class Poles(NamedTuple):
 
     @property
     def shift(self) -> Float[ndarray, "task action"]:
+        """High minus low, in log-probabilities."""
         return np.asarray(self.high - self.low)
 
     def chance(self, action: int) -> Float[ndarray, "task"]:

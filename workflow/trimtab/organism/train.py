@@ -63,6 +63,8 @@ class Encoded(NamedTuple):
 
 
 class EpisodeBatch(NamedTuple):
+    """Episodes padded to one length."""
+
     ids: Int[Tensor, "episode token"]
     weights: Float[Tensor, "episode token"]
     chosen: Bool[Tensor, "episode token"]
@@ -124,6 +126,7 @@ def _remember(module: Any) -> None:
 
 
 def encoded(episode: WrittenEpisode, language: Language) -> Encoded:
+    """An episode's tokens, with weights of the text and the law's decisions at their tokens."""
     tokens: list[int] = []
     weights: list[float] = []
     decisions = {}

@@ -38,6 +38,8 @@ SKIPPED_FOLDERS = {"tests", "test", "testing", "externals", "_vendor", "vendored
 
 @dataclass(frozen=True)
 class Document:
+    """One text of the corpus."""
+
     id: str
     """Unique within its source; documents are held out whole, so what must not straddle a split is one document."""
 

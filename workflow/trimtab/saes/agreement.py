@@ -17,6 +17,8 @@ ALIKE = 0.7
 
 
 class Agreement(NamedTuple):
+    """Mean cosine of matched latents, the share of pairs that count as alike, and both by chance."""
+
     n_latents: int
     mean_cosine: float
     alike_share: float

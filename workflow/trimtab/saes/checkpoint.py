@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 
 
 class Saved(NamedTuple):
+    """A run's state as an earlier process left it."""
+
     step: int
     """The first step that isn't part of the state, which is also where its data begin."""
 
@@ -43,9 +45,15 @@ class TrainingCheckpoint:
         self._written = time.monotonic()
 
     def due(self) -> bool:
+        """Whether it is time to write, or the job was asked to stop."""
         return stopping.asked() or time.monotonic() - self._written >= self.seconds
 
     def write(self, step: int, state: Mapping[str, Tensor], curve: Sequence[Sequence[Any]]) -> None:
+        """Write the state before `step`.
+
+        Raises:
+            Stopped: the job was asked to stop; the state is kept.
+        """
         about = {"identity": self.identity, "step": str(step), "curve": json.dumps([list(row) for row in curve])}
         tensors.save_state(self.path, state, about)
         self._written = time.monotonic()
@@ -63,4 +71,5 @@ class TrainingCheckpoint:
         return Saved(int(about["step"]), state, json.loads(about["curve"]))
 
     def remove(self) -> None:
+        """Delete the file, once the outputs are written."""
         self.path.unlink(missing_ok=True)

@@ -30,6 +30,8 @@ class Read(NamedTuple):
 
 
 class LatentSummary(NamedTuple):
+    """The examples of one latent, for people."""
+
     rows: list[dict[str, Any]]
     """One an example, for examples.csv."""
     shown: dict[str, Any]

@@ -24,6 +24,8 @@ GRADIENT_NORM = 1.0
 
 
 class StepFigures(NamedTuple):
+    """What one training step measured."""
+
     error: Tensor
     aux_loss: Tensor
     active: Tensor

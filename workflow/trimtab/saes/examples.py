@@ -23,6 +23,8 @@ BLOCK_ROWS = 4096
 
 
 class Example(NamedTuple):
+    """One strong activation of a latent, with the tokens around it."""
+
     prompt_id: str
     position: int
     """Of the strongest token, in its sequence."""
@@ -39,6 +41,8 @@ class Example(NamedTuple):
 
 
 class Found(NamedTuple):
+    """A latent's strongest examples."""
+
     latent: int
     density: float
     """Share of the corpus's tokens on which it is active."""

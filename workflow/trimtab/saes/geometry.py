@@ -50,6 +50,8 @@ class Kept(NamedTuple):
 
 
 class Geometry:
+    """Sums over tokens from which a dictionary's figures follow, so that rows needn't be kept."""
+
     def __init__(self, sae: SAE, baselines: Mapping[str, Fake]) -> None:
         self.sae, self.baselines = sae, baselines
         self.tokens = 0
@@ -59,6 +61,7 @@ class Geometry:
         self.fired = torch.zeros_like(sae.b_enc, dtype=torch.int64)
 
     def add(self, rows: Float[Tensor, "token d_in"]) -> None:
+        """Take further rows into account."""
         codes = self.sae.encode(rows)
         reconstruction = self.sae.decode(codes)
         error = (rows - reconstruction).double().square().sum(1)
@@ -80,9 +83,11 @@ class Geometry:
 
     @property
     def variance(self) -> float:
+        """Sum of squares about the rows' mean."""
         return self.square - float(self.total.square().sum()) / self.tokens
 
     def kept(self) -> Kept:
+        """The figures of all rows so far."""
         share = self.fired.double() / self.tokens
         return Kept(
             n_tokens=self.tokens,
@@ -97,6 +102,7 @@ class Geometry:
         )
 
     def explained_by(self, baseline: str) -> float:
+        """Explained variance of a baseline, by name."""
         return 1 - self.errors[baseline] / self.variance
 
     def density(self) -> list[int]:

@@ -63,10 +63,12 @@ class DictionaryFigures(NamedTuple):
 
     @property
     def loss_recovered(self) -> float:
+        """Share of the ablation's rise in cross-entropy that the dictionary avoids."""
         return (self.ablated.cross_entropy - self.sae.cross_entropy) / (self.ablated.cross_entropy - self.clean)
 
     @property
     def kl_recovered(self) -> float:
+        """Share of the ablation's KL that the dictionary avoids."""
         return 1 - self.sae.kl / self.ablated.kl
 
     def row(self) -> dict[str, float]:
@@ -109,6 +111,8 @@ class Gates(NamedTuple):
 
 
 class DocumentBatch(NamedTuple):
+    """Documents padded to one length."""
+
     ids: Int[Tensor, "batch token"]
     own: Bool[Tensor, "batch token"]
     """Where a dictionary has a say: neither context, nor a first token, nor padding."""

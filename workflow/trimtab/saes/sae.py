@@ -63,6 +63,7 @@ class SAE:
     activation: TopKActivation | JumpReLUActivation
 
     def encode(self, rows: Float[Tensor, "token d_in"]) -> Codes:
+        """The active latents of each row."""
         pattern, values = self.activation.choose(rows - self.b_dec, self.W_enc.T, self.b_enc)
         assert values is not None
         # ReLU after the choice equals ReLU before it: the k largest are the same, and a chosen zero adds nothing
@@ -74,6 +75,7 @@ class SAE:
         return rows.new_zeros(len(rows), len(self.b_enc)).index_put((pattern.tokens, pattern.latents), values)
 
     def decode(self, codes: Codes) -> Float[Tensor, "token d_in"]:
+        """The rows that codes stand for."""
         return decode(codes.pattern, codes.values, self.W_dec) + self.b_dec
 
     def forward(self, rows: Float[Tensor, "token d_in"]) -> Float[Tensor, "token d_in"]:
@@ -81,6 +83,7 @@ class SAE:
         return self.decode(self.encode(rows))
 
     def to(self, device: torch.device | str) -> "SAE":
+        """The same dictionary on another device."""
         return replace(self.mapped(lambda tensor: tensor.to(device)), activation=self.activation.to(device))
 
     def mapped(self, change: Callable[[Tensor], Tensor]) -> "SAE":

@@ -29,6 +29,8 @@ MAXIMUM = 0.1
 
 
 class Ranked(NamedTuple):
+    """The chosen latents of some tokens."""
+
     pattern: Pattern
     values: Float[Tensor, "active"] | None
     """Pre-activations of the chosen; None where they were only ranked, in bfloat16."""

@@ -43,6 +43,7 @@ class SaeSettings:
 
     @property
     def steps(self) -> int:
+        """Training steps in all."""
         return math.ceil(self.tokens / self.batch)
 
     def rate(self, step: int) -> float:

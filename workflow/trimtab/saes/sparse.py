@@ -52,6 +52,8 @@ class Pattern:
 
 
 class Products(NamedTuple):
+    """The two products that a sparse code needs; `SPARSE` is the implementation in use."""
+
     sums: Callable[[Pattern, Float[Tensor, "active"], Float[Tensor, "latent d"]], Float[Tensor, "token d"]]
     """For each token the sum of its active latents' rows of a table, times their values."""
 

@@ -12,6 +12,8 @@ ORDER = ["layer", "evaluation_set"]
 
 
 class Tables(NamedTuple):
+    """Tables of the SAE stage."""
+
     quality: pd.DataFrame
     """One row a layer and evaluation set."""
     density: pd.DataFrame

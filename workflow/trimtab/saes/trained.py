@@ -30,6 +30,8 @@ class Progress(NamedTuple):
 
 
 class Trained(NamedTuple):
+    """A finished dictionary with its training curve."""
+
     sae: SAE
     curve: list[Progress]
 

@@ -56,6 +56,7 @@ class Places(NamedTuple):
 
     @classmethod
     def of(cls, places: Int[Tensor, "*token"]) -> "Places":
+        """Take places apart."""
         at = places.long()
         return cls(at % _LAST == 1, at // _LAST % 2 == 1, at // _ROLE % 4, at // _BEFORE)
 
@@ -110,6 +111,7 @@ class Segment:
 
     @property
     def places(self) -> list[int]:
+        """The place of each token."""
         if self.written:
             return cue(len(self.tokens), 0, self.ends_prompt)
         return given(self.role, len(self.tokens), self.ends_prompt)

@@ -72,6 +72,7 @@ class Architecture(ABC):
         return {}
 
     def reconstruct(self, weights: Weights, codes: Codes) -> Float[Tensor, "token d_in"]:
+        """The rows that active latents add up to, in the units of training."""
         return decode(codes.pattern, codes.values, weights.decoder, self.products) + weights.b_dec
 
     def values(self, weights: Weights, centred: Float[Tensor, "token d_in"], ranked: Ranked) -> Float[Tensor, "active"]:
@@ -82,4 +83,5 @@ class Architecture(ABC):
 
 
 def mean_squared(reconstruction: Tensor, rows: Tensor) -> Tensor:
+    """Mean squared error per element."""
     return functional.mse_loss(reconstruction, rows)

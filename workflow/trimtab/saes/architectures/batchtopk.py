@@ -19,6 +19,8 @@ RECENT = 0.01
 
 
 class BatchTopK(TopK):
+    """The k largest latents a token on average over a batch (Bussmann et al. 2024, arXiv 2412.06410)."""
+
     def begin(self, weights: Weights, sample: Float[Tensor, "token d_in"]) -> None:
         # float64: a hundredth of a difference is added many times
         self.threshold = torch.zeros(len(weights.b_enc), dtype=torch.float64, device=sample.device)

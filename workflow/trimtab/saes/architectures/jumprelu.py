@@ -27,6 +27,8 @@ SPARSITY = 1.0
 
 
 class JumpReLU(Architecture):
+    """Every latent has a threshold, which is learned (Rajamanoharan et al. 2024, arXiv 2407.14435)."""
+
     def begin(self, weights: Weights, sample: Float[Tensor, "token d_in"]) -> None:
         """Start where k latents are active on average, so that neither everything nor nothing is to be computed."""
         _, values = top_of_batch(sample - weights.b_dec, weights.encoder, weights.b_enc, self.k, sample.dtype)

@@ -19,6 +19,8 @@ PREFIXES = (1 / 32, 3 / 32, 7 / 32, 15 / 32, 1.0)
 
 
 class Matryoshka(BatchTopK):
+    """BatchTopK whose first latents reconstruct alone as well."""
+
     def run(self, weights: Weights, rows: Float[Tensor, "token d_in"]) -> Pass:
         codes = self.codes(weights, rows)
         nested = self.nested(weights, codes)

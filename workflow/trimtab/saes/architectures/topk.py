@@ -11,6 +11,8 @@ from trimtab.saes.selection import top_latents
 
 
 class TopK(Architecture):
+    """The k largest latents of each token (Gao et al. 2024, arXiv 2406.04093)."""
+
     def run(self, weights: Weights, rows: Float[Tensor, "token d_in"]) -> Pass:
         codes = self.codes(weights, rows)
         reconstruction = self.reconstruct(weights, codes)
@@ -18,6 +20,7 @@ class TopK(Architecture):
         return Pass(codes, reconstruction, error, error)
 
     def codes(self, weights: Weights, rows: Float[Tensor, "token d_in"]) -> Codes:
+        """The chosen latents of each token, with gradients."""
         with torch.no_grad():
             centred = rows - weights.b_dec
             ranked = top_latents(centred, weights.encoder, weights.b_enc, self.k, self.ranking)

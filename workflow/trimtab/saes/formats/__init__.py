@@ -17,6 +17,8 @@ from trimtab.saes.sae import SAE
 
 
 class Format(NamedTuple):
+    """How files of one tool are known, read and written."""
+
     matches: Callable[[Path], bool]
     read: Callable[[Path, int | None], SAE]
     """From a path that matches; the number is how many latents are active, for files that don't say."""

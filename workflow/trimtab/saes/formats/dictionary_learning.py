@@ -20,10 +20,16 @@ TOPK, BATCHTOPK, JUMPRELU = "AutoEncoderTopK", "BatchTopKSAE", "JumpReluAutoEnco
 
 
 def matches(path: Path) -> bool:
+    """Whether there is a folder of dictionary_learning at `path`."""
     return (path / WEIGHTS).is_file()
 
 
 def read(path: Path, k: int | None) -> SAE:
+    """The dictionary in a folder of dictionary_learning.
+
+    Raises:
+        TrimtabError: it is of a kind that `trimtab.saes.sae` has not.
+    """
     kind = files.read_json(path / CONFIG)["trainer"]["dict_class"]
     if kind not in (TOPK, BATCHTOPK, JUMPRELU):
         raise TrimtabError(
@@ -47,6 +53,7 @@ def read(path: Path, k: int | None) -> SAE:
 
 
 def write(path: Path, sae: SAE, origin: Origin) -> None:
+    """Write a folder of dictionary_learning."""
     d_in, latents = sae.W_enc.shape
     about: dict[str, Any] = {
         "activation_dim": d_in,

@@ -29,5 +29,6 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def write_tensors(path: Path, named: Mapping[str, Tensor]) -> None:
+    """Write tensors by name as a `.pt` file, whole or not at all."""
     with atomic(path) as temporary:
         torch.save({name: tensor.contiguous() for name, tensor in named.items()}, temporary)

@@ -15,10 +15,16 @@ SUFFIX = ".sae.pt"
 
 
 def matches(path: Path) -> bool:
+    """Whether there is a layer's file of Qwen-Scope at `path`."""
     return path.name.endswith(SUFFIX) and path.is_file()
 
 
 def read(path: Path, k: int | None) -> SAE:
+    """The dictionary in a layer's file of Qwen-Scope.
+
+    Raises:
+        TrimtabError: it is of a kind that `trimtab.saes.sae` has not.
+    """
     if k is None:
         raise TrimtabError(f"{path}: a Qwen-Scope file doesn't hold k; give it (saes.k in the config, --k by hand)")
     weights = {name: tensor.float() for name, tensor in read_tensors(path).items()}
@@ -33,6 +39,11 @@ def read(path: Path, k: int | None) -> SAE:
 
 
 def write(path: Path, sae: SAE, origin: Origin) -> None:
+    """Write a layer's file of Qwen-Scope.
+
+    Raises:
+        TrimtabError: this layout can't hold the dictionary.
+    """
     if not isinstance(sae.activation, TopKActivation):
         raise TrimtabError(f"{path}: Qwen-Scope has top-k dictionaries only; this one has a threshold")
     if not path.name.endswith(SUFFIX):

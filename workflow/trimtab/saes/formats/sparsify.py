@@ -16,10 +16,16 @@ ABSENT = ("transcode", "skip_connection", "signed", "multi_topk")
 
 
 def matches(path: Path) -> bool:
+    """Whether there is a folder of sparsify at `path`."""
     return (path / WEIGHTS).is_file()
 
 
 def read(path: Path, k: int | None) -> SAE:
+    """The dictionary in a folder of sparsify.
+
+    Raises:
+        TrimtabError: it is of a kind that `trimtab.saes.sae` has not.
+    """
     config = files.read_json(path / CONFIG)
     for key in ABSENT[:-1]:
         if config.get(key):
@@ -37,6 +43,11 @@ def read(path: Path, k: int | None) -> SAE:
 
 
 def write(path: Path, sae: SAE, origin: Origin) -> None:
+    """Write a folder of sparsify.
+
+    Raises:
+        TrimtabError: this layout can't hold the dictionary.
+    """
     if not isinstance(sae.activation, TopKActivation):
         raise TrimtabError(f"{path}: sparsify has top-k dictionaries only; this one has a threshold")
     d_in, latents = sae.W_enc.shape
