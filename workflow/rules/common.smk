@@ -16,7 +16,7 @@ os.environ.update(
 
 from snakemake.exceptions import WorkflowError
 
-from trimtab import config as trimtab_config
+from trimtab.config.check import check
 from trimtab.artifacts import digest
 from trimtab.jobs import running
 from trimtab.errors import TrimtabError
@@ -25,7 +25,7 @@ from trimtab.prompts import resources
 from trimtab.rollouts.conditions import COMMON
 
 try:
-    trimtab_config.check(config, "config.yaml")
+    check(config, "config.yaml")
     # resources are part of the project, so rules carry a digest of the part they use, not the file: editing one trait
     # reruns that trait, and a fresh clone reruns nothing
     RESOURCES = config["resources"]

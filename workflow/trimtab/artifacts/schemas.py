@@ -3,7 +3,8 @@
 `jsonschema` names the rule that a value broke ("5 is not of type 'string'"); a reader of an error wants the file, the
 key, the value, what was expected and what the key means. The schemas lie in `workflow/schemas`; for these lines, an
 entry's `description` says what its key means, and the `title` next to a pattern puts the pattern in words.
-Rules that tie keys to one another are code, in the module that reads the file (the config's: `trimtab.config`).
+Rules that tie keys to one another are code, in the module that reads the file. The config has no schema here: its check
+is `trimtab.config`.
 """
 
 import difflib
@@ -152,13 +153,14 @@ def _wrong_type(error: Error) -> str:
     wanted = error.validator_value if isinstance(error.validator_value, list) else [error.validator_value]
     nouns = " or ".join(NOUNS[kind] for kind in wanted)
     value = error.instance
-    if isinstance(value, str) and "number" in wanted and _reads_as_number(value):
+    if isinstance(value, str) and "number" in wanted and reads_as_number(value):
         # YAML 1.1 wants a point in a number with an exponent
         return f"{shown(value)} is text, not {nouns} (YAML reads 1e-3 as text; write 1.0e-3)"
-    return f"{shown(value)} is {_kind(value)}, not {nouns}"
+    return f"{shown(value)} is {kind(value)}, not {nouns}"
 
 
-def _kind(value: Any) -> str:
+def kind(value: Any) -> str:
+    """What a value is, in a message's words."""
     if isinstance(value, bool) or value is None:
         return "a word that YAML reads as true or false" if isinstance(value, bool) else "nothing"
     if isinstance(value, float):
@@ -167,7 +169,8 @@ def _kind(value: Any) -> str:
     return kinds.get(type(value), type(value).__name__)
 
 
-def _reads_as_number(text: str) -> bool:
+def reads_as_number(text: str) -> bool:
+    """Whether a text that YAML took for one is a finite number."""
     try:
         return math.isfinite(float(text))
     except ValueError:

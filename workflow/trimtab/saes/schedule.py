@@ -1,7 +1,6 @@
-"""When a training's learning rate is how high. Without torch, since the check of a config asks here too."""
+"""When a training's learning rate is how high."""
 
-STEADY_SHARE = 0.8
-"""Share of the run after which the rate falls, linearly to zero."""
+from trimtab.settings.saes import STEADY_SHARE
 
 
 def rate(step: int, steps: int, warmup_steps: int, peak: float) -> float:

@@ -1,0 +1,226 @@
+"""The whole config checked before the first job, so that a slip costs a second and not an hour.
+
+Types, ranges and choices of single keys are `trimtab.settings`. Here is what ties keys to one another. Whether a trait
+is known and has enough templates is for the stage that reads `workflow/resources`; whether the model has the layers
+asked for is for the model's preflight.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from trimtab.artifacts.schemas import near, shown
+from trimtab.config import complaints
+from trimtab.errors import TrimtabError
+from trimtab.model.names import ORGANISM, PACKAGED
+from trimtab.settings.experiment import Experiment
+from trimtab.settings.model import Model, Organism
+from trimtab.settings.rollouts import GridBlock, Rollouts, StudySettings
+from trimtab.settings.saes import STEADY_SHARE, Saes
+from trimtab.settings.statistics import Statistics
+from trimtab.settings.vectors import Vectors
+from trimtab.vectors.methods import known
+
+HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+
+FITTED_AT_ONE_LAYER = ("floor", "clamp", "rotate", "set_angle", "edit_code")
+"""Rules that use the mean row or the dictionary of a vector's layer."""
+
+
+def check(config: Mapping[str, Any], source: str) -> Experiment:
+    """A config that can be run, as its model.
+
+    Raises:
+        TrimtabError: one line a problem, each with `source`, key, value and expectation. Keys are compared with one
+            another only when each is in order by itself.
+    """
+    try:
+        experiment = Experiment.model_validate(config)
+    except ValidationError as error:
+        found = [*complaints.lines(error, Experiment)]
+    else:
+        # a slip in a key that single layers override shows up for each of them, in the same words
+        found = [*dict.fromkeys(_disagreements(experiment))]
+        if not found:
+            return experiment
+    raise TrimtabError("\n".join(f"{source}, {line}" for line in found))
+
+
+def _disagreements(experiment: Experiment) -> Iterator[str]:
+    saes, rollouts = experiment.saes, experiment.rollouts
+    yield from _model(experiment.model, experiment.organism)
+    yield from _layers(experiment.layers, saes.overrides)
+    yield from _prompts(experiment)
+    for layer in [None, *saes.overrides]:
+        yield from _sae(saes, layer)
+    yield from _methods(experiment.vectors.methods)
+    yield from _conditions(rollouts, experiment.vectors)
+    for at, block in enumerate(rollouts.grid):
+        yield from _block(f"rollouts.grid[{at}]", block, experiment)
+    if rollouts.unit == "probability":
+        yield from _probabilities(rollouts)
+    yield from _statistics(experiment.statistics, rollouts.study, experiment.probes.traits)
+
+
+def _model(model: Model, organism: Organism | None) -> Iterator[str]:
+    source, revision = model.source, model.revision
+    packaged, local = source.startswith("package:"), source == ORGANISM or Path(source).is_dir()
+    if source == ORGANISM and organism is None:
+        yield "organism: null, and model.source is organism; say what it is trained on (workflow/presets/organism.yaml)"
+    if packaged and not PACKAGED.fullmatch(source):
+        yield f"model.source: {shown(source)} is not package:<python package>/<gguf file>"
+    elif not packaged and not local and not HUB_ID.fullmatch(source):
+        yield f"model.source: {shown(source)} is neither a folder that exists nor a hub id (owner/name)"
+    elif (packaged or local) and revision is not None:
+        yield f"model.revision: {shown(revision)} belongs to a hub id, and model.source is {shown(source)}; use null"
+    elif not (packaged or local) and revision is None:
+        yield (
+            f"model.revision: null for the hub id {source}; give the commit (40 hexadecimal digits), "
+            f"so that a moving branch can't change results (a local folder is looked for first)"
+        )
+
+
+def _layers(layers: Sequence[int], overrides: Iterable[int]) -> Iterator[str]:
+    if list(layers) != sorted(layers):
+        yield f"layers: {shown(layers)} is not in ascending order"
+    for layer in overrides:
+        if layer not in layers:
+            yield f"saes.overrides.{layer}: layer {layer} is not among layers ({', '.join(map(str, layers))})"
+
+
+def _prompts(experiment: Experiment) -> Iterator[str]:
+    prompts, budget = experiment.prompts, experiment.activations.token_budget
+    longest = prompts.corpus.max_tokens
+    if isinstance(budget, int) and budget < longest:
+        yield f"activations.token_budget: {budget} is below prompts.corpus.max_tokens ({longest}); one text must fit"
+    kinds, contrast = prompts.contrast.kinds, experiment.probes.contrast
+    if contrast not in kinds:
+        yield f"probes.contrast: {contrast} is not among prompts.contrast.kinds ({_listed(kinds)})"
+    scenarios, transcripts = prompts.scenarios, experiment.report.transcripts
+    if transcripts > scenarios:
+        yield f"report.transcripts: {transcripts} is more than prompts.scenarios ({scenarios})"
+
+
+def _sae(saes: Saes, layer: int | None) -> Iterator[str]:
+    """Of one layer's dictionary; None: of one without overrides."""
+    sae = saes if layer is None else saes.of_layer(layer)
+    own = saes.overrides[layer].record() if layer in saes.overrides else {}
+
+    def key(name: str) -> str:
+        return f"saes.overrides.{layer}.{name}" if name in own else f"saes.{name}"
+
+    shared = ("batch", "tokens") if saes.source == "stream" else ()
+    for name in (name for name in shared if name in own):
+        yield f"saes.overrides.{layer}.{name}: {own[name]}, and saes.source is stream, which serves all layers at once"
+    if sae.k >= sae.latents:
+        yield (
+            f"{key('k')}: {sae.k} is not below {key('latents')} ({sae.latents}); "
+            "k is how many latents stay active a token"
+        )
+    if sae.batch > sae.tokens:
+        yield f"{key('batch')}: {sae.batch} is more than {key('tokens')} ({sae.tokens}); one batch is one training step"
+    level = int(STEADY_SHARE * sae.steps)
+    if sae.batch <= sae.tokens and sae.warmup_steps > level:
+        yield (
+            f"{key('warmup_steps')}: {sae.warmup_steps} is more than {level}, the step where the rate begins "
+            f"to fall ({STEADY_SHARE:.0%} of {key('tokens')} / {key('batch')})"
+        )
+
+
+def _methods(methods: Iterable[str]) -> Iterator[str]:
+    for method in methods:
+        if method not in known():
+            guess = near(method, known())
+            hint = f" (did you mean {guess}?)" if guess else ""
+            yield (
+                f"vectors.methods: {method} is no file of workflow/trimtab/vectors/methods{hint}; "
+                f"there are {_listed(known())}"
+            )
+
+
+def _conditions(rollouts: Rollouts, vectors: Vectors) -> Iterator[str]:
+    study, controls, made = rollouts.study, rollouts.controls, vectors.methods
+    for name, methods in {"study.method": [study.method], "controls.methods": controls.methods}.items():
+        for method in methods:
+            if method not in made:
+                yield f"rollouts.{name}: {method} is not among vectors.methods ({_listed(made)})"
+            elif method == "random":
+                yield f"rollouts.{name}: random directions are asked for by rollouts.controls.random"
+    if study.method in controls.methods:
+        yield f"rollouts.controls.methods: {study.method} is rollouts.study.method, so it is no control"
+    draws = vectors.random_draws if "random" in made else 0
+    if controls.random > draws:
+        yield (
+            f"rollouts.controls.random: {controls.random} is more than the {draws} random direction(s) made "
+            f"(random in vectors.methods, vectors.random_draws)"
+        )
+    for name, dose in {"study.decode_dose": study.decode_dose, "controls.dose": controls.dose}.items():
+        if dose not in study.doses:
+            yield f"rollouts.{name}: {dose} is not among rollouts.study.doses ({_listed(study.doses)})"
+
+
+def _block(key: str, block: GridBlock, experiment: Experiment) -> Iterator[str]:
+    made, traits, layers = experiment.vectors.methods, experiment.probes.traits, experiment.layers
+    for method in block.methods or ():
+        if method not in made:
+            yield f"{key}.methods: {method} is not among vectors.methods ({_listed(made)})"
+        elif method == "random" and not experiment.rollouts.controls.random:
+            yield f"{key}.methods: random takes the directions of rollouts.controls.random, which is 0"
+    for trait in block.traits or ():
+        if trait not in traits:
+            yield f"{key}.traits: {trait} is not among probes.traits ({_listed(traits)})"
+    for layer in block.layers or ():
+        if layer not in layers:
+            yield f"{key}.layers: {layer} is not among layers ({_listed(layers)})"
+    for rule in block.rules or (experiment.rollouts.rule,):
+        if block.layers and rule in FITTED_AT_ONE_LAYER:
+            yield f"{key}.layers: rule {rule} needs what is known of a vector's own layer; leave them out"
+
+
+def _probabilities(rollouts: Rollouts) -> Iterator[str]:
+    by_itself = "with rollouts.unit probability, which is a rule by itself; use add"
+    for at, dose in enumerate(rollouts.study.doses):
+        if dose >= 1:
+            yield f"rollouts.study.doses[{at}]: {dose} is no probability, which is rollouts.unit"
+    for at, block in enumerate(rollouts.grid):
+        for dose in block.doses or ():
+            if not 0 < dose < 1:
+                yield f"rollouts.grid[{at}].doses: {dose} is no probability, which is rollouts.unit"
+        for rule in block.rules or ():
+            if rule != "add":
+                yield f"rollouts.grid[{at}].rules: {rule} {by_itself}"
+    if rollouts.controls.negative:
+        yield "rollouts.controls.negative: true, and rollouts.unit is probability, which can't be turned round"
+    if rollouts.rule != "add":
+        yield f"rollouts.rule: {rollouts.rule} {by_itself}"
+
+
+def _statistics(statistics: Statistics, study: StudySettings, traits: Sequence[str]) -> Iterator[str]:
+    primary, confirmatory = statistics.primary, statistics.confirmatory
+    for trait in traits:
+        if trait not in primary:
+            yield f"statistics.primary.{trait}: missing; each of probes.traits needs the outcome of its main test"
+    # an experiment with fewer traits inherits the default's other entries, as Snakemake merges mappings: no slip
+    for name in primary:
+        guess = None if name in traits else near(name, traits)
+        if guess:
+            yield f"statistics.primary.{name}: {name} is not among probes.traits; did you mean {guess}?"
+    if confirmatory.method != study.method:
+        yield f"statistics.confirmatory.method: {confirmatory.method} is not rollouts.study.method ({study.method})"
+    if confirmatory.dose not in study.doses:
+        yield (
+            f"statistics.confirmatory.dose: {confirmatory.dose} is not among rollouts.study.doses "
+            f"({_listed(study.doses)})"
+        )
+    if confirmatory.timing not in study.timings:
+        yield (
+            f"statistics.confirmatory.timing: {confirmatory.timing} is not among rollouts.study.timings "
+            f"({_listed(study.timings)})"
+        )
+
+
+def _listed(values: Iterable[object]) -> str:
+    return ", ".join(map(str, values))

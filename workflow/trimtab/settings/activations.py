@@ -1,0 +1,32 @@
+"""Settings of the stage `activations`."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from trimtab.settings.base import AUTO, Automatic, Positive, Settings, default
+
+
+class CaptureSettings(Settings):
+    """How a pass of the model over prompts is cut into batches, and how its rows are stored."""
+
+    token_budget: Automatic = default(2048)
+    """Tokens a forward pass, padding included, or auto. auto takes as many as memory_mb allows."""
+
+    chunk_rows: Positive = default(1024)
+    """Rows an HDF5 chunk."""
+
+    memory_mb: Positive | None = None
+    """Memory for a batch in megabytes, weights not counted. Used only where token_budget is auto."""
+
+    @classmethod
+    def keys(cls, section: Mapping[str, Any]) -> list[str]:
+        """Without `memory_mb` where a number says what a batch holds: there it can't change a row."""
+        kept = super().keys(section)
+        return kept if section["token_budget"] == AUTO else [key for key in kept if key != "memory_mb"]
+
+
+class Activations(CaptureSettings):
+    """Activation caches: rows of the hooked layers on disk."""
+
+    memory_mb: Positive = default(2000)
+    """Memory for a batch in megabytes, weights not counted. Used only where token_budget is auto."""

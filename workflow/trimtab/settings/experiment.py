@@ -1,0 +1,49 @@
+"""The whole config: one section a stage."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from trimtab.settings.activations import Activations
+from trimtab.settings.base import Count, Settings, Some, Text, default
+from trimtab.settings.model import Model, Organism
+from trimtab.settings.probes import Probes
+from trimtab.settings.prompts import Prompts
+from trimtab.settings.report import Report
+from trimtab.settings.rollouts import Rollouts
+from trimtab.settings.saes import Saes
+from trimtab.settings.statistics import Statistics
+from trimtab.settings.vectors import Vectors
+
+Folder = Annotated[str, Text("[A-Za-z0-9][A-Za-z0-9._-]*", "a folder name of letters, digits, '.', '-' and '_'")]
+
+
+class Experiment(Settings):
+    """A Trimtab experiment."""
+
+    experiment: Folder = default("smollm2")
+    """Results go to results/<experiment>."""
+
+    seed: Count = default(20260316)
+    """Every random draw derives from it. The name of the artifact that it is drawn for counts too."""
+
+    resources: Annotated[str, Field(min_length=1)] = default("workflow/resources")
+    """Folder of the traits, tasks, scenarios and corpus. The few-shot examples are there too."""
+
+    model: Model
+
+    organism: Organism | None = default(None)
+    """The model that is trained here, for model.source organism. workflow/presets/organism.yaml has one."""
+
+    layers: Some[Count] = default([4, 5, 10, 11, 16, 17, 18, 25, 26])
+    """Decoder layers whose output is captured, counted from 0. The default is the study's nine of forty, at the same
+    relative depth of thirty."""
+
+    prompts: Prompts
+    activations: Activations
+    saes: Saes
+    probes: Probes
+    vectors: Vectors
+    rollouts: Rollouts
+    statistics: Statistics
+    report: Report

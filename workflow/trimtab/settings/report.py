@@ -1,0 +1,25 @@
+"""Settings of the stage `report`."""
+
+from trimtab.settings.base import Count, Settings, default
+from trimtab.settings.saes import Saes
+from trimtab.settings.statistics import Statistics
+
+
+class Report(Settings):
+    """The report."""
+
+    title: str = default("Trimtab: steering an agent through SAE-decoded probes")
+    """Title of the page."""
+
+    transcripts: Count = default(6)
+    """Scenarios whose episodes are printed, each under several conditions."""
+
+
+class FigureSettings(Settings):
+    """What the figures depend on."""
+
+    seed: Count
+    """The experiment's seed."""
+
+    saes: Saes
+    statistics: Statistics

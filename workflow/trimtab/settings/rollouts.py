@@ -1,0 +1,218 @@
+"""Settings of the stage `rollouts`, and the choices of what a condition is made of."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import Strict
+
+from trimtab.settings.base import (
+    AUTO,
+    AboveZero,
+    Automatic,
+    Count,
+    Listed,
+    NotZero,
+    Positive,
+    Settings,
+    Some,
+    Text,
+    default,
+)
+
+Protocol = Literal["few_shot", "few_shot_at_once", "native"]
+Unit = Literal["residual_share", "absolute", "kl", "asc", "probability"]
+Rule = Literal[
+    "add", "add_relative", "keep_norm", "project_out", "floor", "clamp", "rotate", "set_angle", "slerp", "edit_code"
+]
+StudyTiming = Literal["all", "prefill"]
+Timing = Annotated[
+    str,
+    Text(
+        "all|prefill|decode|last_prompt|prefill_but_last|system|user|tool|assistant|decode_[1-9][0-9]*",
+        "one of all, prefill, decode, last_prompt, prefill_but_last, system, user, tool, assistant and decode_<number>",
+    ),
+]
+
+WRITTEN: dict[str, tuple[str, ...]] = {
+    "few_shot": ("thought_tokens", "input_tokens"),
+    "few_shot_at_once": ("input_tokens",),
+    "native": ("reply_tokens",),
+}
+"""The limits that count under each protocol: those of the fields that its agent writes."""
+
+
+class ProtocolSettings(Settings):
+    protocol: Protocol = default("few_shot")
+    """How the agent is asked for a turn. few_shot: lines of text, and its action chosen by score; few_shot_at_once:
+    the same without thoughts, so that an action is decided at the prompt's last token; native: the model's own tool
+    calls, through its chat template."""
+
+
+class EpisodeSettings(Settings):
+    """What shapes an episode."""
+
+    max_turns: Positive = default(3)
+    """Turns a rollout, at most."""
+
+    thought_tokens: Positive | None = None
+    input_tokens: Positive | None = None
+    reply_tokens: Positive | None = None
+
+    temperature: AboveZero = default(0.6)
+    """Temperature of sampling."""
+
+    @classmethod
+    def keys(cls, section: Mapping[str, Any]) -> list[str]:
+        """Without the limits of fields that the section's protocol doesn't have."""
+        limits = WRITTEN[section["protocol"]]
+        return [key for key in super().keys(section) if key in limits or not key.endswith("_tokens")]
+
+    @property
+    def limits(self) -> dict[str, int]:
+        """`<field>_tokens` for each field that is written."""
+        return {key: value for key, value in self.record().items() if key.endswith("_tokens")}
+
+
+class StudySettings(Settings):
+    """The study's conditions: unsteered, traits x doses x timings, and one decode-only condition a trait."""
+
+    method: str = default("sae_probe")
+    """Maker of the study's vectors."""
+
+    doses: Some[AboveZero] = default([0.2, 0.4, 0.6])
+    """Doses of the study, above 0; the turned-round vector is rollouts.controls.negative."""
+
+    timings: Some[StudyTiming] = default(["all", "prefill"])
+    """Which tokens are steered; decode-only has its own key, decode_dose."""
+
+    decode_dose: AboveZero = default(0.4)
+    """Dose of the decode-only condition of each trait."""
+
+
+class ControlSettings(Settings):
+    """The conditions that the study's are compared with."""
+
+    dose: AboveZero = default(0.4)
+    """All controls run at this dose. They are applied at all positions."""
+
+    methods: Listed[str] = default(["mean_difference", "raw_probe"])
+    """Other makers of the same traits' vectors."""
+
+    random: Count = default(4)
+    """Random directions a trait, at that trait's layer. A verdict ranks a vector among those of all traits, and twenty of
+    them are the fewest that allow p < 0.05."""
+
+    zero: bool = default(True)
+    """Hooks on, dose 0."""
+
+    negative: bool = default(True)
+    """The study's vectors, turned round."""
+
+    prompt: bool = default(True)
+    """The trait is asked for in the prompt. No vector is added."""
+
+
+class GridBlock(Settings):
+    """All combinations of its lists. A list that is left out is the study's one choice."""
+
+    methods: Some[str] | None = None
+    """Makers of vectors, or random, which means the directions of rollouts.controls.random. Left out: the study's
+    method."""
+
+    traits: Some[str] | None = None
+    """Some of probes.traits. Left out: all."""
+
+    doses: Some[NotZero] | None = None
+    """Negative ones turn the vector round. Left out: the controls' dose."""
+
+    timings: Some[Timing] | None = None
+    """Which tokens are steered. all, prefill, decode, last_prompt, prefill_but_last, decode_4 for the first four
+    tokens of every turn, or the span of a role: system, user, tool, assistant. Left out: all."""
+
+    layers: Some[Count] | None = None
+    """Where the vector is added. Left out: the layer of the trait's probe."""
+
+    rules: Some[Rule] | None = None
+    """What a vector does to the stream. Left out: rollouts.rule."""
+
+
+class CommonDesign(Settings):
+    """What the conditions without a trait depend on."""
+
+    unit: Unit = default("residual_share")
+    """What a dose counts. residual_share: share of the mean residual norm at the layer; absolute: L2 length; kl: nats
+    from the unsteered next-token distribution; asc: nats too, by a bound in closed form; probability: what a logistic
+    probe shall say of every row at least, for logistic_probe and raptor."""
+
+    rule: Rule = default("add")
+    """What a vector does to the stream. The formulas are in workflow/trimtab/steering/rules.py. A dose is a length for
+    add, keep_norm and edit_code; a length from the mean row for floor and clamp; a share for add_relative, project_out
+    and slerp; degrees for rotate and set_angle."""
+
+    controls: ControlSettings
+
+
+class Design(CommonDesign):
+    """What a trait's conditions depend on."""
+
+    study: StudySettings
+
+    grid: Annotated[tuple[GridBlock, ...], Strict(False)] = default([])
+    """More conditions, block by block, in addition to the study's and their controls. A block is all combinations of
+    its lists."""
+
+
+class BatchSettings(Settings):
+    """How many episodes share a batch of the model."""
+
+    batch_conditions: Automatic = default("auto")
+    """Conditions per batch, or auto. auto takes as many as memory_mb allows. Fewer, larger batches are faster."""
+
+    batch_scenarios: Positive = default(50)
+    """Scenarios per batch. Memory grows with conditions x scenarios."""
+
+    memory_mb: Positive | None = None
+    """Memory for a batch in megabytes, weights not counted. Used only where batch_conditions is auto."""
+
+    @classmethod
+    def keys(cls, section: Mapping[str, Any]) -> list[str]:
+        """Without `memory_mb` where a number says how many conditions share a batch: there it can't change one."""
+        kept = super().keys(section)
+        return kept if section["batch_conditions"] == AUTO else [key for key in kept if key != "memory_mb"]
+
+
+class JudgeSettings(Settings):
+    """A language model that answers yes-or-no questions about some of the rollouts, in addition to what is counted:
+    rollouts/judge.parquet, and how far the two agree in judge_agreement.csv."""
+
+    url: Annotated[str, Text("https?://.*", "an address that begins with http:// or https://")] | None = default(None)
+    """An OpenAI-compatible endpoint, such as http://localhost:8000/v1, or null for no judge. A key that it wants is in
+    the environment variable TRIMTAB_JUDGE_KEY."""
+
+    model: str = default("")
+    """The judge's name at its endpoint."""
+
+    rollouts: Positive = default(200)
+    """Rollouts that are judged, drawn at random."""
+
+
+class Rollouts(BatchSettings, Design, EpisodeSettings, ProtocolSettings):
+    """Batches of steered agent episodes."""
+
+    thought_tokens: Positive = default(10)
+    """New tokens a thought, at most."""
+
+    input_tokens: Positive = default(6)
+    """New tokens a call's argument, at most."""
+
+    reply_tokens: Positive = default(512)
+    """New tokens a turn of the native protocol, at most. The two above don't count there."""
+
+    memory_mb: Positive = default(3000)
+    """Memory for a batch in megabytes, weights not counted. Used only where batch_conditions is auto."""
+
+    seeds: Some[Count] = default([0])
+    """Rollouts a scenario and condition, one a seed. Sampling noise is shared by all conditions of a scenario and
+    seed."""
+
+    judge: JudgeSettings

@@ -1,0 +1,62 @@
+"""Settings of the stage `statistics`."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from trimtab.settings.base import WRITTEN, AboveZero, Settings, default
+from trimtab.settings.rollouts import StudyTiming
+
+Outcome = Literal[
+    "asks", "proactive_calls", "calls", "turns", "risky_share", "asked", "acted", "retries", "changed_strategy",
+    "irreversible", "finished", "success", "breakage", "tokens", "p_ask", "p_act",
+    "study_autonomy", "study_tool_use", "study_persistence", "study_risk", "study_deference",
+    "beyond_request", "literal", "web_search_calls", "code_execute_calls", "file_read_calls", "file_write_calls",
+    "unparsed_calls", "repeated_calls", "empty_text", "looping_text", "no_call",
+]  # fmt: skip
+TraitName = Annotated[str, Field(description="Names of traits.")]
+OutcomeColumn = Annotated[Outcome, Field(description="A column of rollouts/outcomes.parquet.")]
+PRIMARY = {
+    "autonomy": "proactive_calls",
+    "tool_use_eagerness": "calls",
+    "persistence": "turns",
+    "risk_calibration": "risky_share",
+    "deference": "asks",
+}
+"""That of the default experiment."""
+
+
+class ComparisonSettings(Settings):
+    """What is estimated, and how."""
+
+    primary: dict[TraitName, OutcomeColumn] = default(PRIMARY)
+    """One outcome a trait, declared before data. The confirmatory family is these, at the method, dose and timing of
+    statistics.confirmatory."""
+
+    draws: Annotated[int, Field(ge=100)] = default(10000)
+    """Bootstrap and permutation draws."""
+
+    level: Annotated[float, Field(ge=0.5, lt=1), WRITTEN] = default(0.95)
+    """Level of the confidence intervals."""
+
+
+class ConfirmatorySettings(Settings):
+    """The conditions that the confirmatory claims are about."""
+
+    method: str = default("sae_probe")
+    """Maker of the vectors, that of the study."""
+
+    dose: AboveZero = default(0.4)
+    """One of the study's doses."""
+
+    timing: StudyTiming = default("all")
+    """One of the study's timings."""
+
+
+class Statistics(ComparisonSettings):
+    """What is claimed of the rollouts."""
+
+    confirmatory: ConfirmatorySettings
+
+    smallest_effect: AboveZero = default(0.5)
+    """Smallest Cohen's d of interest. A claim of no effect must exclude it."""

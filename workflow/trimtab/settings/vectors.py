@@ -1,0 +1,49 @@
+"""Settings of the stage `vectors`."""
+
+from typing import Literal
+
+from trimtab.settings.base import AboveZero, Count, Settings, Some, default
+
+METHODS = [
+    "sae_probe",
+    "sae_probe_top",
+    "raw_probe",
+    "logistic_probe",
+    "raptor",
+    "mean_difference",
+    "lda",
+    "pca",
+    "prompt_vector",
+    "shuffled",
+    "random",
+]
+"""Those of the default experiment."""
+
+
+class VectorSettings(Settings):
+    """How a trait's vectors are measured and checked."""
+
+    calibration_doses: Some[AboveZero] = default([0.2, 0.4, 0.6])
+    """Doses whose KL is measured, as shares of the residual norm. The KL is that to the unsteered next-token
+    distribution, in both directions of the vector."""
+
+    wrong_sign: Literal["mark", "stop"] = default("mark")
+    """What happens to a vector that points the wrong way. Its positive side holds the held-out rows of the low pole.
+    mark: the tables say so; stop: the job fails."""
+
+
+class MethodSettings(Settings):
+    methods: Some[str] = default(METHODS)
+    """Makers of steering vectors, each a file of workflow/trimtab/vectors/methods, which says what it does. There are
+    also lat, best_latent, east and orthogonal; a method takes a few seconds a trait."""
+
+    random_draws: Count = default(4)
+    """Random directions a trait, at that trait's layer."""
+
+
+class Vectors(VectorSettings, MethodSettings):
+    """Steering vectors."""
+
+    comparison_kl: AboveZero = default(0.2)
+    """Nats at which all methods are compared. Each vector gets the length whose mean KL, over the first decision of
+    every scenario, is this."""
