@@ -9,10 +9,12 @@ import types
 from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from trimtab.artifacts.schemas import dotted, kind, near, reads_as_number, shown
+from trimtab.settings.base import Settings
+from trimtab.settings.meanings import first_sentence, meanings
 
 NOUNS = {
     "int_type": "a whole number",
@@ -45,7 +47,7 @@ class _Place(NamedTuple):
     """What the keys of that mapping are, where they have no fixed names."""
 
 
-def lines(error: ValidationError, model: type[BaseModel]) -> Iterator[str]:
+def lines(error: ValidationError, model: type[Settings]) -> Iterator[str]:
     """One line a problem, in the order of the config's keys: key, value, expectation and meaning."""
     together: dict[tuple[Any, ...], list[tuple[_Place, Mapping[str, Any]]]] = {}
     for each in error.errors(include_url=False):
@@ -56,13 +58,7 @@ def lines(error: ValidationError, model: type[BaseModel]) -> Iterator[str]:
         yield _line(*found[0]) if len(found) == 1 else _either(found)
 
 
-def meaning(field: FieldInfo) -> str:
-    """First sentence of what a key means, as it goes on after a semicolon."""
-    first = " ".join((field.description or "").split()).split(". ")[0].removesuffix(".")
-    return first if first[1:2].isupper() else first[:1].lower() + first[1:]
-
-
-def _place(model: type[BaseModel], steps: tuple[int | str, ...]) -> _Place:
+def _place(model: type[Settings], steps: tuple[int | str, ...]) -> _Place:
     path: list[str | int] = []
     at: Any = model
     said, known, names = "", tuple(model.model_fields), ""
@@ -70,11 +66,11 @@ def _place(model: type[BaseModel], steps: tuple[int | str, ...]) -> _Place:
         if step == KEY:
             break
         at, _ = _plain(at)
-        if isinstance(at, type) and issubclass(at, BaseModel):
+        if isinstance(at, type) and issubclass(at, Settings):
             path.append(str(step))
             known, names = tuple(at.model_fields), ""
-            field = at.model_fields.get(str(step))
-            said, at = (meaning(field), field.annotation) if field else ("", None)
+            said = first_sentence(meanings(at).get(str(step), ""))
+            at = at.model_fields[str(step)].annotation if step in at.model_fields else None
         elif get_origin(at) is dict:
             path.append(str(step))
             key, at = get_args(at)
@@ -98,7 +94,7 @@ def _plain(annotation: Any) -> tuple[Any, bool]:
 
 def _described(annotation: Any) -> str:
     notes = get_args(annotation)[1:] if get_origin(annotation) is Annotated else ()
-    return next((meaning(note) for note in notes if isinstance(note, FieldInfo)), "")
+    return next((first_sentence(note.description or "") for note in notes if isinstance(note, FieldInfo)), "")
 
 
 def _line(place: _Place, error: Mapping[str, Any]) -> str:

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel
 from pydantic.fields import FieldInfo
-from pydantic.json_schema import GenerateJsonSchema
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core import core_schema
 
-from trimtab.settings.base import DEFAULT
+from trimtab.settings.base import DEFAULT, Settings
 from trimtab.settings.experiment import Experiment
+from trimtab.settings.meanings import meanings
 
 ROOT = Path(__file__).parents[3]
 WIDTH = 120
@@ -29,11 +30,17 @@ HEAD = f"""\
 """
 
 
-class _Untitled(GenerateJsonSchema):
-    """Without the titles that pydantic makes of the keys' names."""
+class _Described(GenerateJsonSchema):
+    """With the meaning of each key, and without the titles that pydantic makes of their names."""
 
     def field_title_should_be_set(self, schema: Any) -> bool:
         return False
+
+    def model_schema(self, schema: core_schema.ModelSchema) -> JsonSchemaValue:
+        made = super().model_schema(schema)
+        for name, text in meanings(schema["cls"]).items():
+            made["properties"][name]["description"] = text
+        return made
 
 
 def files() -> dict[Path, str]:
@@ -48,33 +55,32 @@ def files() -> dict[Path, str]:
 def schema() -> dict[str, Any]:
     """The JSON schema (2020-12) of a config, for editors and other tools."""
     comment = f"Written by `{COMMAND}`. The check itself is trimtab.config, which also ties keys to one another."
-    made = Experiment.model_json_schema(schema_generator=_Untitled)
+    made = Experiment.model_json_schema(schema_generator=_Described)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$comment": comment, **made}
 
 
 def config_yaml() -> str:
     """The default experiment, each key under its meaning."""
-    parts = []
-    for name, field in Experiment.model_fields.items():
-        parts.append("\n".join(_entry(name, field, "")))
+    parts = ["\n".join(_entry(Experiment, name, "")) for name in Experiment.model_fields]
     return "\n\n".join([HEAD.rstrip("\n"), *parts]) + "\n"
 
 
-def _entry(name: str, field: FieldInfo, indent: str) -> Iterator[str]:
+def _entry(model: type[Settings], name: str, indent: str) -> Iterator[str]:
+    field = model.model_fields[name]
     inner = _section(field)
     if inner is None:
-        yield from _comment(field.description or "", indent)
+        yield from _comment(meanings(model)[name], indent)
         yield from _value(name, _default(field), indent)
     else:
         yield from _comment(inner.__doc__ or "", indent)
         yield f"{indent}{name}:"
-        for key, each in inner.model_fields.items():
-            yield from _entry(key, each, f"{indent}  ")
+        for key in inner.model_fields:
+            yield from _entry(inner, key, f"{indent}  ")
 
 
-def _section(field: FieldInfo) -> type[BaseModel] | None:
+def _section(field: FieldInfo) -> type[Settings] | None:
     kind = field.annotation
-    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+    return kind if isinstance(kind, type) and issubclass(kind, Settings) else None
 
 
 def _default(field: FieldInfo) -> Any:

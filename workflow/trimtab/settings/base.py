@@ -1,9 +1,9 @@
 """What all settings have in common: frozen models of strict values, and kinds of values that several sections use.
 
 A model's field is the only place that says what a key of the config is: its type and range, the default experiment's
-value, and (in the text under it) its meaning. The check of a config, config.yaml, the JSON schema and the reference of
-all keys are made from it (`trimtab.config`), and scripts receive models. The first sentence under a field is quoted to
-whoever gets the key wrong.
+value, and, in the text under it, its meaning, whose first sentence is quoted to whoever gets the key wrong. The check
+of a config, config.yaml, the JSON schema and the reference of all keys are made from it (`trimtab.config`), and scripts
+receive models.
 
 A section inherits from its slices, the parts that single jobs need, so that a job's model can't see more. Pydantic
 puts the last base's keys first.
@@ -37,9 +37,8 @@ T = TypeVar("T")
 class Settings(BaseModel):
     """Values of some keys of the config."""
 
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, use_attribute_docstrings=True
-    )
+    # validators are built when they are first asked for: Snakemake's start needs one of them, a job few
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, defer_build=True)
 
     @classmethod
     def keys(cls, section: Mapping[str, Any]) -> list[str]:

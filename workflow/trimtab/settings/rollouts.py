@@ -99,8 +99,8 @@ class ControlSettings(Settings):
     """Other makers of the same traits' vectors."""
 
     random: Count = default(4)
-    """Random directions a trait, at that trait's layer. A verdict ranks a vector among those of all traits, and twenty of
-    them are the fewest that allow p < 0.05."""
+    """Random directions a trait, at that trait's layer. A verdict ranks a vector among those of all traits, and twenty
+    of them are the fewest that allow p < 0.05."""
 
     zero: bool = default(True)
     """Hooks on, dose 0."""

@@ -75,10 +75,10 @@ def _optional() -> dict[str, Any]:
 
 
 if TYPE_CHECKING:
-    SaeOverride = Settings
+    SaeOverride = SaeSettings
 else:
     SaeOverride = create_model(
-        "SaeOverride", __base__=Settings, __doc__="Some keys of a single layer's dictionary.", **_optional()
+        "SaeOverride", __base__=SaeSettings, __doc__="Some keys of a single layer's dictionary.", **_optional()
     )
 
 
