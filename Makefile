@@ -3,6 +3,7 @@
 # make slurm-test   the same workflow on a real SLURM of one node, which it installs and starts (root, Debian)
 # make family-test  the whole workflow on a toy model of each family; make test takes one of them
 # make organism  the whole workflow on three models whose truth is known, to results/organism/organisms.html
+# make mutants  faults made on purpose in a copy, each of which a test must notice, to tests/mutants/MUTANTS.md
 # make bench  Trimtab beside its peers, to benchmarks/RESULTS.md (one bench: make bench BENCHES=capture)
 
 VENV := .venv
@@ -17,7 +18,7 @@ BENCHES := $(patsubst benchmarks/peers-%.txt,%,$(wildcard benchmarks/peers-*.txt
 # models that are trained here; each is a preset on top of the first
 ORGANISMS := organism organism-one-axis organism-attention
 
-.PHONY: run test slurm-test family-test lint clean browser organism $(ORGANISMS:%=run-%) bench $(BENCHES:%=bench-%)
+.PHONY: run test slurm-test family-test mutants lint clean browser organism $(ORGANISMS:%=run-%) bench $(BENCHES:%=bench-%)
 
 run: $(READY)
 	snakemake --cores all
@@ -48,6 +49,9 @@ slurm-test: $(TOOLS)
 
 family-test: $(TOOLS)
 	TRIMTAB_FAMILIES=1 pytest tests/workflow/test_families.py
+
+mutants: $(TOOLS)
+	OMP_NUM_THREADS=1 python tests/mutants/run.py
 
 lint: $(TOOLS)
 	ruff check .

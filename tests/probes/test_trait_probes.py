@@ -2,13 +2,14 @@
 
 import math
 from dataclasses import replace
-from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
 
-from trimtab.activations.reader import Cache
+from trimtab.activations.layout import FORMAT, IDENTITY, Layout
+from trimtab.activations.store import shard
 from trimtab.errors import TrimtabError
 from trimtab.probes.contrast import Contrast, read
 from trimtab.probes.report import NO_LAYER, Settings, probe_trait, weights_of
@@ -153,19 +154,23 @@ def test_a_trait_without_test_rows_is_refused():
         probe_trait("autonomy", contrast(templates=3), contrast(seed=1), SETTINGS, seed=0)
 
 
-class InMemory(Cache):
-    """A shard of one row a prompt, with rows that no shard on disk may hold."""
-
-    def __init__(self, path, rows):
-        self.path, self._rows = path, rows
-        self.prompt_ids = [f"id{i}" for i in range(len(rows))]
-        self.offsets = list(range(len(rows) + 1))
-
-    def close(self):
-        return None
-
-    def rows(self, layer):
-        return self._rows
+def cached(path, layers):
+    """A real shard of one row a prompt (id0, id1, ...): layer -> its rows."""
+    first = next(iter(layers.values()))
+    layout = Layout(
+        layers=sorted(layers),
+        d_model=first.shape[1],
+        dtype=torch.float32,
+        chunk_rows=8,
+        prompt_ids=[f"id{row}" for row in range(len(first))],
+        offsets=np.arange(len(first) + 1),
+        tokens=np.zeros(len(first), np.int32),
+        positions=np.zeros(len(first), np.int32),
+        attributes={"format": FORMAT, IDENTITY: path.name},
+    )
+    with shard(path, layout) as writer:
+        writer.append(0, layers)
+    return path
 
 
 def prompts(n, **changed):
@@ -189,25 +194,36 @@ def prompts(n, **changed):
 @pytest.mark.parametrize(
     ("rows", "changed", "message"),
     [
-        (torch.full((4, D), math.nan), {}, "autonomy.h5: layer 3: 4 of 4 rows hold NaN or infinity"),
-        (torch.ones(4, D + 1), {}, f"autonomy.h5: layer 3: width {D + 1}; its SAE takes {D}"),
-        (torch.ones(4, D), {"pole": "high"}, "autonomy.h5: poles ['high'] in 4 prompts of kind opening"),
-        (torch.ones(4, D), {"kind": "instruction"}, "autonomy.h5: poles [] in 0 prompts of kind opening"),
+        (torch.full((4, D), math.nan), {}, "layer 3: 4 of 4 rows hold NaN or infinity"),
+        (torch.ones(4, D + 1), {}, f"layer 3: width {D + 1}; its SAE takes {D}"),
+        (torch.ones(4, D), {"pole": "high"}, "poles ['high'] in 4 prompts of kind opening"),
+        (torch.ones(4, D), {"kind": "instruction"}, "poles [] in 0 prompts of kind opening"),
     ],
 )
-def test_rows_that_cannot_be_probed(monkeypatch, rows, changed, message):
-    monkeypatch.setattr("trimtab.probes.contrast.Cache.open", lambda path: InMemory(path, rows))
+def test_rows_that_cannot_be_probed(tmp_path, rows, changed, message):
+    path = cached(tmp_path / "autonomy.h5", {3: rows})
     with pytest.raises(TrimtabError) as caught:
-        read(Path("autonomy.h5"), prompts(4, **changed), "opening", {3: dictionary()}, seed=0)
-    assert str(caught.value).startswith(message)
+        read(path, prompts(4, **changed), "opening", {3: dictionary()}, seed=0)
+    assert str(caught.value).startswith(f"{path}: {message}")
 
 
-def test_rows_are_read_in_the_order_of_the_cache(monkeypatch):
+def test_rows_are_read_in_the_order_of_the_cache(tmp_path):
     rows = torch.arange(4.0)[:, None].expand(4, D)
-    monkeypatch.setattr("trimtab.probes.contrast.Cache.open", lambda path: InMemory(path, rows))
-    read_back = read(Path("a.h5"), prompts(4)[::-1], "opening", {3: dictionary()}, seed=0)
+    path = cached(tmp_path / "a.h5", {3: rows})
+    read_back = read(path, prompts(4)[::-1], "opening", {3: dictionary()}, seed=0)
     assert read_back.texts[1] == "task 1 I will."
     assert read_back.labels.tolist() == [0, 1, 0, 1]
     assert read_back.pairs == ["p0", "p0", "p1", "p1"]
     torch.testing.assert_close(read_back.raw[3], rows.double())
     torch.testing.assert_close(read_back.latents[3][:, :D], rows.double())
+
+
+def test_every_layer_is_read_from_its_own_rows(tmp_path):
+    layers = {layer: torch.arange(4.0 * D).reshape(4, D) + 100 * layer for layer in (3, 5, 7)}
+    path = cached(tmp_path / "a.h5", layers)
+    read_back = read(path, prompts(4), "opening", {7: dictionary(), 3: dictionary()}, seed=0)
+    assert set(read_back.raw) == set(read_back.latents) == {3, 7}
+    for layer in (3, 7):
+        # the dictionary passes positive rows on as they are
+        torch.testing.assert_close(read_back.raw[layer], layers[layer].double())
+        torch.testing.assert_close(read_back.latents[layer][:, :D], layers[layer].double())

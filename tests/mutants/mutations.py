@@ -1,0 +1,648 @@
+"""The mutations: small faults that somebody could make, each with the tests that must notice it."""
+
+from typing import NamedTuple
+
+
+class Mutation(NamedTuple):
+    """One fault."""
+
+    what: str
+    file: str
+    """Under workflow/trimtab."""
+    old: str
+    """Text that is in the file once."""
+    new: str
+    tests: tuple[str, ...]
+
+
+def tests(*names: str) -> tuple[str, ...]:
+    return tuple(f"tests/{name}.py" for name in names)
+
+
+CORRECTIONS = tests("statistics/test_corrections")
+EFFECTS = tests("statistics/test_effects")
+PAIRS = tests("statistics/test_pairs")
+STRUCTURE = tests("statistics/test_structure")
+CALIBRATE = tests("vectors/test_calibrate")
+DOSE = tests("vectors/test_dose")
+DECISIONS = tests("vectors/test_decisions")
+ENGINE = tests("rollouts/test_engine")
+OUTCOMES = tests("rollouts/test_outcomes")
+RULES = tests("steering/test_rules")
+PLACES = tests("steering/test_places")
+CONTRAST = tests("prompts/test_contrast")
+NESTED = tests("probes/test_nested")
+ASSOCIATION = tests("probes/test_association")
+TRAIT_PROBES = tests("probes/test_trait_probes")
+STUDY = tests("statistics/test_study")
+SHOWN = tests("report/test_numbers_shown")
+
+MUTATIONS = [
+    # --- corrections and verdicts
+    Mutation(
+        "no Holm on the declared family",
+        "statistics/effects.py",
+        'result[declared] = corrected(p[declared], "holm")',
+        "result[declared] = p[declared]",
+        CORRECTIONS,
+    ),
+    Mutation(
+        "no Benjamini-Hochberg on the rest",
+        "statistics/effects.py",
+        'result[~declared] = corrected(p[~declared], "fdr_bh")',
+        "result[~declared] = p[~declared]",
+        CORRECTIONS,
+    ),
+    Mutation(
+        "equivalence not corrected",
+        "statistics/effects.py",
+        "p_corrected=_corrected(found.p, declared)",
+        "p_corrected=found.p",
+        CORRECTIONS,
+    ),
+    Mutation(
+        "ranks among random directions not corrected",
+        "statistics/effects.py",
+        'ranks.assign(p_corrected=corrected(ranks["p"].to_numpy(float), "fdr_bh"))',
+        'ranks.assign(p_corrected=ranks["p"])',
+        CORRECTIONS,
+    ),
+    Mutation(
+        "a rank that doesn't count the vector",
+        "statistics/effects.py",
+        "p=(as_large + 1) / (len(random) + 1)",
+        "p=as_large / len(random)",
+        CORRECTIONS,
+    ),
+    Mutation(
+        "verdict by uncorrected p",
+        "statistics/findings.py",
+        'if mean["p_corrected"] <= alpha:',
+        'if mean["p"] <= alpha:',
+        CORRECTIONS,
+    ),
+    Mutation(
+        "equivalence verdict by uncorrected p",
+        "statistics/findings.py",
+        '_verdict(mean, difference[present], equal["p_corrected"],',
+        '_verdict(mean, difference[present], equal["p"],',
+        CORRECTIONS,
+    ),
+    Mutation(
+        "a direction's own effect by uncorrected p",
+        "statistics/findings.py",
+        'turned["p_corrected"] <= alpha',
+        'turned["p"] <= alpha',
+        CORRECTIONS,
+    ),
+    Mutation(
+        "detectable effect without Holm's alpha",
+        "statistics/findings.py",
+        "alpha / max(len(confirmatory), 1)",
+        "alpha",
+        CORRECTIONS,
+    ),
+    Mutation(
+        "moved and reversed swapped",
+        "statistics/findings.py",
+        'return "moved" if mean["estimate"] > 0 else "reversed"',
+        'return "moved" if mean["estimate"] < 0 else "reversed"',
+        EFFECTS,
+    ),
+    Mutation(
+        "null of random directions of any layer and rule",
+        "statistics/declared.py",
+        "at(as_studied(conditions, plan), method=RANDOM",
+        "at(conditions, method=RANDOM",
+        CORRECTIONS,
+    ),
+    Mutation(
+        "ranks among random directions of any layer and rule",
+        "statistics/declared.py",
+        'for column in ("unit", "layer", "rule"):',
+        'for column in ("unit",):',
+        CORRECTIONS,
+    ),
+    Mutation(
+        "claim of a negative dose points up", "statistics/declared.py", "-1 if each.dose < 0 else 1", "1", CORRECTIONS
+    ),
+    Mutation(
+        "tool mix not corrected",
+        "statistics/tools.py",
+        'table.assign(p_corrected=corrected(table["p"].to_numpy(float), "fdr_bh"))',
+        'table.assign(p_corrected=table["p"])',
+        CORRECTIONS,
+    ),
+    Mutation(
+        "turned vectors not declared",
+        "statistics/contrasts.py",
+        "contrast_table(rollouts, contrasts, plan, declared, {})",
+        "contrast_table(rollouts, contrasts, plan, set(), {})",
+        CORRECTIONS,
+    ),
+    Mutation(
+        "a missing p counts as a test",
+        "statistics/corrections.py",
+        "made = np.isfinite(p)",
+        "made = np.ones(p.shape, dtype=bool)",
+        STUDY,
+    ),
+    # --- estimates, tests, intervals
+    Mutation(
+        "Cohen's d over n instead of n - 1",
+        "statistics/pairs.py",
+        "clean * n / np.where(n > 1, n - 1, np.nan)",
+        "clean * np.where(n > 1, 1, np.nan)",
+        PAIRS,
+    ),
+    Mutation(
+        "wrong way counts scenarios that follow the claim",
+        "statistics/pairs.py",
+        "pairs.difference * pairs.direction < 0",
+        "pairs.difference * pairs.direction > 0",
+        PAIRS,
+    ),
+    Mutation(
+        "Cliff's delta turned round",
+        "statistics/pairs.py",
+        "np.sign(high[:, one, None] - low[None, :, other])",
+        "np.sign(low[None, :, other] - high[:, one, None])",
+        PAIRS,
+    ),
+    Mutation(
+        "an unchanged scenario counts as risen",
+        "statistics/pairs.py",
+        "(1 + mean(np.sign(pairs.difference))) / 2",
+        "mean((pairs.difference >= 0).astype(float))",
+        PAIRS,
+    ),
+    Mutation(
+        "one-sided sign flip",
+        "statistics/significance.py",
+        "np.abs(signs @ difference) >= observed",
+        "signs @ difference >= observed",
+        PAIRS,
+    ),
+    Mutation(
+        "equivalence by the better of its two tests",
+        "statistics/significance.py",
+        "np.maximum(*tails)",
+        "np.minimum(*tails)",
+        CORRECTIONS,
+    ),
+    Mutation(
+        "axes counted although one before them is none",
+        "statistics/nulls.py",
+        "np.cumprod(p <= 1 - level).sum()",
+        "(p <= 1 - level / 2).sum()",
+        STRUCTURE,
+    ),
+    Mutation(
+        "specificity of another outcome",
+        "statistics/coupling.py",
+        "np.divide(squares[:, own], total",
+        "np.divide(squares[:, own - 1], total",
+        STRUCTURE,
+    ),
+    Mutation(
+        "a peak that is only one way",
+        "statistics/doses.py",
+        "dose[np.abs(effects).argmax(axis=1)]",
+        "dose[effects.argmax(axis=1)]",
+        STRUCTURE,
+    ),
+    Mutation(
+        "a plateau at the first dose",
+        "statistics/doses.py",
+        "shape = 1 - 2.0 ** (-dose[None, :] / grid[:, None])",
+        "shape = 1 - np.exp(-dose[None, :] / grid[:, None])",
+        STRUCTURE,
+    ),
+    Mutation(
+        "one-sided order of traits",
+        "statistics/prediction.py",
+        "(np.abs(null) >= abs(found) - 1e-12)",
+        "(null >= found - 1e-12)",
+        STRUCTURE,
+    ),
+    Mutation(
+        "a mix as its distance in one way only",
+        "statistics/tools.py",
+        "np.abs(first - second).sum(axis=1) / 2",
+        "np.abs(first - second).sum(axis=1)",
+        STRUCTURE,
+    ),
+    Mutation(
+        "d of the study turned round",
+        "statistics/study.py",
+        "(treated.mean() - baseline.mean()) / np.sqrt(pooled)",
+        "(baseline.mean() - treated.mean()) / np.sqrt(pooled)",
+        STUDY,
+    ),
+    # --- probes
+    Mutation(
+        "a probe reads another layer's rows",
+        "probes/contrast.py",
+        "cache.prompt_rows(layer, [",
+        "cache.prompt_rows(min(saes), [",
+        TRAIT_PROBES,
+    ),
+    Mutation(
+        "poles swapped, probes",
+        "probes/contrast.py",
+        'prompt["pole"] == "high"',
+        'prompt["pole"] == "low"',
+        TRAIT_PROBES,
+    ),
+    Mutation(
+        "R² about 0", "probes/nested.py", "(labels - labels.mean()).square().sum()),", "labels.square().sum()),", NESTED
+    ),
+    Mutation(
+        "ties count whole in the AUC",
+        "probes/nested.py",
+        "(gaps == 0).double().mean() / 2",
+        "(gaps == 0).double().mean()",
+        NESTED,
+    ),
+    Mutation(
+        "rows predicted from their own fold",
+        "probes/nested.py",
+        "predict(rows, targets, fold != held, fold == held, penalties, family)",
+        "predict(rows, targets, fold == fold, fold == held, penalties, family)",
+        NESTED,
+    ),
+    Mutation(
+        "the worst layer is chosen",
+        "probes/nested.py",
+        "choices[max(names, key=best_r2.__getitem__)]",
+        "choices[min(names, key=best_r2.__getitem__)]",
+        NESTED,
+    ),
+    Mutation(
+        "chances of latents are one-sided",
+        "probes/association.py",
+        "(signs @ gaps).abs() >= seen",
+        "(signs @ gaps) >= seen",
+        ASSOCIATION,
+    ),
+    # --- prompts
+    Mutation(
+        "a split for each row",
+        "prompts/contrast.py",
+        '                    "split": split,',
+        '                    "split": SPLITS[fill % len(SPLITS)],',
+        CONTRAST,
+    ),
+    Mutation(
+        "all templates meet the same tasks",
+        "prompts/contrast.py",
+        "some[(number * fills + fill) % len(some)]",
+        "some[fill % len(some)]",
+        CONTRAST,
+    ),
+    # --- vectors
+    Mutation(
+        "KL(steered ‖ unsteered)",
+        "vectors/calibrate.py",
+        "((self._clean - steered) * self._chance)",
+        "((steered - self._clean) * steered.exp())",
+        CALIBRATE,
+    ),
+    Mutation(
+        "slope over one step instead of two",
+        "vectors/calibrate.py",
+        "(forth - back) / (2 * step)",
+        "(forth - back) / step",
+        CALIBRATE,
+    ),
+    Mutation(
+        "the longest root of a wanted KL",
+        "vectors/calibrate.py",
+        "        for at in sorted(self.seen):\n            if abs(",
+        "        for at in sorted(self.seen, reverse=True):\n            if abs(",
+        CALIBRATE,
+    ),
+    Mutation(
+        "a share with the wrong sign",
+        "vectors/dose.py",
+        "return dose * scale.residual_norm",
+        "return -dose * scale.residual_norm",
+        DOSE,
+    ),
+    Mutation(
+        "a share by the norm of nothing", "vectors/dose.py", "return dose * scale.residual_norm", "return dose", DOSE
+    ),
+    Mutation(
+        "a threshold without the probe's intercept",
+        "vectors/dose.py",
+        "(math.log(probability / (1 - probability)) - scale.intercept)",
+        "math.log(probability / (1 - probability))",
+        DOSE,
+    ),
+    Mutation(
+        "gap of held-out rows turned round",
+        "vectors/material.py",
+        "(held_out.high - held_out.low)",
+        "(held_out.low - held_out.high)",
+        tests("vectors/test_material"),
+    ),
+    Mutation(
+        "methods compared the other way",
+        "vectors/comparison.py",
+        "moved[reference] - effect",
+        "effect - moved[reference]",
+        DECISIONS,
+    ),
+    Mutation(
+        "a method ranked by a signed effect",
+        "vectors/comparison.py",
+        'p_random": (as_large + 1) / (len(drawn) + 1)',
+        'p_random": as_large / len(drawn)',
+        DECISIONS,
+    ),
+    Mutation(
+        "measures of the wrong action",
+        "vectors/decisions.py",
+        'columns = {f"p_{tool}": table[:, at].numpy()',
+        'columns = {f"p_{tool}": table[:, at - 1].numpy()',
+        DECISIONS,
+    ),
+    # --- steering
+    Mutation(
+        "a push with the wrong sign",
+        "steering/rules.py",
+        '    """`h + a u`."""\n    return h + strength * u',
+        '    """`h + a u`."""\n    return h - strength * u',
+        RULES,
+    ),
+    Mutation(
+        "a floor that is a clamp",
+        "steering/rules.py",
+        "(self.threshold - _along(h, u)).clamp_min(0)",
+        "(self.threshold - _along(h, u))",
+        RULES,
+    ),
+    Mutation(
+        "a turn the wrong way",
+        "steering/rules.py",
+        "(one * less - two * sin(strength)) * u",
+        "(one * less + two * sin(strength)) * u",
+        RULES,
+    ),
+    Mutation(
+        "prefill and decode swapped",
+        "steering/places.py",
+        '    "prefill": lambda at: ~at.written,\n    "decode": lambda at: at.written,',
+        '    "prefill": lambda at: at.written,\n    "decode": lambda at: ~at.written,',
+        PLACES,
+    ),
+    Mutation(
+        "first written tokens, and one more",
+        "steering/places.py",
+        "at.before < int(first[1])",
+        "at.before <= int(first[1])",
+        PLACES,
+    ),
+    Mutation("tool and user swapped", "steering/places.py", "at.role == TOOL", "at.role == USER", PLACES),
+    # --- rollouts
+    Mutation(
+        "bias added instead of subtracted",
+        "rollouts/engine.py",
+        "self._protocol.action_scores(logits) - self._bias",
+        "self._protocol.action_scores(logits) + self._bias",
+        ENGINE,
+    ),
+    Mutation(
+        "noise of a condition's own",
+        "rollouts/engine.py",
+        'self._noise(seed, s["id"], run), s["task"])',
+        'self._noise(seed, s["id"] + arm.condition_id, run), s["task"])',
+        ENGINE,
+    ),
+    Mutation(
+        "the same noise in every run",
+        "rollouts/engine.py",
+        'seeds.derive(seed, "rollouts", scenario, run)',
+        'seeds.derive(seed, "rollouts", scenario)',
+        ENGINE,
+    ),
+    Mutation(
+        "the same noise in every turn",
+        "rollouts/engine.py",
+        "episode.noise[len(episode.turns), self._draws",
+        "episode.noise[0, self._draws",
+        ENGINE,
+    ),
+    Mutation(
+        "calibration by the median",
+        "agent/calibration.py",
+        "scores.double().mean(0).tolist()",
+        "scores.double().median(0).values.tolist()",
+        ENGINE,
+    ),
+    Mutation(
+        "the temperature ignored in written text",
+        "rollouts/draws.py",
+        "logits[list(rows[some])] / temperature",
+        "logits[list(rows[some])]",
+        tests("rollouts/test_draws"),
+    ),
+    Mutation(
+        "the temperature multiplies",
+        "rollouts/draws.py",
+        "probabilities.log() / temperature",
+        "probabilities.log() * temperature",
+        tests("rollouts/test_draws"),
+    ),
+    Mutation(
+        "risky share over turns instead of calls",
+        "rollouts/outcomes.py",
+        '"risky_share": risky / len(calls) if calls',
+        '"risky_share": risky / len(steps) if calls',
+        OUTCOMES,
+    ),
+    Mutation(
+        "asking counts as acting",
+        "rollouts/outcomes.py",
+        '"proactive_calls": float(len(calls) - asks)',
+        '"proactive_calls": float(len(calls))',
+        OUTCOMES,
+    ),
+    Mutation(
+        "success by the last step alone",
+        "rollouts/outcomes.py",
+        '"success": float(any(reached))',
+        '"success": float(reached[-1])',
+        OUTCOMES,
+    ),
+    Mutation(
+        "breakage by the sum of faults",
+        "rollouts/outcomes.py",
+        "sum(map(bool, faults)) / len(steps)",
+        "sum(map(len, faults)) / len(steps)",
+        OUTCOMES,
+    ),
+    Mutation(
+        "a change of strategy is any retry",
+        "rollouts/outcomes.py",
+        'b["tool"] in CALLS and b["tool"] != a["tool"]',
+        'b["tool"] in CALLS',
+        OUTCOMES,
+    ),
+    Mutation(
+        "what was asked, whatever else was changed",
+        "rollouts/outcomes.py",
+        "float(any(reached) and not beyond)",
+        "float(any(reached))",
+        OUTCOMES,
+    ),
+    Mutation(
+        "autonomy of the study is asking",
+        "rollouts/outcomes.py",
+        '"study_autonomy": float(asks == 0)',
+        '"study_autonomy": float(asks > 0)',
+        OUTCOMES,
+    ),
+    # --- forward
+    Mutation(
+        "a hook one layer too deep",
+        "forward/hooks.py",
+        "handles.append(stack[layer].register",
+        "handles.append(stack[min(layer + 1, len(stack) - 1)].register",
+        tests("forward/test_hooks"),
+    ),
+    # --- figures and tables
+    Mutation(
+        "bars with their ends swapped",
+        "report/plots_style.py",
+        'np.stack([estimate - rows["lower"], rows["upper"] - estimate])',
+        'np.stack([rows["upper"] - estimate, estimate - rows["lower"]])',
+        SHOWN,
+    ),
+    Mutation(
+        "effects with the wrong sign",
+        "report/plots_style.py",
+        'estimate = rows["estimate"].to_numpy(float)',
+        'estimate = -rows["estimate"].to_numpy(float)',
+        SHOWN,
+    ),
+    Mutation(
+        "any outcome's estimates",
+        "report/plots_style.py",
+        'rows = table[(table["estimand"] == estimand) & (table["outcome"] == outcome)]',
+        'rows = table[table["estimand"] == estimand]',
+        SHOWN,
+    ),
+    Mutation(
+        "forest of mean differences under the heading of d",
+        "report/plots_effects.py",
+        'rows = estimates(run, "cohens_d", run.plan.primary[trait])\n        controls',
+        'rows = estimates(run, "mean_difference", run.plan.primary[trait])\n        controls',
+        SHOWN,
+    ),
+    Mutation(
+        "the turned vector is the declared one again",
+        "report/plots_effects.py",
+        '(controls["dose"] < 0)',
+        '(controls["dose"] > 0)',
+        SHOWN,
+    ),
+    Mutation(
+        "forest from the estimate up",
+        "report/plots_effects.py",
+        "axis.plot([row.lower, row.upper], [height, height], color=colour, linewidth",
+        "axis.plot([row.estimate, row.upper], [height, height], color=colour, linewidth",
+        SHOWN,
+    ),
+    Mutation(
+        "timings at every dose",
+        "report/plots_effects.py",
+        'own_conditions[np.isclose(own_conditions["dose"], run.plan.dose)]',
+        "own_conditions",
+        SHOWN,
+    ),
+    Mutation(
+        "breakage is something else",
+        "report/plots_effects.py",
+        'estimates(run, "mean_difference", "breakage")',
+        'estimates(run, "mean_difference", "calls")',
+        SHOWN,
+    ),
+    Mutation(
+        "actions in all rollouts instead of a rollout",
+        "report/plots_effects.py",
+        "every = counts.div(rollouts, axis=0)",
+        "every = counts * 1.0",
+        SHOWN,
+    ),
+    Mutation(
+        "matrix of effects on its side",
+        "report/plots_structure.py",
+        "values = wide.reindex(index=vectors, columns=outcomes).to_numpy(float)",
+        "values = wide.reindex(index=vectors, columns=outcomes).to_numpy(float).T",
+        SHOWN,
+    ),
+    Mutation(
+        "observed axes and their null swapped",
+        "report/plots_structure.py",
+        'for name in (run.plan.method, "relabelled")',
+        'for name in ("relabelled", run.plan.method)',
+        SHOWN,
+    ),
+    Mutation(
+        "score and effect swapped",
+        "report/plots_structure.py",
+        "axis.plot(row.r2, row.value, marker",
+        "axis.plot(row.value, row.r2, marker",
+        SHOWN,
+    ),
+    Mutation(
+        "comparison of the differences",
+        "report/plots_vectors.py",
+        'axis.plot(row["estimate"], height, "o"',
+        'axis.plot(row["difference"], height, "o"',
+        SHOWN,
+    ),
+    Mutation(
+        "every measure in the comparison",
+        "report/tables_vectors.py",
+        'frame[(frame["trait"] == frame["measure"]) & ~single]',
+        "frame[~single]",
+        SHOWN,
+    ),
+    Mutation(
+        "uncorrected p of the declared tests",
+        "report/tables_effects.py",
+        '"p": p("p_corrected"),\n            "Up',
+        '"p": p("p"),\n            "Up',
+        SHOWN,
+    ),
+    Mutation(
+        "means the wrong way round",
+        "report/tables_effects.py",
+        "{words.number(row['baseline_mean'])} → {words.number(row['mean'])}",
+        "{words.number(row['mean'])} → {words.number(row['baseline_mean'])}",
+        SHOWN,
+    ),
+    Mutation(
+        "up and down swapped",
+        "report/tables_effects.py",
+        "{row['rising']} / {row['falling']}",
+        "{row['falling']} / {row['rising']}",
+        SHOWN,
+    ),
+    Mutation(
+        "bounds swapped in every table",
+        "report/table.py",
+        "words.interval(row[lower], row[upper])",
+        "words.interval(row[upper], row[lower])",
+        SHOWN,
+    ),
+    Mutation(
+        "use of tools the wrong way round",
+        "report/tables_response.py",
+        "{write(row[f'baseline_{key}'])} → {write(row[key])}",
+        "{write(row[key])} → {write(row[f'baseline_{key}'])}",
+        SHOWN,
+    ),
+]
