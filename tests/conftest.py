@@ -1,9 +1,14 @@
-"""What tests share: the packaged model's tokenizer, the agent's protocol in its tokens, examples without a deadline."""
+"""What tests share: the packaged model's tokenizer, the agent's protocol in its tokens, examples without a deadline; and
+the check of all shapes."""
 
 from typing import Any
 
 import pytest
+import shapes
 from hypothesis import settings
+
+# before anything of the library is imported
+shapes.install()
 
 # how long an example takes says how busy the machine is, and nothing about the code
 settings.register_profile("trimtab", deadline=None)

@@ -2,13 +2,12 @@
 
 import pytest
 import torch
+from short import SHORT
 from tiny import llama
 
 from trimtab.forward.packed import pack_rows
 from trimtab.prompts import resources
-from trimtab.rollouts.engine import Engine, Settings
-
-SHORT = Settings(max_turns=3, limits={"thought_tokens": 6, "input_tokens": 4}, temperature=0.8)
+from trimtab.rollouts.engine import Engine
 
 
 @pytest.fixture(scope="session")

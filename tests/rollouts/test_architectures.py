@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from conftest import SHORT
+from short import SHORT
 from tiny import ARCHITECTURES, D_MODEL, gemma3
 
 from trimtab.agent.calibration import action_scores, as_prompt, segments_of

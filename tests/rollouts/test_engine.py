@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from conftest import SHORT
+from short import SHORT
 from tiny import D_MODEL, gemma3, qwen3_5_moe
 
 from trimtab.agent.calibration import action_scores, calibration

@@ -9,8 +9,8 @@ import sys
 import numpy as np
 import played
 import pytest
-from conftest import SHORT
 from played import ARMS
+from short import SHORT
 from tiny import ARCHITECTURES, gemma3
 
 from trimtab.forward.packed import pack_rows

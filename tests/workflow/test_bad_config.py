@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import pytest
-from conftest import Project
+from project import Project
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
-from conftest import Project
+from project import Project
 
 from trimtab.artifacts import files
 

@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import torch
-from conftest import ROOT, Project
+from project import ROOT, Project
 from safetensors import safe_open
 
 from trimtab.activations.reader import Cache

@@ -9,8 +9,8 @@ import sys
 
 import pandas as pd
 import pytest
-from conftest import Project
 from ending import ended_and_started_again
+from project import Project
 
 from trimtab.artifacts import files
 from trimtab.jobs import stopping

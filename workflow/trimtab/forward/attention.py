@@ -161,7 +161,7 @@ class Packed(NamedTuple):
     """Keys or values of a layer, by row; the headers' once a group of rows."""
 
     own: Float[Tensor, "row kv_head place dim"]
-    headers: list[Float[Tensor, "kv_head place dim"]]
+    headers: list[Float[Tensor, "kv_head _ dim"]]
     layout: PackedLayout
 
 
@@ -174,7 +174,7 @@ def attend(
     scaling: float | None = None,
     sliding_window: int | None = None,
     **rest: Any,
-) -> tuple[Float[Tensor, "batch new head dim"], None]:
+) -> tuple[Float[Tensor, "batch new head value_dim"], None]:
     """Scaled dot-product attention, in the signature that `transformers` calls."""
     if isinstance(key, Tensor) and isinstance(value, Tensor):
         return sdpa_attention_forward(
@@ -195,7 +195,7 @@ def attend(
 
 def _own(
     query: Float[Tensor, "token head dim"], key: Packed, value: Packed, window: int | None, scale: float
-) -> tuple[Float[Tensor, "token head dim"], Float[Tensor, "token head"]]:
+) -> tuple[Float[Tensor, "token head value_dim"], Float[Tensor, "token head"]]:
     """Attention to the tokens of each query's own row, and its log-sum-exp."""
     (all_rows, kv_heads, *_), (tokens, heads, dim) = key.own.shape, query.shape
     each = heads // kv_heads
@@ -222,7 +222,7 @@ def _own(
 
 def _headers(
     query: Float[Tensor, "head token dim"], key: Packed, value: Packed, window: int | None, scale: float
-) -> tuple[Float[Tensor, "token head dim"], Float[Tensor, "token head"]]:
+) -> tuple[Float[Tensor, "token head value_dim"], Float[Tensor, "token head"]]:
     """Attention to the header of each query's group, and its log-sum-exp."""
     heads, kv_heads = query.shape[0], key.own.shape[1]
     each = heads // kv_heads
@@ -241,10 +241,10 @@ def _headers(
 def weighted(
     query: Float[Tensor, "row kv_head query dim"],
     key: Float[Tensor, "row kv_head key dim"],
-    value: Float[Tensor, "row kv_head key dim"],
+    value: Float[Tensor, "row kv_head key value_dim"],
     mask: Mask | None,
     scale: float,
-) -> tuple[Float[Tensor, "row kv_head query dim"], Float[Tensor, "row kv_head query"]]:
+) -> tuple[Float[Tensor, "row kv_head query value_dim"], Float[Tensor, "row kv_head query"]]:
     """Attention and its log-sum-exp; a query that sees no key has output 0 and weight exp(-inf)."""
     added = None if mask is None else mask.added
     if query.device.type == "cpu" and query.shape[-1] == value.shape[-1]:

@@ -21,7 +21,7 @@ EXACT = 12
 """Up to so many templates, all ways of turning them are counted instead of drawn."""
 
 
-def table(gaps: Mapping[int, Float[Tensor, "pair latent"]], templates: Sequence[str], seed: int) -> pd.DataFrame:
+def table(gaps: Mapping[int, Float[Tensor, "pair _"]], templates: Sequence[str], seed: int) -> pd.DataFrame:
     """One row a layer and latent: score, both chances, and the false discovery rate by the first within the layer.
 
     Args:

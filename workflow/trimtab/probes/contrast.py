@@ -15,7 +15,8 @@ from trimtab.errors import TrimtabError
 from trimtab.saes.baselines import random_directions
 from trimtab.saes.sae import SAE
 
-Layers = Mapping[int, Float[Tensor, "row feature"]]
+Layers = Mapping[int, Float[Tensor, "row _"]]
+"""Rows of each layer; the layers' dictionaries may be of different sizes."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Contrast:
         def named(names: list[str]) -> list[str]:
             return [names[i] for i in kept]
 
-        def cached(layers: Layers) -> Layers:
+        def cached(layers: Layers) -> dict[int, Float[Tensor, "kept _"]]:
             return {layer: rows[kept] for layer, rows in layers.items()}
 
         return Contrast(

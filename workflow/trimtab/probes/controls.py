@@ -71,7 +71,7 @@ class StudyFit(NamedTuple):
 
 
 def study_rule(
-    layers: Mapping[int, Float[Tensor, "row feature"]],
+    layers: Mapping[int, Float[Tensor, "row _"]],
     labels: Float[Tensor, "row"],
     penalties: Sequence[float],
     seed: int,

@@ -139,7 +139,7 @@ class Nested(NamedTuple):
 
 
 def nested(
-    layers: Mapping[int, Float[Tensor, "row feature"]],
+    layers: Mapping[int, Float[Tensor, "row _"]],
     targets: Float[Tensor, "row target"],
     groups: Sequence[str],
     penalties: Sequence[float],

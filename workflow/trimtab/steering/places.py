@@ -55,7 +55,7 @@ class Places(NamedTuple):
     before: Int[Tensor, "*token"]
 
     @classmethod
-    def of(cls, places: Int[Tensor, "*token"]) -> "Places":
+    def of(cls, places: Int[Tensor, "*token"] | Bool[Tensor, "*token"]) -> "Places":
         """Take places apart."""
         at = places.long()
         return cls(at % _LAST == 1, at // _LAST % 2 == 1, at // _ROLE % 4, at // _BEFORE)

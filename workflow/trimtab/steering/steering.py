@@ -76,7 +76,9 @@ class Steering:
         chosen._timings = {timing: own[index] for timing, own in self._timings.items()}
         return chosen
 
-    def locate(self, row: Int[Tensor, "batch token"], places: Int[Tensor, "batch token"]) -> None:
+    def locate(
+        self, row: Int[Tensor, "batch token"], places: Int[Tensor, "batch token"] | Bool[Tensor, "batch token"]
+    ) -> None:
         """Say what the next pass is made of: the row of each token (-1 for padding), and its place in the episode."""
         self._row = row.clamp_min(0)
         self._active = torch.zeros_like(row, dtype=torch.bool)
