@@ -1,5 +1,4 @@
-"""What tests share: the packaged model's tokenizer, the agent's protocol in its tokens, examples without a deadline; and
-the check of all shapes."""
+"""What tests share: checked shapes, no deadlines, the packaged model's tokenizer, the agent's protocol."""
 
 from typing import Any
 

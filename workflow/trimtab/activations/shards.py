@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from transformers import PreTrainedModel
 
 from trimtab.activations.estimate import estimate
@@ -116,7 +117,9 @@ def _code() -> str:
     return code_digest(Path(__file__), Path(__file__).parents[1])
 
 
-def check_rows(batch: Sequence[Prompt], rows: Mapping[int, torch.Tensor], dtype: torch.dtype) -> None:
+def check_rows(
+    batch: Sequence[Prompt], rows: Mapping[int, Float[torch.Tensor, "token d_model"]], dtype: torch.dtype
+) -> None:
     """Pass a batch's rows that can be kept as they are.
 
     Raises:

@@ -95,7 +95,9 @@ class Stream:
                 longest = max(len(prompt.context) + len(prompt.tokens) for prompt in passage)
                 yield from batches(passage, token_budget(self.settings, self.model, self.layers, longest))
 
-    def _served(self, window: Mapping[int, Tensor], end: int, skipped: int) -> Iterator[dict[int, Tensor]]:
+    def _served(
+        self, window: Mapping[int, Float[Tensor, "row d_model"]], end: int, skipped: int
+    ) -> Iterator[dict[int, Float[Tensor, "batch d_model"]]]:
         """The window that ends at row `end` of the sequence, but for the first `skipped` rows in its order."""
         size = (end - 1) % self.window + 1
         random = np.random.default_rng(seeds.derive(self.seed, "window", (end - 1) // self.window))

@@ -14,7 +14,7 @@ from itertools import accumulate
 from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
@@ -168,9 +168,9 @@ class Packed(NamedTuple):
 def attend(
     module: torch.nn.Module,
     query: Float[Tensor, "batch head new dim"],
-    key: Tensor | Packed,
-    value: Tensor | Packed,
-    attention_mask: Tensor | None,
+    key: Float[Tensor, "batch kv_head key dim"] | Packed,
+    value: Float[Tensor, "batch kv_head key value_dim"] | Packed,
+    attention_mask: Shaped[Tensor, "#batch 1 new _"] | None,
     scaling: float | None = None,
     sliding_window: int | None = None,
     **rest: Any,

@@ -32,7 +32,11 @@ class PackedLayer(DynamicLayer):
         self._headers: tuple[list[Tensor], list[Tensor]] = ([], [])
 
     def update(  # type: ignore[override]
-        self, key_states: Float[Tensor, "1 kv_head token dim"], value_states: Tensor, *args: object, **kwargs: object
+        self,
+        key_states: Float[Tensor, "1 kv_head token dim"],
+        value_states: Float[Tensor, "1 kv_head token value_dim"],
+        *args: object,
+        **kwargs: object,
     ) -> tuple[Packed, Packed]:
         layout = self._rows.layout
         self.keys = self._written(self.keys, key_states, layout)
@@ -44,7 +48,9 @@ class PackedLayer(DynamicLayer):
         )
 
     @staticmethod
-    def _written(buffer: Tensor | None, new: Float[Tensor, "1 kv_head token dim"], layout: PackedLayout) -> Tensor:
+    def _written(
+        buffer: Float[Tensor, "row head _ dim"] | None, new: Float[Tensor, "1 head token dim"], layout: PackedLayout
+    ) -> Float[Tensor, "row head _ dim"]:
         buffer = grown(buffer, new, len(layout.counts), layout.longest)
         buffer[layout.row, :, layout.place] = new[0].transpose(0, 1)
         return buffer

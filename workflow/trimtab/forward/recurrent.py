@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer, LinearAttentionCacheLayerMixin, LinearAttentionLayer
@@ -61,8 +61,12 @@ class _Keys(DynamicLayer):
         self._rows = rows
 
     def update(
-        self, key_states: Tensor, value_states: Tensor, *args: object, **kwargs: object
-    ) -> tuple[Tensor, Tensor]:
+        self,
+        key_states: Float[Tensor, "fed_row head token dim"],
+        value_states: Float[Tensor, "fed_row head token value_dim"],
+        *args: object,
+        **kwargs: object,
+    ) -> tuple[Float[Tensor, "fed_row head seen dim"], Float[Tensor, "fed_row head seen value_dim"]]:
         self.keys, seen = self._rows.written(self.keys, key_states)
         self.values, values = self._rows.written(self.values, value_states)
         self.is_initialized, self.device = True, key_states.device
@@ -79,7 +83,7 @@ class _KeysAndState(LinearAttentionLayer, _Keys):  # type: ignore[misc, override
         _Keys.__init__(self, rows)
         LinearAttentionLayer.__init__(self, number_of_states=number_of_states)
 
-    def reorder_cache(self, beam_idx: Tensor) -> None:
+    def reorder_cache(self, beam_idx: Int[Tensor, "row"]) -> None:
         LinearAttentionLayer.reorder_cache(self, beam_idx)  # type: ignore[arg-type]
         _Keys.reorder_cache(self, beam_idx)  # type: ignore[arg-type]
 
@@ -183,7 +187,9 @@ class RecurrentRows:
         distance = self._place[:, :, None] - torch.arange(self.longest, device=self._device)
         return finished(distance >= 0, distance, self._config, self._dtype)
 
-    def written(self, buffer: Tensor | None, new: Tensor) -> tuple[Tensor, Tensor]:
+    def written(
+        self, buffer: Float[Tensor, "row head _ dim"] | None, new: Float[Tensor, "fed_row head token dim"]
+    ) -> tuple[Float[Tensor, "row head _ dim"], Float[Tensor, "fed_row head seen dim"]]:
         """The buffer of all rows (row, head, place, dim) with the pass's keys or values written to it, and the part
         of it that the pass sees."""
         buffer = grown(buffer, new, len(self._lengths), self.longest)

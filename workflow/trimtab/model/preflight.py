@@ -15,10 +15,13 @@ from transformers import PreTrainedModel
 
 from trimtab.errors import TrimtabError
 from trimtab.forward.capture import reads_cache
-from trimtab.forward.hooks import capture, decoder_layers, hooked
+from trimtab.forward.hooks import Stream, capture, decoder_layers, hooked
 from trimtab.model.stack import CHUNKS, PADDED, SECOND_TURN, SHARED, advice
 from trimtab.steering.batch import GrowingBatch
 from trimtab.steering.steering import Push, Steering
+
+Logits = Sequence[Float[Tensor, "vocabulary"]]
+"""Of each prompt's last token."""
 
 TOLERANCE = {torch.bfloat16: 0.125, torch.float16: 0.02, torch.float32: 1e-4}
 """Largest relative difference that rounding may cause; a padding leak was seen to cause 0.3 (field notes)."""
@@ -96,7 +99,7 @@ def _logits(model: PreTrainedModel, prompt: Sequence[int]) -> Float[Tensor, "voc
     return logits[0, -1].float()
 
 
-def _compare(model: PreTrainedModel, name: str, wanted: Sequence[Tensor], got: Sequence[Tensor]) -> Check:
+def _compare(model: PreTrainedModel, name: str, wanted: Logits, got: Logits) -> Check:
     tolerance = TOLERANCE[model.dtype]
     worst = max(
         float((a - b).square().mean().sqrt() / a.square().mean().sqrt()) for a, b in zip(wanted, got, strict=True)
@@ -112,12 +115,12 @@ def _given(chunks: Sequence[Sequence[int]]) -> list[list[bool]]:
     return [[False] * len(chunk) for chunk in chunks]
 
 
-def _batched(model: PreTrainedModel, prompts: Sequence[Sequence[int]]) -> list[Tensor]:
+def _batched(model: PreTrainedModel, prompts: Sequence[Sequence[int]]) -> Logits:
     return list(_growing(model, len(prompts)).advance(prompts, _given(prompts)))
 
 
 @torch.inference_mode()
-def _padded(model: PreTrainedModel, prompt: Sequence[int]) -> Tensor:
+def _padded(model: PreTrainedModel, prompt: Sequence[int]) -> Float[Tensor, "vocabulary"]:
     pad = 5
     ids = torch.tensor([[0] * pad + list(prompt)], device=model.device)
     mask = torch.tensor([[0] * pad + [1] * len(prompt)], device=model.device)
@@ -126,14 +129,14 @@ def _padded(model: PreTrainedModel, prompt: Sequence[int]) -> Tensor:
     return logits[0, -1].float()
 
 
-def _chunked(model: PreTrainedModel, prompt: Sequence[int]) -> Tensor:
+def _chunked(model: PreTrainedModel, prompt: Sequence[int]) -> Float[Tensor, "vocabulary"]:
     batch = _growing(model, 1)
     third = max(1, len(prompt) // 3)
     chunks = [prompt[:third], prompt[third : 2 * third], prompt[2 * third :]]
     return [batch.advance([chunk], _given([chunk])) for chunk in chunks][-1][0]
 
 
-def _shared(model: PreTrainedModel, prompts: Sequence[Sequence[int]]) -> tuple[list[Tensor], list[Tensor]]:
+def _shared(model: PreTrainedModel, prompts: Sequence[Sequence[int]]) -> tuple[Logits, Logits]:
     """Two headers of unequal length, each before every prompt."""
     headers = [prompts[0], prompts[1][:-1]]
     steering = Steering([None] * len(headers), model.device)
@@ -145,7 +148,7 @@ def _shared(model: PreTrainedModel, prompts: Sequence[Sequence[int]]) -> tuple[l
     return [_logits(model, [*header, *prompt]) for header in headers for prompt in prompts], together
 
 
-def _second_turn(model: PreTrainedModel, prompts: Sequence[Sequence[int]]) -> list[Tensor]:
+def _second_turn(model: PreTrainedModel, prompts: Sequence[Sequence[int]]) -> Logits:
     batch = _growing(model, len(prompts))
     first = [prompt[: len(prompt) // 2] for prompt in prompts]
     second = [prompt[len(prompt) // 2 :] for prompt in prompts]
@@ -183,7 +186,7 @@ def _zero_dose(model: PreTrainedModel, prompt: Sequence[int], layer: int) -> Che
 
 
 def _hooks_removed(model: PreTrainedModel, prompt: Sequence[int], layers: Sequence[int]) -> Check:
-    def fail(stream: Tensor) -> None:
+    def fail(stream: Stream) -> None:
         raise ArithmeticError
 
     def hooks() -> int:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from numpy import ndarray
 
 from trimtab import seeds
@@ -45,7 +45,7 @@ def answer(question: str, estimate: float, lower: float, upper: float, n: int, *
     return {**empty, "question": question, "estimate": estimate, "lower": lower, "upper": upper, "n": n, **names}
 
 
-def share(question: str, hits: ndarray, **names: Any) -> Row:
+def share(question: str, hits: Bool[ndarray, " trial"], **names: Any) -> Row:
     """A row that tells a share, with its exact interval."""
     return answer(question, *clopper_pearson(int(hits.sum()), len(hits)), len(hits), **names)
 

@@ -35,11 +35,14 @@ def intervals(
 
 
 def _scores(
-    predicted: Tensor, labels: Tensor, member: Float[Tensor, "row group"], times: Float[Tensor, "draw group"]
+    predicted: Float[Tensor, "row"],
+    labels: Float[Tensor, "row"],
+    member: Float[Tensor, "row group"],
+    times: Float[Tensor, "draw group"],
 ) -> list[Float[Tensor, "draw"]]:
     """R², AUC and accuracy of each draw, from sums a group."""
 
-    def total(values: Tensor) -> Tensor:
+    def total(values: Float[Tensor, "row"]) -> Float[Tensor, "draw"]:
         return times @ (member.T @ values)
 
     rows = total(torch.ones_like(labels))

@@ -63,7 +63,12 @@ def solve(path: RidgePath, labels: Float[Tensor, "row"], penalties: Sequence[flo
     raise TrimtabError(f"logistic probe: not converged after {STEPS} Newton steps, penalties {list(penalties)}")
 
 
-def _loss(design: Tensor, labels: Tensor, penalty: Tensor, found: Tensor) -> Float[Tensor, "penalty"]:
+def _loss(
+    design: Float[Tensor, "row coordinate"],
+    labels: Float[Tensor, "row"],
+    penalty: Float[Tensor, "penalty coordinate"],
+    found: Float[Tensor, "penalty coordinate"],
+) -> Float[Tensor, "penalty"]:
     logits = found @ design.T
     return (torch.nn.functional.softplus(logits) - labels * logits).sum(1) + (penalty * found.square()).sum(1) / 2
 

@@ -190,7 +190,9 @@ class _Scored:
     settings: Settings
     seed: int
 
-    def nested(self, name: str, done: Nested, targets: Tensor, layers: Layers, test_layers: Layers) -> Iterator[Row]:
+    def nested(
+        self, name: str, done: Nested, targets: Float[Tensor, "row target"], layers: Layers, test_layers: Layers
+    ) -> Iterator[Row]:
         labels = self.development.labels
         fit = {"ridge": ridge.fit, "logistic": logistic.fit}[KINDS[name].family]
         yield self._row(done.chosen, name, "nested_with_layer", done.overall[:, 0], self.development, True)

@@ -22,7 +22,7 @@ def aux_loss(
     dead: Int[Tensor, "dead"],
     rows: Float[Tensor, "token d_in"],
     reconstruction: Float[Tensor, "token d_in"],
-) -> Tensor:
+) -> Float[Tensor, ""]:
     """What is left of the living's residual after its best prediction by d_in/2 dead latents a token."""
     if len(dead) == 0:
         return rows.new_zeros(())
@@ -42,7 +42,7 @@ def resample(
     weights: Weights,
     dead: Int[Tensor, "dead"],
     residual: Float[Tensor, "token d_in"],
-    moments: list[Tensor],
+    moments: list[Float[Tensor, "d_sae ..."]],
     generator: torch.Generator,
 ) -> None:
     """Give each dead latent the direction of a residual, drawn with its squared error's square as odds.

@@ -8,7 +8,7 @@ there are is in `trimtab.saes.architectures`, the revival of dead latents in `tr
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional
 
@@ -26,9 +26,9 @@ GRADIENT_NORM = 1.0
 class StepFigures(NamedTuple):
     """What one training step measured."""
 
-    error: Tensor
-    aux_loss: Tensor
-    active: Tensor
+    error: Float[Tensor, ""]
+    aux_loss: Float[Tensor, ""]
+    active: Int[Tensor, ""]
     """How many latents are active, all tokens together."""
 
 
@@ -58,7 +58,7 @@ class Dictionary:
         self.count_dead()
 
     @property
-    def silent(self) -> Tensor:
+    def silent(self) -> Bool[Tensor, "d_sae"]:
         """Which latents have been silent for so long that they count as dead."""
         return self.silent_steps >= self.settings.dead_steps
 

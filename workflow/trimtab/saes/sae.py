@@ -32,7 +32,9 @@ class TopKActivation:
 
     k: int
 
-    def choose(self, centred: Tensor, encoder: Tensor, b_enc: Tensor) -> Ranked:
+    def choose(
+        self, centred: Float[Tensor, "token d_in"], encoder: Float[Tensor, "d_sae d_in"], b_enc: Float[Tensor, "d_sae"]
+    ) -> Ranked:
         return top_latents(centred, encoder, b_enc, self.k, centred.dtype)
 
     def to(self, device: torch.device | str) -> "TopKActivation":
@@ -45,7 +47,9 @@ class JumpReLUActivation:
 
     threshold: Float[Tensor, "d_sae"]
 
-    def choose(self, centred: Tensor, encoder: Tensor, b_enc: Tensor) -> Ranked:
+    def choose(
+        self, centred: Float[Tensor, "token d_in"], encoder: Float[Tensor, "d_sae d_in"], b_enc: Float[Tensor, "d_sae"]
+    ) -> Ranked:
         return above(centred, encoder, b_enc, self.threshold.clamp(min=0), centred.dtype)
 
     def to(self, device: torch.device | str) -> "JumpReLUActivation":

@@ -61,11 +61,15 @@ class Products(NamedTuple):
     """For each active entry the dot product of its token's row and its latent's row."""
 
 
-def _sparse_sums(pattern: Pattern, values: Tensor, table: Tensor) -> Tensor:
+def _sparse_sums(
+    pattern: Pattern, values: Float[Tensor, "active"], table: Float[Tensor, "latent d"]
+) -> Float[Tensor, "token d"]:
     return functional.embedding_bag(pattern.latents, table, pattern.starts, mode="sum", per_sample_weights=values)
 
 
-def _sparse_dots(pattern: Pattern, rows: Tensor, table: Tensor) -> Tensor:
+def _sparse_dots(
+    pattern: Pattern, rows: Float[Tensor, "token d"], table: Float[Tensor, "latent d"]
+) -> Float[Tensor, "active"]:
     # what embedding_bag's own gradient calls for its weights; there is no public name for it
     found: Tensor = torch.ops.aten._embedding_bag_per_sample_weights_backward(
         rows.contiguous(), table, pattern.latents, pattern.starts, pattern.tokens, 0
@@ -73,12 +77,16 @@ def _sparse_dots(pattern: Pattern, rows: Tensor, table: Tensor) -> Tensor:
     return found
 
 
-def _dense_sums(pattern: Pattern, values: Tensor, table: Tensor) -> Tensor:
+def _dense_sums(
+    pattern: Pattern, values: Float[Tensor, "active"], table: Float[Tensor, "latent d"]
+) -> Float[Tensor, "token d"]:
     dense = values.new_zeros(pattern.n_tokens, pattern.n_latents)
     return dense.index_put((pattern.tokens, pattern.latents), values) @ table
 
 
-def _dense_dots(pattern: Pattern, rows: Tensor, table: Tensor) -> Tensor:
+def _dense_dots(
+    pattern: Pattern, rows: Float[Tensor, "token d"], table: Float[Tensor, "latent d"]
+) -> Float[Tensor, "active"]:
     return (rows @ table.T)[pattern.tokens, pattern.latents]
 
 
@@ -113,7 +121,13 @@ def encode(
 
 class _Decode(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, values: Tensor, table: Tensor, pattern: Pattern, products: Products) -> Tensor:
+    def forward(
+        ctx: Any,
+        values: Float[Tensor, "active"],
+        table: Float[Tensor, "latent d"],
+        pattern: Pattern,
+        products: Products,
+    ) -> Float[Tensor, "token d"]:
         ctx.save_for_backward(values, table)
         ctx.pattern, ctx.products = pattern, products
         return products.sums(pattern, values, table)
@@ -130,14 +144,14 @@ class _Encode(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
-        encoder: Tensor,
-        b_enc: Tensor,
-        b_dec: Tensor,
-        centred: Tensor,
+        encoder: Float[Tensor, "latent d_in"],
+        b_enc: Float[Tensor, "latent"],
+        b_dec: Float[Tensor, "d_in"],
+        centred: Float[Tensor, "token d_in"],
         pattern: Pattern,
         products: Products,
-        known: Tensor | None,
-    ) -> Tensor:
+        known: Float[Tensor, "active"] | None,
+    ) -> Float[Tensor, "active"]:
         ctx.save_for_backward(encoder, centred)
         ctx.pattern, ctx.products = pattern, products
         if known is not None:

@@ -11,7 +11,7 @@ from itertools import groupby
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import PreTrainedModel
 
@@ -73,7 +73,7 @@ class Replay:
         sequence, place = self._at[self.ends].T
         return self._checkpoint.stream[sequence, place].float()
 
-    def logits(self, pushes: Sequence[Push | None], keep: Tensor) -> Float[Tensor, "push kept vocabulary"]:
+    def logits(self, pushes: Sequence[Push | None], keep: Int[Tensor, "kept"]) -> Float[Tensor, "push kept vocabulary"]:
         """Logits of tokens `keep` (`tail` or `ends`) under each push, which must be after the replay's layer."""
         for push in pushes:
             if push is not None and push.layer != self._checkpoint.layer:
@@ -81,7 +81,7 @@ class Replay:
         parts = [self._some(pushes[at : at + ROWS], keep) for at in range(0, len(pushes), ROWS)]
         return torch.cat(parts)
 
-    def _some(self, pushes: Sequence[Push | None], keep: Tensor) -> Float[Tensor, "push kept vocabulary"]:
+    def _some(self, pushes: Sequence[Push | None], keep: Int[Tensor, "kept"]) -> Float[Tensor, "push kept vocabulary"]:
         steering = Steering(pushes, self._places.device)
         sequences = len(self._places)
         places = self._places.repeat(len(pushes), 1)
@@ -94,7 +94,7 @@ class Replay:
         # of one sequence, all that was computed was asked for; a copy would be large
         return logits if sequences == 1 else logits.reshape(len(pushes), sequences, *logits.shape[1:])[:, sequence, at]
 
-    def _mask(self, model: PreTrainedModel, position: Tensor) -> Tensor | dict[str, Tensor]:
+    def _mask(self, model: PreTrainedModel, position: Int[Tensor, "token"]) -> Tensor | dict[str, Tensor]:
         """What each token sees: the header and its own prompt, up to itself."""
         place = torch.arange(len(position), device=position.device)
         owner = torch.cat([self._owner.new_full((len(position) - len(self._owner),), -1), self._owner])

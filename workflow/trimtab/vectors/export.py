@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import Float
 
 from trimtab.artifacts import files
 from trimtab.errors import TrimtabError
@@ -40,17 +41,23 @@ def export(source: Path, target: Path, form: str, length: float, model_type: str
         FORMATS[form](temporary, vector, scaled, model_type, layers)
 
 
-def _gguf(path: Path, vector: Vector, scaled: np.ndarray, model_type: str, layers: int | None) -> None:
+def _gguf(
+    path: Path, vector: Vector, scaled: Float[np.ndarray, " d_model"], model_type: str, layers: int | None
+) -> None:
     if vector.layer == 0:
         raise TrimtabError(f"{vector.path}: is of layer 0, which llama.cpp's control vectors can't hold")
     _write_gguf(path, vector, scaled, model_type, {})
 
 
-def _easysteer(path: Path, vector: Vector, scaled: np.ndarray, model_type: str, layers: int | None) -> None:
+def _easysteer(
+    path: Path, vector: Vector, scaled: Float[np.ndarray, " d_model"], model_type: str, layers: int | None
+) -> None:
     _write_gguf(path, vector, scaled, model_type, {"method": vector.method})
 
 
-def _write_gguf(path: Path, vector: Vector, scaled: np.ndarray, model_type: str, more: dict[str, str]) -> None:
+def _write_gguf(
+    path: Path, vector: Vector, scaled: Float[np.ndarray, " d_model"], model_type: str, more: dict[str, str]
+) -> None:
     from gguf import GGUFWriter
 
     writer = GGUFWriter(path, ARCHITECTURE)
@@ -65,7 +72,9 @@ def _write_gguf(path: Path, vector: Vector, scaled: np.ndarray, model_type: str,
     writer.close()
 
 
-def _vllm_lens(path: Path, vector: Vector, scaled: np.ndarray, model_type: str, layers: int | None) -> None:
+def _vllm_lens(
+    path: Path, vector: Vector, scaled: Float[np.ndarray, " d_model"], model_type: str, layers: int | None
+) -> None:
     data = base64.b64encode(scaled.astype("<f4").tobytes()).decode()
     record = {
         "activations": {"data": data, "dtype": "float32", "shape": [1, len(scaled)]},
@@ -77,7 +86,9 @@ def _vllm_lens(path: Path, vector: Vector, scaled: np.ndarray, model_type: str, 
     path.write_text(files.canonical(record) + "\n")
 
 
-def _persona_vectors(path: Path, vector: Vector, scaled: np.ndarray, model_type: str, layers: int | None) -> None:
+def _persona_vectors(
+    path: Path, vector: Vector, scaled: Float[np.ndarray, " d_model"], model_type: str, layers: int | None
+) -> None:
     if layers is None or not vector.layer < layers:
         raise TrimtabError(
             f"--layers {layers}: {vector.path} is of layer {vector.layer}; give the model's number of layers"

@@ -32,10 +32,10 @@ class Pass(NamedTuple):
 
     codes: Codes
     reconstruction: Float[Tensor, "token d_in"]
-    error: Tensor
+    error: Float[Tensor, ""]
     """Mean squared error of the reconstruction, per element."""
 
-    loss: Tensor
+    loss: Float[Tensor, ""]
     """What is made smaller: the error, and whatever the kind adds."""
 
 
@@ -82,6 +82,6 @@ class Architecture(ABC):
         )
 
 
-def mean_squared(reconstruction: Tensor, rows: Tensor) -> Tensor:
+def mean_squared(reconstruction: Float[Tensor, "token d_in"], rows: Float[Tensor, "token d_in"]) -> Float[Tensor, ""]:
     """Mean squared error per element."""
     return functional.mse_loss(reconstruction, rows)

@@ -67,7 +67,9 @@ class _Jump(torch.autograd.Function):
     """Entries above their threshold, as they are and as 1; the threshold's gradients are those of the paper."""
 
     @staticmethod
-    def forward(ctx: Any, before: Tensor, threshold: Tensor, band: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        ctx: Any, before: Float[Tensor, "active"], threshold: Float[Tensor, "active"], band: Float[Tensor, "1"]
+    ) -> tuple[Float[Tensor, "active"], Float[Tensor, "active"]]:
         above = (before > threshold).to(before.dtype)
         ctx.save_for_backward(above, before, threshold, band)
         return before * above, above
