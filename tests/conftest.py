@@ -1,5 +1,7 @@
 """What tests share: checked shapes, no deadlines, the packaged model's tokenizer, the agent's protocol."""
 
+import os
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -37,3 +39,23 @@ def protocol(resource: Any, tokenizer: Any) -> Any:
     from trimtab.agent.few_shot import FewShotProtocol
 
     return FewShotProtocol(resource, tokenizer)
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all processes of one test run have in common."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+@pytest.fixture(scope="session")
+def toy_model(shared: Path) -> Path:
+    """The folder of a toy Llama, made once: reading the tokenizer takes seconds."""
+    from project import make_model, once
+
+    return once(shared / "tiny-llama", make_model)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # the longest first, so that no process has a whole run left to do when the others are through
+    items.sort(key=lambda item: "workflow" not in item.path.parts[-2:])

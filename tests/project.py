@@ -1,10 +1,13 @@
-"""A copy of the project with a toy model beside its Snakefile, for tests that run the whole workflow."""
+"""Copies of the project, for tests that run the whole workflow, and what all processes of one test run share."""
 
+import fcntl
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -61,15 +64,28 @@ class Project:
         return {name for name in files if name.split("/")[0] not in ("logs", "benchmarks") and "/." not in name}
 
 
-def copied(folder: Path) -> Project:
-    """What git tracks or would track, in `folder`."""
+def once(folder: Path, make: Callable[[Path], object]) -> Path:
+    """`folder`, which the first process to ask for it fills with `make`, while others that ask wait."""
+    with open(folder.with_suffix(".lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            # what fails on the way leaves nothing under the name
+            part = Path(tempfile.mkdtemp(dir=folder.parent))
+            make(part)
+            part.rename(folder)
+    return folder
+
+
+def copied(folder: Path, model: Path | None = None) -> Project:
+    """What git tracks or would track, in `folder`, with a toy model beside the Snakefile."""
     words = ["git", "-C", str(ROOT), "ls-files", "--cached", "--others", "--exclude-standard"]
     names = subprocess.run(words, check=True, capture_output=True, text=True).stdout.splitlines()
     for name in names:
         if os.path.lexists(ROOT / name):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name, follow_symlinks=False)
-    make_model(folder / "tiny-llama")
+    if model is not None:
+        shutil.copytree(model, folder / "tiny-llama")
     return Project(folder)
 
 

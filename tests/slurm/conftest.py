@@ -87,9 +87,9 @@ def jobs(cluster: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ru
 
 
 @pytest.fixture(scope="session")
-def finished(jobs: Run, tmp_path_factory: pytest.TempPathFactory) -> Project:
+def finished(jobs: Run, toy_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """The small experiment after one whole run on the cluster."""
-    run = started(copied(tmp_path_factory.mktemp("project")), config=ONE)
+    run = started(copied(tmp_path_factory.mktemp("project"), toy_model), config=ONE)
     try:
         assert run.process.wait() == 0, run.output
     finally:

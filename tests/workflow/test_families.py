@@ -1,12 +1,14 @@
 """The whole workflow on other families of models, the study's among them: real classes, random weights, toy size.
 
-`make test` takes the study's, `make family-test` all of them.
+`make test` takes the study's, with actions that are chosen at once, without a thought; `make family-test` takes all of
+them.
 """
 
 import os
 import shutil
 from collections.abc import Callable
 
+import pandas as pd
 import pytest
 import yaml
 from project import Project
@@ -54,10 +56,14 @@ def run(new_project: Callable[[], Project]) -> Callable[[str], Project]:
     return of
 
 
-@pytest.mark.parametrize("family", [pytest.param(f, marks=() if f == "qwen3_5_moe" else ASKED) for f in KINDS])
-def test_the_workflow_ends_with_a_report(run: Callable[[str], Project], family: str) -> None:
+@pytest.mark.parametrize(
+    ("family", "protocol"),
+    [("qwen3_5_moe", "few_shot_at_once"), *(pytest.param(family, "few_shot", marks=ASKED) for family in KINDS)],
+)
+def test_the_workflow_ends_with_a_report(run: Callable[[str], Project], family: str, protocol: str) -> None:
     project = run(family)
-    done = project.snakemake(config=yaml.safe_dump(MINE))
+    mine = {**MINE, "rollouts": {**MINE["rollouts"], "protocol": protocol}}
+    done = project.snakemake(config=yaml.safe_dump(mine))
     assert done.returncode == 0, done.stdout
     results = project.results
     assert (results / "report" / "report.html").stat().st_size > 100_000
@@ -67,6 +73,10 @@ def test_the_workflow_ends_with_a_report(run: Callable[[str], Project], family: 
     assert checks
     assert all(check["passed"] for check in checks)
     assert files.read_json(results / "statistics/summary.json")["zero_dose"]["changed_scenarios"] == 0
+    turns = pd.read_parquet(results / "rollouts/turns/autonomy.parquet")
+    assert turns.filter(regex="^p_").sum(axis=1).sub(1).abs().max() < 1e-4
+    # without a thought the action is chosen at the prompt's end
+    assert (turns["thought"] == "").all() == (protocol == "few_shot_at_once")
 
 
 def test_a_model_that_keeps_its_state_to_itself_is_refused_in_a_line(run: Callable[[str], Project]) -> None:

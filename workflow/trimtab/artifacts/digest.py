@@ -93,7 +93,7 @@ def _source(path: Path, module: str | None, package: Path) -> Source:
         raise TrimtabError(f"{path}: can't be read as Python ({error})") from error
     imports: dict[str, int] = {}
     outside: set[str] = set()
-    for node in ast.walk(tree):
+    for node in _bare_statements(tree):
         if isinstance(node, ast.Import | ast.ImportFrom):
             for name in _imported(node, _home(path, module), package):
                 imports.setdefault(name, node.lineno)
@@ -101,15 +101,28 @@ def _source(path: Path, module: str | None, package: Path) -> Source:
                 outside.update(alias.name.partition(".")[0] for alias in node.names)
             elif not node.level and node.module:
                 outside.add(node.module.partition(".")[0])
-    digest = hashlib.sha256(ast.dump(_Bare().visit(tree)).encode()).hexdigest()
+    digest = hashlib.sha256(ast.dump(tree).encode()).hexdigest()
     return Source(digest, imports, frozenset(outside - sys.stdlib_module_names - {package.name}))
 
 
-class _Bare(ast.NodeTransformer):
-    """Drops texts that stand alone: docstrings, and the notes under fields."""
+def _bare_statements(block: ast.AST) -> Iterator[ast.stmt]:
+    """All statements of a block, at any depth, once texts that stand alone are dropped from it: docstrings, and the notes
+    under fields.
 
-    def visit_Expr(self, node: ast.Expr) -> ast.Expr | None:
-        return None if isinstance(node.value, ast.Constant) and isinstance(node.value.value, str) else node
+    Only what holds statements is gone through: the far more numerous expressions hold none.
+    """
+    for name in ("body", "orelse", "finalbody"):
+        if inner := getattr(block, name, None):
+            inner[:] = [node for node in inner if not _is_text(node)]
+            for node in inner:
+                yield node
+                yield from _bare_statements(node)
+    for part in [*getattr(block, "handlers", ()), *getattr(block, "cases", ())]:
+        yield from _bare_statements(part)
+
+
+def _is_text(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
 
 def _imported(node: ast.Import | ast.ImportFrom, home: list[str], package: Path) -> Iterator[str]:
