@@ -106,10 +106,9 @@ def _source(path: Path, module: str | None, package: Path) -> Source:
 
 
 def _bare_statements(block: ast.AST) -> Iterator[ast.stmt]:
-    """All statements of a block, at any depth, once texts that stand alone are dropped from it: docstrings, and the notes
-    under fields.
+    """All statements of a block, at any depth, once texts that stand alone are dropped from it.
 
-    Only what holds statements is gone through: the far more numerous expressions hold none.
+    These are docstrings, and the notes under fields. The far more numerous expressions hold no statement.
     """
     for name in ("body", "orelse", "finalbody"):
         if inner := getattr(block, name, None):
