@@ -1,5 +1,7 @@
 # make        set up the environment and run the default experiment to results/smollm2/report/report.html
 # make test   the tests; make lint: style, types and the workflow's own checks; make clean: remove the environments
+# make quick  what a change to the library needs, in a minute and a half: style, types, and the tests that don't take
+#             seconds. It leaves out whole runs of the workflow, SLURM, tests marked slow, and checks of Snakemake's files
 # make slurm-test   the same workflow on a real SLURM of one node, which it installs and starts (root, Debian)
 # make family-test  the whole workflow on a toy model of each family; make test takes one of them
 # make organism  the whole workflow on three models whose truth is known, to results/organism/organisms.html
@@ -18,7 +20,7 @@ BENCHES := $(patsubst benchmarks/peers-%.txt,%,$(wildcard benchmarks/peers-*.txt
 # models that are trained here; each is a preset on top of the first
 ORGANISMS := organism organism-one-axis organism-attention
 
-.PHONY: run test slurm-test family-test mutants lint clean browser organism $(ORGANISMS:%=run-%) bench $(BENCHES:%=bench-%)
+.PHONY: run test quick slurm-test family-test mutants lint clean browser organism $(ORGANISMS:%=run-%) bench $(BENCHES:%=bench-%)
 
 run: $(READY)
 	snakemake --cores all
@@ -41,7 +43,13 @@ browser:
 	|| echo "no chromium here: the browser tests will be skipped"
 
 test: $(TOOLS) browser
-	pytest
+	pytest -n 2
+
+quick: $(TOOLS)
+	ruff check .
+	ruff format --check .
+	mypy
+	pytest -n 2 -m "not slow" --ignore tests/workflow --ignore tests/slurm
 
 slurm-test: $(TOOLS)
 	@tests/slurm/cluster.sh get 2>/dev/null || echo "no SLURM can be installed here, which takes root and Debian's packages"

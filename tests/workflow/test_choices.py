@@ -76,7 +76,9 @@ def test_a_model_with_tool_calls_of_its_own_goes_through_the_whole_workflow(new_
     tokenizer.save_pretrained(project.folder / "chatty")
     config = f"""
 model: {{source: chatty}}
-prompts: {{corpus: {{max_tokens: 256}}, scenarios: 4}}
+layers: [0]
+prompts: {{corpus: {{max_tokens: 256, shards: 1}}, scenarios: 4}}
+saes: {{second_seeds: 0}}
 probes: {{traits: [deference]}}
 vectors: {{methods: {METHODS}, random_draws: 1}}
 rollouts:

@@ -20,7 +20,7 @@ MINE = {
     "model": {"source": "tiny-other"},
     "layers": [1],
     "probes": {"traits": ["autonomy"]},
-    "prompts": {"scenarios": 4, "corpus": {"tokens": 3000, "transcripts": 4}},
+    "prompts": {"scenarios": 4, "corpus": {"tokens": 3000, "transcripts": 4, "shards": 1}},
     "saes": {"tokens": 2048, "second_seeds": 0},
     "vectors": {"methods": ["sae_probe", "mean_difference", "random"], "random_draws": 1},
     "rollouts": {"max_turns": 1, "study": {"doses": [0.4]}, "controls": {"methods": ["mean_difference"]}},
