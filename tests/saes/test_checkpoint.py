@@ -23,6 +23,7 @@ from trimtab.saes.settings import SaeSettings
 from trimtab.saes.train import Recipe, train
 
 SCRIPT = Path(__file__).parents[2] / "workflow/scripts/saes_train.py"
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(SCRIPT.parents[1]), "OMP_NUM_THREADS": "1"}
 
 
 class Cut(Exception):
@@ -71,9 +72,10 @@ def test_another_runs_checkpoint_is_not_taken_up(tmp_path):
     assert not TrainingCheckpoint(tmp_path / "c.safetensors", {"k": 1}, 1000).due()
 
 
-@pytest.fixture
-def inputs(tmp_path):
-    """A corpus in two shards with its manifest, and the script's command line but for the folder."""
+@pytest.fixture(scope="module")
+def command(tmp_path_factory):
+    """The script's command line but for its folder, for a corpus in two shards."""
+    tmp_path = tmp_path_factory.mktemp("corpus")
     model, described = llama(), {"model": "tiny", "revision": None, "dtype": "float32", "d_model": D_MODEL}
     described |= {"weights": {"model.safetensors": "cafe"}, "context_length": 256}
     corpus, caches = [], []
@@ -90,17 +92,23 @@ def inputs(tmp_path):
     words = [sys.executable, str(SCRIPT), str(tmp_path / "manifest.json"), str(tmp_path / "corpus.jsonl")]
     options = ["--caches", *caches, "--pretrained", "--layer", "1", "--context-size", "60", "--device", "cpu"]
     options += ["--settings", json.dumps(settings), "--seed", "5", "--repeat", "0", "--checkpoint-seconds", "0"]
-    return words, options
+    return lambda folder: [*words, str(folder), *options]
 
 
+@pytest.fixture(scope="module")
+def whole(command, tmp_path_factory):
+    """What a training that nothing happens to leaves."""
+    folder = tmp_path_factory.mktemp("whole") / "sae"
+    subprocess.run(command(folder), check=True, env=ENVIRONMENT, capture_output=True)
+    return folder
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGKILL, stopping.SIGNAL])
-def test_ended_and_started_again_the_same_bytes(tmp_path, inputs, how):
-    words, options = inputs
-    environment = {**os.environ, "PYTHONPATH": str(SCRIPT.parents[1]), "OMP_NUM_THREADS": "1"}
-    subprocess.run([*words, str(tmp_path / "whole"), *options], check=True, env=environment, capture_output=True)
+def test_ended_and_started_again_the_same_bytes(tmp_path, command, whole, how):
     broken = tmp_path / "broken"
-    ended_and_started_again([*words, str(broken), *options], broken, how, env=environment)
-    names = sorted(path.name for path in (tmp_path / "whole").iterdir())
+    ended_and_started_again(command(broken), broken, how, env=ENVIRONMENT)
+    names = sorted(path.name for path in whole.iterdir())
     assert names == ["cfg.json", "provenance.json", "sae_weights.safetensors", "training.csv"]
     for name in names:
-        assert (broken / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+        assert (broken / name).read_bytes() == (whole / name).read_bytes()

@@ -1,6 +1,7 @@
 """Training: invariants of every step, the revival of dead latents, the folded scale, and a dictionary found again."""
 
 import math
+from functools import cache
 from itertools import islice
 
 import pytest
@@ -67,11 +68,20 @@ def test_rate_rises_stays_and_falls_to_zero():
     assert settings.rate(99) == pytest.approx(5e-4)
 
 
+@cache
+def learned(kind, precision="float32"):
+    """A training that is long enough to find the planted dictionary."""
+    rows, _ = planted()
+    changed = {"architecture": kind, "latents": 48, "k": 2, "tokens": 400 * 256, "precision": precision}
+    settings = SaeSettings(**BASE | changed)
+    return train(opened(rows, settings), Recipe(settings, seed=0))
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_planted_dictionary_is_found_again(kind):
     rows, truth = planted()
-    settings = SaeSettings(**BASE | {"architecture": kind, "latents": 48, "k": 2, "tokens": 400 * 256})
-    trained = train(opened(rows, settings), Recipe(settings, seed=0))
+    trained = learned(kind)
     best = (trained.sae.W_dec @ truth.T).amax(0)
     # the first latents of a nested dictionary also serve those that come after them, which bends them a little
     assert (best > (0.85 if kind == "matryoshka" else 0.95)).float().mean() > 0.85
@@ -203,6 +213,7 @@ def test_nothing_dead_costs_nothing():
     assert float(aux_loss(dictionary.weights, dictionary.dead, scaled, scaled - residual)) == 0
 
 
+@pytest.mark.slow
 def test_the_revived_are_fewer_with_the_auxiliary_loss():
     rows, _ = planted(atoms=200, active=6)
     shares = []
@@ -257,15 +268,12 @@ def test_rows_without_a_scale_are_refused(rows):
         train(opened(rows, settings), Recipe(settings, seed=0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_ranking_in_bfloat16_learns_as_well(kind):
-    rows, _ = planted()
-    settings = SaeSettings(**BASE | {"architecture": kind, "latents": 48, "k": 2, "tokens": 400 * 256})
-    plain = train(opened(rows, settings), Recipe(settings, seed=0)).curve[-1]
-    rounded = SaeSettings(**vars(settings) | {"precision": "bfloat16"})
-    ranked = train(opened(rows, rounded), Recipe(rounded, seed=0))
+    plain, ranked = learned(kind), learned(kind, "bfloat16")
     assert ranked.sae.W_enc.dtype == torch.float32
-    assert ranked.curve[-1].explained_variance == pytest.approx(plain.explained_variance, abs=0.02)
+    assert ranked.curve[-1].explained_variance == pytest.approx(plain.curve[-1].explained_variance, abs=0.02)
 
 
 def test_a_step_in_bfloat16_differs_from_a_float32_one_in_the_choice_alone():

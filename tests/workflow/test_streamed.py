@@ -6,6 +6,9 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -52,9 +55,9 @@ def test_dictionaries_learn_as_from_a_cache(finished, streamed):
         assert last == pytest.approx(cached["explained_variance"].iloc[-1], abs=0.1)
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, stopping.SIGNAL])
-def test_ended_and_started_again_the_same_bytes(streamed, tmp_path, how):
-    """By hand, with a checkpoint at every look, since the workflow's own are two minutes apart."""
+@pytest.fixture(scope="module")
+def command(streamed: Project) -> Callable[[Path], list[str]]:
+    """The rule's script by hand, with a checkpoint at every look, since the workflow's own are two minutes apart."""
     results = streamed.results
     log = next(line for line in (results / "logs/saes/stream.log").read_text().splitlines() if "steps: " in line)
     assert "SAEs of 2 layers" in log
@@ -64,12 +67,27 @@ def test_ended_and_started_again_the_same_bytes(streamed, tmp_path, how):
     words += ["results/small/prompts/corpus.jsonl", "workflow/resources/few_shot.yaml", "--layers", *LAYERS]
     words += ["--max-tokens", "128", "--capture", json.dumps(settings), "--settings", json.dumps(layers)]
     words += ["--device", "cpu", "--seed", "1", "--repeat", "0", "--checkpoint-seconds", "0", "--folders"]
-    known = {"cwd": streamed.folder, "env": {**os.environ, "PYTHONPATH": "workflow", "OMP_NUM_THREADS": "1"}}
-    whole, broken = ([str(tmp_path / name / layer) for layer in LAYERS] for name in ("whole", "broken"))
-    subprocess.run([*words, *whole], **known, check=True, capture_output=True)
+    return lambda folder: [*words, *(str(folder / layer) for layer in LAYERS)]
 
-    ended_and_started_again([*words, *broken], tmp_path / "broken/0", how, **known)
-    made = {path.relative_to(tmp_path / "whole"): path for path in (tmp_path / "whole").rglob("*") if path.is_file()}
+
+@pytest.fixture(scope="module")
+def known(streamed: Project) -> dict[str, Any]:
+    """Where the script runs, and its environment."""
+    return {"cwd": streamed.folder, "env": {**os.environ, "PYTHONPATH": "workflow", "OMP_NUM_THREADS": "1"}}
+
+
+@pytest.fixture(scope="module")
+def whole(command, known, tmp_path_factory) -> Path:
+    """What a training that nothing happens to leaves."""
+    folder = tmp_path_factory.mktemp("whole")
+    subprocess.run(command(folder), **known, check=True, capture_output=True)
+    return folder
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, stopping.SIGNAL])
+def test_ended_and_started_again_the_same_bytes(command, known, whole, tmp_path, how):
+    ended_and_started_again(command(tmp_path), tmp_path / "0", how, **known)
+    made = {path.relative_to(whole): path for path in whole.rglob("*") if path.is_file()}
     assert len(made) == 8
     for name, path in made.items():
-        assert (tmp_path / "broken" / name).read_bytes() == path.read_bytes()
+        assert (tmp_path / name).read_bytes() == path.read_bytes()

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple, Protocol
 
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import DynamicCache
 
@@ -75,7 +75,9 @@ def all_chunks(chunks: Sequence[Sequence[int]]) -> list[Part]:
     return [Part(row, 0, len(chunk)) for row, chunk in enumerate(chunks)]
 
 
-def grown(buffer: Tensor | None, new: Tensor, rows: int, longest: int) -> Tensor:
+def grown(
+    buffer: Float[Tensor, "row head _ dim"] | None, new: Float[Tensor, "_ head _ dim"], rows: int, longest: int
+) -> Float[Tensor, "row head _ dim"]:
     """A buffer (row, head, place, dim) for `longest` tokens a row: `buffer` if it is large enough, else a larger copy.
 
     Args:
