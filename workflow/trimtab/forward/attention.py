@@ -170,7 +170,7 @@ def attend(
     query: Float[Tensor, "batch head new dim"],
     key: Float[Tensor, "batch kv_head key dim"] | Packed,
     value: Float[Tensor, "batch kv_head key value_dim"] | Packed,
-    attention_mask: Shaped[Tensor, "#batch 1 new _"] | None,
+    attention_mask: Shaped[Tensor, "#batch 1 #new _"] | None,
     scaling: float | None = None,
     sliding_window: int | None = None,
     **rest: Any,

@@ -59,7 +59,8 @@ def spectrum(matrix: Float[ndarray, "*rows vector outcome"]) -> Spectrum:
     squares = values**2
     total = squares.sum(axis=-1)
     share = squares[..., 0] / np.where(total > 0, total, np.nan)
-    return Spectrum(values, share, participation_ratio(squares))
+    # of one matrix: arrays without a dimension
+    return Spectrum(values, np.asarray(share), np.asarray(participation_ratio(squares)))
 
 
 class Rows:
