@@ -1,5 +1,6 @@
 """Which episodes begin alike, by hand."""
 
+import numpy as np
 import torch
 
 from trimtab.rollouts.episode import Arm, Episode, Piece, shared_starts
