@@ -31,6 +31,6 @@ def record(**parts):
     return Record(**known | parts)
 
 
-def lengths(found):
+def lengths(found, layer=2, rule="add", timing="all"):
     """Signed length by signed KL, as it was solved for."""
-    return tuple(Solved(abs(target), length, True, target) for target, length in found.items())
+    return tuple(Solved(abs(target), length, True, target, layer, rule, timing) for target, length in found.items())

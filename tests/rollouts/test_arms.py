@@ -53,6 +53,17 @@ def test_a_dose_in_nats_has_the_length_that_was_found_for_it(vectors):
         made(vectors, row("lda", 0.9, "kl"))
 
 
+def test_a_length_in_nats_is_good_for_the_application_it_was_found_under(vectors):
+    found = (*lengths({0.2: 7.5}), *lengths({0.2: 4.0}, timing="decode"))
+    save(vectors, "lda", torch.tensor([0.0, 0.6, 0.8]), kl_calibration=found)
+    (arm,) = made(vectors, row("lda", 0.2, "kl", timing="decode"))
+    assert arm.push.length == 4.0
+    with pytest.raises(TrimtabError, match=r"is known by rule keep_norm at layer 2, timing all; searched for: none$"):
+        made(vectors, row("lda", 0.2, "kl", rule="keep_norm"))
+    with pytest.raises(TrimtabError, match=r"unit asc needs are not known by rule add at layer 2, timing decode$"):
+        made(vectors, row("lda", 0.2, "asc", timing="decode"))
+
+
 def test_a_condition_has_the_rule_that_it_names(vectors):
     (arm,) = made(vectors, row("sae_probe", 1.0, rule="project_out"))
     assert (arm.push.rule, arm.push.length) == (project_out, 1.0)

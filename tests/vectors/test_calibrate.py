@@ -10,6 +10,7 @@ from tiny import D_MODEL, LAYERS, llama
 
 from trimtab.steering.places import Segment
 from trimtab.steering.steering import Push
+from trimtab.vectors.applications import Application
 from trimtab.vectors.calibrate import STEPS, TOLERANCE, CalibrationPrompts, scan, solve
 
 HEADER = Segment([4, 8, 15, 16], written=False)
@@ -19,6 +20,7 @@ PROMPTS = [
 ]
 UNIT = torch.ones(D_MODEL) / D_MODEL**0.5
 BOTH = (-1, 1)
+PLAIN = Application(1, "add", "all")
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +76,7 @@ def test_the_models_own_kl_is_found(model):
 
     scanned = scan(measure, dict.fromkeys(units, BOTH), [0.5, 2.0])
     for target in (0.02, -0.3):
-        for name, found in solve(measure, scanned, target).items():
+        for name, found in solve(measure, scanned, target, PLAIN).items():
             again = kl(model, Push(1, units[name], found.length, "all"))[0]
             assert math.copysign(1, found.length) == math.copysign(1, target)
             assert again == pytest.approx(abs(target), rel=1.1 * TOLERANCE)
@@ -114,7 +116,7 @@ def curve_of(curves):
 def test_a_length_in_reach_is_found_in_few_steps(scale, power, target, points):
     measure, calls = curve_of({"v": lambda reach: (abs(reach) / scale) ** power})
     scanned = scan(measure, {"v": BOTH}, points)
-    found = solve(measure, scanned, target)["v"]
+    found = solve(measure, scanned, target, PLAIN)["v"]
     reachable = (4 * max(points) / scale) ** power >= 1.05 * target
     if reachable:
         assert found.length == pytest.approx(scale * target ** (1 / power), rel=TOLERANCE)
@@ -126,26 +128,26 @@ def test_a_length_in_reach_is_found_in_few_steps(scale, power, target, points):
 def test_each_sign_has_its_own_length():
     measure, _ = curve_of({"v": lambda reach: reach**2 if reach > 0 else 4 * reach**2})
     scanned = scan(measure, {"v": BOTH}, [0.5, 1.0])
-    assert solve(measure, scanned, 0.36)["v"].length == pytest.approx(0.6, rel=0.02)
-    assert solve(measure, scanned, -0.36)["v"].length == pytest.approx(-0.3, rel=0.02)
+    assert solve(measure, scanned, 0.36, PLAIN)["v"].length == pytest.approx(0.6, rel=0.02)
+    assert solve(measure, scanned, -0.36, PLAIN)["v"].length == pytest.approx(-0.3, rel=0.02)
 
 
 def test_a_kl_out_of_reach_is_recorded():
     measure, _ = curve_of({"v": lambda reach: min(abs(reach), 0.1)})
-    found = solve(measure, scan(measure, {"v": BOTH}, [0.2, 0.4]), 0.5)["v"]
+    found = solve(measure, scan(measure, {"v": BOTH}, [0.2, 0.4]), 0.5, PLAIN)["v"]
     assert (found.length, found.kl) == (None, pytest.approx(0.1))
 
 
 def test_of_several_roots_the_first_of_the_scan_is_taken_and_the_fall_is_recorded():
     """Up to 1 at 1, down to 0 at 2, up again."""
     measure, _ = curve_of({"v": lambda reach: abs(math.sin(math.pi * reach / 2)) if abs(reach) < 2 else abs(reach) - 2})
-    found = solve(measure, scan(measure, {"v": BOTH}, [0.5, 1.0, 1.5, 2.0, 4.0]), 0.3)["v"]
+    found = solve(measure, scan(measure, {"v": BOTH}, [0.5, 1.0, 1.5, 2.0, 4.0]), 0.3, PLAIN)["v"]
     assert found.length == pytest.approx(2 / math.pi * math.asin(0.3), rel=0.02)
     assert not found.monotone
 
 
 def test_vectors_that_are_done_are_measured_no_more():
     measure, calls = curve_of({"done": lambda reach: abs(reach), "slow": lambda reach: math.expm1(abs(reach)) / 50})
-    solve(measure, scan(measure, {"done": BOTH, "slow": (1,)}, [0.2, 1.0]), 0.2)
+    solve(measure, scan(measure, {"done": BOTH, "slow": (1,)}, [0.2, 1.0]), 0.2, PLAIN)
     assert calls[0] == 6
     assert set(calls[1:]) == {1}

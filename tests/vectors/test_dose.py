@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from recorded import lengths, record
 
 from trimtab.errors import TrimtabError
+from trimtab.vectors.applications import Application
 from trimtab.vectors.dose import Scale, asc_length, length, threshold
 
 SCALE = Scale(
@@ -40,7 +41,12 @@ def test_asc_by_hand(slope, curvature, nats, expected):
 
 @given(st.floats(0.01, 100), st.floats(0, 100), st.floats(1e-6, 1))
 def test_asc_never_exceeds_its_bound(slope, curvature, nats):
-    g = asc_length(slope, curvature, nats)
+    try:
+        g = asc_length(slope, curvature, nats)
+    except TrimtabError:
+        # so much curvature that the formula's correction takes most of the length away
+        assert curvature * math.sqrt(nats) > 0.5 * slope**2
+        return
     bound = slope**2 * g**2 / 4 + curvature * slope * g**3 / 4 + curvature**2 * g**4 / 16
     assert bound <= nats * (1 + 1e-6)
 
@@ -53,6 +59,13 @@ def test_asc_holds_the_kl_of_two_tokens(difference, nats):
     assert kl <= nats * (1 + 1e-9)
     # a bound that is a factor 2 off would fail here
     assert kl > 0.9 * nats
+
+
+@pytest.mark.parametrize(("slope", "curvature", "nats"), [(0.3, 20, 0.2), (0.3, 5, 0.2), (1, 100, 0.01)])
+def test_a_length_that_its_correction_takes_away_is_refused(slope, curvature, nats):
+    """The first came to 0, so that nothing was pushed."""
+    with pytest.raises(TrimtabError, match=r"^rollouts.unit asc: for .* expected fewer nats, or unit kl$"):
+        asc_length(slope, curvature, nats)
 
 
 def test_a_target_probability_by_hand():
@@ -79,7 +92,7 @@ def test_a_dose_without_a_length_is_refused_in_one_line(dose, unit, message):
 
 def test_units_that_a_vector_lacks_the_means_for():
     bare = Scale("v.safetensors", 1.0, {})
-    with pytest.raises(TrimtabError, match="made without the logits' derivatives"):
+    with pytest.raises(TrimtabError, match="the logits' derivatives that unit asc needs are not known"):
         length(0.1, "asc", bare)
     with pytest.raises(TrimtabError, match="is no logistic probe of the residual stream"):
         threshold(0.9, bare)
@@ -90,4 +103,8 @@ def test_units_that_a_vector_lacks_the_means_for():
 def test_a_scale_is_read_from_a_vectors_record():
     """Slope 1.5 and curvature 0.25 are those of every record of the tests."""
     known = record(raw_norm=2.5, intercept=-1.0, kl_calibration=lengths({0.2: 3.0, 0.5: None}))
-    assert Scale.of("x", known, 4.0) == Scale("x", 4.0, {0.2: 3.0, 0.5: None}, 1.5, 0.25, 2.5, -1.0)
+    nats = {0.2: 3.0, 0.5: None}
+    applied = " by rule add at layer 2, timing all"
+    assert Scale.of("x", known, 4.0, known.plain) == Scale("x", 4.0, nats, 1.5, 0.25, 2.5, -1.0, applied)
+    other = Scale.of("x", known, 4.0, Application(2, "add", "prefill"))
+    assert (other.nats, other.slope, other.curvature) == ({}, None, None)

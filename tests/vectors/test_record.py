@@ -13,6 +13,7 @@ from recorded import lengths, norm, record
 from trimtab.artifacts import tensors
 from trimtab.errors import TrimtabError
 from trimtab.vectors import artifact
+from trimtab.vectors.applications import Application
 from trimtab.vectors.artifact import Vector
 from trimtab.vectors.record import NO_AIM, RIGHT, WRONG, Derivatives, Measured, Record, Solved
 
@@ -27,7 +28,7 @@ def test_the_texts_of_a_record_by_hand():
         towards=None,
         raw_norm=2.5,
         dose_calibration=(Measured(0.1, 0.02, 5.0),),
-        kl_calibration=(Solved(0.05, None, False, -0.2),),
+        kl_calibration=(Solved(0.05, None, False, -0.2, 7, "floor", "decode_4"),),
         sign_check=NO_AIM,
         provenance={"seed": 1},
     )
@@ -42,7 +43,8 @@ def test_the_texts_of_a_record_by_hand():
         "raw_norm": "2.5",
         "intercept": "null",
         "dose_calibration": '[{"dose":0.1,"kl":0.02,"length":5.0}]',
-        "kl_calibration": '[{"kl":0.05,"length":null,"monotone":false,"target":-0.2}]',
+        "kl_calibration": '[{"kl":0.05,"layer":7,"length":null,"monotone":false,"rule":"floor","target":-0.2,'
+        '"timing":"decode_4"}]',
         "asc": '{"curvature":0.25,"slope":1.5}',
         "held_out_gap": "1.0",
         "sign_check": "no aim",
@@ -59,7 +61,9 @@ def test_the_texts_of_a_record_by_hand():
         intercept=st.none() | NUMBERS,
         residual_norm=st.builds(norm, NUMBERS),
         dose_calibration=st.lists(st.builds(Measured, NUMBERS, NUMBERS, NUMBERS)).map(tuple),
-        kl_calibration=st.lists(st.builds(Solved, NUMBERS, st.none() | NUMBERS, st.booleans(), NUMBERS)).map(tuple),
+        kl_calibration=st.lists(
+            st.builds(Solved, NUMBERS, st.none() | NUMBERS, st.booleans(), NUMBERS, st.integers())
+        ).map(tuple),
         asc=st.builds(Derivatives, NUMBERS, NUMBERS),
         held_out_gap=NUMBERS,
         sign_check=st.sampled_from([RIGHT, WRONG, NO_AIM]),
@@ -69,8 +73,11 @@ def test_a_record_is_read_as_it_was_written(known):
     assert Record.of(Path("v"), known.texts()) == known
 
 
-def test_lengths_are_those_of_their_targets():
-    assert record(kl_calibration=lengths({0.2: 3.0, -0.2: None})).lengths == {0.2: 3.0, -0.2: None}
+def test_lengths_are_those_of_their_targets_and_application():
+    known = record(kl_calibration=(*lengths({0.2: 3.0, -0.2: None}), *lengths({0.2: 9.0}, 3, "keep_norm", "decode")))
+    assert known.lengths(known.plain) == {0.2: 3.0, -0.2: None}
+    assert known.lengths(Application(3, "keep_norm", "decode")) == {0.2: 9.0}
+    assert known.lengths(Application(2, "keep_norm", "decode")) == {}
 
 
 @pytest.mark.parametrize("key", [field.name for field in fields(Record) if field.name != "towards"] + ["sign"])

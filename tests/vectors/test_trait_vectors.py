@@ -54,7 +54,7 @@ def test_every_method_leaves_a_vector_with_lengths_that_have_their_kl(tmp_path):
         vector = artifact.read(tmp_path / name / "autonomy.safetensors")
         assert (vector.method, vector.trait, vector.layer) == (name, "autonomy", LAYER)
         assert vector.record.provenance == {"made": "by a test"}
-        scale = Scale.of(str(vector.path), vector.record, 4.0)
+        scale = Scale.of(str(vector.path), vector.record, 4.0, vector.record.plain)
         for target in (0.05, -0.05):
             reach = length(target, "kl", scale)
             assert reach * target > 0

@@ -27,11 +27,11 @@ probes: {{traits: [deference]}}
 statistics: {{confirmatory: {{dose: 0.1}}}}
 rollouts:
   unit: kl
-  study: {{doses: [0.1], decode_dose: 0.1}}
+  study: {{doses: [0.1], decode_dose: null}}
   controls: {{dose: 0.1, methods: [mean_difference]}}
   grid:
-    - {{doses: [0.1], rules: [project_out, edit_code]}}
-    - {{doses: [-0.05], timings: [last_prompt, tool]}}
+    - {{doses: [0.1], rules: [keep_norm, edit_code]}}
+    - {{doses: [-0.05], timings: [last_prompt, user]}}
   batch_conditions: auto
   memory_mb: 100
 """
@@ -53,7 +53,7 @@ def test_a_vector_is_applied_by_several_rules(chosen):
     conditions = pd.read_csv(chosen / "rollouts/conditions.csv").set_index("condition_id")
     rules = conditions.loc[conditions["rule"] != "add", "rule"].to_dict()
     assert rules == {
-        "sae_probe.deference.all.+0.1.project_out": "project_out",
+        "sae_probe.deference.all.+0.1.keep_norm": "keep_norm",
         "sae_probe.deference.all.+0.1.edit_code": "edit_code",
     }
     effects = pd.read_csv(chosen / "statistics/effects.csv")

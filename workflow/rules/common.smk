@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 # scripts and rules find the library in this checkout, installed or not
@@ -23,6 +24,7 @@ from trimtab.errors import TrimtabError
 from trimtab.model import names
 from trimtab.prompts import resources
 from trimtab.rollouts.conditions import COMMON
+from trimtab.vectors import applications
 
 try:
     check(config, "config.yaml")

@@ -20,23 +20,11 @@ METHOD_DIGESTS = [
 ]
 VECTOR_TABLES = ["geometry", "dimensions", "latents", "doses", "kl"]
 
-# Lengths are searched for at these KL, in nats, with the sign of the push.
-TARGETS = sorted(
-    {config["vectors"]["comparison_kl"]}
-    | (
-        {
-            *config["rollouts"]["study"]["doses"],
-            -config["rollouts"]["controls"]["dose"],
-            *(
-                d
-                for block in config["rollouts"]["grid"]
-                for d in block.get("doses", [])
-            ),
-        }
-        if config["rollouts"]["unit"] == "kl"
-        else set()
-    )
-)
+
+def asked_lengths(wildcards):
+    """The lengths that one trait's conditions need, as JSON; none where doses aren't in nats."""
+    found = applications.asked(config["rollouts"], wildcards.trait)
+    return json.dumps({"asked": [asdict(each) for each in found]}, sort_keys=True)
 
 
 rule vectors:
@@ -74,7 +62,8 @@ rule vectors:
         methods=METHODS,
         kind=config["probes"]["contrast"],
         settings=config_slice("calibration_doses", "wrong_sign", within="vectors"),
-        targets=TARGETS,
+        targets=[config["vectors"]["comparison_kl"]],
+        asked=asked_lengths,
         seed=config["seed"],
         # methods are imported by name, which a digest of the script doesn't see
         code=[code_digest("vectors_make"), *METHOD_DIGESTS],
@@ -83,6 +72,7 @@ rule vectors:
         " {input.probe} {input.weights} {params.agent} {params.data}/tasks.yaml"
         " {params.data}/traits.yaml {params.folder} --trait {wildcards.trait} --methods {params.methods}"
         " --saes {params.saes} --kind {params.kind} --settings {params.settings:q} --targets {params.targets}"
+        " --lengths {params.asked:q}"
         " --seed {params.seed} > {log} 2>&1"
 
 

@@ -34,7 +34,7 @@ def main(
     tasks = files.read_jsonl(scenarios)
     pushes = {}
     for vector in map(artifact.read, vectors):
-        reach = vector.record.lengths.get(kl)
+        reach = vector.record.lengths(vector.record.plain).get(kl)
         if reach is None:
             print(f"{vector.path}: no length with a KL of {kl:g} nats was found; left out")
         else:

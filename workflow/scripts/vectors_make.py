@@ -13,6 +13,7 @@ from trimtab.model.source import from_manifest
 from trimtab.prompts import resources
 from trimtab.prompts.contrast import DEVELOPMENT, TEST
 from trimtab.saes.files import WEIGHTS
+from trimtab.vectors.applications import Asked
 from trimtab.vectors.material import gather, read_pairs
 from trimtab.vectors.readings import ModelReadings
 from trimtab.vectors.trait_vectors import Sources, make_vectors
@@ -36,6 +37,7 @@ def main(
     kind: str,
     settings: dict[str, Any],
     targets: list[float],
+    lengths: dict[str, Any],
     seed: int,
 ) -> None:
     """Write `<folder>/<method>/<trait>.safetensors` for every method; `saes` is the folder of all layers' SAEs."""
@@ -52,9 +54,10 @@ def main(
     # every third task: a few hundred tokens place a KL well enough, and it is measured hundreds of times
     prompts = [protocol.prompt(messages) for messages in asked[::3]]
     inputs = [manifest, calibration, contrast, cache, probe, weights, sae / WEIGHTS]
-    origin = provenance(inputs, {**settings, "kind": kind, "targets": targets}, seed)
+    origin = provenance(inputs, {**settings, "kind": kind, "targets": targets, **lengths}, seed)
     sources = Sources(described, model, prompts, held_out, origin)
-    for record in make_vectors(folder, methods, material, sources, settings, targets):
+    wanted = [Asked(**each) for each in lengths["asked"]]
+    for record in make_vectors(folder, methods, material, sources, settings, targets, wanted):
         texts = record.texts()
         print(record.method, texts["dose_calibration"], texts["kl_calibration"])
 

@@ -22,6 +22,7 @@ from trimtab.settings.rollouts import GridBlock, Rollouts, StudySettings
 from trimtab.settings.saes import STEADY_SHARE, Saes
 from trimtab.settings.statistics import Statistics
 from trimtab.settings.vectors import Vectors
+from trimtab.vectors.applications import refusals
 from trimtab.vectors.methods import known
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
@@ -62,6 +63,7 @@ def _disagreements(experiment: Experiment) -> Iterator[str]:
         yield from _block(f"rollouts.grid[{at}]", block, experiment)
     if rollouts.unit == "probability":
         yield from _probabilities(rollouts)
+    yield from refusals(rollouts)
     yield from _statistics(experiment.statistics, rollouts.study, experiment.probes.traits)
 
 
@@ -158,7 +160,7 @@ def _conditions(rollouts: Rollouts, vectors: Vectors) -> Iterator[str]:
             f"(random in vectors.methods, vectors.random_draws)"
         )
     for name, dose in {"study.decode_dose": study.decode_dose, "controls.dose": controls.dose}.items():
-        if dose not in study.doses:
+        if dose is not None and dose not in study.doses:
             yield f"rollouts.{name}: {dose} is not among rollouts.study.doses ({_listed(study.doses)})"
 
 

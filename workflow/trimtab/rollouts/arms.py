@@ -14,6 +14,7 @@ from trimtab.rollouts.episode import Arm
 from trimtab.saes.files import load
 from trimtab.steering.steering import Push
 from trimtab.vectors import artifact
+from trimtab.vectors.applications import Application
 from trimtab.vectors.apply import push
 from trimtab.vectors.dose import Scale
 
@@ -72,7 +73,8 @@ def _arm(
             f"condition {condition.condition_id} needs direction.{layer} of {described['model']}"
         )
     norm = described["residual_norm"][str(layer)]["centred_mean"]
-    scale = Scale.of(str(vector.path), vector.record, norm)
+    application = Application(layer, condition.rule, condition.timing)
+    scale = Scale.of(str(vector.path), vector.record, norm, application)
     sae = load(saes / str(layer)) if saes is not None and condition.rule == "edit_code" else None
     made = push(vector, condition.rule, condition.dose, condition.unit, condition.timing, scale, sae)
     return Arm(condition.condition_id, replace(made, layer=layer))

@@ -101,7 +101,8 @@ def trait_conditions(trait: str, layer: int, settings: Mapping[str, Any]) -> lis
         for timing in study["timings"]
         for each in study["doses"]
     ]
-    found.append(_condition(STUDY, method, trait, study["decode_dose"], "decode", layer, settings))
+    if study["decode_dose"] is not None:
+        found.append(_condition(STUDY, method, trait, study["decode_dose"], "decode", layer, settings))
     if controls["negative"]:
         found.append(_condition(CONTROL, method, trait, -dose, "all", layer, settings))
     found += [_condition(CONTROL, other, trait, dose, "all", layer, settings) for other in controls["methods"]]

@@ -85,8 +85,8 @@ class StudySettings(Settings):
     timings: Some[StudyTiming] = default(["all", "prefill"])
     """Which tokens are steered; decode-only has its own key, decode_dose."""
 
-    decode_dose: AboveZero = default(0.4)
-    """Dose of the decode-only condition of each trait."""
+    decode_dose: AboveZero | None = default(0.4)
+    """Dose of the decode-only condition of each trait. null: no such condition."""
 
 
 class ControlSettings(Settings):
@@ -142,7 +142,8 @@ class CommonDesign(Settings):
     unit: Unit = default("residual_share")
     """What a dose counts. residual_share: share of the mean residual norm at the layer; absolute: L2 length; kl: nats
     from the unsteered next-token distribution; asc: nats too, by a bound in closed form; probability: what a logistic
-    probe shall say of every row at least, for logistic_probe and raptor."""
+    probe shall say of every row at least, for logistic_probe and raptor. docs/doses.md says which rules, timings and
+    layers go with kl and asc."""
 
     rule: Rule = default("add")
     """What a vector does to the stream. The formulas are in workflow/trimtab/steering/rules.py. A dose is a length for

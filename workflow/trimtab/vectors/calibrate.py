@@ -17,6 +17,7 @@ from transformers import PreTrainedModel
 
 from trimtab.steering.replay import ROWS, Prompt, Replay
 from trimtab.steering.steering import Push
+from trimtab.vectors.applications import Application
 from trimtab.vectors.record import Solved
 
 TOLERANCE = 0.02
@@ -141,8 +142,14 @@ def scan(
     return table
 
 
-def solve(measure: Measure, scanned: Mapping[str, Mapping[float, float]], target: float) -> dict[str, Solved]:
-    """For each vector (by name) the length whose KL is |target|, in the direction of the target's sign."""
+def solve(
+    measure: Measure, scanned: Mapping[str, Mapping[float, float]], target: float, application: Application
+) -> dict[str, Solved]:
+    """For each vector (by name) the length whose KL is |target|, in the direction of the target's sign.
+
+    Args:
+        application: how `measure` applies the vectors.
+    """
     sign = math.copysign(1.0, target)
     searches = {}
     for name, points in scanned.items():
@@ -163,5 +170,8 @@ def solve(measure: Measure, scanned: Mapping[str, Mapping[float, float]], target
             length=None if at is None else sign * at,
             monotone=search.monotone,
             target=target,
+            layer=application.layer,
+            rule=application.rule,
+            timing=application.timing,
         )
     return solved

@@ -2,9 +2,9 @@
 
 A share counts the mean distance of the layer's rows from their mean, first tokens left out: a few huge constant
 dimensions and the attention sink would otherwise set the scale. Nats count the KL from the unsteered to the steered
-next-token distribution; the length that has it was searched for when the vector was made (`trimtab.vectors.calibrate`).
-The bound of ASC turns nats into a length in closed form. A probability is what a probe shall say of every row, so it is
-a floor along the probe and no length.
+next-token distribution; the length that has it was searched for when the vector was made, for each way of applying the
+vector by itself (`trimtab.vectors.solving`). The bound of ASC turns nats into a length in closed form. A probability is
+what a probe shall say of every row, so it is a floor along the probe and no length.
 """
 
 import math
@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from trimtab.errors import TrimtabError
+from trimtab.vectors.applications import Application
 from trimtab.vectors.record import Record
 
 LENGTHS = ("residual_share", "absolute", "kl", "asc")
@@ -39,12 +40,23 @@ class Scale:
 
     raw_norm: float = 1.0
     intercept: float | None = None
+    applied: str = ""
+    """How the vector is applied, for messages."""
 
     @classmethod
-    def of(cls, source: str, record: Record, residual_norm: float) -> "Scale":
-        """From a vector's record."""
-        slope, curvature = record.asc.slope, record.asc.curvature
-        return cls(source, residual_norm, record.lengths, slope, curvature, record.raw_norm, record.intercept)
+    def of(cls, source: str, record: Record, residual_norm: float, application: Application) -> "Scale":
+        """From a vector's record, for one way of applying the vector: nats are known for each by itself."""
+        bound = record.asc if application == record.plain else None
+        return cls(
+            source,
+            residual_norm,
+            record.lengths(application),
+            None if bound is None else bound.slope,
+            None if bound is None else bound.curvature,
+            record.raw_norm,
+            record.intercept,
+            f" by {application}",
+        )
 
 
 def length(dose: float, unit: str, scale: Scale) -> float:
@@ -63,11 +75,15 @@ def length(dose: float, unit: str, scale: Scale) -> float:
         found = scale.nats.get(dose)
         if found is None:
             had = ", ".join(f"{target:+g}" for target in sorted(scale.nats)) or "none"
-            raise TrimtabError(f"{scale.source}: no length with a KL of {dose:+g} nats is known; searched for: {had}")
+            raise TrimtabError(
+                f"{scale.source}: no length with a KL of {dose:+g} nats is known{scale.applied}; searched for: {had}"
+            )
         return found
     if unit == "asc":
         if scale.slope is None or scale.curvature is None:
-            raise TrimtabError(f"{scale.source}: made without the logits' derivatives that unit asc needs")
+            raise TrimtabError(
+                f"{scale.source}: the logits' derivatives that unit asc needs are not known{scale.applied}"
+            )
         return math.copysign(asc_length(scale.slope, scale.curvature, abs(dose)), dose) if dose else 0.0
     raise TrimtabError(f"config.yaml, rollouts.unit: {unit!r}; expected one of {', '.join(UNITS)}")
 
@@ -76,11 +92,16 @@ def asc_length(slope: float, curvature: float, nats: float) -> float:
     """The length at which the bound of ASC on the KL reaches `nats` (2507.04742).
 
     The bound is `a² g² / 4 + L a g³ / 4 + L² g⁴ / 16` for a slope a and a curvature L. The cubic without the last term
-    is solved (with x = L g / a: x³ + x² = 4 nats L² / a⁴) and the root corrected for it, never below 0.
+    is solved (with x = L g / a: x³ + x² = 4 nats L² / a⁴) and the root corrected for it. The correction is of first
+    order: where the curvature outweighs the slope it leaves less than the bound allows, and in the end nothing.
+
+    Raises:
+        TrimtabError: the corrected root is less than half the bound's own, which is `a g / 2 + L g² / 4 = √nats`.
     """
     if slope < 0 or curvature < 0 or nats <= 0 or slope + curvature == 0:
         raise ValueError(f"slope {slope}, curvature {curvature}, nats {nats}: expected a push that moves the logits")
-    if curvature == 0:
+    # so little curvature that the cube would be lost in rounding
+    if curvature * math.sqrt(nats) <= 1e-12 * slope**2:
         return float(2 * math.sqrt(nats) / slope)
     if slope == 0:
         return float((16 * nats) ** 0.25 / math.sqrt(curvature))
@@ -91,7 +112,15 @@ def asc_length(slope: float, curvature: float, nats: float) -> float:
         middle = (low + high) / 2
         low, high = (middle, high) if middle**3 + middle**2 < aim else (low, middle)
     raw = slope / curvature * high
-    return float(max(0.0, (1 - curvature * raw / (4 * slope)) * raw))
+    corrected = (1 - curvature * raw / (4 * slope)) * raw
+    # 2 √nats over the mean of a and the root, and not a difference of near numbers
+    own = 4 * math.sqrt(nats) / (slope + math.sqrt(slope**2 + 4 * curvature * math.sqrt(nats)))
+    if not corrected >= own / 2:
+        raise TrimtabError(
+            f"rollouts.unit asc: for {nats:g} nats at slope {slope:.3g} and curvature {curvature:.3g} its root of "
+            f"first order is {corrected:.3g}, less than half the bound's own {own:.3g}; expected fewer nats, or unit kl"
+        )
+    return float(corrected)
 
 
 def threshold(probability: float, scale: Scale) -> float:

@@ -13,6 +13,7 @@ from typing import Any
 from trimtab.artifacts.files import canonical
 from trimtab.errors import TrimtabError
 from trimtab.model.manifest import ResidualNorm
+from trimtab.vectors.applications import Application
 
 RIGHT, WRONG, NO_AIM = "right", "wrong", "no aim"
 """Outcomes of the sign check: held-out rows of the high pole lie above, or not; the vector doesn't aim at it."""
@@ -44,6 +45,10 @@ class Solved:
     """Whether KL rose with the length wherever it was measured."""
     target: float
     """Wanted KL, in nats, with the sign of the dose."""
+    layer: int
+    """Where the vector was applied, by which rule and to which tokens; the length is good for nothing else."""
+    rule: str
+    timing: str
 
 
 @dataclass(frozen=True)
@@ -82,9 +87,17 @@ class Record:
     """What the file was made from (`trimtab.artifacts.provenance`)."""
 
     @property
-    def lengths(self) -> dict[float, float | None]:
-        """Signed L2 length by signed target KL; None where no length has it."""
-        return {solved.target: solved.length for solved in self.kl_calibration}
+    def plain(self) -> Application:
+        """Added at the vector's own layer to all tokens: how vectors are compared, and what ASC bounds."""
+        return Application(self.layer, "add", "all")
+
+    def lengths(self, application: Application) -> dict[float, float | None]:
+        """Signed L2 length by signed target KL, as solved for one application; None where no length has it."""
+        return {
+            solved.target: solved.length
+            for solved in self.kl_calibration
+            if Application(solved.layer, solved.rule, solved.timing) == application
+        }
 
     def texts(self) -> dict[str, str]:
         """The metadata of the vector's file."""
@@ -157,7 +170,7 @@ READERS: dict[str, tuple[Callable[[str], Any], str]] = {
     "intercept": (_number_or_null, "a number or null"),
     "residual_norm": (lambda text: ResidualNorm(**_object(text)), "the layer's entry of the manifest's residual_norm"),
     "dose_calibration": (_many(Measured), "a list of objects with dose, kl and length"),
-    "kl_calibration": (_many(Solved), "a list of objects with kl, length, monotone and target"),
+    "kl_calibration": (_many(Solved), "a list of objects with kl, length, monotone, target, layer, rule and timing"),
     "asc": (lambda text: Derivatives(**_object(text)), "an object with slope and curvature"),
     "held_out_gap": (_number, "a number"),
     "sign_check": (_check, f"{RIGHT}, {WRONG} or {NO_AIM}"),

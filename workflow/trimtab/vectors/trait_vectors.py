@@ -5,7 +5,7 @@ What a method does is in `trimtab.vectors.methods`; how doses are measured, in `
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,14 @@ from trimtab.model.manifest import ResidualNorm
 from trimtab.steering.replay import Prompt
 from trimtab.steering.steering import Push
 from trimtab.vectors import artifact
+from trimtab.vectors.applications import Application, Asked
 from trimtab.vectors.artifact import Vector
 from trimtab.vectors.calibrate import SMALL, CalibrationPrompts, scan, solve
 from trimtab.vectors.contract import HIGH_POLE, Direction, Material, make
 from trimtab.vectors.dose import Scale, length
 from trimtab.vectors.material import Pairs, held_out_gap
 from trimtab.vectors.record import NO_AIM, RIGHT, WRONG, Derivatives, Measured, Record
+from trimtab.vectors.solving import lengths
 
 LOG = logging.getLogger(__name__)
 
@@ -46,12 +48,14 @@ def make_vectors(
     sources: Sources,
     settings: Mapping[str, Any],
     targets: Sequence[float],
+    asked: Sequence[Asked] = (),
 ) -> Iterator[Record]:
     """Write `<folder>/<name>/<trait>.safetensors` for every vector, and yield the record of each.
 
     Args:
         settings: config.yaml's `vectors.calibration_doses` and `vectors.wrong_sign`.
-        targets: signed KL, in nats, for which lengths are searched.
+        targets: signed KL, in nats, for which every vector's length is searched, added at its own layer to all tokens.
+        asked: lengths under other applications, of single vectors.
 
     Raises:
         TrimtabError: a vector that points the wrong way, if the settings say stop.
@@ -77,7 +81,9 @@ def make_vectors(
     turned = any(target < 0 for target in targets)
     ways = {name: (-1, 1) if turned or made.towards is not None else (1,) for name, made in directions.items()}
     scanned = scan(measure, ways, list(reach.values()))
-    solved = {target: solve(measure, scanned, target) for target in targets}
+    plain = Application(layer, "add", "all")
+    solved = {target: solve(measure, scanned, target, plain) for target in targets}
+    vectors = {}
     for name, direction in directions.items():
         slope, curvature = prompts.derivatives(direction.unit, SMALL * norm.centred_mean)
         record = Record(
@@ -102,8 +108,21 @@ def make_vectors(
         )
         code = None if direction.code is None else (direction.code / direction.raw_norm).float()
         path = folder / name / f"{material.trait}.safetensors"
-        artifact.save(Vector(path, record, direction.unit, prompts.mean.float(), code))
-        yield record
+        vectors[name] = Vector(path, record, direction.unit, prompts.mean.float(), code)
+
+    def at_layer(other: int) -> CalibrationPrompts:
+        return prompts if other == layer else CalibrationPrompts(sources.model, sources.prompts, other)
+
+    def scanned_at(other: int) -> list[float]:
+        share = Scale("", described["residual_norm"][str(other)]["centred_mean"], {})
+        return [length(dose, "residual_share", share) for dose in settings["calibration_doses"]]
+
+    rest = [each for each in asked if each.application(layer) != plain or each.target not in targets]
+    found = lengths(rest, vectors, sources.prompts, at_layer, scanned_at, material.sae)
+    for name, vector in vectors.items():
+        known = replace(vector.record, kl_calibration=(*vector.record.kl_calibration, *found[name]))
+        artifact.save(replace(vector, record=known))
+        yield known
 
 
 def sign_check(direction: Direction, gap: float) -> str:

@@ -1,0 +1,126 @@
+"""How a vector is applied, apart from how far, and which applications a config asks for in nats.
+
+A dose in nats is a length that was searched for, and the length that has a KL depends on everything else about the
+push: the rule, the layer and the timing. So each application that a condition asks for is solved for by itself
+(`trimtab.vectors.solving`), and found again by its name. A combination for which nats mean nothing is refused when the
+config is checked, and this module says why; it is read when Snakemake starts and imports nothing heavy.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+from trimtab.settings.rollouts import Rollouts
+
+NATS = ("kl", "asc")
+"""Units of doses in nats."""
+
+BY_KL = ("add", "keep_norm", "floor", "clamp", "edit_code")
+"""Rules whose dose is a length, or lies one from the mean row."""
+
+WRITTEN = re.compile(r"decode(_\d+)?|assistant")
+"""Timings that touch what the agent writes, and nothing else of a calibration prompt."""
+
+
+@dataclass(frozen=True)
+class Application:
+    """How a vector is applied, apart from how far."""
+
+    layer: int
+    rule: str
+    timing: str
+
+    def __str__(self) -> str:
+        return f"rule {self.rule} at layer {self.layer}, timing {self.timing}"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A length that a condition needs."""
+
+    vector: str
+    """Name of the vector; a draw's has the draw's number."""
+    layer: int | None
+    """None for the vector's own."""
+    rule: str
+    timing: str
+    target: float
+    """KL, in nats, with the sign of the dose."""
+
+    def application(self, own_layer: int) -> Application:
+        return Application(own_layer if self.layer is None else self.layer, self.rule, self.timing)
+
+
+def asked(rollouts: Mapping[str, Any], trait: str) -> list[Asked]:
+    """The lengths that one trait's conditions need (`trimtab.rollouts.conditions`), each once.
+
+    Args:
+        rollouts: config.yaml's section.
+    """
+    if rollouts["unit"] != "kl":
+        return []
+    study, controls, rule = rollouts["study"], rollouts["controls"], rollouts["rule"]
+    draws = [f"random_{draw}" for draw in range(controls["random"])]
+    own, dose = study["method"], controls["dose"]
+    found = [Asked(own, None, rule, timing, each) for timing in study["timings"] for each in study["doses"]]
+    if study["decode_dose"] is not None:
+        found.append(Asked(own, None, rule, "decode", study["decode_dose"]))
+    if controls["negative"]:
+        found.append(Asked(own, None, rule, "all", -dose))
+    found += [Asked(name, None, rule, "all", dose) for name in (*controls["methods"], *draws)]
+    for block in (block for block in rollouts["grid"] if trait in block.get("traits", [trait])):
+        names = [name for method in block.get("methods", [own]) for name in (draws if method == "random" else [method])]
+        found += [
+            Asked(*each)
+            for each in product(
+                names,
+                block.get("layers", [None]),
+                block.get("rules", [rule]),
+                block.get("timings", ["all"]),
+                block.get("doses", [dose]),
+            )
+        ]
+    return list(dict.fromkeys(found))
+
+
+def refusals(rollouts: Rollouts) -> Iterator[str]:
+    """A line for each combination with a unit of nats that no length can be given for."""
+    unit, protocol, study = rollouts.unit, rollouts.protocol, rollouts.study
+    if unit not in NATS:
+        return
+    blocks = [(f"rollouts.grid[{at}]", block) for at, block in enumerate(rollouts.grid)]
+    of_rules = [(f"{key}.rules", block.rules or ()) for key, block in blocks]
+    for key, rules in [("rollouts.rule", (rollouts.rule,)), *of_rules]:
+        for rule in rules:
+            if why := _rule(rule, unit):
+                yield f"{key}: {rule} with rollouts.unit {unit}, {why}"
+    of_timings = [(f"{key}.timings", block.timings or ()) for key, block in blocks]
+    for key, timings in [("rollouts.study.timings", study.timings), *of_timings]:
+        for timing in timings:
+            if why := _timing(timing, unit, protocol):
+                yield f"{key}: {timing} with rollouts.unit {unit}, {why}"
+    if study.decode_dose is not None and (why := _timing("decode", unit, protocol)):
+        yield f"rollouts.study.decode_dose: {study.decode_dose} with rollouts.unit {unit}, {why}, and null here"
+    for key, block in blocks:
+        if unit == "asc" and block.layers:
+            yield f"{key}.layers: {', '.join(map(str, block.layers))} with rollouts.unit asc, {ONE_BOUND}"
+
+
+ONE_BOUND = "which bounds adding at the vector's own layer to all tokens and nothing else; use kl"
+
+
+def _rule(rule: str, unit: str) -> str | None:
+    if unit == "asc":
+        return None if rule == "add" else ONE_BOUND
+    return None if rule in BY_KL else f"which sets lengths, and its dose is none; expected one of {', '.join(BY_KL)}"
+
+
+def _timing(timing: str, unit: str, protocol: str) -> str | None:
+    if unit == "asc":
+        return None if timing == "all" else ONE_BOUND
+    # calibration prompts hold a task and a thought; without thoughts, nothing that the agent writes
+    if timing == "tool" or (protocol == "few_shot_at_once" and WRITTEN.fullmatch(timing)):
+        return f"which is 0 at any length, since no token of {protocol}'s calibration prompts is touched; use absolute"
+    return None
