@@ -8,7 +8,7 @@ import pytest
 LIBRARY = Path(__file__).parents[1] / "workflow/trimtab"
 FLOORS = [
     {"errors", "numeric", "seeds"},
-    {"settings"},
+    {"settings", "wording"},
     {"artifacts", "forward", "jobs"},
     {"prompts", "activations", "steering"},
     {"agent", "model", "saes"},

@@ -127,9 +127,21 @@ def test_a_file_is_read_once_a_process(digest, tmp_path):
     assert code_digest(folder / "scripts/fit.py", folder / "trimtab") == first
 
 
+def test_what_a_method_says_of_itself_is_no_code(tmp_path):
+    package = tmp_path / "library"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    digests = []
+    for number, text in enumerate(['LABEL = "a"\nx = 1\n', 'LABEL = "b"\nx = 1\n', 'LABEL = "a"\nx = 2\n']):
+        script = tmp_path / f"{number}.py"
+        script.write_text(text)
+        digests.append(code_digest(script, package))
+    assert digests[0] == digests[1] != digests[2]
+
+
 def test_the_digest_of_this_project_needs_none_of_its_imports():
     package = Path(__file__).parents[2] / "workflow" / "trimtab"
-    assert set(modules(package / "artifacts/digest.py", package)) == {"trimtab", "trimtab.errors"}
+    assert set(modules(package / "artifacts/digest.py", package)) == {"trimtab", "trimtab.errors", "trimtab.wording"}
 
 
 @pytest.mark.parametrize(("imports", "counts"), [("import other_one", True), ("import json", False), ("", False)])

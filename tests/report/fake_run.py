@@ -4,12 +4,14 @@ Nothing here comes from a model. `effect` scales what the vectors do: 0 makes a 
 """
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from trimtab.artifacts import files
+from trimtab.report.run import Run
 
 TRAITS = ["autonomy", "tool_use_eagerness", "persistence", "risk_calibration", "deference"]
 LAYERS = [4, 5, 10, 11, 16, 17, 18, 25, 26]
@@ -61,7 +63,7 @@ def conditions() -> pd.DataFrame:
     rows.append(("zero", "zero", "", 0.0, "all", "control", ""))
     frame = pd.DataFrame(rows, columns=["condition_id", "method", "trait", "dose", "timing", "arm", "draw"])
     frame["unit"] = "residual_share"
-    frame["layer"] = np.where(frame["timing"] == "none", "", "17")
+    frame["layer"] = 17
     frame["rule"] = "add"
     return frame[["condition_id", "method", "trait", "dose", "unit", "timing", "layer", "rule", "arm", "draw"]]
 
@@ -228,7 +230,9 @@ def write_parts(results: Path) -> None:
             "features": features,
             "split": split,
             "penalty": 10.0,
-            "r2": 0.0 if split == "shuffled" else 0.3 + 0.5 * np.exp(-(((layer - 17) / 8) ** 2)) - 0.05 * index,
+            "r2": 0.0
+            if split == "shuffled"
+            else 0.3 - 0.1 * (split == "nested_with_layer") + 0.5 * np.exp(-(((layer - 17) / 8) ** 2)) - 0.05 * index,
             "chosen": layer == 17,
         }
         for index, trait in enumerate(TRAITS)
@@ -253,7 +257,10 @@ def write_parts(results: Path) -> None:
     unit = rng.normal(size=(len(names), 30)) + np.tile(rng.normal(size=(5, 30)) * 2, (3, 1))
     unit /= np.linalg.norm(unit, axis=1, keepdims=True)
     geometry = [
-        {"a": a, "b": b, "layer": 17, "cosine": float(unit[i] @ unit[j]), "null": 0.35}
+        {
+            **{"a": a, "b": b, "layer": 17, "cosine": float(unit[i] @ unit[j]), "null": 0.35},
+            **{"a_towards": "the high pole", "b_towards": "the high pole"},
+        }
         for i, a in enumerate(names)
         for j, b in enumerate(names)
         if i <= j
@@ -304,6 +311,51 @@ def write_parts(results: Path) -> None:
         for dose in (0.1, 0.2, 0.3)
     ]
     files.write_csv(results / "vectors/doses.csv", pd.DataFrame(doses))
+
+
+def chosen(run: Run, **choices: str) -> Run:
+    """The same run, as if other choices had been made: every name takes the place of the one it stands for.
+
+    Args:
+        choices: any of method, rule, unit, timing, and outcome (of the trait tool_use_eagerness). A name that the run
+            has elsewhere and the one it replaces change places.
+    """
+    had = {"method": run.plan.method, "timing": run.plan.timing, "outcome": run.plan.primary["tool_use_eagerness"]}
+    swaps = {
+        kind: {had[kind]: name, name: had[kind]} for kind, name in choices.items() if kind in had and name != had[kind]
+    }
+
+    def named(frame: pd.DataFrame) -> pd.DataFrame:
+        columns = {}
+        for kind, names in SWAPPED.items():
+            for column in (name for name in names if kind in swaps and name in frame):
+                columns[column] = frame[column].map(lambda value, kind=kind: swaps[kind].get(value, value))
+        for column in ("a", "b"):
+            if "method" in swaps and column in frame:
+                parts = frame[column].str.partition("/")
+                columns[column] = parts[0].map(lambda value: swaps["method"].get(value, value)) + "/" + parts[2]
+        return frame.assign(**columns)
+
+    config, study = run.config, run.config["rollouts"]["study"] | {"method": choices.get("method", run.plan.method)}
+    plain = {key: choices[key] for key in ("rule", "unit") if key in choices}
+    vectors = config["vectors"] | {"methods": [choices.get("method", run.plan.method), "random"]}
+    primary = {trait: swaps.get("outcome", {}).get(name, name) for trait, name in run.plan.primary.items()}
+    summary = run.records["summary"]
+    traits = {trait: found | {"outcome": primary[trait]} for trait, found in summary["traits"].items()}
+    of_plan = {key: choices[key] for key in ("method", "timing") if key in choices}
+    return replace(
+        run,
+        config=config | {"rollouts": config["rollouts"] | plain | {"study": study}, "vectors": vectors},
+        plan=replace(run.plan, primary=primary, **of_plan),
+        records=run.records | {"summary": summary | {"traits": traits}},
+        tables={name: named(table) for name, table in run.tables.items()} if swaps else run.tables,
+        conditions=named(run.conditions).assign(**plain),
+        outcomes=run.outcomes.rename(columns=swaps.get("outcome", {})),
+    )
+
+
+SWAPPED = {"method": ["method", "matrix", "name"], "timing": ["timing"], "outcome": ["outcome", "other"]}
+"""Columns of the tables by what they name."""
 
 
 if __name__ == "__main__":

@@ -88,9 +88,9 @@ def test_too_few_random_directions_are_said(run):
 
 def test_the_declared_method_is_not_compared_with_itself(run):
     moved = with_traits(run, verdict="moved")
-    assert "against the mean-difference vector" in " ".join(abstract(moved).rest)
+    assert "against the mean difference" in " ".join(abstract(moved).rest)
     turned = replace(moved, plan=replace(run.plan, method="mean_difference"))
-    assert "against the mean-difference vector" not in " ".join(abstract(turned).rest)
+    assert "against the mean difference" not in " ".join(abstract(turned).rest)
 
 
 def test_breaking_and_reversal_are_said(run):

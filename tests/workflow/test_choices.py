@@ -1,5 +1,6 @@
 """What the small experiment leaves at its default, several choices in a run."""
 
+import html
 import json
 import shutil
 
@@ -10,6 +11,9 @@ from chat import byte_tokenizer
 from project import Project
 from safetensors.torch import load_file
 from tiny import llama
+
+from trimtab.steering.catalogue import RULES, TIMINGS
+from trimtab.vectors.units import UNITS
 
 METHODS = "[sae_probe, mean_difference, random]"
 
@@ -61,10 +65,16 @@ def test_a_vector_is_applied_by_several_rules(chosen):
 
 
 def test_the_report_says_what_was_chosen(chosen):
-    page = (chosen / "report/report.html").read_text()
+    page = html.unescape((chosen / "report/report.html").read_text())
     assert "made elsewhere, not trained in this run" in page
-    assert "projected out" in page
-    assert "nats" in page
+    applied = ("add", "project_out", "edit_code")
+    told = [name for name, rule in RULES.items() if rule.sentence.removesuffix(".") in page]
+    assert set(told) == set(applied)
+    assert [name for name, unit in UNITS.items() if unit.sentence in page] == ["kl"]
+    assert "At the dose declared before the data (0.1, nats; all tokens;" in page
+    assert [name for name, timing in TIMINGS.items() if timing.sentence in page] == [
+        *("all", "prefill", "decode", "last_prompt", "tool")
+    ]
 
 
 def test_a_model_with_tool_calls_of_its_own_goes_through_the_whole_workflow(new_project):

@@ -24,7 +24,7 @@ from trimtab.errors import TrimtabError
 from trimtab.model import names
 from trimtab.prompts import resources
 from trimtab.rollouts.conditions import COMMON
-from trimtab.vectors import applications
+from trimtab.vectors import applications, methods
 
 try:
     check(config, "config.yaml")

@@ -17,6 +17,11 @@ FIGURES = {
 }
 
 
+METHOD_WORDINGS = resources.digest(
+    [vars(methods.wording(name)) for name in sorted(config["vectors"]["methods"])]
+)
+
+
 rule report_figures:
     input:
         rules.statistics_effects.output,
@@ -57,9 +62,14 @@ rule report_figures:
         folder=lambda wildcards, output: str(Path(output[0]).parent),
         # a function: Snakemake would take braces in a text, as of saes.pretrained, for a wildcard's
         config=lambda wildcards: json.dumps(
-            {key: config[key] for key in ("seed", "saes", "statistics")},
+            {
+                **{key: config[key] for key in ("seed", "saes", "statistics")},
+                "vectors": {"methods": config["vectors"]["methods"]},
+            },
             sort_keys=True,
         ),
+        # a digest of the script's code doesn't see what methods say of themselves
+        wordings=METHOD_WORDINGS,
         code=code_digest("report_figures"),
     shell:
         "python workflow/scripts/report_figures.py {params.results} {params.folder} --config {params.config:q} 2> {log}"
@@ -86,6 +96,7 @@ rule report_page:
         results=lambda wildcards, output: str(Path(output[0]).parents[1]),
         figures=lambda wildcards, input: str(Path(input.figures[0]).parent),
         config=lambda wildcards: json.dumps(config, sort_keys=True),
+        wordings=METHOD_WORDINGS,
         template=resources.digest(Path(LIBRARY, "report", "page.html.j2").read_text()),
         code=code_digest("report_page"),
     shell:

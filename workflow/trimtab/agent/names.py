@@ -1,5 +1,7 @@
 """Names that stages share without sharing code: the agent's actions, and methods that need no vector."""
 
+from trimtab.wording import Wording
+
 FINISH = "finish"
 ASK = "ask_user"
 IRREVERSIBLE = ("code_execute", "file_write")
@@ -24,4 +26,18 @@ FIRST_ACTION = {
 UNSTEERED, PROMPT, ZERO, RANDOM = "none", "prompt", "zero", "random"
 """Methods in tables that stand for no steering, for the trait asked for in the prompt, for hooks that add nothing, and
 for random directions, of which a trait has several draws."""
-WITHOUT_VECTOR = (UNSTEERED, PROMPT, ZERO)
+WITHOUT_VECTOR = {
+    UNSTEERED: Wording("No vector", "The agent is left as it is."),
+    PROMPT: Wording("Asked in the prompt", "No vector is used: the trait is asked for in the prompt."),
+    ZERO: Wording("Hooks on, dose 0", "The steering code runs at dose 0, so anything that changes is its own fault."),
+}
+"""Methods in tables that need no vector."""
+TOOLS = {
+    ASK: "ask the user",
+    "web_search": "search the web",
+    "file_read": "read a file",
+    "code_execute": "run code",
+    "file_write": "write a file",
+    FINISH: "finish",
+}
+"""The actions in words, in the order in which figures stack them."""

@@ -2,9 +2,9 @@
 
 Snakemake's own trigger goes by a script's file time and knows nothing of the modules it imports. The digest covers the
 script and every module of this package that it imports, at any depth, as syntax trees: a comment, a docstring, a line
-break, a touch or a fresh clone changes nothing; any other edit reruns exactly the rules that use that module. With them
-go the versions of the installed packages that these modules import by name, so that a new matplotlib draws the figures
-anew and leaves the rest alone.
+break, a touch or a fresh clone changes nothing, nor does what a method says of itself to readers (the report's rules
+carry that); any other edit reruns exactly the rules that use that module. With them go the versions of the installed
+packages that these modules import by name, so that a new matplotlib draws the figures anew and leaves the rest alone.
 
 Not covered, on purpose: data files (they are inputs of rules), what packages bring along (pinned by the lock), scripts
 that import one another (the project has none) and imports by a computed name: the one place that has them, the methods
@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from trimtab.errors import TrimtabError
+from trimtab.wording import CONSTANTS
 
 PACKAGES = {"sklearn": "scikit-learn", "yaml": "PyYAML"}
 """Packages that are imported by another name; the library that knows them all takes half a second to find out."""
@@ -106,13 +107,14 @@ def _source(path: Path, module: str | None, package: Path) -> Source:
 
 
 def _bare_statements(block: ast.AST) -> Iterator[ast.stmt]:
-    """All statements of a block, at any depth, once texts that stand alone are dropped from it.
+    """All statements of a block, at any depth, once what says nothing to a computer is dropped from it.
 
-    These are docstrings, and the notes under fields. The far more numerous expressions hold no statement.
+    That are docstrings, the notes under fields, and what a method says of itself to readers. The far more numerous
+    expressions hold no statement.
     """
     for name in ("body", "orelse", "finalbody"):
         if inner := getattr(block, name, None):
-            inner[:] = [node for node in inner if not _is_text(node)]
+            inner[:] = [node for node in inner if not (_is_text(node) or _is_wording(node))]
             for node in inner:
                 yield node
                 yield from _bare_statements(node)
@@ -122,6 +124,12 @@ def _bare_statements(block: ast.AST) -> Iterator[ast.stmt]:
 
 def _is_text(node: ast.stmt) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+
+
+def _is_wording(node: ast.stmt) -> bool:
+    if not isinstance(node, ast.Assign):
+        return False
+    return {target.id if isinstance(target, ast.Name) else "" for target in node.targets} <= CONSTANTS.keys()
 
 
 def _imported(node: ast.Import | ast.ImportFrom, home: list[str], package: Path) -> Iterator[str]:

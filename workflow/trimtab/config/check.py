@@ -23,7 +23,7 @@ from trimtab.settings.saes import STEADY_SHARE, Saes
 from trimtab.settings.statistics import Statistics
 from trimtab.settings.vectors import Vectors
 from trimtab.vectors.applications import refusals
-from trimtab.vectors.methods import known
+from trimtab.vectors.methods import known, wording
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -141,6 +141,11 @@ def _methods(methods: Iterable[str]) -> Iterator[str]:
                 f"vectors.methods: {method} is no file of workflow/trimtab/vectors/methods{hint}; "
                 f"there are {_listed(known())}"
             )
+            continue
+        try:
+            wording(method)
+        except TrimtabError as error:
+            yield f"vectors.methods: {method}: {error}"
 
 
 def _conditions(rollouts: Rollouts, vectors: Vectors) -> Iterator[str]:

@@ -12,6 +12,7 @@ import pandas as pd
 
 from trimtab.organism import questions
 from trimtab.report.templates import fill
+from trimtab.vectors import methods
 
 MADE = ("sae_probe", "raw_probe", "mean_difference")
 """Methods that are named in short; the controls have tables."""
@@ -86,7 +87,7 @@ class _Answers:
 
 def _short(table: pd.DataFrame, dose: float, method: str) -> list[str]:
     """One organism in a few sentences; each range goes over the traits, whose intervals are in the tables."""
-    name = method.replace("_", " ")
+    name = _plain(method)
     asked = table.set_index("question")
     follows = asked.loc[[questions.KL]].query("method == 'model'").iloc[0]
     persona = asked.loc[[questions.MOVED]].query("method == 'persona' and truth != 0")
@@ -104,8 +105,8 @@ def _short(table: pd.DataFrame, dose: float, method: str) -> list[str]:
     lines = [
         f"Decisions are {_cell(follows)} nats from the law, and personas move their own trait by "
         f"{_range(persona['estimate'].abs())} levels; the truth is 4.",
-        f"Read along a {name} vector, the true level of its trait has a correlation of {_range(own['estimate'])}, "
-        f"that of other traits at most {others['estimate'].abs().max():.2f} in size.",
+        f"Read along the vector of its {name}, the true level of its trait has a correlation of "
+        f"{_range(own['estimate'])}, that of other traits at most {others['estimate'].abs().max():.2f} in size.",
         f"At dose {dose:g} and all tokens the {name} vectors do {_range(by_timing['all'])} of what the personas do, "
         f"and change the probability of the trait's own action by {_range(chance['estimate'] / chance['truth'])} of "
         "what the law gives a persona.",
@@ -123,7 +124,7 @@ def _short(table: pd.DataFrame, dose: float, method: str) -> list[str]:
         f"Of random directions of the same length, {_range(significant)} are significant on a trait's axis by a "
         f"paired t test, and {_range(sizeable)} do at least {questions.NEGLIGIBLE:.0%} of what the persona does.",
         *(
-            f"{_plain(other).capitalize()} vectors do {_range(rows['estimate'])} of what the personas do."
+            f"Vectors of the {_plain(other)} do {_range(rows['estimate'])} of what the personas do."
             for other, rows in compared.groupby("method")
         ),
     ]
@@ -144,7 +145,7 @@ def _number(one: object, key: str) -> str:
 
 def _sections(answers: _Answers, dose: float, method: str) -> list[Section]:
     pushed: dict[str, Any] = {"dose": dose, "timing": "all"}
-    shown = method.replace("_", " ")
+    shown = _plain(method)
     return [
         Section(
             "Does the organism follow its law?",
@@ -241,6 +242,9 @@ def _truths(table: pd.DataFrame) -> dict[str, float]:
 
 
 def _plain(value: object) -> str:
+    """A cell of the table in words; of a method its own label."""
+    if value in methods.known():
+        return methods.wording(str(value)).inside
     return f"{value:g}" if isinstance(value, float) else str(value).replace("_", " ")
 
 

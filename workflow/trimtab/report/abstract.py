@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from trimtab.agent.names import PROMPT
 from trimtab.artifacts.files import records
 from trimtab.report import words
 from trimtab.report.run import Run
@@ -23,12 +24,6 @@ VERDICTS = {
     "undecided": "Not shown to move, and an effect of interest is not excluded.",
     "identical": "Not one scenario changed.",
 }
-CONTROLS = {
-    "sae_probe": "the SAE-decoded probe",
-    "mean_difference": "the mean-difference vector",
-    "raw_probe": "the raw-residual probe",
-    "prompt": "the prompt",
-}
 
 
 def design(run: Run) -> str:
@@ -39,8 +34,8 @@ def design(run: Run) -> str:
         f"{model} ({manifest['layers']} layers, {manifest['d_model']} dimensions) acted as a tool-using agent in "
         f"{words.count(summary['n_scenarios'], 'scenario')} under {words.count(summary['n_conditions'], 'condition')}, "
         f"{summary['n_rollouts']:,} rollouts in all, {words.count(summary['n_seeds'], 'seed')} a scenario. In each "
-        f"condition a steering vector for one of {words.count(traits, 'trait')}, or a control, was added to "
-        "its residual stream."
+        f"condition a steering vector for one of {words.count(traits, 'trait')}, or a control, acted on its residual "
+        f"stream. {' '.join(dict.fromkeys(words.action(rule, unit).sentence for rule, unit in run.actions))}"
     )
 
 
@@ -82,8 +77,8 @@ def _headline(run: Run, traits: dict[str, Any]) -> str:
     moved, turned, pushed = named("moved"), named("reversed"), named("pushed")
     rest = [words.trait(name).lower() for name, found in traits.items() if found["verdict"] not in SHOWN]
     where = (
-        f"At the dose declared before the data ({run.plan.dose:g} on {words.timing(run.plan.timing)}, Holm-corrected "
-        f"over {words.count(len(traits), 'test')})"
+        f"At the dose declared before the data ({run.plan.dose:g}, {words.counted(*run.actions[0])}; "
+        f"{words.timing(run.plan.timing)}; Holm-corrected over {words.count(len(traits), 'test')})"
     )
     parts = []
     if moved:
@@ -136,12 +131,12 @@ def _level(run: Run) -> str:
 
 
 def _random(traits: dict[str, Any]) -> list[str]:
-    """Does a push of the same length in any direction do as much?"""
+    """Does a random direction at the same dose do as much?"""
     shown = {name: found for name, found in traits.items() if found["verdict"] in SHOWN}
     if not shown:
         return []
     if any(found["random"] is None for found in shown.values()):
-        return ["No random directions were run, so it is open whether any push of this length would do the same."]
+        return ["No random directions were run, so it is open whether any direction would do the same."]
     own = [words.trait(name) for name, found in shown.items() if found["random"]["as_large"] == 0]
     other = [
         f"{words.trait(name)} ({found['random']['as_large']} of {found['random']['draws']})"
@@ -153,12 +148,12 @@ def _random(traits: dict[str, Any]) -> list[str]:
     if own:
         others = words.count(draws, "random direction")
         texts.append(
-            f"Larger than under {'the' if draws == 1 else 'every one of'} {others} of the same length: the effect "
+            f"Larger than under {'the' if draws == 1 else 'every one of'} {others} at the same dose: the effect "
             f"for {words.listed(own)} (the smallest p this comparison can give is {words.number(1 / (draws + 1))})."
         )
     if other:
         texts.append(
-            f"Random directions of the same length did as much or more for {words.listed(other)}, so there the effect "
+            f"Random directions at the same dose did as much or more for {words.listed(other)}, so there the effect "
             "is not shown to be the vector's own."
         )
     return texts
@@ -170,19 +165,22 @@ def _makers(run: Run, traits: dict[str, Any]) -> list[str]:
     controls = run.tables["controls"]
     tests = controls[controls["estimand"] == "mean_difference"]
     texts = []
-    for method, label in CONTROLS.items():
-        if method == run.plan.method:
-            continue
+    for method in run.control_methods:
         ids = set(run.conditions.loc[run.conditions["method"] == method, "condition_id"])
         rows = tests[tests["condition_id"].isin([f["condition_id"] for f in shown]) & tests["baseline_id"].isin(ids)]
         if len(rows):
-            texts.append(f"against {label}, {_tally(rows, 1 - run.plan.level)}")
+            texts.append(f"against the {_named(method)}, {_tally(rows, 1 - run.plan.level)}")
     if not texts:
         return []
     return [
         "Compared with other ways to push the traits that moved, on the same outcome and corrected: "
         f"{'; '.join(texts)}."
     ]
+
+
+def _named(method: str) -> str:
+    """A control in a sentence."""
+    return "request in the prompt" if method == PROMPT else words.of_method(method).inside
 
 
 def _tally(rows: pd.DataFrame, alpha: float) -> str:
@@ -263,7 +261,7 @@ def _axes(run: Run) -> list[str]:
     if null is None or pd.isna(null["value"]):
         text += " Too few random directions were run to say what share they have."
     else:
-        text += f" As many random directions of the same length give {words.percent(null['value'])}"
+        text += f" As many random directions at the same dose give {words.percent(null['value'])}"
         if null["lower"] != null["upper"]:
             text += f" ({words.percent(null['lower'])} to {words.percent(null['upper'])})"
         text += ", so the share alone does not show an axis of these traits." if null["upper"] >= own["lower"] else "."

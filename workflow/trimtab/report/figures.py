@@ -63,14 +63,14 @@ PLOTS = {
         "Declared effects beside their controls",
         "Change of each trait's primary outcome against the unsteered rollouts, as Cohen's d with its interval. "
         "Filled: the declared (confirmatory) condition. Open: controls at the same dose. Grey dots: single random "
-        "directions of the same length.",
+        "directions at the same dose.",
     ),
     "dose_response": Plot(
         plots_effects.dose_response,
         "Dose and response",
         "Change of each trait's primary outcome by dose, with intervals; thin lines are single scenarios with all "
-        "tokens steered, moved apart a little. Negative doses push the other way. Grey dots: random directions of the "
-        "same length; a vector that does no more than they do has shown nothing of its own.",
+        "tokens steered, moved apart a little. Negative doses push the other way. Grey dots: random directions at the "
+        "same dose; a vector that does no more than they do has shown nothing of its own.",
     ),
     "cross_trait": Plot(
         plots_structure.cross_trait,
@@ -82,8 +82,8 @@ PLOTS = {
         plots_structure.spectrum,
         "How many axes of effect",
         "Strength of each independent axis in the matrix above, with its interval. Grey: what the strongest axis left "
-        "would be if no vector did anything (the conditions of each scenario shuffled; 95 % of shuffles lie below its "
-        "upper edge). An axis counts while its dot lies above the grey.",
+        "would be if no vector did anything (the conditions of each scenario shuffled; its upper edge is the level "
+        "that an axis must pass). An axis counts while its dot lies above the grey.",
     ),
     "prediction": Plot(
         plots_structure.prediction,
@@ -99,7 +99,8 @@ PLOTS = {
     "breakage": Plot(
         plots_effects.breakage,
         "Breakage by dose",
-        "Change of the share of broken turns (empty or looping text, repeated calls) at all tokens, with intervals. "
+        "Change of the share of broken turns (calls that can't be read, repeated calls, empty or looping text) at "
+        "the declared timing, with intervals. "
         "Grey dots: random directions. An effect that comes with breakage may be an effect of breaking.",
     ),
     "tools": Plot(

@@ -3,11 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
+from trimtab.agent.names import PROMPT, WITHOUT_VECTOR, ZERO
 from trimtab.report import words
 from trimtab.report.run import Run, each
+from trimtab.rollouts.outcomes import OUTCOMES
 from trimtab.statistics.bootstrap import FEWEST
 from trimtab.statistics.nulls import SHUFFLES
 from trimtab.statistics.significance import EXACT_PAIRS
+from trimtab.steering import catalogue
 
 
 def terms(run: Run) -> list[tuple[str, str]]:
@@ -26,9 +29,9 @@ def terms(run: Run) -> list[tuple[str, str]]:
         ),
         (
             "Steering vector, dose",
-            "A direction in the model's internal state that is added while it reads and writes, and how much of it. A "
-            "vector is made for a trait, from prompts that show the trait high and low; a positive dose should raise "
-            "it.",
+            "A direction in the model's internal state, made for a trait, along which that state is changed while the "
+            "model reads and writes; and how strongly. The claim that is tested is that a positive dose raises the "
+            "trait.",
         ),
         (
             "Primary outcome",
@@ -48,11 +51,7 @@ def terms(run: Run) -> list[tuple[str, str]]:
             "shows a fall. “No effect of interest”: an effect of the size above is excluded. “Not shown”: neither. "
             "“Not shown” is not “no effect”.",
         ),
-        (
-            "Controls",
-            "The same length of push in random directions, vectors made in other ways, the vector turned round, the "
-            "steering code with dose 0, and simply asking for the trait in the prompt.",
-        ),
+        ("Controls", _controls(run)),
     ]
 
 
@@ -60,8 +59,6 @@ def methods(run: Run) -> list[tuple[str, str]]:
     """What was done, stage by stage, with the settings it was done with."""
     c = run.config
     manifest, summary = run.records["manifest"], run.records["summary"]
-    chosen = run.probe_scores[run.probe_scores["chosen"].astype(bool)]
-    picked = [f"{words.trait(row.trait)} {row.layer} (R² {words.number(row.r2)})" for row in each(chosen)]
     protocol = "its chat template" if c["rollouts"]["protocol"] == "native" else "few-shot text"
     gates = run.tables["quality"]
     return [
@@ -82,27 +79,24 @@ def methods(run: Run) -> list[tuple[str, str]]:
         (
             "Probes",
             "Ridge regression on standardised SAE latents, trait by trait, on contrast prompts of kind "
-            f"“{c['probes']['contrast']}”; penalties {words.listed([f'{p:g}' for p in c['probes']['penalties']])} and "
-            f"layer picked inside nested cross-validation with {c['probes']['folds']} folds that keep templates "
-            f"together. Chosen layers: {words.listed(picked)}.",
+            f"“{c['probes']['contrast']}”; penalties {words.listed([f'{p:g}' for p in c['probes']['penalties']])}. "
+            + _picked(run),
         ),
-        (
-            "Vectors",
-            "The probe's weights decoded through the dictionary to one direction of unit length. Controls: difference "
-            "of the poles' means, a probe on the raw residual stream, random directions of the same length, the "
-            "vector turned round, hooks with dose 0, and asking for the trait in the prompt.",
-        ),
-        (
-            "Dose",
-            "A dose is a share of the mean residual norm at the layer (about the mean activation); the absolute "
-            "length and the KL divergence it causes are tabulated below."
-            if c["rollouts"]["unit"] == "residual_share"
-            else "A dose is the absolute L2 length of the push; the KL divergence it causes is tabulated below.",
-        ),
+        ("Vectors", _vectors(run)),
+        ("Steering", _steering(run)),
         (
             "Timing",
-            "“All tokens”: prompt, tool replies and the agent's own text are steered. “Given text only” (prefill): "
-            "prompt and tool replies. “Own text only” (decode): the tokens that the agent writes itself.",
+            " ".join(
+                f"“{words.timing(name).capitalize()}”: {catalogue.timing(name).sentence}"
+                for name in dict.fromkeys(run.applied["timing"])
+            ),
+        ),
+        (
+            "Outcomes",
+            " ".join(
+                f"{words.outcome_unit(name).capitalize()}: {OUTCOMES[name].sentence}"
+                for name in dict.fromkeys(run.plan.primary[trait] for trait in run.traits)
+            ),
         ),
         (
             "Rollouts",
@@ -125,6 +119,59 @@ def methods(run: Run) -> list[tuple[str, str]]:
             f"singular values of the matrix of d against {SHUFFLES:,} shuffles of the conditions within scenarios.",
         ),
     ]
+
+
+def _picked(run: Run) -> str:
+    """How each trait's layer was chosen, and what the choice as a whole scores on rows that it hasn't seen."""
+    settings = run.config["probes"]
+    if settings["protocol"] == "study":
+        text = (
+            "Penalty and layer are those of the study's rule: the best on the test part of one split of rows, and the "
+            "R² given is the one that was chosen by, so it flatters."
+        )
+        rows = run.tables["scores"].query("features == 'sae' and split == 'study'")
+    else:
+        text = (
+            f"Penalty and layer are picked in cross-validation with {settings['folds']} folds that keep templates "
+            "together. The R² given is nested: both are picked anew without the templates that are scored."
+        )
+        rows = run.best_scores
+    picked = [f"{words.trait(row.trait)} {row.layer} (R² {words.number(row.r2)})" for row in each(rows)]
+    return f"{text} Chosen layers: {words.listed(picked)}."
+
+
+def _vectors(run: Run) -> str:
+    """How the vectors were made that the run applies; each method says it in its own file."""
+    own = [run.plan.method]
+    others = [name for name in run.in_order(run.applied["method"]) if name not in (*own, "zero")]
+    texts = [f"{words.method(name)}: {words.cited(words.of_method(name))}" for name in own + others]
+    return f"Vectors have unit length. {' '.join(texts)}"
+
+
+def _steering(run: Run) -> str:
+    """What is done with a vector, and what a dose of it is, for each rule that the run applies."""
+    texts = []
+    for rule, unit in run.actions:
+        action = words.action(rule, unit)
+        # a unit that is a rule says both in one sentence
+        meaning = "" if action.sentence == words.dose(rule, unit) else f" {words.dose(rule, unit)}"
+        texts.append(f"{action.label.capitalize()}: {words.cited(action)}{meaning}")
+    return f"{' '.join(texts)} What lengths come to in KL is tabulated below."
+
+
+def _controls(run: Run) -> str:
+    """Which controls the run has."""
+    controls = run.conditions[run.conditions["arm"] == "control"]
+    made = [name for name in run.control_methods if name not in WITHOUT_VECTOR]
+    kinds = {
+        "random directions at the same dose": (controls["method"] == "random").any(),
+        f"vectors made in other ways ({words.listed([words.of_method(name).inside for name in made])})": bool(made),
+        "the vector at a negative dose": ((controls["method"] == run.plan.method) & (controls["dose"] < 0)).any(),
+        "the steering code with dose 0": (controls["method"] == ZERO).any(),
+        "simply asking for the trait in the prompt": (controls["method"] == PROMPT).any(),
+    }
+    found = [name for name, present in kinds.items() if present]
+    return f"{words.listed(found).capitalize()}." if found else "None were run."
 
 
 def _trained(saes: Mapping[str, Any]) -> str:

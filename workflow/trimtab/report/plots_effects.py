@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from trimtab.agent.names import PROMPT, TOOLS, WITHOUT_VECTOR
 from trimtab.report import words
 from trimtab.report.plots_style import (
     BLACK,
@@ -76,16 +77,16 @@ def _scenario_lines(axis: Axes, run: Run, rows: pd.DataFrame, outcome: str) -> N
 
 def forest(run: Run) -> Figure:
     """Cohen's d of the declared conditions and of their controls, one panel a trait."""
-    kinds = ["declared", "negative", "mean_difference", "raw_probe", "random", "prompt"]
+    made = [name for name in run.control_methods if name not in WITHOUT_VECTOR]
+    kinds = ["declared", "negative", *made, "random", PROMPT]
     labels = [
         words.method(run.plan.method),
         "same, turned round",
-        "mean difference",
-        "raw-residual probe",
+        *(words.of_method(name).inside for name in made),
         "random directions",
-        "asked in the prompt",
+        words.of_method(PROMPT).inside,
     ]
-    figure, axes = panels(run.traits, 2.5)
+    figure, axes = panels(run.traits, 0.7 + 0.3 * len(kinds))
     for axis, trait in zip(axes, run.traits, strict=False):
         rows = estimates(run, "cohens_d", run.plan.primary[trait])
         controls = rows[rows["arm"] == "control"]
@@ -189,7 +190,7 @@ def tools(run: Run) -> Figure:
     figure = Figure(figsize=(WIDTH, 0.6 + 0.2 * len(shown)), layout="constrained")
     axis = figure.subplots()
     left = np.zeros(len(shown))
-    for tool, label in words.TOOLS.items():
+    for tool, label in TOOLS.items():
         width = means[tool].to_numpy() if tool in means else np.zeros(len(shown))
         axis.barh(range(len(shown)), width, left=left, color=TOOL_COLOURS[tool], label=label, height=0.72, linewidth=0)
         left += width
@@ -198,5 +199,5 @@ def tools(run: Run) -> Figure:
     axis.set_xlabel("actions a rollout (mean)")
     axis.grid(axis="x")
     axis.set_axisbelow(True)
-    figure.legend(loc="outside upper center", ncols=len(words.TOOLS))
+    figure.legend(loc="outside upper center", ncols=len(TOOLS))
     return figure

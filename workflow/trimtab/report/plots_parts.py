@@ -93,14 +93,11 @@ def geometry(run: Run) -> Figure:
     layer = geometry_layer(run)
     table = run.tables["geometry"]
     # directions without an aim are at right angles to everything, give or take the null band
-    without = r"(?:random(?:_\d+)?|orthogonal|shuffled)/"
-    aimless = table["a"].str.match(without) | table["b"].str.match(without)
-    rows = table[(table["layer"] == layer) & ~aimless]
-    order = {name: place for place, name in enumerate(words.METHODS)}
-    names = sorted(
-        set(rows["a"]) | set(rows["b"]),
-        key=lambda name: (order.get(name.partition("/")[0], 99), name.partition("/")[2]),
-    )
+    aimed = table["a_towards"].notna() & table["b_towards"].notna()
+    rows = table[(table["layer"] == layer) & aimed]
+    found = set(rows["a"]) | set(rows["b"])
+    methods = run.in_order(name.partition("/")[0] for name in found)
+    names = sorted(found, key=lambda name: (methods.index(name.partition("/")[0]), name.partition("/")[2]))
     matrix = pd.DataFrame(np.eye(len(names)), index=names, columns=names)
     for row in each(rows):
         matrix.loc[row.a, row.b] = matrix.loc[row.b, row.a] = row.cosine
@@ -132,4 +129,4 @@ def geometry_layer(run: Run) -> int:
 
 def _vector(name: str) -> str:
     method, _, trait = name.partition("/")
-    return f"{words.trait(trait)}, {words.method(method).lower().replace('sae', 'SAE')}" if trait else name
+    return f"{words.trait(trait)}, {words.of_method(method).inside}" if trait else name

@@ -71,7 +71,7 @@ def prediction(run: Run) -> Figure:
     """Each probe's nested R² against its vector's effect on its own outcome."""
     table = run.tables["prediction"]
     points = table[table["quantity"] == "point"]
-    methods = [name for name in words.METHODS if name in set(points["method"])]
+    methods = run.in_order(points["method"])
     figure = Figure(figsize=(WIDTH, 2.6), layout="constrained")
     axes = figure.subplots(1, max(len(methods), 1), squeeze=False, sharex=True, sharey=True)[0]
     for axis, method in zip(axes, methods, strict=False):

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from trimtab.report import words
 from trimtab.report.run import Run
+from trimtab.statistics.declared import of_vectors
 
 # Okabe and Ito's colours, distinct for all common kinds of colour blindness and in grey
 BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, RED, PINK = (
@@ -75,5 +76,5 @@ def estimates(run: Run, estimand: str, outcome: str) -> pd.DataFrame:
 
 
 def dose_label(run: Run) -> str:
-    units = run.conditions.loc[run.conditions["method"] == run.plan.method, "unit"]
-    return f"dose ({words.UNITS.get(units.iloc[0], units.iloc[0])})" if len(units) else "dose"
+    studied = of_vectors(run.conditions, run.plan)
+    return f"dose ({words.counted(studied['rule'].iloc[0], studied['unit'].iloc[0])})" if len(studied) else "dose"

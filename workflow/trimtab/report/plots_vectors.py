@@ -15,8 +15,7 @@ def comparison(run: Run) -> Figure:
     drawn = everything[
         everything["method"].str.fullmatch(r"random_\d+") & (everything["trait"] == everything["measure"])
     ]
-    order = {name: place for place, name in enumerate(words.METHODS)}
-    methods = sorted(set(rows["method"]) - {"random"}, key=lambda name: (order.get(name, 99), name))
+    methods = run.in_order(set(rows["method"]) - {"random"})
     figure, axes = panels(run.traits, 0.9 + 0.17 * len(methods))
     for axis, trait in zip(axes, run.traits, strict=False):
         here = rows[rows["trait"] == trait].set_index("method")

@@ -11,10 +11,11 @@ from typing import Any
 
 import pandas as pd
 
+from trimtab.agent.names import WITHOUT_VECTOR
 from trimtab.artifacts import files
 from trimtab.errors import TrimtabError
-from trimtab.report import words
 from trimtab.statistics.declared import Plan, read_conditions
+from trimtab.statistics.study import TRAITS
 
 TABLES = {
     "quality": "saes/quality.csv",
@@ -67,7 +68,7 @@ class Run:
     @property
     def traits(self) -> list[str]:
         """Traits with a declared outcome, the study's five first and in its order, whatever the order of the config."""
-        order = {name: place for place, name in enumerate(words.TRAITS)}
+        order = {name: place for place, name in enumerate(TRAITS)}
         return sorted(self.plan.primary, key=lambda name: (order.get(name, len(order)), name))
 
     @property
@@ -75,6 +76,36 @@ class Run:
         """Nested scores of the probes on SAE latents, one row a trait and layer."""
         scores = self.tables["scores"]
         return scores[(scores["features"] == "sae") & (scores["split"] == "nested")]
+
+    @property
+    def best_scores(self) -> pd.DataFrame:
+        """The same with the layer chosen inside the folds too, one row a trait: nothing chosen has seen what it "
+        "scores."""
+        scores = self.tables["scores"]
+        return scores[(scores["features"] == "sae") & (scores["split"] == "nested_with_layer")]
+
+    @property
+    def applied(self) -> pd.DataFrame:
+        """Conditions that apply a vector."""
+        return self.conditions[~self.conditions["method"].isin(list(WITHOUT_VECTOR))]
+
+    @property
+    def actions(self) -> list[tuple[str, str]]:
+        """Rules with their units as conditions apply them, the study's own first."""
+        rollouts = self.config["rollouts"]
+        pairs = [(str(row.rule), str(row.unit)) for row in each(self.applied)]
+        return list(dict.fromkeys([(rollouts["rule"], rollouts["unit"]), *pairs]))
+
+    def in_order(self, methods: Iterable[str]) -> list[str]:
+        """Methods as the config lists them, and what has no vector after them; each once."""
+        order = {name: place for place, name in enumerate([*self.config["vectors"]["methods"], *WITHOUT_VECTOR])}
+        return sorted(set(methods), key=lambda name: (order.get(name, len(order)), name))
+
+    @property
+    def control_methods(self) -> list[str]:
+        """Methods other than the declared one that are run as controls, single draws and dose 0 apart."""
+        controls = self.conditions.loc[self.conditions["arm"] == "control", "method"]
+        return [name for name in self.in_order(controls) if name not in (self.plan.method, "random", "none", "zero")]
 
     def inputs(self) -> list[Path]:
         """The files read, but for the turns."""

@@ -45,7 +45,7 @@ def declared(run: Run) -> Table:
     return table(
         "declared",
         "The declared tests of each trait. “Beyond turned round” is the difference less that of the same vector turned "
-        "round. Both p are Holm-corrected over traits; “random ≥” counts random directions of the same dose that did "
+        "round. Both p are Holm-corrected over traits; “random ≥” counts random directions at the same dose that did "
         "as much or more; “up / down” counts scenarios. “By its direction” needs both p and a rank p among random "
         "directions at the level of the tests.",
         frame,

@@ -101,14 +101,15 @@ def strengths(run: Run) -> Table:
     frame = frame[frame["method"].isin(applied)]
     return table(
         "strengths",
-        "What a dose is: absolute length of the push, and mean KL divergence of the next-token distribution from the "
-        "unsteered one on calibration prompts (nats).",
+        "What lengths come to: the vector added at all tokens at a share of the residual norm, the L2 length that this "
+        "is, and the mean KL divergence of the next-token distribution from the unsteered one on calibration prompts "
+        "(nats).",
         frame,
         {
             "Vector": text("method", words.method),
             "Trait": ("trait", lambda row: words.trait(row["trait"]) if row["trait"] else words.DASH),
             "Layer": ("layer", lambda row: str(row["layer"])),
-            "Dose": ("dose", lambda row: words.number(row["dose"])),
+            "Share of the norm": ("dose", lambda row: words.number(row["dose"])),
             "L2 length": value("length"),
             "KL": value("kl", 3),
         },

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from trimtab.agent.names import TOOLS
 from trimtab.artifacts.files import records
 from trimtab.report import words
 from trimtab.report.run import Run
@@ -43,7 +44,7 @@ def _draw(draw: Any) -> str:
 
 def _apart(row: Mapping[str, Any]) -> str:
     """What a condition of the grid may have of its own beside dose and timing."""
-    return f", layer {row['layer']}, {words.rule(row['rule'])}" if row["arm"] == "grid" else ""
+    return f", layer {row['layer']}, {words.action(row['rule'], row['unit']).label}" if row["arm"] == "grid" else ""
 
 
 def contrasts(run: Run) -> Table:
@@ -150,7 +151,7 @@ def tools(run: Run) -> Table:
 
 
 def _tool(row: Mapping[str, Any]) -> str:
-    return "whole mix" if row["quantity"] == "distance" else words.TOOLS.get(row["tool"], str(row["tool"]))
+    return "whole mix" if row["quantity"] == "distance" else TOOLS.get(row["tool"], str(row["tool"]))
 
 
 def _change(row: Mapping[str, Any], key: str, write: Any) -> str:

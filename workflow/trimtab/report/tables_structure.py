@@ -27,14 +27,15 @@ def spectrum(run: Run) -> Table:
     return table(
         "spectrum",
         "Spectrum of the matrix of effects (vector by primary outcome, Cohen's d). For shuffled conditions a strength "
-        "is that of the strongest axis left when the observed stronger ones are taken out, with the middle 90 % of "
-        "shuffles, and p says how often it reached the observed one. For random directions the range is over sets of "
+        "is that of the strongest axis left when the observed stronger ones are taken out, with the bounds that "
+        f"{words.percent(run.plan.level)} of shuffles stay above and {words.percent(run.plan.level)} stay below, and p "
+        "says how often it reached the observed one. For random directions the range is over sets of "
         "as many directions as there are traits, and a dash says that fewer were run. Independent effects are what as "
         "many vectors that have nothing in common look like through outcomes that correlate as these do in unsteered "
         "rollouts: the share that an axis of the vectors has to exceed.",
         frame,
         {
-            "Effects of": text("matrix", lambda name: MATRICES.get(name, words.method(name))),
+            "Effects of": text("matrix", lambda name: MATRICES.get(name) or words.method(name)),
             "Quantity": ("quantity", _quantity),
             "Value (interval or range)": with_interval("value", "lower", "upper"),
             "p": p("p"),

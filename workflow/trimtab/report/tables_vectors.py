@@ -16,16 +16,19 @@ def own_effects(run: Run) -> pd.DataFrame:
 
 def comparison(run: Run) -> Table:
     frame = own_effects(run)
-    order = {name: place for place, name in enumerate(words.METHODS)}
-    frame = frame.sort_values(["trait", "method"], key=lambda column: column.map(lambda name: order.get(name, 99)))
-    reference = words.method(run.config["rollouts"]["study"]["method"])
+    order = {name: place for place, name in enumerate([*run.traits, *run.in_order(frame["method"])])}
+    frame = frame.sort_values(
+        ["trait", "method"], key=lambda column: column.map(lambda name: order.get(name, len(order)))
+    )
+    own = words.of_method(run.config["rollouts"]["study"]["method"])
+    reference = own.label
     nats = run.config["vectors"]["comparison_kl"]
     return table(
         "equal_kl",
         f"Every method at the length that moves the next-token distribution by {nats:g} nats (the prompt apart, which "
         "has no length): change of the calibrated chance of the first actions that the trait's declared outcome "
         f"counts, over the same scenarios. “{reference} less this”: the paired difference, positive where the "
-        f"{reference} gives more. “Random ≥”: random directions of the same KL that move the chance as far. Nothing "
+        f"{own.inside} gives more. “Random ≥”: random directions of the same KL that move the chance as far. Nothing "
         "is sampled here, so this is the first decision alone and no episode.",
         frame,
         {

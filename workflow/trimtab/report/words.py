@@ -1,92 +1,24 @@
-"""How names and numbers are written for a reader: one place, so that figures, tables and sentences agree."""
+"""How names and numbers are written for a reader: one place, so that figures, tables and sentences agree.
+
+What a choice of the config is called and does stands where the choice is defined (`trimtab.wording`); here it is looked
+up and put together.
+"""
 
 import math
 from collections.abc import Mapping
 from typing import Any
 
-DASH, MINUS = "\u2013", "\u2212"
+from trimtab.agent.names import UNSTEERED, WITHOUT_VECTOR
+from trimtab.rollouts.outcomes import OUTCOMES
+from trimtab.statistics.study import TRAITS
+from trimtab.steering import catalogue
+from trimtab.steering.catalogue import LENGTH, RULES
+from trimtab.vectors import methods
+from trimtab.vectors.methods import known
+from trimtab.vectors.units import UNITS
+from trimtab.wording import Wording
 
-TRAITS = {
-    "autonomy": "Autonomy",
-    "tool_use_eagerness": "Tool use",
-    "persistence": "Persistence",
-    "risk_calibration": "Risk",
-    "deference": "Deference",
-}
-METHODS = {
-    "none": "No vector",
-    "sae_probe": "SAE-decoded probe",
-    "sae_probe_top": "SAE-decoded probe, top latents",
-    "best_latent": "Best single latent",
-    "mean_difference": "Mean difference",
-    "raw_probe": "Raw-residual probe",
-    "logistic_probe": "Logistic probe",
-    "raptor": "RAPTOR",
-    "lda": "LDA",
-    "pca": "PCA",
-    "lat": "LAT",
-    "east": "EAST (uncertainty)",
-    "prompt_vector": "Prompt as a vector",
-    "shuffled": "Shuffled labels",
-    "orthogonal": "Orthogonal direction",
-    "random": "Random direction",
-    "prompt": "Asked in the prompt",
-    "zero": "Hooks on, dose 0",
-}
-TIMINGS = {
-    "all": "all tokens",
-    "prefill": "given text only",
-    "decode": "own text only",
-    "last_prompt": "last given token",
-    "prefill_but_last": "given text but its last token",
-    "system": "system text",
-    "user": "the user's text",
-    "tool": "answers of tools",
-    "assistant": "the assistant's turns",
-    "none": "none",
-}
-RULES = {
-    "add": "added",
-    "add_relative": "added as a share of each row",
-    "keep_norm": "added at the row's norm",
-    "project_out": "projected out",
-    "floor": "raised to a floor",
-    "clamp": "clamped",
-    "rotate": "rotated towards",
-    "set_angle": "set to an angle",
-    "slerp": "moved on the sphere",
-    "edit_code": "edited in the code",
-}
-OUTCOMES = {
-    "asks": ("questions to the user", "a rollout"),
-    "proactive_calls": ("proactive calls", "a rollout"),
-    "calls": ("tool calls", "a rollout"),
-    "turns": ("turns", "a rollout"),
-    "risky_share": ("risky share of calls", ""),
-    "irreversible": ("irreversible calls", "a rollout"),
-    "breakage": ("broken turns", "share"),
-    "p_ask": ("probability of asking first", ""),
-    "p_act": ("probability of acting first", ""),
-    "retries": ("retries after a failure", "a rollout"),
-    "changed_strategy": ("changes of tool after a failure", "a rollout"),
-    "beyond_request": ("changes beyond the request", "a rollout"),
-    "literal": ("what was asked and no more", "share"),
-    "web_search_calls": ("searches", "a rollout"),
-    "code_execute_calls": ("code runs", "a rollout"),
-    "file_read_calls": ("files read", "a rollout"),
-    "file_write_calls": ("files written", "a rollout"),
-    "unparsed_calls": ("calls that could not be read", "a rollout"),
-    "no_call": ("no call at all", "share"),
-}
-TOOLS = {
-    "ask_user": "ask the user",
-    "web_search": "search the web",
-    "file_read": "read a file",
-    "code_execute": "run code",
-    "file_write": "write a file",
-    "finish": "finish",
-}
-UNITS = {"residual_share": "share of the residual norm", "absolute": "L2 length"}
+DASH, MINUS = "\u2013", "\u2212"
 
 
 def model(source: str) -> str:
@@ -98,44 +30,72 @@ def trait(name: str) -> str:
     return TRAITS.get(name, name.replace("_", " ").capitalize())
 
 
+def of_method(name: str) -> Wording:
+    """Of a method, of one of its draws (`random_3`), or of what stands for a method without a vector."""
+    method, _, draw = name.rpartition("_")
+    base = method if draw.isdecimal() and name not in known() else name
+    return WITHOUT_VECTOR[base] if base in WITHOUT_VECTOR else methods.wording(base)
+
+
 def method(name: str) -> str:
-    return METHODS.get(name, name.replace("_", " ").capitalize())
+    return of_method(name).label
 
 
 def timing(name: str) -> str:
-    if name.startswith("decode_"):
-        return f"first {name.removeprefix('decode_')} own tokens"
-    return TIMINGS.get(name, name.replace("_", " "))
+    return catalogue.timing(name).label
 
 
 def rule(name: str) -> str:
-    return RULES.get(name, name.replace("_", " "))
+    return RULES[name].label
 
 
 def outcome(name: str) -> str:
     """The outcome's name without its unit."""
-    return OUTCOMES.get(name, (name.replace("_", " "), ""))[0]
+    return OUTCOMES[name].label
 
 
 def outcome_unit(name: str) -> str:
     """The outcome's name with its unit, for an axis or a heading."""
-    label, unit = OUTCOMES.get(name, (name.replace("_", " "), ""))
-    return f"{label} ({unit})" if unit else label
+    found = OUTCOMES[name]
+    return f"{found.label} ({found.unit})" if found.unit else found.label
+
+
+def action(rule: str, unit: str) -> Wording:
+    """What is done to the stream: the rule's wording, or the unit's where the unit is a rule by itself."""
+    return UNITS[unit] if UNITS[unit].is_rule else RULES[rule]
+
+
+def counted(rule: str, unit: str) -> str:
+    """What a dose counts, for an axis or in brackets: the unit of a length, or the rule's own."""
+    lengthy = UNITS[unit].is_rule or RULES[rule].counts == LENGTH
+    return UNITS[unit].label if lengthy else RULES[rule].counts
+
+
+def dose(rule: str, unit: str) -> str:
+    """What a dose is under a rule and a unit, in sentences."""
+    if UNITS[unit].is_rule:
+        return UNITS[unit].sentence
+    return f"{RULES[rule].dose} {UNITS[unit].sentence}" if RULES[rule].counts == LENGTH else RULES[rule].dose
+
+
+def cited(wording: Wording) -> str:
+    """The sentence with its source."""
+    return f"{wording.sentence.removesuffix('.')} ({wording.source})." if wording.source else wording.sentence
 
 
 def condition(row: Mapping[str, Any]) -> str:
     """A condition's row of `rollouts/conditions.csv` in words."""
-    if row["method"] == "none":
+    if row["method"] == UNSTEERED:
         return "Unsteered"
     parts = [method(row["method"])]
     if row["trait"]:
         parts.append(trait(row["trait"]))
     if row["method"] == "random":
         parts.append(f"draw {row['draw']:g}")
-    if row["method"] not in ("prompt", "zero"):
+    if row["method"] not in WITHOUT_VECTOR:
         parts.append(f"dose {number(row['dose'])}, {timing(row['timing'])}")
     if row["arm"] == "grid":
-        parts.append(f"layer {row['layer']}, {rule(row['rule'])}")
+        parts.append(f"layer {row['layer']}, {action(row['rule'], row['unit']).label}")
     return " · ".join(parts)
 
 

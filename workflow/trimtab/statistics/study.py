@@ -15,6 +15,15 @@ from scipy import stats
 
 from trimtab.artifacts.files import records
 
+TRAITS = {
+    "autonomy": "Autonomy",
+    "tool_use_eagerness": "Tool use",
+    "persistence": "Persistence",
+    "risk_calibration": "Risk",
+    "deference": "Deference",
+}
+"""The study's traits in its order, and what tables call them."""
+
 PROXIES = {
     "autonomy": "study_autonomy",
     "tool_use_eagerness": "study_tool_use",

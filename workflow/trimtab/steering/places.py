@@ -6,7 +6,6 @@ on, and how many tokens the model had written in that turn before it. A place is
 thousands of tokens is marked by one tensor. What a push does is the business of `trimtab.steering.steering`.
 """
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -14,6 +13,8 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
+
+from trimtab.steering.catalogue import FIRST
 
 USER, ASSISTANT, SYSTEM, TOOL = range(4)
 """Whose turn a token is part of; the markup around a turn belongs to it."""
@@ -75,9 +76,6 @@ _TOUCHED: dict[str, Callable[[Places], Bool[Tensor, "*token"]]] = {
     "assistant": lambda at: at.role == ASSISTANT,
     "none": lambda at: torch.zeros_like(at.written),
 }
-FIRST = re.compile(r"decode_([1-9]\d*)")
-"""decode_4: the first four written tokens of every turn, and the cues before and between them."""
-
 TIMINGS = (*_TOUCHED, "decode_<number>")
 
 

@@ -14,11 +14,7 @@ from dataclasses import dataclass
 from trimtab.errors import TrimtabError
 from trimtab.vectors.applications import Application
 from trimtab.vectors.record import Record
-
-LENGTHS = ("residual_share", "absolute", "kl", "asc")
-"""Units that make a dose a length."""
-
-UNITS = (*LENGTHS, "probability")
+from trimtab.vectors.units import UNITS
 
 
 @dataclass(frozen=True)

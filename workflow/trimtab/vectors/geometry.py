@@ -31,7 +31,11 @@ def null_cosine(d_model: int, level: float = LEVEL) -> float:
 
 
 def cosines(vectors: Sequence[Vector]) -> pd.DataFrame:
-    """One row a pair of vectors of one layer; `null` is the bound that random pairs stay within."""
+    """One row a pair of vectors of one layer.
+
+    `null` is the bound that random pairs stay within; `a_towards` and `b_towards` are where a positive dose moves, None
+    for a vector without an aim.
+    """
     rows = [
         {
             "a": f"{one.method}/{one.trait}",
@@ -39,11 +43,13 @@ def cosines(vectors: Sequence[Vector]) -> pd.DataFrame:
             "layer": one.layer,
             "cosine": float(one.unit.double() @ other.unit.double()),
             "null": null_cosine(len(one.unit)),
+            "a_towards": one.record.towards,
+            "b_towards": other.record.towards,
         }
         for one, other in combinations(vectors, 2)
         if one.layer == other.layer
     ]
-    return pd.DataFrame(rows, columns=["a", "b", "layer", "cosine", "null"])
+    return pd.DataFrame(rows, columns=["a", "b", "layer", "cosine", "null", "a_towards", "b_towards"])
 
 
 def effective_dimension(units: Float[Tensor, "vector d_model"]) -> float:

@@ -4,6 +4,13 @@ import torch
 
 from trimtab.vectors.contract import Direction, Material, NoDirection, normalised
 
+LABEL = "Best single latent"
+SENTENCE = (
+    "The vector is the decoder row of the one SAE latent that goes best with the trait, turned round if that "
+    "latent fires on the low pole."
+)
+SOURCE = ""
+
 
 def make(material: Material) -> Direction:
     best = int(material.association.abs().argmax())

@@ -9,6 +9,13 @@ import torch
 
 from trimtab.vectors.contract import ROUNDING, Direction, Material, NoDirection, normalised
 
+LABEL = "EAST (uncertainty)"
+SENTENCE = (
+    "The vector is the direction along which rows go with the agent's own uncertainty about its next action; it "
+    "knows no trait, and a positive dose moves towards higher entropy."
+)
+SOURCE = "EAST, 2406.00244"
+
 
 def make(material: Material) -> Direction:
     rows = torch.cat([material.high, material.low]).double()

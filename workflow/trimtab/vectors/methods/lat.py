@@ -7,6 +7,13 @@ import torch
 
 from trimtab.vectors.contract import Direction, Material, NoDirection, towards_high
 
+LABEL = "LAT"
+SENTENCE = (
+    "The vector is the first principal component of unit differences of rows paired at random, turned towards the "
+    "high pole."
+)
+SOURCE = "Zou et al. 2023"
+
 
 def make(material: Material) -> Direction:
     rows = torch.cat([material.high, material.low]).double()

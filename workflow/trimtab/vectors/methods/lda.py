@@ -9,6 +9,13 @@ from sklearn.covariance import ledoit_wolf
 
 from trimtab.vectors.contract import Direction, Material, normalised
 
+LABEL = "LDA"
+SENTENCE = (
+    "The vector is the linear discriminant of the poles: the difference of their mean rows, seen through the "
+    "inverse of the shrunk scatter within them."
+)
+SOURCE = "Ledoit and Wolf 2004 for the shrinkage"
+
 
 def make(material: Material) -> Direction:
     within = torch.cat([rows.double() - rows.double().mean(0) for rows in (material.high, material.low)])

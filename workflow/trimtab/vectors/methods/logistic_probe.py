@@ -2,6 +2,10 @@
 
 from trimtab.vectors.contract import Direction, Material, normalised
 
+LABEL = "Logistic probe"
+SENTENCE = "The vector has the weights of a logistic probe on the residual stream."
+SOURCE = ""
+
 
 def make(material: Material) -> Direction:
     weight, intercept = material.logistic_probe.on_raw_scale()

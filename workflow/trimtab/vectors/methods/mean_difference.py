@@ -2,6 +2,10 @@
 
 from trimtab.vectors.contract import ROUNDING, Direction, Material, NoDirection, normalised
 
+LABEL = "Mean difference"
+SENTENCE = "The vector is the mean row of the high pole less the mean row of the low one."
+SOURCE = "Rimsky et al. 2024"
+
 
 def make(material: Material) -> Direction:
     gap = material.gap()

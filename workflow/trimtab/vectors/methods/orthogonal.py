@@ -7,6 +7,10 @@ import torch
 from trimtab.vectors.contract import Direction, Material, normalised
 from trimtab.vectors.methods import sae_probe
 
+LABEL = "Orthogonal direction"
+SENTENCE = "The vector is a random direction at right angles to the trait's decoded SAE probe, so it has no aim."
+SOURCE = ""
+
 
 def make(material: Material) -> Direction:
     vector = sae_probe.make(material)

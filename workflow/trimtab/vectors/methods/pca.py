@@ -7,6 +7,12 @@ import torch
 
 from trimtab.vectors.contract import Direction, Material, towards_high
 
+LABEL = "PCA"
+SENTENCE = (
+    "The vector is the first principal component of the pairs' differences, not centred, turned towards the high pole."
+)
+SOURCE = "Zou et al. 2023"
+
 
 def make(material: Material) -> Direction:
     gaps = material.high.double() - material.low.double()

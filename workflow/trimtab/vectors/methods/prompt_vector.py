@@ -5,6 +5,10 @@ It makes steering and prompting comparable: the same request, once as words and 
 
 from trimtab.vectors.contract import ROUNDING, Direction, Material, NoDirection, normalised
 
+LABEL = "Prompt as a vector"
+SENTENCE = "The vector is what asking for the trait in the system line adds to the residual stream, mean over tasks."
+SOURCE = ""
+
 
 def make(material: Material) -> Direction:
     asked, plain = (rows.double() for rows in material.readings.prompted)

@@ -4,6 +4,10 @@ import torch
 
 from trimtab.vectors.contract import Direction, Material, normalised
 
+LABEL = "Random direction"
+SENTENCE = "The vector is drawn uniformly from the sphere, so it has no aim and shows what any direction does."
+SOURCE = ""
+
 
 def make(material: Material) -> Direction:
     drawn = torch.randn(material.high.shape[1], generator=material.generator(), dtype=torch.float64)

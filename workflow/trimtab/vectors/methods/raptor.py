@@ -12,6 +12,13 @@ from trimtab.probes import logistic
 from trimtab.probes.ridge import RidgePath, Standardiser
 from trimtab.vectors.contract import Direction, LinearProbe, Material, normalised
 
+LABEL = "RAPTOR"
+SENTENCE = (
+    "The vector has the weights of a logistic probe on the residual stream whose penalty was tuned on the accuracy "
+    "for rows kept from its fit."
+)
+SOURCE = "RAPTOR, 2602.00158"
+
 INVERSE_PENALTIES = torch.logspace(-4, 2, 100, dtype=torch.float64)
 
 

@@ -2,6 +2,10 @@
 
 from trimtab.vectors.contract import Direction, Material, normalised
 
+LABEL = "Raw-residual probe"
+SENTENCE = "The vector has the weights of a ridge probe on the residual stream itself; no dictionary is used."
+SOURCE = ""
+
 
 def make(material: Material) -> Direction:
     weight, _ = material.residual_probe.on_raw_scale()

@@ -6,6 +6,10 @@ length, and the dictionary's input scale is already folded in.
 
 from trimtab.vectors.contract import Direction, Material, normalised
 
+LABEL = "SAE-decoded probe"
+SENTENCE = "The vector is the weights of a ridge probe on SAE latents, decoded through the dictionary."
+SOURCE = "Yap 2026, 2603.16335"
+
 
 def make(material: Material) -> Direction:
     weight, _ = material.latent_probe.on_raw_scale()

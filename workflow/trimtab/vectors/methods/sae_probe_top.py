@@ -8,6 +8,12 @@ import torch
 from trimtab.saes.sae import TopKActivation
 from trimtab.vectors.contract import Direction, Material, normalised
 
+LABEL = "SAE-decoded probe, top latents"
+SENTENCE = (
+    "The vector decodes only the weightiest latents of a ridge probe on SAE latents, as many as are active on a token."
+)
+SOURCE = ""
+
 
 def make(material: Material) -> Direction:
     weight, _ = material.latent_probe.on_raw_scale()

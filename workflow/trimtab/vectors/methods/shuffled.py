@@ -6,6 +6,13 @@ from trimtab.probes import ridge
 from trimtab.probes.controls import flipped_within_pairs
 from trimtab.vectors.contract import Direction, Material, normalised
 
+LABEL = "Shuffled labels"
+SENTENCE = (
+    "The vector is made like a decoded SAE probe from labels that were swapped in a random half of the pairs, so "
+    "it has no aim."
+)
+SOURCE = ""
+
 
 def make(material: Material) -> Direction:
     pairs = [str(pair) for pair in range(len(material.high))] * 2

@@ -1,0 +1,229 @@
+"""What the page says of methods, rules, units, timings and outcomes is said by the one that was chosen."""
+
+import copy
+import html
+import itertools
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+import choices
+import fake_run
+import pandas as pd
+import pytest
+import yaml
+from choices import KINDS
+
+from trimtab.agent.names import CALLS, WITHOUT_VECTOR
+from trimtab.config.check import check
+from trimtab.errors import TrimtabError
+from trimtab.report import tables_structure, words
+from trimtab.report.abstract import abstract
+from trimtab.report.methods import methods, terms
+from trimtab.report.page import render
+from trimtab.report.plots_style import dose_label
+from trimtab.report.run import Run
+from trimtab.rollouts.outcomes import OUTCOMES, outcomes
+from trimtab.steering import catalogue, places
+from trimtab.steering.catalogue import RULES, TIMINGS
+from trimtab.vectors import apply
+from trimtab.vectors import methods as methods_folder
+from trimtab.vectors.units import UNITS
+from trimtab.wording import of_file
+
+METHODS = [name for name in methods_folder.known() if name != "random"]
+"""The config keeps random directions for the controls."""
+STEERED = [name for name in TIMINGS if name not in ("none", "decode_<number>")] + ["decode_3"]
+COLUMNS = {"method": METHODS, "rule": list(RULES), "unit": list(UNITS), "timing": STEERED, "outcome": list(OUTCOMES)}
+
+
+def accepted(**rollouts: str) -> bool:
+    """Whether the config takes the default experiment with these settings of the rollouts."""
+    settings = copy.deepcopy(DEFAULT)
+    settings["rollouts"] |= rollouts
+    settings["rollouts"]["controls"]["negative"] = rollouts["unit"] != "probability"
+    try:
+        check(settings, "config.yaml")
+    except TrimtabError:
+        return False
+    return True
+
+
+DEFAULT = yaml.safe_load((Path(__file__).parents[2] / "config.yaml").read_text())
+PAIRS = [pair for pair in itertools.product(RULES, UNITS) if accepted(rule=pair[0], unit=pair[1])]
+
+
+def every() -> list[dict[str, str]]:
+    """Few runs that have every choice between them, each with a rule and a unit that go together."""
+    pairs = sorted(PAIRS, key=lambda pair: (pair[1] == "residual_share", pair[0] == "add"))
+    length = max(map(len, [*COLUMNS.values(), pairs]))
+    names = {kind: list(itertools.islice(itertools.cycle(COLUMNS[kind]), length)) for kind in COLUMNS}
+    two = list(itertools.islice(itertools.cycle(pairs), length))
+    return [
+        {kind: names[kind][at] for kind in ("method", "timing", "outcome")} | {"rule": two[at][0], "unit": two[at][1]}
+        for at in range(length)
+    ]
+
+
+def own(run: Run) -> dict[str, set[str]]:
+    """Sentences that the run's own choices have, by kind."""
+    applied = run.applied
+    pairs = {(row.rule, row.unit) for row in applied.itertuples()}
+    named = set(applied["method"])
+    return {
+        "method": {methods_folder.wording(name).sentence for name in named},
+        "control": {WITHOUT_VECTOR[name].sentence for name in WITHOUT_VECTOR if name in named},
+        "rule": {RULES[rule].sentence for rule, unit in pairs if not UNITS[unit].is_rule},
+        "unit": {UNITS[unit].sentence for rule, unit in pairs if UNITS[unit].is_rule or RULES[rule].counts == "length"},
+        "timing": {catalogue.timing(name).sentence for name in applied["timing"]},
+        "outcome": {OUTCOMES[name].sentence for name in run.plan.primary.values()},
+    }
+
+
+def holds(text: str, sentence: str) -> bool:
+    """Whether a text has a sentence, with or without its source in brackets before the full stop."""
+    return sentence in text or f"{sentence.removesuffix('.')} (" in text
+
+
+def wrong(text: str, run: Run, kinds: Iterable[str] = KINDS) -> list[str]:
+    """Sentences that are missing, and those of choices that the run has not made."""
+    found = []
+    for kind in kinds:
+        expected = own(run)[kind]
+        others = {one.sentence for one in KINDS[kind][1].values()} - expected
+        found += [f"missing: {sentence}" for sentence in expected if not holds(text, sentence)]
+        found += [f"false: {sentence}" for sentence in others if holds(text, sentence)]
+    return found
+
+
+def told(run: Run) -> str:
+    """All sentences of the page that speak of choices."""
+    written = abstract(run)
+    texts = [written.design, written.headline, *written.results, *written.rest]
+    return " ".join([*texts, *(text for _, text in methods(run) + terms(run))])
+
+
+def test_every_choice_is_in_some_run():
+    runs = every()
+    for kind, names in COLUMNS.items():
+        assert {run[kind] for run in runs} == set(names), kind
+
+
+@pytest.mark.parametrize("picked", every(), ids=lambda picked: "-".join(picked.values()))
+def test_the_page_says_what_was_chosen_and_nothing_else(run, results, picked):
+    made = fake_run.chosen(run, **picked)
+    # episodes say nothing of choices, and are most of the page
+    made = replace(made, config=made.config | {"report": made.config["report"] | {"transcripts": 0}})
+    page = html.unescape(render(made, results / "report/figures"))
+    assert wrong(page, made) == []
+    label = words.method(made.plan.method)
+    assert f"<h2>{label} against every other method</h2>" in page
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_combination_that_the_config_takes_is_told_as_it_is(run, method):
+    base = fake_run.chosen(run, method=method)
+    for rule, unit in PAIRS:
+        made = fake_run.chosen(base, rule=rule, unit=unit)
+        text = told(made)
+        assert wrong(text, made, ["method", "rule", "unit"]) == [], (rule, unit)
+        adds = rule in ("add", "add_relative", "keep_norm") and unit != "probability"
+        assert ("added" in text) == adds, (rule, unit)
+        assert ("L2 length" in text) == (unit == "absolute" and RULES[rule].counts == "length"), (rule, unit)
+        assert ("nats" in text) == (unit in ("kl", "asc") and RULES[rule].counts == "length"), (rule, unit)
+
+
+def test_known_falsehoods_are_gone(run):
+    """The sentences that runs of other choices had (shared/review/lines.md, defect 2)."""
+    text = told(fake_run.chosen(run, method="lda", rule="project_out", unit="kl"))
+    assert "decoded through the dictionary" not in text
+    assert "inverse of the shrunk scatter" in text
+    assert "was added to its residual stream" not in text
+    assert "What each steered row of the residual stream has along the vector is taken away." in text
+    assert "nats" not in text
+
+
+def test_axes_say_what_a_dose_counts(run):
+    assert dose_label(run) == "dose (share of the residual norm)"
+    assert dose_label(fake_run.chosen(run, unit="kl")) == "dose (nats)"
+    assert dose_label(fake_run.chosen(run, unit="kl", rule="rotate")) == "dose (degrees)"
+    assert dose_label(fake_run.chosen(run, unit="probability")) == "dose (the probe's probability)"
+
+
+def test_a_condition_of_the_grid_names_its_rule():
+    row = {"method": "lda", "trait": "risk_calibration", "dose": 0.5, "timing": "decode_4", "draw": None}
+    row |= {"arm": "grid", "layer": 3, "rule": "clamp", "unit": "kl"}
+    assert words.condition(row) == "LDA · Risk · dose 0.50, first 4 own tokens · layer 3, clamped"
+
+
+@pytest.mark.parametrize(("level", "text"), [(0.95, "95 % of shuffles"), (0.8, "80 % of shuffles")])
+def test_bounds_of_shuffles_have_the_level_of_the_statistics(run, level, text):
+    made = replace(run, plan=replace(run.plan, level=level))
+    assert text in tables_structure.spectrum(made).caption
+    assert "90 %" not in tables_structure.spectrum(made).caption
+
+
+def test_the_score_told_of_a_probe_chose_neither_penalty_nor_layer(run):
+    """Nested with the layer given has .3 + .5 at layer 17 in the made-up run; with the layer chosen, .1 less."""
+    text = dict(methods(run))["Probes"]
+    assert "Autonomy 17 (R² 0.70)" in text
+    assert "Deference 17 (R² 0.50)" in text
+    studied = replace(run, config=run.config | {"probes": run.config["probes"] | {"protocol": "study"}})
+    text = dict(methods(studied))["Probes"]
+    assert "study's rule" in text
+    assert "Autonomy 17 (R² 0.80)" in text
+
+
+def test_aimless_vectors_are_left_out_by_their_record(run):
+    from trimtab.report import plots_parts
+
+    table = run.tables["geometry"]
+    aimless = table["a"].str.startswith("raw_probe/"), table["b"].str.startswith("raw_probe/")
+    changed = table.assign(a_towards=table["a_towards"].mask(aimless[0]), b_towards=table["b_towards"].mask(aimless[1]))
+    figure = plots_parts.geometry(replace(run, tables=run.tables | {"geometry": changed}))
+    labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert "Risk, mean difference" in labels
+    assert "Risk, SAE-decoded probe" in labels
+    assert not [label for label in labels if "raw" in label]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_labels_and_sentences_are_whole_and_of_one_choice_each(kind):
+    entries = KINDS[kind][1]
+    assert all(one.label and one.sentence[0].isupper() and one.sentence.endswith(".") for one in entries.values())
+    for one, other in itertools.permutations(entries.values(), 2):
+        assert one.label != other.label
+        assert not holds(other.sentence, one.sentence)
+
+
+def test_every_rule_and_timing_has_words():
+    assert set(RULES) == set(apply.RULES)
+    assert list(TIMINGS) == list(places.TIMINGS)
+    assert all(one.dose.startswith("A dose is") for one in RULES.values())
+
+
+def test_every_outcome_has_words():
+    turn = {"condition_id": "a", "scenario_id": "s", "seed": 0, "turn": 0, "thought": "t", "tool": "finish"}
+    turn |= {"argument": "x", "ok": True, "tokens": 3, "fault": "", **{f"p_{tool}": 0.1 for tool in CALLS}}
+    scenario = {"id": "s", "domain": "d", "goal": {"tool": "finish", "contains": []}}
+    columns = outcomes(pd.DataFrame([turn]), [scenario]).columns
+    assert set(OUTCOMES) == set(columns) - {"condition_id", "scenario_id", "seed", "domain"}
+
+
+@pytest.mark.parametrize("name", ["LABEL", "SENTENCE", "SOURCE"])
+def test_a_method_that_says_nothing_of_itself_is_named(name, tmp_path, monkeypatch):
+    text = 'LABEL = "Mine"\nSENTENCE = (\n    "The vector is "\n    "mine."\n)\nSOURCE = ""\n'
+    path = tmp_path / "mine.py"
+    path.write_text(text)
+    assert of_file(path).sentence == "The vector is mine."
+    path.write_text(text.replace(name, "OTHER"))
+    monkeypatch.setattr(methods_folder, "FOLDER", tmp_path)
+    settings = copy.deepcopy(DEFAULT)
+    settings["vectors"]["methods"] = ["mine"]
+    with pytest.raises(TrimtabError) as raised:
+        check(settings, "config.yaml")
+    assert [line for line in str(raised.value).splitlines() if f"{path}: no constant {name}; expected a text" in line]
+
+
+def test_the_page_of_choices_is_up_to_date():
+    assert choices.PAGE.read_text() == choices.page(), "write it anew: python tests/report/choices.py"

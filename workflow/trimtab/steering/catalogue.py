@@ -1,0 +1,145 @@
+"""Rules and timings as a reader meets them: what each is called, what it does, and what its strength counts.
+
+The functions are in `trimtab.steering.rules` and `trimtab.steering.places`, which import torch; the workflow's start
+and the report read this module alone. A test holds the names here to those there.
+"""
+
+import re
+from dataclasses import dataclass
+
+from trimtab.wording import Wording
+
+LENGTH = "length"
+"""What a strength counts that has a unit (`trimtab.vectors.units.UNITS`)."""
+
+
+@dataclass(frozen=True)
+class Rule(Wording):
+    counts: str = LENGTH
+    """What a dose counts; anything but `LENGTH` is the dose's unit itself."""
+
+    dose: str = ""
+    """What a dose says under this rule: a full sentence."""
+
+
+ADDED = "A dose is the length of what is added."
+RULES = {
+    "add": Rule(
+        label="added",
+        sentence="The vector, at the length of the dose, is added to each row of the residual stream that is steered.",
+        source="Rimsky et al. 2024",
+        dose=ADDED,
+    ),
+    "add_relative": Rule(
+        label="added as a share of each row",
+        sentence="The vector is added to each steered row of the residual stream at a share of that row's own norm.",
+        source="",
+        counts="share of each row's norm",
+        dose="A dose is the length of what is added as a share of each row's own norm.",
+    ),
+    "keep_norm": Rule(
+        label="added at the row's norm",
+        sentence="The vector, at the length of the dose, is added to each steered row of the residual stream, which is "
+        "then scaled back to the norm it had.",
+        source="",
+        dose="A dose is the length of what is added before the row is scaled back.",
+    ),
+    "project_out": Rule(
+        label="projected out",
+        sentence="What each steered row of the residual stream has along the vector is taken away.",
+        source="Arditi et al. 2024",
+        counts="share of what lies along the vector",
+        dose="A dose is the share that is taken away: at 1 nothing is left along the vector.",
+    ),
+    "floor": Rule(
+        label="raised to a floor",
+        sentence="Steered rows of the residual stream that lie below a floor along the vector are raised to it; "
+        "under a negative dose those above a ceiling are lowered to it.",
+        source="Lu et al. 2026",
+        dose="A dose is how far the floor lies along the vector from where unsteered rows lie on average.",
+    ),
+    "clamp": Rule(
+        label="clamped",
+        sentence="Every steered row of the residual stream is given the same value along the vector.",
+        source="",
+        dose="A dose is how far that value lies along the vector from where unsteered rows lie on average.",
+    ),
+    "rotate": Rule(
+        label="rotated towards",
+        sentence="Each steered row of the residual stream is turned towards the vector by an angle, in the plane of "
+        "the vector and the mean row.",
+        source="2601.19375",
+        counts="degrees",
+        dose="A dose is the angle of the turn in degrees.",
+    ),
+    "set_angle": Rule(
+        label="set to an angle",
+        sentence="Each steered row of the residual stream is given the same angle from the vector, in the plane of the "
+        "vector and the mean row.",
+        source="2510.26243",
+        counts="degrees from the vector",
+        dose="A dose is that angle in degrees; 0 points along the vector.",
+    ),
+    "slerp": Rule(
+        label="moved on the sphere",
+        sentence="Each steered row of the residual stream is moved along the sphere of its own norm towards the "
+        "vector, or away from it under a negative dose.",
+        source="2602.08169",
+        counts="share of the way to the vector",
+        dose="A dose is the share of the way that is gone.",
+    ),
+    "edit_code": Rule(
+        label="edited in the code",
+        sentence="What the layer's dictionary reads in each steered row of the residual stream is edited by the "
+        "vector's latents, and what it doesn't read is kept.",
+        source="2601.08441",
+        dose="A dose is the length of what the edit would add if no latent were held at 0.",
+    ),
+}
+
+TIMINGS = {
+    "all": Wording("all tokens", "The prompt, the answers of tools and the agent's own text are steered."),
+    "prefill": Wording(
+        "given text only", "The prompt and the answers of tools are steered, and not what the agent writes."
+    ),
+    "decode": Wording(
+        "own text only", "The tokens that the agent writes itself are steered, and nothing that it is given."
+    ),
+    "last_prompt": Wording(
+        "last given token", "The last given token before the agent goes on is steered, and no other."
+    ),
+    "prefill_but_last": Wording(
+        "given text but its last token", "All given text is steered but the last token before the agent goes on."
+    ),
+    "last_cue": Wording(
+        "last token of a cue", "The last token of each cue, behind which the agent chooses, is steered, and no other."
+    ),
+    "all_but_last_cue": Wording(
+        "all tokens but a cue's last", "All is steered but the last token of each cue, behind which the agent chooses."
+    ),
+    "system": Wording("system text", "The system text is steered, with the markup around it."),
+    "user": Wording("the user's text", "The user's turns are steered, with the markup around them."),
+    "tool": Wording("answers of tools", "The answers of tools are steered, with the markup around them."),
+    "assistant": Wording("the assistant's turns", "The assistant's turns are steered, with the markup around them."),
+    "none": Wording("none", "No token is steered."),
+    "decode_<number>": Wording(
+        "first {number} own tokens",
+        "The first {number} tokens of each turn that the agent writes are steered, with the cues before and between "
+        "them.",
+    ),
+}
+"""By name; of the last, `timing` fills in the number."""
+
+FIRST = re.compile(r"decode_([1-9]\d*)")
+"""decode_4: the first four written tokens of every turn, and the cues before and between them."""
+
+
+def timing(name: str) -> Wording:
+    """
+    Raises:
+        KeyError: there is no such timing.
+    """
+    if (first := FIRST.fullmatch(name)) is None:
+        return TIMINGS[name]
+    template = TIMINGS["decode_<number>"]
+    return Wording(template.label.format(number=first[1]), template.sentence.format(number=first[1]))

@@ -1,0 +1,54 @@
+"""What a reader is told about one choice of the config, said once, where the choice itself is defined.
+
+A method, rule, unit, timing or outcome has a label for tables and figures and a sentence that says what it does. All
+texts (abstract, methods, tables, captions, transcripts) take both from here, so a text can't describe another choice
+than the one that was made. Nothing heavy is imported: the workflow's start and the report read wordings.
+"""
+
+import ast
+from dataclasses import dataclass
+from pathlib import Path
+
+from trimtab.errors import TrimtabError
+
+CONSTANTS = {
+    "LABEL": "a text, how tables and figures call it",
+    "SENTENCE": "a text, a full sentence that says what it does",
+    "SOURCE": "a text, where its formula is from (empty if nowhere)",
+}
+"""What a file of one choice defines at its top, and what is expected of each."""
+
+
+@dataclass(frozen=True)
+class Wording:
+    label: str
+    """Where it stands alone, as in a table."""
+
+    sentence: str
+    """What it does, for somebody who doesn't know its name: a full sentence."""
+
+    source: str = ""
+    """Where its formula is from: author and year, or a number of arXiv; empty where there is nothing to cite."""
+
+    @property
+    def inside(self) -> str:
+        """The label within a sentence: its first letter is small, unless it begins a name or an acronym."""
+        return self.label if self.label[1:2].isupper() else self.label[:1].lower() + self.label[1:]
+
+
+def of_file(path: Path) -> Wording:
+    """What a file says of its choice in `CONSTANTS`; the file is read and not run, since methods import torch.
+
+    Raises:
+        TrimtabError: there is no such file, or a constant is missing or no text.
+    """
+    if not path.is_file():
+        raise TrimtabError(f"{path}: no such file")
+    found: dict[str, str] = {}
+    for node in ast.parse(path.read_bytes(), filename=str(path)).body:
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            found |= {target.id: node.value.value for target in node.targets if isinstance(target, ast.Name)}
+    for name, expected in CONSTANTS.items():
+        if name not in found or (name != "SOURCE" and not found[name].strip()):
+            raise TrimtabError(f"{path}: no constant {name}; expected {expected}")
+    return Wording(found["LABEL"], found["SENTENCE"], found["SOURCE"])
