@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trimtab.agent.environment import OBSERVATION_CHARACTERS, Environment, Observation
+from trimtab.agent.environment import OBSERVATION_CHARACTERS, Environment, Observation, reaches
 
 TOOLS = ("web_search", "code_execute", "ask_user", "file_read", "file_write")
 SMALL = {
@@ -103,10 +103,10 @@ def test_a_broken_tool_stays_broken():
     assert world.call("ask_user", "milk?").ok
 
 
-def test_goal(world):
-    assert world.succeeds("file_write", "a.txt: green tea")
-    assert not world.succeeds("file_write", "a.txt: black tea")
-    assert not world.succeeds("ask_user", "green?")
+def test_goal():
+    assert reaches(SMALL["goal"], "file_write", "a.txt: green tea")
+    assert not reaches(SMALL["goal"], "file_write", "a.txt: black tea")
+    assert not reaches(SMALL["goal"], "ask_user", "green?")
 
 
 @pytest.mark.parametrize("tool", TOOLS)
@@ -123,7 +123,7 @@ def test_any_calls_are_answered_within_bounds(calls):
     for tool, argument in calls:
         observation = world.call(tool, argument)
         assert 0 < len(observation.text) <= OBSERVATION_CHARACTERS
-        world.succeeds(tool, argument)
+        reaches(SMALL["goal"], tool, argument)
     assert not [path for path in world.files if path.startswith("/") or ".." in path.split("/")]
 
 

@@ -70,10 +70,6 @@ class Environment:
         answer = self._tools[tool](argument)
         return replace(answer, text=_clipped(answer.text, OBSERVATION_CHARACTERS))
 
-    def succeeds(self, tool: str, argument: str) -> bool:
-        """Whether this call reaches the scenario's goal."""
-        return reaches(self.scenario["goal"], tool, argument)
-
     def _search(self, query: str) -> Observation:
         wanted = _words(query)
         documents = self.scenario["documents"]

@@ -34,9 +34,9 @@ CONTRAST_PROMPTS, CONTRAST_TOKENS = 150, 40
 """About how many prompts of one kind a trait has at two fills, and how long they are."""
 
 MEASUREMENTS = 60
-"""Looks at the calibration prompts that find a vector's lengths, about,"""
+"""Forward passes over the calibration prompts per vector, roughly."""
 CALIBRATION_TOKENS = 20
-"""and how many tokens are computed anew in each: the last of each prompt."""
+"""Tokens recomputed in each such pass: one per prompt."""
 
 START = 10.0
 """Seconds in which a job starts, imports torch and loads what it reads."""

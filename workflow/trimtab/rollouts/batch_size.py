@@ -42,7 +42,7 @@ def rows_together(
 
 
 def bytes_a_row(model: PreTrainedModel, first: int, longest: int) -> int:
-    """What an episode takes at most beside the weights and the header, which a condition's rows share."""
+    """Upper bound on the bytes one episode needs. Weights and the shared header are not counted."""
     config = model.config.get_text_config(decoder=True)
     size = torch.finfo(model.dtype).bits // 8
     # a recurrent layer's state is smaller than the keys and values of an episode; it is counted as if it were these

@@ -1,4 +1,4 @@
-"""The steps of the model's batch that runs, on disk, so that a killed one goes on behind the last of them.
+"""On-disk log of the steps of the running batch, so that a killed batch resumes after its last step.
 
 A step is one round of a batch: what its rows chose, and the keys and values that it added. A later process does the
 first again and puts the second back where they were, so it ends with the bits of an uninterrupted run and computes no

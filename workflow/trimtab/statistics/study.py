@@ -51,8 +51,6 @@ PUBLISHED = pd.DataFrame(
 """Cohen's d and Mann-Whitney p at alpha = 2, all positions, 50 against 50 rollouts of Qwen3.5-35B-A3B."""
 PUBLISHED_SHARE = 0.88
 """Share of the squared d's of the study's 5 x 5 matrix that one component holds."""
-PUBLISHED_RATIO = 1.26
-"""Participation ratio of the same matrix."""
 
 
 @dataclass(frozen=True)
