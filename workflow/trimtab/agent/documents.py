@@ -11,7 +11,7 @@ TRANSCRIPTS = "transcripts"
 
 
 def documents(rows: Iterable[Mapping[str, Any]], protocol: Protocol, max_tokens: int) -> Iterator[Prompt]:
-    """Rows of corpus.jsonl as prompts of at most `max_tokens` tokens behind their context.
+    """Rows of corpus.jsonl as prompts of at most `max_tokens` tokens after their context.
 
     An episode never stands alone: the agent wrote it after the header.
     """

@@ -1,7 +1,7 @@
 """Tool calls as the model was trained to write them, through its own chat template.
 
 The template renders system line, tools, task and answers. An episode only ever grows: what the model wrote stays as it
-wrote it, and an answer is what the template puts behind an assistant's turn. Templates that retell earlier turns in
+wrote it, and an answer is what the template puts after an assistant's turn. Templates that retell earlier turns in
 other words (Qwen3 leaves empty thoughts out of them) would otherwise change text that has been computed. Thinking is
 turned off where the template has a switch. How a reply is read is in `replies`.
 """

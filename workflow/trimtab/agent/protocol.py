@@ -70,7 +70,7 @@ class Protocol(ABC):
 
     @abstractmethod
     def answered(self, text: str) -> list[Segment]:
-        """A call's answer, behind the assistant's turn and up to where its next one begins."""
+        """A call's answer, after the assistant's turn and up to where its next one begins."""
 
     @abstractmethod
     def fields(self, limits: Mapping[str, int]) -> list[Field]:
@@ -84,7 +84,7 @@ class Protocol(ABC):
     def prompt(self, messages: Sequence[Mapping[str, str]]) -> list[Segment]:
         """A contrast prompt: header, task and what follows, ending where the agent would go on.
 
-        An assistant message at the end is the beginning of its turn, behind which the prompt ends where a tool is
+        An assistant message at the end is the beginning of its turn, after which the prompt ends where a tool is
         chosen.
         """
 

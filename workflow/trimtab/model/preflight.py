@@ -159,7 +159,7 @@ def _second_turn(model: PreTrainedModel, prompts: Sequence[Sequence[int]]) -> Lo
 @torch.inference_mode()
 def _rows_are_hidden_states(model: PreTrainedModel, prompt: Sequence[int], layers: Sequence[int]) -> Check:
     ids = torch.tensor([list(prompt)], device=model.device)
-    # the last layer's entry is behind the final norm, so it is no residual stream
+    # the last layer's entry comes after the final norm, so it is no residual stream
     comparable = [layer for layer in layers if layer < len(decoder_layers(model)) - 1]
     rows = capture(model, comparable, input_ids=ids)
     inputs: list[Tensor] = []
@@ -170,7 +170,7 @@ def _rows_are_hidden_states(model: PreTrainedModel, prompt: Sequence[int], layer
         states = model(input_ids=ids, output_hidden_states=True, use_cache=False).hidden_states
     finally:
         handle.remove()
-    # Mamba's list begins behind the first layer, all others' before it
+    # Mamba's list begins after the first layer, all others' before it
     first = int(torch.equal(states[0], inputs[0]))
     worst = max(float((rows[layer] - states[layer + first]).abs().max()) for layer in comparable)
     return Check("captured rows equal hidden_states[layer + 1]", worst == 0, worst, 0.0, "largest difference")

@@ -25,7 +25,7 @@ BASE = 1.0e9
 """Bytes that a process takes before any model: Python, torch, transformers and their buffers."""
 
 HEADER = 600
-"""Tokens of the few-shot header, about; every prompt stands behind it."""
+"""Tokens of the few-shot header, roughly; every prompt follows it."""
 
 GIVEN = 40
 """Tokens a turn that the agent reads: task or observation, and cues."""

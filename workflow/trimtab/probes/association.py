@@ -18,7 +18,7 @@ from trimtab.probes.controls import association
 
 DRAWS = 10_000
 EXACT = 12
-"""Up to so many templates, all ways of turning them are counted instead of drawn."""
+"""Up to this many templates, all ways of turning them are counted instead of drawn."""
 
 
 def table(gaps: Mapping[int, Float[Tensor, "pair _"]], templates: Sequence[str], seed: int) -> pd.DataFrame:
