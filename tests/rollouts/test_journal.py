@@ -1,4 +1,4 @@
-"""A batch of the model that is killed goes on behind its last step and ends with the same bits."""
+"""A batch of the model that is killed goes on after its last step and ends with the same bits."""
 
 import logging
 import multiprocessing
@@ -124,7 +124,7 @@ def test_a_batch_that_is_asked_to_stop_stops_behind_a_step(engine, scenarios, tm
             play(engine, scenarios, tmp_path / "steps")
     with caplog.at_level(logging.INFO):
         assert play(engine, scenarios, tmp_path / "steps") == engine.run(ARMS, scenarios, 5, 0)
-    assert "the batch goes on behind step 0" in caplog.text
+    assert "the batch goes on after step 0" in caplog.text
 
 
 def test_what_a_kill_leaves_of_a_removed_journal_is_none(engine, scenarios, tmp_path, monkeypatch):

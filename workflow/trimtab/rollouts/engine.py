@@ -34,7 +34,8 @@ from trimtab.steering.places import Segment
 from trimtab.steering.steering import Steering
 
 ROWS_KEPT = 0.75
-"""Finished episodes cost little in a batch and taking them out costs a copy, so they leave when so few go on."""
+"""Finished episodes are dropped from the batch once the live share falls below this. Dropping copies the keys and
+values of the others, so it isn't done each time."""
 
 Choice = Sequence[Any]
 """Of an episode in a step: the next token, or an action's number and the probabilities of all."""
@@ -135,7 +136,7 @@ class Engine:
     def _opened(
         self, arms: Sequence[Arm], headers: Sequence[list[int]], episodes: Sequence[Episode], scenarios: int
     ) -> tuple[GrowingBatch, Steering, list[Episode]]:
-        """The batch behind its headers, its steering, and the episode of each row.
+        """The batch after its headers, its steering, and the episode of each row.
 
         Arms that steer neither the header nor the task before its last token have these computed once for all of them.
         """

@@ -84,10 +84,10 @@ def system(header: Sequence[int]) -> list[int]:
 
 
 def shared_starts(arms: Sequence[Arm], headers: Sequence[list[int]], task: Sequence[int]) -> list[int]:
-    """For each arm the first one that begins as it does: with the same header, and with nothing steered there.
+    """For each arm, the index of the first arm whose start it can reuse: same header tokens, none of them steered.
 
     Args:
-        task: places of the tokens behind the header that count as the beginning.
+        task: places of the tokens after the header that count as the start.
     """
     first: dict[tuple[int, ...], int] = {}
     found = []

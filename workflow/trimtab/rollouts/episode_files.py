@@ -2,7 +2,7 @@
 
 A cell is one condition over some scenarios in one run. Its file is named by a digest of all that its episodes depend
 on, is whole or absent, and outlives the table that it goes into: a killed batch goes on with the model's batch that it
-was at, behind its last step (`trimtab.rollouts.journal`), and ends with the same bytes; a batch whose design has grown
+was at, after its last step (`trimtab.rollouts.journal`), and ends with the same bytes; a batch whose design has grown
 runs its new conditions alone. Cells lie beside the outputs under a hidden name, since Snakemake deletes the outputs of
 a job that it runs again; those that are of no more use are removed at the end.
 
@@ -56,7 +56,10 @@ class Cells:
         return self._folder / f"{digest.hexdigest()}.json"
 
     def forget_torn(self) -> None:
-        """Remove what a kill left of a batch of the model: its other cells, run again, need the same company."""
+        """Delete the cells of a batch that was killed while they were written.
+
+        Batch composition moves the last bits, so all cells of a batch must come from one run.
+        """
         torn = self._folder / WRITING
         if torn.is_file():
             for name in files.read_json(torn):

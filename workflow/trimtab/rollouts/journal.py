@@ -55,7 +55,7 @@ class Journal:
         added, about = tensors.read(self._file(step))
         batch.put_back(chunks, added)
         if step == self._last:
-            log.info("the batch goes on behind step %d", step)
+            log.info("the batch goes on after step %d", step)
             if batch.has_states:
                 batch.set_states(tensors.read(self._states)[0])
         chosen: list[Any] = json.loads(about["chosen"])
