@@ -81,7 +81,7 @@ def test_a_bug_keeps_its_stack_trace(run):
     [
         (GOOD, "the following arguments are required: --name"),
         ([*GOOD, "--name", "x", "--layer", "four"], "argument --layer: invalid int value: 'four'"),
-        ([*GOOD, "--name", "x", "--settings", "{broken"], "argument --settings: invalid"),
+        ([*GOOD, "--name", "x", "--settings", "{broken"], "argument --settings: Invalid JSON"),
         ([*GOOD, "--name", "x", "--unknown", "1"], "unrecognized arguments: --unknown 1"),
     ],
 )
@@ -97,3 +97,52 @@ def test_help_shows_the_scripts_own_first_line(run):
     assert done.returncode == 0
     assert "Adds things up. 100 % of them." in done.stdout
     assert "--extra-note" in done.stdout
+
+
+TYPED = '''"""Takes settings."""
+
+from pydantic import Field
+
+from trimtab.jobs.entry import script
+from trimtab.settings.base import AboveZero, Settings, Some
+
+
+class Doses(Settings):
+    doses: Some[AboveZero]
+    draws: int = Field(ge=1)
+
+
+def main(*, settings: Doses) -> None:
+    print(settings.doses, settings.draws, settings.record())
+
+
+if __name__ == "__main__":
+    script(main)
+'''
+
+
+@pytest.fixture(scope="module")
+def typed(tmp_path_factory):
+    path = tmp_path_factory.mktemp("typed") / "take.py"
+    path.write_text(TYPED)
+    return lambda text: subprocess.run([sys.executable, path, "--settings", text], capture_output=True, text=True)
+
+
+def test_settings_arrive_as_their_model_and_are_recorded_as_written(typed):
+    done = typed('{"doses": [1, 0.5], "draws": 3}')
+    assert (done.stdout, done.stderr) == ("(1, 0.5) 3 {'doses': (1, 0.5), 'draws': 3}\n", "")
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ('{"doses": [1, -1], "draws": 3}', "doses.1"),
+        ('{"doses": [1]}', "draws"),
+        ('{"doses": [1], "draws": 0}', "draws"),
+        ('{"doses": [1], "draws": 3, "dose": 2}', "dose"),
+    ],
+)
+def test_settings_that_are_not_their_models_are_refused_by_key(typed, text, key):
+    done = typed(text)
+    assert done.returncode == 2
+    assert f"argument --settings: {key}: " in done.stderr

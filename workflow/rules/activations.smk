@@ -1,12 +1,6 @@
 # Activation caches: one pass of the model writes every hooked layer of a shard.
 
-# the memory granted changes a cache only where it decides how many tokens a batch holds
-CAPTURE = config_slice(
-    "token_budget",
-    "chunk_rows",
-    *(["memory_mb"] if config["activations"]["token_budget"] == "auto" else []),
-    within="activations",
-)
+CAPTURE = config_slice(CaptureSettings, within="activations")
 
 
 rule corpus_cache:

@@ -24,6 +24,14 @@ from trimtab.errors import TrimtabError
 from trimtab.model import names
 from trimtab.prompts import resources
 from trimtab.rollouts.conditions import COMMON
+from trimtab.settings.activations import CaptureSettings
+from trimtab.settings.model import LoadingSettings, PreflightSettings, SourceSettings
+from trimtab.settings.probes import FitSettings, ProbeSettings
+from trimtab.settings.prompts import ContrastSettings, CorpusSettings
+from trimtab.settings.rollouts import BatchSettings, EpisodeSettings
+from trimtab.settings.saes import ExampleSettings, GateSettings, SaeSettings
+from trimtab.settings.statistics import ComparisonSettings
+from trimtab.settings.vectors import VectorSettings
 from trimtab.vectors import applications, methods
 
 try:
@@ -51,10 +59,12 @@ def code_digest(script):
     return digest.code_digest(LIBRARY / "scripts" / f"{script}.py", LIBRARY / "trimtab")
 
 
-def config_slice(*keys, within):
-    """The named keys of a config section (a dotted path) as sorted JSON: a rule's narrow slice of the config."""
+def config_slice(model, within):
+    """A rule's narrow slice of a config section (a dotted path): the keys of a model of `trimtab.settings`, as sorted JSON."""
     section = lookup(within.replace(".", "/"), within=config)
-    return json.dumps({key: section[key] for key in keys}, sort_keys=True)
+    return json.dumps(
+        {key: section[key] for key in model.keys(section)}, sort_keys=True
+    )
 
 
 def contrast_templates(trait):
@@ -78,27 +88,12 @@ def design(wildcards):
 
 SAES = config["saes"]
 OVERRIDES = {int(layer): own for layer, own in SAES["overrides"].items()}
-# the keys that shape a dictionary; all others of the section belong to the rules that name them
-SAE_KEYS = (
-    "architecture",
-    "aux_coefficient",
-    "batch",
-    "bias",
-    "dead_steps",
-    "k",
-    "latents",
-    "learning_rate",
-    "precision",
-    "resample_steps",
-    "tokens",
-    "warmup_steps",
-)
 
 
 def sae_settings(layer):
     """What shapes one layer's dictionary: an override is part of its own layer's alone, and reruns that layer alone."""
     own = OVERRIDES.get(int(layer), {})
-    return {key: own.get(key, SAES[key]) for key in SAE_KEYS}
+    return {key: own.get(key, SAES[key]) for key in SaeSettings.model_fields}
 
 
 shell.prefix(running.shell_prefix(config["experiment"]))

@@ -28,7 +28,7 @@ rule manifest:
             Path(output.manifest).with_name("checkpoint")
         ),
         resources=resources.digest([AGENT, TASKS["calibration"]]),
-        settings=config_slice("source", "revision", "dtype", "device", within="model"),
+        settings=config_slice(LoadingSettings, within="model"),
         layers=LAYERS,
         code=code_digest("model_manifest"),
     shell:
@@ -54,7 +54,7 @@ rule preflight:
         agent=AGENT_FILE,
         resources=resources.digest([AGENT, TASKS["calibration"]]),
         layers=LAYERS,
-        settings=config_slice("accepted_failures", within="model"),
+        settings=config_slice(PreflightSettings, within="model"),
         code=code_digest("model_preflight"),
     shell:
         "python workflow/scripts/model_preflight.py {input.manifest} {params.agent}"
@@ -70,6 +70,6 @@ rule fetch:
     conda:
         "../../envs/model.yaml"
     params:
-        settings=config_slice("source", "revision", within="model"),
+        settings=config_slice(SourceSettings, within="model"),
     shell:
         "python workflow/scripts/model_fetch.py --settings {params.settings:q} 2> {log}"

@@ -27,9 +27,7 @@ rule probe:
         ],
         layers=LAYERS,
         contrast=config["probes"]["contrast"],
-        settings=config_slice(
-            "penalties", "folds", "shuffles", "protocol", within="probes"
-        ),
+        settings=config_slice(ProbeSettings, within="probes"),
         seed=config["seed"],
         code=code_digest("probes_fit"),
     shell:

@@ -16,7 +16,7 @@ rule contrast_trait:
         resources=lambda wildcards: resources.digest(
             [contrast_templates(wildcards.trait), TASKS["contrast"]]
         ),
-        settings=config_slice("kinds", "fills", within="prompts.contrast"),
+        settings=config_slice(ContrastSettings, within="prompts.contrast"),
         seed=config["seed"],
         code=code_digest("prompts_contrast"),
     shell:
@@ -84,13 +84,7 @@ rule corpus:
     params:
         data=RESOURCES,
         resources=resources.digest(CORPUS),
-        settings=json.dumps(
-            {
-                key: config["prompts"]["corpus"][key]
-                for key in ("tokens", "held_out", "max_tokens")
-            },
-            sort_keys=True,
-        ),
+        settings=config_slice(CorpusSettings, within="prompts.corpus"),
         seed=config["seed"],
         code=code_digest("prompts_corpus"),
     shell:

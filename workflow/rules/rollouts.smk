@@ -10,12 +10,6 @@ APPLIED = [
     *dict.fromkeys(method for method in NAMED if method != "random"),
     *(f"random_{draw}" for draw in range(config["rollouts"]["controls"]["random"])),
 ]
-# Memory changes a batch only where it decides how many conditions share it.
-TOGETHER = (
-    "batch_conditions",
-    "batch_scenarios",
-    *(["memory_mb"] if config["rollouts"]["batch_conditions"] == "auto" else []),
-)
 RULES = [
     config["rollouts"]["rule"],
     *(rule for block in config["rollouts"]["grid"] for rule in block.get("rules", [])),
@@ -26,13 +20,6 @@ TURNS = expand(
     batch=BATCHES,
     run=[f".seed{run}" if run else "" for run in config["rollouts"]["seeds"]],
 )
-# What shapes an episode: the parts that an agent writes depend on its protocol.
-WRITTEN = {
-    "few_shot": ("thought_tokens", "input_tokens"),
-    "few_shot_at_once": ("input_tokens",),
-    "native": ("reply_tokens",),
-}
-EPISODE = ("max_turns", "temperature", *WRITTEN[config["rollouts"]["protocol"]])
 
 
 rule action_calibration:
@@ -79,7 +66,7 @@ rule transcripts:
         agent=AGENT_FILE,
         resources=resources.digest([AGENT, CORPUS["transcript_tasks"]]),
         episodes=config["prompts"]["corpus"]["transcripts"],
-        settings=config_slice(*EPISODE, within="rollouts"),
+        settings=config_slice(EpisodeSettings, within="rollouts"),
         seed=config["seed"],
         code=code_digest("rollouts_transcripts"),
     shell:
@@ -151,8 +138,8 @@ rule rollouts:
         saes=f"results/{config['experiment']}/saes",
         resources=resources.digest(AGENT),
         prompt=lambda wildcards: BLOCKS.get(wildcards.batch, {}).get("prompt"),
-        settings=config_slice(*EPISODE, within="rollouts"),
-        rows=config_slice(*TOGETHER, within="rollouts"),
+        settings=config_slice(EpisodeSettings, within="rollouts"),
+        rows=config_slice(BatchSettings, within="rollouts"),
         run=lambda wildcards: int(wildcards.run.removeprefix(".seed") or 0),
         cells=f"results/{config['experiment']}/rollouts/.cells/{{batch}}{{run}}",
         seed=config["seed"],

@@ -190,9 +190,7 @@ rule sae_quality:
         layers=LAYERS,
         max_tokens=config["prompts"]["corpus"]["max_tokens"],
         resources=resources.digest(AGENT),
-        gates=config_slice(
-            "explained_variance", "loss_recovered", "dead_share", within="saes.gates"
-        ),
+        gates=config_slice(GateSettings, within="saes.gates"),
         on_gate_failure=SAES["on_gate_failure"],
         seed=config["seed"],
         code=code_digest("saes_quality"),
@@ -229,7 +227,7 @@ rule sae_examples:
     params:
         saes=lambda wildcards, input: str(Path(input.descriptions[0]).parents[1]),
         traits=TRAITS,
-        settings=config_slice("latents", "contexts", within="saes.examples"),
+        settings=config_slice(ExampleSettings, within="saes.examples"),
         template=resources.digest(
             Path(LIBRARY, "report", "examples.html.j2").read_text()
         ),

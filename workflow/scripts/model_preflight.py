@@ -2,7 +2,6 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from trimtab.agent import protocols
 from trimtab.agent.calibration import prompts_of
@@ -14,24 +13,27 @@ from trimtab.model.products import products
 from trimtab.model.source import from_manifest
 from trimtab.model.stack import stack
 from trimtab.prompts import resources
+from trimtab.settings.model import PreflightSettings
 
 PROMPTS = 4
 
 
-def main(manifest: Path, agent: Path, tasks: Path, out: Path, *, layers: list[int], settings: dict[str, Any]) -> None:
+def main(
+    manifest: Path, agent: Path, tasks: Path, out: Path, *, layers: list[int], settings: PreflightSettings
+) -> None:
     """Write every check and its figure to `out`; a failed check that isn't accepted fails the rule."""
     described, model, tokenizer = from_manifest(manifest)
     protocol = protocols.read(agent, tokenizer)
     prompts = [[*p.context[-64:], *p.tokens] for p in prompts_of(protocol, resources.tasks(tasks)["calibration"])]
     ordered = sorted(prompts, key=len)[:: max(1, len(prompts) // PROMPTS)]
     found = [*preflight(model, ordered, layers), *products(model, ordered[0], described)]
-    checks = judge(found, model, settings["accepted_failures"], str(manifest))
+    checks = judge(found, model, settings.accepted_failures, str(manifest))
     files.write_json(
         out,
         {
             "checks": [asdict(c) for c in checks],
             "stack": stack(model),
-            "provenance": provenance([manifest], {**settings, "layers": layers}),
+            "provenance": provenance([manifest], {**settings.record(), "layers": layers}),
         },
     )
 

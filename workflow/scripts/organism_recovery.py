@@ -1,7 +1,6 @@
 """Rule recovery: what the vectors do to a model whose truth is known, beside that truth."""
 
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -15,6 +14,7 @@ from trimtab.organism.recovery import Recovery
 from trimtab.organism.reported import axes_found, effects_found
 from trimtab.prompts import resources
 from trimtab.rollouts.conditions import read_conditions
+from trimtab.settings.model import RecoverySettings
 from trimtab.vectors import artifact
 
 
@@ -28,22 +28,22 @@ def main(
     out: Path,
     *,
     vectors: list[Path],
-    settings: dict[str, Any],
+    settings: RecoverySettings,
     seed: int,
 ) -> None:
     """Write one row an answer to `out`.
 
-    `folder` holds truth.yaml, traits.yaml and few_shot.yaml; `settings` are truth, doses, dose, method and primary.
+    `folder` holds truth.yaml, traits.yaml and few_shot.yaml.
     """
     described, model, tokenizer = from_manifest(manifest)
-    language = Language(Law.read(folder, settings["truth"]), resources.load(folder / "few_shot.yaml"), tokenizer)
+    language = Language(Law.read(folder, settings.truth), resources.load(folder / "few_shot.yaml"), tokenizer)
     tasks = [row["task"] for row in files.read_jsonl(scenarios)]
     norms = {int(layer): norm["centred_mean"] for layer, norm in described["residual_norm"].items()}
     recovery = Recovery(model, language, tasks, norms, seed)
     read = [artifact.read(path) for path in vectors]
-    table = recovery.table(read, settings["doses"], settings["dose"], settings["method"])
-    rows = effects_found(pd.read_csv(effects), read_conditions(conditions), settings["primary"])
-    rows += axes_found(pd.read_csv(structure), settings["method"], recovery.true_axes(language.law.traits))
+    table = recovery.table(read, settings.doses, settings.dose, settings.method)
+    rows = effects_found(pd.read_csv(effects), read_conditions(conditions), settings.primary)
+    rows += axes_found(pd.read_csv(structure), settings.method, recovery.true_axes(language.law.traits))
     joined = pd.concat([table, pd.DataFrame(rows, columns=table.columns)], ignore_index=True)
     inputs = [
         manifest,
@@ -55,7 +55,7 @@ def main(
         folder / "truth.yaml",
         folder / "traits.yaml",
     ]
-    files.write_csv(out, joined, provenance(inputs, settings, seed))
+    files.write_csv(out, joined, provenance(inputs, settings.record(), seed))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,19 +14,20 @@ from trimtab.organism.language import Language
 from trimtab.organism.law import Law
 from trimtab.organism.train import OrganismSettings, build, train
 from trimtab.prompts import resources
+from trimtab.settings.model import Organism
 
 EPISODES = 4000
 """Episodes that lie beside the weights, for the SAEs; the training draws others."""
 
 
-def main(folder: Path, out: Path, training: Path, *, settings: dict[str, Any], seed: int) -> None:
+def main(folder: Path, out: Path, training: Path, *, settings: Organism, seed: int) -> None:
     """Write the model to `out`, whole or not at all, with texts of its language, and its training's log to `training`.
 
     `folder` holds truth.yaml, traits.yaml and few_shot.yaml.
     """
-    law = Law.read(folder, settings["truth"])
+    law = Law.read(folder, settings.truth)
     language = Language.of_its_own_words(law, resources.load(folder / "few_shot.yaml"))
-    shape = OrganismSettings(**{key: value for key, value in settings.items() if key != "truth"})
+    shape = OrganismSettings(settings.mixer, settings.steps, settings.batch, settings.learning_rate)
     model = build(len(language.protocol.tokenizer), shape.mixer, seed)
     log = train(model, language, shape, seed)
     random = np.random.default_rng(seeds.derive(seed, "organism", "corpus"))
@@ -39,7 +39,7 @@ def main(folder: Path, out: Path, training: Path, *, settings: dict[str, Any], s
         files.write_jsonl(made / "episodes.jsonl", texts)
         made.rename(out)
     sources = [folder / name for name in ("truth.yaml", "traits.yaml", "few_shot.yaml")]
-    files.write_csv(training, pd.DataFrame(log), provenance(sources, settings, seed))
+    files.write_csv(training, pd.DataFrame(log), provenance(sources, settings.record(), seed))
 
 
 if __name__ == "__main__":

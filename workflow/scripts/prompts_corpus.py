@@ -1,7 +1,6 @@
 """Rule corpus: the text that the SAEs are trained on, from installed packages and the agent's transcripts."""
 
 from pathlib import Path
-from typing import Any
 
 from trimtab.artifacts import files
 from trimtab.artifacts.provenance import provenance
@@ -9,6 +8,7 @@ from trimtab.jobs.entry import script
 from trimtab.model.source import load_tokenizer
 from trimtab.prompts import resources, sources
 from trimtab.prompts.corpus import assemble
+from trimtab.settings.prompts import CorpusSettings
 
 
 def main(
@@ -18,7 +18,7 @@ def main(
     corpus: Path,
     record: Path,
     *,
-    settings: dict[str, Any],
+    settings: CorpusSettings,
     seed: int,
 ) -> None:
     """Write the rows (JSON lines) to `corpus`; what each source gave is in `record`, beside the provenance."""
@@ -29,14 +29,14 @@ def main(
         {name: sources.documents(name, one, transcripts, folder, seed) for name, one in loaded["sources"].items()},
         {name: one["share"] for name, one in loaded["sources"].items()},
         lambda text: len(tokenizer.encode(text, add_special_tokens=False)),
-        tokens=settings["tokens"],
+        tokens=settings.tokens,
         min_tokens=loaded["min_tokens"],
-        max_tokens=settings["max_tokens"],
-        held_out=settings["held_out"],
+        max_tokens=settings.max_tokens,
+        held_out=settings.held_out,
         seed=seed,
     )
     files.write_jsonl(corpus, assembled.rows)
-    origin = provenance([transcripts, manifest], {**settings, "resources": resources.digest(loaded)}, seed)
+    origin = provenance([transcripts, manifest], {**settings.record(), "resources": resources.digest(loaded)}, seed)
     packages = sources.package_versions(loaded)
     files.write_json(record, {**origin, "packages": packages, "sources": assembled.counts()})
 

@@ -1,7 +1,6 @@
 """Rule sae_examples: top activating examples of the latents that probes weigh most, as data and as a page."""
 
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -13,6 +12,7 @@ from trimtab.report.examples import page
 from trimtab.saes.contexts import Read, summarise
 from trimtab.saes.examples import top_examples
 from trimtab.saes.files import WEIGHTS, load
+from trimtab.settings.saes import ExampleSettings
 
 
 def main(
@@ -24,17 +24,17 @@ def main(
     caches: list[Path],
     probes: list[Path],
     traits: list[str],
-    settings: dict[str, Any],
+    settings: ExampleSettings,
 ) -> None:
     """Write `table` and `browsable`; `probes` are probes/<trait>.json, in the order of `traits`."""
     described = files.read_json(manifest)
     tokenizer = load_tokenizer(Path(described["path"]))
-    read = [Read.of(probe, settings["latents"]) for probe in probes]
+    read = [Read.of(probe, settings.latents) for probe in probes]
     # traits may share a layer: its rows are encoded once for all of their latents
     found = {}
     for layer in {probe.layer for probe in read}:
         latents = sorted({latent for probe in read if probe.layer == layer for latent in probe.latents})
-        for each in top_examples(caches, layer, load(saes / str(layer)), latents, settings["contexts"]):
+        for each in top_examples(caches, layer, load(saes / str(layer)), latents, settings.contexts):
             found[layer, each.latent] = each
     rows, shown = [], {}
     for trait, probe in zip(traits, read, strict=True):
@@ -45,7 +45,7 @@ def main(
         shown[trait] = [latent.shown for latent in told]
     used = [manifest, *caches, *probes, *(probe.with_suffix(".safetensors") for probe in probes)]
     used += [saes / str(probe.layer) / WEIGHTS for probe in read]
-    files.write_csv(table, pd.DataFrame(rows), provenance(sorted(set(used)), settings))
+    files.write_csv(table, pd.DataFrame(rows), provenance(sorted(set(used)), settings.record()))
     with files.atomic(browsable) as temporary:
         temporary.write_text(page(shown, described["model"]))
 

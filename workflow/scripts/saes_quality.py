@@ -16,6 +16,7 @@ from trimtab.saes.baselines import ROWS, baselines
 from trimtab.saes.files import WEIGHTS, load
 from trimtab.saes.quality import Gates, measure
 from trimtab.saes.tables import tables
+from trimtab.settings.saes import GateSettings
 
 TEXT = "text"
 
@@ -31,7 +32,7 @@ def main(
     saes: list[Path],
     layers: list[int],
     max_tokens: int,
-    gates: dict[str, Any],
+    gates: GateSettings,
     on_gate_failure: str,
     seed: int,
 ) -> None:
@@ -52,10 +53,12 @@ def main(
         name: measure(model, dictionaries, list(documents(these, protocol, max_tokens)), others)
         for name, these in documents_of.items()
     }
-    made = tables(measured, Gates(**gates))
+    made = tables(measured, Gates(**gates.record()))
     if made.failures and on_gate_failure == "stop":
         raise TrimtabError("\n".join(f"SAE quality, {line}; saes.on_gate_failure is stop" for line in made.failures))
-    origin = provenance([manifest, corpus, *caches, *(folder / WEIGHTS for folder in saes)], {"gates": gates}, own_seed)
+    origin = provenance(
+        [manifest, corpus, *caches, *(folder / WEIGHTS for folder in saes)], {"gates": gates.record()}, own_seed
+    )
     files.write_csv(table, made.quality, origin)
     files.write_csv(density, made.density, origin)
 

@@ -1,7 +1,6 @@
 """Rule vectors_comparison: all methods' effects on first decisions at the same KL, with intervals."""
 
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -9,19 +8,20 @@ from trimtab import seeds
 from trimtab.artifacts import files
 from trimtab.artifacts.provenance import provenance
 from trimtab.jobs.entry import script
+from trimtab.settings.statistics import ComparisonSettings
 from trimtab.vectors.comparison import compare, measures
 
 
 def main(
-    table: Path, *, decisions: list[Path], settings: dict[str, Any], reference: str, random: list[str], seed: int
+    table: Path, *, decisions: list[Path], settings: ComparisonSettings, reference: str, random: list[str], seed: int
 ) -> None:
-    """Write one row a method, trait and measure; `settings` are config.yaml's `statistics`."""
+    """Write one row a method, trait and measure."""
     read = pd.concat([pd.read_parquet(path) for path in decisions], ignore_index=True)
     # the config of a smaller experiment inherits the declared outcomes of traits that it leaves out
-    measured = measures(read, {trait: settings["primary"][trait] for trait in read["trait"].unique()})
+    measured = measures(read, {trait: settings.primary[trait] for trait in read["trait"].unique()})
     draw = seeds.derive(seed, "vectors", "comparison")
-    found = compare(measured, reference, random, settings["draws"], settings["level"], draw)
-    files.write_csv(table, found, provenance(decisions, {**settings, "reference": reference}, seed))
+    found = compare(measured, reference, random, settings.draws, settings.level, draw)
+    files.write_csv(table, found, provenance(decisions, {**settings.record(), "reference": reference}, seed))
 
 
 if __name__ == "__main__":

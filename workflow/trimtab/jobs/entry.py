@@ -6,13 +6,14 @@ program with its message alone; anything else is a bug and keeps its stack trace
 
 import argparse
 import inspect
-import json
 import logging
 import sys
 import types
 import typing
 from collections.abc import Callable
 from typing import Any
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from trimtab.errors import TrimtabError
 from trimtab.jobs import stopping
@@ -21,8 +22,9 @@ from trimtab.jobs import stopping
 def script(main: Callable[..., None]) -> None:
     """Run `main` with the command line's arguments and exit.
 
-    Types understood: whatever a one-argument constructor makes of a text (Path, str, int, float), a list of these, and
-    `dict[str, Any]`, given as JSON; `X | None` is an X that may be left out.
+    Types understood: whatever a one-argument constructor makes of a text (Path, str, int, float), a list of these, and,
+    given as JSON, a model of settings, a choice of several or a mapping; `X | None` is an X that may be left
+    out.
     """
     _run(main, _parser(main), sys.argv[1:])
 
@@ -65,10 +67,30 @@ def _parser(main: Callable[..., None]) -> argparse.ArgumentParser:
 
 
 def _options(hint: Any) -> dict[str, Any]:
-    if typing.get_origin(hint) is dict:
-        return {"type": json.loads, "metavar": "JSON"}
+    if _is_json(hint):
+        return {"type": _reader(hint), "metavar": "JSON"}
     if typing.get_origin(hint) is list:
         return {"type": typing.get_args(hint)[0], "nargs": "*"}
     if typing.get_origin(hint) is types.UnionType:
         return {"type": typing.get_args(hint)[0]}
     return {"type": hint}
+
+
+def _is_json(hint: Any) -> bool:
+    """Whether a type is a model, a choice of models or a mapping."""
+    if typing.get_origin(hint) is types.UnionType:
+        return _is_json(typing.get_args(hint)[-1])
+    return typing.get_origin(hint) is dict or (isinstance(hint, type) and issubclass(hint, BaseModel))
+
+
+def _reader(hint: Any) -> Callable[[str], Any]:
+    def read(text: str) -> Any:
+        try:
+            return TypeAdapter(hint).validate_json(text)
+        except ValidationError as error:
+            wrong = [
+                ": ".join([".".join(map(str, each["loc"])), each["msg"]]).removeprefix(": ") for each in error.errors()
+            ]
+            raise argparse.ArgumentTypeError("; ".join(wrong)) from error
+
+    return read
