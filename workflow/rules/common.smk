@@ -93,7 +93,7 @@ OVERRIDES = {int(layer): own for layer, own in SAES["overrides"].items()}
 def sae_settings(layer):
     """What shapes one layer's dictionary: an override is part of its own layer's alone, and reruns that layer alone."""
     own = OVERRIDES.get(int(layer), {})
-    return {key: own.get(key, SAES[key]) for key in SaeSettings.model_fields}
+    return {key: own.get(key, SAES[key]) for key in sorted(SaeSettings.model_fields)}
 
 
 shell.prefix(running.shell_prefix(config["experiment"]))
