@@ -6,6 +6,7 @@
 # make family-test  the whole workflow on a toy model of each family; make test takes one of them
 # make organism  the whole workflow on three models whose truth is known, to results/organism/organisms.html
 # make mutants  faults made on purpose in a copy, each of which a test must notice, to tests/mutants/MUTANTS.md
+# make validity  simulations of what the statistics promise (coverage, size, false names), to docs/validity.md
 # make bench  Trimtab beside its peers, to benchmarks/RESULTS.md (one bench: make bench BENCHES=capture)
 
 VENV := .venv
@@ -20,7 +21,7 @@ BENCHES := $(patsubst benchmarks/peers-%.txt,%,$(wildcard benchmarks/peers-*.txt
 # models that are trained here; each is a preset on top of the first
 ORGANISMS := organism organism-one-axis organism-attention
 
-.PHONY: run test quick slurm-test family-test mutants lint clean browser organism $(ORGANISMS:%=run-%) bench $(BENCHES:%=bench-%)
+.PHONY: run test quick slurm-test family-test mutants validity lint clean browser organism $(ORGANISMS:%=run-%) bench $(BENCHES:%=bench-%)
 
 run: $(READY)
 	snakemake --cores all
@@ -76,6 +77,9 @@ organism: $(READY)
 
 $(ORGANISMS:%=run-%): run-%: $(READY)
 	snakemake --cores 1 --configfile workflow/presets/organism.yaml workflow/presets/$*.yaml
+
+validity: $(READY)
+	OMP_NUM_THREADS=1 python benchmarks/validity.py
 
 bench: $(BENCHES:%=bench-%)
 	$(PYTHON) benchmarks/table.py

@@ -54,6 +54,17 @@ def test_planted_latents_are_named_and_few_others():
     assert found["p_templates"].min() == pytest.approx(2 / 128)
 
 
+def test_templates_with_gaps_of_their_own_name_no_latent():
+    generator = torch.Generator().manual_seed(2)
+    own = torch.randn(10, 400, generator=generator, dtype=torch.float64).repeat_interleave(6, 0)
+    gaps = torch.randn(60, 400, generator=generator, dtype=torch.float64) + own
+    found = table({4: gaps}, [f"t{i // 6}" for i in range(60)], seed=1)
+    assert (found["p_pairs"] <= 0.05).mean() > 0.2
+    assert (found["p_templates"] <= 0.05).mean() < 0.08
+    assert (found["q_templates"] < 0.05).sum() <= 1 < (found["q_pairs"] < 0.05).sum()
+    np.testing.assert_allclose(found["q_templates"], false_discovery_control(found["p_templates"]))
+
+
 def test_chances_of_noise_are_level():
     gaps = torch.randn(40, 400, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
     found = table({0: gaps}, [f"t{i // 4}" for i in range(40)], seed=1)

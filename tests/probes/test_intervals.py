@@ -33,19 +33,42 @@ def test_a_draw_of_groups_scores_as_its_rows_do(seed, drawn):
 
 def test_the_interval_holds_the_score_and_comes_again():
     predicted, labels, groups = made(0)
-    found = intervals(predicted, labels, groups, seed=1)
-    assert found == intervals(predicted, labels, groups, seed=1)
+    found = intervals(predicted, labels, groups)
     for name in SCORED:
         assert found[f"{name}_lower"] <= getattr(score(predicted, labels), name) <= found[f"{name}_upper"]
 
 
 def test_copies_of_the_rows_of_a_template_leave_the_interval_as_it_is():
     predicted, labels, groups = made(0)
-    once = intervals(predicted, labels, groups, seed=1)
-    twice = intervals(predicted.repeat(2), labels.repeat(2), groups * 2, seed=1)
+    once = intervals(predicted, labels, groups)
+    twice = intervals(predicted.repeat(2), labels.repeat(2), groups * 2)
     assert twice == pytest.approx(once)
 
 
 def test_two_templates_give_no_interval():
     predicted, labels, groups = made(0, groups=2)
-    assert set(intervals(predicted, labels, groups, seed=1).values()) == {None}
+    assert set(intervals(predicted, labels, groups).values()) == {None}
+
+
+def test_an_interval_by_hand():
+    """Right in 3, 2 and 2 rows of 4: log odds of 7/12, and of 4/8, 5/8, 5/8 where a template is left out."""
+    labels = torch.tensor([1.0, 0, 1, 0] * 3).double()
+    predicted = labels.clone()
+    for row in (0, 4, 5, 8, 9):
+        predicted[row] = 1 - labels[row]
+    found = intervals(predicted, labels, [f"g{i // 4}" for i in range(12)])
+    whole, left = np.log(7 / 5), np.array([0, np.log(5 / 3), np.log(5 / 3)])
+    spread = np.sqrt(2 / 3 * ((left - left.mean()) ** 2).sum())
+    upper = 1 / (1 + np.exp(-(whole + 4.302653 * spread)))
+    assert found["accuracy_upper"] == pytest.approx(upper, rel=1e-6)
+    # three fits that share half their rows each: 1/3 becomes 1/3 + 1/2
+    shared = intervals(predicted, labels, [f"g{i // 4}" for i in range(12)], folds=3)
+    wider = 1 / (1 + np.exp(-(whole + 4.302653 * spread * np.sqrt(2.5))))
+    assert shared["accuracy_upper"] == pytest.approx(wider, rel=1e-6)
+
+
+def test_a_perfect_score_still_has_an_interval_within_bounds():
+    _, labels, groups = made(0)
+    found = intervals(labels.clone(), labels, groups, folds=6)
+    assert found["auc_upper"] == found["r2_upper"] == 1
+    assert all(np.isfinite(value) for value in found.values())

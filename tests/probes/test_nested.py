@@ -109,3 +109,22 @@ def test_too_few_templates_are_refused_by_name(experiment):
     layers, labels, groups = experiment(0, templates=1)
     with pytest.raises(TrimtabError, match="found t0; nested splits need 3 or more"):
         nested(layers, labels[:, None], groups, PENALTIES, 3, seed=0)
+
+
+def test_leave_one_out_is_a_fold_a_template_and_asks_no_seed(experiment):
+    layers, labels, groups = experiment(4)
+    assert len(set(folds_by_group(groups, "leave_one_out", 3).tolist())) == len(set(groups))
+    one, other = (nested(layers, labels[:, None], groups, PENALTIES, "leave_one_out", seed) for seed in (0, 1))
+    torch.testing.assert_close(one.overall, other.overall, rtol=1e-8, atol=1e-10)
+    assert one.chosen == other.chosen
+
+
+def test_a_layer_that_holds_the_trait_is_chosen_whatever_templates_are_drawn_and_noise_is_not(experiment):
+    layers, labels, groups = experiment(3)
+    assert nested(layers, labels[:, None], groups, PENALTIES, "leave_one_out", seed=0).support == {0: 0, 1: 1}
+    noise = [
+        nested(experiment(seed, strength=0.0)[0], labels[:, None], groups, PENALTIES, "leave_one_out", seed=0)
+        for seed in range(12)
+    ]
+    assert all(sum(done.support.values()) == pytest.approx(1) for done in noise)
+    assert sum(done.support[done.chosen.layer] for done in noise) / len(noise) < 0.9

@@ -234,6 +234,8 @@ def write_parts(results: Path) -> None:
             if split == "shuffled"
             else 0.3 - 0.1 * (split == "nested_with_layer") + 0.5 * np.exp(-(((layer - 17) / 8) ** 2)) - 0.05 * index,
             "chosen": layer == 17,
+            "r2_p": 0.3 if index == 3 else 1 / 64,
+            "layer_support": 0.55 if index == 3 else 0.97,
         }
         for index, trait in enumerate(TRAITS)
         for layer in LAYERS

@@ -1,8 +1,8 @@
 """Which latents go with a trait: the study's association score, with the chance of one as large and its correction.
 
 Chance is measured by turning round the poles: of single pairs, as if pairs were independent, and of whole templates,
-which are what was sampled. Few templates can't give small chances (seven: 1 in 64 at least), and the second column
-says so rather than hide it.
+which are what was sampled. A latent is named by templates; the chance by pairs is kept beside it for comparison with
+other work. Few templates can't give small chances (seven: 1 in 64 at least), and say so rather than hide it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,10 @@ EXACT = 12
 
 
 def table(gaps: Mapping[int, Float[Tensor, "pair _"]], templates: Sequence[str], seed: int) -> pd.DataFrame:
-    """One row a layer and latent: score, both chances, and the false discovery rate by the first within the layer.
+    """One row a layer and latent: score, both chances, and the false discovery rate by each within the layer.
+
+    `q_templates` is the one to go by. `q_pairs` takes pairs for independent: where templates differ, a third of latents
+    without any trait has a `p_pairs` below .05.
 
     Args:
         gaps: high minus low of each pair, by layer.
@@ -48,6 +51,7 @@ def table(gaps: Mapping[int, Float[Tensor, "pair _"]], templates: Sequence[str],
                     "p_pairs": p.numpy(),
                     "q_pairs": multipletests(p.numpy(), method="fdr_bh")[1],
                     "p_templates": whole.numpy(),
+                    "q_templates": multipletests(whole.numpy(), method="fdr_bh")[1],
                 }
             )
         )

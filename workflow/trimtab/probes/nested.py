@@ -10,18 +10,21 @@ outputs, held to 0 to 1, are from being probabilities.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from trimtab.errors import TrimtabError
+from trimtab.numeric import resamples
 from trimtab.probes import logistic
 from trimtab.probes.ridge import RidgePath, Standardiser
 
 FAMILIES = ("ridge", "logistic")
 BINS = 10
+DRAWS = 2000
+"""Bootstrap samples of groups in which the choice of layer is repeated."""
 
 
 class Scores(NamedTuple):
@@ -56,15 +59,22 @@ def score(predicted: Float[Tensor, "row"], labels: Float[Tensor, "row"]) -> Scor
     )
 
 
-def folds_by_group(groups: Sequence[str], folds: int, seed: int) -> Int[Tensor, "row"]:
+Folds = int | Literal["leave_one_out"]
+
+
+def fold_count(groups: int, folds: Folds) -> int:
+    return groups if isinstance(folds, str) else min(folds, groups)
+
+
+def folds_by_group(groups: Sequence[str], folds: Folds, seed: int) -> Int[Tensor, "row"]:
     """A fold for each row, whole groups together, folds as even in rows as groups allow.
 
-    With fewer groups than folds there are as many folds as groups.
+    With fewer groups than folds, and under `leave_one_out`, there are as many folds as groups.
     """
     names = sorted(set(groups))
     order = torch.randperm(len(names), generator=torch.Generator().manual_seed(seed)).tolist()
     size = {name: groups.count(name) for name in names}
-    held = [0] * min(folds, len(names))
+    held = [0] * fold_count(len(names), folds)
     fold_of = {}
     # large groups first, each to the emptiest fold; ties fall in shuffled order
     for name in sorted((names[i] for i in order), key=lambda name: -size[name]):
@@ -137,13 +147,16 @@ class Nested(NamedTuple):
     r2: dict[int, float]
     """For each layer the cross-validated R² by which it was chosen: selected upon, hence optimistic."""
 
+    support: dict[int, float]
+    """For each layer the share of bootstrap samples of groups in which it would have been chosen."""
+
 
 def nested(
     layers: Mapping[int, Float[Tensor, "row _"]],
     targets: Float[Tensor, "row target"],
     groups: Sequence[str],
     penalties: Sequence[float],
-    folds: int,
+    folds: Folds,
     seed: int,
     family: str = "ridge",
 ) -> Nested:
@@ -160,7 +173,10 @@ def nested(
         held: folds_by_group([g for g, f in zip(groups, fold.tolist(), strict=True) if f != held], folds, seed)
         for held in sorted(set(fold.tolist()))
     }
-    per_layer, inner_r2, outer_r2 = {}, {}, {}
+    per_layer, inner_r2, outer_r2, resampled = {}, {}, {}, {}
+    names = sorted(set(groups))
+    times = torch.from_numpy(resamples(len(names), DRAWS, seed)).to(targets.dtype)
+    member = torch.nn.functional.one_hot(torch.tensor([names.index(group) for group in groups])).to(targets.dtype)
     for layer, rows in layers.items():
         per_layer[layer] = torch.empty_like(targets)
         inner_r2[layer] = torch.empty(len(inner), targets.shape[1], dtype=targets.dtype)
@@ -173,13 +189,18 @@ def nested(
             per_layer[layer][~kept] = held_rows.gather(0, best.expand(1, held_rows.shape[1], -1))[0]
         # the outer folds, chosen upon as a whole, are the final choice's plain cross-validation
         outer_r2[layer] = r2_columns(every, targets)[:, 0]
+        errors = (every[:, :, 0] - targets[:, 0]).square() @ member
+        spread = (targets[:, 0] - targets[:, 0].mean()).square() @ member
+        resampled[layer] = 1 - ((errors @ times.T) / (times @ spread)).min(0).values
 
-    names = list(layers)
-    stacked = torch.stack([per_layer[layer] for layer in names])
-    winner = torch.stack([inner_r2[layer] for layer in names]).argmax(0)
+    order = list(layers)
+    stacked = torch.stack([per_layer[layer] for layer in order])
+    winner = torch.stack([inner_r2[layer] for layer in order]).argmax(0)
     # folds are numbered from 0 without gaps
     row_winner = winner[fold]
     overall = stacked.gather(0, row_winner[None])[0]
-    choices = {layer: Choice(layer, float(penalties[int(outer_r2[layer].argmax())])) for layer in names}
-    best_r2 = {layer: float(outer_r2[layer].max()) for layer in names}
-    return Nested(per_layer, overall, choices, choices[max(names, key=best_r2.__getitem__)], best_r2)
+    choices = {layer: Choice(layer, float(penalties[int(outer_r2[layer].argmax())])) for layer in order}
+    best_r2 = {layer: float(outer_r2[layer].max()) for layer in order}
+    picked = torch.stack([resampled[layer] for layer in order]).argmax(0)
+    support = {layer: float((picked == at).double().mean()) for at, layer in enumerate(order)}
+    return Nested(per_layer, overall, choices, choices[max(order, key=best_r2.__getitem__)], best_r2, support)

@@ -19,9 +19,9 @@ from trimtab import seeds
 from trimtab.errors import TrimtabError
 from trimtab.probes import association, logistic, ridge
 from trimtab.probes.contrast import Contrast, Layers
-from trimtab.probes.controls import flipped_within_pairs, gap, pair_gaps, study_rule
+from trimtab.probes.controls import Chance, chance, flipped_by_template, gap, pair_gaps, study_rule
 from trimtab.probes.intervals import intervals
-from trimtab.probes.nested import Choice, Nested, Scores, nested, score
+from trimtab.probes.nested import Choice, Folds, Nested, Scores, fold_count, nested, score
 from trimtab.probes.ridge import Probe
 from trimtab.probes.transfer import across, words
 from trimtab.prompts.contrast import DEVELOPMENT, LEXICAL
@@ -54,8 +54,9 @@ KINDS = {
 @dataclass(frozen=True)
 class Settings:
     penalties: list[float]
-    folds: int
+    folds: Folds
     shuffles: int
+    """Labelings by template that chance is drawn from, where there are too many to try all."""
     protocol: str = "nested"
     """nested, or study: the study's rule chooses the layer and penalty of the probe of record."""
 
@@ -67,7 +68,9 @@ class Row:
     `split` is nested (penalty chosen inside, layer given), nested_with_layer (both chosen inside; layer: the final
     choice), test (fitted on all development rows), shuffled (nested, mean over shuffles), study (its own rule), and
     domains or sub_behaviours (scored on kinds of prompts that the fit has not seen, at the final choice).
-    Intervals are by templates, and empty where there are fewer than three.
+    Intervals are by templates, and empty where there are fewer than three. Chance is the score of labels whose poles
+    are swapped by whole templates: its spread, and the share of labelings that reach the score. `layer_support` is the
+    share of bootstrap samples of templates in which this layer would have been chosen.
     """
 
     layer: int
@@ -88,6 +91,12 @@ class Row:
     auc_upper: float | None = None
     accuracy_lower: float | None = None
     accuracy_upper: float | None = None
+    r2_chance_sd: float | None = None
+    auc_chance_sd: float | None = None
+    r2_p: float | None = None
+    auc_p: float | None = None
+    n_labelings: int | None = None
+    layer_support: float | None = None
 
 
 @dataclass(frozen=True)
@@ -102,6 +111,8 @@ class TraitProbes:
     """Its scores at the chosen layer."""
     rows: list[Row]
     controls: dict[str, Any]
+    layer_support: dict[str, dict[int, float]]
+    """By kind: for each layer the share of bootstrap samples of templates that would choose it."""
 
 
 def probe_trait(trait: str, contrast: Contrast, null: Contrast, settings: Settings, seed: int) -> TraitProbes:
@@ -114,8 +125,8 @@ def probe_trait(trait: str, contrast: Contrast, null: Contrast, settings: Settin
     for name, part in (("fit and select", development), (TEST, test), (LEXICAL, lexical)):
         if len(set(part.labels.tolist())) < 2:
             raise TrimtabError(f"probe {trait}: split {name} has {len(part.labels)} rows; expected both poles")
-    shuffled = flipped_within_pairs(
-        development.labels, development.pairs, settings.shuffles, seeds.derive(seed, "probes", trait, "shuffled")
+    shuffled = flipped_by_template(
+        development.labels, development.templates, settings.shuffles, seeds.derive(seed, "probes", trait, "shuffled")
     )
     # column 0 is the truth, all others are shuffles; they share every decomposition
     targets = torch.cat([development.labels[:, None], shuffled], dim=1)
@@ -177,6 +188,7 @@ def probe_trait(trait: str, contrast: Contrast, null: Contrast, settings: Settin
         association=torch.tensor(latents.loc[latents["layer"] == chosen.layer, "association"].to_numpy()),
         rows=rows,
         controls=controls,
+        layer_support={name: fitted.support for name, fitted in done.items()},
     )
 
 
@@ -195,14 +207,16 @@ class _Scored:
     ) -> Iterator[Row]:
         labels = self.development.labels
         fit = {"ridge": ridge.fit, "logistic": logistic.fit}[KINDS[name].family]
-        yield self._row(done.chosen, name, "nested_with_layer", done.overall[:, 0], self.development, True)
+        row = self._row(done.chosen, name, "nested_with_layer", done.overall[:, 0], self.development, True)
+        yield replace(row, layer_support=done.support[done.chosen.layer], **_chance(done.overall, targets))
         for layer, choice in done.choices.items():
             chosen = layer == done.chosen.layer
             predicted = done.per_layer[layer]
-            yield self._row(choice, name, "nested", predicted[:, 0], self.development, chosen)
-            chance = [score(predicted[:, i], targets[:, i]) for i in range(1, targets.shape[1])]
-            if chance:
-                yield _row(choice, name, "shuffled", _mean(chance), len(labels), self.development, chosen)
+            row = self._row(choice, name, "nested", predicted[:, 0], self.development, chosen)
+            yield replace(row, layer_support=done.support[layer], **_chance(predicted, targets))
+            others = [score(predicted[:, i], targets[:, i]) for i in range(1, targets.shape[1])]
+            if others:
+                yield _row(choice, name, "shuffled", _mean(others), len(labels), self.development, chosen)
             earned = fit(layers[layer], labels, choice.penalty).predict(test_layers[layer])
             if KINDS[name].family == "logistic":
                 earned = torch.sigmoid(earned)
@@ -237,9 +251,19 @@ class _Scored:
         self, choice: Choice, features: str, split: str, predicted: Float[Tensor, "row"], part: Contrast, chosen: bool
     ) -> Row:
         scores = score(predicted, part.labels)
-        seed = seeds.derive(self.seed, "interval", features, split, choice.layer)
-        spread = intervals(predicted, part.labels, part.templates, seed)
+        spread = intervals(predicted, part.labels, part.templates, None if split == TEST else self._folds())
         return _row(choice, features, split, scores, len(part.labels), part, chosen, **spread)
+
+    def _folds(self) -> int:
+        """How many fits predict each other's development rows."""
+        return fold_count(len(set(self.development.templates)), self.settings.folds)
+
+
+def _chance(predicted: Float[Tensor, "row target"], targets: Float[Tensor, "row target"]) -> dict[str, Any]:
+    """The columns of a row that tell its score from that of labels without the trait; none where none were fitted."""
+    seen, *others = (score(predicted[:, i], targets[:, i]) for i in range(targets.shape[1]))
+    found: Chance | None = chance(seen, others) if others else None
+    return found._asdict() if found else {}
 
 
 def _row(
@@ -277,6 +301,10 @@ def as_json(probes: TraitProbes) -> dict[str, Any]:
         "penalty": probes.chosen.penalty,
         "penalties": probes.penalties,
         "raw_penalty": probes.penalties["raw"],
+        "layer_support": {
+            name: {str(layer): share for layer, share in support.items()}
+            for name, support in probes.layer_support.items()
+        },
         "scores": [asdict(row) for row in probes.rows],
         "controls": probes.controls,
     }

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from trimtab.probes.nested import folds_by_group, predict
+from trimtab.probes.nested import Folds, folds_by_group, predict
 
 WORD = re.compile(r"[a-z']+")
 
@@ -24,7 +24,7 @@ def across(
     kinds: Sequence[str],
     templates: Sequence[str],
     penalty: float,
-    folds: int,
+    folds: Folds,
     seed: int,
     family: str = "ridge",
 ) -> Float[Tensor, "row"] | None:

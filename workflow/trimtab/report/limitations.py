@@ -5,6 +5,10 @@ from trimtab.report import words
 from trimtab.report.run import Run
 from trimtab.statistics.declared import random_at
 
+SURE = 0.9
+"""Share of samples that must choose a layer again for it not to be called noise: equal layers reach two thirds."""
+ALPHA = 0.05
+
 
 def limitations(run: Run) -> list[str]:
     """What this run cannot say, with its own figures."""
@@ -25,6 +29,7 @@ def limitations(run: Run) -> list[str]:
         texts.append(
             "One seed a scenario: how much a scenario varies by itself is not known, and is part of every interval."
         )
+    texts += _unsure_layers(run)
     texts += _failed_gates(run)
     failed = [check["name"] for check in run.records["preflight"]["checks"] if not check["passed"]]
     if failed:
@@ -78,6 +83,31 @@ def _coupled(run: Run) -> list[str]:
         f"Coupled outcomes, by correlation over unsteered scenarios: {words.listed(pairs)}. A vector that moves one "
         "moves the other, so their traits cannot be told apart by these outcomes."
     ]
+
+
+def _unsure_layers(run: Run) -> list[str]:
+    """Layers that other templates would not have chosen, and probes that do no better than swapped labels."""
+    scores = run.tables["scores"]
+    own = records(scores[(scores["features"] == "sae") & (scores["split"] == "nested_with_layer")])
+    texts = []
+    unsure = [
+        f"{words.trait(row['trait'])}, layer {row['layer']} ({words.percent(row['layer_support'])})"
+        for row in own
+        if row["layer_support"] < SURE
+    ]
+    if unsure:
+        texts.append(
+            f"Layers picked by noise, with the share of bootstrap samples of templates that pick them again: "
+            f"{words.listed(unsure)}. Of layers that are equally good this share is about two thirds by chance alone; "
+            "another layer could as well have been steered."
+        )
+    chance = [f"{words.trait(row['trait'])} ({words.p_value(row['r2_p'])})" for row in own if row["r2_p"] > ALPHA]
+    if chance:
+        texts.append(
+            "Probes whose nested R² is not above that of labels swapped by whole templates: "
+            f"{words.listed(chance)}. With few templates p can't be small: of seven it is 1 in 64 at least."
+        )
+    return texts
 
 
 def _failed_gates(run: Run) -> list[str]:

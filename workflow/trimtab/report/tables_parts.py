@@ -7,7 +7,7 @@ import pandas as pd
 from trimtab.artifacts.trail import Link
 from trimtab.report import words
 from trimtab.report.run import Run, each
-from trimtab.report.table import Table, absent, table, text, value
+from trimtab.report.table import Table, absent, p, table, text, value
 
 
 def saes(run: Run) -> Table:
@@ -39,6 +39,9 @@ def probes(run: Run) -> Table:
     wanted = [f"{kind}_nested_with_layer" for kind in kinds]
     wanted += ["sae_test", "sae_shuffled", "sae_domains", "sae_sub_behaviours", "sae_study"]
     frame = wide.reindex(columns=wanted).reset_index()
+    headline = chosen[(chosen["features"] == "sae") & (chosen["split"] == "nested_with_layer")]
+    about = headline[["trait", "r2_p", "layer_support"]]
+    frame = frame.merge(about, on="trait", how="left", validate="one_to_one")
     frame.insert(
         1, "layer", frame["trait"].map(run.probe_scores[run.probe_scores["chosen"]].set_index("trait")["layer"])
     )
@@ -47,7 +50,9 @@ def probes(run: Run) -> Table:
         "R² of each trait's probe, out of templates. Nested: penalty and layer both chosen inside the folds; ridge "
         "on SAE latents, the same by logistic regression, and both on the raw stream. Words: ridge on the prompts' "
         "words, no activation read. Untrained: latents of a random dictionary. Test: templates that nothing was "
-        "fitted or chosen on. Shuffled: labels without the trait. Other domains, other sub-behaviours: rows of a "
+        "fitted or chosen on. Shuffled: labels whose poles are swapped by whole templates; p: share of such labelings "
+        "that reach Nested. Layer again: share of bootstrap samples of templates that choose the same layer (of layers "
+        "that are equally good it still is about two in three). Other domains, other sub-behaviours: rows of a "
         "kind that the fit has not seen. Study's rule: one split of rows, penalty and layer chosen on its test "
         "part; mates of a pair stand on both sides of it, so it flatters by what it exceeds Nested. Intervals and "
         "calibration: probes/scores.csv.",
@@ -61,6 +66,8 @@ def probes(run: Run) -> Table:
             "Raw, logistic": value("raw_logistic_nested_with_layer"),
             "Words": value("words_nested_with_layer"),
             "Untrained": value("untrained_nested_with_layer"),
+            "p": p("r2_p"),
+            "Layer again": value("layer_support"),
             "Test": value("sae_test"),
             "Shuffled": value("sae_shuffled"),
             "Other domains": value("sae_domains"),

@@ -22,11 +22,13 @@ class FitSettings(Settings):
     penalties: Some[AboveZero] = default([0.1, 1, 10, 100, 1000, 10000, 100000])
     """Ridge penalties tried. They apply to standardised latents."""
 
-    folds: Annotated[int, Field(ge=2)] = default(4)
-    """Folds by template, outer and inner."""
+    folds: Annotated[int, Field(ge=2)] | Literal["leave_one_out"] = default("leave_one_out")
+    """Folds by template, outer and inner. leave_one_out has a fold for each template and draws none, so that no score
+    or layer hangs on how folds fell."""
 
     shuffles: Positive = default(20)
-    """Fits on shuffled labels. They give the score that chance reaches."""
+    """Fits on labels that are swapped for whole templates. They give the score that chance reaches; with eight
+    templates or fewer, all ways of swapping are counted instead."""
 
 
 class ProbeSettings(FitSettings):
