@@ -113,7 +113,8 @@ WRONG = {
     "and '_', first a letter, and not null, which names the pairs without a trait; "
     "traits of workflow/resources/traits.yaml",
     "probes: {penalties: [0, 1]}": "probes.penalties[0]: 0 is not above 0; ridge penalties tried",
-    "probes: {folds: null}": "probes.folds: null is nothing, not a whole number; folds by template, outer and inner",
+    "probes: {folds: null}": "probes.folds: null is nothing, not leave_one_out or a whole number; "
+    "folds by template, outer and inner",
     "rollouts: {temperature: 0}": "rollouts.temperature: 0 is not above 0; temperature of sampling",
     "rollouts: {study: {timings: [decode]}}": 'rollouts.study.timings[0]: "decode" is not one of all, prefill; '
     "which tokens are steered; decode-only has its own key, decode_dose",

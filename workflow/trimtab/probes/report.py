@@ -6,7 +6,7 @@ the same layer, so that vectors made from them differ in features and loss alone
 in the scores.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
 
@@ -203,7 +203,12 @@ class _Scored:
     seed: int
 
     def nested(
-        self, name: str, done: Nested, targets: Float[Tensor, "row target"], layers: Layers, test_layers: Layers
+        self,
+        name: str,
+        done: Nested,
+        targets: Float[Tensor, "row target"],
+        layers: Layers,
+        test_layers: Mapping[int, Float[Tensor, "test_row _"]],
     ) -> Iterator[Row]:
         labels = self.development.labels
         fit = {"ridge": ridge.fit, "logistic": logistic.fit}[KINDS[name].family]
