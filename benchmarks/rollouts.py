@@ -150,9 +150,9 @@ def bench(folder: Path) -> None:
 
     def batched() -> Story:
         story: Story = {}
-        for record in engine.run(arms, scenarios, 0, 0):
-            turn = (record["thought"], record["tool"], record["argument"])
-            story.setdefault((record["condition_id"], record["scenario_id"]), []).append(turn)
+        for turn in engine.run(arms, scenarios, 0, 0):
+            said = (turn.thought, turn.tool, turn.argument)
+            story.setdefault((turn.condition_id, turn.scenario_id), []).append(said)
         return story
 
     names = ["Trimtab", "generate, a condition's scenarios at a time", "generate, one episode at a time"]

@@ -11,6 +11,7 @@ from tiny import D_MODEL, llama
 from trimtab.agent import protocols
 from trimtab.agent.calibration import action_scores
 from trimtab.agent.environment import OBSERVATION_CHARACTERS, Environment
+from trimtab.agent.turn import Turn, rows
 from trimtab.errors import TrimtabError
 from trimtab.prompts import resources
 from trimtab.rollouts.engine import Engine, Settings
@@ -176,7 +177,7 @@ class Scripted:
             lambda module, words, named: self.fed.extend(named["input_ids"][0].tolist()), with_kwargs=True
         )
         try:
-            return self.engine.run([Arm("c", push)], [scenario], 0, 0)
+            return rows(self.engine.run([Arm("c", push)], [scenario], 0, 0))
         finally:
             handle.remove()
 
@@ -206,7 +207,9 @@ def test_an_episode_by_hand(native, scenarios):
         if record["finish_reason"] == "call":
             expected += text(native, native.answered(record["observation"]))
     assert native.decode(played.fed) == expected
-    assert native.decode(native.header_tokens()) + native.transcript(records) == expected
+    assert (
+        native.decode(native.header_tokens()) + native.transcript([Turn.of(record) for record in records]) == expected
+    )
 
 
 def test_the_same_table_of_outcomes(native, scenarios):
@@ -255,8 +258,8 @@ def test_a_models_own_episodes_do_not_depend_on_their_batch(native, scenarios):
     engine = Engine(model, native, Settings(2, {"reply_tokens": 8}, 0.8), dict.fromkeys(native.tools, 0.0))
     push = Push(1, torch.nn.functional.one_hot(torch.tensor(3), D_MODEL).float(), 8.0, "last_prompt")
     arms = [Arm("unsteered"), Arm("steered", push)]
-    together = engine.run(arms, scenarios[:2], 0, 0)
-    apart = [r for arm in arms for s in scenarios[:2] for r in engine.run([arm], [s], 0, 0)]
+    together = rows(engine.run(arms, scenarios[:2], 0, 0))
+    apart = [r for arm in arms for s in scenarios[:2] for r in rows(engine.run([arm], [s], 0, 0))]
     assert together == apart
 
 

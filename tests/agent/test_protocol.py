@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trimtab.agent.few_shot import ACTION, INPUT, THOUGHT, FewShotProtocol
+from trimtab.agent.turn import Turn
 from trimtab.errors import TrimtabError
 
 TASK = {"role": "user", "content": "Find the\n cause."}
@@ -74,6 +75,13 @@ def test_tokens_that_end_a_line(protocol):
     assert not any(protocol.ends[token] for token in protocol.encode(" I should ask first."))
 
 
+def turn(**parts):
+    texts = ("condition_id", "scenario_id", "messages", "call", "fault", "finish_reason")
+    numbers = ("seed", "turn", "ignored_calls", "tokens")
+    known = dict.fromkeys(texts, "") | dict.fromkeys(numbers, 0) | {"ok": True, "thought_ended": True}
+    return Turn(**known | parts)
+
+
 def test_a_transcript_reads_like_the_examples(protocol):
     turns = [
         {
@@ -85,7 +93,7 @@ def test_a_transcript_reads_like_the_examples(protocol):
         },
         {"prompt": "one\ntwo", "thought": "Done.", "tool": "finish", "argument": "two", "observation": ""},
     ]
-    assert protocol.transcript(turns).split("\n") == [
+    assert protocol.transcript([turn(**each) for each in turns]).split("\n") == [
         "Task: Find it.", "Thought: I look.", "Action: read", "Input: a.txt", "Observation: one two",
         "Thought: Done.", "Action: finish", "Input: two",
     ]  # fmt: skip

@@ -10,6 +10,7 @@ from tiny import D_MODEL, llama
 from transformers import AutoTokenizer
 
 from trimtab.agent.few_shot import FewShotProtocol
+from trimtab.agent.turn import rows
 from trimtab.artifacts import files
 from trimtab.forward.packed import pack_rows
 from trimtab.model.source import packaged_file
@@ -52,5 +53,5 @@ def play(folder: Path, dies_after: float | None = None) -> None:
     scenarios = resources.scenarios()[:3]
     if dies_after is not None:
         threading.Timer(dies_after, os.kill, (os.getpid(), signal.SIGKILL)).start()
-    records = complete(Cells(folder / "cells", "code"), engine, ARMS, scenarios, 5, 0, (3, 2), "test")
-    files.write_json(folder / "records.json", records)
+    turns = complete(Cells(folder / "cells", "code"), engine, ARMS, scenarios, 5, 0, (3, 2), "test")
+    files.write_json(folder / "records.json", rows(turns))

@@ -8,6 +8,7 @@ from short import SHORT
 from tiny import ARCHITECTURES, D_MODEL, gemma3
 
 from trimtab.agent.calibration import action_scores, as_prompt, segments_of
+from trimtab.agent.turn import rows
 from trimtab.errors import TrimtabError
 from trimtab.forward.capture import kept_rows
 from trimtab.forward.packed import pack_rows
@@ -50,11 +51,11 @@ def test_a_family_runs_agents_or_is_refused_in_one_line(family, protocol, scenar
     bias = dict(zip(protocol.tools, action_scores(model, protocol, TASKS).mean(0).tolist(), strict=True))
     arms = [Arm("unsteered"), Arm("steered", Push(0, DIRECTION, 50.0, "all"))]
     records = Engine(model, protocol, SHORT, bias).run(arms, scenarios, 5, 0)
-    assert {(r["condition_id"], r["scenario_id"]) for r in records} == {
+    assert {(r.condition_id, r.scenario_id) for r in records} == {
         (arm.condition_id, scenario["id"]) for arm in arms for scenario in scenarios
     }
     beginning_alike(model, protocol, bias, arms[0], scenarios[:2])
-    chances = [[r["p_finish"] for r in records if r["condition_id"] == arm.condition_id] for arm in arms]
+    chances = [[r.chances["finish"] for r in records if r.condition_id == arm.condition_id] for arm in arms]
     assert chances[0] != chances[1]
 
 
@@ -62,8 +63,8 @@ def beginning_alike(model, protocol, bias, unsteered, scenarios):
     """What arms of a batch share at the beginning is what each computes alone; first actions say so."""
     arms = [unsteered, *(Arm(timing, Push(2, DIRECTION, 5.0, timing)) for timing in ("decode", "all", "last_prompt"))]
     engine = Engine(model, protocol, replace(SHORT, max_turns=1), bias)
-    together = engine.run(arms, scenarios, 5, 0)
-    alone = [record for arm in arms for record in engine.run([arm], scenarios, 5, 0)]
+    together = rows(engine.run(arms, scenarios, 5, 0))
+    alone = [record for arm in arms for record in rows(engine.run([arm], scenarios, 5, 0))]
     for one, two in zip(together, alone, strict=True):
         assert one["condition_id"] == two["condition_id"]
         assert [one[f"p_{tool}"] for tool in protocol.tools] == pytest.approx(

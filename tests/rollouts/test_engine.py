@@ -12,6 +12,7 @@ from trimtab.agent.calibration import action_scores, calibration
 from trimtab.agent.environment import Environment
 from trimtab.agent.few_shot import ACTION, INPUT, THOUGHT
 from trimtab.agent.names import FINISH
+from trimtab.agent.turn import rows
 from trimtab.rollouts.engine import Engine, Settings
 from trimtab.rollouts.episode import Arm
 from trimtab.steering.batch import GrowingBatch
@@ -52,7 +53,7 @@ def without_id(records):
 @pytest.fixture(scope="module")
 def records(engine, scenarios):
     """All arms and scenarios in one batch."""
-    return engine.run(ALL, scenarios, SEED, RUN)
+    return rows(engine.run(ALL, scenarios, SEED, RUN))
 
 
 def of(records, arm=None, scenario=None):
@@ -83,11 +84,11 @@ def test_records_come_by_arm_scenario_and_turn(records, scenarios):
 @pytest.mark.parametrize("arm", ALL, ids=lambda arm: arm.condition_id)
 def test_batch_company_changes_nothing(engine, scenarios, records, arm):
     for scenario in scenarios:
-        same(engine.run([arm], [scenario], SEED, RUN), of(records, arm.condition_id, scenario["id"]))
+        same(rows(engine.run([arm], [scenario], SEED, RUN)), of(records, arm.condition_id, scenario["id"]))
 
 
 def test_a_batch_in_another_order_gives_the_same_episodes(engine, scenarios, records):
-    turned = engine.run(ALL[::-1], scenarios[::-1], SEED, RUN)
+    turned = rows(engine.run(ALL[::-1], scenarios[::-1], SEED, RUN))
     for arm, scenario in itertools.product(ALL, scenarios):
         same(of(turned, arm.condition_id, scenario["id"]), of(records, arm.condition_id, scenario["id"]))
 
@@ -95,7 +96,7 @@ def test_a_batch_in_another_order_gives_the_same_episodes(engine, scenarios, rec
 @pytest.mark.parametrize("timing", ["all", "prefill", "decode", "none"])
 def test_a_push_of_length_zero_gives_the_unsteered_turns_bit_for_bit(engine, scenarios, timing):
     zero = Arm("zero", Push(1, DIRECTION, 0.0, timing))
-    clean, hooked = (engine.run([arm], scenarios, SEED, RUN) for arm in (UNSTEERED, zero))
+    clean, hooked = (rows(engine.run([arm], scenarios, SEED, RUN)) for arm in (UNSTEERED, zero))
     assert without_id(hooked) == without_id(clean)
 
 
@@ -109,7 +110,7 @@ def counted(engine, model, arms, scenarios):
 
         # a part of the layer: what was computed already comes back from the layer itself, hooks and all
         handles.append(layer.input_layernorm.register_forward_hook(count))
-    engine.run(arms, scenarios, SEED, RUN)
+    rows(engine.run(arms, scenarios, SEED, RUN))
     for handle in handles:
         handle.remove()
     return counts[0], counts[-1]
@@ -149,15 +150,15 @@ def test_what_rows_of_other_kinds_begin_with_is_computed_once(kind, protocol, sc
 
 
 def test_noise_belongs_to_the_scenario_and_run_not_to_the_condition(engine, scenarios):
-    twins = engine.run([UNSTEERED, Arm("twin")], scenarios, SEED, RUN)
+    twins = rows(engine.run([UNSTEERED, Arm("twin")], scenarios, SEED, RUN))
     assert without_id(of(twins, "unsteered")) == without_id(of(twins, "twin"))
-    assert engine.run([UNSTEERED], scenarios, SEED, RUN) == engine.run([UNSTEERED], scenarios, SEED, RUN)
+    assert rows(engine.run([UNSTEERED], scenarios, SEED, RUN)) == rows(engine.run([UNSTEERED], scenarios, SEED, RUN))
 
 
 def test_another_run_or_seed_draws_anew(engine, scenarios, records):
     first = [r["argument"] for r in of(records, "unsteered")]
     for seed, run in ((SEED, 1), (SEED + 1, RUN)):
-        again = engine.run([UNSTEERED], scenarios, seed, run)
+        again = rows(engine.run([UNSTEERED], scenarios, seed, run))
         assert [r["argument"] for r in again] != first
         assert {r["seed"] for r in again} == {run}
 
@@ -207,7 +208,7 @@ def fed(engine, model, arm, scenario):
         lambda module, words, named: chunks.append(named["input_ids"][0].tolist()), with_kwargs=True
     )
     try:
-        records = engine.run([arm], [scenario], SEED, RUN)
+        records = rows(engine.run([arm], [scenario], SEED, RUN))
     finally:
         handle.remove()
     return chunks, records
@@ -240,7 +241,7 @@ def test_calibration_is_subtracted_before_the_choice(model, protocol, scenarios,
     shifted = Engine(model, protocol, Settings(1, {"thought_tokens": 6, "input_tokens": 4}, 0.8), bias).run(
         [UNSTEERED], scenarios, SEED, RUN
     )
-    for record, plain in zip(shifted, [r for r in of(records, "unsteered") if r["turn"] == 0], strict=True):
+    for record, plain in zip(rows(shifted), [r for r in of(records, "unsteered") if r["turn"] == 0], strict=True):
         assert record["thought"] == plain["thought"]
         weights = np.array([plain[f"p_{tool}"] * np.exp(-bias[tool]) for tool in protocol.tools])
         assert [record[f"p_{tool}"] for tool in protocol.tools] == pytest.approx(
@@ -254,7 +255,7 @@ def test_a_hundred_nats_of_bias_decide_the_action(model, protocol, scenarios):
         turns = Engine(model, protocol, Settings(2, {"thought_tokens": 2, "input_tokens": 2}, 0.8), bias).run(
             ARMS[:2], scenarios[:2], SEED, RUN
         )
-        assert {turn["tool"] for turn in turns} == {wanted}
+        assert {turn.tool for turn in turns} == {wanted}
         assert len(turns) == (4 if wanted == FINISH else 8)
 
 

@@ -33,7 +33,7 @@ def test_a_zero_push_of_the_beginning_runs_its_hook_there():
 
 
 def test_a_task_leaves_its_last_token_behind():
-    episode = Episode(Arm("a"), "s", None, np.zeros((1, 1)), "task")
+    episode = Episode(Arm("a"), "s", 0, None, np.zeros((1, 1)), "task")
     episode.feed([5, 6, 7], [1, 2, 3])
     episode.feed([8], [4])
     assert episode.pop_task() == Piece([5, 6], [1, 2])

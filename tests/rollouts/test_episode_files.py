@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny import D_MODEL
 
+from trimtab.agent.turn import rows
 from trimtab.artifacts import files
 from trimtab.rollouts.episode import Arm
 from trimtab.rollouts.episode_files import Cells, _even, complete
@@ -36,8 +37,9 @@ def play(folder, engine, scenarios, arms=ARMS, depends="code", run=RUN):
 
 
 def test_records_are_the_engines_own(tmp_path, engine, scenarios):
-    records = play(tmp_path, engine, scenarios)
-    expected = [r for arm in ARMS for at in (0, 2) for r in engine.run([arm], scenarios[at : at + 2], SEED, RUN)]
+    records = rows(play(tmp_path, engine, scenarios))
+    alone = [engine.run([arm], scenarios[at : at + 2], SEED, RUN) for arm in ARMS for at in (0, 2)]
+    expected = [row for turns in alone for row in rows(turns)]
     chances = [key for key in expected[0] if key.startswith("p_")]
     for one, two in zip(records, expected, strict=True):
         assert {k: v for k, v in one.items() if k not in chances} == {k: v for k, v in two.items() if k not in chances}
@@ -102,9 +104,9 @@ def test_a_grown_design_runs_its_new_conditions_and_a_shrunk_one_nothing(tmp_pat
     grown = Counting(engine)
     records = play(tmp_path, grown, scenarios)
     assert {condition for batch in grown.ran for condition, _ in batch} == {"all"}
-    assert list(dict.fromkeys(r["condition_id"] for r in records)) == [arm.condition_id for arm in ARMS]
+    assert list(dict.fromkeys(r.condition_id for r in records)) == [arm.condition_id for arm in ARMS]
     shrunk = Counting(engine)
-    assert play(tmp_path, shrunk, scenarios, ARMS[:1]) == [r for r in records if r["condition_id"] == "unsteered"]
+    assert play(tmp_path, shrunk, scenarios, ARMS[:1]) == [r for r in records if r.condition_id == "unsteered"]
     assert shrunk.ran == []
     # cells of conditions that are gone go too
     assert len(list(tmp_path.iterdir())) == 2

@@ -10,6 +10,7 @@ import subprocess
 import pandas as pd
 import pytest
 
+from trimtab.agent.turn import rows
 from trimtab.artifacts import files
 from trimtab.errors import TrimtabError
 from trimtab.rollouts.conditions import COLUMNS
@@ -39,11 +40,11 @@ print(json.dumps(found))
 def results(tmp_path_factory, engine, scenarios):
     root = tmp_path_factory.mktemp("results")
     turns = pd.DataFrame(
-        [turn for run in (0, 1) for turn in engine.run([Arm("a.b.+0.4"), Arm("c")], scenarios, 5, run)]
+        [turn for run in (0, 1) for turn in rows(engine.run([Arm("a.b.+0.4"), Arm("c")], scenarios, 5, run))]
     )
     turns.loc[0, "thought"] = "<script>alert(1)</script> \u2028 é"
-    rows = [[name, "study", "m", "t", pd.NA, 0.4, "absolute", "all", 2, "add"] for name in ("a.b.+0.4", "c")]
-    files.write_csv(root / "rollouts/conditions.csv", pd.DataFrame(rows, columns=COLUMNS))
+    design = [[name, "study", "m", "t", pd.NA, 0.4, "absolute", "all", 2, "add"] for name in ("a.b.+0.4", "c")]
+    files.write_csv(root / "rollouts/conditions.csv", pd.DataFrame(design, columns=COLUMNS))
     files.write_parquet(root / "rollouts/turns/one.parquet", turns, {})
     files.write_parquet(root / "rollouts/outcomes.parquet", outcomes(turns, scenarios), {})
     files.write_json(root / "model/manifest.json", {"model": "tiny"})

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from trimtab.agent.turn import rows
 from trimtab.errors import TrimtabError
 from trimtab.rollouts.episode import Arm
 from trimtab.rollouts.judge import QUESTIONS, agreement, ask, judged, question, verdict
@@ -98,7 +99,7 @@ def test_what_cannot_be_read_is_no_verdict(reply):
 
 @pytest.fixture(scope="module")
 def played(engine, scenarios):
-    turns = pd.DataFrame(engine.run([Arm("a"), Arm("b")], scenarios, 5, 0))
+    turns = pd.DataFrame(rows(engine.run([Arm("a"), Arm("b")], scenarios, 5, 0)))
     return turns, outcomes(turns, scenarios)
 
 

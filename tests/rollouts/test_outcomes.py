@@ -28,6 +28,10 @@ def step(tool, argument="some argument", ok=True, thought="a short thought", tok
         "fault": fault,
         "tokens": tokens,
         **{f"p_{name}": chance for name, chance in (CHANCES | chances).items()},
+        # no outcome is counted in these
+        **dict.fromkeys(("messages", "call", "prompt", "observation", "finish_reason"), ""),
+        "ignored_calls": 0,
+        "thought_ended": True,
     }
 
 

@@ -6,6 +6,7 @@ from tiny import D_MODEL
 
 from trimtab.agent import protocols
 from trimtab.agent.few_shot import ACTION, THOUGHT
+from trimtab.agent.turn import rows
 from trimtab.prompts import resources
 from trimtab.rollouts.engine import Engine, Settings
 from trimtab.rollouts.episode import Arm
@@ -37,7 +38,7 @@ def touched(engine, model, scenario, timing):
     try:
         # the model goes on unsteered, so that every timing meets the same episode
         Steering.pushed = seen
-        records = engine.run([Arm("c", push)], [scenario], 5, 0)
+        records = rows(engine.run([Arm("c", push)], [scenario], 5, 0))
     finally:
         Steering.pushed = pushed
         handle.remove()
@@ -138,7 +139,7 @@ def test_decided_at_once_the_action_follows_the_prompts_last_token(model, at_onc
     assert THOUGHT not in at_once.decode(tokens)
     # a push on own text alone can't reach the first decision
     clean, decode = (
-        engine.run([Arm("c", push)], scenarios, 5, 0)
+        rows(engine.run([Arm("c", push)], scenarios, 5, 0))
         for push in (None, Push(LAYER, torch.ones(D_MODEL) / D_MODEL**0.5, 8.0, "decode"))
     )
     first = [[r["tool"] for r in some if r["turn"] == 0] for some in (clean, decode)]

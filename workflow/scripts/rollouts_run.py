@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from trimtab.agent import protocols
+from trimtab.agent import protocols, turn
 from trimtab.artifacts import files
 from trimtab.artifacts.provenance import provenance, versions
 from trimtab.jobs.entry import script
@@ -55,7 +55,7 @@ def main(
     log.info("%s: at most %d conditions x %d scenarios a batch", what, together.conditions, together.scenarios)
     turns = complete(Cells(cells, depends), engine, planned, tasks, seed, run, together, what)
     inputs = [manifest, scenarios, calibration, conditions, *vector_files(design, vectors)]
-    files.write_parquet(out, pd.DataFrame(turns), provenance(inputs, settings | {"run": run}, seed))
+    files.write_parquet(out, pd.DataFrame(turn.rows(turns)), provenance(inputs, settings | {"run": run}, seed))
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ def main(
     rows = []
     for start in range(0, len(tasks), ROWS):
         turns = engine.run([Arm(UNSTEERED_ID)], tasks[start : start + ROWS], seed, 0)
-        for name, episode in groupby(turns, key=lambda turn: turn["scenario_id"]):
+        for name, episode in groupby(turns, key=lambda turn: turn.scenario_id):
             rows.append({"id": name, "text": protocol.transcript(list(episode))})
     files.write_jsonl(out, rows)
     files.write_json(record, provenance([manifest, calibration], {**settings, "episodes": episodes}, seed))

@@ -13,6 +13,7 @@ from transformers import PreTrainedTokenizerBase
 
 from trimtab.agent.names import EMPTY
 from trimtab.agent.protocol import Field, Protocol, Step
+from trimtab.agent.turn import Turn
 from trimtab.steering import places
 from trimtab.steering.places import Segment
 
@@ -113,12 +114,12 @@ class FewShotProtocol(Protocol):
             ]
         return segments
 
-    def transcript(self, turns: Sequence[Mapping[str, Any]]) -> str:
-        lines = [f"Task: {_line(turns[0]['prompt'])}"]
+    def transcript(self, turns: Sequence[Turn]) -> str:
+        lines = [f"Task: {_line(turns[0].prompt)}"]
         for turn in turns:
-            lines += self._lines(turn["thought"], self._resource["actions"][turn["tool"]], turn["argument"])
-            if turn["observation"]:
-                lines.append(f"Observation: {_line(turn['observation'])}")
+            lines += self._lines(turn.thought, self._resource["actions"][turn.tool], turn.argument)
+            if turn.observation:
+                lines.append(f"Observation: {_line(turn.observation)}")
         return "\n".join(lines)
 
     @cached_property

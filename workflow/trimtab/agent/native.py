@@ -17,6 +17,7 @@ from transformers import PreTrainedTokenizerBase
 from trimtab.agent import replies
 from trimtab.agent.names import EMPTY, FINISH, MALFORMED, UNKNOWN, UNPARSED, WRONG
 from trimtab.agent.protocol import Field, Protocol, Step
+from trimtab.agent.turn import Turn
 from trimtab.artifacts import files
 from trimtab.errors import TrimtabError
 from trimtab.steering import places
@@ -176,12 +177,12 @@ class NativeProtocol(Protocol):
             raise TrimtabError("config.yaml, rollouts.protocol: native, but this model's chat template shows no calls")
         return between
 
-    def transcript(self, turns: Sequence[Mapping[str, Any]]) -> str:
-        parts = [self._asked(turns[0]["prompt"])]
+    def transcript(self, turns: Sequence[Turn]) -> str:
+        parts = [self._asked(turns[0].prompt)]
         for turn in turns:
-            parts.append(json.loads(turn["messages"])[1]["content"])
-            if turn["observation"]:
-                parts.append(self._answered(turn["observation"]))
+            parts.append(json.loads(turn.messages)[1]["content"])
+            if turn.observation:
+                parts.append(self._answered(turn.observation))
         return "".join(parts)
 
     @property

@@ -17,6 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from trimtab.agent.turn import Turn
 from trimtab.errors import TrimtabError
 from trimtab.steering.places import Segment
 
@@ -89,7 +90,7 @@ class Protocol(ABC):
         """
 
     @abstractmethod
-    def transcript(self, turns: Sequence[Mapping[str, Any]]) -> str:
+    def transcript(self, turns: Sequence[Turn]) -> str:
         """One episode's text after the header, from its records in order."""
 
     @property

@@ -23,6 +23,7 @@ from trimtab import seeds
 from trimtab.agent.environment import Environment
 from trimtab.agent.names import FINISH, UNPARSED
 from trimtab.agent.protocol import Field, Protocol
+from trimtab.agent.turn import Turn
 from trimtab.artifacts import files
 from trimtab.errors import TrimtabError
 from trimtab.rollouts.draws import choose, sharpened, tokens
@@ -85,7 +86,7 @@ class Engine:
         seed: int,
         run: int,
         journal: Journal | None = None,
-    ) -> list[dict[str, Any]]:
+    ) -> list[Turn]:
         """All scenarios under all arms in one batch.
 
         Args:
@@ -96,10 +97,10 @@ class Engine:
             journal: where steps are kept, and where those of a killed run of this batch may lie.
 
         Returns:
-            One record a turn, ordered by arm, scenario and turn (the columns of rollouts/turns/).
+            Turns, ordered by arm, scenario and turn.
         """
         episodes = [
-            Episode(arm, s["id"], Environment(s), self._noise(seed, s["id"], run), s["task"])
+            Episode(arm, s["id"], run, Environment(s), self._noise(seed, s["id"], run), s["task"])
             for arm in arms
             for s in scenarios
         ]
@@ -131,7 +132,7 @@ class Engine:
                 rows = [rows[row] for row in kept]
                 steering = steering.select(kept)
                 batch.select(kept, steering)
-        return [{"seed": run, **turn} for episode in episodes for turn in episode.turns]
+        return [turn for episode in episodes for turn in episode.turns]
 
     def _opened(
         self, arms: Sequence[Arm], headers: Sequence[list[int]], episodes: Sequence[Episode], scenarios: int
@@ -247,7 +248,7 @@ class Engine:
             self._call(episode)
 
     def _call(self, episode: Episode) -> None:
-        """End a turn: the environment answers, and the record is written."""
+        """End a turn: the environment answers, and the turn is kept."""
         step, turn = self._protocol.step(episode.texts), len(episode.turns)
         if step.tool == FINISH:
             text, ok, fault, reason = "", True, step.fault, "finish"
@@ -256,7 +257,7 @@ class Engine:
         else:
             answer = episode.environment.call(step.tool, step.argument)
             text, ok, fault, reason = answer.text, answer.ok, answer.fault or step.fault, "call"
-        # what the model is shown is what the next record says it was given
+        # what the model is shown is what the next turn says it was given
         shown = self._protocol.decode(self._protocol.encode(text)[: self._protocol.answer_tokens])
         segments = self._protocol.answered(shown)
         if reason == "call" and turn + 1 == self._settings.max_turns:
@@ -269,25 +270,26 @@ class Engine:
             {"role": "assistant", "content": step.raw or step.thought},
         ]
         episode.turns.append(
-            {
-                "condition_id": episode.arm.condition_id,
-                "scenario_id": episode.scenario_id,
-                "turn": turn,
-                "messages": files.canonical(said),
-                "call": files.canonical({"name": step.tool, "arguments": step.argument}),
-                "prompt": episode.given,
-                "thought": step.thought,
-                "tool": step.tool,
-                "argument": step.argument,
-                "observation": text,
-                "ok": ok,
-                "fault": fault,
-                "ignored_calls": step.ignored,
-                "tokens": episode.tokens,
-                "finish_reason": reason,
-                "thought_ended": bool(episode.ended),
-                **{f"p_{name}": p for name, p in chances},
-            }
+            Turn(
+                condition_id=episode.arm.condition_id,
+                scenario_id=episode.scenario_id,
+                seed=episode.run,
+                turn=turn,
+                messages=files.canonical(said),
+                call=files.canonical({"name": step.tool, "arguments": step.argument}),
+                prompt=episode.given,
+                thought=step.thought,
+                tool=step.tool,
+                argument=step.argument,
+                observation=text,
+                ok=ok,
+                fault=fault,
+                ignored_calls=step.ignored,
+                tokens=episode.tokens,
+                finish_reason=reason,
+                thought_ended=bool(episode.ended),
+                chances=dict(chances),
+            )
         )
         if reason != "call":
             episode.done, episode.pending = True, []

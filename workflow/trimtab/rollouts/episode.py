@@ -5,13 +5,14 @@ How episodes go on is `engine`'s business, what a turn looks like `protocol`'s.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from jaxtyping import Float
 
 from trimtab.agent.environment import Environment
+from trimtab.agent.turn import Turn
 from trimtab.steering import places
 from trimtab.steering.places import Places, touched
 from trimtab.steering.steering import Push
@@ -41,6 +42,8 @@ class Episode:
 
     arm: Arm
     scenario_id: str
+    run: int
+    """Which of the scenario's independent rollouts this is."""
     environment: Environment
     noise: Float[np.ndarray, "turn draw"]
     given: str
@@ -59,7 +62,7 @@ class Episode:
     """Tokens of the episode, header included."""
     pending: list[Piece] = field(default_factory=list)
     """What waits to be fed."""
-    turns: list[dict[str, Any]] = field(default_factory=list)
+    turns: list[Turn] = field(default_factory=list)
     done: bool = False
 
     def feed(self, tokens: list[int], at: list[int]) -> None:

@@ -23,13 +23,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from trimtab.agent.turn import Turn, rows
 from trimtab.artifacts import files
 from trimtab.jobs.progress import track
 from trimtab.rollouts.engine import Engine
 from trimtab.rollouts.episode import Arm
 from trimtab.rollouts.journal import Journal
 
-Records = list[dict[str, Any]]
 Scenarios = Sequence[Mapping[str, Any]]
 
 
@@ -66,11 +66,11 @@ class Cells:
                 (self._folder / name).unlink(missing_ok=True)
             torn.unlink()
 
-    def write(self, records: Mapping[Path, Records]) -> None:
+    def write(self, turns: Mapping[Path, Sequence[Turn]]) -> None:
         """Keep the cells that a batch of the model made: all of them, or after a kill none."""
-        files.write_json(self._folder / WRITING, [path.name for path in records])
-        for path, own in records.items():
-            files.write_json(path, own)
+        files.write_json(self._folder / WRITING, [path.name for path in turns])
+        for path, own in turns.items():
+            files.write_json(path, rows(own))
         (self._folder / WRITING).unlink()
 
     def journal(self, paths: Sequence[Path]) -> Journal:
@@ -93,30 +93,30 @@ def complete(
     scenarios: Scenarios,
     seed: int,
     run: int,
-    rows: Sequence[int],
+    together: Sequence[int],
     what: str,
-) -> Records:
-    """The records of all scenarios under all arms, of which only those without a cell are run.
+) -> list[Turn]:
+    """The turns of all scenarios under all arms, of which only those without a cell are run.
 
     Args:
-        rows: conditions, at most, and scenarios that share a batch of the model.
+        together: conditions, at most, and scenarios that share a batch of the model.
         what: the batch's name where progress is told.
     """
-    chunks = [scenarios[at : at + rows[1]] for at in range(0, len(scenarios), rows[1])]
+    chunks = [scenarios[at : at + together[1]] for at in range(0, len(scenarios), together[1])]
     at = {(arm.condition_id, j): cells.path(arm, chunk, seed, run) for arm in arms for j, chunk in enumerate(chunks)}
     cells.forget_torn()
     waiting = []
     for j, chunk in enumerate(chunks):
         missing = [arm for arm in arms if not at[arm.condition_id, j].is_file()]
-        waiting += [(j, chunk, some) for some in _even(missing, rows[0])]
+        waiting += [(j, chunk, some) for some in _even(missing, together[0])]
     for j, chunk, some in track(waiting, len(waiting), what):
         journal = cells.journal([at[arm.condition_id, j] for arm in some])
-        records = engine.run(some, chunk, seed, run, journal)
-        own = {arm.condition_id: [r for r in records if r["condition_id"] == arm.condition_id] for arm in some}
+        turns = engine.run(some, chunk, seed, run, journal)
+        own = {arm.condition_id: [turn for turn in turns if turn.condition_id == arm.condition_id] for arm in some}
         cells.write({at[condition, j]: found for condition, found in own.items()})
         journal.remove()
     cells.keep_only(list(at.values()))
-    return [record for path in at.values() for record in files.read_json(path)]
+    return [Turn.of(row) for path in at.values() for row in files.read_json(path)]
 
 
 def _even(arms: Sequence[Arm], most: int) -> Iterator[Sequence[Arm]]:

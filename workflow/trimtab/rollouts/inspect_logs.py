@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 
 from trimtab.agent.names import FINISH, UNPARSED
+from trimtab.agent.turn import Turn, turns_of
 from trimtab.artifacts import files
 from trimtab.artifacts.files import records
 from trimtab.errors import TrimtabError
@@ -60,7 +61,7 @@ def as_log(
     name = condition["condition_id"]
     ordered = turns.sort_values("turn").groupby(KEYS)
     samples = [
-        _sample(records(ordered.get_group(tuple(row[key] for key in KEYS))), row, model) for row in records(outcomes)
+        _sample(turns_of(ordered.get_group(tuple(row[key] for key in KEYS))), row, model) for row in records(outcomes)
     ]
     ids = sorted({sample["id"] for sample in samples})
     means = outcomes.drop(columns=list(NOT_SCORES)).mean()
@@ -92,49 +93,49 @@ def as_log(
     }
 
 
-def _sample(turns: list[dict[str, Any]], measured: Mapping[str, Any], model: str) -> dict[str, Any]:
+def _sample(turns: list[Turn], measured: Mapping[str, Any], model: str) -> dict[str, Any]:
     """One episode; `measured` is its row of outcomes."""
     scenario, seed = measured["scenario_id"], int(measured["seed"])
-    messages: list[dict[str, Any]] = [{"role": "user", "content": turns[0]["prompt"]}]
+    messages: list[dict[str, Any]] = [{"role": "user", "content": turns[0].prompt}]
     for turn in turns:
-        call = f"{scenario}.{seed}.{turn['turn']}"
-        said = {"role": "assistant", "content": turn["thought"], "model": model}
-        if turn["tool"] == FINISH:
-            messages.append({**said, "content": "\n\n".join(filter(None, (turn["thought"], turn["argument"])))})
+        call = f"{scenario}.{seed}.{turn.turn}"
+        said = {"role": "assistant", "content": turn.thought, "model": model}
+        if turn.tool == FINISH:
+            messages.append({**said, "content": "\n\n".join(filter(None, (turn.thought, turn.argument)))})
             continue
-        function = {"id": call, "type": "function", "function": turn["tool"], "arguments": _arguments(turn)}
-        if turn["tool"] == UNPARSED:
-            function["parse_error"] = turn["fault"]
+        function = {"id": call, "type": "function", "function": turn.tool, "arguments": _arguments(turn)}
+        if turn.tool == UNPARSED:
+            function["parse_error"] = turn.fault
         answer: dict[str, Any] = {
             "role": "tool",
-            "content": turn["observation"],
+            "content": turn.observation,
             "tool_call_id": call,
-            "function": turn["tool"],
+            "function": turn.tool,
         }
-        if not turn["ok"]:
-            answer["error"] = {"type": "unknown", "message": turn["observation"]}
+        if not turn.ok:
+            answer["error"] = {"type": "unknown", "message": turn.observation}
         messages += [{**said, "tool_calls": [function]}, answer]
     last = next(message for message in reversed(messages) if message["role"] == "assistant")
     return {
         "id": scenario,
         # Inspect counts them from 1
         "epoch": seed + 1,
-        "input": turns[0]["prompt"],
+        "input": turns[0].prompt,
         "target": "",
         "messages": messages,
         "output": {
             "model": model,
-            "choices": [{"message": last, "stop_reason": STOPS[turns[-1]["finish_reason"]]}],
+            "choices": [{"message": last, "stop_reason": STOPS[turns[-1].finish_reason]}],
         },
         "scores": {name: {"value": value} for name, value in measured.items() if name not in NOT_SCORES},
-        "metadata": {"tokens": [int(turn["tokens"]) for turn in turns]},
+        "metadata": {"tokens": [int(turn.tokens) for turn in turns]},
     }
 
 
-def _arguments(turn: Mapping[Any, Any]) -> dict[str, Any]:
+def _arguments(turn: Turn) -> dict[str, Any]:
     """A call's arguments by name where the agent named them."""
     try:
-        named = json.loads(turn["argument"])
+        named = json.loads(turn.argument)
     except ValueError:
         named = None
-    return named if isinstance(named, dict) else {"input": turn["argument"]}
+    return named if isinstance(named, dict) else {"input": turn.argument}

@@ -1,0 +1,77 @@
+"""A turn: what the agent wrote, which call it came to, and what the world answered.
+
+Turns are made by `trimtab.rollouts.engine`, and are the rows of rollouts/turns/. What reads an episode (outcomes, the
+judge, logs, transcripts) reads them.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import pandas as pd
+
+CHANCE = "p_"
+"""How the columns of actions' chances begin."""
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One turn of an episode; columns of rollouts/turns/ are the fields, and `p_<tool>` for each of `chances`."""
+
+    condition_id: str
+    scenario_id: str
+    seed: int
+    """Which of the scenario's independent rollouts."""
+    turn: int
+    """Place in the episode, counted from 0."""
+    messages: str
+    """What was given and what was written, as JSON: two messages with role and content."""
+    call: str
+    """The call as JSON: name and arguments."""
+    prompt: str
+    """The task in turn 0; later what the last call returned, as the model was shown it."""
+    thought: str
+    """The turn's prose."""
+    tool: str
+    """A name in `names.CALLS`, FINISH or UNPARSED."""
+    argument: str
+    observation: str
+    """What the call returned; empty at the end of an episode."""
+    ok: bool
+    """Whether the call did what it asked for."""
+    fault: str
+    """What is wrong with the turn, in a word of `names`; empty where nothing is."""
+    ignored_calls: int
+    """Calls besides the first, which alone is run."""
+    tokens: int
+    """Tokens that the model wrote."""
+    finish_reason: str
+    """`call` (the episode goes on), `finish`, `turns` (no more are allowed) or `context` (no more fit)."""
+    thought_ended: bool
+    """Whether the model ended the turn's first written field itself, before its limit."""
+    chances: Mapping[str, float] = field(default_factory=dict)
+    """Probability of each tool where one is chosen; empty for protocols that choose none."""
+
+    def row(self) -> dict[str, Any]:
+        """The columns of rollouts/turns/, in the order of their names."""
+        row = {name: getattr(self, name) for name in NAMES} | {f"{CHANCE}{tool}": p for tool, p in self.chances.items()}
+        return dict(sorted(row.items()))
+
+    @classmethod
+    def of(cls, row: Mapping[Any, Any]) -> "Turn":
+        """From a row of rollouts/turns/."""
+        chances = {name.removeprefix(CHANCE): p for name, p in row.items() if name.startswith(CHANCE)}
+        return cls(**{name: row[name] for name in NAMES}, chances=chances)
+
+
+NAMES = [each.name for each in fields(Turn) if each.name != "chances"]
+
+
+def rows(turns: Iterable[Turn]) -> list[dict[str, Any]]:
+    """Turns as rows of rollouts/turns/."""
+    return [turn.row() for turn in turns]
+
+
+def turns_of(table: pd.DataFrame) -> list[Turn]:
+    """The turns of a table of rollouts/turns/, in its order."""
+    return [Turn.of(row) for row in table.to_dict("records")]
