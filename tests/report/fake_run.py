@@ -208,6 +208,7 @@ def write_parts(results: Path) -> None:
             "ce_sae": 3.4,
             "ce_ablated": 9.0,
             "loss_recovered": 0.97 - 0.011 * layer,
+            "kl_sae": 0.02 * layer,
             "passes_gates": layer < 25,
         }
         for layer in LAYERS

@@ -110,6 +110,13 @@ def test_limitations_name_failed_gates_power_and_few_draws(run):
     assert "Random directions: 5 were run at the declared dose. A rank among so few" in " ".join(limitations(few))
 
 
+def test_limitations_name_dictionaries_that_cost_more_than_a_dose(run):
+    # 0.02 nats a layer: of 4, 5, 10, 11, 16, 17, 18, 25 and 26 all from 11 on cost more than 0.2
+    text = " ".join(limitations(run))
+    assert "those of layers 11, 16, 17, 18, 25 and 26 reconstruct" in text
+    assert "by 0.22 to 0.52 nats, more than the 0.2 at which methods are compared" in text
+
+
 def test_sections_open_with_what_their_tables_hold(run, null_run):
     tools = run.tables["tools"]
     own = tools[(tools["quantity"] == "distance") & tools["condition_id"].isin(run.confirmatory.values())]

@@ -31,6 +31,7 @@ def limitations(run: Run) -> list[str]:
         )
     texts += _unsure_layers(run)
     texts += _failed_gates(run)
+    texts += _costly_dictionaries(run)
     failed = [check["name"] for check in run.records["preflight"]["checks"] if not check["passed"]]
     if failed:
         texts.append(
@@ -128,6 +129,21 @@ def _failed_gates(run: Run) -> list[str]:
     )
     users = f"declared vectors use {words.listed([str(layer) for layer in used])}"
     return [f"{text}; {users if used else 'no declared vector uses them'}."]
+
+
+def _costly_dictionaries(run: Run) -> list[str]:
+    """Dictionaries whose reconstruction moves the model farther than the vectors that are compared."""
+    quality, dose = run.tables["quality"], float(run.config["vectors"]["comparison_kl"])
+    costly = quality[quality["kl_sae"] > dose]
+    if costly.empty:
+        return []
+    layers = words.listed([str(layer) for layer in sorted({int(layer) for layer in costly["layer"]})])
+    lowest, highest = words.number(costly["kl_sae"].min()), words.number(costly["kl_sae"].max())
+    return [
+        f"Dictionaries: what those of layers {layers} reconstruct, in the layer's place, moves the next token by "
+        f"{lowest} to {highest} nats, more than the {dose:g} at which methods are compared. They pass or fail their "
+        "gates for what they are; nothing here rests on a single latent of theirs."
+    ]
 
 
 def _broken_conditions(run: Run) -> list[str]:
