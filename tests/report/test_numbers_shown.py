@@ -145,7 +145,8 @@ def made() -> Run:
         "controls": controls,
         "tools": tools,
     }
-    config = {"rollouts": {"study": {"method": "sae_probe"}}, "vectors": {"comparison_kl": 0.2}}
+    vectors = {"methods": ["sae_probe", "mean_difference", "raw_probe", "random"], "comparison_kl": 0.2}
+    config = {"rollouts": {"study": {"method": "sae_probe"}}, "vectors": vectors}
     return Run(Path(), config, PLAN, {"summary": summary}, tables, design, pd.DataFrame(), turns, outcomes)
 
 
@@ -188,12 +189,12 @@ def test_dose_response(made):
 def test_forest_has_each_control_in_its_own_row(made):
     for axis, (trait, outcome) in zip(plots_effects.forest(made).axes, TRAITS.items(), strict=True):
         names = {0: "sae_probe.{}.all.0.2", 1: "sae_probe.{}.all.-0.2", 2: "mean_difference.{}.all.0.2"}
-        names[5] = "prompt.{}.none.0.0"
+        names[4] = "prompt.{}.none.0.0"
         wanted = {height: effect(name.format(trait), outcome, "cohens_d") for height, name in names.items()}
         assert {height: (low, high) for low, high, height in bars(axis)} == {h: drawn(v) for h, v in wanted.items()}
         assert points(axis) == [(round(value, 6), height) for height, value in wanted.items()]
         (dots,) = axis.collections
-        assert dots.get_offsets().tolist() == [[effect(f"random.{trait}.all.0.2", outcome, "cohens_d"), 4]]
+        assert dots.get_offsets().tolist() == [[effect(f"random.{trait}.all.0.2", outcome, "cohens_d"), 3]]
 
 
 def test_timing_is_at_the_declared_dose(made):

@@ -42,6 +42,9 @@ def accepted(**rollouts: str) -> bool:
     settings = copy.deepcopy(DEFAULT)
     settings["rollouts"] |= rollouts
     settings["rollouts"]["controls"]["negative"] = rollouts["unit"] != "probability"
+    if rollouts["unit"] == "asc":
+        # a bound for all tokens alone
+        settings["rollouts"]["study"] |= {"timings": ["all"], "decode_dose": None}
     try:
         check(settings, "config.yaml")
     except TrimtabError:

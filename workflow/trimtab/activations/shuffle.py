@@ -66,9 +66,9 @@ class _Turn(NamedTuple):
 
     chunks: list[tuple[int, int, slice]]
     """Shard, chunk, and its places in the buffer."""
-    carried: Int[Tensor, "place"]
+    carried: Int[Tensor, "carried"]
     """Places of the buffer before whose rows come first in this one, since they didn't fill a batch."""
-    sources: Int[Tensor, "place 2"]
+    sources: Int[Tensor, "carried 2"]
     """Shard and row of each of these, for the first buffer that is read."""
     order: Int[Tensor, "place"]
     """Places to serve."""

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
 from transformers import PreTrainedModel
 
@@ -96,8 +96,8 @@ class Stream:
                 yield from batches(passage, token_budget(self.settings, self.model, self.layers, longest))
 
     def _served(
-        self, window: Mapping[int, Float[Tensor, "row d_model"]], end: int, skipped: int
-    ) -> Iterator[dict[int, Float[Tensor, "batch d_model"]]]:
+        self, window: Mapping[int, Shaped[Tensor, "row *width"]], end: int, skipped: int
+    ) -> Iterator[dict[int, Shaped[Tensor, "batch *width"]]]:
         """The window that ends at row `end` of the sequence, but for the first `skipped` rows in its order."""
         size = (end - 1) % self.window + 1
         random = np.random.default_rng(seeds.derive(self.seed, "window", (end - 1) // self.window))
