@@ -86,6 +86,14 @@ def test_the_number_of_axes_is_a_lower_bound_with_its_power():
     assert power[1] < 0.3
 
 
+def test_one_vector_has_one_axis_at_most():
+    plan = Plan({"a": "y_a"}, "sae_probe", 0.2, "all", 300, 0.95, 0.5, 1)
+    table = structure(run({"a": [1.5, 0, 0]}), conditions(), plan)
+    assert axes(table) == 1
+    assert table.loc[table["quantity"] == "share", "value"].dropna().eq(1).all()
+    assert not (table["quantity"] == "power_of_two_axes").any()
+
+
 def test_too_few_random_directions_are_a_row_and_not_silence():
     table = structure(run({}), conditions(), PLAN)
     (row,) = table[table["matrix"] == "random"].to_dict("records")

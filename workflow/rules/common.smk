@@ -86,6 +86,12 @@ def design(wildcards):
     return json.dumps(used, sort_keys=True)
 
 
+def asked_lengths(wildcards):
+    """The lengths that one trait's conditions need, as JSON; none where doses aren't in nats."""
+    found = applications.asked(config["rollouts"], wildcards.trait)
+    return json.dumps({"asked": [asdict(each) for each in found]}, sort_keys=True)
+
+
 SAES = config["saes"]
 OVERRIDES = {int(layer): own for layer, own in SAES["overrides"].items()}
 

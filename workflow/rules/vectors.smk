@@ -21,12 +21,6 @@ METHOD_DIGESTS = [
 VECTOR_TABLES = ["geometry", "dimensions", "latents", "doses", "kl"]
 
 
-def asked_lengths(wildcards):
-    """The lengths that one trait's conditions need, as JSON; none where doses aren't in nats."""
-    found = applications.asked(config["rollouts"], wildcards.trait)
-    return json.dumps({"asked": [asdict(each) for each in found]}, sort_keys=True)
-
-
 rule vectors:
     input:
         manifest="<results>/model/manifest.json",

@@ -140,9 +140,11 @@ def _traits(rollouts: Rollouts, confirmatory: dict[str, str], outcomes: list[str
     if np.isfinite(found.share):
         coupled.rows[-1]["p"] = float(((drawn.share >= found.share).sum() + 1) / (len(drawn.share) + 1))
     coupled.add_range("participation_ratio", _median(drawn.participation), drawn.participation, plan.level)
-    both = power_of_two_axes(matrix, shuffled, mixing, plan.level, seeds.derive(plan.seed, "statistics", "power"))
-    lower, upper = share_interval(np.array([both]), POWER_RUNS, plan.level)
-    part.add("power_of_two_axes", both / POWER_RUNS, lower=float(lower[0]), upper=float(upper[0]))
+    # one vector, or one outcome, can't have two axes
+    if min(matrix.shape) > 1:
+        both = power_of_two_axes(matrix, shuffled, mixing, plan.level, seeds.derive(plan.seed, "statistics", "power"))
+        lower, upper = share_interval(np.array([both]), POWER_RUNS, plan.level)
+        part.add("power_of_two_axes", both / POWER_RUNS, lower=float(lower[0]), upper=float(upper[0]))
     yield from (part, null, coupled)
 
 
