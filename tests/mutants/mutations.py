@@ -191,7 +191,7 @@ MUTATIONS = [
         CORRECTIONS,
     ),
     Mutation(
-        "axes counted although one before them is none",
+        "axes counted at a lax level",
         "statistics/nulls.py",
         "np.cumprod(p <= 1 - level).sum()",
         "(p <= 1 - level / 2).sum()",
@@ -354,7 +354,7 @@ MUTATIONS = [
         DECISIONS,
     ),
     Mutation(
-        "a method ranked by a signed effect",
+        "a rank that doesn't count the method",
         "vectors/comparison.py",
         'p_random": (as_large + 1) / (len(drawn) + 1)',
         'p_random": as_large / len(drawn)',

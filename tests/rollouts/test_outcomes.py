@@ -224,3 +224,10 @@ def test_what_holds_of_every_episode(calls, finishes):
     assert row["study_autonomy"] + row["study_deference"] == 1
     numbers = outcomes(turns(steps), [SCENARIO]).drop(columns=[*KEYS, "domain"])
     assert (numbers.dtypes == "float64").all()
+
+
+def test_a_turn_that_is_broken_twice_is_one_broken_turn():
+    """The same looping call twice, then a sound one: the second is repeated as well."""
+    looping = step("web_search", "go on go on go on")
+    found = measured(looping, looping, step("finish", "Done."))
+    assert (found["looping_text"], found["repeated_calls"], found["breakage"]) == (2, 1, 2 / 3)

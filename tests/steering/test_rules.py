@@ -56,6 +56,11 @@ def near(found, expected, size=1.0, tolerance=2e-6):
 # --- by hand ---
 
 
+@pytest.mark.parametrize(("strength", "moved"), [(2.0, [5.0, 4.0, 7.0]), (-2.0, [1.0, 4.0, 7.0])])
+def test_a_positive_push_goes_along_the_direction(strength, moved):
+    near(add(ROW, E1, strength), torch.tensor([moved]))
+
+
 def test_a_quarter_turn():
     near(Rotate(E2)(ROW, E1, QUARTER), torch.tensor([[-4.0, 3.0, 7.0]]), 10)
 
