@@ -274,8 +274,8 @@ MUTATIONS = [
     Mutation(
         "the worst layer is chosen",
         "probes/nested.py",
-        "choices[max(names, key=best_r2.__getitem__)]",
-        "choices[min(names, key=best_r2.__getitem__)]",
+        "choices[max(order, key=best_r2.__getitem__)]",
+        "choices[min(order, key=best_r2.__getitem__)]",
         NESTED,
     ),
     Mutation(
@@ -485,8 +485,8 @@ MUTATIONS = [
     Mutation(
         "a change of strategy is any retry",
         "rollouts/outcomes.py",
-        'b["tool"] in CALLS and b["tool"] != a["tool"]',
-        'b["tool"] in CALLS',
+        "b.tool in CALLS and b.tool != a.tool",
+        "b.tool in CALLS",
         OUTCOMES,
     ),
     Mutation(
