@@ -166,7 +166,8 @@ def test_another_run_or_seed_draws_anew(engine, scenarios, records):
 def test_every_turn_draws_anew(model, protocol, scenarios):
     """So hot that all tokens are equally likely, a thought is its random numbers: no two turns may write the same."""
     hot = Settings(3, {"thought_tokens": 6, "input_tokens": 4}, 1e6)
-    turns = Engine(model, protocol, hot, dict.fromkeys(protocol.tools, 0.0)).run([UNSTEERED], scenarios, SEED, RUN)
+    hottest = Engine(model, protocol, hot, dict.fromkeys(protocol.tools, 0.0))
+    turns = rows(hottest.run([UNSTEERED], scenarios, SEED, RUN))
     assert len(turns) > len(scenarios)
     for scenario in scenarios:
         thoughts = [turn["thought"] for turn in of(turns, scenario=scenario["id"])]
