@@ -7,7 +7,7 @@ templates, on a scale on which the score has no edge: AUC and accuracy as log od
 
 The jackknife holds the fits as given. Where rows are scored out of fold, the fits share most of their rows and err
 together, which adds to the variance as Nadeau and Bengio (2003) work out for cross-validation: 1/n becomes
-1/n + 1/n x k/(k - 1) of k folds. Simulated coverage is in docs/validity.md.
+1/n + 1/n x k/(k - 1) of k folds. `make validity` simulates the coverage.
 """
 
 import math
