@@ -35,7 +35,7 @@ rollouts:
   controls: {{dose: 0.1, methods: [mean_difference]}}
   grid:
     - {{doses: [0.1], rules: [keep_norm, edit_code]}}
-    - {{doses: [-0.05], timings: [last_prompt, user]}}
+    - {{doses: [-0.05], timings: [user]}}
   batch_conditions: auto
   memory_mb: 100
 """
