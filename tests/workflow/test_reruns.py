@@ -129,7 +129,8 @@ CODE = {
 PACKAGES = {
     "seaborn": REPORT,
     "matplotlib": REPORT,
-    "statsmodels": STATISTICS,
+    # the false discovery rate of latents is a probe's
+    "statsmodels": {"vectors_stability"} | probes(*TRAITS),
     "pulp": set(),
 }
 """Packages of which another version is installed, with what imports them."""
