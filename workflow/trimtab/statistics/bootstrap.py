@@ -120,14 +120,10 @@ def _few(
 ) -> Intervals:
     """Student's t with the jackknife's standard error, for columns of fewer than `FEWEST` scenarios (Tukey 1958)."""
     n = present.sum(axis=0)
-    # an estimate that one scenario alone keeps defined has no standard error
-    whole = (np.isfinite(left_out) | ~present).all(axis=0)
     few = (n < FEWEST) & np.isin(found.method, ["BCa", "percentile"])
-    usable = few & whole
-    safe = np.maximum(n, 2)
-    values = np.where(present & usable, left_out, 0.0)
-    gaps = np.where(present & usable, values - values.sum(axis=0) / safe, 0.0)
-    reach = stats.t.ppf((1 + level) / 2, safe - 1) * np.sqrt((safe - 1) / safe * (gaps**2).sum(axis=0))
+    error = jackknife_error(left_out, present)
+    usable = few & np.isfinite(error)
+    reach = stats.t.ppf((1 + level) / 2, np.maximum(n - 1, 1)) * error
     method = np.select([usable, few], ["jackknife t", "undefined"], default=np.array(found.method, dtype=object))
     return Intervals(
         estimate=found.estimate,
@@ -135,6 +131,20 @@ def _few(
         upper=np.select([usable, few], [found.estimate + reach, np.nan], default=found.upper),
         method=[str(name) for name in method],
     )
+
+
+def jackknife_error(
+    left_out: Float[ndarray, "scenario column"], present: Bool[ndarray, "scenario column"]
+) -> Float[ndarray, " column"]:
+    """Standard error from an estimate without each scenario in turn (Tukey 1958); NaN where one of these is undefined.
+
+    An estimate that one scenario alone keeps defined has no standard error.
+    """
+    n = np.maximum(present.sum(axis=0), 1)
+    usable = (np.isfinite(left_out) | ~present).all(axis=0) & (n > 1)
+    values = np.where(present & usable, left_out, 0.0)
+    squares = (np.where(present, values - values.sum(axis=0) / n, 0.0) ** 2).sum(axis=0)
+    return np.asarray(np.sqrt(np.where(usable, squares, np.nan) * (n - 1) / n))
 
 
 def _at_a_boundary(name: str, found: Intervals, pairs: Pairs, level: float) -> Intervals:
@@ -152,8 +162,8 @@ def _at_a_boundary(name: str, found: Intervals, pairs: Pairs, level: float) -> I
         # where all n scenarios rise, fall or stay, at most this share of all scenarios does anything else
         other = share_interval(np.zeros_like(n), np.maximum(n, 1), level)[1]
         slack = np.where(found.estimate == 0.5, other / 2, other)
-        lower = np.where(alike, np.clip(found.estimate - slack, 0, 1), lower)
-        upper = np.where(alike, np.clip(found.estimate + slack, 0, 1), upper)
+        lower = np.where(alike, found.estimate - slack, lower)
+        upper = np.where(alike, found.estimate + slack, upper)
         method[alike] = "exact"
     elif name == "log_odds_ratio":
         shares = [side.sum(axis=0) / np.maximum(n, 1) + pairs.shift for side in (pairs.treated, pairs.baseline)]

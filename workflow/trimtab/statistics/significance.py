@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 from scipy import stats
 
-from trimtab.statistics.bootstrap import COLUMNS
+from trimtab.statistics.bootstrap import COLUMNS, jackknife_error
 from trimtab.statistics.pairs import ROUNDING, Pairs, estimates
 
 EXACT_PAIRS = 15
@@ -81,20 +81,9 @@ def equivalence(pairs: Pairs, smallest: float, level: float) -> Equivalence:
     gap, sd = whole["mean_difference"][0], whole["pooled_sd"][0]
     freedom, tails, reaches = np.maximum(n - 1, 1), [], []
     for side in (1, -1):
-        error = _jackknife_error(without["mean_difference"] + side * smallest * without["pooled_sd"], pairs.present > 0)
+        error = jackknife_error(without["mean_difference"] + side * smallest * without["pooled_sd"], pairs.present > 0)
+        error = np.where(error > 0, error, np.nan)
         with np.errstate(invalid="ignore"):
             tails.append(stats.t.sf((side * gap + smallest * sd) / error, freedom))
         reaches.append(stats.t.ppf(level, freedom) * error)
     return Equivalence(gap, smallest * sd, gap - reaches[0], gap + reaches[1], np.asarray(np.maximum(*tails)))
-
-
-def _jackknife_error(
-    left_out: Float[ndarray, "scenario column"], present: Bool[ndarray, "scenario column"]
-) -> Float[ndarray, " column"]:
-    """Standard error from an estimate without each scenario in turn (Tukey 1958); NaN where one is undefined, or all
-    are the same."""
-    n = np.maximum(present.sum(axis=0), 1)
-    usable = (np.isfinite(left_out) | ~present).all(axis=0) & (n > 1)
-    values = np.where(present & usable, left_out, 0.0)
-    squares = (np.where(present, values - values.sum(axis=0) / n, 0.0) ** 2).sum(axis=0)
-    return np.asarray(np.sqrt(np.where(usable & (squares > 0), squares, np.nan) * (n - 1) / n))

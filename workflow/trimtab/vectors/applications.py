@@ -13,11 +13,12 @@ from itertools import product
 from typing import Any
 
 from trimtab.settings.rollouts import Rollouts
+from trimtab.steering.catalogue import LENGTH, RULES
 
 NATS = ("kl", "asc")
 """Units of doses in nats."""
 
-BY_KL = ("add", "keep_norm", "floor", "clamp", "edit_code")
+BY_KL = tuple(name for name, rule in RULES.items() if rule.counts == LENGTH)
 """Rules whose dose is a length, or lies one from the mean row."""
 
 WRITTEN = re.compile(r"decode(_\d+)?|assistant")
