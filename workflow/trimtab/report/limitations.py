@@ -141,8 +141,8 @@ def _costly_dictionaries(run: Run) -> list[str]:
     lowest, highest = words.number(costly["kl_sae"].min()), words.number(costly["kl_sae"].max())
     return [
         f"Dictionaries: what those of layers {layers} reconstruct, in the layer's place, moves the next token by "
-        f"{lowest} to {highest} nats, more than the {dose:g} at which methods are compared. They pass or fail their "
-        "gates for what they are; nothing here rests on a single latent of theirs."
+        f"{lowest} to {highest} nats, more than the {dose:g} at which methods are compared. What is said of a single "
+        "latent of theirs is not shown to hold at the size of a dose."
     ]
 
 
