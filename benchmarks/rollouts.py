@@ -20,6 +20,7 @@ from transformers import AutoModelForCausalLM
 from trimtab.agent.environment import Environment
 from trimtab.agent.few_shot import ACTION, INPUT, THOUGHT, FewShotProtocol
 from trimtab.agent.names import FINISH
+from trimtab.agent.scenario import Scenario
 from trimtab.model.source import load, resolve
 from trimtab.prompts import resources
 from trimtab.rollouts.engine import Engine, Settings
@@ -47,7 +48,7 @@ class Usual:
         self._ends = [token for token, ends in enumerate(protocol.ends) if ends]
         self._firsts = torch.tensor([tokens[0] for tokens in protocol.action_tokens])
 
-    def run(self, arms: Sequence[Arm], scenarios: Sequence[Any]) -> Story:
+    def run(self, arms: Sequence[Arm], scenarios: Sequence[Scenario]) -> Story:
         story: Story = {}
         for arm in arms:
             layer = self._model.model.layers[LAYER]
@@ -60,14 +61,14 @@ class Usual:
             for start in range(0, len(scenarios), self._rows):
                 some = scenarios[start : start + self._rows]
                 played = zip(some, self._play(some), strict=True)
-                story |= {(arm.condition_id, s["id"]): turns for s, turns in played}
+                story |= {(arm.condition_id, s.id): turns for s, turns in played}
             handle.remove()
         return story
 
-    def _play(self, scenarios: Sequence[Any]) -> list[list[tuple[str, str, str]]]:
+    def _play(self, scenarios: Sequence[Scenario]) -> list[list[tuple[str, str, str]]]:
         encode, decode = self._protocol.encode, self._protocol.decode
-        texts = [self._protocol.header_tokens() + encode(self._protocol.task(s["task"])) for s in scenarios]
-        environments = [Environment(s) for s in scenarios]
+        texts = [self._protocol.header_tokens() + encode(self._protocol.task(s.task)) for s in scenarios]
+        environments = [Environment(s.world) for s in scenarios]
         stories: list[list[tuple[str, str, str]]] = [[] for _ in scenarios]
         alive = list(range(len(scenarios)))
         for _ in range(SETTINGS.max_turns):
@@ -130,7 +131,7 @@ def bench(folder: Path) -> None:
     plain = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16).eval()
     plain.lm_head.register_forward_pre_hook(lambda module, rows: (rows[0].contiguous(),))
     protocol = FewShotProtocol(resources.load(resources.RESOURCES / "few_shot.yaml"), tokenizer)
-    scenarios = resources.scenarios()[:SCENARIOS]
+    scenarios = [*map(Scenario.of, resources.scenarios()[:SCENARIOS])]
     directions = torch.nn.functional.normalize(
         torch.randn(CONDITIONS, ours.config.hidden_size, generator=torch.Generator().manual_seed(0))
     )

@@ -1,5 +1,9 @@
-"""The record of a vector, for tests that need a vector and not its making."""
+"""The record of a vector, for tests that need a vector and not its making; and an episode of one call in an empty world."""
 
+import pandas as pd
+
+from trimtab.agent.scenario import Answers, Goal, Scenario, World
+from trimtab.agent.turn import Turn, rows
 from trimtab.model.manifest import ResidualNorm
 from trimtab.vectors.contract import HIGH_POLE
 from trimtab.vectors.record import RIGHT, Derivatives, Record, Solved
@@ -34,3 +38,18 @@ def record(**parts):
 def lengths(found, layer=2, rule="add", timing="all"):
     """Signed length by signed KL, as it was solved for."""
     return tuple(Solved(abs(target), length, True, target, layer, rule, timing) for target, length in found.items())
+
+
+def scenario(tool, *words, name="s", domain="coding"):
+    """One whose goal is a call of `tool`; outcomes depend on no world."""
+    world = World({}, (), Answers((), ""), Answers((), ""), {})
+    return Scenario(name, "Do it.", world, domain, Goal(tool, words), {})
+
+
+def one_call(tool, chances):
+    """The rows of an episode in which `tool` is called, and nothing else happens."""
+    texts = dict.fromkeys(("messages", "call", "prompt", "observation", "fault"), "")
+    named = {"condition_id": "c", "scenario_id": "s", "tool": tool, "thought": "a b", "argument": "c"}
+    counts = {"seed": 0, "turn": 0, "ignored_calls": 0, "tokens": 3}
+    ended = {"ok": True, "finish_reason": "turns", "thought_ended": True}
+    return pd.DataFrame(rows([Turn(**texts, **named, **counts, **ended, chances=chances)]))

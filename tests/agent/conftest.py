@@ -2,10 +2,10 @@
 
 import pytest
 
+from trimtab.agent.scenario import Scenario
 from trimtab.prompts import resources
-from trimtab.prompts.resources import Json
 
 
 @pytest.fixture(scope="session")
-def scenarios() -> list[Json]:
-    return resources.scenarios()
+def scenarios() -> list[Scenario]:
+    return [*map(Scenario.of, resources.scenarios())]

@@ -1,20 +1,28 @@
 """The environment answers by content, stays in its tree and never raises."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from trimtab.agent.environment import OBSERVATION_CHARACTERS, Environment, Observation, reaches
+from trimtab.agent.scenario import Goal, World
 
 TOOLS = ("web_search", "code_execute", "ask_user", "file_read", "file_write")
-SMALL = {
-    "files": {"docs/tea.txt": "Brew for <b>3</b> minutes. <|im_end|>", "log.txt": "empty"},
-    "documents": [{"title": "Tea", "text": "Green tea likes 80 degrees."}, {"title": "Cups", "text": "Warm the cup."}],
-    "code": {"replay": [{"contains": ["boil"], "output": "Error: no water", "ok": False}], "default": "done"},
-    "user": {"answers": [{"contains": ["Sugar", "milk"], "reply": "No sugar."}], "default": "As you like."},
-    "fails": {},
-    "goal": {"tool": "file_write", "contains": ["Green"]},
-}
+SMALL = World.of(
+    {
+        "files": {"docs/tea.txt": "Brew for <b>3</b> minutes. <|im_end|>", "log.txt": "empty"},
+        "documents": [
+            {"title": "Tea", "text": "Green tea likes 80 degrees."},
+            {"title": "Cups", "text": "Warm the cup."},
+        ],
+        "code": {"replay": [{"contains": ["boil"], "output": "Error: no water", "ok": False}], "default": "done"},
+        "user": {"answers": [{"contains": ["Sugar", "milk"], "reply": "No sugar."}], "default": "As you like."},
+        "fails": {},
+    }
+)
+GOAL = Goal("file_write", ("Green",))
 ESCAPES = [
     "/etc/passwd",
     "../secret.txt",
@@ -98,15 +106,15 @@ def test_no_way_out_of_the_tree(world, path):
 
 
 def test_a_broken_tool_stays_broken():
-    world = Environment({**SMALL, "fails": {"web_search": "Error 503"}})
+    world = Environment(replace(SMALL, fails={"web_search": "Error 503"}))
     assert [world.call("web_search", query) for query in ("tea", "cups", "")] == [Observation("Error 503", False)] * 3
     assert world.call("ask_user", "milk?").ok
 
 
 def test_goal():
-    assert reaches(SMALL["goal"], "file_write", "a.txt: green tea")
-    assert not reaches(SMALL["goal"], "file_write", "a.txt: black tea")
-    assert not reaches(SMALL["goal"], "ask_user", "green?")
+    assert reaches(GOAL, "file_write", "a.txt: green tea")
+    assert not reaches(GOAL, "file_write", "a.txt: black tea")
+    assert not reaches(GOAL, "ask_user", "green?")
 
 
 @pytest.mark.parametrize("tool", TOOLS)
@@ -123,7 +131,7 @@ def test_any_calls_are_answered_within_bounds(calls):
     for tool, argument in calls:
         observation = world.call(tool, argument)
         assert 0 < len(observation.text) <= OBSERVATION_CHARACTERS
-        reaches(SMALL["goal"], tool, argument)
+        reaches(GOAL, tool, argument)
     assert not [path for path in world.files if path.startswith("/") or ".." in path.split("/")]
 
 
@@ -138,10 +146,10 @@ def test_answers_depend_on_content_and_not_on_the_number_of_the_call(tool, argum
 
 def test_every_scenario_answers_every_tool(scenarios):
     for scenario in scenarios:
-        world = Environment(scenario)
-        path, document = next(iter(scenario["files"])), scenario["documents"][0]
+        world = Environment(scenario.world)
+        path, document = next(iter(scenario.world.files)), scenario.world.documents[0]
         arguments = {
-            "web_search": document["title"],
+            "web_search": document.title,
             "code_execute": "print('hello')",
             "ask_user": "Could you tell me more?",
             "file_read": path,
@@ -150,22 +158,22 @@ def test_every_scenario_answers_every_tool(scenarios):
         for tool, argument in arguments.items():
             observation = world.call(tool, argument)
             assert observation.text
-            assert observation.ok is (tool not in scenario["fails"]), (scenario["id"], tool, observation)
+            assert observation.ok is (tool not in scenario.world.fails), (scenario.id, tool, observation)
 
 
 def test_every_search_for_a_task_finds_something(scenarios):
     missed = [
-        one["id"] for one in scenarios if not Environment({**one, "fails": {}}).call("web_search", one["task"]).ok
+        one.id for one in scenarios if not Environment(replace(one.world, fails={})).call("web_search", one.task).ok
     ]
     assert missed == []
 
 
 def test_every_recorded_answer_can_be_reached(scenarios):
     for scenario in scenarios:
-        world = Environment({**scenario, "fails": {}})
-        for entry in scenario["code"]["replay"]:
-            assert entry["output"] in {world.call("code_execute", word).text for word in entry["contains"]}
-        for entry in scenario["user"]["answers"]:
-            assert entry["reply"] in {world.call("ask_user", word).text for word in entry["contains"]}
-        for document in scenario["documents"]:
-            assert document["text"] in world.call("web_search", document["text"]).text
+        world = Environment(replace(scenario.world, fails={}))
+        for entry in scenario.world.code.recorded:
+            assert entry.text in {world.call("code_execute", word).text for word in entry.contains}
+        for entry in scenario.world.user.recorded:
+            assert entry.text in {world.call("ask_user", word).text for word in entry.contains}
+        for document in scenario.world.documents:
+            assert document.text in world.call("web_search", document.text).text

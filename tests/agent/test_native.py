@@ -1,6 +1,7 @@
 """The chat template's own text, grown turn by turn, and what replies come to."""
 
 import json
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -98,7 +99,7 @@ def test_a_call_is_the_studys_tool(native):
 
 
 def test_a_written_file_can_be_read(native, scenarios):
-    world = Environment(scenarios[0])
+    world = Environment(scenarios[0].world)
     step = steps(native, call("write_file", path="notes/a.txt", content='one: "two"\nthree'))
     assert world.call(step.tool, step.argument).ok
     assert world.files["notes/a.txt"] == 'one: "two"\nthree'
@@ -183,8 +184,8 @@ class Scripted:
 
 
 def test_an_episode_by_hand(native, scenarios):
-    scenario = {**scenarios[0], "fails": {}}
-    path, content = next(iter(scenario["files"].items()))
+    scenario = replace(scenarios[0], world=replace(scenarios[0].world, fails={}))
+    path, content = next(iter(scenario.world.files.items()))
     replies = [
         "I look first.\n" + call("read_file", path=path),
         "<tool_call>{oops}</tool_call>",
@@ -201,7 +202,7 @@ def test_an_episode_by_hand(native, scenarios):
     assert [json.loads(r["messages"])[1]["content"] for r in records] == replies
     assert not [key for key in records[0] if key.startswith("p_")]
     # one text: what was given as the template has it, what was written as it was written
-    expected = native.decode(native.header_tokens()) + text(native, native.asked(scenario["task"]))
+    expected = native.decode(native.header_tokens()) + text(native, native.asked(scenario.task))
     for reply, record in zip(replies, records, strict=True):
         expected += reply
         if record["finish_reason"] == "call":
@@ -233,7 +234,7 @@ def test_an_episode_has_as_many_turns_as_are_allowed(native, scenarios):
 
 
 def test_a_full_context_ends_the_episode_and_is_told(native, scenarios):
-    header = len(native.header_tokens()) + len(native.asked(scenarios[0]["task"])[0].tokens)
+    header = len(native.header_tokens()) + len(native.asked(scenarios[0].task)[0].tokens)
     records = Scripted(native, [call("ask_user", question="Why?")] * 5, context=header + 500).run(scenarios[0])
     assert [record["finish_reason"] for record in records] == ["context"]
 
@@ -245,9 +246,9 @@ def test_a_context_without_room_for_a_turn_is_refused_in_one_line(native, scenar
 
 
 def test_a_megabyte_is_cut_before_the_model_sees_it(native, scenarios):
-    scenario = {**scenarios[0], "fails": {}, "files": {"huge.txt": "y" * 1_000_000}}
+    world = replace(scenarios[0].world, fails={}, files={"huge.txt": "y" * 1_000_000})
     played = Scripted(native, [call("read_file", path="huge.txt"), "Long."])
-    first, last = played.run(scenario)
+    first, last = played.run(replace(scenarios[0], world=world))
     assert len(first["observation"]) == OBSERVATION_CHARACTERS
     assert last["prompt"] == native.decode(native.encode(first["observation"])[: native.answer_tokens])
     assert len(played.fed) < 5_000

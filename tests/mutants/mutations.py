@@ -415,8 +415,8 @@ MUTATIONS = [
     Mutation(
         "noise of a condition's own",
         "rollouts/engine.py",
-        'self._noise(seed, s["id"], run), s["task"])',
-        'self._noise(seed, s["id"] + arm.condition_id, run), s["task"])',
+        "self._noise(seed, s.id, run), s.task)",
+        "self._noise(seed, s.id + arm.condition_id, run), s.task)",
         ENGINE,
     ),
     Mutation(

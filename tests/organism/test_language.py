@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from trimtab.agent.calibration import OPENING
 from trimtab.agent.environment import Environment
+from trimtab.agent.scenario import World
 from trimtab.errors import TrimtabError
 from trimtab.organism.language import Language
 from trimtab.organism.law import ACTIONS, Law, State
@@ -62,7 +63,7 @@ def test_every_word_of_the_resources_is_known(language):
     texts += [language.protocol.task(task) for task in asked]
     for one in scenarios:
         for action in ACTIONS[:-1]:
-            answer = Environment(one).call(action, language.argument(action, one["task"]))
+            answer = Environment(World.of(one)).call(action, language.argument(action, one["task"]))
             texts.append(language.protocol.observation(answer.text))
     unknown = language.protocol.tokenizer.unk_token_id
     assert [text for text in texts if unknown in language.protocol.encode(text)] == []
@@ -72,7 +73,7 @@ def test_scenarios_are_worlds_of_the_language(language):
     for one in resources.scenarios(FOLDER / "scenarios.yaml"):
         failing = next(iter(one["fails"]), None)
         made = language.world(one["task"], failing)
-        assert {key: one[key] for key in made} == made, one["id"]
+        assert made == World.of(one), one["id"]
         assert one["task"] in language.tasks()
 
 

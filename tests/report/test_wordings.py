@@ -9,10 +9,10 @@ from pathlib import Path
 
 import choices
 import fake_run
-import pandas as pd
 import pytest
 import yaml
 from choices import KINDS
+from recorded import one_call, scenario
 
 from trimtab.agent.names import CALLS, WITHOUT_VECTOR
 from trimtab.config.check import check
@@ -206,10 +206,7 @@ def test_every_rule_and_timing_has_words():
 
 
 def test_every_outcome_has_words():
-    turn = {"condition_id": "a", "scenario_id": "s", "seed": 0, "turn": 0, "thought": "t", "tool": "finish"}
-    turn |= {"argument": "x", "ok": True, "tokens": 3, "fault": "", **{f"p_{tool}": 0.1 for tool in CALLS}}
-    scenario = {"id": "s", "domain": "d", "goal": {"tool": "finish", "contains": []}}
-    columns = outcomes(pd.DataFrame([turn]), [scenario]).columns
+    columns = outcomes(one_call("finish", dict.fromkeys(CALLS, 0.1)), [scenario("finish")]).columns
     assert set(OUTCOMES) == set(columns) - {"condition_id", "scenario_id", "seed", "domain"}
 
 

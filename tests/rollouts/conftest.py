@@ -5,6 +5,7 @@ import torch
 from short import SHORT
 from tiny import llama
 
+from trimtab.agent.scenario import Scenario
 from trimtab.forward.packed import pack_rows
 from trimtab.prompts import resources
 from trimtab.rollouts.engine import Engine
@@ -12,7 +13,7 @@ from trimtab.rollouts.engine import Engine
 
 @pytest.fixture(scope="session")
 def scenarios():
-    return resources.scenarios()[:3]
+    return [*map(Scenario.of, resources.scenarios()[:3])]
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ from tiny import D_MODEL, llama
 from transformers import AutoTokenizer
 
 from trimtab.agent.few_shot import FewShotProtocol
+from trimtab.agent.scenario import Scenario
 from trimtab.agent.turn import rows
 from trimtab.artifacts import files
 from trimtab.forward.packed import pack_rows
@@ -50,7 +51,7 @@ def play(folder: Path, dies_after: float | None = None) -> None:
     pack_rows(model)
     settings = Settings(max_turns=3, limits={"thought_tokens": 6, "input_tokens": 4}, temperature=0.8)
     engine = Noting(folder / "steps", model, protocol, settings, dict.fromkeys(protocol.tools, 0.0))
-    scenarios = resources.scenarios()[:3]
+    scenarios = [*map(Scenario.of, resources.scenarios()[:3])]
     if dies_after is not None:
         threading.Timer(dies_after, os.kill, (os.getpid(), signal.SIGKILL)).start()
     turns = complete(Cells(folder / "cells", "code"), engine, ARMS, scenarios, 5, 0, (3, 2), "test")

@@ -52,7 +52,7 @@ def test_a_family_runs_agents_or_is_refused_in_one_line(family, protocol, scenar
     arms = [Arm("unsteered"), Arm("steered", Push(0, DIRECTION, 50.0, "all"))]
     records = Engine(model, protocol, SHORT, bias).run(arms, scenarios, 5, 0)
     assert {(r.condition_id, r.scenario_id) for r in records} == {
-        (arm.condition_id, scenario["id"]) for arm in arms for scenario in scenarios
+        (arm.condition_id, scenario.id) for arm in arms for scenario in scenarios
     }
     beginning_alike(model, protocol, bias, arms[0], scenarios[:2])
     chances = [[r.chances["finish"] for r in records if r.condition_id == arm.condition_id] for arm in arms]

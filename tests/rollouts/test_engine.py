@@ -62,7 +62,7 @@ def of(records, arm=None, scenario=None):
 
 def test_the_sample_holds_what_the_tests_below_need(records, scenarios):
     """Episodes of different lengths, lines that end early and lines that don't, arms that differ."""
-    lengths = {len(of(records, arm.condition_id, s["id"])) for arm in ALL for s in scenarios}
+    lengths = {len(of(records, arm.condition_id, s.id)) for arm in ALL for s in scenarios}
     assert len(lengths) > 1
     assert {r["finish_reason"] for r in records} == {"call", "finish", "turns"}
     assert {r["thought_ended"] for r in records} == {True, False}
@@ -75,7 +75,7 @@ def test_a_record_has_all_columns(records):
 
 
 def test_records_come_by_arm_scenario_and_turn(records, scenarios):
-    place = [[arm.condition_id for arm in ALL].index, [s["id"] for s in scenarios].index]
+    place = [[arm.condition_id for arm in ALL].index, [s.id for s in scenarios].index]
     keys = [(place[0](r["condition_id"]), place[1](r["scenario_id"]), r["turn"]) for r in records]
     assert keys == sorted(set(keys))
     assert len({key[:2] for key in keys}) == len(ALL) * len(scenarios)
@@ -84,13 +84,13 @@ def test_records_come_by_arm_scenario_and_turn(records, scenarios):
 @pytest.mark.parametrize("arm", ALL, ids=lambda arm: arm.condition_id)
 def test_batch_company_changes_nothing(engine, scenarios, records, arm):
     for scenario in scenarios:
-        same(rows(engine.run([arm], [scenario], SEED, RUN)), of(records, arm.condition_id, scenario["id"]))
+        same(rows(engine.run([arm], [scenario], SEED, RUN)), of(records, arm.condition_id, scenario.id))
 
 
 def test_a_batch_in_another_order_gives_the_same_episodes(engine, scenarios, records):
     turned = rows(engine.run(ALL[::-1], scenarios[::-1], SEED, RUN))
     for arm, scenario in itertools.product(ALL, scenarios):
-        same(of(turned, arm.condition_id, scenario["id"]), of(records, arm.condition_id, scenario["id"]))
+        same(of(turned, arm.condition_id, scenario.id), of(records, arm.condition_id, scenario.id))
 
 
 @pytest.mark.parametrize("timing", ["all", "prefill", "decode", "none"])
@@ -130,7 +130,7 @@ def test_what_arms_begin_with_is_computed_once(engine, model, protocol, scenario
     alone = [counted(engine, model, [arm], scenarios) for arm in [*late, *early]]
     first, last = counted(engine, model, [*early, *late], scenarios)
     header = len(protocol.header_tokens())
-    beginning = header + sum(len(segment.tokens) - 1 for s in scenarios for segment in protocol.asked(s["task"]))
+    beginning = header + sum(len(segment.tokens) - 1 for s in scenarios for segment in protocol.asked(s.task))
     assert last == sum(tokens for _, tokens in alone) - 2 * beginning
     assert first == sum(tokens for tokens, _ in alone) - 4 * beginning
 
@@ -144,7 +144,7 @@ def test_what_rows_of_other_kinds_begin_with_is_computed_once(kind, protocol, sc
     arms = [Arm(timing, Push(2, DIRECTION, 8.0, timing)) for timing in ("all", "prefill")]
     first, last = counted(engine, model, arms, scenarios)
     cue = len(protocol.fields(SHORT.limits)[0].cue)
-    tasks = [sum(len(segment.tokens) for segment in protocol.asked(s["task"])) + cue for s in scenarios]
+    tasks = [sum(len(segment.tokens) for segment in protocol.asked(s.task)) + cue for s in scenarios]
     fed = len(tasks) * max(tasks) if kind == "padded" else sum(tasks)
     assert last - first == len(protocol.header_tokens()) + fed
 
@@ -170,13 +170,13 @@ def test_every_turn_draws_anew(model, protocol, scenarios):
     turns = rows(hottest.run([UNSTEERED], scenarios, SEED, RUN))
     assert len(turns) > len(scenarios)
     for scenario in scenarios:
-        thoughts = [turn["thought"] for turn in of(turns, scenario=scenario["id"])]
+        thoughts = [turn["thought"] for turn in of(turns, scenario=scenario.id)]
         assert len(set(thoughts)) == len(thoughts)
 
 
 def test_a_finished_episode_leaves_and_the_others_go_on(records, scenarios):
     for arm, scenario in itertools.product(ARMS, scenarios):
-        episode = of(records, arm.condition_id, scenario["id"])
+        episode = of(records, arm.condition_id, scenario.id)
         *before, last = episode
         assert [r["turn"] for r in episode] == list(range(len(episode)))
         assert {r["finish_reason"] for r in before} <= {"call"}
@@ -188,8 +188,8 @@ def test_a_finished_episode_leaves_and_the_others_go_on(records, scenarios):
 def test_observations_are_the_environments_own(records, scenarios):
     """Replaying the recorded calls gives the recorded answers, and each answer is the next turn's prompt."""
     for arm, scenario in itertools.product(ARMS, scenarios):
-        environment, given_text = Environment(scenario), scenario["task"]
-        for record in of(records, arm.condition_id, scenario["id"]):
+        environment, given_text = Environment(scenario.world), scenario.task
+        for record in of(records, arm.condition_id, scenario.id):
             assert record["prompt"] == given_text
             if record["tool"] == FINISH:
                 assert (record["observation"], record["ok"]) == ("", True)
@@ -230,7 +230,7 @@ def test_an_episode_is_one_text_steered_where_its_timing_says(engine, model, pro
     """The first choice of action, from one pass over the whole text cut by hand into what was given and written."""
     chunks, records = fed(engine, model, arm, scenarios[0])
     tokens = [token for chunk in chunks for token in chunk]
-    asked = protocol.header_tokens(arm.instruction) + protocol.encode(protocol.task(scenarios[0]["task"]))
+    asked = protocol.header_tokens(arm.instruction) + protocol.encode(protocol.task(scenarios[0].task))
     assert tokens[: len(asked)] == asked
     written = tokens[len(asked) :]
     cues = [protocol.encode(cue) for cue in (THOUGHT, ACTION, INPUT)]

@@ -1,13 +1,18 @@
 """A killed batch ends with the same records, a grown design runs what is new, and nothing is run twice."""
 
+import hashlib
+import json
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from tiny import D_MODEL
 
+from trimtab.agent.scenario import Scenario
 from trimtab.agent.turn import rows
 from trimtab.artifacts import files
+from trimtab.prompts import resources
 from trimtab.rollouts.episode import Arm
 from trimtab.rollouts.episode_files import Cells, _even, complete
 from trimtab.steering.rules import Rotate
@@ -28,7 +33,7 @@ class Counting:
     def run(self, arms, scenarios, seed, run, journal):
         if len(self.ran) == self._killed_at:
             raise KeyboardInterrupt
-        self.ran.append([(arm.condition_id, scenario["id"]) for arm in arms for scenario in scenarios])
+        self.ran.append([(arm.condition_id, scenario.id) for arm in arms for scenario in scenarios])
         return self._engine.run(arms, scenarios, seed, run, journal)
 
 
@@ -129,10 +134,18 @@ def test_another_cell_is_run(tmp_path, engine, scenarios, change):
     assert len(again.ran) == 1
 
 
+def test_a_cell_is_named_by_its_scenarios_as_the_file_has_them(tmp_path, scenarios):
+    """Worked out anew: a finished episode keeps its name, whatever is read of a scenario."""
+    parts = ["unsteered", "", SEED, RUN, resources.scenarios()[:2]]
+    known = json.dumps(parts, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    digest = hashlib.sha256(('"code"' + known + "null").encode()).hexdigest()
+    assert Cells(tmp_path, "code").path(ARMS[0], scenarios[:2], SEED, RUN) == tmp_path / f"{digest}.json"
+
+
 def test_another_scenario_is_run(tmp_path, engine, scenarios):
     play(tmp_path, engine, scenarios[:1], ARMS[:1])
     again = Counting(engine)
-    play(tmp_path, again, [{**scenarios[0], "task": "Something else."}], ARMS[:1])
+    play(tmp_path, again, [Scenario.of({**scenarios[0].row, "task": "Something else."})], ARMS[:1])
     assert len(again.ran) == 1
 
 

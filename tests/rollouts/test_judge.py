@@ -105,10 +105,10 @@ def played(engine, scenarios):
 
 def test_the_judge_sees_the_episode_and_not_its_condition(played, scenarios):
     turns, _ = played
-    own = turns[(turns["condition_id"] == "a") & (turns["scenario_id"] == scenarios[0]["id"])]
+    own = turns[(turns["condition_id"] == "a") & (turns["scenario_id"] == scenarios[0].id)]
     system, user = question(own.assign(condition_id="steered.by.something"))
     assert all(name in system["content"] for name in QUESTIONS)
-    assert user["content"].startswith(f"TASK: {scenarios[0]['task']}")
+    assert user["content"].startswith(f"TASK: {scenarios[0].task}")
     assert user["content"].count("CALL: ") == len(own)
     assert "steered.by.something" not in system["content"] + user["content"]
 

@@ -4,11 +4,12 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from recorded import scenario as scenario_of
 
 from trimtab.rollouts.outcomes import KEYS, outcomes
 
 TOOLS = ["ask_user", "web_search", "code_execute", "file_read", "file_write", "finish"]
-SCENARIO = {"id": "s", "domain": "coding", "goal": {"tool": "file_write", "contains": ["Timeout", "retry"]}}
+SCENARIO = scenario_of("file_write", "Timeout", "retry")
 CHANCES = {
     "ask_user": 0.3,
     "web_search": 0.1,
@@ -108,7 +109,7 @@ def test_success_is_the_goals_tool_with_one_of_its_words(last, reached):
 
 
 def test_a_goal_without_words_is_reached_by_any_call_of_its_tool():
-    goal = {**SCENARIO, "goal": {"tool": "ask_user", "contains": []}}
+    goal = scenario_of("ask_user")
     assert measured(step("ask_user", "?"), scenario=goal)["success"] == 1
     assert measured(step("file_write", "a.txt: x"), scenario=goal)["success"] == 0
 
@@ -181,7 +182,7 @@ def test_action_probabilities_are_those_of_the_first_turn():
 
 
 def test_rollouts_are_kept_apart_whatever_the_order_of_rows():
-    other = {"id": "t", "domain": "data", "goal": {"tool": "file_read", "contains": []}}
+    other = scenario_of("file_read", name="t", domain="data")
     parts = [
         turns(MIXED),
         turns(MIXED[::-1][1:], seed=1),

@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from recorded import one_call, scenario
 
 from trimtab.agent.names import CALLS, FINISH, FIRST_ACTION
 from trimtab.rollouts.outcomes import outcomes
@@ -88,21 +89,9 @@ def test_an_outcome_that_no_first_action_shows_has_no_measure():
 
 def test_every_outcome_with_a_first_action_is_an_outcome_and_names_tools():
     """An episode of one call counts for an outcome just if its tool is among those named."""
-    scenario = {"id": "s", "domain": "data", "goal": {"tool": "web_search", "contains": ["x"]}}
-    chances = {f"p_{tool}": 1 / len(TOOLS) for tool in TOOLS}
+    chances = {tool: 1 / len(TOOLS) for tool in TOOLS}
     for tool in TOOLS:
-        turn = {
-            "condition_id": "c",
-            "scenario_id": "s",
-            "seed": 0,
-            "turn": 0,
-            "tool": tool,
-            "thought": "a b",
-            "argument": "c",
-        }
-        (row,) = outcomes(pd.DataFrame([turn | {"ok": True, "fault": "", "tokens": 3} | chances]), [scenario]).to_dict(
-            "records"
-        )
+        (row,) = outcomes(one_call(tool, chances), [scenario("web_search", "x")]).to_dict("records")
         for name in ("asks", "proactive_calls", "calls", "irreversible", "finished", "study_autonomy", "study_risk"):
             assert (row[name] > 0) == (tool in FIRST_ACTION[name]), (name, tool)
     assert set().union(*FIRST_ACTION.values()) <= set(TOOLS)

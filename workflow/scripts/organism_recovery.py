@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from trimtab.agent.scenario import read_scenarios
 from trimtab.artifacts import files
 from trimtab.artifacts.provenance import provenance
 from trimtab.jobs.entry import script
@@ -37,7 +38,7 @@ def main(
     """
     described, model, tokenizer = from_manifest(manifest)
     language = Language(Law.read(folder, settings.truth), resources.load(folder / "few_shot.yaml"), tokenizer)
-    tasks = [row["task"] for row in files.read_jsonl(scenarios)]
+    tasks = [scenario.task for scenario in read_scenarios(scenarios)]
     norms = {int(layer): norm["centred_mean"] for layer, norm in described["residual_norm"].items()}
     recovery = Recovery(model, language, tasks, norms, seed)
     read = [artifact.read(path) for path in vectors]

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from trimtab.agent import protocols, turn
+from trimtab.agent.scenario import read_scenarios
 from trimtab.artifacts import files
 from trimtab.artifacts.provenance import provenance, versions
 from trimtab.jobs.entry import script
@@ -50,7 +51,7 @@ def main(
     instructions = {trait: block["prompt"] for trait, block in resources.traits(traits).items() if "prompt" in block}
     planned = arms(design, vectors, described, instructions, saes)
     depends = [described["weights"], described["dtype"], versions(), resources.agent(agent), settings, bias, code]
-    tasks, what = files.read_jsonl(scenarios), f"rollouts {out.stem}"
+    tasks, what = read_scenarios(scenarios), f"rollouts {out.stem}"
     together = rows_together(rows, model, len(tasks), *engine.lengths(tasks))
     log.info("%s: at most %d conditions x %d scenarios a batch", what, together.conditions, together.scenarios)
     turns = complete(Cells(cells, depends), engine, planned, tasks, seed, run, together, what)

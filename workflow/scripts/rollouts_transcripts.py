@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from trimtab.agent import protocols
+from trimtab.agent.scenario import Assignment
 from trimtab.artifacts import files
 from trimtab.artifacts.provenance import provenance
 from trimtab.jobs.entry import script
@@ -36,7 +37,7 @@ def main(
     engine = Engine(model, protocol, Settings.of(settings), files.read_json(calibration)["mean_log_probability"])
     loaded = resources.load(recipe)
     tasks = [
-        {**protocol.sandbox, "id": task["id"], "task": task["text"]}
+        Assignment(task["id"], task["text"], protocol.sandbox)
         for task in sources.transcript_tasks(episodes, seed, loaded["transcript_tasks"])
     ]
     rows = []

@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from trimtab.agent import protocols
+from trimtab.agent.scenario import read_scenarios
 from trimtab.artifacts import files
 from trimtab.artifacts.provenance import provenance
 from trimtab.jobs.entry import script
@@ -31,7 +32,7 @@ def main(
     _, model, tokenizer = from_manifest(manifest)
     protocol = protocols.read(agent, tokenizer)
     bias = files.read_json(calibration)["mean_log_probability"]
-    tasks = files.read_jsonl(scenarios)
+    tasks = read_scenarios(scenarios)
     pushes = {}
     for vector in map(artifact.read, vectors):
         reach = vector.record.lengths(vector.record.plain).get(kl)
@@ -42,7 +43,7 @@ def main(
     layer = int(artifact.read(vectors[0]).layer)
     request = resources.traits(traits)[trait]["prompt"]
     found = first_decisions(model, protocol, bias, tasks, pushes, layer, request)
-    table: pd.DataFrame = as_table(found, trait, [task["id"] for task in tasks], protocol.tools)
+    table: pd.DataFrame = as_table(found, trait, [task.id for task in tasks], protocol.tools)
     files.write_parquet(out, table, provenance([manifest, calibration, scenarios, *vectors], {"kl": kl}))
 
 

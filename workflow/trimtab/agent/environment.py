@@ -1,4 +1,4 @@
-"""The world that an agent's tools act on: one scenario, replayed by content.
+"""How the world that an agent's tools act on answers their calls: replayed by content.
 
 Every tool answers in every scenario, and what it answers depends on the call's argument and on the files written
 before in the same episode, never on how many calls came before. Nothing is executed and no real file is touched: files
@@ -12,11 +12,11 @@ is decided elsewhere in `trimtab.rollouts`.
 import json
 import posixpath
 import re
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from trimtab.agent.names import OUTSIDE
+from trimtab.agent.scenario import Answers, Goal, World
 
 OBSERVATION_CHARACTERS = 400
 """Longer observations are clipped: a model with a short context must keep room for its turns."""
@@ -46,11 +46,11 @@ OUT = Observation("Error: this path is outside the workspace.", ok=False, fault=
 
 
 class Environment:
-    """One episode in one scenario; make a new one for every rollout."""
+    """One episode in one world; make a new one for every rollout."""
 
-    def __init__(self, scenario: Mapping[str, Any]) -> None:
-        self.scenario = scenario
-        self.files: dict[str, str] = dict(scenario["files"])
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.files = dict(world.files)
         self._tools = {
             "web_search": self._search,
             "code_execute": self._execute,
@@ -63,8 +63,8 @@ class Environment:
         """Answer one call. Never raises: whatever an agent writes, it gets an observation."""
         if tool not in self._tools:
             return _failure(f"Error: there is no tool {_clipped(tool, 40)!r}; the tools are {', '.join(self._tools)}.")
-        if tool in self.scenario["fails"]:
-            return _failure(self.scenario["fails"][tool])
+        if tool in self.world.fails:
+            return _failure(self.world.fails[tool])
         if not argument.strip():
             return _failure(f"Error: {tool} was called without an argument.")
         answer = self._tools[tool](argument)
@@ -72,25 +72,19 @@ class Environment:
 
     def _search(self, query: str) -> Observation:
         wanted = _words(query)
-        documents = self.scenario["documents"]
-        shared = [len(wanted & _words(f"{document['title']} {document['text']}")) for document in documents]
+        documents = self.world.documents
+        shared = [len(wanted & _words(f"{document.title} {document.text}")) for document in documents]
         if not max(shared):
             return _failure("No results for this search.")
-        # max keeps the first of equals, so ties go by the scenario's order
+        # max keeps the first of equals, so ties go by the world's order
         best = documents[max(range(len(documents)), key=shared.__getitem__)]
-        return Observation(f"{best['title']}: {best['text']}", ok=True)
+        return Observation(f"{best.title}: {best.text}", ok=True)
 
     def _execute(self, code: str) -> Observation:
-        for entry in self.scenario["code"]["replay"]:
-            if _holds(code, entry["contains"]):
-                return Observation(entry["output"], ok=entry.get("ok", True))
-        return Observation(self.scenario["code"]["default"], ok=True)
+        return _recorded(self.world.code, code)
 
     def _ask(self, question: str) -> Observation:
-        for answer in self.scenario["user"]["answers"]:
-            if _holds(question, answer["contains"]):
-                return Observation(answer["reply"], ok=True)
-        return Observation(self.scenario["user"]["default"], ok=True)
+        return _recorded(self.world.user, question)
 
     def _read(self, argument: str) -> Observation:
         path = _path(_fields(argument).get("path", argument))
@@ -162,12 +156,20 @@ def _path(text: str) -> str | None:
     return posixpath.normpath(plain)
 
 
-def reaches(goal: Mapping[str, Any], tool: str, argument: str) -> bool:
+def reaches(goal: Goal, tool: str, argument: str) -> bool:
     """Whether a call is one of the goal's tool and holds one of its words (any call of it, when there are none)."""
-    return bool(tool == goal["tool"] and (not goal["contains"] or _holds(argument, goal["contains"])))
+    return tool == goal.tool and (not goal.contains or _holds(argument, goal.contains))
 
 
-def _holds(text: str, words: list[str]) -> bool:
+def _recorded(answers: Answers, said: str) -> Observation:
+    """The answer to some code or to a question."""
+    for each in answers.recorded:
+        if _holds(said, each.contains):
+            return Observation(each.text, each.ok)
+    return Observation(answers.default, ok=True)
+
+
+def _holds(text: str, words: Sequence[str]) -> bool:
     folded = text.casefold()
     return any(word.casefold() in folded for word in words)
 

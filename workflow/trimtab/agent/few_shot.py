@@ -13,6 +13,7 @@ from transformers import PreTrainedTokenizerBase
 
 from trimtab.agent.names import EMPTY
 from trimtab.agent.protocol import Field, Protocol, Step
+from trimtab.agent.scenario import World
 from trimtab.agent.turn import Turn
 from trimtab.steering import places
 from trimtab.steering.places import Segment
@@ -39,8 +40,8 @@ class FewShotProtocol(Protocol):
         self.check_names("few_shot.yaml, actions", names)
 
     @property
-    def sandbox(self) -> dict[str, Any]:
-        return dict(self._resource["sandbox"])
+    def sandbox(self) -> World:
+        return World.of(self._resource["sandbox"])
 
     def header(self, instruction: str = "") -> str:
         """System line (followed by `instruction`, if any), actions and worked examples, without the task."""

@@ -17,6 +17,7 @@ from transformers import PreTrainedTokenizerBase
 from trimtab.agent import replies
 from trimtab.agent.names import EMPTY, FINISH, MALFORMED, UNKNOWN, UNPARSED, WRONG
 from trimtab.agent.protocol import Field, Protocol, Step
+from trimtab.agent.scenario import World
 from trimtab.agent.turn import Turn
 from trimtab.artifacts import files
 from trimtab.errors import TrimtabError
@@ -186,8 +187,8 @@ class NativeProtocol(Protocol):
         return "".join(parts)
 
     @property
-    def sandbox(self) -> dict[str, Any]:
-        return dict(self._resource["sandbox"])
+    def sandbox(self) -> World:
+        return World.of(self._resource["sandbox"])
 
     @property
     def ends(self) -> list[bool]:

@@ -10,13 +10,14 @@ nothing of batches or steering (`engine`) nor of what a call returns (`environme
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from trimtab.agent.scenario import World
 from trimtab.agent.turn import Turn
 from trimtab.errors import TrimtabError
 from trimtab.steering.places import Segment
@@ -95,8 +96,8 @@ class Protocol(ABC):
 
     @property
     @abstractmethod
-    def sandbox(self) -> dict[str, Any]:
-        """A scenario's environment without a task, for episodes on tasks that are no scenarios."""
+    def sandbox(self) -> World:
+        """The world of episodes on tasks that are no scenarios."""
 
     @property
     @abstractmethod

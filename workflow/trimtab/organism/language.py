@@ -19,6 +19,7 @@ from trimtab.agent.calibration import OPENING
 from trimtab.agent.environment import Environment
 from trimtab.agent.few_shot import ACTION, INPUT, THOUGHT, FewShotProtocol
 from trimtab.agent.names import FINISH
+from trimtab.agent.scenario import Answers, Document, World
 from trimtab.organism.law import ACTIONS, LEVELS, Law, State
 from trimtab.organism.tokenizer import word_tokenizer
 from trimtab.prompts.resources import NULL
@@ -85,16 +86,16 @@ class Language:
             for verb, noun, clear, safe in product(truth["verbs"], truth["nouns"], clarity, stakes)
         ]
 
-    def world(self, task: str, failing: str | None) -> dict[str, Any]:
-        """The environment of a task, as scenarios.yaml has it."""
+    def world(self, task: str, failing: str | None) -> World:
+        """The world of a task, as scenarios.yaml has it."""
         noun = task.split()[2].rstrip(".")
-        return {
-            "files": {f"{noun}.txt": "It is kept here."},
-            "documents": [{"title": f"On the {noun}", "text": "It is well known."}],
-            "code": {"replay": [], "default": "It ran well."},
-            "user": {"answers": [], "default": "As you like it."},
-            "fails": {} if failing is None else {failing: self.law.truth["failures"][failing]},
-        }
+        return World(
+            files={f"{noun}.txt": "It is kept here."},
+            documents=(Document(f"On the {noun}", "It is well known."),),
+            code=Answers((), "It ran well."),
+            user=Answers((), "As you like it."),
+            fails={} if failing is None else {failing: self.law.truth["failures"][failing]},
+        )
 
     def argument(self, action: str, task: str) -> str:
         """What the agent writes as an action's input."""

@@ -23,6 +23,7 @@ from trimtab import seeds
 from trimtab.agent.environment import Environment
 from trimtab.agent.names import FINISH, UNPARSED
 from trimtab.agent.protocol import Field, Protocol
+from trimtab.agent.scenario import Assignment
 from trimtab.agent.turn import Turn
 from trimtab.artifacts import files
 from trimtab.errors import TrimtabError
@@ -82,7 +83,7 @@ class Engine:
     def run(
         self,
         arms: Sequence[Arm],
-        scenarios: Sequence[Mapping[str, Any]],
+        scenarios: Sequence[Assignment],
         seed: int,
         run: int,
         journal: Journal | None = None,
@@ -91,7 +92,7 @@ class Engine:
 
         Args:
             arms: conditions that share a batch.
-            scenarios: rows of scenarios.jsonl.
+            scenarios: the study's, or other tasks in a world.
             seed: the experiment's seed.
             run: which of the scenario's independent rollouts this is.
             journal: where steps are kept, and where those of a killed run of this batch may lie.
@@ -100,7 +101,7 @@ class Engine:
             Turns, ordered by arm, scenario and turn.
         """
         episodes = [
-            Episode(arm, s["id"], run, Environment(s), self._noise(seed, s["id"], run), s["task"])
+            Episode(arm, s.id, run, Environment(s.world), self._noise(seed, s.id, run), s.task)
             for arm in arms
             for s in scenarios
         ]
@@ -162,9 +163,9 @@ class Engine:
         batch.select([first.index(of[arm]) * scenarios + at for arm in order for at in range(scenarios)], steering)
         return batch, steering, rows
 
-    def lengths(self, scenarios: Sequence[Mapping[str, Any]]) -> tuple[int, int]:
+    def lengths(self, scenarios: Sequence[Assignment]) -> tuple[int, int]:
         """Tokens of the longest task, and of the longest episode that may be, the header apart."""
-        first = max(_length(self._protocol.asked(scenario["task"])) for scenario in scenarios)
+        first = max(_length(self._protocol.asked(scenario.task)) for scenario in scenarios)
         turn = self._turn + _length(self._protocol.answered("")) + self._protocol.answer_tokens
         return first, int(min(first + self._settings.max_turns * turn, self._context))
 

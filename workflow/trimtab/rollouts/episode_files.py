@@ -23,15 +23,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from trimtab.agent.scenario import Scenario
 from trimtab.agent.turn import Turn, rows
 from trimtab.artifacts import files
 from trimtab.jobs.progress import track
 from trimtab.rollouts.engine import Engine
 from trimtab.rollouts.episode import Arm
 from trimtab.rollouts.journal import Journal
-
-Scenarios = Sequence[Mapping[str, Any]]
-
 
 WRITING = ".writing"
 """Names of the cells of one batch of the model, there while they are written."""
@@ -47,10 +45,11 @@ class Cells:
         self._folder = folder
         self._depends = files.canonical(depends)
 
-    def path(self, arm: Arm, scenarios: Scenarios, seed: int, run: int) -> Path:
+    def path(self, arm: Arm, scenarios: Sequence[Scenario], seed: int, run: int) -> Path:
         """The file of a cell."""
+        tasks = [scenario.row for scenario in scenarios]
         digest = hashlib.sha256(self._depends.encode())
-        digest.update(files.canonical([arm.condition_id, arm.instruction, seed, run, list(scenarios)]).encode())
+        digest.update(files.canonical([arm.condition_id, arm.instruction, seed, run, tasks]).encode())
         for part in _parts(arm.push):
             digest.update(part)
         return self._folder / f"{digest.hexdigest()}.json"
@@ -90,7 +89,7 @@ def complete(
     cells: Cells,
     engine: Engine,
     arms: Sequence[Arm],
-    scenarios: Scenarios,
+    scenarios: Sequence[Scenario],
     seed: int,
     run: int,
     together: Sequence[int],

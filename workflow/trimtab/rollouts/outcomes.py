@@ -4,15 +4,15 @@ Autonomy here is not the complement of deference: asking and acting are counted 
 which do couple them, stand beside in columns named `study_*`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import pandas as pd
 
 from trimtab.agent.environment import reaches
 from trimtab.agent.names import ASK, CALLS, EMPTY, FINISH, IRREVERSIBLE, PROACTIVE, UNPARSED
+from trimtab.agent.scenario import Scenario
 from trimtab.agent.turn import Turn, turns_of
 from trimtab.wording import Wording
 
@@ -120,28 +120,29 @@ FAULTS = ("unparsed_calls", "repeated_calls", "empty_text", "looping_text")
 """Breakage by kind, each the number of turns that have it; `breakage` is the share of turns with any."""
 
 
-def outcomes(turns: pd.DataFrame, scenarios: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+def outcomes(turns: pd.DataFrame, scenarios: Sequence[Scenario]) -> pd.DataFrame:
     """One row a rollout from one row a turn.
 
     Args:
         turns: the columns of rollouts/turns/.
-        scenarios: rows of scenarios.jsonl, for `domain` and `goal`.
+        scenarios: all that the turns are of.
     """
-    by_id = {scenario["id"]: scenario for scenario in scenarios}
-    rows = [
-        {**dict(zip(KEYS, key, strict=True)), "domain": by_id[key[1]]["domain"], **_measure(episode, by_id[key[1]])}
-        for key, episode in turns.sort_values([*KEYS, "turn"]).groupby(KEYS, sort=True)
-    ]
+    by_id = {scenario.id: scenario for scenario in scenarios}
+    rows = []
+    for key, episode in turns.sort_values([*KEYS, "turn"]).groupby(KEYS, sort=True):
+        keys = dict(zip(KEYS, key, strict=True))
+        scenario = by_id[str(keys["scenario_id"])]
+        rows.append({**keys, "domain": scenario.domain, **_measure(episode, scenario)})
     return pd.DataFrame(rows)
 
 
-def _measure(episode: pd.DataFrame, scenario: Mapping[str, Any]) -> dict[str, float]:
+def _measure(episode: pd.DataFrame, scenario: Scenario) -> dict[str, float]:
     steps = turns_of(episode)
     calls = [step for step in steps if step.tool in CALLS]
     asks = sum(step.tool == ASK for step in calls)
     risky = sum(step.tool in IRREVERSIBLE for step in calls)
     after_failure = [(a, b) for a, b in pairwise(steps) if not a.ok]
-    reached = [reaches(scenario["goal"], step.tool, step.argument) for step in steps]
+    reached = [reaches(scenario.goal, step.tool, step.argument) for step in steps]
     beyond = sum(_changes_more(steps, reached, at) for at in range(len(steps)))
     faults = [_faults(steps, at) for at in range(len(steps))]
     return {

@@ -6,7 +6,6 @@ read. How methods compare is in `trimtab.vectors.comparison`; what episodes make
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import pandas as pd
 import torch
@@ -17,6 +16,7 @@ from transformers import PreTrainedModel
 from trimtab.agent.calibration import before_action
 from trimtab.agent.names import PROMPT, UNSTEERED
 from trimtab.agent.protocol import Protocol
+from trimtab.agent.scenario import Scenario
 from trimtab.steering.replay import Replay
 from trimtab.steering.steering import Push
 from trimtab.vectors.readings import PACK, action_chances, chances
@@ -26,13 +26,13 @@ def first_decisions(
     model: PreTrainedModel,
     protocol: Protocol,
     bias: Mapping[str, float],
-    scenarios: Sequence[Mapping[str, Any]],
+    scenarios: Sequence[Scenario],
     pushes: Mapping[str, Push],
     layer: int,
     instruction: str,
 ) -> dict[str, Float[Tensor, "scenario action"]]:
     """Chances of each action in each scenario: unsteered, under every push, and asked for in the prompt."""
-    tasks = [before_action(scenario["task"]) for scenario in scenarios]
+    tasks = [before_action(scenario.task) for scenario in scenarios]
     prompts = [protocol.prompt(task) for task in tasks]
     names = [UNSTEERED, *pushes]
     parts = []
