@@ -1,4 +1,4 @@
-"""The record of a vector, for tests that need a vector and not its making; and an episode of one call in an empty world."""
+"""A vector without its making: its record. And an episode of one call in an empty world."""
 
 import pandas as pd
 
