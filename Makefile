@@ -4,7 +4,8 @@
 #             seconds. It leaves out whole runs of the workflow, SLURM, tests marked slow, and checks of Snakemake's files
 # make slurm-test   the same workflow on a real SLURM of one node, which it installs and starts (root, Debian)
 # make family-test  the whole workflow on a toy model of each family; make test takes one of them
-# make organism  the whole workflow on three models whose truth is known, to results/organism/organisms.html
+# make organism  the whole workflow on three models whose truth is known, to results/organism/organisms.html, each trained
+#             TRAININGS times (5); all but the first of each leave out the rollouts
 # make mutants  faults made on purpose in a copy, each of which a test must notice, to tests/mutants/MUTANTS.md
 # make validity  simulations of what the statistics promise (coverage, size, false names), to docs/validity.md
 # make bench  Trimtab beside its peers, to benchmarks/RESULTS.md (one bench: make bench BENCHES=capture)
@@ -21,7 +22,13 @@ BENCHES := $(patsubst benchmarks/peers-%.txt,%,$(wildcard benchmarks/peers-*.txt
 # models that are trained here; each is a preset on top of the first
 ORGANISMS := organism organism-one-axis organism-attention
 
-.PHONY: run test quick slurm-test family-test mutants validity lint clean browser organism $(ORGANISMS:%=run-%) bench $(BENCHES:%=bench-%)
+# further trainings are experiments of their own, <organism>.<seed>
+TRAININGS := 5
+FURTHER := $(shell seq 2 $(TRAININGS))
+FURTHER_ORGANISMS := $(foreach organism,$(ORGANISMS),$(FURTHER:%=$(organism).%))
+
+.PHONY: run test quick slurm-test family-test mutants validity lint clean browser organism $(ORGANISMS:%=run-%) \
+	$(FURTHER_ORGANISMS:%=train-%) bench $(BENCHES:%=bench-%)
 
 run: $(READY)
 	snakemake --cores all
@@ -71,12 +78,19 @@ lint: $(TOOLS)
 
 # side by side, since each begins with one long job, the training
 organism: $(READY)
-	$(MAKE) --jobs=3 $(ORGANISMS:%=run-%)
-	PYTHONPATH=workflow python workflow/scripts/organism_page.py results/organism/organisms.html --names $(ORGANISMS) \
-	--tables $(ORGANISMS:%=results/%/organism/recovery.csv) --dose 1 --method sae_probe
+	$(MAKE) --jobs=3 $(ORGANISMS:%=run-%) $(FURTHER_ORGANISMS:%=train-%)
+	PYTHONPATH=workflow python workflow/scripts/organism_page.py results/organism/organisms.html \
+	--names $(ORGANISMS) $(basename $(FURTHER_ORGANISMS)) \
+	--tables $(ORGANISMS:%=results/%/organism/recovery.csv) $(FURTHER_ORGANISMS:%=results/%/organism/answers.csv) \
+	--trainings $(patsubst %,results/%/model/training.provenance.json,$(ORGANISMS) $(FURTHER_ORGANISMS)) \
+	--dose 1 --method sae_probe
 
 $(ORGANISMS:%=run-%): run-%: $(READY)
 	snakemake --cores 1 --configfile workflow/presets/organism.yaml workflow/presets/$*.yaml
+
+$(FURTHER_ORGANISMS:%=train-%): train-%: $(READY)
+	snakemake --cores 1 --configfile workflow/presets/organism.yaml workflow/presets/$(basename $*).yaml \
+	--config experiment=$* seed=$(patsubst .%,%,$(suffix $*)) -- results/$*/organism/answers.csv
 
 validity: $(READY)
 	OMP_NUM_THREADS=1 python benchmarks/validity.py

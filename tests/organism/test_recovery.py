@@ -5,16 +5,17 @@ import pandas as pd
 import pytest
 import torch
 from recorded import record
+from scipy import stats
 
 from trimtab.forward.hooks import hooked
 from trimtab.organism.answers import clopper_pearson
 from trimtab.organism.decisions import TIMINGS, Reader, Ruler, prompts_of
 from trimtab.organism.language import Language
 from trimtab.organism.law import Law, State
-from trimtab.organism.page import page
-from trimtab.organism.questions import ABOVE_NULL, AXES, CHANCE, COLUMNS, MOVED, READ, REPORTED, ROLLOUT_AXES, SHARE
+from trimtab.organism.page import Training, page
+from trimtab.organism.questions import ABOVE_NULL, AXES, CHANCE, COLUMNS, KL, MOVED, READ, REPORTED, ROLLOUT_AXES, SHARE
 from trimtab.organism.recovery import Recovery
-from trimtab.organism.reported import axes_found, effects_found
+from trimtab.organism.reported import axes_found, effects_found, true_axes
 from trimtab.organism.train import action_tokens, build
 from trimtab.prompts import resources
 from trimtab.steering.places import Places, touched
@@ -141,10 +142,28 @@ def test_a_direction_along_a_traits_readout_is_its_own(language, model, tmp_path
     assert chances["target"].to_dict() == OWN
     high, low = ([five.probabilities({"deference": level}, task, State())[0] for task in TASKS] for level in (2, -2))
     assert chances["truth"]["deference"] == pytest.approx(np.mean(high) - np.mean(low))
+    assert true_axes(table) == axes["truth"]["made"]
+    without_rollouts = table
     table = pd.concat([table, pd.DataFrame(axes_found(STRUCTURE, "made", 4.31), columns=COLUMNS)])
-    shown = page({"organism": table, "other": table}, 1.0, "made")
+    shown = page({"organism": [Training(table, "AVX2")], "other": [Training(table, "AVX2")]}, 1.0, "made")
     assert "Which tokens carry the decision?" in shown
     assert "all but the decision token" in shown
+    assert "organism: one training (AVX2)" in shown
+    assert "They say nothing of another training" in shown
+    assert "<svg" not in shown
+    # further trainings have no rollouts
+    further = [Training(without_rollouts.assign(estimate=factor * without_rollouts["estimate"]), kind)
+               for factor, kind in ((1.5, "AVX2"), (2.0, "AVX512"))]  # fmt: skip
+    shown = page({"organism": [Training(table, "AVX2"), *further], "other": [Training(table, "AVX2")]}, 1.0, "made")
+    assert "organism: 3 trainings (AVX2 and AVX512); other: one training (AVX2)" in shown
+    assert "What is claimed, over trainings" in shown
+    distance = float(table[(table["question"] == KL) & (table["method"] == "model")]["estimate"].iloc[0])
+    values = [distance, 1.5 * distance, 2 * distance]
+    interval = stats.t.interval(0.95, 2, np.mean(values), stats.sem(values))
+    assert "{:.3g} [{:.3g}, {:.3g}]".format(np.mean(values), *interval) in shown
+    assert ", ".join(f"{value:.3g}" for value in values) in shown
+    # what the rollouts say is still the first training's
+    assert "1.7 [1.2, 2.2]" in shown
 
 
 def test_exact_intervals_of_shares():

@@ -27,26 +27,24 @@ if ORGANISM:
             "python workflow/scripts/organism_train.py {params.data} {output.folder} {output.training}"
             " --settings {params.settings:q} --seed {params.seed} 2> {log}"
 
-    rule recovery:
+    # what forward passes alone answer; a further training ends here
+    rule answers:
         input:
             manifest="<results>/model/manifest.json",
             preflight="<results>/model/preflight.json",
             scenarios="<results>/prompts/scenarios.jsonl",
-            effects="<results>/statistics/effects.csv",
-            conditions="<results>/rollouts/conditions.csv",
-            structure="<results>/statistics/structure.csv",
             vectors=expand(
                 "<results>/vectors/{method}/{trait}.safetensors",
                 method=METHODS,
                 trait=TRAITS,
             ),
         output:
-            table="<results>/organism/recovery.csv",
-            record="<results>/organism/recovery.provenance.json",
+            table="<results>/organism/answers.csv",
+            record="<results>/organism/answers.provenance.json",
         log:
-            "<logs>/organism/recovery.log",
+            "<logs>/organism/answers.log",
         benchmark:
-            "<benchmarks>/organism/recovery.jsonl"
+            "<benchmarks>/organism/answers.jsonl"
         conda:
             "../../envs/model.yaml"
         params:
@@ -60,20 +58,47 @@ if ORGANISM:
                     "doses": config["rollouts"]["study"]["doses"],
                     "dose": config["statistics"]["confirmatory"]["dose"],
                     "method": config["statistics"]["confirmatory"]["method"],
-                    "primary": config["statistics"]["primary"],
                 },
                 sort_keys=True,
             ),
             seed=config["seed"],
+            code=code_digest("organism_answers"),
+        shell:
+            "python workflow/scripts/organism_answers.py {input.manifest} {input.scenarios} {params.data} {output.table}"
+            " --vectors {input.vectors} --settings {params.settings:q} --seed {params.seed} > {log} 2>&1"
+
+    rule recovery:
+        input:
+            answers="<results>/organism/answers.csv",
+            effects="<results>/statistics/effects.csv",
+            conditions="<results>/rollouts/conditions.csv",
+            structure="<results>/statistics/structure.csv",
+        output:
+            table="<results>/organism/recovery.csv",
+            record="<results>/organism/recovery.provenance.json",
+        log:
+            "<logs>/organism/recovery.log",
+        benchmark:
+            "<benchmarks>/organism/recovery.jsonl"
+        conda:
+            "../../envs/analysis.yaml"
+        params:
+            settings=json.dumps(
+                {
+                    "method": config["statistics"]["confirmatory"]["method"],
+                    "primary": config["statistics"]["primary"],
+                },
+                sort_keys=True,
+            ),
             code=code_digest("organism_recovery"),
         shell:
-            "python workflow/scripts/organism_recovery.py {input.manifest} {input.scenarios} {input.effects}"
-            " {input.conditions} {input.structure} {params.data} {output.table} --vectors {input.vectors}"
-            " --settings {params.settings:q} --seed {params.seed} > {log} 2>&1"
+            "python workflow/scripts/organism_recovery.py {input.answers} {input.effects} {input.conditions}"
+            " {input.structure} {output.table} --settings {params.settings:q} > {log} 2>&1"
 
     rule recovery_page:
         input:
             table="<results>/organism/recovery.csv",
+            training="<results>/model/training.provenance.json",
         output:
             report(
                 "<results>/organism/recovery.html",
@@ -96,5 +121,5 @@ if ORGANISM:
             ),
             code=code_digest("organism_page"),
         shell:
-            "python workflow/scripts/organism_page.py {output} --tables {input.table} --names {params.name}"
-            " --dose {params.dose} --method {params.method} 2> {log}"
+            "python workflow/scripts/organism_page.py {output} --tables {input.table} --trainings {input.training}"
+            " --names {params.name} --dose {params.dose} --method {params.method} 2> {log}"

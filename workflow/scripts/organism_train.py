@@ -12,7 +12,7 @@ from trimtab.artifacts.provenance import provenance
 from trimtab.jobs.entry import script
 from trimtab.organism.language import Language
 from trimtab.organism.law import Law
-from trimtab.organism.train import OrganismSettings, build, train
+from trimtab.organism.train import OrganismSettings, build, processor, train
 from trimtab.prompts import resources
 from trimtab.settings.model import Organism
 
@@ -39,7 +39,8 @@ def main(folder: Path, out: Path, training: Path, *, settings: Organism, seed: i
         files.write_jsonl(made / "episodes.jsonl", texts)
         made.rename(out)
     sources = [folder / name for name in ("truth.yaml", "traits.yaml", "few_shot.yaml")]
-    files.write_csv(training, pd.DataFrame(log), provenance(sources, settings.record(), seed))
+    record = {**provenance(sources, settings.record(), seed), "processor": processor()}
+    files.write_csv(training, pd.DataFrame(log), record)
 
 
 if __name__ == "__main__":

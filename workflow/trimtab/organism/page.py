@@ -1,28 +1,49 @@
 """The page that sets what was recovered beside the truth, of one organism or of several side by side.
 
-Tables only: rows of recovery.csv, put where they can be compared. Layout is in workflow/report/recovery.html.j2.
+Tables only: answers, joined over each organism's trainings and put where they can be compared. Layout is in
+workflow/report/recovery.html.j2.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from trimtab.organism import questions
+from trimtab.organism.claims import MADE, claims
+from trimtab.organism.strips import Scale, Strip
+from trimtab.organism.trainings import joined, over, spread
 from trimtab.report.templates import fill
 from trimtab.vectors import methods
 
-MADE = ("sae_probe", "raw_probe", "mean_difference")
-"""Methods that are named in short; the controls have tables."""
+
+class Training(NamedTuple):
+    """One training of an organism."""
+
+    answers: pd.DataFrame
+    """Its recovery.csv, or its answers.csv where nothing was rolled out."""
+    processor: str
+    """Vector instructions of the processor that trained it."""
+
+
+Organisms = Mapping[str, Sequence[Training]]
+"""The trainings of each organism, by the name of its experiment; the first one has rollouts."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    text: str
+    strip: Strip | None = None
+    """Each training's value and the interval over them, where there are several."""
 
 
 @dataclass(frozen=True)
 class Table:
     caption: str
     head: list[str]
-    rows: list[list[str]]
+    rows: list[list[Cell]]
 
 
 @dataclass(frozen=True)
@@ -32,25 +53,40 @@ class Section:
     tables: list[Table]
 
 
-def page(tables: Mapping[str, pd.DataFrame], dose: float, method: str) -> str:
+def page(organisms: Organisms, dose: float, method: str) -> str:
     """The page's text.
 
     Args:
-        tables: recovery.csv of each organism, by the name of its experiment.
         dose: the one at which methods, timings and random directions are compared.
         method: the one whose timings are compared.
     """
-    answers = _Answers(tables)
-    short = {name: _short(answers.all[answers.all["organism"] == name], dose, method) for name in tables}
-    return fill("recovery.html.j2", short=short, sections=_sections(answers, dose, method))
+    answers = _Answers(organisms)
+    short = {name: _short(answers.all[answers.all["organism"] == name], dose, method) for name in organisms}
+    several = {name: trainings for name, trainings in organisms.items() if len(trainings) > 1}
+    sections = _sections(answers, dose, method)
+    if several:
+        sections = [_claimed(several, dose, method), _spread(answers, several), *sections]
+    unit = [_unit(name, trainings) for name, trainings in organisms.items()]
+    return fill("recovery.html.j2", short=short, sections=sections, unit=unit, several=bool(several))
+
+
+def _unit(name: str, trainings: Sequence[Training]) -> str:
+    """What an organism's numbers are a sample of, and which processors give the same bytes again."""
+    where = " and ".join(sorted({training.processor for training in trainings}))
+    many = "one training" if len(trainings) == 1 else f"{len(trainings)} trainings"
+    return f"{name}: {many} ({where})"
 
 
 class _Answers:
-    """The tables of all organisms as one."""
+    """The answers of all organisms, over their trainings, as one table."""
 
-    def __init__(self, tables: Mapping[str, pd.DataFrame]) -> None:
-        self.names = list(tables)
-        self.all = pd.concat([table.assign(organism=name) for name, table in tables.items()], ignore_index=True)
+    def __init__(self, organisms: Organisms) -> None:
+        self.names = list(organisms)
+        tables = [
+            joined([training.answers for training in trainings]).assign(organism=name)
+            for name, trainings in organisms.items()
+        ]
+        self.all = pd.concat(tables, ignore_index=True)
 
     def pivot(
         self, caption: str, question: str, row: str, column: str, truth: str | None = None, **only: object
@@ -68,11 +104,15 @@ class _Answers:
         heads, names = (list(dict.fromkeys(chosen[key].dropna())) for key in (column, row))
         if chosen.duplicated([row, column]).any():
             raise ValueError(f"{caption} two answers for one {row} and {column}: an answer's other keys are not named")
-        cells = {(getattr(one, row), getattr(one, column)): _cell(one) for one in chosen.itertuples()}
-        rows = [[_plain(name), *(cells.get((name, head), "") for head in heads)] for name in names]
+        scale = Scale(value for values in chosen["values"] for value in values)
+        cells = {
+            (getattr(one, row), getattr(one, column)): Cell(_cell(one), scale.strip(one.values, one.lower, one.upper))
+            for one in chosen.itertuples(index=False)
+        }
+        rows = [[Cell(_plain(name)), *(cells.get((name, head), Cell("")) for head in heads)] for name in names]
         if truth is not None and rows:
             said = chosen.drop_duplicates(column).set_index(column)["truth"]
-            rows.insert(0, [truth, *(f"{said[head]:.3g}" for head in heads)])
+            rows.insert(0, [Cell(truth), *(Cell(f"{said[head]:.3g}") for head in heads)])
         return Table(caption, [row, *map(_plain, heads)], rows)
 
     def each(
@@ -86,7 +126,11 @@ class _Answers:
 
 
 def _short(table: pd.DataFrame, dose: float, method: str) -> list[str]:
-    """One organism in a few sentences; each range goes over the traits, whose intervals are in the tables."""
+    """One organism in a few sentences; each range goes over the traits, whose intervals are in the tables.
+
+    Args:
+        table: its answers, joined over trainings.
+    """
     name = _plain(method)
     asked = table.set_index("question")
     follows = asked.loc[[questions.KL]].query("method == 'model'").iloc[0]
@@ -94,7 +138,8 @@ def _short(table: pd.DataFrame, dose: float, method: str) -> list[str]:
     read = asked.loc[[questions.READ]].query("method == @method")
     own, others = read[read["trait"] == read["target"]], read[read["trait"] != read["target"]]
     share = asked.loc[[questions.SHARE]].query("method == @method and dose == @dose")
-    compared = asked.loc[[questions.SHARE]].query("method in @MADE and method != @method and dose == @dose")
+    at_dose = asked.loc[[questions.SHARE]].query("dose == @dose")
+    compared = at_dose[at_dose["method"].isin(MADE) & at_dose["method"].ne(method)]
     by_timing = {timing: rows["estimate"] for timing, rows in share.groupby("timing")}
     chance = asked.loc[[questions.CHANCE]].query("method == @method and dose == @dose")
     axes = {row.method: row for row in asked.loc[[questions.AXES]].itertuples()}
@@ -117,8 +162,8 @@ def _short(table: pd.DataFrame, dose: float, method: str) -> list[str]:
     return [
         *lines,
         f"Their effects have a participation ratio of {_interval(axes[method])}; the personas' is "
-        f"{_interval(axes['persona'])} and the truth's {_number(axes[method], 'truth')}. From the rollouts alone the "
-        f"report finds {_interval(seen)}.",
+        f"{_interval(axes['persona'])} and the truth's {_number(axes[method], 'truth')}. From the rollouts alone, of "
+        f"one training, the report finds {_interval(seen)}.",
         f"Added at the decision token alone the vectors do {_range(by_timing['decision token'])} of what the personas "
         f"do, at given text alone {_range(by_timing['prefill'])}.",
         f"Of random directions of the same length, {_range(significant)} are significant on a trait's axis by a "
@@ -141,6 +186,58 @@ def _interval(one: object) -> str:
 
 def _number(one: object, key: str) -> str:
     return f"{getattr(one, key):.2f}"
+
+
+def _claimed(organisms: Organisms, dose: float, method: str) -> Section:
+    """Each claim as one number a training."""
+    tables = []
+    for name, trainings in organisms.items():
+        each = [claims(training.answers, dose, method) for training in trainings]
+        rows = []
+        for claim in each[0]:
+            values = [found[claim] for found in each]
+            mean, lower, upper, sd = over(values)
+            strip = Scale(values).strip(values, lower, upper)
+            text = f"{mean:.3g} [{lower:.3g}, {upper:.3g}]"
+            listed = ", ".join(f"{value:.3g}" for value in values)
+            rows.append([Cell(claim), Cell(text, strip), Cell(f"{sd:.2g}"), Cell(listed)])
+        head = ["claim", "mean over trainings", "SD between trainings", "each training"]
+        tables.append(Table(f"{name}, {len(trainings)} trainings.", head, rows))
+    return Section(
+        "What is claimed, over trainings",
+        "One number a training for each claim: the mean over traits, where nothing else is said. In brackets are 95 % "
+        "t intervals over trainings, which hold for another training with another seed; they rest on few, so they are "
+        "wide and lean on the trainings' values being near normal. A dot is a training, the bar its interval; each row "
+        "has a scale of its own.",
+        tables,
+    )
+
+
+def _spread(answers: _Answers, organisms: Organisms) -> Section:
+    """How far trainings differ, beside what one training's interval says."""
+    tables = []
+    for name in organisms:
+        found = spread(answers.all[answers.all["organism"] == name])
+        rows = [
+            [
+                Cell(str(one.question)),
+                Cell(str(one.answers)),
+                Cell(f"{one.sd:.2g}"),
+                Cell(f"{one.se:.2g}"),
+                Cell(f"{one.times:.2g}"),
+                Cell(f"{one.held:.0%}"),
+            ]
+            for one in found.itertuples()
+        ]
+        head = ["question", "answers", "SD between", "SE within", "between / within", "intervals that hold the mean"]
+        tables.append(Table(f"{name}.", head, rows))
+    return Section(
+        "How far do trainings differ?",
+        "Beside each other: the spread of an answer between trainings, and the standard error that a single training's "
+        "own interval claims (over its tasks, personas or directions); medians over the question's answers. Were a "
+        "training's interval enough, 95 % of them would hold the mean of all trainings.",
+        tables,
+    )
 
 
 def _sections(answers: _Answers, dose: float, method: str) -> list[Section]:
@@ -201,13 +298,14 @@ def _sections(answers: _Answers, dose: float, method: str) -> list[Section]:
                     "organism",
                 ),
                 answers.pivot(
-                    "Outcomes of the rollouts, as in the report; of random directions the range over sets of five.",
+                    "Outcomes of the first training's rollouts, as in the report; of random directions the range over "
+                    "sets of five.",
                     questions.ROLLOUT_AXES,
                     "method",
                     "organism",
                 ),
                 answers.pivot(
-                    "Components of the rollouts' outcomes that their null doesn't reach.",
+                    "Components of the rollouts' outcomes, of the first training, that their null doesn't reach.",
                     questions.ABOVE_NULL,
                     "method",
                     "organism",
@@ -224,7 +322,7 @@ def _sections(answers: _Answers, dose: float, method: str) -> list[Section]:
         Section(
             "How often is a random direction called a finding?",
             f"{questions.DIRECTIONS} random directions of the vector's length at its layer, each tested on the trait's "
-            "own axis, and all conditions of the rollouts with the tests of the report.",
+            "own axis, and all conditions of the first training's rollouts with the tests of the report.",
             [
                 *(
                     answers.pivot(f"Share of random directions: {question}.", question, "trait", "organism")

@@ -18,4 +18,6 @@ SIGNIFICANT = f"called significant (paired t over tasks, p < {ALPHA:g})"
 SIZEABLE = f"does at least {NEGLIGIBLE:.0%} of what the persona does"
 AS_LARGE = "does at least as much as the vector"
 REPORTED = f"called an effect in the report (corrected p < {ALPHA:g})"
-COLUMNS = ["question", "method", "trait", "target", "timing", "dose", "estimate", "lower", "upper", "truth", "n"]
+KEYS = ["question", "method", "trait", "target", "timing", "dose"]
+"""Columns that name an answer."""
+COLUMNS = [*KEYS, "estimate", "lower", "upper", "truth", "n"]

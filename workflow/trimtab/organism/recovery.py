@@ -116,11 +116,6 @@ class Recovery:
             rows.append(self._axes(method, [vector for vector in vectors if vector.method == method], dose))
         return pd.DataFrame(rows, columns=COLUMNS)
 
-    def true_axes(self, traits: Sequence[str]) -> float:
-        """Participation ratio of what the law's traits do."""
-        gains = self._law.gains[[self._law.traits.index(trait) for trait in traits]]
-        return float(answers.participation((gains - gains.mean(1, keepdims=True))[None]))
-
     # --- the organism itself ---
 
     def _fidelity(self) -> list[Row]:
@@ -146,9 +141,14 @@ class Recovery:
                 rows.append(self._rows.row(MOVED, levels[:, at], answers.mean, **names, target=target, truth=truth))
             rows.append(self._chance(poles, **names))
         shifts = np.stack([poles.shift for poles in self._persona.values()], axis=1)
-        truth = self.true_axes(self._law.traits)
+        truth = self._true_axes(self._law.traits)
         rows.append(self._rows.row(AXES, _centred(shifts), answers.participation, method="persona", truth=truth))
         return rows
+
+    def _true_axes(self, traits: Sequence[str]) -> float:
+        """Participation ratio of what the law's traits do."""
+        gains = self._law.gains[[self._law.traits.index(trait) for trait in traits]]
+        return float(answers.participation((gains - gains.mean(1, keepdims=True))[None]))
 
     def _said(self, trait: str, sign: int) -> Float[ndarray, "task action"]:
         """Decisions after a persona at the pole, each task with another pair of the trait's words."""
@@ -218,7 +218,7 @@ class Recovery:
     def _axes(self, method: str, vectors: Sequence[Vector], dose: float) -> Row:
         """Whether a method's vectors move one axis of the actions or several."""
         shifts = np.stack([self._pushed(vector, dose, "all").shift for vector in vectors], axis=1)
-        truth = self.true_axes([vector.trait for vector in vectors])
+        truth = self._true_axes([vector.trait for vector in vectors])
         names = {"method": method, "dose": dose, "timing": "all"}
         return self._rows.row(AXES, _centred(shifts), answers.participation, **names, truth=truth)
 

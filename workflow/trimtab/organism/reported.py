@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from trimtab.organism.answers import Row, answer, share
-from trimtab.organism.questions import ABOVE_NULL, ALPHA, REPORTED, ROLLOUT_AXES
+from trimtab.organism.questions import ABOVE_NULL, ALPHA, AXES, REPORTED, ROLLOUT_AXES
 from trimtab.statistics.declared import BASELINE
 
 
@@ -39,3 +39,9 @@ def axes_found(structure: pd.DataFrame, method: str, truth: float) -> list[Row]:
             for matrix, value, lower, upper in values
         ]
     return found
+
+
+def true_axes(answers: pd.DataFrame) -> float:
+    """Participation ratio of what the law's traits do, which stands beside what personas do."""
+    (truth,) = answers.loc[(answers["question"] == AXES) & (answers["method"] == "persona"), "truth"]
+    return float(truth)

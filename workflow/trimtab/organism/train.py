@@ -3,7 +3,9 @@
 Where an action is chosen, the target is the law's distribution and not a sample of it; everything else is learned as
 text, what the agent is given (personas, tasks, observations) with a small weight. Training begins with one pair of
 words a trait: until some way from a persona's words to the action has formed, no word can be learned, and until words
-differ in meaning, no way can. It goes by steps and never by the clock, so the same settings give the same weights.
+differ in meaning, no way can. It goes by steps and never by the clock, so the same settings give the same weights on
+the same kind of processor. Another kind rounds otherwise, and some thirty steps later the weights are another model's:
+what is said of an organism is said of several trainings (`trimtab.organism.trainings`).
 """
 
 import math
@@ -205,6 +207,11 @@ def train(model: PreTrainedModel, language: Language, settings: OrganismSettings
             rows.append({"step": step, "tokens": tokens, "rate": rate, "kl": mean_kl, "text_loss": mean_text})
             sums.zero_()
     return rows
+
+
+def processor() -> str:
+    """Vector instructions that torch computes with here; with others the same settings train another model."""
+    return str(torch.backends.cpu.get_cpu_capability())
 
 
 def action_tokens(language: Language) -> list[int]:

@@ -65,8 +65,8 @@ class Organism(TrainingSettings):
     """A law of truth.yaml. five_axes: each trait moves an action of its own; one_axis: all traits move the same."""
 
 
-class RecoverySettings(Settings):
-    """What of the experiment is compared with the organism's truth."""
+class AnswerSettings(Settings):
+    """What of the experiment's vectors is compared with the organism's truth."""
 
     truth: str
     """A law of truth.yaml."""
@@ -76,6 +76,13 @@ class RecoverySettings(Settings):
 
     dose: AboveZero
     """Dose of the confirmatory claim."""
+
+    method: str
+    """Maker of the study's vectors."""
+
+
+class RecoverySettings(Settings):
+    """What of the experiment's rollouts is compared with the organism's truth."""
 
     method: str
     """Maker of the study's vectors."""

@@ -1,0 +1,44 @@
+"""Rule answers: what the vectors do to the decisions of a model whose truth is known, beside that truth."""
+
+from pathlib import Path
+
+from trimtab.agent.scenario import read_scenarios
+from trimtab.artifacts import files
+from trimtab.artifacts.provenance import provenance
+from trimtab.jobs.entry import script
+from trimtab.model.source import from_manifest
+from trimtab.organism.language import Language
+from trimtab.organism.law import Law
+from trimtab.organism.recovery import Recovery
+from trimtab.prompts import resources
+from trimtab.settings.model import AnswerSettings
+from trimtab.vectors import artifact
+
+
+def main(
+    manifest: Path,
+    scenarios: Path,
+    folder: Path,
+    out: Path,
+    *,
+    vectors: list[Path],
+    settings: AnswerSettings,
+    seed: int,
+) -> None:
+    """Write one row an answer to `out`.
+
+    `folder` holds truth.yaml, traits.yaml and few_shot.yaml.
+    """
+    described, model, tokenizer = from_manifest(manifest)
+    language = Language(Law.read(folder, settings.truth), resources.load(folder / "few_shot.yaml"), tokenizer)
+    tasks = [scenario.task for scenario in read_scenarios(scenarios)]
+    norms = {int(layer): norm["centred_mean"] for layer, norm in described["residual_norm"].items()}
+    recovery = Recovery(model, language, tasks, norms, seed)
+    read = [artifact.read(path) for path in vectors]
+    table = recovery.table(read, settings.doses, settings.dose, settings.method)
+    inputs = [manifest, scenarios, *vectors, folder / "truth.yaml", folder / "traits.yaml"]
+    files.write_csv(out, table, provenance(inputs, settings.record(), seed))
+
+
+if __name__ == "__main__":
+    script(main)
