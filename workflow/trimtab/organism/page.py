@@ -106,8 +106,8 @@ class _Answers:
             raise ValueError(f"{caption} two answers for one {row} and {column}: an answer's other keys are not named")
         scale = Scale(value for values in chosen["values"] for value in values)
         cells = {
-            (getattr(one, row), getattr(one, column)): Cell(_cell(one), scale.strip(one.values, one.lower, one.upper))
-            for one in chosen.itertuples(index=False)
+            (getattr(one, row), getattr(one, column)): Cell(_cell(one), _strip(one, scale))
+            for one in chosen.itertuples()
         }
         rows = [[Cell(_plain(name)), *(cells.get((name, head), Cell("")) for head in heads)] for name in names]
         if truth is not None and rows:
@@ -349,3 +349,8 @@ def _plain(value: object) -> str:
 def _cell(one: object) -> str:
     estimate, lower, upper = (getattr(one, key) for key in ("estimate", "lower", "upper"))
     return f"{estimate:.3g}" if math.isnan(lower) else f"{estimate:.3g} [{lower:.3g}, {upper:.3g}]"
+
+
+def _strip(one: object, scale: Scale) -> Strip | None:
+    values, lower, upper = (getattr(one, key) for key in ("values", "lower", "upper"))
+    return scale.strip(values, lower, upper)
