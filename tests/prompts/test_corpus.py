@@ -39,6 +39,34 @@ def test_a_long_word_is_cut():
     assert "".join(corpus.pieces("x" * 50, 3, count)) == "x" * 50
 
 
+@pytest.mark.parametrize(
+    "text", ["x" * 5000, "汉字" * 2500, "ภาษาไทย" * 700, "漢字かな交じり文。" * 500], ids=["dna", "zh", "th", "ja"]
+)
+def test_text_without_spaces_is_cut_at_its_limit(text):
+    """Three characters a token, so that all pieces but the last are full."""
+    cut = corpus.pieces(text, 64, lambda one: -(-len(one) // 3))
+    assert {len(piece) for piece in cut[:-1]} == {3 * 64}
+    assert "".join(cut) == text
+
+
+def test_paragraphs_without_spaces_fill_a_piece():
+    paragraph = "字" * 40
+    cut = corpus.pieces("\n".join([paragraph] * 20), 50, len)
+    # the second half of a piece of 50 has the line's end at 41
+    assert [len(piece) for piece in cut] == [40] * 20
+    assert len(corpus.pieces("字" * 30 + " " + "字" * 30, 50, len)[0]) == 50
+
+
+def test_the_cost_of_cutting_grows_with_the_text():
+    def asked(length):
+        sizes = []
+        corpus.pieces("x" * length, 64, lambda one: sizes.append(len(one)) or -(-len(one) // 3))
+        return sum(sizes)
+
+    # halving each long word anew was quadratic: four times the text asked for 16 times the characters
+    assert asked(40_000) < 5 * asked(10_000)
+
+
 def test_one_character_that_does_not_fit():
     with pytest.raises(TrimtabError, match="max_tokens: 1 is too small"):
         corpus.pieces("ab", 1, lambda text: 2 * len(text))

@@ -13,9 +13,11 @@ TRANSCRIPTS = "transcripts"
 def documents(rows: Iterable[Mapping[str, Any]], protocol: Protocol, max_tokens: int) -> Iterator[Prompt]:
     """Rows of corpus.jsonl as prompts of at most `max_tokens` tokens after their context.
 
-    An episode never stands alone: the agent wrote it after the header.
+    An episode never stands alone: the agent wrote it after the header, and its markup is markup. What looks like a
+    control token in any other text is text.
     """
     start, header = tuple(protocol.start), tuple(protocol.header_tokens())
     for row in rows:
-        context = header if row["source"] == TRANSCRIPTS else start
-        yield Prompt(row["id"], protocol.encode(row["text"])[:max_tokens], context)
+        is_episode = row["source"] == TRANSCRIPTS
+        tokens = protocol.encode(row["text"]) if is_episode else protocol.as_text(row["text"])
+        yield Prompt(row["id"], tokens[:max_tokens], header if is_episode else start)

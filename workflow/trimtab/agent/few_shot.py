@@ -47,7 +47,7 @@ class FewShotProtocol(Protocol):
         """System line (followed by `instruction`, if any), actions and worked examples, without the task."""
         actions = self._resource["actions"]
         lines = [
-            " ".join(part for part in (self._resource["system"].strip(), instruction.strip()) if part),
+            self.system_line(instruction),
             f"Actions: {', '.join(actions.values())}",
         ]
         for example in self._resource["examples"]:
@@ -64,7 +64,11 @@ class FewShotProtocol(Protocol):
         return [*before, f"Action: {action}", f"Input: {argument}"]
 
     def header_tokens(self, instruction: str = "") -> list[int]:
-        return [*self.start, *self.encode(self.header(instruction))]
+        return [*self.start, *self.encode(self.header(instruction), after="")]
+
+    def _tokens(self, text: str) -> list[int]:
+        # lines are plain text: a file that an agent reads may hold control tokens
+        return self.as_text(text)
 
     def task(self, text: str) -> str:
         return f"\n\nTask: {_line(text)}"

@@ -14,7 +14,7 @@ from typing import Any
 import jinja2
 from transformers import PreTrainedTokenizerBase
 
-from trimtab.agent import replies
+from trimtab.agent import dates, replies
 from trimtab.agent.names import EMPTY, FINISH, MALFORMED, UNKNOWN, UNPARSED, WRONG
 from trimtab.agent.protocol import Field, Protocol, Step
 from trimtab.agent.scenario import World
@@ -26,8 +26,6 @@ from trimtab.steering.places import Segment
 
 SAID, CALLED = "trimtabsaid", "trimtabcalled"
 """Words that stand for what isn't rendered yet; a template passes them on as they are."""
-DATE = "01 Jan 2026"
-"""For templates that tell the date, so that a prompt is the same every day."""
 
 Message = dict[str, Any]
 
@@ -48,7 +46,7 @@ class NativeProtocol(Protocol):
         self._named = {tool["name"]: key for key, tool in resource["tools"].items()}
         self._functions: list[Any] = [_function(tool) for tool in resource["tools"].values()]
         self._header("")
-        self.action_tokens = [self.encode(name) for name in self._named]
+        self.action_tokens = [self.encode(name, after=self._before_name) for name in self._named]
         self.check_names("native.yaml, tools", list(self._named))
 
     def _rendered(self, messages: Sequence[Message], goes_on: bool) -> str:
@@ -64,7 +62,8 @@ class NativeProtocol(Protocol):
                 tokenize=False,
                 add_generation_prompt=goes_on,
                 enable_thinking=False,
-                date_string=DATE,
+                date_string=dates.TEXT,
+                chat_template=dates.dated(self.tokenizer.get_chat_template(tools=self._functions)),
             )
         except jinja2.TemplateError as error:
             raise TrimtabError(
@@ -74,8 +73,7 @@ class NativeProtocol(Protocol):
         return str(text)
 
     def _messages(self, task: str, instruction: str) -> list[Message]:
-        system = " ".join(part for part in (self._resource["system"].strip(), instruction.strip()) if part)
-        return [{"role": "system", "content": system}, {"role": "user", "content": task}]
+        return [{"role": "system", "content": self.system_line(instruction)}, {"role": "user", "content": task}]
 
     def _header(self, instruction: str) -> str:
         """What the template puts before the task."""
@@ -88,10 +86,11 @@ class NativeProtocol(Protocol):
         return header
 
     def header_tokens(self, instruction: str = "") -> list[int]:
-        return self.encode(self._header(instruction))
+        return self.encode(self._header(instruction), after="")
 
     def asked(self, task: str) -> list[Segment]:
-        return [Segment(self.encode(self._asked(task)), written=False, role=places.USER, ends_prompt=True)]
+        tokens = self.encode(self._asked(task), after=self._header(""))
+        return [Segment(tokens, written=False, role=places.USER, ends_prompt=True)]
 
     def _asked(self, task: str) -> str:
         text = self._rendered(self._messages(self._plain(task), ""), goes_on=True)
@@ -164,7 +163,8 @@ class NativeProtocol(Protocol):
         header = Segment(self.header_tokens(by_role.get("system", "")), written=False, role=places.SYSTEM)
         segments = [header, *self.asked(by_role["user"])]
         if "assistant" in by_role:
-            segments.append(Segment(self.encode(self._plain(by_role["assistant"]) + self._before_name), written=True))
+            begun = self._plain(by_role["assistant"]) + self._before_name
+            segments.append(Segment(self.encode(begun, after=self._asked(by_role["user"])), written=True))
         return segments
 
     @cached_property

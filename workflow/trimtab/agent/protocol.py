@@ -1,7 +1,7 @@
 """What every protocol shares: how an agent's task, its turns and its answers look as text of one model.
 
-A protocol cuts an episode into segments, each tokenised alone: a prefix that is computed once must have the tokens that
-it has in the whole prompt. The assistant's turn is a row of fields; a field is written freely, or chosen among the
+A protocol cuts an episode into segments, each tokenised by itself: a prefix that is computed once must have the tokens
+that it has in the whole prompt. The assistant's turn is a row of fields; a field is written freely, or chosen among the
 protocol's tools by the first token of each name. When all are there, the protocol says which call they are. It knows
 nothing of batches or steering (`engine`) nor of what a call returns (`environment`). Protocols are `few_shot` and
 `native`; `protocols` picks one by its resource.
@@ -10,7 +10,7 @@ nothing of batches or steering (`engine`) nor of what a call returns (`environme
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -51,16 +51,38 @@ class Step(NamedTuple):
     """Calls besides the first, which alone is run."""
 
 
+def start(tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """The tokens that sequences begin with.
+
+    Raises:
+        TrimtabError: the tokenizer changes a text that it puts control tokens around.
+    """
+    # some put tokens behind the text as well, which no empty text tells apart from those before it
+    alone, whole = (list(tokenizer("a", add_special_tokens=add)["input_ids"]) for add in (False, True))
+    for at in range(len(whole) - len(alone) + 1):
+        if whole[at : at + len(alone)] == alone:
+            return whole[:at]
+    raise TrimtabError(
+        f"config.yaml, model.source: its tokenizer makes {whole} of 'a' with control tokens and {alone} without; "
+        "expected the second within the first"
+    )
+
+
 class Protocol(ABC):
     """Renders tasks, turns and answers as tokens of one model."""
 
     tokenizer: PreTrainedTokenizerBase
+    _resource: Mapping[str, Any]
     tools: list[str]
     """What is chosen among, where an action is chosen or its chances are read."""
     action_tokens: list[list[int]]
     """Tokens of each tool's name at that place."""
     answer_tokens: int
     """Longer answers are cut to this many tokens."""
+
+    def system_line(self, instruction: str = "") -> str:
+        """What the agent is told first, followed by `instruction`, if any."""
+        return " ".join(part for part in (self._resource["system"].strip(), instruction.strip()) if part)
 
     @abstractmethod
     def header_tokens(self, instruction: str = "") -> list[int]:
@@ -107,10 +129,48 @@ class Protocol(ABC):
     @cached_property
     def start(self) -> list[int]:
         """The tokens that this model's sequences begin with; many have none, some one."""
-        return list(self.tokenizer("")["input_ids"])
+        return start(self.tokenizer)
 
-    def encode(self, text: str) -> list[int]:
+    def encode(self, text: str, after: str = ":") -> list[int]:
+        """Tokens of a piece of a prompt, as they are in the whole text.
+
+        A tokenizer that puts a space before a text's first word (Llama 2) would put one before each piece, so there a
+        piece is tokenised together with what it comes after, which is cut off again. All others tokenise it alone.
+
+        Args:
+            after: the end of what comes before the piece; empty for the beginning of the whole text. One colon does for
+                a piece that begins with white space, or comes after any words.
+
+        Raises:
+            TrimtabError: a token would belong to both.
+        """
+        if not after or not self._begins_with_space:
+            return self._tokens(text)
+        before, both = self._tokens(after), self._tokens(after + text)
+        if both[: len(before)] != before:
+            raise TrimtabError(
+                f"config.yaml, model.source: its tokenizer has one token for the end of {after[-20:]!r} and the "
+                f"beginning of {text[:20]!r}, so a prompt can't be computed piece by piece; expected another model or "
+                "protocol"
+            )
+        return both[len(before) :]
+
+    def as_text(self, text: str) -> list[int]:
+        """Tokens of a whole text in which no word is a control token."""
+        return list(self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"])
+
+    def shortened(self, text: str) -> str:
+        """An answer at the length at which the model is shown it."""
+        return self.decode(self.encode(text, after="")[: self.answer_tokens])
+
+    def _tokens(self, text: str) -> list[int]:
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    @cached_property
+    def _begins_with_space(self) -> bool:
+        """Whether the tokenizer puts a space before a text's first word, as sentencepiece or GPT-2's bytes write it."""
+        first: str = self.tokenizer.convert_ids_to_tokens(self._tokens("a"))[0]
+        return first.startswith(("\u2581", "\u0120"))
 
     def decode(self, tokens: Sequence[int]) -> str:
         return str(self.tokenizer.decode(list(tokens), skip_special_tokens=True))

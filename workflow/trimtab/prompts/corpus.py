@@ -18,6 +18,11 @@ from trimtab.prompts.sources import Document
 from trimtab.seeds import derive
 
 Counter = Callable[[str], int]
+UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3000-\u30ff\u3400-\u9fff\uf900-\ufaff\uff00-\uffef"
+"""Characters of Thai, Lao, Burmese, Khmer, Japanese and Chinese, which are written without spaces between words."""
+WORD = re.compile(rf"[{UNSPACED}]\s*|[^\s{UNSPACED}]+\s*")
+"""A word with the white space after it, or one character of a script without spaces."""
+CHARACTER = re.compile(r"\S\s*")
 ENOUGH = 0.95
 """Share of the token budget below which the corpus is an error, not a smaller corpus."""
 
@@ -147,20 +152,20 @@ def pieces(text: str, max_tokens: int, count: Counter) -> list[str]:
     text = text.strip()
     if count(text) <= max_tokens:
         return [text] if text else []
-    # a word with the white space after it; joined, they are the text again
-    words = re.findall(r"\S+\s*", text)
+    # joined, they are the text again
+    words = WORD.findall(text)
     cut: list[str] = []
     start = 0
     while start < len(words):
         end = _longest(words, start, max_tokens, count)
         if end == start:
-            # one word longer than a whole piece: halve it
-            half = len(words[start]) // 2
-            if half == 0:
+            # one word longer than a whole piece: cut at any character
+            characters = CHARACTER.findall(words[start])
+            if len(characters) == 1:
                 raise TrimtabError(
                     f"config.yaml, prompts.corpus.max_tokens: {max_tokens} is too small for one character"
                 )
-            words[start : start + 1] = [words[start][:half], words[start][half:]]
+            words[start : start + 1] = characters
             continue
         if end < len(words):
             lines = [place for place in range((start + end) // 2 + 1, end + 1) if "\n" in words[place - 1]]
