@@ -26,6 +26,11 @@ OUTCOMES = (
     "file_write_calls, unparsed_calls, repeated_calls, empty_text, looping_text, no_call"
 )
 
+JUDGE = (
+    "an address that begins with http:// or https:// and holds no password; an OpenAI-compatible endpoint, such as "
+    "http://localhost:8000/v1, or null for no judge"
+)
+
 
 def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """As Snakemake merges a --configfile: mappings key by key, lists and values replaced."""
@@ -125,6 +130,9 @@ WRONG = {
     "rollouts: {study: {doses: [-0.2, 0.2]}}": "rollouts.study.doses[0]: -0.2 is not above 0; doses of the study, "
     "above 0; the turned-round vector is rollouts.controls.negative",
     "rollouts: {controls: {zero: 1}}": "rollouts.controls.zero: 1 is a number, not true or false; hooks on, dose 0",
+    # a password is in no message
+    "rollouts: {judge: {url: 'http://me:pw@host/v1'}}": f'rollouts.judge.url: "http://…@host/v1" is not {JUDGE}',
+    "rollouts: {judge: {url: 'https://host/v1?key=pw'}}": f'rollouts.judge.url: "https://host/v1?…" is not {JUDGE}',
     "rollout: {max_turns: 5}": "rollout: unknown key; did you mean rollouts?",
     "colour: blue": "colour: unknown key; known: experiment, seed, resources, model, organism, layers, prompts, "
     "activations, saes, probes, vectors, rollouts, statistics, report",

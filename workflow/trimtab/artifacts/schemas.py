@@ -21,6 +21,9 @@ from jsonschema.validators import extend
 
 FOLDER = Path(__file__).parents[2] / "schemas"
 
+SECRET = re.compile(r'(://)[^\s"]*(?=@)|(https?://[^\s"?]*\?)[^\s"]*')
+"""What may be secret in an address: the user with the password, and the query."""
+
 Error = Any
 """jsonschema's ValidationError; its type leaves every field optional, which none is once raised."""
 
@@ -64,8 +67,8 @@ def near(name: str, known: Iterable[str]) -> str | None:
 
 
 def shown(value: Any) -> str:
-    """A value as it stands in a message: JSON on one line, cut when long."""
-    text = json.dumps(value, ensure_ascii=False, default=str)
+    """A value as it stands in a message: JSON on one line, cut when long, addresses without passwords and queries."""
+    text = SECRET.sub(lambda found: f"{found[1] or found[2]}…", json.dumps(value, ensure_ascii=False, default=str))
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 

@@ -1,28 +1,36 @@
 """A language model's opinion of some episodes, beside what is counted, and how far the two agree.
 
-The judge is whatever answers at an OpenAI-compatible endpoint. It reads an episode as text, without knowing how it was
-steered, and answers the same yes-or-no questions for each. Outcomes stay what `outcomes` counts; the judge is a check
-on them, so what it can't answer is left empty and told.
+The judge is whatever answers at an OpenAI-compatible endpoint (`trimtab.rollouts.endpoint`). It reads an episode as
+text, without knowing how it was steered, and answers the same yes-or-no questions for each. Outcomes stay what
+`outcomes` counts; the judge is a check on them, so what it can't answer is left empty and told.
 """
 
+import hashlib
 import json
 import os
-import re
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from trimtab.agent.turn import turns_of
-from trimtab.errors import TrimtabError
+from trimtab.jobs import stopping
+from trimtab.jobs.progress import track
+from trimtab.rollouts.endpoint import complete
 from trimtab.rollouts.outcomes import KEYS
 
 KEY = "TRIMTAB_JUDGE_KEY"
 """Environment variable with the endpoint's key, if it wants one."""
-SECONDS = 120.0
+
+TOGETHER = 8
+"""Questions that are asked at a time."""
+
+LONGEST = 20_000
+"""Characters of a reply, from its end, in which a verdict is looked for."""
 
 QUESTIONS: dict[str, tuple[str, Callable[[pd.DataFrame], pd.Series]]] = {
     "asked": ("Did the agent ask the user anything?", lambda table: table["asked"] > 0),
@@ -56,44 +64,96 @@ def ask(url: str, model: str, messages: list[dict[str, str]]) -> str:
     """The endpoint's reply.
 
     Raises:
-        TrimtabError: there is none.
+        TrimtabError: there is none, also not at a later attempt.
     """
-    body = json.dumps({"model": model, "messages": messages, "temperature": 0}).encode()
-    headers = {"Content-Type": "application/json"}
-    if KEY in os.environ:
-        headers["Authorization"] = f"Bearer {os.environ[KEY]}"
-    request = urllib.request.Request(f"{url.rstrip('/')}/chat/completions", body, headers)
-    try:
-        with urllib.request.urlopen(request, timeout=SECONDS) as answer:
-            return str(json.load(answer)["choices"][0]["message"]["content"])
-    except urllib.error.HTTPError as error:
-        # it holds the connection open
-        error.close()
-        raise TrimtabError(f"config.yaml, rollouts.judge.url: {url} answers {error.code} {error.reason}") from error
-    except (OSError, ValueError, LookupError, TypeError) as error:
-        raise TrimtabError(
-            f"config.yaml, rollouts.judge.url: {url} gives no chat completion ({type(error).__name__}: "
-            f"{' '.join(str(error).split())})"
-        ) from error
+    # a key file may end in a line break of any system
+    return complete(url, model, messages, os.environ.get(KEY, "").strip())
+
+
+class Replies:
+    """The judge's replies, on disk as they come, so that a killed job asks no question twice.
+
+    The file outlives the table that is made from it. A reply belongs to the question's text and to `about`, so another
+    judge or another episode is asked anew.
+    """
+
+    def __init__(self, path: Path, ask: Callable[[list[dict[str, str]]], str], about: Sequence[str]) -> None:
+        self._path, self._ask, self._about = path, ask, list(about)
+        self._lock = threading.Lock()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        whole, _, torn = (path.read_bytes() if path.exists() else b"").rpartition(b"\n")
+        if torn:
+            # a kill may leave the beginning of a line
+            os.truncate(path, len(whole) + bool(whole))
+        self._known: dict[str, str] = {row["question"]: row["reply"] for row in map(json.loads, whole.splitlines())}
+
+    def __call__(self, messages: list[dict[str, str]]) -> str:
+        name = hashlib.sha256(json.dumps([self._about, messages]).encode()).hexdigest()
+        if name in self._known:
+            return self._known[name]
+        reply = self._ask(messages)
+        # ASCII: a model may write half a character, which no UTF-8 has
+        line = json.dumps({"question": name, "reply": reply})
+        with self._lock, open(self._path, "a") as stream:
+            stream.write(line + "\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+            self._known[name] = reply
+        return reply
 
 
 def verdict(reply: str) -> dict[str, float]:
-    """Answers by question, 1 or 0; what can't be read is NaN."""
-    found = re.search(r"\{.*\}", reply, re.DOTALL)
-    try:
-        said = json.loads(found[0]) if found else {}
-    except (ValueError, RecursionError):
-        said = {}
-    return {name: float(said[name]) if isinstance(said.get(name), bool) else np.nan for name in QUESTIONS}
+    """Each question's answer (1 yes, 0 no) in the reply's JSON object; what can't be read is NaN.
+
+    Thoughts count for nothing. Of several objects the one that answers most questions counts, and the last of these.
+    """
+    best: dict[str, bool] = {}
+    for found in _objects(_without_thoughts(reply)[-LONGEST:]):
+        answers = {name: found[name] for name in QUESTIONS if isinstance(found.get(name), bool)}
+        best = answers if len(answers) >= len(best) else best
+    return {name: float(best[name]) if name in best else np.nan for name in QUESTIONS}
+
+
+def _without_thoughts(reply: str) -> str:
+    """What comes after the end of the thoughts; a thought that never ends is all that follows its beginning."""
+    return reply.rpartition("</think>")[2].partition("<think>")[0]
+
+
+def _objects(text: str) -> Iterator[dict[str, Any]]:
+    """The JSON objects in a text that have any question's name."""
+    decoder, at = json.JSONDecoder(), text.find("{")
+    while at >= 0:
+        end = at + 1
+        try:
+            found, after = decoder.raw_decode(text, at)
+        except (ValueError, RecursionError):
+            found = {}
+        if any(name in found for name in QUESTIONS):
+            yield found
+            end = after
+        at = text.find("{", end)
 
 
 def judged(
     turns: pd.DataFrame, outcomes: pd.DataFrame, count: int, seed: int, reply: Callable[[list[dict[str, str]]], str]
 ) -> pd.DataFrame:
-    """One row for each of `count` rollouts drawn at random: its keys, verdicts, and what was counted (`counted_*`)."""
+    """One row for each of `count` rollouts drawn at random: its keys, verdicts, and what was counted (`counted_*`).
+
+    Args:
+        reply: gives the judge's reply to the messages of a question; several are asked at a time.
+    """
     drawn = outcomes.sort_values(KEYS).sample(min(count, len(outcomes)), random_state=seed % 2**32).sort_values(KEYS)
     episodes = turns.groupby(KEYS)
-    said = [verdict(reply(question(episodes.get_group(key)))) for key in drawn[KEYS].itertuples(index=False, name=None)]
+    asked = [question(episodes.get_group(key)) for key in drawn[KEYS].itertuples(index=False, name=None)]
+    said = []
+    with ThreadPoolExecutor(TOGETHER) as pool:
+        try:
+            for each in track(pool.map(reply, asked), len(asked), "judge"):
+                said.append(verdict(each))
+                stopping.stop_if_asked(f"{len(said)} replies are kept")
+        finally:
+            # the first failure drops the questions that wait
+            pool.shutdown(wait=False, cancel_futures=True)
     counted = {f"counted_{name}": rule(drawn).astype(float).to_numpy() for name, (_, rule) in QUESTIONS.items()}
     return pd.concat([drawn[KEYS].reset_index(drop=True), pd.DataFrame(said), pd.DataFrame(counted)], axis=1)
 
