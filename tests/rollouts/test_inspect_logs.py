@@ -5,34 +5,70 @@
 
 import json
 import os
+import re
 import subprocess
+from itertools import chain
 
 import pandas as pd
 import pytest
+from chat import byte_tokenizer
+from tiny import llama
 
+from trimtab.agent import protocols
+from trimtab.agent.scenario import Scenario
 from trimtab.agent.turn import rows
 from trimtab.artifacts import files
 from trimtab.errors import TrimtabError
+from trimtab.prompts import resources
+from trimtab.rollouts import inspect_logs
 from trimtab.rollouts.conditions import COLUMNS
+from trimtab.rollouts.engine import Engine, Settings
 from trimtab.rollouts.episode import Arm
 from trimtab.rollouts.inspect_logs import write_logs
 from trimtab.rollouts.outcomes import outcomes
 
+CREATED = "2026-01-01T00:00:00+00:00"
+LIMIT = 96
+"""Tokens of a native reply."""
 READER = """
-import json, sys
+import json, subprocess, sys
+from inspect_ai.analysis import EvalModel, EvalResults, EvalTask, EventInfo, ModelEventColumns, ToolEventColumns
+from inspect_ai.analysis import evals_df, events_df, messages_df, samples_df
 from inspect_ai.log import list_eval_logs, read_eval_log, read_eval_log_sample
-found = {}
-for info in list_eval_logs(sys.argv[1]):
+folder, found = sys.argv[1], {}
+for info in list_eval_logs(folder):
+    # the reading that lists and tables use, which stops before the samples
+    header = read_eval_log(info, header_only=True)
     log = read_eval_log(info)
     sample = read_eval_log_sample(info, log.samples[0].id, log.samples[0].epoch)
     found[log.eval.task] = {
-        "status": log.status,
+        "listed": [info.task, info.task_id],
+        "header": [header.eval.task, header.eval.task_id, header.status],
         "samples": [[s.id, s.epoch, len(s.messages), s.scores["calls"].value] for s in log.samples],
-        "mean": next(s.metrics["mean"].value for s in log.results.scores if s.name == "calls"),
+        "mean": next(s.metrics["mean"].value for s in header.results.scores if s.name == "calls"),
         "tools": [[c.function, c.arguments] for m in sample.messages for c in getattr(m, "tool_calls", None) or []],
+        "events": [event.event for event in sample.events],
         "completion": sample.output.completion,
     }
-print(json.dumps(found))
+inspect = [sys.executable, "-m", "inspect_ai", "log", "list", "--json", "--log-dir", folder]
+def events(kind, columns):
+    return events_df(folder, EventInfo + columns, filter=lambda event: event.event == kind, strict=True, quiet=True)
+tables = {
+    "evals": evals_df(folder, strict=True, quiet=True),
+    "samples": samples_df(folder, strict=True, quiet=True),
+    "messages": messages_df(folder, strict=True, quiet=True),
+    "events": events_df(folder, strict=True, quiet=True),
+    "calls of the model": events("model", ModelEventColumns),
+    "calls of tools": events("tool", ToolEventColumns),
+}
+print(json.dumps({
+    "logs": found,
+    "list": len(json.loads(subprocess.run(inspect, capture_output=True, text=True, check=True).stdout)),
+    "rows": {name: len(table) for name, table in tables.items()},
+    "tasks": sorted(tables["evals"]["task_name"]),
+    "unique": [bool(tables[name][key].is_unique) for name, key in
+               (("samples", "sample_id"), ("messages", "message_id"), ("events", "event_id"))],
+}))
 """
 
 
@@ -43,6 +79,8 @@ def results(tmp_path_factory, engine, scenarios):
         [turn for run in (0, 1) for turn in rows(engine.run([Arm("a.b.+0.4"), Arm("c")], scenarios, 5, run))]
     )
     turns.loc[0, "thought"] = "<script>alert(1)</script> \u2028 é"
+    # first of the condition whose calls are counted below, and without a first choice
+    turns.loc[0, [name for name in turns if name.startswith("p_")]] = None
     design = [[name, "study", "m", "t", pd.NA, 0.4, "absolute", "all", 2, "add"] for name in ("a.b.+0.4", "c")]
     files.write_csv(root / "rollouts/conditions.csv", pd.DataFrame(design, columns=COLUMNS))
     files.write_parquet(root / "rollouts/turns/one.parquet", turns, {})
@@ -59,27 +97,105 @@ def of(results, condition, scenario, seed):
 
 def test_a_log_a_condition_and_a_sample_an_episode(results, tmp_path, scenarios):
     paths = write_logs(results, tmp_path)
-    assert [path.name.partition("_")[2] for path in paths] == ["a.b.+0.4_a.b.+0.4.json", "c_c.json"]
+    tasks, ids = zip(*(path.stem.split("_")[1:] for path in paths), strict=True)
+    assert tasks == ("a.b.0.4", "c")
+    assert all(re.fullmatch("[0-9a-f]{22}", each) for each in ids)
     log = json.loads(paths[0].read_text())
+    # read up to samples, header after header
+    assert list(log) == ["version", "status", "eval", "plan", "results", "stats", "samples"]
+    assert log["eval"]["task_id"] == ids[0] != ids[1]
     assert log["eval"]["metadata"]["dose"] == 0.4
     assert log["eval"]["metadata"]["draw"] is None
     assert len(log["samples"]) == log["results"]["completed_samples"] == 2 * len(scenarios)
     measured = pd.read_parquet(results / "rollouts/outcomes.parquet").query("condition_id == 'a.b.+0.4'")
     means = {score["name"]: score["metrics"]["mean"]["value"] for score in log["results"]["scores"]}
     assert means["calls"] == pytest.approx(measured["calls"].mean())
+    (p_ask,) = (score for score in log["results"]["scores"] if score["name"] == "p_ask")
+    assert (p_ask["scored_samples"], p_ask["unscored_samples"]) == (len(measured) - 1, 1)
+    assert sum("p_ask" in sample["scores"] for sample in log["samples"]) == len(measured) - 1
     for sample in log["samples"]:
         turns = of(results, "a.b.+0.4", sample["id"], sample["epoch"] - 1)
         messages = sample["messages"]
-        assert messages[0] == {"role": "user", "content": turns[0]["prompt"]}
+        system, user = messages[:2]
+        assert (system["role"], system["content"]) == ("system", turns[0]["system"])
+        assert (user["role"], user["content"]) == ("user", turns[0]["prompt"])
         calls = [call for message in messages for call in message.get("tool_calls", [])]
         assert [call["function"] for call in calls] == [turn["tool"] for turn in turns if turn["tool"] != "finish"]
         answers = [message for message in messages if message["role"] == "tool"]
         assert [answer["content"] for answer in answers] == [t["observation"] for t in turns if t["tool"] != "finish"]
         assert [answer["tool_call_id"] for answer in answers] == [call["id"] for call in calls]
+        kinds = [["model", "tool"] if turn["tool"] != "finish" else ["model"] for turn in turns]
+        assert [event["event"] for event in sample["events"]] == ["sample_init", *chain(*kinds)]
+        # what a call of the model was given is what had been said until then
+        said = [event["output"]["choices"][0]["message"] for event in sample["events"] if event["event"] == "model"]
+        given = [event["input"] for event in sample["events"] if event["event"] == "model"]
+        assert [[*before, now] for before, now in zip(given, said, strict=True)] == [
+            messages[: messages.index(each) + 1] for each in said
+        ]
+
+
+def test_doses_of_either_sign_are_tasks_of_their_own(results, tmp_path):
+    names = [inspect_logs._file_name(f"sae_probe.autonomy.all.{dose}", CREATED) for dose in ("+0.4", "-0.4")]
+    assert [name.split("_")[1] for name in names] == ["sae-probe.autonomy.all.0.4", "sae-probe.autonomy.all.-0.4"]
+    assert len({name.split("_")[2] for name in names}) == 2
+
+
+def as_one_log(table, scenario):
+    return inspect_logs.as_log({"condition_id": "c"}, table, outcomes(table, [scenario]), "m", CREATED)
+
+
+def native(replies, turns=1, instruction=""):
+    """Turns whose model writes the given replies."""
+    tokenizer = byte_tokenizer()
+    protocol = protocols.read(resources.RESOURCES / "native.yaml", tokenizer)
+    told = [protocol.encode(reply) for reply in replies]
+    waiting = [[*tokens, tokenizer.eos_token_id] if len(tokens) < LIMIT else tokens for tokens in told]
+
+    class Told(Engine):
+        def _chosen(self, episodes, logits):
+            if not episodes[0].line:
+                self.now = iter(waiting.pop(0))
+            return [(next(self.now),)]
+
+    model = llama(vocab_size=len(tokenizer), max_position_embeddings=8192)
+    engine = Told(model, protocol, Settings(turns, {"reply_tokens": LIMIT}, 0.8), dict.fromkeys(protocol.tools, 0.0))
+    scenario = Scenario.of(resources.scenarios()[0])
+    return pd.DataFrame(rows(engine.run([Arm("c", instruction=instruction)], [scenario], 0, 0)))
+
+
+def test_what_the_model_wrote_is_in_the_log_whatever_it_is(scenarios):
+    broken, cut = "<tool_call>{WHAT THE MODEL WROTE</tool_call>", "x" * 300
+    good = '<think>hm</think>Look. <tool_call>{"name": "web_search", "arguments": {"query": "a"}}</tool_call>'
+    (sample,) = as_one_log(native([broken, good, cut], 3, "Ask a lot."), scenarios[0])["samples"]
+    system, _, first, answer, second, _, last = sample["messages"]
+    assert system["content"].endswith("Ask a lot.")
+    assert first["content"] == broken
+    (call,) = first["tool_calls"]
+    assert (call["arguments"], call["parse_error"]) == ({}, "malformed")
+    assert answer["error"]["message"].startswith("Error: this is no call")
+    # a call that can be read is taken apart, and what it was made of is kept
+    assert (second["content"], second["metadata"]["reply"]) == ("Look.", good)
+    assert second["tool_calls"][0]["arguments"] == {"input": "a"}
+    assert last["content"] == "x" * LIMIT
+    reasons = [e["output"]["choices"][0]["stop_reason"] for e in sample["events"] if e["event"] == "model"]
+    assert reasons == ["tool_calls", "tool_calls", "max_tokens"]
+    assert sample["output"]["choices"][0]["stop_reason"] == "max_tokens"
+
+
+@pytest.mark.parametrize("argument", ['{"a": NaN}', '{"a": 1e999}', "{" * 5000, '{"a": ["b"]}', "[1]", ""])
+def test_an_argument_that_is_hardly_json(results, scenarios, tmp_path, argument):
+    turns = pd.read_parquet(results / "rollouts/turns/one.parquet")
+    turns = turns[(turns["condition_id"] == "c") & (turns["scenario_id"] == scenarios[0].id)]
+    turns = turns.assign(tool="file_read", argument=argument, fault="")
+    log = as_one_log(turns, scenarios[0])
+    files.write_json(tmp_path / "log.json", log, sort_keys=False)
+    call = log["samples"][0]["messages"][2]["tool_calls"][0]
+    expected = {'{"a": ["b"]}': {"a": ["b"]}, "": {}}
+    assert call["arguments"] == expected.get(argument, {"input": argument})
 
 
 def test_one_condition_or_an_error_in_one_line(results, tmp_path):
-    assert [path.name.partition("_")[2] for path in write_logs(results, tmp_path, "c")] == ["c_c.json"]
+    assert [path.name.split("_")[1] for path in write_logs(results, tmp_path, "c")] == ["c"]
     for where, condition, complaint in (
         (results, "d", r"conditions.csv: no condition 'd'; there are a.b.\+0.4, c"),
         (tmp_path, None, "conditions.csv: no such file; expected the results folder of a run"),
@@ -97,15 +213,35 @@ def test_inspect_opens_them(results, tmp_path, scenarios):
     own = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     done = subprocess.run(words, capture_output=True, text=True, env=own)
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout.splitlines()[-1])
+    told = json.loads(done.stdout.splitlines()[-1])
+    found = told["logs"]
     assert set(found) == {"a.b.+0.4", "c"}
+    episodes = 2 * 2 * len(scenarios)
+    turns = pd.read_parquet(results / "rollouts/turns/one.parquet")
+    calls = int((turns["tool"] != "finish").sum())
+    assert told["list"] == 2
+    assert told["tasks"] == ["a.b.+0.4", "c"]
+    # an episode begins with an event, a system line and a task; an answer that no model read is no message of a table
+    assert told["rows"] == {
+        "evals": 2,
+        "samples": episodes,
+        "messages": 2 * episodes + len(turns) + calls - int((turns["finish_reason"] == "turns").sum()),
+        "events": episodes + len(turns) + calls,
+        "calls of the model": len(turns),
+        "calls of tools": calls,
+    }
+    assert told["unique"] == [True, True, True]
     for name, log in found.items():
-        assert log["status"] == "success"
+        assert log["listed"] == [name.replace("+", ""), log["header"][1]]
+        assert log["header"] == [name, log["listed"][1], "success"]
         assert len(log["samples"]) == 2 * len(scenarios)
-        first, epoch, count, calls = log["samples"][0]
+        first, epoch, count, called = log["samples"][0]
         turns = of(results, name, first, epoch - 1)
         made = [turn for turn in turns if turn["tool"] != "finish"]
-        assert count == 1 + len(turns) + len(made)
-        assert calls == len(made)
-        assert log["tools"] == [[turn["tool"], {"input": turn["argument"]}] for turn in made]
+        assert count == 2 + len(turns) + len(made)
+        assert called == len(made)
+        assert log["tools"] == [
+            [turn["tool"], {"input": turn["argument"]} if turn["argument"] else {}] for turn in made
+        ]
+        assert log["events"].count("tool") == len(made)
         assert turns[-1]["thought"] in log["completion"]

@@ -60,10 +60,11 @@ def canonical(value: Any) -> str:
     return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write a value as JSON with sorted keys, whole or not at all."""
+def write_json(path: Path, value: Any, sort_keys: bool = True) -> None:
+    """Write a value as JSON, whole or not at all; keys keep their order for readers that depend on it."""
     with atomic(path) as temporary:
-        temporary.write_text(json.dumps(value, sort_keys=True, ensure_ascii=False, indent=1, allow_nan=False) + "\n")
+        text = json.dumps(value, sort_keys=sort_keys, ensure_ascii=False, indent=1, allow_nan=False)
+        temporary.write_text(text + "\n")
 
 
 def read_json(path: Path) -> Any:
