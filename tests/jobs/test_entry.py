@@ -81,6 +81,9 @@ def test_a_bug_keeps_its_stack_trace(run):
     [
         (GOOD, "the following arguments are required: --name"),
         ([*GOOD, "--name", "x", "--layer", "four"], "argument --layer: invalid int value: 'four'"),
+        ([*GOOD, "--name", "x", "--dose", "nan"], "argument --dose: 'nan'; expected a finite number"),
+        ([*GOOD, "--name", "x", "--doses", "1", "1e999"], "argument --doses: '1e999'; expected a finite number"),
+        ([*GOOD, "--name", "x", "--dose", "much"], "argument --dose: 'much'; expected a finite number"),
         ([*GOOD, "--name", "x", "--settings", "{broken"], "argument --settings: Invalid JSON"),
         ([*GOOD, "--name", "x", "--unknown", "1"], "unrecognized arguments: --unknown 1"),
     ],

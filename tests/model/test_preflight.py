@@ -35,6 +35,32 @@ def test_padding_inside_a_recurrent_models_second_turn_is_caught(family, monkeyp
     assert SECOND_TURN in failures(ARCHITECTURES[family]())
 
 
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_logits_that_are_not_finite_are_refused_wherever_they_stand(number):
+    model = llama().half()
+    model.model.embed_tokens.weight[14] = number
+    # token 14 is in the second prompt alone
+    with pytest.raises(TrimtabError, match=r"logits on prompt 1 of 3 are NaN or infinite.*now torch.float16"):
+        preflight(model, PROMPTS, LAYERS)
+
+
+def test_a_way_that_gives_nan_fails_its_check_alone():
+    model = llama()
+    forward = model.forward
+
+    def spoilt(*words, attention_mask=None, **rest):
+        out = forward(*words, attention_mask=attention_mask, **rest)
+        if attention_mask is not None and attention_mask.dim() == 2:
+            out.logits[:] = float("nan")
+        return out
+
+    model.forward = spoilt
+    (check,) = [check for check in preflight(model, PROMPTS, LAYERS) if not check.passed]
+    assert (check.name, check.figure) == (PADDED, None)
+    with pytest.raises(TrimtabError, match="NaN or infinite, expected finite numbers"):
+        judge([check], model, [], "manifest.json")
+
+
 def test_a_padding_leak_is_caught():
     model = llama()
     forward = model.forward

@@ -136,6 +136,7 @@ def _outcomes(condition: str, scenario: int, calls: list[str], p: np.ndarray, br
         "finished": calls[-1] == "finish",
         "success": scenario % 3 == 0,
         "breakage": 0.5 if broken else 0.0,
+        "numerical": 0.0,
         "tokens": 20 * len(calls),
         "p_ask": p[0],
         "p_act": p[1:5].sum(),

@@ -117,6 +117,22 @@ def test_limitations_name_dictionaries_that_cost_more_than_a_dose(run):
     assert "by 0.22 to 0.52 nats, more than the 0.2 at which methods are compared" in text
 
 
+def test_limitations_name_the_dose_from_which_numbers_overflow(run):
+    assert "Overflow" not in " ".join(limitations(run))
+    hot = run.outcomes["condition_id"].isin(["sae_probe.autonomy.all.+0.2", "sae_probe.autonomy.all.+0.3"])
+    # in 3 of 30 scenarios at the lower dose, in all at the higher one
+    some = hot & (
+        (run.outcomes["condition_id"] != "sae_probe.autonomy.all.+0.2") | (run.outcomes["scenario_id"] < "s03")
+    )
+    text = " ".join(limitations(replace(run, outcomes=run.outcomes.assign(numerical=some.astype(float)))))
+    assert "under 2 conditions logits are NaN or infinite" in text
+    assert (
+        "from this dose on: Probe on SAE latents, decoded · Autonomy · dose 0.20, all tokens (10 % of its rollouts)."
+        in text
+    )
+    assert "limit of bfloat16" in text
+
+
 def test_sections_open_with_what_their_tables_hold(run, null_run):
     tools = run.tables["tools"]
     own = tools[(tools["quantity"] == "distance") & tools["condition_id"].isin(run.confirmatory.values())]

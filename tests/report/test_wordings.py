@@ -23,7 +23,7 @@ from trimtab.report.methods import methods, terms
 from trimtab.report.page import render
 from trimtab.report.plots_style import dose_label
 from trimtab.report.run import Run
-from trimtab.rollouts.outcomes import OUTCOMES, outcomes
+from trimtab.rollouts.outcomes import KEYS, OUTCOMES, OVERFLOW, outcomes
 from trimtab.steering import catalogue, places
 from trimtab.steering.catalogue import RULES, TIMINGS
 from trimtab.vectors import apply
@@ -207,7 +207,7 @@ def test_every_rule_and_timing_has_words():
 
 def test_every_outcome_has_words():
     columns = outcomes(one_call("finish", dict.fromkeys(CALLS, 0.1)), [scenario("finish")]).columns
-    assert set(OUTCOMES) == set(columns) - {"condition_id", "scenario_id", "seed", "domain"}
+    assert set(OUTCOMES) == set(columns) - {*KEYS, "domain", OVERFLOW}
 
 
 @pytest.mark.parametrize("name", ["LABEL", "SENTENCE", "SOURCE"])

@@ -62,7 +62,7 @@ def test_a_mixed_episode_by_hand():
         "study_autonomy": 0, "study_tool_use": 3, "study_persistence": 5, "study_risk": 1 / 4, "study_deference": 1,
         "beyond_request": 0, "literal": 1, "web_search_calls": 1, "code_execute_calls": 0, "file_read_calls": 1,
         "file_write_calls": 1, "unparsed_calls": 0, "repeated_calls": 0, "empty_text": 0, "looping_text": 0,
-        "no_call": 0,
+        "numerical": 0, "no_call": 0,
     }  # fmt: skip
     row = measured(*MIXED)
     assert row[list(expected)].to_dict() == pytest.approx(expected)
@@ -121,14 +121,16 @@ def test_a_goal_without_words_is_reached_by_any_call_of_its_tool():
         (step("file_read", "the the the the"), "looping_text"),
         (step("file_read", "a.txt", thought="I see I see I See"), "looping_text"),
         (step("unparsed", '{"path": 3}', ok=False, fault="wrong arguments"), "unparsed_calls"),
+        (step("unparsed", "", ok=False, fault="numerical"), "numerical"),
     ],
-    ids=["empty", "looping argument", "looping thought", "unparsed"],
+    ids=["empty", "looping argument", "looping thought", "unparsed", "numerical"],
 )
 def test_a_broken_turn_is_counted_by_its_kind(bad, kind):
     assert measured(bad)[["breakage", kind]].tolist() == [1, 1]
     row = measured(step("file_read", "b.txt"), bad)
     assert row["breakage"] == 0.5
-    assert row[["unparsed_calls", "repeated_calls", "empty_text", "looping_text"]].sum() == row[kind] == 1
+    kinds = ["unparsed_calls", "repeated_calls", "empty_text", "looping_text", "numerical"]
+    assert row[kinds].sum() == row[kind] == 1
 
 
 @pytest.mark.parametrize("line", ["no no no", "read the file and the test", "one two three four"])

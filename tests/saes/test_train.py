@@ -268,6 +268,22 @@ def test_rows_without_a_scale_are_refused(rows):
         train(opened(rows, settings), Recipe(settings, seed=0))
 
 
+def test_what_made_a_loss_nan_is_told():
+    rows = torch.randn(2048, 16, generator=torch.Generator().manual_seed(0))
+    settings = SaeSettings(**BASE)
+
+    def late(step):
+        # in one row of a batch after those that the scale is measured on, and where no figures are logged
+        for at, batch in enumerate(opened(rows, settings)(step), step):
+            yield batch.index_fill(0, torch.tensor([3]), math.inf) if at == 12 else batch
+
+    with pytest.raises(TrimtabError, match="activations up to step 15 hold NaN or infinity"):
+        train(late, Recipe(settings, seed=0))
+    settings = SaeSettings(**BASE | {"learning_rate": 1e38})
+    with pytest.raises(TrimtabError, match="although all activations are finite; lower"):
+        train(opened(rows, settings), Recipe(settings, seed=0))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_ranking_in_bfloat16_learns_as_well(kind):

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import D_MODEL, LAYERS, llama
 
+from trimtab.errors import TrimtabError
 from trimtab.steering.places import Segment
 from trimtab.steering.steering import Push
 from trimtab.vectors.applications import Application
@@ -151,3 +152,39 @@ def test_vectors_that_are_done_are_measured_no_more():
     solve(measure, scan(measure, {"done": BOTH, "slow": (1,)}, [0.2, 1.0]), 0.2, PLAIN)
     assert calls[0] == 6
     assert set(calls[1:]) == {1}
+
+
+def test_a_push_that_overflows_is_beyond_any_kl_and_no_dose(model):
+    far = 1e39
+    assert kl(model, Push(1, UNIT, 0.5, "all"), Push(1, UNIT, far, "all"))[1] == math.inf
+
+    def measure(pushes):
+        return kl(model, *(Push(1, UNIT, at, "all") for _, at in pushes))
+
+    with pytest.raises(
+        TrimtabError, match=r"vector v: added at length 1e\+39, it makes the model's logits NaN or infinite"
+    ):
+        scan(measure, {"v": (1,)}, [0.5, far])
+
+
+@pytest.mark.parametrize("edge", [0.9, 1.5, 3.0])
+def test_a_search_that_meets_an_overflow_turns_back(edge):
+    """KL is the square of the length up to an edge, where numbers overflow; 1 nat is at length 1."""
+
+    def measure(pushes):
+        return [at**2 if at < edge else math.inf for _, at in pushes]
+
+    found = solve(measure, {"v": {0.1: 0.01, 0.5: 0.25}}, 1.0, PLAIN)["v"]
+    if edge < 1:
+        # out of reach, and what was reached is told as a number
+        assert found.length is None
+        assert 0.25 <= found.kl < edge**2
+    else:
+        assert found.length == pytest.approx(1, rel=TOLERANCE)
+
+
+def test_a_model_that_is_broken_by_itself_is_no_pushs_fault():
+    broken = llama()
+    broken.model.embed_tokens.weight[42] = math.nan
+    with pytest.raises(TrimtabError, match="the unsteered model's logits on calibration prompts are NaN or infinite"):
+        CalibrationPrompts(broken, PROMPTS, 1)

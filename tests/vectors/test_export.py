@@ -73,6 +73,14 @@ def test_persona_vectors_needs_the_number_of_layers(tmp_path, layers):
         run(tmp_path, "persona_vectors", layers=layers)
 
 
+@pytest.mark.parametrize("length", [float("nan"), float("inf"), 0.0, -1.0, 1e40, 1e-60])
+@pytest.mark.parametrize("form", ["gguf", "vllm-lens", "persona_vectors"])
+def test_a_length_that_is_none_is_refused(tmp_path, form, length):
+    with pytest.raises(TrimtabError, match=r"--length .*: expected a length above 0 that float32 holds"):
+        run(tmp_path, form, length=length, layers=4)
+    assert not (tmp_path / "out").exists()
+
+
 def test_what_is_no_vector_is_refused(tmp_path):
     with pytest.raises(TrimtabError, match="no such vector"):
         command.export(tmp_path / "none", tmp_path / "out", format="gguf")

@@ -12,6 +12,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from trimtab.agent.protocol import Protocol
+from trimtab.errors import TrimtabError
 from trimtab.forward.capture import Prompt
 from trimtab.steering.batch import GrowingBatch
 from trimtab.steering.places import Segment
@@ -50,7 +51,11 @@ def as_prompt(name: str, segments: Sequence[Segment]) -> Prompt:
 def action_scores(
     model: PreTrainedModel, protocol: Protocol, tasks: Mapping[str, Sequence[str]]
 ) -> Float[Tensor, "task action"]:
-    """Unsteered log-probability of each action's first token on each calibration task."""
+    """Unsteered log-probability of each action's first token on each calibration task.
+
+    Raises:
+        TrimtabError: logits are not finite.
+    """
     prompts = segments_of(protocol, tasks)
     batch = GrowingBatch(model, Steering([None], model.device), 1)
     header = prompts[0][0]
@@ -58,7 +63,13 @@ def action_scores(
     batch.repeat(len(prompts), Steering([None] * len(prompts), model.device))
     chunks = [[token for s in p[1:] for token in s.tokens] for p in prompts]
     logits = batch.advance(chunks, [[place for s in p[1:] for place in s.places] for p in prompts])
-    return protocol.action_scores(logits).cpu()
+    scores = protocol.action_scores(logits).cpu()
+    if not scores.isfinite().all():
+        raise TrimtabError(
+            "the unsteered model's logits on calibration prompts are NaN or infinite; expected a model.dtype that "
+            f"holds its numbers (now {model.dtype})"
+        )
+    return scores
 
 
 def calibration(scores: Float[Tensor, "task action"], tools: Sequence[str]) -> dict[str, Any]:

@@ -13,6 +13,8 @@ MALFORMED, UNKNOWN, WRONG = "malformed", "unknown tool", "wrong arguments"
 """Why a turn is `UNPARSED`."""
 EMPTY, OUTSIDE = "empty", "outside"
 """Other faults of a turn: a field without text, a path outside the tree."""
+NUMERICAL = "numerical"
+"""The fault of a turn whose next token had no finite logits, and the reason why its episode is over."""
 FIRST_ACTION = {
     **dict.fromkeys(["asks", "asked", "p_ask", "study_deference"], (ASK,)),
     **dict.fromkeys(["proactive_calls", "acted", "p_act", "study_tool_use"], PROACTIVE),

@@ -46,11 +46,16 @@ class Turn:
     tokens: int
     """Tokens that the model wrote."""
     finish_reason: str
-    """`call` (the episode goes on), `finish`, `turns` (no more are allowed) or `context` (no more fit)."""
+    """`call` (the episode goes on), `finish`, `turns` (no more are allowed), `context` (no more fit) or `numerical`
+    (the next token's logits were not finite)."""
     thought_ended: bool
     """Whether the model ended the turn's first written field itself, before its limit."""
+    system: str = ""
+    """System line that the episode began with, a prompt-only control's sentence included; empty in tables of runs that
+    did not note it."""
     chances: Mapping[str, float] = field(default_factory=dict)
-    """Probability of each tool where one is chosen; empty for protocols that choose none."""
+    """Probability of each tool where one is chosen; empty for protocols that choose none, and for turns that came to no
+    choice."""
 
     def row(self) -> dict[str, Any]:
         """The columns of rollouts/turns/, in the order of their names."""
@@ -60,8 +65,11 @@ class Turn:
     @classmethod
     def of(cls, row: Mapping[Any, Any]) -> "Turn":
         """From a row of rollouts/turns/."""
-        chances = {name.removeprefix(CHANCE): p for name, p in row.items() if name.startswith(CHANCE)}
-        return cls(**{name: row[name] for name in NAMES}, chances=chances)
+        # a table has no value where a turn has no chances and others have
+        chances = {name.removeprefix(CHANCE): p for name, p in row.items() if name.startswith(CHANCE) and p == p}
+        return cls(
+            **{name: row[name] for name in NAMES if name != "system"}, system=row.get("system", ""), chances=chances
+        )
 
 
 NAMES = [each.name for each in fields(Turn) if each.name != "chances"]

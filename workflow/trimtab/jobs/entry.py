@@ -7,6 +7,7 @@ program with its message alone; anything else is a bug and keeps its stack trace
 import argparse
 import inspect
 import logging
+import math
 import sys
 import types
 import typing
@@ -70,10 +71,25 @@ def _options(hint: Any) -> dict[str, Any]:
     if _is_json(hint):
         return {"type": _reader(hint), "metavar": "JSON"}
     if typing.get_origin(hint) is list:
-        return {"type": typing.get_args(hint)[0], "nargs": "*"}
+        return {"type": _plain(typing.get_args(hint)[0]), "nargs": "*"}
     if typing.get_origin(hint) is types.UnionType:
-        return {"type": typing.get_args(hint)[0]}
-    return {"type": hint}
+        return {"type": _plain(typing.get_args(hint)[0])}
+    return {"type": _plain(hint)}
+
+
+def _plain(kind: Any) -> Any:
+    """What reads a word of the command line."""
+    return _finite if kind is float else kind
+
+
+def _finite(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"{text!r}; expected a finite number")
+    return value
 
 
 def _is_json(hint: Any) -> bool:

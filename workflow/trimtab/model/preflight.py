@@ -5,6 +5,7 @@ relative (root mean square of the difference over that of the logits), with a to
 rows, a hook of dose 0, hooks and selectors have none to spare. What mends a failure is in `trimtab.model.stack`.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -70,9 +71,19 @@ def judge(checks: Sequence[Check], model: PreTrainedModel, accepted: Sequence[st
 
 
 def preflight(model: PreTrainedModel, prompts: Sequence[Sequence[int]], layers: Sequence[int]) -> list[Check]:
-    """All checks, on prompts of unequal length (token ids)."""
+    """All checks, on prompts of unequal length (token ids).
+
+    Raises:
+        TrimtabError: a prompt's logits are not finite, so that there is nothing to compare with.
+    """
     torch.manual_seed(0)
     alone = [_logits(model, prompt) for prompt in prompts]
+    for at, logits in enumerate(alone):
+        if not logits.isfinite().all():
+            raise TrimtabError(
+                f"preflight: the model's logits on prompt {at} of {len(prompts)} are NaN or infinite; expected weights "
+                f"without such numbers, and a model.dtype that holds all others (now {model.dtype})"
+            )
     checks = [
         _rows_are_hidden_states(model, prompts[0], layers),
         _hooks_removed(model, prompts[0], layers),
@@ -101,9 +112,11 @@ def _logits(model: PreTrainedModel, prompt: Sequence[int]) -> Float[Tensor, "voc
 
 def _compare(model: PreTrainedModel, name: str, wanted: Logits, got: Logits) -> Check:
     tolerance = TOLERANCE[model.dtype]
-    worst = max(
-        float((a - b).square().mean().sqrt() / a.square().mean().sqrt()) for a, b in zip(wanted, got, strict=True)
-    )
+    differences = [(a - b).square().mean().sqrt() / a.square().mean().sqrt() for a, b in zip(wanted, got, strict=True)]
+    # of tensors, the largest is NaN wherever one is; NaN is within no tolerance
+    worst = float(torch.stack(differences).max())
+    if math.isnan(worst):
+        return Check(name, False, None, tolerance, "logits are NaN or infinite, expected finite numbers")
     return Check(name, worst <= tolerance, worst, tolerance, "relative difference of the last token's logits")
 
 

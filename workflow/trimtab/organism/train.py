@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, Qwen3_5MoeForCausalLM, Qwen3_5MoeTextConfig
 
 from trimtab import seeds
+from trimtab.errors import TrimtabError
 from trimtab.jobs.progress import track
 from trimtab.organism.language import Language, WrittenEpisode
 from trimtab.organism.law import ACTIONS
@@ -203,6 +204,10 @@ def train(model: PreTrainedModel, language: Language, settings: OrganismSettings
         sums += torch.stack([kl.detach(), text.detach()])
         if step % every == 0:
             mean_kl, mean_text = (sums / every).tolist()
+            if not math.isfinite(mean_kl + mean_text):
+                raise TrimtabError(
+                    f"organism training: losses {mean_kl} and {mean_text} by step {step}; lower organism.learning_rate"
+                )
             rate = schedule.get_last_lr()[0]
             rows.append({"step": step, "tokens": tokens, "rate": rate, "kl": mean_kl, "text_loss": mean_text})
             sums.zero_()

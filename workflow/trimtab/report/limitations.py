@@ -3,6 +3,7 @@
 from trimtab.artifacts.files import records
 from trimtab.report import words
 from trimtab.report.run import Run
+from trimtab.rollouts.outcomes import OVERFLOW
 from trimtab.statistics.declared import random_at
 
 SURE = 0.9
@@ -39,6 +40,7 @@ def limitations(run: Run) -> list[str]:
             "may be wrong."
         )
     texts += _broken_conditions(run)
+    texts += _overflows(run)
     texts += _coupled(run)
     draws = len(random_at(run.conditions, run.plan))
     if draws < 20:
@@ -157,4 +159,26 @@ def _broken_conditions(run: Run) -> list[str]:
         f"Breakage: {len(broken)} of {words.count(len(rows), 'condition')} raise the share of broken turns, most of "
         f"all {worst['condition_id']} (by {words.number(worst['estimate'])}, "
         f"{words.interval(worst['lower'], worst['upper'])})."
+    ]
+
+
+OVERFLOWS_NAMED = 6
+
+
+def _overflows(run: Run) -> list[str]:
+    """From which dose on the model's numbers overflow, by vector and way of applying it."""
+    share = (run.outcomes[OVERFLOW] > 0).groupby(run.outcomes["condition_id"]).mean()
+    hit = run.conditions.assign(share=run.conditions["condition_id"].map(share).fillna(0.0))
+    hit = hit[hit["share"] > 0].assign(side=lambda table: table["dose"] > 0, size=lambda table: table["dose"].abs())
+    if hit.empty:
+        return []
+    first = hit.sort_values(["size", "condition_id"]).drop_duplicates(
+        ["method", "trait", "timing", "layer", "rule", "unit", "draw", "side"]
+    )
+    named = [f"{words.condition(row)} ({words.percent(row['share'])} of its rollouts)" for row in records(first)]
+    more = f", and {len(named) - OVERFLOWS_NAMED} more" if len(named) > OVERFLOWS_NAMED else ""
+    return [
+        f"Overflow: under {words.count(len(hit), 'condition')} logits are NaN or infinite, and the episode ends as "
+        f"broken. Of each vector, from this dose on: {'; '.join(named[:OVERFLOWS_NAMED])}{more}. That is a limit of "
+        f"{run.records['manifest']['dtype']} and no behaviour of the model."
     ]

@@ -17,6 +17,14 @@ BLOCK = 256
 """Choices summed together when one is drawn."""
 
 
+def finite(logits: Float[Tensor, "row vocabulary"]) -> list[bool]:
+    """Whether all logits of a row are finite: a sum over NaN would draw the last choice."""
+    # both ends are NaN where any number is
+    low, high = logits.aminmax(dim=-1)
+    found: list[bool] = (low.isfinite() & high.isfinite()).tolist()
+    return found
+
+
 def tokens(
     logits: Float[Tensor, "row vocabulary"], rows: Sequence[int], temperature: float, uniform: Sequence[float]
 ) -> Iterator[int]:

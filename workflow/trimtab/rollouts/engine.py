@@ -21,12 +21,13 @@ from transformers import PreTrainedModel
 
 from trimtab import seeds
 from trimtab.agent.environment import Environment
-from trimtab.agent.names import FINISH, UNPARSED
-from trimtab.agent.protocol import Field, Protocol
+from trimtab.agent.names import FINISH, NUMERICAL, UNPARSED
+from trimtab.agent.protocol import Field, Protocol, Step
 from trimtab.agent.scenario import Assignment
 from trimtab.agent.turn import Turn
 from trimtab.artifacts import files
 from trimtab.errors import TrimtabError
+from trimtab.rollouts import draws
 from trimtab.rollouts.draws import choose, sharpened, tokens
 from trimtab.rollouts.episode import Arm, Episode, shared_starts, system
 from trimtab.rollouts.journal import Journal
@@ -40,7 +41,8 @@ ROWS_KEPT = 0.75
 values of the others, so it isn't done each time."""
 
 Choice = Sequence[Any]
-"""Of an episode in a step: the next token, or an action's number and the probabilities of all."""
+"""Of an episode in a step: the next token, or an action's number and the probabilities of all; empty where the logits
+are not finite, so that there is nothing to draw from."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,6 @@ class Engine:
         # where a field's random numbers begin in its turn's row
         sizes = [max(field.limit, 1) for field in self._fields]
         self._draws = [sum(sizes[:at]) for at in range(len(sizes) + 1)]
-        self._chooses = any(field.limit == 0 for field in self._fields)
         name = max(len(tokens) for tokens in protocol.action_tokens)
         self._turn = sum(len(field.cue) + (field.limit or name) for field in self._fields)
         """The most tokens that a turn can have."""
@@ -196,8 +197,9 @@ class Engine:
     def _chosen(self, episodes: Sequence[Episode], logits: Float[Tensor, "row vocabulary"]) -> list[Choice]:
         """What each episode chooses from the logits after what it was fed."""
         chosen: list[Choice] = [()] * len(episodes)
-        choosing = [row for row, episode in enumerate(episodes) if not self._field(episode).limit]
-        writing = [row for row, episode in enumerate(episodes) if self._field(episode).limit]
+        finite = draws.finite(logits)
+        choosing = [row for row, episode in enumerate(episodes) if finite[row] and not self._field(episode).limit]
+        writing = [row for row, episode in enumerate(episodes) if finite[row] and self._field(episode).limit]
         if choosing:
             probabilities = self._action_probabilities(logits[choosing])
             noise = [self._draw(episodes[row]) for row in choosing]
@@ -211,7 +213,9 @@ class Engine:
 
     def _take(self, episode: Episode, choice: Choice) -> None:
         """An episode goes on with what it chose."""
-        if self._field(episode).limit:
+        if not choice:
+            self._break_off(episode)
+        elif self._field(episode).limit:
             self._write(episode, *choice)
         else:
             self._act(episode, *choice)
@@ -248,6 +252,22 @@ class Engine:
         else:
             self._call(episode)
 
+    def _break_off(self, episode: Episode) -> None:
+        """End an episode whose logits are not finite: no token has a chance, and none would have one later.
+
+        Raises:
+            TrimtabError: nothing steers it, so the model itself is broken.
+        """
+        if episode.arm.push is None:
+            raise TrimtabError(
+                f"scenario {episode.scenario_id}, condition {episode.arm.condition_id}: the unsteered model's logits "
+                f"are NaN or infinite at turn {len(episode.turns)}; expected a model.dtype that holds its numbers (now "
+                f"{self._model.dtype})"
+            )
+        written = [*episode.texts.values(), self._protocol.decode(episode.line).strip()]
+        self._keep(episode, Step("\n".join(filter(None, written)), UNPARSED), "", False, NUMERICAL, NUMERICAL)
+        episode.done, episode.pending = True, []
+
     def _call(self, episode: Episode) -> None:
         """End a turn: the environment answers, and the turn is kept."""
         step, turn = self._protocol.step(episode.texts), len(episode.turns)
@@ -259,13 +279,23 @@ class Engine:
             answer = episode.environment.call(step.tool, step.argument)
             text, ok, fault, reason = answer.text, answer.ok, answer.fault or step.fault, "call"
         # what the model is shown is what the next turn says it was given
-        shown = self._protocol.decode(self._protocol.encode(text)[: self._protocol.answer_tokens])
+        shown = self._protocol.shortened(text)
         segments = self._protocol.answered(shown)
         if reason == "call" and turn + 1 == self._settings.max_turns:
             reason = "turns"
         elif reason == "call" and not self._fits(episode, segments):
             reason = "context"
-        chances = zip(self._protocol.tools, episode.probabilities, strict=True) if self._chooses else ()
+        self._keep(episode, step, text, ok, fault, reason)
+        if reason != "call":
+            episode.done, episode.pending = True, []
+            return
+        episode.given = shown
+        self._give(episode, segments)
+
+    def _keep(self, episode: Episode, step: Step, text: str, ok: bool, fault: str, reason: str) -> None:
+        """Note the turn that ends, `text` being what it was answered."""
+        turn = len(episode.turns)
+        chances = zip(self._protocol.tools, episode.probabilities, strict=True) if episode.probabilities else ()
         said = [
             {"role": "tool" if turn else "user", "content": episode.given},
             {"role": "assistant", "content": step.raw or step.thought},
@@ -289,14 +319,10 @@ class Engine:
                 tokens=episode.tokens,
                 finish_reason=reason,
                 thought_ended=bool(episode.ended),
+                system=self._protocol.system_line(episode.arm.instruction),
                 chances=dict(chances),
             )
         )
-        if reason != "call":
-            episode.done, episode.pending = True, []
-            return
-        episode.given = shown
-        self._give(episode, segments)
 
     def _action_probabilities(self, logits: Float[Tensor, "row vocabulary"]) -> Float[Tensor, "row action"]:
         """Probabilities of the actions alone, after contextual calibration (Zhao et al. 2021), at temperature 1."""

@@ -11,7 +11,7 @@ from itertools import pairwise
 import pandas as pd
 
 from trimtab.agent.environment import reaches
-from trimtab.agent.names import ASK, CALLS, EMPTY, FINISH, IRREVERSIBLE, PROACTIVE, UNPARSED
+from trimtab.agent.names import ASK, CALLS, EMPTY, FINISH, IRREVERSIBLE, NUMERICAL, PROACTIVE, UNPARSED
 from trimtab.agent.scenario import Scenario
 from trimtab.agent.turn import Turn, turns_of
 from trimtab.wording import Wording
@@ -58,8 +58,8 @@ OUTCOMES = {
     ),
     "breakage": Outcome(
         "broken turns",
-        "Turns are counted as a share of all if no call can be read in them, they repeat an earlier call, or their "
-        "text is empty or loops.",
+        "Turns are counted as a share of all if no call can be read in them, they repeat an earlier call, their text "
+        "is empty or loops, or the model's numbers overflow in them.",
         unit=SHARE,
     ),
     "tokens": Outcome("tokens written", "Tokens that the agent writes are counted.", unit=A_ROLLOUT),
@@ -114,9 +114,14 @@ OUTCOMES = {
 }
 """Every outcome by the name of its column; a test holds them to what `outcomes` writes."""
 
+OVERFLOW = "numerical"
+"""Column of turns that ended because the next token's logits were NaN or infinite: a fault of the arithmetic. It counts
+as breakage, and the report says from which dose on it occurs; as an outcome of its own it would add tests that say
+nothing to every run that has none."""
+
 COUNTS = {tool: f"{tool}_calls" for tool in PROACTIVE}
 """Calls by tool; `asks` has those to the user."""
-FAULTS = ("unparsed_calls", "repeated_calls", "empty_text", "looping_text")
+FAULTS = ("unparsed_calls", "repeated_calls", "empty_text", "looping_text", OVERFLOW)
 """Breakage by kind, each the number of turns that have it; `breakage` is the share of turns with any."""
 
 
@@ -194,7 +199,8 @@ def _faults(steps: Sequence[Turn], at: int) -> set[str]:
     """What is broken about a step, of `FAULTS`."""
     step = steps[at]
     found = {
-        "unparsed_calls": step.tool == UNPARSED,
+        "unparsed_calls": step.tool == UNPARSED and step.fault != NUMERICAL,
+        OVERFLOW: step.fault == NUMERICAL,
         "repeated_calls": any(step.tool == old.tool and step.argument == old.argument for old in steps[:at]),
         "empty_text": step.fault == EMPTY,
         "looping_text": any(_loops(text) for text in (step.thought, step.argument)),

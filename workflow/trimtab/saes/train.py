@@ -107,6 +107,8 @@ class TrainingRun:
         self.settings = recipe.settings
         self.dictionary = Dictionary(sample, recipe.settings, recipe.seed, recipe.products)
         self.curve: list[Progress] = []
+        # kept on the device, which is waited for only where figures are logged
+        self._rows_finite = torch.ones((), dtype=torch.bool, device=sample.device)
 
     def restore(self, layer: int, saved: Saved) -> None:
         """Take up what a checkpoint holds of this layer."""
@@ -120,6 +122,7 @@ class TrainingRun:
         settings, dictionary = self.settings, self.dictionary
         if step % LOG_STEPS == 0:
             dictionary.count_dead()
+        self._rows_finite &= rows.abs().amax().isfinite()
         figures = dictionary.step(rows, settings.rate(step))
         if settings.resample_steps and (step + 1) % settings.resample_steps == 0:
             dictionary.revive(rows)
@@ -136,6 +139,13 @@ class TrainingRun:
                 dead_share=float(dictionary.silent.float().mean()),
                 learning_rate=settings.rate(step),
             )
+            if not self._rows_finite:
+                raise TrimtabError(
+                    f"SAE training: activations up to step {step} hold NaN or infinity; expected finite rows"
+                )
             if not math.isfinite(progress.loss):
-                raise TrimtabError(f"SAE training: loss {progress.loss} at step {step}; lower saes.learning_rate")
+                raise TrimtabError(
+                    f"SAE training: loss {progress.loss} at step {step} although all activations are finite; lower "
+                    "saes.learning_rate"
+                )
             self.curve.append(progress)

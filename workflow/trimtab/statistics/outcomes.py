@@ -10,11 +10,11 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from trimtab.errors import TrimtabError
-from trimtab.rollouts.outcomes import KEYS
+from trimtab.rollouts.outcomes import KEYS, OVERFLOW
 from trimtab.statistics.declared import Contrast
 from trimtab.statistics.pairs import Pairs
 
-NOT_OUTCOMES = [*KEYS, "domain"]
+NOT_OUTCOMES = [*KEYS, "domain", OVERFLOW]
 
 
 @dataclass(frozen=True)

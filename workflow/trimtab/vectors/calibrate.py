@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from trimtab.errors import TrimtabError
 from trimtab.steering.replay import ROWS, Prompt, Replay
 from trimtab.steering.steering import Push
 from trimtab.vectors.applications import Application
@@ -38,6 +39,11 @@ class CalibrationPrompts:
         self._replay = Replay(model, prompts, layer)
         self._layer = layer
         self._clean = torch.log_softmax(self._replay.logits([None], self._replay.tail)[0], dim=-1)
+        if not self._clean.isfinite().all():
+            raise TrimtabError(
+                f"the unsteered model's logits on calibration prompts are NaN or infinite; expected a model.dtype that "
+                f"holds its numbers (now {model.dtype})"
+            )
         self._chance = self._clean.exp()
 
     @property
@@ -46,12 +52,16 @@ class CalibrationPrompts:
         return self._replay.rows.mean(0).cpu()
 
     def kl(self, pushes: Sequence[Push]) -> list[float]:
-        """Mean KL(unsteered ‖ steered) of the next token behind the header under each push, in nats."""
+        """Mean KL(unsteered ‖ steered) of the next token behind the header under each push, in nats.
+
+        Infinite where the push makes logits overflow: beyond any KL.
+        """
         found = []
         for at in range(0, len(pushes), ROWS):
             for logits in self._replay.logits(pushes[at : at + ROWS], self._replay.tail):
                 steered = torch.log_softmax(logits, dim=-1)
-                found.append(float(((self._clean - steered) * self._chance).sum(-1).double().mean()))
+                kl = float(((self._clean - steered) * self._chance).sum(-1).double().mean())
+                found.append(kl if math.isfinite(kl) else math.inf)
         return found
 
     def derivatives(self, unit: Float[Tensor, "d_model"], step: float) -> tuple[float, float]:
@@ -92,7 +102,7 @@ class Search:
         if below == 0:
             return above * self._square(above)
         rise = math.log(self.seen[above] / self.seen[below])
-        if rise <= 0:
+        if rise <= 0 or rise == math.inf:
             return math.sqrt(below * above)
         share = math.log(self.target / self.seen[below]) / rise
         # never so close to an end that the gap stays as it was
@@ -100,6 +110,8 @@ class Search:
 
     def _square(self, at: float) -> float:
         """By how much to stretch a length for the target, if KL grew with the square."""
+        if self.seen[at] == math.inf:
+            return 0.5
         return math.sqrt(self.target / self.seen[at]) if self.seen[at] > 0 else 2.0
 
     def gap(self) -> tuple[float, float | None]:
@@ -133,11 +145,20 @@ Measure = Callable[[Sequence[tuple[str, float]]], list[float]]
 def scan(
     measure: Measure, signs: Mapping[str, Sequence[int]], lengths: Sequence[float]
 ) -> dict[str, dict[float, float]]:
-    """KL of every vector (name -> its signs) at every length."""
+    """KL of every vector (name -> its signs) at every length.
+
+    Raises:
+        TrimtabError: a length makes logits overflow, so that it has no KL.
+    """
     asked = [(name, sign * each) for name, own in signs.items() for each in lengths for sign in own]
     measured = measure(asked)
     table: dict[str, dict[float, float]] = {name: {} for name in signs}
     for (name, each), kl in zip(asked, measured, strict=True):
+        if kl == math.inf:
+            raise TrimtabError(
+                f"vector {name}: added at length {each:.4g}, it makes the model's logits NaN or infinite; expected "
+                "smaller vectors.calibration_doses, or a model.dtype of wider range"
+            )
         table[name][each] = kl
     return table
 
@@ -166,7 +187,7 @@ def solve(
     for name, search in searches.items():
         at = search.found()
         solved[name] = Solved(
-            kl=max(search.seen.values()) if at is None else search.seen[at],
+            kl=max(kl for kl in search.seen.values() if kl < math.inf) if at is None else search.seen[at],
             length=None if at is None else sign * at,
             monotone=search.monotone,
             target=target,

@@ -31,14 +31,17 @@ def export(source: Path, target: Path, form: str, length: float, model_type: str
         layers: the model's number of layers, for persona_vectors.
 
     Raises:
-        TrimtabError: an unknown format, or a layer that it can't hold.
+        TrimtabError: an unknown format, a layer that it can't hold, or a length that isn't finite and above 0.
     """
     if form not in FORMATS:
         raise TrimtabError(f"--format {form}: expected one of {', '.join(FORMATS)}")
     vector = read(source)
-    scaled = (length * vector.unit.double()).float().numpy()
+    scaled = (length * vector.unit.double()).float()
+    # a length may be a number and overflow in the files' float32, or vanish there
+    if not (length > 0 and scaled.isfinite().all() and scaled.any()):
+        raise TrimtabError(f"--length {length:g}: expected a length above 0 that float32 holds")
     with files.atomic(target) as temporary:
-        FORMATS[form](temporary, vector, scaled, model_type, layers)
+        FORMATS[form](temporary, vector, scaled.numpy(), model_type, layers)
 
 
 def _gguf(

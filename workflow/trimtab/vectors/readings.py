@@ -12,6 +12,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from trimtab.agent.protocol import Protocol
+from trimtab.errors import TrimtabError
 from trimtab.steering.replay import Prompt, Replay, packs
 
 PACK = 25
@@ -79,6 +80,15 @@ def action_chances(
 def chances(
     logits: Float[Tensor, "*any vocabulary"], protocol: Protocol, bias: Mapping[str, float]
 ) -> Float[Tensor, "*any action"]:
-    """Chances of the actions alone, each by its first token, after contextual calibration, at temperature 1."""
+    """Chances of the actions alone, each by its first token, after contextual calibration, at temperature 1.
+
+    Raises:
+        TrimtabError: logits are not finite.
+    """
     scores = protocol.action_scores(logits).double().cpu()
+    if not scores.isfinite().all():
+        raise TrimtabError(
+            "logits are NaN or infinite where an action is chosen; expected shorter pushes, or a model.dtype of wider "
+            "range"
+        )
     return torch.softmax(scores - torch.tensor([bias[tool] for tool in protocol.tools], dtype=torch.float64), dim=-1)

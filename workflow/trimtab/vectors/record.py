@@ -5,6 +5,7 @@ no text as JSON. `trimtab.vectors.artifact` writes and reads it; everything else
 """
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -140,7 +141,8 @@ def _check(text: str) -> str:
 
 def _number(text: str) -> float:
     value = json.loads(text)
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    # JSON as Python reads it may hold NaN
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise ValueError(text)
     return value
 
