@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from trimtab.config.check import check
 from trimtab.errors import TrimtabError
+from trimtab.jobs.origins import Origins
 
 ROOT = Path(__file__).parents[2]
 DEFAULT: dict[str, Any] = yaml.safe_load((ROOT / "config.yaml").read_text())
@@ -43,12 +44,12 @@ def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
 
 def complaints(changed: Any) -> list[str]:
     with pytest.raises(TrimtabError) as raised:
-        check(changed, "config.yaml")
+        check(changed, Origins())
     return str(raised.value).splitlines()
 
 
 def test_the_default_experiment_passes():
-    check(DEFAULT, "config.yaml")
+    check(DEFAULT, Origins())
 
 
 @pytest.mark.parametrize(
@@ -76,7 +77,7 @@ def test_the_default_experiment_passes():
     ],
 )
 def test_other_experiments_pass(mine):
-    check(merged(DEFAULT, yaml.safe_load(mine)), "mine.yaml")
+    check(merged(DEFAULT, yaml.safe_load(mine)), Origins())
 
 
 WRONG = {
@@ -287,7 +288,7 @@ def test_whatever_stands_at_a_key_passes_or_is_told(path, value):
         node = node[parent]
     node[key] = value
     try:
-        check(changed, "config.yaml")
+        check(changed, Origins())
     except TrimtabError as error:
         lines = str(error).split("\n")
     else:

@@ -11,6 +11,7 @@ from snakemake.utils import update_config
 
 from trimtab.config.check import check
 from trimtab.errors import TrimtabError
+from trimtab.jobs.origins import Origins
 from trimtab.prompts import resources
 
 ROOT = Path(__file__).parents[2]
@@ -42,14 +43,14 @@ def test_a_preset_is_a_valid_config_of_its_own_name(name):
     made = config(name)
     if from_hub(name):
         made["model"]["revision"] = COMMIT
-    check(made, name)
+    check(made, Origins())
     assert made["experiment"] == name
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if from_hub(name)])
 def test_a_hub_model_without_its_commit_is_one_clear_line(name):
     with pytest.raises(TrimtabError) as raised:
-        check(config(name), name)
+        check(config(name), Origins())
     (line,) = str(raised.value).splitlines()
     assert line.startswith(f"{name}, model.revision: null for the hub id Qwen/")
     assert "give the commit" in line

@@ -17,6 +17,7 @@ from recorded import one_call, scenario
 from trimtab.agent.names import CALLS, WITHOUT_VECTOR
 from trimtab.config.check import check
 from trimtab.errors import TrimtabError
+from trimtab.jobs.origins import Origins
 from trimtab.report import tables_structure, words
 from trimtab.report.abstract import abstract
 from trimtab.report.methods import methods, terms
@@ -46,7 +47,7 @@ def accepted(**rollouts: str) -> bool:
         # a bound for all tokens alone
         settings["rollouts"]["study"] |= {"timings": ["all"], "decode_dose": None}
     try:
-        check(settings, "config.yaml")
+        check(settings, Origins())
     except TrimtabError:
         return False
     return True
@@ -221,7 +222,7 @@ def test_a_method_that_says_nothing_of_itself_is_named(name, tmp_path, monkeypat
     settings = copy.deepcopy(DEFAULT)
     settings["vectors"]["methods"] = ["mine"]
     with pytest.raises(TrimtabError) as raised:
-        check(settings, "config.yaml")
+        check(settings, Origins())
     assert [line for line in str(raised.value).splitlines() if f"{path}: no constant {name}; expected a text" in line]
 
 

@@ -15,6 +15,7 @@ from tiny import D_MODEL, LAYERS, llama
 
 from trimtab.config.check import check
 from trimtab.errors import TrimtabError
+from trimtab.jobs.origins import Origins
 from trimtab.rollouts.conditions import trait_conditions
 from trimtab.steering.places import SYSTEM, USER, Segment
 from trimtab.vectors import artifact
@@ -47,7 +48,7 @@ def verdict(unit, rule, timing, moved):
     study = DEFAULT["rollouts"]["study"] | {"timings": ["all"], "decode_dose": None}
     rollouts = DEFAULT["rollouts"] | {"unit": unit, "study": study, "grid": [block]}
     try:
-        check(DEFAULT | {"rollouts": rollouts}, "config.yaml")
+        check(DEFAULT | {"rollouts": rollouts}, Origins())
     except TrimtabError as error:
         lines = str(error).splitlines()
         assert all(line.startswith("config.yaml, rollouts.grid[0].") for line in lines)

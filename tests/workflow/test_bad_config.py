@@ -18,12 +18,30 @@ def project(new_project: Callable[[], Project]) -> Project:
     [
         (
             "saes: {k: 5000}",
-            "config.yaml, saes.k: 5000 is not below saes.latents (64); k is how many latents stay active a token",
+            "mine.yaml, saes.k: 5000 is not below saes.latents (64); k is how many latents stay active a token",
         ),
-        ("rollout: {max_turns: 5}", "config.yaml, rollout: unknown key; did you mean rollouts?"),
+        ("rollout: {max_turns: 5}", "mine.yaml, rollout: unknown key; did you mean rollouts?"),
+        ("prompts: {scenarios: 51}", "mine.yaml, prompts.scenarios: 51 is not between 1 and 50, the number written"),
+        (
+            "prompts: {contrast: {fills: 9}}",
+            "mine.yaml, prompts.contrast.fills: 9 is more than the 8 contrast tasks of coding",
+        ),
+        (
+            'rollouts: {judge: {url: "http://127.0.0.1:9/v1"}}',
+            'config.yaml, rollouts.judge.model: "" and rollouts.judge.url is given; name the model that answers there',
+        ),
+        (
+            "{resources: workflow/resources/organism, model: {source: organism}, organism: {mixer: hybrid, steps: 1,"
+            " batch: 1, learning_rate: 0.1, truth: six_axes}}",
+            "mine.yaml, organism.truth: 'six_axes' is none of five_axes, one_axis",
+        ),
+        (
+            "saes: {k: 4}\nlayers: [0]\nsaes: {latents: 32}",
+            "mine.yaml, line 3: saes stands a second time (first in line 1); merge the two",
+        ),
         (
             "model: {source: ./no/such/folder}",
-            'config.yaml, model.source: "./no/such/folder" is neither a folder that exists nor a hub id (owner/name)',
+            'mine.yaml, model.source: "./no/such/folder" is neither a folder that exists nor a hub id (owner/name)',
         ),
     ],
 )
@@ -39,12 +57,12 @@ def test_a_wrong_setting_is_told_before_the_first_job(project: Project, config: 
     [
         (
             "model: {source: empty}",
-            "config.yaml, model.source: folder 'empty' has no config.json, so it holds no model",
+            "mine.yaml, model.source: folder 'empty' has no config.json, so it holds no model",
         ),
-        ("layers: [0, 9]", "config.yaml, layers: [9] of a model that has 0 to 3"),
+        ("layers: [0, 9]", "mine.yaml, layers: [9] of a model that has 0 to 3"),
         (
             f"model: {{source: nobody/nothing, revision: '{'0' * 40}'}}",
-            "config.yaml, model.source: nobody/nothing is neither a folder here nor a snapshot that the hub gives",
+            "mine.yaml, model.source: nobody/nothing is neither a folder here nor a snapshot that the hub gives",
         ),
     ],
 )

@@ -17,9 +17,11 @@ os.environ.update(
 
 from snakemake.exceptions import WorkflowError
 
+from trimtab.config import written
 from trimtab.config.check import check
 from trimtab.artifacts import digest
 from trimtab.jobs import running
+from trimtab.jobs.origins import Origins
 from trimtab.errors import TrimtabError
 from trimtab.model import names
 from trimtab.prompts import resources
@@ -35,13 +37,28 @@ from trimtab.settings.vectors import VectorSettings
 from trimtab.vectors import applications, methods
 
 try:
-    check(config, "config.yaml")
+    words = workflow.config_settings.config
+    origins = written.read(
+        Path(workflow.basedir, "config.yaml"), workflow.overwrite_configfiles, words
+    )
+    origins.leave(os.environ)
+    written.take_words(config, words)
+    check(config, origins)
+    config.update(written.settle(config))
     # resources are part of the project, so rules carry a digest of the part they use, not the file: editing one trait
     # reruns that trait, and a fresh clone reruns nothing
     RESOURCES = config["resources"]
     BLOCKS = resources.traits(Path(RESOURCES, "traits.yaml"))
     TASKS = resources.tasks(Path(RESOURCES, "tasks.yaml"))
+    resources.check_fills(TASKS["contrast"], config["prompts"]["contrast"]["fills"])
     CORPUS = resources.load(Path(RESOURCES, "corpus.yaml"))
+    if config["model"]["source"] == names.ORGANISM:
+        truths = resources.load(Path(RESOURCES, "truth.yaml"))
+        resources.check_truth(truths, config["organism"]["truth"])
+    SCENARIOS = resources.select_scenarios(
+        resources.scenarios(Path(RESOURCES, "scenarios.yaml")),
+        config["prompts"]["scenarios"],
+    )
     # the agent's protocol, for the scripts
     AGENT_FILE = f"{RESOURCES}/{config['rollouts']['protocol']}.yaml"
     AGENT = resources.agent(Path(AGENT_FILE))
@@ -51,7 +68,8 @@ try:
                 f"config.yaml, probes.traits: {trait!r} is not in {RESOURCES}/traits.yaml"
             )
 except TrimtabError as error:
-    raise WorkflowError(f"the configuration can't be used:\n{error}") from None
+    told = Origins.found().told(str(error))
+    raise WorkflowError(f"the configuration can't be used:\n{told}") from None
 
 
 def code_digest(script):

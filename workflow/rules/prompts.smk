@@ -58,9 +58,7 @@ rule scenarios:
         "../../envs/model.yaml"
     params:
         data=RESOURCES,
-        resources=resources.digest(
-            resources.scenarios(Path(RESOURCES, "scenarios.yaml"))
-        ),
+        resources=resources.digest(SCENARIOS),
         selected=config["prompts"]["scenarios"],
         code=code_digest("prompts_scenarios"),
     shell:

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from trimtab.artifacts.schemas import near, shown
 from trimtab.config import complaints
 from trimtab.errors import TrimtabError
+from trimtab.jobs.origins import Origins
 from trimtab.model.names import ORGANISM, PACKAGED
 from trimtab.settings.experiment import Experiment
 from trimtab.settings.model import Model, Organism
@@ -31,11 +32,11 @@ FITTED_AT_ONE_LAYER = ("floor", "clamp", "rotate", "set_angle", "edit_code")
 """Rules that use the mean row or the dictionary of a vector's layer."""
 
 
-def check(config: Mapping[str, Any], source: str) -> Experiment:
+def check(config: Mapping[str, Any], origins: Origins) -> Experiment:
     """A config that can be run, as its model.
 
     Raises:
-        TrimtabError: one line a problem, each with `source`, key, value and expectation. Keys are compared with one
+        TrimtabError: one line a problem, each with file, key, value and expectation. Keys are compared with one
             another only when each is in order by itself.
     """
     try:
@@ -47,7 +48,7 @@ def check(config: Mapping[str, Any], source: str) -> Experiment:
         found = [*dict.fromkeys(_disagreements(experiment))]
         if not found:
             return experiment
-    raise TrimtabError("\n".join(f"{source}, {line}" for line in found))
+    raise TrimtabError("\n".join(f"{origins.of(line)}, {line}" for line in found))
 
 
 def _disagreements(experiment: Experiment) -> Iterator[str]:
@@ -63,13 +64,15 @@ def _disagreements(experiment: Experiment) -> Iterator[str]:
         yield from _block(f"rollouts.grid[{at}]", block, experiment)
     if rollouts.unit == "probability":
         yield from _probabilities(rollouts)
+    if rollouts.judge.url and not rollouts.judge.model:
+        yield 'rollouts.judge.model: "" and rollouts.judge.url is given; name the model that answers there'
     yield from refusals(rollouts)
     yield from _statistics(experiment.statistics, rollouts.study, experiment.probes.traits)
 
 
 def _model(model: Model, organism: Organism | None) -> Iterator[str]:
     source, revision = model.source, model.revision
-    packaged, local = source.startswith("package:"), source == ORGANISM or Path(source).is_dir()
+    packaged, local = source.startswith("package:"), source == ORGANISM or (source != "" and Path(source).is_dir())
     if source == ORGANISM and organism is None:
         yield "organism: null, and model.source is organism; say what it is trained on (workflow/presets/organism.yaml)"
     if packaged and not PACKAGED.fullmatch(source):

@@ -18,6 +18,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from trimtab.errors import TrimtabError
 from trimtab.jobs import stopping
+from trimtab.jobs.origins import Origins
 
 
 def script(main: Callable[..., None]) -> None:
@@ -49,7 +50,7 @@ def _run(main: Callable[..., None], parser: argparse.ArgumentParser, words: list
     try:
         main(*positional, **arguments)
     except TrimtabError as error:
-        sys.exit(str(error))
+        sys.exit(Origins.found().told(str(error)))
 
 
 def _parser(main: Callable[..., None]) -> argparse.ArgumentParser:

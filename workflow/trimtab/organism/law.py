@@ -52,8 +52,7 @@ class Law:
         Raises:
             TrimtabError: an unknown truth, or one of other traits than traits.yaml has.
         """
-        if name not in truth["traits"]:
-            raise TrimtabError(f"config.yaml, organism.truth: {name!r} is none of {', '.join(truth['traits'])}")
+        resources.check_truth(truth, name)
         self.traits = [trait for trait in traits if trait != resources.NULL]
         if sorted(truth["traits"][name]) != sorted(self.traits):
             raise TrimtabError(f"truth.yaml, traits.{name}: expected {', '.join(self.traits)}, as in traits.yaml")

@@ -50,6 +50,28 @@ def tasks(path: Path = RESOURCES / "tasks.yaml") -> dict[str, dict[str, list[str
     return loaded
 
 
+def check_fills(contrast: dict[str, list[str]], fills: int) -> None:
+    """A template meets each task of a domain once at most: pairs that stand twice would count twice.
+
+    Raises:
+        TrimtabError: `fills` asks for more tasks than a domain has.
+    """
+    for domain, some in contrast.items():
+        if fills > len(some):
+            raise TrimtabError(
+                f"config.yaml, prompts.contrast.fills: {fills} is more than the {len(some)} contrast tasks of {domain}"
+            )
+
+
+def check_truth(truths: Json, name: str) -> None:
+    """
+    Raises:
+        TrimtabError: truth.yaml has no law of this name.
+    """
+    if name not in truths["traits"]:
+        raise TrimtabError(f"config.yaml, organism.truth: {name!r} is none of {', '.join(truths['traits'])}")
+
+
 def scenarios(path: Path = RESOURCES / "scenarios.yaml") -> list[Json]:
     """All scenarios in the file's order."""
     loaded: list[Json] = load(path)

@@ -1,0 +1,108 @@
+"""What YAML and Snakemake would bend without a word is told with its line; an error names the file of its key."""
+
+import copy
+from pathlib import Path
+
+import pytest
+import yaml
+from snakemake.cli import parse_config
+from snakemake.utils import update_config
+
+from trimtab.config.check import check
+from trimtab.config.written import read, settle, take_words
+from trimtab.errors import TrimtabError
+from trimtab.jobs.origins import VARIABLE, Origins
+
+ROOT = Path(__file__).parents[2]
+DEFAULT = ROOT / "config.yaml"
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("saes: {k: 4}\nlayers: [0]\nsaes: {latents: 32}", "line 3: saes stands a second time (first in line 1)"),
+        ("saes:\n  k: 4\n  k: 5", "line 3: saes.k stands a second time (first in line 2)"),
+        ('saes: {overrides: {2: {k: 5}, "2": {k: 6}}}', "line 1: saes.overrides.2 stands a second time"),
+        ("rollouts: {grid: [{doses: [1], doses: [2]}]}", "rollouts.grid[0].doses stands a second time"),
+        ("seed: 010", "line 1: seed: YAML reads 010 as 8; write 8"),
+        ("seed: 1:30", "line 1: seed: YAML reads 1:30 as 90; write 90"),
+        ("seed: 0x10", "line 1: seed: YAML reads 0x10 as 16; write 16"),
+        ("layers: [1, 0b11]", "line 1: layers[1]: YAML reads 0b11 as 3; write 3"),
+        ("saes: {learning_rate: 1:30.5}", "line 1: saes.learning_rate: YAML reads 1:30.5 as 90.5; write 90.5"),
+        ("saes: {k: 4", "mine.yaml: not YAML: "),
+    ],
+)
+def test_what_yaml_would_bend_is_told_with_its_line(text, line, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("mine.yaml").write_text(text)
+    with pytest.raises(TrimtabError) as raised:
+        read(DEFAULT, [Path("mine.yaml")], {})
+    (told,) = str(raised.value).splitlines()
+    assert told.startswith("mine.yaml")
+    assert line in told
+
+
+def test_a_file_that_merges_a_section_of_its_own_is_in_order(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("x: &base {k: 4, latents: 32}\nsaes: {<<: *base, k: 5}\nseed: 1_000\nmodel: {source: '010'}")
+    assert read(DEFAULT, [path], {}).of("saes.k: wrong") == str(path)
+
+
+def test_json_is_read_as_snakemake_reads_it(tmp_path):
+    path = tmp_path / "mine.json"
+    path.write_text('{"saes": {"k": 4}}')
+    assert read(DEFAULT, [path], {}).of("saes.k: wrong") == str(path)
+
+
+def test_an_error_names_the_last_file_that_gives_its_key(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("a.yaml").write_text("saes: {k: 4, latents: 32}\nrollouts: {grid: [{doses: [1]}]}")
+    Path("b.yaml").write_text("saes: {k: 5}")
+    origins = read(DEFAULT, [Path("a.yaml"), Path("b.yaml")], {"vectors": {"random_draws": "3"}})
+    assert origins.of("saes.k: 5 is wrong") == "b.yaml"
+    assert origins.of("saes.latents: 32") == "a.yaml"
+    assert origins.of("rollouts.grid[0].doses[0]: 1") == "a.yaml"
+    assert origins.of("vectors.random_draws: 3") == "--config"
+    assert origins.of("prompts.scenarios: 51 is not between 1 and 50") == "config.yaml"
+    # a missing key is told of the section that lacks it
+    assert origins.of("saes.overrides.7.k: missing") == "config.yaml"
+
+
+def test_a_job_tells_the_file_too(monkeypatch):
+    environment: dict[str, str] = {}
+    Origins({"prompts.corpus": "mine.yaml", "seed": "config.yaml"}).leave(environment)
+    monkeypatch.setenv(VARIABLE, environment[VARIABLE])
+    told = Origins.found().told("config.yaml, prompts.corpus.tokens: 9\nconfig.yaml, seed: 3\nfolder/x: a")
+    assert told == "mine.yaml, prompts.corpus.tokens: 9\nconfig.yaml, seed: 3\nfolder/x: a"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["saes={k: 4, overrides: {18: {k: 5, latents: 300}}}"],
+        ['saes={"k": 4}'],
+        ["layers=[0, 2]", "seed=7"],
+        ["rollouts={study: {doses: [0.2, 0.5], decode_dose: null}, controls: {zero: false}}"],
+        ["rollouts={grid: [{timings: [decode_12], doses: [-1.5]}]}", "experiment=small"],
+    ],
+)
+def test_words_of_the_command_line_mean_what_they_mean_in_a_file(words):
+    """Parsed and merged by Snakemake, and compared with its merge of the same words as a file."""
+    parsed = parse_config(words)
+    config = yaml.safe_load(DEFAULT.read_text())
+    config["saes"]["overrides"] = {18: {"batch": 64}}
+    as_file = copy.deepcopy(config)
+    update_config(config, copy.deepcopy(parsed))
+    take_words(config, parsed)
+    update_config(as_file, yaml.safe_load("\n".join(word.replace("=", ": ", 1) for word in words)))
+    assert config == as_file
+
+
+def test_one_number_has_one_spelling():
+    assert repr(settle({"a": [1.0, 1, 0.5, True, "1.0"], "b": (2.0,)})) == "{'a': [1, 1, 0.5, True, '1.0'], 'b': [2]}"
+
+
+def test_the_default_is_in_order():
+    origins = read(DEFAULT, [], {})
+    config = yaml.safe_load(DEFAULT.read_text())
+    assert check(settle(config), origins) == check(config, origins)
