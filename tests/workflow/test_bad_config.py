@@ -37,7 +37,7 @@ def project(new_project: Callable[[], Project]) -> Project:
         ),
         (
             "saes: {k: 4}\nlayers: [0]\nsaes: {latents: 32}",
-            "mine.yaml, line 3: saes stands a second time (first in line 1); merge the two",
+            "mine.yaml, line 3: saes stands a second time (first in line 1); merge them",
         ),
         (
             "model: {source: ./no/such/folder}",

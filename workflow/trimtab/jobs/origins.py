@@ -42,9 +42,8 @@ class Origins:
         )
 
     def leave(self, environment: MutableMapping[str, str]) -> None:
-        """For the jobs that are started from here: keys that the default's file does not give."""
-        own = {key: name for key, name in self.files.items() if name != CONFIG}
-        environment[VARIABLE] = json.dumps(own)
+        """For the jobs that are started from here."""
+        environment[VARIABLE] = json.dumps(self.files)
 
     @classmethod
     def found(cls) -> "Origins":
