@@ -4,6 +4,7 @@ No time and no host name: the same config on the same machine must give the same
 a separate digest (`trimtab.artifacts.digest`), kept by the workflow as a parameter of the rule.
 """
 
+import os
 import subprocess
 from collections.abc import Iterable, Mapping
 from functools import cache
@@ -32,16 +33,22 @@ def versions() -> dict[str, str]:
 def commit() -> str:
     """Commit of the project's checkout, with `+changes` where the library or scripts differ from it."""
     root = Path(__file__).parents[3]
+    # another repository that the shell speaks of is not this one
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    # and a job must not hold the index while the checkout's user commits
+    environment["GIT_OPTIONAL_LOCKS"] = "0"
 
     def git(*words: str) -> str | None:
+        command = ["git", "-C", str(root), *words]
         try:
-            done = subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True, check=True)
+            done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
         except (FileNotFoundError, subprocess.CalledProcessError):
             return None
         return done.stdout.strip()
 
-    head = git("rev-parse", "HEAD")
-    if head is None:
+    top, head = git("rev-parse", "--show-toplevel"), git("rev-parse", "HEAD")
+    # a copy without git inside somebody's own repository
+    if head is None or top is None or not Path(top).samefile(root):
         return "unknown (not a git checkout)"
     return head + ("+changes" if git("status", "--porcelain", "--", "workflow", "Snakefile") else "")
 
