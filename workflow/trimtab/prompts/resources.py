@@ -7,7 +7,7 @@ expected. What the prompts are made of is here; how they are made is in the othe
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +63,7 @@ def check_fills(contrast: dict[str, list[str]], fills: int) -> None:
             )
 
 
-def check_truth(truths: Json, name: str) -> None:
+def check_truth(truths: Mapping[str, Any], name: str) -> None:
     """
     Raises:
         TrimtabError: truth.yaml has no law of this name.
