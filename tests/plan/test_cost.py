@@ -9,6 +9,7 @@ from tiny import LAYERS, SHAPE, VOCABULARY, llama, mixtral
 from trimtab.artifacts import files
 from trimtab.plan.cost import START, Shape, Work, as_text, conditions, taken, work
 from trimtab.plan.shape import shape_of
+from trimtab.settings.experiment import Experiment
 
 DEFAULT = yaml.safe_load((Path(__file__).parents[2] / "config.yaml").read_text())
 ONE = Shape(parameters=1000, active=900, layers=3, d_model=10, key_value=8, bytes=2)
@@ -38,12 +39,12 @@ def test_operations_by_hand():
 
 
 def test_the_default_design_has_the_conditions_that_its_readme_tells():
-    assert conditions(DEFAULT) == 77
+    assert conditions(Experiment.model_validate(DEFAULT)) == 77
 
 
 def test_what_grows_with_what():
     def stages(**changes):
-        return {each.stage: each for each in work(DEFAULT | changes, ONE)}
+        return {each.stage: each for each in work(Experiment.model_validate(DEFAULT | changes), ONE)}
 
     usual, longer = stages(), stages(prompts=DEFAULT["prompts"] | {"scenarios": 100})
     assert longer["rollouts"].operations == 2 * usual["rollouts"].operations
@@ -57,7 +58,10 @@ def test_what_grows_with_what():
 
 def test_a_stream_captures_once_a_pass_and_stores_one_shard():
     def stages(**changes):
-        return {each.stage: each for each in work(DEFAULT | {"saes": DEFAULT["saes"] | changes}, ONE)}
+        return {
+            each.stage: each
+            for each in work(Experiment.model_validate(DEFAULT | {"saes": DEFAULT["saes"] | changes}), ONE)
+        }
 
     cached, streamed = stages(), stages(source="stream")
     shards = DEFAULT["prompts"]["corpus"]["shards"]

@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 from trimtab.artifacts import files
-from trimtab.report.run import Run, read_run
+from trimtab.report.run import WholeRun, read_whole_run
+from trimtab.settings.experiment import Experiment
 
 ROOT = Path(__file__).parents[2]
 
@@ -22,11 +23,11 @@ def script(name: str, *arguments: str) -> None:
     assert done.returncode == 0, done.stderr[-3000:]
 
 
-def config() -> dict:
+def config() -> Experiment:
     settings = yaml.safe_load((ROOT / "config.yaml").read_text())
     # the made-up run has doses of its own, whatever the default experiment's are
     declared = {"confirmatory": fake_run.STATISTICS["confirmatory"], "draws": 400}
-    return settings | {"statistics": settings["statistics"] | declared}
+    return Experiment.model_validate(settings | {"statistics": settings["statistics"] | declared})
 
 
 def made(folder: Path, effect: float, scenarios: int) -> Path:
@@ -34,7 +35,7 @@ def made(folder: Path, effect: float, scenarios: int) -> Path:
     fake_run.write_rollouts(folder, scenarios, effect)
     fake_run.write_parts(folder)
     tables = [str(folder / "rollouts" / name) for name in ("conditions.csv", "outcomes.parquet")]
-    settings = files.canonical(config()["statistics"])
+    settings = files.canonical(config().statistics.record())
     turns = [str(path) for path in (folder / "rollouts/turns").glob("*.parquet")]
     sources = ["--turns", *turns, "--scores", str(folder / "probes/scores.csv")]
     script("statistics_effects", *tables, str(folder / "statistics"), *sources, "--settings", settings, "--seed", "1")
@@ -45,19 +46,21 @@ def made(folder: Path, effect: float, scenarios: int) -> Path:
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run in which three traits move."""
     folder = made(tmp_path_factory.mktemp("moved"), effect=1.0, scenarios=30)
-    text = files.canonical(config())
-    figures = str(folder / "report/figures")
-    script("report_figures", str(folder), figures, "--config", text)
-    script("report_page", str(folder), str(folder / "report/report.html"), "--figures", figures, "--config", text)
+    whole, figures = config(), str(folder / "report/figures")
+    used = {"seed": whole.seed, "statistics": whole.statistics.record(), "methods": whole.vectors.methods}
+    settings = files.canonical(used | {"gates": whole.saes.gates.record()})
+    script("report_figures", str(folder), figures, "--settings", settings)
+    page, text = str(folder / "report/report.html"), files.canonical(whole.record())
+    script("report_page", str(folder), page, "--figures", figures, "--config", text)
     return folder
 
 
 @pytest.fixture(scope="session")
-def run(results: Path) -> Run:
-    return read_run(results, config())
+def run(results: Path) -> WholeRun:
+    return read_whole_run(results, config())
 
 
 @pytest.fixture(scope="session")
-def null_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+def null_run(tmp_path_factory: pytest.TempPathFactory) -> WholeRun:
     """A run in which nothing moves anything."""
-    return read_run(made(tmp_path_factory.mktemp("null"), effect=0.0, scenarios=12), config())
+    return read_whole_run(made(tmp_path_factory.mktemp("null"), effect=0.0, scenarios=12), config())

@@ -6,12 +6,17 @@ Nothing here comes from a model. `effect` scales what the vectors do: 0 makes a 
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
 
+from trimtab.agent.turn import Turn
 from trimtab.artifacts import files
-from trimtab.report.run import Run
+from trimtab.report.run import WholeRun
+from trimtab.settings.base import Settings
+
+T = TypeVar("T", bound=Settings)
 
 TRAITS = ["autonomy", "tool_use_eagerness", "persistence", "risk_calibration", "deference"]
 LAYERS = [4, 5, 10, 11, 16, 17, 18, 25, 26]
@@ -94,23 +99,27 @@ def rollouts(design: pd.DataFrame, scenarios: int, effect: float) -> tuple[pd.Da
             for turn in range(4):
                 tool = TOOLS[int(np.searchsorted(p.cumsum(), noise[turn, 0], side="right").clip(0, 5))]
                 text = f"I think about step {turn}. " + (MARKUP if scenario == 0 else "The task says enough.")
-                turns.append(
-                    {
-                        "condition_id": condition["condition_id"],
-                        "scenario_id": f"s{scenario:02d}",
-                        "seed": 0,
-                        "turn": turn,
-                        "prompt": f"Task {scenario}: sum the column in sales.csv." if turn == 0 else "Observation: 42",
-                        "thought": "the the the the" if broken else text,
-                        "tool": tool,
-                        "argument": f"argument {noise[turn, 1]:.3f}",
-                        "observation": "" if tool == "finish" else "42",
-                        "ok": bool(noise[turn, 2] > 0.2),
-                        "tokens": 20,
-                        "finish_reason": "stop",
-                        **{f"p_{name}": p[i] for i, name in enumerate(TOOLS)},
-                    }
+                made = Turn(
+                    condition_id=condition["condition_id"],
+                    scenario_id=f"s{scenario:02d}",
+                    seed=0,
+                    turn=turn,
+                    messages="[]",
+                    call="{}",
+                    prompt=f"Task {scenario}: sum the column in sales.csv." if turn == 0 else "Observation: 42",
+                    thought="the the the the" if broken else text,
+                    tool=tool,
+                    argument=f"argument {noise[turn, 1]:.3f}",
+                    observation="" if tool == "finish" else "42",
+                    ok=bool(noise[turn, 2] > 0.2),
+                    fault="",
+                    ignored_calls=0,
+                    tokens=20,
+                    finish_reason="finish" if tool == "finish" else "turns" if turn == 3 else "call",
+                    thought_ended=True,
+                    chances={name: p[i] for i, name in enumerate(TOOLS)},
                 )
+                turns.append(made.row())
                 calls.append(tool)
                 if tool == "finish":
                     break
@@ -317,7 +326,12 @@ def write_parts(results: Path) -> None:
     files.write_csv(results / "vectors/doses.csv", pd.DataFrame(doses))
 
 
-def chosen(run: Run, **choices: str) -> Run:
+def changed(settings: T, **values: object) -> T:
+    """The settings with other values of some keys, unchecked: a made-up run has no more than it needs."""
+    return settings.model_copy(update=values)
+
+
+def chosen(run: WholeRun, **choices: str) -> WholeRun:
     """The same run, as if other choices had been made: every name takes the place of the one it stands for.
 
     Args:
@@ -340,18 +354,18 @@ def chosen(run: Run, **choices: str) -> Run:
                 columns[column] = parts[0].map(lambda value: swaps["method"].get(value, value)) + "/" + parts[2]
         return frame.assign(**columns)
 
-    config, study = run.config, run.config["rollouts"]["study"] | {"method": choices.get("method", run.plan.method)}
+    method = choices.get("method", run.plan.method)
     plain = {key: choices[key] for key in ("rule", "unit") if key in choices}
-    vectors = config["vectors"] | {"methods": [choices.get("method", run.plan.method), "random"]}
+    rollouts = changed(run.config.rollouts, **plain, study=changed(run.config.rollouts.study, method=method))
     primary = {trait: swaps.get("outcome", {}).get(name, name) for trait, name in run.plan.primary.items()}
-    summary = run.records["summary"]
-    traits = {trait: found | {"outcome": primary[trait]} for trait, found in summary["traits"].items()}
+    traits = {trait: replace(found, outcome=primary[trait]) for trait, found in run.summary.traits.items()}
     of_plan = {key: choices[key] for key in ("method", "timing") if key in choices}
     return replace(
         run,
-        config=config | {"rollouts": config["rollouts"] | plain | {"study": study}, "vectors": vectors},
+        config=changed(run.config, rollouts=rollouts),
+        methods=(method, "random"),
         plan=replace(run.plan, primary=primary, **of_plan),
-        records=run.records | {"summary": summary | {"traits": traits}},
+        summary=replace(run.summary, traits=traits),
         tables={name: named(table) for name, table in run.tables.items()} if swaps else run.tables,
         conditions=named(run.conditions).assign(**plain),
         outcomes=run.outcomes.rename(columns=swaps.get("outcome", {})),

@@ -11,7 +11,9 @@ import pytest
 
 from trimtab.report import plots_effects, plots_structure, plots_vectors, tables_effects, tables_response
 from trimtab.report.run import Run
+from trimtab.settings.saes import GateSettings
 from trimtab.statistics.declared import Plan
+from trimtab.statistics.summary import Breakage, Finding, Findings, Rank, Turned
 
 TRAITS = {"autonomy": "calls", "deference": "asks"}
 PLAN = Plan(TRAITS, "sae_probe", 0.2, "all", 400, 0.95, 0.5, 1)
@@ -114,29 +116,34 @@ def made() -> Run:
         {"condition_id": keys, "scenario_id": ["s0", "s1"] * len(design), "calls": 1.0, "asks": 1.0}
     )
     turns = pd.DataFrame({"condition_id": ["unsteered"] * 3 + ["prompt.autonomy.none.0.0"], "tool": ["ask_user"] * 4})
-    summary = {
-        "traits": {
-            "autonomy": {
-                "outcome": "calls",
-                "baseline_mean": 1.25,
-                "mean": 2.5,
-                "estimate": 1.5,
-                "lower": 1.4,
-                "upper": 1.8,
-                "p": 0.011,
-                "p_corrected": 0.022,
-                "d_estimate": 0.5,
-                "d_lower": 0.4,
-                "d_upper": 0.8,
-                "rising": 7,
-                "falling": 3,
-                "turned": {"estimate": 2.5, "lower": 2.4, "upper": 2.8, "p": 0.033, "p_corrected": 0.044},
-                "random": {"draws": 19, "as_large": 2},
-                "verdict": "moved",
-                "breakage": {"estimate": 0.1, "lower": 0.0, "upper": 0.4, "p_corrected": 0.055},
-            }
-        }
-    }
+    finding = Finding(
+        condition_id="sae_probe.autonomy.all.0.2",
+        outcome="calls",
+        baseline_mean=1.25,
+        mean=2.5,
+        estimate=1.5,
+        lower=1.4,
+        upper=1.8,
+        p=0.011,
+        p_corrected=0.022,
+        d_estimate=0.5,
+        d_lower=0.4,
+        d_upper=0.8,
+        n_scenarios=12,
+        rising=7,
+        falling=3,
+        wrong_way_estimate=0.25,
+        wrong_way_lower=0.125,
+        wrong_way_upper=0.375,
+        margin=0.625,
+        p_equivalence=0.066,
+        smallest_detectable=0.75,
+        verdict="moved",
+        turned=Turned("sae_probe.autonomy.all.-0.2", 2.5, 2.4, 2.8, p=0.033, p_corrected=0.044),
+        random=Rank(draws=19, as_large=2, p=0.15, lowest=-1.0, highest=2.0),
+        breakage=Breakage(0.1, 0.0, 0.4, p_corrected=0.055),
+    )
+    summary = Findings(900, 15, 12, 1, 70, {"autonomy": finding}, ["deference"], None)
     tables = {
         "effects": effects(),
         "structure": structure,
@@ -145,9 +152,9 @@ def made() -> Run:
         "controls": controls,
         "tools": tools,
     }
-    vectors = {"methods": ["sae_probe", "mean_difference", "raw_probe", "random"], "comparison_kl": 0.2}
-    config = {"rollouts": {"study": {"method": "sae_probe"}}, "vectors": vectors}
-    return Run(Path(), config, PLAN, {"summary": summary}, tables, design, pd.DataFrame(), turns, outcomes)
+    gates = GateSettings(explained_variance=0.35, loss_recovered=0.7, dead_share=0.4)
+    methods = ("sae_probe", "mean_difference", "raw_probe", "random")
+    return Run(Path(), PLAN, gates, methods, {}, summary, tables, design, pd.DataFrame(), turns, outcomes)
 
 
 def bars(axis) -> list[tuple[float, float, float]]:

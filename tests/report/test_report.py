@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from fake_run import MARKUP
+from fake_run import MARKUP, changed
 
 from trimtab.artifacts.trail import trail
 from trimtab.errors import TrimtabError
@@ -17,8 +17,9 @@ from trimtab.report.abstract import abstract
 from trimtab.report.figures import PLOTS, write_figure
 from trimtab.report.limitations import limitations
 from trimtab.report.page import render
-from trimtab.report.run import _require_turns, read_run
+from trimtab.report.run import _require_turns, read_whole_run
 from trimtab.report.transcripts import transcripts
+from trimtab.statistics.summary import Breakage, Rank
 
 
 @pytest.fixture(scope="module")
@@ -27,15 +28,15 @@ def page(results: Path) -> str:
 
 
 def test_abstract_follows_the_declared_tests(run):
-    found = run.records["summary"]["traits"]
+    found = run.summary.traits
     written = abstract(run)
-    moved = [words.trait(name).lower() for name in run.traits if found[name]["verdict"] == "moved"]
+    moved = [words.trait(name).lower() for name in run.traits if found[name].verdict == "moved"]
     assert moved
     assert f"raised their trait's outcome: {words.listed(moved)}" in written.headline
     for result, name in zip(written.results, run.traits, strict=True):
-        assert words.interval(found[name]["lower"], found[name]["upper"]) in result
-        assert ("Moved, and by its direction." in result) == (found[name]["verdict"] == "moved")
-        assert f"more than turned round by {words.number(found[name]['turned']['estimate'])}" in result
+        assert words.interval(found[name].lower, found[name].upper) in result
+        assert ("Moved, and by its direction." in result) == (found[name].verdict == "moved")
+        assert f"more than turned round by {words.number(found[name].turned.estimate)}" in result
 
 
 def test_a_null_is_said_plainly(null_run):
@@ -49,13 +50,12 @@ def test_a_null_is_said_plainly(null_run):
 
 def with_traits(run, **changes):
     """The run with numbers of every trait replaced."""
-    summary = run.records["summary"]
-    traits = {name: found | changes for name, found in summary["traits"].items()}
-    return replace(run, records=run.records | {"summary": summary | {"traits": traits}})
+    traits = {name: replace(found, **changes) for name, found in run.summary.traits.items()}
+    return replace(run, summary=replace(run.summary, traits=traits))
 
 
 def test_an_effect_that_random_directions_share_is_not_called_the_vectors_own(run):
-    random = {"draws": 5, "as_large": 3, "p": 0.67, "lowest": -1.0, "highest": 1.0}
+    random = Rank(draws=5, as_large=3, p=0.67, lowest=-1.0, highest=1.0)
     text = " ".join(abstract(with_traits(run, verdict="moved", random=random)).rest)
     assert "not shown to be the vector's own" in text
     assert "Larger than under every one" not in text
@@ -94,7 +94,7 @@ def test_the_declared_method_is_not_compared_with_itself(run):
 
 
 def test_breaking_and_reversal_are_said(run):
-    broken = {"estimate": 0.3, "lower": 0.1, "upper": 0.5, "p_corrected": 0.01}
+    broken = Breakage(estimate=0.3, lower=0.1, upper=0.5, p_corrected=0.01)
     written = abstract(with_traits(run, verdict="reversed", breakage=broken))
     assert "lowered their own trait's outcome" in written.headline
     assert "part of these effects may come from breaking the text" in " ".join(written.rest)
@@ -172,7 +172,7 @@ def test_the_studys_numbers_are_the_published_ones_and_marked(run):
 def test_a_tables_csv_is_the_full_precision(run):
     table = tables_effects.declared(run)
     frame = pd.read_csv(io.BytesIO(base64.b64decode(table.csv)))
-    assert frame["estimate"][0] == pytest.approx(run.records["summary"]["traits"]["autonomy"]["estimate"])
+    assert frame["estimate"][0] == pytest.approx(run.summary.traits["autonomy"].estimate)
 
 
 def test_text_of_the_model_is_never_markup(page):
@@ -183,7 +183,7 @@ def test_text_of_the_model_is_never_markup(page):
 
 
 def test_a_hostile_title_and_trait_are_escaped(run, results):
-    hostile = replace(run, config=run.config | {"report": run.config["report"] | {"title": MARKUP}})
+    hostile = replace(run, config=changed(run.config, report=changed(run.config.report, title=MARKUP)))
     assert MARKUP not in render(hostile, results / "report/figures")
 
 
@@ -228,7 +228,7 @@ def test_every_figure_has_a_caption_for_snakemakes_report():
 
 def test_a_missing_artifact_is_named(tmp_path, run):
     with pytest.raises(TrimtabError, match=r"manifest\.json: not there"):
-        read_run(tmp_path, run.config)
+        read_whole_run(tmp_path, run.config)
 
 
 def test_a_lost_batch_of_turns_is_no_shorter_report():

@@ -12,6 +12,7 @@ import fake_run
 import pytest
 import yaml
 from choices import KINDS
+from fake_run import changed
 from recorded import one_call, scenario
 
 from trimtab.agent.names import CALLS, WITHOUT_VECTOR
@@ -20,11 +21,14 @@ from trimtab.errors import TrimtabError
 from trimtab.jobs.origins import Origins
 from trimtab.report import tables_structure, words
 from trimtab.report.abstract import abstract
+from trimtab.report.limitations import limitations
 from trimtab.report.methods import methods, terms
 from trimtab.report.page import render
 from trimtab.report.plots_style import dose_label
-from trimtab.report.run import Run
+from trimtab.report.run import WholeRun
+from trimtab.rollouts.conditions import Condition
 from trimtab.rollouts.outcomes import KEYS, OUTCOMES, OVERFLOW, outcomes
+from trimtab.settings.saes import SaeOverride
 from trimtab.steering import catalogue, places
 from trimtab.steering.catalogue import RULES, TIMINGS
 from trimtab.vectors import apply
@@ -69,17 +73,17 @@ def every() -> list[dict[str, str]]:
     ]
 
 
-def own(run: Run) -> dict[str, set[str]]:
+def own(run: WholeRun) -> dict[str, set[str]]:
     """Sentences that the run's own choices have, by kind."""
     applied = run.applied
-    pairs = {(row.rule, row.unit) for row in applied.itertuples()}
-    named = set(applied["method"])
+    pairs = {(condition.rule, condition.unit) for condition in applied}
+    named = {condition.method for condition in applied}
     return {
         "method": {methods_folder.wording(name).sentence for name in named},
         "control": {WITHOUT_VECTOR[name].sentence for name in WITHOUT_VECTOR if name in named},
         "rule": {RULES[rule].sentence for rule, unit in pairs if not UNITS[unit].is_rule},
         "unit": {UNITS[unit].sentence for rule, unit in pairs if UNITS[unit].is_rule or RULES[rule].counts == "length"},
-        "timing": {catalogue.timing(name).sentence for name in applied["timing"]},
+        "timing": {catalogue.timing(condition.timing).sentence for condition in applied},
         "outcome": {OUTCOMES[name].sentence for name in run.plan.primary.values()},
     }
 
@@ -89,7 +93,7 @@ def holds(text: str, sentence: str) -> bool:
     return sentence in text or f"{sentence.removesuffix('.')} (" in text
 
 
-def wrong(text: str, run: Run, kinds: Iterable[str] = KINDS) -> list[str]:
+def wrong(text: str, run: WholeRun, kinds: Iterable[str] = KINDS) -> list[str]:
     """Sentences that are missing, and those of choices that the run has not made."""
     found = []
     for kind in kinds:
@@ -100,7 +104,7 @@ def wrong(text: str, run: Run, kinds: Iterable[str] = KINDS) -> list[str]:
     return found
 
 
-def told(run: Run) -> str:
+def told(run: WholeRun) -> str:
     """All sentences of the page that speak of choices."""
     written = abstract(run)
     texts = [written.design, written.headline, *written.results, *written.rest]
@@ -117,7 +121,7 @@ def test_every_choice_is_in_some_run():
 def test_the_page_says_what_was_chosen_and_nothing_else(run, results, picked):
     made = fake_run.chosen(run, **picked)
     # episodes say nothing of choices, and are most of the page
-    made = replace(made, config=made.config | {"report": made.config["report"] | {"transcripts": 0}})
+    made = with_settings(made, "report", transcripts=0)
     page = html.unescape(render(made, results / "report/figures"))
     assert wrong(page, made) == []
     label = words.method(made.plan.method)
@@ -135,6 +139,42 @@ def test_every_combination_that_the_config_takes_is_told_as_it_is(run, method):
         assert ("added" in text) == adds, (rule, unit)
         assert ("L2 length" in text) == (unit == "absolute" and RULES[rule].counts == "length"), (rule, unit)
         assert ("nats" in text) == (unit in ("kl", "asc") and RULES[rule].counts == "length"), (rule, unit)
+
+
+def with_settings(run: WholeRun, section: str, **values: object) -> WholeRun:
+    """The run with other values of some keys of a section of its config."""
+    return replace(run, config=changed(run.config, **{section: changed(getattr(run.config, section), **values)}))
+
+
+def test_terms_say_what_this_runs_agent_and_controls_do(run):
+    said = dict(terms(run))
+    assert "it reads a task, thinks, calls" in said["Agent"]
+    assert "it reads a task, calls" in dict(terms(with_settings(run, "rollouts", protocol="few_shot_at_once")))["Agent"]
+    # controls have a dose of their own, which needn't be the declared one
+    assert said["Controls"].startswith("Random directions at dose 0.2,")
+    weaker = run.conditions.assign(dose=run.conditions["dose"].mask(run.conditions["method"] == "random", 0.1))
+    assert "Random directions at dose 0.1," in dict(terms(replace(run, conditions=weaker)))["Controls"]
+    for one in words.VERDICTS.values():
+        assert f"“{one.label}”: {one.meaning}" in said["Verdict"]
+
+
+def test_methods_say_how_dictionaries_and_probes_were_fitted(run):
+    assert "one template left out at a time" in dict(methods(run))["Probes"]
+    assert "with 5 folds that keep templates together" in dict(methods(with_settings(run, "probes", folds=5)))["Probes"]
+    trained = "topk, 2,304 latents, 32 active a token, 300,000 training tokens."
+    assert trained in dict(methods(run))["Dictionaries"]
+    other = with_settings(run, "saes", architecture="jumprelu", overrides={5: SaeOverride(k=64)})
+    text = dict(methods(other))["Dictionaries"]
+    assert "32 active a token on average" in text
+    assert "settings of layers with overrides (5) differ" in text
+
+
+@pytest.mark.parametrize(("level", "few"), [(0.95, True), (0.8, False)])
+def test_few_random_directions_are_those_whose_rank_cannot_reach_the_level(run, level, few):
+    """Five directions: p is 1/6 at least."""
+    five = run.conditions[run.conditions["draw"].isna() | (run.conditions["draw"] == 0)]
+    text = " ".join(limitations(replace(run, conditions=five, plan=replace(run.plan, level=level))))
+    assert ("its p is 0.17 at least, and a verdict by direction needs 0.05 or less" in text) == few
 
 
 def test_known_falsehoods_are_gone(run):
@@ -155,9 +195,8 @@ def test_axes_say_what_a_dose_counts(run):
 
 
 def test_a_condition_of_the_grid_names_its_rule():
-    row = {"method": "lda", "trait": "risk_calibration", "dose": 0.5, "timing": "decode_4", "draw": None}
-    row |= {"arm": "grid", "layer": 3, "rule": "clamp", "unit": "kl"}
-    assert words.condition(row) == "LDA · Risk · dose 0.50, first 4 own tokens · layer 3, clamped"
+    made = Condition("a", "grid", "lda", "risk_calibration", None, 0.5, "kl", "decode_4", 3, "clamp")
+    assert words.condition(made) == "LDA · Risk · dose 0.50, first 4 own tokens · layer 3, clamped"
 
 
 @pytest.mark.parametrize(("level", "text"), [(0.95, "95 % of shuffles"), (0.8, "80 % of shuffles")])
@@ -172,7 +211,7 @@ def test_the_score_told_of_a_probe_chose_neither_penalty_nor_layer(run):
     text = dict(methods(run))["Probes"]
     assert "Autonomy 17 (R² 0.70)" in text
     assert "Deference 17 (R² 0.50)" in text
-    studied = replace(run, config=run.config | {"probes": run.config["probes"] | {"protocol": "study"}})
+    studied = with_settings(run, "probes", protocol="study")
     text = dict(methods(studied))["Probes"]
     assert "study's rule" in text
     assert "Autonomy 17 (R² 0.80)" in text

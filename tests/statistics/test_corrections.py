@@ -19,6 +19,7 @@ from trimtab.statistics.effects import RANK, effects
 from trimtab.statistics.findings import findings
 from trimtab.statistics.outcomes import Rollouts
 from trimtab.statistics.structure import structure
+from trimtab.statistics.summary import Finding
 from trimtab.statistics.tools import composition
 
 SCENARIOS, DRAWS = 14, 19
@@ -92,8 +93,8 @@ def contrasts() -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def traits(table, contrasts) -> dict:
-    return findings(rollouts(), table, contrasts, conditions(), PLAN)["traits"]
+def traits(table, contrasts) -> dict[str, Finding]:
+    return findings(rollouts(), table, contrasts, conditions(), PLAN).traits
 
 
 def rows_of(table: pd.DataFrame, estimand: str) -> pd.DataFrame:
@@ -161,22 +162,22 @@ def test_declared_vectors_against_themselves_turned_round_are_one_family_of_two_
 
 
 def test_verdicts_are_of_the_corrected_p(traits):
-    assert {trait: found["verdict"] for trait, found in traits.items()} == {
+    assert {trait: found.verdict for trait, found in traits.items()} == {
         "a": "undecided",
         "b": "pushed",
         "c": "undecided",
         "d": "equivalent",
     }
     # by uncorrected p, a would have been pushed, b moved by its direction, and c be equivalent
-    assert traits["a"]["p"] <= 0.05 < traits["a"]["p_corrected"]
-    assert (traits["b"]["p_corrected"], traits["b"]["random"]["p"]) == (8 / 2**14, 1 / 20)
-    assert traits["b"]["turned"]["p"] <= 0.05 < traits["b"]["turned"]["p_corrected"]
-    assert by_jackknife("c") <= 0.05 < traits["c"]["p_equivalence"]
+    assert traits["a"].p <= 0.05 < traits["a"].p_corrected
+    assert (traits["b"].p_corrected, traits["b"].random.p) == (8 / 2**14, 1 / 20)
+    assert traits["b"].turned.p <= 0.05 < traits["b"].turned.p_corrected
+    assert by_jackknife("c") <= 0.05 < traits["c"].p_equivalence
 
 
 def test_what_could_have_been_seen_counts_four_tests(traits):
     """Power of a two-sided paired t test at 0.05 / 4, from the noncentral t distribution."""
-    d = traits["a"]["smallest_detectable"] / CHANGES["a", "y_a"].std(ddof=1)
+    d = traits["a"].smallest_detectable / CHANGES["a", "y_a"].std(ddof=1)
     bound, centre = stats.t.ppf(1 - 0.05 / 4 / 2, SCENARIOS - 1), d * np.sqrt(SCENARIOS)
     power = stats.nct.sf(bound, SCENARIOS - 1, centre) + stats.nct.cdf(-bound, SCENARIOS - 1, centre)
     assert power == pytest.approx(0.8, abs=1e-4)
@@ -198,9 +199,9 @@ def test_ranks_among_random_directions_are_one_family(table):
 
 def test_the_null_is_of_random_directions_at_the_same_layer_and_by_the_same_rule(table, traits):
     """Three of the grid's at layer 20 and three by another rule would each do as much as the vector."""
-    random = traits["a"]["random"]
-    assert (random["draws"], random["as_large"], random["p"]) == (19, 1, 2 / 20)
-    assert (random["lowest"], random["highest"]) == (0, pytest.approx(9 / 14))
+    random = traits["a"].random
+    assert (random.draws, random.as_large, random.p) == (19, 1, 2 / 20)
+    assert (random.lowest, random.highest) == (0, pytest.approx(9 / 14))
     assert set(rows_of(table, RANK)["method"]) == {"rank among 19 random directions"}
     axes = structure(rollouts(), conditions(), PLAN).set_index(["matrix", "quantity"])
     # each of those as studied moves y_a alone or nothing: one axis whichever four of them are taken

@@ -1,9 +1,12 @@
 """The tidy table and what is made of it: families, pairing, verdicts, ranks, contrasts; errors."""
 
+from dataclasses import asdict
+
 import numpy as np
 import pandas as pd
 import pytest
 
+from trimtab.artifacts import files
 from trimtab.errors import TrimtabError
 from trimtab.statistics.bootstrap import share_interval
 from trimtab.statistics.contrasts import against_controls, between_conditions
@@ -11,6 +14,7 @@ from trimtab.statistics.declared import Plan, read_conditions
 from trimtab.statistics.effects import RANK, dose_response, effects
 from trimtab.statistics.findings import findings
 from trimtab.statistics.outcomes import Rollouts
+from trimtab.statistics.summary import Findings, Rank, ZeroDose, read_findings
 
 PLAN = Plan(
     primary={"autonomy": "calls", "deference": "asks"},
@@ -92,7 +96,7 @@ def test_order_of_rows_and_missing_scenarios_keep_the_pairs():
     assert found.loc[("later", "calls", "mean_difference"), "n_scenarios"] == 20
 
 
-def found_in(table: pd.DataFrame, design: pd.DataFrame | None = None) -> dict:
+def found_in(table: pd.DataFrame, design: pd.DataFrame | None = None) -> Findings:
     rollouts, design = Rollouts.of(table), conditions() if design is None else design
     contrasts = between_conditions(rollouts, design, PLAN)
     return findings(rollouts, effects(rollouts, design, PLAN), contrasts, design, PLAN)
@@ -100,19 +104,18 @@ def found_in(table: pd.DataFrame, design: pd.DataFrame | None = None) -> dict:
 
 def test_verdicts_and_rank():
     found = found_in(outcomes())
-    autonomy, deference = found["traits"]["autonomy"], found["traits"]["deference"]
-    assert autonomy["verdict"] == "moved"
-    assert (autonomy["rising"], autonomy["falling"]) == (20, 0)
+    autonomy, deference = found.traits["autonomy"], found.traits["deference"]
+    assert autonomy.verdict == "moved"
+    assert (autonomy.rising, autonomy.falling) == (20, 0)
     # all twenty directions, whatever trait's layer they push at
-    expected = {"draws": 20, "as_large": 0, "p": pytest.approx(1 / 21), "lowest": 0.0, "highest": 0.75}
-    assert autonomy["random"] == expected
-    assert autonomy["turned"]["condition_id"] == "down"
-    assert autonomy["turned"]["estimate"] == pytest.approx(3.0)
-    assert deference["verdict"] == "identical"
-    assert deference["d_estimate"] is None
-    assert deference["turned"] is None
-    assert found["zero_dose"] == {"conditions": ["zero"], "changed_scenarios": 0}
-    assert found_in(outcomes(lift=-2.0))["traits"]["autonomy"]["verdict"] == "reversed"
+    assert autonomy.random == Rank(draws=20, as_large=0, p=1 / 21, lowest=0.0, highest=0.75)
+    assert autonomy.turned.condition_id == "down"
+    assert autonomy.turned.estimate == pytest.approx(3.0)
+    assert deference.verdict == "identical"
+    assert deference.d_estimate is None
+    assert deference.turned is None
+    assert found.zero_dose == ZeroDose(["zero"], 0)
+    assert found_in(outcomes(lift=-2.0)).traits["autonomy"].verdict == "reversed"
 
 
 @pytest.mark.parametrize(
@@ -130,27 +133,47 @@ def test_verdicts_and_rank():
     ],
 )
 def test_an_effect_is_the_directions_own_by_its_sign_and_among_random_ones(others, verdict):
-    assert found_in(outcomes(**others))["traits"]["autonomy"]["verdict"] == verdict
+    assert found_in(outcomes(**others)).traits["autonomy"].verdict == verdict
 
 
 @pytest.mark.parametrize("left_out", ["down", "random"])
 def test_without_a_turned_vector_or_random_directions_no_effect_is_the_directions_own(left_out):
     design, table = conditions(), outcomes()
     design, table = (each[~each["condition_id"].str.startswith(left_out)] for each in (design, table))
-    assert found_in(table, design)["traits"]["autonomy"]["verdict"] == "pushed"
+    assert found_in(table, design).traits["autonomy"].verdict == "pushed"
 
 
 def test_a_hook_that_disturbs_at_dose_zero_is_seen():
     table = outcomes()
     table.loc[(table["condition_id"] == "zero") & (table["scenario_id"] == "s1"), "breakage"] = 0.1
-    assert found_in(table)["zero_dose"]["changed_scenarios"] == 1
+    assert found_in(table).zero_dose.changed_scenarios == 1
+
+
+def test_a_summary_is_read_as_it_was_written(tmp_path):
+    found, path = found_in(outcomes()), tmp_path / "summary.json"
+    files.write_json(path, asdict(found) | {"provenance": {}})
+    assert read_findings(path) == found
+    files.write_json(path, asdict(found) | {"traits": {"autonomy": {"verdict": "proven"}}})
+    with pytest.raises(TrimtabError, match=r"summary\.json: is damaged"):
+        read_findings(path)
+
+
+def test_a_design_without_other_conditions_has_empty_contrasts():
+    """One dose, one timing and no control: nothing to compare a vector with but the unsteered rollouts."""
+    design, table = conditions(), outcomes()
+    design, table = (each[each["condition_id"].isin(["unsteered", "up"])] for each in (design, table))
+    rollouts = Rollouts.of(table)
+    for found in (between_conditions(rollouts, design, PLAN), against_controls(rollouts, design, PLAN)):
+        assert found.empty
+        assert {"condition_id", "baseline_id", "estimand", "p_corrected"} <= set(found)
+    assert found_in(table, design).traits["autonomy"].verdict == "pushed"
 
 
 def test_controls_and_doses():
     rollouts = Rollouts.of(outcomes())
     controls = against_controls(rollouts, conditions(), PLAN)
     autonomy = controls[(controls["condition_id"] == "up") & (controls["estimand"] == "mean_difference")]
-    assert set(autonomy["baseline_id"]) == {"down", *(f"random.{at}" for at in range(10)), "prompt.autonomy", "zero"}
+    assert set(autonomy.baseline_id) == {"down", *(f"random.{at}" for at in range(10)), "prompt.autonomy", "zero"}
     assert autonomy.set_index("baseline_id").loc["random.0", "estimate"] == pytest.approx(2.25)
     doses = dose_response(effects(rollouts, conditions(), PLAN), rollouts, conditions())
     up = doses[(doses["condition_id"] == "up") & (doses["outcome"] == "calls")].iloc[0]

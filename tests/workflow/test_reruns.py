@@ -77,7 +77,7 @@ CONFIG = {
     "saes: {gates: {dead_share: 0.5}}": {"sae_quality", *REPORT},
     "saes: {on_gate_failure: stop}": {"sae_quality", *REPORT},
     "saes: {second_seeds: 2}": {"sae_again 2", "sae_agreement", "vectors_stability", *REPORT},
-    "saes: {examples: {contexts: 3}}": {"sae_examples", *REPORT},
+    "saes: {examples: {contexts: 3}}": {"sae_examples", *PAGE},
     "layers: [0, 1, 2]": {"manifest", "sae 1", *MEASURED, *each("conditions", "common")},
     "prompts: {corpus: {max_tokens: 100}}": {"corpus", *each("corpus_cache", "000", "001"), *saes("0", "2")},
     "prompts: {contrast: {fills: 2}}": PROMPTS,

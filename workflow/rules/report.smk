@@ -60,11 +60,11 @@ rule report_figures:
     params:
         results=lambda wildcards, output: str(Path(output[0]).parents[2]),
         folder=lambda wildcards, output: str(Path(output[0]).parent),
-        # a function: Snakemake would take braces in a text, as of saes.pretrained, for a wildcard's
-        config=lambda wildcards: json.dumps(
+        settings=json.dumps(
             {
-                **{key: config[key] for key in ("seed", "saes", "statistics")},
-                "vectors": {"methods": config["vectors"]["methods"]},
+                **{key: config[key] for key in ("seed", "statistics")},
+                "gates": config["saes"]["gates"],
+                "methods": config["vectors"]["methods"],
             },
             sort_keys=True,
         ),
@@ -72,7 +72,8 @@ rule report_figures:
         wordings=METHOD_WORDINGS,
         code=code_digest("report_figures"),
     shell:
-        "python workflow/scripts/report_figures.py {params.results} {params.folder} --config {params.config:q} 2> {log}"
+        "python workflow/scripts/report_figures.py {params.results} {params.folder}"
+        " --settings {params.settings:q} 2> {log}"
 
 
 rule report_page:
@@ -95,6 +96,7 @@ rule report_page:
     params:
         results=lambda wildcards, output: str(Path(output[0]).parents[1]),
         figures=lambda wildcards, input: str(Path(input.figures[0]).parent),
+        # a function: Snakemake would take braces in a text, as of saes.pretrained, for a wildcard's
         config=lambda wildcards: json.dumps(config, sort_keys=True),
         wordings=METHOD_WORDINGS,
         template=resources.digest(Path(LIBRARY, "report", "page.html.j2").read_text()),

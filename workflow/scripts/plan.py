@@ -1,18 +1,18 @@
 """Rule plan: print what the run will take, stage by stage, and what it has come to so far."""
 
 from pathlib import Path
-from typing import Any
 
 from trimtab.jobs.entry import script
 from trimtab.plan.cost import RATES, as_text, work
 from trimtab.plan.shape import shape
+from trimtab.settings.experiment import Experiment
 
 
-def main(results: Path, *, config: dict[str, Any], rate: float | None = None) -> None:
+def main(results: Path, *, config: Experiment, rate: float | None = None) -> None:
     """Print the table; `rate` is the machine's operations a second."""
-    model = config["model"]
-    planned = work(config, shape(model["source"], model["revision"], model["dtype"]))
-    print(as_text(planned, rate or RATES[model["device"]], results))
+    model = config.model
+    planned = work(config, shape(model.source, model.revision, model.dtype))
+    print(as_text(planned, rate or RATES[model.device], results))
 
 
 if __name__ == "__main__":

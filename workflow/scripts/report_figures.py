@@ -1,16 +1,16 @@
 """Rule report_figures: every figure of the report as SVG and PDF."""
 
 from pathlib import Path
-from typing import Any
 
 from trimtab.jobs.entry import script
 from trimtab.report.figures import write_figures
 from trimtab.report.run import read_run
+from trimtab.settings.report import FigureSettings
 
 
-def main(results: Path, figures: Path, *, config: dict[str, Any]) -> None:
+def main(results: Path, figures: Path, *, settings: FigureSettings) -> None:
     """Draw the run under `results` into the folder `figures`."""
-    write_figures(read_run(results, config), figures)
+    write_figures(read_run(results, settings), figures)
 
 
 if __name__ == "__main__":

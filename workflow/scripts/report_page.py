@@ -1,16 +1,16 @@
 """Rule report_page: the one self-contained page about a run."""
 
 from pathlib import Path
-from typing import Any
 
 from trimtab.jobs.entry import script
 from trimtab.report.page import write_page
-from trimtab.report.run import read_run
+from trimtab.report.run import read_whole_run
+from trimtab.settings.experiment import Experiment
 
 
-def main(results: Path, page: Path, *, figures: Path, config: dict[str, Any]) -> None:
+def main(results: Path, page: Path, *, figures: Path, config: Experiment) -> None:
     """Write `page` from the run under `results` and its drawn figures."""
-    write_page(read_run(results, config), figures, page)
+    write_page(read_whole_run(results, config), figures, page)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,14 @@
 """Rule statistics_effects: every estimate, interval and p-value of the experiment, from the table of rollouts."""
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from trimtab.artifacts import files
 from trimtab.artifacts.provenance import provenance
 from trimtab.jobs.entry import script
+from trimtab.settings.statistics import Statistics
 from trimtab.statistics.contrasts import against_controls, between_conditions
 from trimtab.statistics.coupling import coupling
 from trimtab.statistics.declared import BASELINE, Plan, read_conditions
@@ -29,7 +30,7 @@ def main(
     *,
     turns: list[Path],
     scores: Path,
-    settings: dict[str, Any],
+    settings: Statistics,
     seed: int,
 ) -> None:
     """Write the tidy tables, one CSV a question, and summary.json."""
@@ -54,7 +55,8 @@ def main(
         files.write_csv(folder / f"{name}.csv", found)
     summary = findings(rollouts, tidy, tables["contrasts"], design, plan)
     inputs = [conditions, outcomes, scores, *turns]
-    files.write_json(folder / "summary.json", summary | {"provenance": provenance(inputs, settings, seed)})
+    origin = provenance(inputs, settings.record(), seed)
+    files.write_json(folder / "summary.json", asdict(summary) | {"provenance": origin})
 
 
 if __name__ == "__main__":

@@ -28,6 +28,8 @@ FIRST_ACTION = {
 UNSTEERED, PROMPT, ZERO, RANDOM = "none", "prompt", "zero", "random"
 """Methods in tables that stand for no steering, for the trait asked for in the prompt, for hooks that add nothing, and
 for random directions, of which a trait has several draws."""
+DRAWS = rf"{RANDOM}_\d+"
+"""Regular expression of the names of single random directions, of which each is a vector of its own."""
 WITHOUT_VECTOR = {
     UNSTEERED: Wording("No vector", "The agent is left as it is."),
     PROMPT: Wording("Asked in the prompt", "No vector is used: the trait is asked for in the prompt."),

@@ -1,1 +1,1 @@
-"""What a run will cost, told before it is submitted."""
+"""What a run will cost, estimated before it is submitted."""

@@ -5,17 +5,17 @@ goes through, and what attention adds. Hours are operations by a rate, which is 
 Stages that load no model are minutes and counted as nothing. Counts are upper bounds where episodes may end early.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from trimtab.activations.stream import WINDOW_ROWS
 from trimtab.artifacts import files
 from trimtab.rollouts.conditions import common_conditions, trait_conditions
 from trimtab.saes.train import SAMPLE_BATCHES
-
-Config = Mapping[str, Any]
+from trimtab.settings.experiment import Experiment
+from trimtab.settings.rollouts import WRITTEN
 
 RATES = {"cpu": 1e11, "cuda": 1e14, "auto": 1e14}
 """Operations a second, by `model.device`. cpu: about what one core of a virtual Xeon with bfloat16 units does in this
@@ -48,7 +48,7 @@ class Shape:
 
     parameters: int
     active: int
-    """Parameters that one token goes through, the embedding apart: fewer than all where there are experts."""
+    """Parameters that one token goes through, without the embedding: fewer than all where there are experts."""
     layers: int
     d_model: int
     key_value: int
@@ -84,51 +84,50 @@ class Taken(NamedTuple):
     disk: float
 
 
-def work(config: Config, shape: Shape) -> list[Work]:
+def work(config: Experiment, shape: Shape) -> list[Work]:
     """What each stage that computes with the model or its rows will take."""
-    saes, prompts, rollouts = config["saes"], config["prompts"], config["rollouts"]
-    traits, layers, latents = len(config["probes"]["traits"]), len(config["layers"]), saes["latents"]
+    saes, prompts, rollouts = config.saes, config.prompts, config.rollouts
+    traits, layers, latents = len(config.probes.traits), len(config.layers), saes.latents
     model = BASE + shape.parameters * shape.bytes
     row = shape.d_model * shape.bytes
 
-    streams = saes["source"] == "stream"
+    streams = saes.source == "stream"
     # of a corpus that is trained on as it is captured, one shard is stored
-    shards = 1 if streams else prompts["corpus"]["shards"]
-    corpus = prompts["corpus"]["tokens"] * shards / prompts["corpus"]["shards"]
-    contrast = (traits + 1) * CONTRAST_PROMPTS * prompts["contrast"]["fills"] / 2
-    context = HEADER + prompts["corpus"]["max_tokens"] / 2
+    shards = 1 if streams else prompts.corpus.shards
+    corpus = prompts.corpus.tokens * shards / prompts.corpus.shards
+    contrast = (traits + 1) * CONTRAST_PROMPTS * prompts.contrast.fills / 2
+    context = HEADER + prompts.corpus.max_tokens / 2
     captured = shape.forward(corpus + contrast * CONTRAST_TOKENS, context)
-    budget = config["activations"]["token_budget"]
-    batch = config["activations"]["memory_mb"] * 1e6 if budget == "auto" else budget * (layers + 24) * row
+    budget = config.activations.token_budget
+    batch = budget * (layers + 24) * row if isinstance(budget, int) else config.activations.memory_mb * 1e6
 
-    dictionaries = 0 if saes["pretrained"] else layers + saes["second_seeds"]
+    dictionaries = 0 if saes.pretrained else layers + saes.second_seeds
     # encoder over all latents forwards; k of them in the decoder and in both gradients; Adam on all weights a step
     weights = 2 * shape.d_model * latents
-    trained = saes["tokens"] * (weights + 16 * saes["k"] * shape.d_model + 16 * weights / saes["batch"])
+    trained = saes.tokens * (weights + 16 * saes.k * shape.d_model + 16 * weights / saes.batch)
     training = Work("saes", dictionaries, dictionaries * trained, BASE + 6 * 4 * weights, dictionaries * 4 * weights)
     if streams and dictionaries:
-        passes = 1 + (saes["second_seeds"] > 0)
-        side_by_side = layers * (6 * 4 * weights + (WINDOW_ROWS + SAMPLE_BATCHES * saes["batch"]) * 4 * shape.d_model)
+        passes = 1 + (saes.second_seeds > 0)
+        side_by_side = layers * (6 * 4 * weights + (WINDOW_ROWS + SAMPLE_BATCHES * saes.batch) * 4 * shape.d_model)
         training = training._replace(
             jobs=passes,
-            operations=training.operations + passes * shape.forward(saes["tokens"], context),
+            operations=training.operations + passes * shape.forward(saes.tokens, context),
             memory=model + batch + side_by_side,
         )
 
-    written = rollouts["thought_tokens"] + rollouts["input_tokens"]
-    turn = GIVEN + (rollouts["reply_tokens"] if rollouts["protocol"] == "native" else written)
-    runs = conditions(config) * prompts["scenarios"] * len(rollouts["seeds"])
-    episode = turn * rollouts["max_turns"]
-    together = rollouts["batch_conditions"]
+    turn = GIVEN + sum(getattr(rollouts, limit) for limit in WRITTEN[rollouts.protocol])
+    runs = conditions(config) * prompts.scenarios * len(rollouts.seeds)
+    episode = turn * rollouts.max_turns
+    together = rollouts.batch_conditions
     kept = (HEADER + episode) * shape.key_value * shape.layers * shape.bytes
-    cache = rollouts["memory_mb"] * 1e6 if together == "auto" else together * prompts_a_batch(config) * kept
+    cache = together * prompts_a_batch(config) * kept if isinstance(together, int) else rollouts.memory_mb * 1e6
 
-    methods = len(config["vectors"]["methods"]) + config["vectors"]["random_draws"]
+    methods = len(config.vectors.methods) + config.vectors.random_draws
     measured = methods * MEASUREMENTS * CALIBRATION_TOKENS
-    decided = methods * prompts["scenarios"] * turn
+    decided = methods * prompts.scenarios * turn
     return [
         Work("model", 2, shape.forward(10_000, HEADER), model, shape.parameters * shape.bytes),
-        Work("prompts", 1, shape.forward(prompts["corpus"]["transcripts"] * episode, HEADER), model, 0),
+        Work("prompts", 1, shape.forward(prompts.corpus.transcripts * episode, HEADER), model, 0),
         Work(
             "activations",
             shards + traits + 1,
@@ -141,7 +140,7 @@ def work(config: Config, shape: Shape) -> list[Work]:
         Work("vectors", 2 * traits, traits * shape.forward(measured + decided, HEADER), model + batch, 0),
         Work(
             "rollouts",
-            (traits + 1) * len(rollouts["seeds"]),
+            (traits + 1) * len(rollouts.seeds),
             shape.forward(runs * episode, HEADER + episode / 2),
             model + cache,
             0,
@@ -149,15 +148,15 @@ def work(config: Config, shape: Shape) -> list[Work]:
     ]
 
 
-def conditions(config: Config) -> int:
+def conditions(config: Experiment) -> int:
     """How many conditions the design has."""
-    rollouts = config["rollouts"]
-    own = sum(len(trait_conditions(trait, 0, rollouts)) for trait in config["probes"]["traits"])
+    rollouts = config.rollouts.record()
+    own = sum(len(trait_conditions(trait, 0, rollouts)) for trait in config.probes.traits)
     return len(common_conditions(0, rollouts)) + own
 
 
-def prompts_a_batch(config: Config) -> int:
-    return int(min(config["prompts"]["scenarios"], config["rollouts"]["batch_scenarios"]))
+def prompts_a_batch(config: Experiment) -> int:
+    return int(min(config.prompts.scenarios, config.rollouts.batch_scenarios))
 
 
 def taken(results: Path, stage: str) -> Taken | None:
@@ -180,7 +179,7 @@ def _ending(jobs: int, hours: float, memory: float, disk: float) -> str:
 
 
 def as_text(planned: Sequence[Work], rate: float, results: Path) -> str:
-    """The table, with what was taken beside what was planned."""
+    """The table of what was planned, and of what was taken so far."""
     lines = [
         f"{'stage':<12}{'planned: jobs':>14}{'operations':>12}{'hours':>9}{'memory GB':>11}{'disk GB':>10}"
         f"{'taken: jobs':>14}{'hours':>9}{'memory GB':>11}{'disk GB':>10}"

@@ -1,5 +1,8 @@
-"""Commands beside the workflow: `python -m trimtab.report compare A B` says what changed between two finished runs, and
-`python -m trimtab.report check A` whether a run's files are still what it made its results from."""
+"""Commands in addition to the workflow.
+
+`python -m trimtab.report compare A B` says what changed between two finished runs, and
+`python -m trimtab.report check A` whether a run's files are still what it made its results from.
+"""
 
 from pathlib import Path
 

@@ -1,47 +1,39 @@
 """The report's abstract: written from `statistics/summary.json`, never by hand.
 
 A sentence says what its test said and no more. A trait that was not shown to move is named as plainly as one that was;
-a difference always stands with its interval and with the number of scenarios that changed.
+a difference is always given with its interval and with the number of scenarios that changed.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 
-from trimtab.agent.names import PROMPT
+from trimtab.agent.names import PROMPT, RANDOM
 from trimtab.artifacts.files import records
 from trimtab.report import words
-from trimtab.report.run import Run
+from trimtab.report.run import Run, WholeRun
+from trimtab.statistics.nulls import INDEPENDENT, RELABELLED
 from trimtab.statistics.study import PUBLISHED_SHARE
-
-SHOWN = ("moved", "reversed", "pushed")
-"""Verdicts in which the condition was shown to change the outcome."""
-VERDICTS = {
-    "moved": "Moved, and by its direction.",
-    "reversed": "Moved against its own trait, and by its direction.",
-    "pushed": "Changed, and not shown to be by its direction.",
-    "undecided": "Not shown to move, and an effect of interest is not excluded.",
-    "identical": "Not one scenario changed.",
-}
+from trimtab.statistics.summary import CHANGED, Finding, Turned, Verdict
 
 
-def design(run: Run) -> str:
+def design(run: WholeRun) -> str:
     """What was done."""
-    manifest, summary = run.records["manifest"], run.records["summary"]
-    model, traits = words.model(manifest["model"]), run.conditions["trait"].replace("", None).nunique()
+    manifest, summary = run.records["manifest"], run.summary
+    model, traits = words.model(manifest["model"]), len({each.trait for each in run.design.values()} - {""})
     return (
         f"{model} ({manifest['layers']} layers, {manifest['d_model']} dimensions) acted as a tool-using agent in "
-        f"{words.count(summary['n_scenarios'], 'scenario')} under {words.count(summary['n_conditions'], 'condition')}, "
-        f"{summary['n_rollouts']:,} rollouts in all, {words.count(summary['n_seeds'], 'seed')} a scenario. In each "
-        f"condition a steering vector for one of {words.count(traits, 'trait')}, or a control, acted on its residual "
-        f"stream. {' '.join(dict.fromkeys(words.action(rule, unit).sentence for rule, unit in run.actions))}"
+        f"{words.count(summary.n_scenarios, 'scenario')} under {words.count(summary.n_conditions, 'condition')}, "
+        f"{summary.n_rollouts:,} rollouts in all, {words.count(summary.n_seeds, 'seed')} a scenario. A "
+        f"condition applies a steering vector for one of {words.count(traits, 'trait')}, or is a control. "
+        f"{' '.join(dict.fromkeys(words.action(rule, unit).sentence for rule, unit in run.actions))}"
     )
 
 
 @dataclass(frozen=True)
 class Abstract:
-    """The abstract's parts, in order."""
+    """The abstract's parts, in the order in which they are read."""
 
     design: str
     headline: str
@@ -52,9 +44,9 @@ class Abstract:
     """Controls, side effects and structure."""
 
 
-def abstract(run: Run) -> Abstract:
+def abstract(run: WholeRun) -> Abstract:
     """What was found, from the numbers alone."""
-    found = run.records["summary"]["traits"]
+    found = run.summary.traits
     traits = {name: found[name] for name in run.traits if name in found}
     if not traits:
         return Abstract(design(run), "No declared condition was run, so nothing was tested.", [], _axes(run))
@@ -70,12 +62,12 @@ def abstract(run: Run) -> Abstract:
     )
 
 
-def _headline(run: Run, traits: dict[str, Any]) -> str:
-    def named(verdict: str) -> list[str]:
-        return [words.trait(name).lower() for name, found in traits.items() if found["verdict"] == verdict]
+def _headline(run: WholeRun, traits: Mapping[str, Finding]) -> str:
+    def named(verdict: Verdict) -> list[str]:
+        return [words.trait(name).lower() for name, found in traits.items() if found.verdict == verdict]
 
     moved, turned, pushed = named("moved"), named("reversed"), named("pushed")
-    rest = [words.trait(name).lower() for name, found in traits.items() if found["verdict"] not in SHOWN]
+    rest = [words.trait(name).lower() for name, found in traits.items() if found.verdict not in CHANGED]
     where = (
         f"At the dose declared before the data ({run.plan.dose:g}, {words.counted(*run.actions[0])}; "
         f"{words.timing(run.plan.timing)}; Holm-corrected over {words.count(len(traits), 'test')})"
@@ -97,32 +89,32 @@ def _headline(run: Run, traits: dict[str, Any]) -> str:
     return f"{where}, {'; '.join(parts)}."
 
 
-def _result(run: Run, name: str, found: dict[str, Any]) -> str:
+def _result(run: Run, name: str, found: Finding) -> str:
     """One trait: means, difference with interval, d, p, and how many scenarios changed."""
-    label, _, unit = words.outcome_unit(found["outcome"]).partition(" (")
+    label, _, unit = words.outcome_unit(found.outcome).partition(" (")
     unit = unit.rstrip(")")
     text = (
-        f"{words.trait(name)}: {label} {words.number(found['baseline_mean'])} → {words.number(found['mean'])}"
-        f"{' ' + unit if unit.startswith('a ') else ''}; difference {words.number(found['estimate'])} "
-        f"({_level(run)} interval {words.interval(found['lower'], found['upper'])})"
+        f"{words.trait(name)}: {label} {words.number(found.baseline_mean)} → {words.number(found.mean)}"
+        f"{' ' + unit if unit.startswith('a ') else ''}; difference {words.number(found.estimate)} "
+        f"({_level(run)} interval {words.interval(found.lower, found.upper)})"
     )
-    if found["d_estimate"] is not None:
-        text += f", d = {words.number(found['d_estimate'])}"
-    text += f", {words.p_value(found['p_corrected'])}; up in {found['rising']} and down in {found['falling']} of "
-    text += f"{words.count(found['n_scenarios'], 'scenario')}{_turned(found['turned'])}. "
-    if found["verdict"] == "equivalent":
-        p = words.p_value(found["p_equivalence"])
+    if found.d_estimate is not None:
+        text += f", d = {words.number(found.d_estimate)}"
+    text += f", {words.p_value(found.p_corrected)}; up in {found.rising} and down in {found.falling} of "
+    text += f"{words.count(found.n_scenarios, 'scenario')}{_turned(found.turned)}. "
+    if found.verdict == "equivalent":
+        p = words.p_value(found.p_equivalence)
         return f"{text}Not shown to move; an effect of d = {run.plan.smallest_effect:g} is excluded (equivalence {p})."
-    return text + VERDICTS[found["verdict"]]
+    return text + words.VERDICTS[found.verdict].closing
 
 
-def _turned(turned: dict[str, Any] | None) -> str:
+def _turned(turned: Turned | None) -> str:
     """The effect less that of the same vector turned round."""
     if turned is None:
         return "; the vector turned round was not run"
     return (
-        f"; more than turned round by {words.number(turned['estimate'])} "
-        f"({words.interval(turned['lower'], turned['upper'])}), {words.p_value(turned['p_corrected'])}"
+        f"; more than turned round by {words.number(turned.estimate)} "
+        f"({words.interval(turned.lower, turned.upper)}), {words.p_value(turned.p_corrected)}"
     )
 
 
@@ -130,20 +122,17 @@ def _level(run: Run) -> str:
     return f"{100 * run.plan.level:g} %"
 
 
-def _random(traits: dict[str, Any]) -> list[str]:
+def _random(traits: Mapping[str, Finding]) -> list[str]:
     """Does a random direction at the same dose do as much?"""
-    shown = {name: found for name, found in traits.items() if found["verdict"] in SHOWN}
+    shown = {name: found for name, found in traits.items() if found.verdict in CHANGED}
     if not shown:
         return []
-    if any(found["random"] is None for found in shown.values()):
+    ranks = {name: found.random for name, found in shown.items() if found.random is not None}
+    if not ranks:
         return ["No random directions were run, so it is open whether any direction would do the same."]
-    own = [words.trait(name) for name, found in shown.items() if found["random"]["as_large"] == 0]
-    other = [
-        f"{words.trait(name)} ({found['random']['as_large']} of {found['random']['draws']})"
-        for name, found in shown.items()
-        if found["random"]["as_large"]
-    ]
-    draws = next(iter(shown.values()))["random"]["draws"]
+    own = [words.trait(name) for name, rank in ranks.items() if rank.as_large == 0]
+    other = [f"{words.trait(name)} ({rank.as_large} of {rank.draws})" for name, rank in ranks.items() if rank.as_large]
+    draws = next(iter(ranks.values())).draws
     texts = []
     if own:
         others = words.count(draws, "random direction")
@@ -159,17 +148,17 @@ def _random(traits: dict[str, Any]) -> list[str]:
     return texts
 
 
-def _makers(run: Run, traits: dict[str, Any]) -> list[str]:
+def _makers(run: Run, traits: Mapping[str, Finding]) -> list[str]:
     """Does the declared vector do more than other makers' vectors and than asking?"""
-    shown = [found for found in traits.values() if found["verdict"] in SHOWN]
+    shown = [found.condition_id for found in traits.values() if found.verdict in CHANGED]
     controls = run.tables["controls"]
     tests = controls[controls["estimand"] == "mean_difference"]
     texts = []
     for method in run.control_methods:
-        ids = set(run.conditions.loc[run.conditions["method"] == method, "condition_id"])
-        rows = tests[tests["condition_id"].isin([f["condition_id"] for f in shown]) & tests["baseline_id"].isin(ids)]
+        ids = [name for name, one in run.design.items() if one.method == method]
+        rows = tests[tests["condition_id"].isin(shown) & tests["baseline_id"].isin(ids)]
         if len(rows):
-            texts.append(f"against the {_named(method)}, {_tally(rows, 1 - run.plan.level)}")
+            texts.append(f"against the {_named(method)}, {_tally(rows, run.plan.alpha)}")
     if not texts:
         return []
     return [
@@ -189,29 +178,29 @@ def _tally(rows: pd.DataFrame, alpha: float) -> str:
     return f"higher for {more}, lower for {less}, no difference shown for {len(rows) - more - less} of {len(rows)}"
 
 
-def _breakage(traits: dict[str, Any]) -> list[str]:
-    shown = {name: found["breakage"] for name, found in traits.items() if found["verdict"] in SHOWN}
+def _breakage(traits: Mapping[str, Finding]) -> list[str]:
+    shown = {name: found.breakage for name, found in traits.items() if found.verdict in CHANGED}
     broken = [
-        f"{words.trait(name)} ({words.number(found['estimate'])}, {words.interval(found['lower'], found['upper'])})"
+        f"{words.trait(name)} ({words.number(found.estimate)}, {words.interval(found.lower, found.upper)})"
         for name, found in shown.items()
-        if found["lower"] is not None and found["lower"] > 0
+        if found.lower is not None and found.lower > 0
     ]
     if broken:
         return [
             f"The share of broken turns rose under {words.listed(broken)}; part of these effects may come from "
             "breaking the text."
         ]
-    worst = max((found["upper"] for found in shown.values() if found["upper"] is not None), default=None)
+    worst = max((found.upper for found in shown.values() if found.upper is not None), default=None)
     if worst is None:
         return []
     return [f"No rise of broken turns was shown where a trait moved (largest upper bound {words.number(worst)})."]
 
 
 def _zero(run: Run) -> list[str]:
-    zero = run.records["summary"]["zero_dose"]
+    zero = run.summary.zero_dose
     if zero is None:
         return ["Hooks with dose 0 were not run."]
-    changed = zero["changed_scenarios"]
+    changed = zero.changed_scenarios
     if changed == 0:
         return ["Hooks with dose 0 changed nothing."]
     return [
@@ -231,13 +220,13 @@ def _axes(run: Run) -> list[str]:
         f"own model and proxies: {words.percent(PUBLISHED_SHARE)})."
     )
     axes = table.loc[table["quantity"] == "axes", "value"]
-    shuffled = share.get("relabelled")
+    shuffled = share.get(RELABELLED)
     if len(axes) and shuffled is not None and not pd.isna(shuffled["value"]):
         text += (
             f" If no vector did anything, one component would hold {words.percent(shuffled['value'])} "
             f"({words.percent(shuffled['lower'])} to {words.percent(shuffled['upper'])}; conditions shuffled within "
             f"scenarios). {words.count(int(axes.iloc[0]), 'axis', 'axes').capitalize()} of effect "
-            f"{'stands' if axes.iloc[0] == 1 else 'stand'} out of such noise, which is a lower bound"
+            f"{'is' if axes.iloc[0] == 1 else 'are'} stronger than such noise, which is a lower bound"
         )
         power = table.loc[table["quantity"] == "power_of_two_axes", "value"]
         text += (
@@ -245,19 +234,19 @@ def _axes(run: Run) -> list[str]:
             if len(power)
             else "."
         )
-    coupled = share.get("independent")
+    coupled = share.get(INDEPENDENT)
     if coupled is not None and not pd.isna(coupled["value"]):
         text += (
             f" Effects that have nothing to do with one another, seen through outcomes that correlate as these do, "
-            f"would hold {words.percent(coupled['value'])} ({words.percent(coupled['lower'])} to "
-            f"{words.percent(coupled['upper'])})"
+            f"would have a component that holds {words.percent(coupled['value'])} "
+            f"({words.percent(coupled['lower'])} to {words.percent(coupled['upper'])})"
         )
         text += (
             ", so the share shows an axis of the outcomes and none of the vectors."
             if own["value"] <= coupled["upper"]
             else f" ({words.p_value(coupled['p'])})."
         )
-    null = share.get("random")
+    null = share.get(RANDOM)
     if null is None or pd.isna(null["value"]):
         text += " Too few random directions were run to say what share they have."
     else:

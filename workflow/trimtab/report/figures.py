@@ -60,17 +60,17 @@ class Plot:
 PLOTS = {
     "forest": Plot(
         plots_effects.forest,
-        "Declared effects beside their controls",
+        "Declared effects and their controls",
         "Change of each trait's primary outcome against the unsteered rollouts, as Cohen's d with its interval. "
-        "Filled: the declared (confirmatory) condition. Open: controls at the same dose. Grey dots: single random "
-        "directions at the same dose.",
+        "Filled: the declared (confirmatory) condition. Open: its controls, at the controls' own dose and on all "
+        "tokens. Grey dots: single random directions, at that dose too.",
     ),
     "dose_response": Plot(
         plots_effects.dose_response,
         "Dose and response",
         "Change of each trait's primary outcome by dose, with intervals; thin lines are single scenarios with all "
-        "tokens steered, moved apart a little. Negative doses push the other way. Grey dots: random directions at the "
-        "same dose; a vector that does no more than they do has shown nothing of its own.",
+        "tokens steered, moved apart a little. Negative doses turn the vector round. Grey dots: random directions; a "
+        "vector that does no more than they do at its dose has shown no effect of its direction.",
     ),
     "cross_trait": Plot(
         plots_structure.cross_trait,
@@ -83,7 +83,7 @@ PLOTS = {
         "How many axes of effect",
         "Strength of each independent axis in the matrix above, with its interval. Grey: what the strongest axis left "
         "would be if no vector did anything (the conditions of each scenario shuffled; its upper edge is the level "
-        "that an axis must pass). An axis counts while its dot lies above the grey.",
+        "that an axis must pass). Axes count, from the strongest on, until the first whose dot is not above the grey.",
     ),
     "prediction": Plot(
         plots_structure.prediction,
@@ -101,7 +101,7 @@ PLOTS = {
         "Breakage by dose",
         "Change of the share of broken turns (calls that can't be read, repeated calls, empty or looping text) at "
         "the declared timing, with intervals. "
-        "Grey dots: random directions. An effect that comes with breakage may be an effect of breaking.",
+        "Grey dots: random directions at that timing. An effect that comes with breakage may be an effect of breaking.",
     ),
     "tools": Plot(
         plots_effects.tools,

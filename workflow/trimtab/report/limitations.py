@@ -2,31 +2,31 @@
 
 from trimtab.artifacts.files import records
 from trimtab.report import words
-from trimtab.report.run import Run
+from trimtab.report.run import Run, WholeRun
 from trimtab.rollouts.outcomes import OVERFLOW
+from trimtab.statistics.coupling import UNSTEERED_MATRIX
 from trimtab.statistics.declared import random_at
 
 SURE = 0.9
 """Share of samples that must choose a layer again for it not to be called noise: equal layers reach two thirds."""
-ALPHA = 0.05
 
 
-def limitations(run: Run) -> list[str]:
+def limitations(run: WholeRun) -> list[str]:
     """What this run cannot say, with its own figures."""
-    traits = run.records["summary"]["traits"]
+    traits = run.summary.traits
     texts = []
     smallest = [
-        f"{words.trait(name)} {words.number(found['smallest_detectable'])} {words.outcome(found['outcome'])}"
+        f"{words.trait(name)} {words.number(found.smallest_detectable)} {words.outcome(found.outcome)}"
         for name, found in traits.items()
-        if found["smallest_detectable"] is not None
+        if found.smallest_detectable is not None
     ]
     if smallest:
-        n = max(found["n_scenarios"] for found in traits.values())
+        n = max(found.n_scenarios for found in traits.values())
         texts.append(
             f"Power. With {words.count(n, 'scenario')} and the spread seen, a change found in 80 % of repetitions at "
             f"the strictest Holm step is at least: {words.listed(smallest)}. Smaller effects can be missed."
         )
-    if run.records["summary"]["n_seeds"] == 1:
+    if run.summary.n_seeds == 1:
         texts.append(
             "One seed a scenario: how much a scenario varies by itself is not known, and is part of every interval."
         )
@@ -36,32 +36,32 @@ def limitations(run: Run) -> list[str]:
     failed = [check["name"] for check in run.records["preflight"]["checks"] if not check["passed"]]
     if failed:
         texts.append(
-            f"Preflight checks that failed, and that the config accepts: {words.listed(failed)}. Numbers downstream "
-            "may be wrong."
+            f"Preflight checks that failed, and that the config accepts: {words.listed(failed)}. Every number that "
+            "comes from the model may be wrong."
         )
     texts += _broken_conditions(run)
     texts += _overflows(run)
     texts += _coupled(run)
     draws = len(random_at(run.conditions, run.plan))
-    if draws < 20:
+    if 1 / (draws + 1) > run.plan.alpha:
         texts.append(
-            f"Random directions: {draws} were run at the declared dose. A rank among so few shows little; 20 or more "
-            "are needed for p < 0.05 by rank alone, which a verdict needs."
+            f"Random directions: {draws} were run at the declared dose. A rank among so few shows little: its p is "
+            f"{words.number(1 / (draws + 1))} at least, and a verdict by direction needs {run.plan.alpha:.2g} or less."
         )
     else:
         texts.append(
             f"Random directions: {draws} were run at the declared dose, over the layers of all traits. A verdict ranks "
             "a vector among all of them; the tables rank it among those of its own layer, which are fewer."
         )
-    if any(found["turned"] is None for found in traits.values()):
+    if any(found.turned is None for found in traits.values()):
         texts.append("Without the vectors turned round, no effect can be shown to be by a vector's direction.")
-    if any(found["rising"] + found["falling"] < 10 for found in traits.values()):
+    if any(found.rising + found.falling < 10 for found in traits.values()):
         texts.append(
             "Where few scenarios change at all, intervals and tests can contradict each other. The permutation test "
-            "decides: an interval that left 0 out although the test finds nothing is widened to 0."
+            "decides: an interval without 0 is widened to 0 where the test finds nothing."
         )
     texts.append(
-        f"Everything but the declared test is exploratory ({run.records['summary']['n_tests'] - len(traits):,} tests, "
+        f"Everything but the declared test is exploratory ({run.summary.n_tests - len(traits):,} tests, "
         "Benjamini-Hochberg). Intervals are of single estimates and not corrected for their number. Monte Carlo "
         f"p-values cannot fall below {1 / (run.plan.draws + 1):.1g}."
     )
@@ -73,9 +73,10 @@ def limitations(run: Run) -> list[str]:
 
 
 def _coupled(run: Run) -> list[str]:
-    """Primary outcomes that can hardly come apart, whatever a vector does."""
+    """Primary outcomes that change together, whatever a vector does."""
     table = run.tables["structure"]
-    rows = table[(table["quantity"] == "coupling") & (table["matrix"] == "baseline") & (table["value"].abs() >= 0.7)]
+    unsteered = (table["quantity"] == "coupling") & (table["matrix"] == UNSTEERED_MATRIX)
+    rows = table[unsteered & (table["value"].abs() >= 0.7)]
     if rows.empty:
         return []
     pairs = [
@@ -89,7 +90,7 @@ def _coupled(run: Run) -> list[str]:
 
 
 def _unsure_layers(run: Run) -> list[str]:
-    """Layers that other templates would not have chosen, and probes that do no better than swapped labels."""
+    """Layers that other templates would not have chosen, and probes that do no better than on swapped labels."""
     scores = run.tables["scores"]
     own = records(scores[(scores["features"] == "sae") & (scores["split"] == "nested_with_layer")])
     texts = []
@@ -100,15 +101,17 @@ def _unsure_layers(run: Run) -> list[str]:
     ]
     if unsure:
         texts.append(
-            f"Layers picked by noise, with the share of bootstrap samples of templates that pick them again: "
-            f"{words.listed(unsure)}. Of layers that are equally good this share is about two thirds by chance alone; "
-            "another layer could as well have been steered."
+            f"Layers picked by noise, with the share of bootstrap samples of templates that pick the same layer: "
+            f"{words.listed(unsure)}. Between layers that are equally good this share is about two thirds by chance "
+            "alone, so another layer could as well have been steered."
         )
-    chance = [f"{words.trait(row['trait'])} ({words.p_value(row['r2_p'])})" for row in own if row["r2_p"] > ALPHA]
+    chance = [
+        f"{words.trait(row['trait'])} ({words.p_value(row['r2_p'])})" for row in own if row["r2_p"] > run.plan.alpha
+    ]
     if chance:
         texts.append(
-            "Probes whose nested R² is not above that of labels swapped by whole templates: "
-            f"{words.listed(chance)}. With few templates p can't be small: of seven it is 1 in 64 at least."
+            "Probes whose nested R² is not shown to be above that of labels swapped for whole templates: "
+            f"{words.listed(chance)}. With few templates p can't be small: with seven it is 1 in 64 at least."
         )
     return texts
 
@@ -118,24 +121,21 @@ def _failed_gates(run: Run) -> list[str]:
     failed = quality[~quality["passes_gates"].astype(bool)]
     if failed.empty:
         return []
-    steered = (
-        run.conditions.loc[run.conditions["condition_id"].isin(run.confirmatory.values()), "layer"].dropna().astype(int)
-    )
     layers = sorted({int(layer) for layer in failed["layer"]})
-    used = sorted(set(layers) & set(steered))
-    gates = run.config["saes"]["gates"]
+    used = sorted(set(layers) & {run.design[name].layer for name in run.confirmatory.values()})
+    gates = run.gates
     text = (
-        f"SAE gates (explained variance ≥ {gates['explained_variance']:g}, loss recovered ≥ "
-        f"{gates['loss_recovered']:g}, dead ≤ {gates['dead_share']:g}): layer{'s' if len(layers) > 1 else ''} "
+        f"SAE gates (explained variance ≥ {gates.explained_variance:g}, loss recovered ≥ "
+        f"{gates.loss_recovered:g}, dead ≤ {gates.dead_share:g}): layer{'s' if len(layers) > 1 else ''} "
         f"{words.listed([str(layer) for layer in layers])} fail on at least one evaluation set"
     )
     users = f"declared vectors use {words.listed([str(layer) for layer in used])}"
     return [f"{text}; {users if used else 'no declared vector uses them'}."]
 
 
-def _costly_dictionaries(run: Run) -> list[str]:
+def _costly_dictionaries(run: WholeRun) -> list[str]:
     """Dictionaries whose reconstruction moves the model farther than the vectors that are compared."""
-    quality, dose = run.tables["quality"], float(run.config["vectors"]["comparison_kl"])
+    quality, dose = run.tables["quality"], float(run.config.vectors.comparison_kl)
     costly = quality[quality["kl_sae"] > dose]
     if costly.empty:
         return []
@@ -151,18 +151,19 @@ def _costly_dictionaries(run: Run) -> list[str]:
 def _broken_conditions(run: Run) -> list[str]:
     effects = run.tables["effects"]
     rows = effects[(effects["outcome"] == "breakage") & (effects["estimand"] == "mean_difference")]
-    broken = rows[(rows["lower"] > 0) & (rows["p_corrected"] <= 1 - run.plan.level)]
+    broken = rows[(rows["lower"] > 0) & (rows["p_corrected"] <= run.plan.alpha)]
     if broken.empty:
         return ["Breakage: under no condition was a rise of broken turns shown."]
     worst = max(records(broken), key=lambda row: float(row["estimate"]))
     return [
         f"Breakage: {len(broken)} of {words.count(len(rows), 'condition')} raise the share of broken turns, most of "
-        f"all {worst['condition_id']} (by {words.number(worst['estimate'])}, "
+        f"all {words.condition(run.design[worst['condition_id']])} (by {words.number(worst['estimate'])}, "
         f"{words.interval(worst['lower'], worst['upper'])})."
     ]
 
 
 OVERFLOWS_NAMED = 6
+"""Overflowing vectors that are named; of more, how many."""
 
 
 def _overflows(run: Run) -> list[str]:
@@ -175,7 +176,10 @@ def _overflows(run: Run) -> list[str]:
     first = hit.sort_values(["size", "condition_id"]).drop_duplicates(
         ["method", "trait", "timing", "layer", "rule", "unit", "draw", "side"]
     )
-    named = [f"{words.condition(row)} ({words.percent(row['share'])} of its rollouts)" for row in records(first)]
+    named = [
+        f"{words.condition(run.design[row['condition_id']])} ({words.percent(row['share'])} of its rollouts)"
+        for row in records(first)
+    ]
     more = f", and {len(named) - OVERFLOWS_NAMED} more" if len(named) > OVERFLOWS_NAMED else ""
     return [
         f"Overflow: under {words.count(len(hit), 'condition')} logits are NaN or infinite, and the episode ends as "

@@ -1,24 +1,23 @@
 """What was done, stage by stage, with the settings it was done with, and what the page's own words mean."""
 
-from collections.abc import Mapping
-from typing import Any
-
-from trimtab.agent.names import PROMPT, WITHOUT_VECTOR, ZERO
+from trimtab.agent.names import WITHOUT_VECTOR
 from trimtab.report import words
-from trimtab.report.run import Run, each
+from trimtab.report.run import Run, WholeRun, each
 from trimtab.rollouts.outcomes import OUTCOMES
+from trimtab.settings.saes import Saes
 from trimtab.statistics.bootstrap import FEWEST
 from trimtab.statistics.nulls import SHUFFLES
 from trimtab.statistics.significance import EXACT_PAIRS
 from trimtab.steering import catalogue
 
 
-def terms(run: Run) -> list[tuple[str, str]]:
+def terms(run: WholeRun) -> list[tuple[str, str]]:
     """For a reader who meets the project here."""
+    thinks = "" if run.config.rollouts.protocol == "few_shot_at_once" else "thinks, "
     return [
         (
             "Agent",
-            "The language model in a loop: it reads a task, thinks, calls one of a few tools (search, read or write a "
+            f"The language model in a loop: it reads a task, {thinks}calls one of a few tools (search, read or write a "
             "file, run code, ask the user), sees the reply, and goes on or finishes. Tools are simulated.",
         ),
         (
@@ -29,9 +28,9 @@ def terms(run: Run) -> list[tuple[str, str]]:
         ),
         (
             "Steering vector, dose",
-            "A direction in the model's internal state, made for a trait, along which that state is changed while the "
-            "model reads and writes; and how strongly. The claim that is tested is that a positive dose raises the "
-            "trait.",
+            "A steering vector is a direction in the model's internal state, made for a trait; the state is changed "
+            "along it while the model reads and writes. The dose says how strongly. The claim that is tested is that "
+            "a positive dose raises the trait.",
         ),
         (
             "Primary outcome",
@@ -42,25 +41,24 @@ def terms(run: Run) -> list[tuple[str, str]]:
         (
             "Difference, d",
             "Mean outcome steered less mean outcome unsteered. Cohen's d is the same in units of the spread between "
-            f"rollouts; this run was declared to care about {run.plan.smallest_effect:g} and more. The range in "
+            f"rollouts; effects of {run.plan.smallest_effect:g} and more were declared to be of interest. The range in "
             "brackets is an interval: values that the data are compatible with.",
         ),
         (
             "Verdict",
-            "“Moved”: the declared test, corrected for the number of traits, shows a rise. “Moved the other way”: it "
-            "shows a fall. “No effect of interest”: an effect of the size above is excluded. “Not shown”: neither. "
-            "“Not shown” is not “no effect”.",
+            f"{'; '.join(f'“{one.label}”: {one.meaning}' for one in words.VERDICTS.values())}. Tests are corrected for "
+            "the number of traits.",
         ),
         ("Controls", _controls(run)),
     ]
 
 
-def methods(run: Run) -> list[tuple[str, str]]:
+def methods(run: WholeRun) -> list[tuple[str, str]]:
     """What was done, stage by stage, with the settings it was done with."""
     c = run.config
-    manifest, summary = run.records["manifest"], run.records["summary"]
-    protocol = "its chat template" if c["rollouts"]["protocol"] == "native" else "few-shot text"
-    gates = run.tables["quality"]
+    manifest, summary = run.records["manifest"], run.summary
+    protocol = "its chat template" if c.rollouts.protocol == "native" else "few-shot text"
+    quality = run.tables["quality"]
     return [
         (
             "Model",
@@ -70,17 +68,16 @@ def methods(run: Run) -> list[tuple[str, str]]:
         ),
         (
             "Dictionaries",
-            f"A sparse autoencoder at each of layers {words.listed([str(layer) for layer in c['layers']])}: "
-            f"{_trained(c['saes'])}. Explained variance {words.number(gates['explained_variance'].min())} to "
-            f"{words.number(gates['explained_variance'].max())}, loss recovered "
-            f"{words.number(gates['loss_recovered'].min())} to {words.number(gates['loss_recovered'].max())} on "
+            f"A sparse autoencoder at each of the layers {words.listed([str(layer) for layer in c.layers])}: "
+            f"{_trained(c.saes)}. Explained variance {words.number(quality['explained_variance'].min())} to "
+            f"{words.number(quality['explained_variance'].max())}, loss recovered "
+            f"{words.number(quality['loss_recovered'].min())} to {words.number(quality['loss_recovered'].max())} on "
             "held-out data.",
         ),
         (
             "Probes",
             "Ridge regression on standardised SAE latents, trait by trait, on contrast prompts of kind "
-            f"“{c['probes']['contrast']}”; penalties {words.listed([f'{p:g}' for p in c['probes']['penalties']])}. "
-            + _picked(run),
+            f"“{c.probes.contrast}”; penalties {words.listed([f'{p:g}' for p in c.probes.penalties])}. " + _picked(run),
         ),
         ("Vectors", _vectors(run)),
         ("Steering", _steering(run)),
@@ -88,7 +85,7 @@ def methods(run: Run) -> list[tuple[str, str]]:
             "Timing",
             " ".join(
                 f"“{words.timing(name).capitalize()}”: {catalogue.timing(name).sentence}"
-                for name in dict.fromkeys(run.applied["timing"])
+                for name in dict.fromkeys(condition.timing for condition in run.applied)
             ),
         ),
         (
@@ -100,16 +97,17 @@ def methods(run: Run) -> list[tuple[str, str]]:
         ),
         (
             "Rollouts",
-            f"{summary['n_scenarios']} scenarios, at most {c['rollouts']['max_turns']} turns, five tools with canned "
-            f"replies, temperature {c['rollouts']['temperature']:g}, {words.count(summary['n_seeds'], 'seed')}. "
-            "Sampling noise is shared by all conditions of a scenario, so that conditions are compared pair by pair.",
+            f"{summary.n_scenarios} scenarios, at most {c.rollouts.max_turns} turns, five tools with canned "
+            f"replies, temperature {c.rollouts.temperature:g}, {words.count(summary.n_seeds, 'seed')}. "
+            "All conditions of a scenario share their sampling noise, so that conditions are compared pair by pair.",
         ),
         (
             "Statistics",
-            f"Differences are averaged over seeds within a scenario. Intervals ({100 * c['statistics']['level']:g} "
-            f"%): bootstrap of scenarios, {c['statistics']['draws']:,} draws, bias-corrected and accelerated, "
-            "widened as t is against the normal (percentile where that is undefined, as the table says), Student's t "
-            f"below {FEWEST} scenarios, exact for shares of scenarios; nothing that doesn't vary has bounds. p: "
+            f"Differences are averaged over seeds within a scenario. Intervals ({100 * run.plan.level:g} "
+            f"%): bootstrap of scenarios, {run.plan.draws:,} draws, bias-corrected and accelerated, "
+            "with Student's t in place of the normal (percentile where that is undefined, as the table says); a "
+            f"jackknife t interval below {FEWEST} scenarios; exact for shares of scenarios; what doesn't vary has no "
+            "bounds. p: "
             f"two-sided sign-flip permutation of scenarios, exact up to {EXACT_PAIRS} that differ. Holm over the "
             "declared tests, Benjamini-Hochberg over the rest. A trait counts as moved only where three things hold: "
             "the effect, the effect less that of the same vector turned round, and a rank among random directions of "
@@ -121,19 +119,23 @@ def methods(run: Run) -> list[tuple[str, str]]:
     ]
 
 
-def _picked(run: Run) -> str:
+def _picked(run: WholeRun) -> str:
     """How each trait's layer was chosen, and what the choice as a whole scores on rows that it hasn't seen."""
-    settings = run.config["probes"]
-    if settings["protocol"] == "study":
+    settings = run.config.probes
+    left_out = settings.folds == "leave_one_out"
+    folds = (
+        "one template left out at a time" if left_out else f"with {settings.folds} folds that keep templates together"
+    )
+    if settings.protocol == "study":
         text = (
-            "Penalty and layer are those of the study's rule: the best on the test part of one split of rows, and the "
-            "R² given is the one that was chosen by, so it flatters."
+            "Penalty and layer are those of the study's rule: the best on the test part of one split of rows. The R² "
+            "given is of that same part, so it is too high."
         )
         rows = run.tables["scores"].query("features == 'sae' and split == 'study'")
     else:
         text = (
-            f"Penalty and layer are picked in cross-validation with {settings['folds']} folds that keep templates "
-            "together. The R² given is nested: both are picked anew without the templates that are scored."
+            f"Penalty and layer are picked in cross-validation, {folds}. The R² given is nested: both are picked anew "
+            "without the templates that are scored."
         )
         rows = run.best_scores
     picked = [f"{words.trait(row.trait)} {row.layer} (R² {words.number(row.r2)})" for row in each(rows)]
@@ -141,14 +143,14 @@ def _picked(run: Run) -> str:
 
 
 def _vectors(run: Run) -> str:
-    """How the vectors were made that the run applies; each method says it in its own file."""
-    own = [run.plan.method]
-    others = [name for name in run.in_order(run.applied["method"]) if name not in (*own, "zero")]
-    texts = [f"{words.method(name)}: {words.cited(words.of_method(name))}" for name in own + others]
+    """How the vectors that the run applies were made; each method's file says it."""
+    own = run.plan.method
+    others = [name for name in run.in_order(condition.method for condition in run.applied) if name != own]
+    texts = [f"{words.method(name)}: {words.cited(words.of_method(name))}" for name in [own, *others]]
     return f"Vectors have unit length. {' '.join(texts)}"
 
 
-def _steering(run: Run) -> str:
+def _steering(run: WholeRun) -> str:
     """What is done with a vector, and what a dose of it is, for each rule that the run applies."""
     texts = []
     for rule, unit in run.actions:
@@ -161,22 +163,24 @@ def _steering(run: Run) -> str:
 
 def _controls(run: Run) -> str:
     """Which controls the run has."""
-    controls = run.conditions[run.conditions["arm"] == "control"]
+    controls = [condition for condition in run.design.values() if condition.is_control]
     made = [name for name in run.control_methods if name not in WITHOUT_VECTOR]
+    doses = [f"{dose:g}" for dose in sorted({one.dose for one in controls if one.is_random})]
     kinds = {
-        "random directions at the same dose": (controls["method"] == "random").any(),
+        f"random directions at dose {words.listed(doses)}": any(one.is_random for one in controls),
         f"vectors made in other ways ({words.listed([words.of_method(name).inside for name in made])})": bool(made),
-        "the vector at a negative dose": ((controls["method"] == run.plan.method) & (controls["dose"] < 0)).any(),
-        "the steering code with dose 0": (controls["method"] == ZERO).any(),
-        "simply asking for the trait in the prompt": (controls["method"] == PROMPT).any(),
+        "the vector at a negative dose": any(one.method == run.plan.method and one.dose < 0 for one in controls),
+        "the steering code with dose 0": any(one.is_zero for one in controls),
+        "asking for the trait in the prompt": any(one.is_prompt for one in controls),
     }
     found = [name for name, present in kinds.items() if present]
     return f"{words.listed(found).capitalize()}." if found else "None were run."
 
 
-def _trained(saes: Mapping[str, Any]) -> str:
-    if saes["pretrained"]:
+def _trained(saes: Saes) -> str:
+    if saes.pretrained:
         return "made elsewhere, not trained in this run"
-    return (
-        f"{saes['architecture']}, {saes['latents']:,} latents, {saes['k']} active, {saes['tokens']:,} training tokens"
-    )
+    active = f"{saes.k} active a token{'' if saes.architecture == 'topk' else ' on average'}"
+    text = f"{saes.architecture}, {saes.latents:,} latents, {active}, {saes.tokens:,} training tokens"
+    layers = words.listed([str(layer) for layer in sorted(saes.overrides)])
+    return f"{text}; settings of layers with overrides ({layers}) differ" if layers else text

@@ -9,14 +9,15 @@ import pandas as pd
 from trimtab.artifacts.files import records
 from trimtab.report import words
 from trimtab.report.run import Run
+from trimtab.statistics.contrasts import DOSE_STEP, TIMING
 
 
 def checks(run: Run) -> str:
-    """Do models of the same rollouts tell the same story as the declared tests?"""
+    """Do models of the same rollouts agree with the declared tests?"""
     table = run.tables["models"]
     table = table[table["condition_id"].isin(run.confirmatory.values())]
     tests = table[table["converged"].isna()].set_index("condition_id")
-    alpha = 1 - run.plan.level
+    alpha = run.plan.alpha
     texts = []
     for label, part in (
         ("the linear mixed model", table["method"].str.startswith("linear")),
@@ -43,7 +44,7 @@ def checks(run: Run) -> str:
 
 def doses(run: Run) -> str:
     """Which steps of dose add something, and which curves turn before the largest dose."""
-    steps = _tests(run, "dose_step")
+    steps = _tests(run, DOSE_STEP)
     peaks = run.tables["dose_fits"]
     early = peaks[
         (peaks["quantity"] == "share_before_the_largest_dose")
@@ -64,7 +65,7 @@ def doses(run: Run) -> str:
 
 def timings(run: Run) -> str:
     """Whether it matters which tokens are steered."""
-    tests = _tests(run, "timing")
+    tests = _tests(run, TIMING)
     return "" if tests.empty else f"Between two timings at one dose, {_shown(tests, run)} of the outcome are shown."
 
 
@@ -74,7 +75,7 @@ def mix(run: Run) -> str:
     own = table[(table["quantity"] == "distance") & table["condition_id"].isin(run.confirmatory.values())]
     if own.empty:
         return ""
-    changed = own["p_corrected"] <= 1 - run.plan.level
+    changed = own["p_corrected"] <= run.plan.alpha
     traits = {condition: words.trait(trait).lower() for trait, condition in run.confirmatory.items()}
     names = words.listed([traits[name] for name in own.loc[changed, "condition_id"]])
     text = f"The mix of tools as a whole is shown to change under {int(changed.sum())} of {len(own)} declared vectors"
@@ -103,5 +104,5 @@ def _tests(run: Run, kind: str) -> pd.DataFrame:
 
 
 def _shown(tests: pd.DataFrame, run: Run) -> str:
-    found = tests["p_corrected"] <= 1 - run.plan.level
+    found = tests["p_corrected"] <= run.plan.alpha
     return f"{int(found.sum())} of {words.count(len(tests), 'difference')}"

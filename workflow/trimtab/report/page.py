@@ -28,7 +28,7 @@ from trimtab.report.abstract import abstract
 from trimtab.report.figures import PLOTS
 from trimtab.report.limitations import limitations
 from trimtab.report.methods import methods, terms
-from trimtab.report.run import Run
+from trimtab.report.run import WholeRun
 from trimtab.report.templates import fill
 from trimtab.report.transcripts import transcripts
 
@@ -36,7 +36,7 @@ SCALE = 1.25
 """Figures on the page, by their size in print."""
 
 
-def render(run: Run, figures: Path) -> str:
+def render(run: WholeRun, figures: Path) -> str:
     """The page's HTML."""
     hashes = {str(path.relative_to(run.root)): files.sha256(path) for path in run.inputs()}
     shown = [
@@ -64,8 +64,8 @@ def render(run: Run, figures: Path) -> str:
     ]
     return fill(
         "page.html.j2",
-        title=run.config["report"]["title"],
-        experiment=run.config["experiment"],
+        title=run.config.report.title,
+        experiment=run.config.experiment,
         model=words.model(run.records["manifest"]["model"]),
         manifest=run.records["manifest"],
         abstract=abstract(run),
@@ -86,12 +86,12 @@ def render(run: Run, figures: Path) -> str:
         plots=PLOTS,
         tables={one.name: one for one in shown},
         transcripts=transcripts(run),
-        settings=run.config,
+        compared=words.method(run.config.rollouts.study.method),
+        settings=run.config.record(),
         commit=commit(),
         short_commit=commit().partition("+")[0][:12] if not commit().startswith("unknown") else "unknown",
         versions=versions(),
-        summary=run.records["summary"],
-        words=words,
+        summary=run.summary,
     )
 
 
@@ -117,7 +117,7 @@ def inline_svg(path: Path, name: str, description: str) -> Markup:
     return Markup(label + Markup(svg.removeprefix("<svg")))
 
 
-def write_page(run: Run, figures: Path, page: Path) -> None:
+def write_page(run: WholeRun, figures: Path, page: Path) -> None:
     """Render to `page`."""
     text: Any = render(run, figures)
     with files.atomic(page) as temporary:

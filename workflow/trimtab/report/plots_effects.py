@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from trimtab.agent.names import PROMPT, TOOLS, WITHOUT_VECTOR
+from trimtab.agent.names import PROMPT, RANDOM, TOOLS
 from trimtab.report import words
 from trimtab.report.plots_style import (
     BLACK,
@@ -19,7 +19,9 @@ from trimtab.report.plots_style import (
     WIDTH,
     dose_label,
     estimates,
+    of_conditions,
     panels,
+    ruled,
     timing_styles,
     with_intervals,
 )
@@ -37,12 +39,12 @@ def dose_response(run: Run) -> Figure:
         outcome = run.plan.primary[trait]
         rows = estimates(run, "mean_difference", outcome)
         axis.axhline(0, color=BLACK, linewidth=0.6)
-        random = rows[(rows["method"] == "random") & rows["trait"].isin([trait, ""])]
+        random = of_conditions(rows, [name for name, one in run.design.items() if one.is_random and one.trait == trait])
         span = float(np.ptp(rows["dose"])) if len(rows) else 0.0
-        # beside the dose, not under the lines' own points
-        beside = random["dose"] + 0.05 * span
-        axis.scatter(beside, random["estimate"], s=10, color=GREY, label="random directions", linewidths=0)
-        own = rows[rows["condition_id"].isin(own_conditions["condition_id"]) & (rows["trait"] == trait)]
+        # a little to the right of the dose, where the lines' points don't hide them
+        shifted = random["dose"] + 0.05 * span
+        axis.scatter(shifted, random["estimate"], s=10, color=GREY, label="random directions", linewidths=0)
+        own = of_conditions(rows, own_conditions.loc[own_conditions["trait"] == trait, "condition_id"])
         _scenario_lines(axis, run, own[own["timing"] == "all"], outcome)
         for timing, (colour, marker, line) in styles.items():
             here = own[own["timing"] == timing]
@@ -55,8 +57,7 @@ def dose_response(run: Run) -> Figure:
         label, _, unit = words.outcome_unit(outcome).partition(" (")
         axis.set(title=words.trait(trait), ylabel=f"change of {label}" + (f"\n({unit}" if unit else ""))
         axis.yaxis.label.set_size(7)
-        axis.grid(axis="y")
-        axis.set_axisbelow(True)
+        ruled(axis, "y")
     figure.supxlabel(dose_label(run), fontsize=8)
     handles, labels = axes[0].get_legend_handles_labels()
     for axis in axes[len(run.traits) :]:
@@ -66,7 +67,7 @@ def dose_response(run: Run) -> Figure:
 
 
 def _scenario_lines(axis: Axes, run: Run, rows: pd.DataFrame, outcome: str) -> None:
-    """Every scenario's own change by dose, under everything else; moved apart, since many lie on one another."""
+    """Every scenario's change by dose, drawn under everything else; lines that would coincide are moved apart."""
     means = run.outcomes.groupby(["condition_id", "scenario_id"])[outcome].mean().unstack()
     doses = pd.concat([rows.set_index("condition_id")["dose"], pd.Series({BASELINE: 0.0})]).sort_values()
     changes = (means.reindex(doses.index) - means.loc[BASELINE]).to_numpy(float)
@@ -77,48 +78,40 @@ def _scenario_lines(axis: Axes, run: Run, rows: pd.DataFrame, outcome: str) -> N
 
 def forest(run: Run) -> Figure:
     """Cohen's d of the declared conditions and of their controls, one panel a trait."""
-    made = [name for name in run.control_methods if name not in WITHOUT_VECTOR]
-    kinds = ["declared", "negative", *made, "random", PROMPT]
-    labels = [
-        words.method(run.plan.method),
-        "same, turned round",
-        *(words.of_method(name).inside for name in made),
-        "random directions",
-        words.of_method(PROMPT).inside,
+    declared, random = list(run.confirmatory.values()), run.ids(lambda one: one.is_control and one.is_random)
+    lines = [
+        (words.method(run.plan.method), declared),
+        ("same, turned round", run.ids(lambda one: one.is_control and one.method == run.plan.method and one.dose < 0)),
+        *((words.of_method(name).inside, _controls(run, name)) for name in run.control_methods if name != PROMPT),
+        ("random directions", random),
+        (words.of_method(PROMPT).inside, _controls(run, PROMPT)),
     ]
-    figure, axes = panels(run.traits, 0.7 + 0.3 * len(kinds))
+    figure, axes = panels(run.traits, 0.7 + 0.3 * len(lines))
     for axis, trait in zip(axes, run.traits, strict=False):
-        rows = estimates(run, "cohens_d", run.plan.primary[trait])
-        controls = rows[rows["arm"] == "control"]
+        own = estimates(run, "cohens_d", run.plan.primary[trait])
         axis.axvline(0, color=BLACK, linewidth=0.6)
-        for height, kind in enumerate(kinds):
-            if kind == "declared":
-                here = rows[rows["condition_id"] == run.confirmatory.get(trait)]
-            elif kind == "negative":
-                here = controls[
-                    (controls["method"] == run.plan.method) & (controls["trait"] == trait) & (controls["dose"] < 0)
-                ]
-            elif kind == "random":
-                here = controls[(controls["method"] == kind) & controls["trait"].isin([trait, ""])]
+        for height, (_, ids) in enumerate(lines):
+            here = of_conditions(own[own["trait"] == trait], ids)
+            if ids is random:
+                axis.scatter(here["estimate"], np.full(len(here), height), s=9, color=GREY, linewidths=0)
             else:
-                here = controls[(controls["method"] == kind) & (controls["trait"] == trait)]
-            _forest_row(axis, here, height, kind)
+                _forest_row(axis, here, height, is_declared=ids is declared)
         axis.set_xlabel("Cohen's d")
-        axis.grid(axis="x")
-        axis.set_axisbelow(True)
-    axes[0].set_yticks(range(len(kinds)), labels)
-    axes[0].set_ylim(len(kinds) - 0.5, -0.5)
+        ruled(axis, "x")
+    axes[0].set_yticks(range(len(lines)), [label for label, _ in lines])
+    axes[0].set_ylim(len(lines) - 0.5, -0.5)
     axes[0].get_yticklabels()[0].set_fontweight("bold")
     return figure
 
 
-def _forest_row(axis: Axes, rows: pd.DataFrame, height: int, kind: str) -> None:
-    if kind == "random":
-        axis.scatter(rows["estimate"], np.full(len(rows), height), s=9, color=GREY, linewidths=0)
-        return
+def _controls(run: Run, method: str) -> list[str]:
+    return run.ids(lambda one: one.is_control and one.method == method)
+
+
+def _forest_row(axis: Axes, rows: pd.DataFrame, height: int, *, is_declared: bool) -> None:
+    colour, fill, width = (BLUE, BLUE, 1.4) if is_declared else (BLACK, "white", 1.0)
     for row in each(rows.dropna(subset=["estimate"])):
-        colour, fill = (BLUE, BLUE) if kind == "declared" else (BLACK, "white")
-        axis.plot([row.lower, row.upper], [height, height], color=colour, linewidth=1.4 if kind == "declared" else 1.0)
+        axis.plot([row.lower, row.upper], [height, height], color=colour, linewidth=width)
         axis.plot(row.estimate, height, "o", color=colour, markerfacecolor=fill, markersize=5)
     if rows["estimate"].isna().all():
         # no spread means no d; an empty row would look like a forgotten one
@@ -135,15 +128,14 @@ def timing(run: Run) -> Figure:
     figure, axes = panels(run.traits, 1.0 + 0.3 * len(styles))
     for axis, trait in zip(axes, run.traits, strict=False):
         rows = estimates(run, "cohens_d", run.plan.primary[trait])
-        own = rows[rows["condition_id"].isin(declared["condition_id"]) & (rows["trait"] == trait)]
+        own = of_conditions(rows, declared.loc[declared["trait"] == trait, "condition_id"])
         axis.axvline(0, color=BLACK, linewidth=0.6)
         for height, (name, (colour, marker, _)) in enumerate(styles.items()):
             for row in each(own[own["timing"] == name].dropna(subset=["estimate"])):
                 axis.plot([row.lower, row.upper], [height, height], color=colour)
                 axis.plot(row.estimate, height, marker, color=colour, markersize=5)
         axis.set_xlabel("Cohen's d")
-        axis.grid(axis="x")
-        axis.set_axisbelow(True)
+        ruled(axis, "x")
     axes[0].set_yticks(range(len(styles)), [words.timing(name) for name in styles])
     axes[0].set_ylim(len(styles) - 0.5, -0.5)
     return figure
@@ -155,9 +147,10 @@ def breakage(run: Run) -> Figure:
     axis = figure.subplots()
     rows = estimates(run, "mean_difference", "breakage")
     axis.axhline(0, color=BLACK, linewidth=0.6)
-    random = rows[rows["method"] == "random"]
+    random = of_conditions(rows, run.ids(lambda one: one.is_random and one.timing == run.plan.timing))
     axis.scatter(random["dose"], random["estimate"], s=9, color=GREY, label="Random directions", linewidths=0)
-    own = rows[(rows["method"] == run.plan.method) & (rows["timing"] == run.plan.timing) & (rows["trait"] != "")]
+    studied = of_vectors(run.conditions, run.plan)
+    own = of_conditions(rows, studied.loc[studied["timing"] == run.plan.timing, "condition_id"])
     step = 0.012 * float(np.ptp(own["dose"])) if len(own) else 0.0
     for place, trait in enumerate(run.traits):
         here = own[own["trait"] == trait].sort_values("dose")
@@ -166,8 +159,7 @@ def breakage(run: Run) -> Figure:
         shifted = here["dose"] + step * (place - (len(run.traits) - 1) / 2)
         with_intervals(axis, shifted, here, color=colour, marker=marker, label=words.trait(trait))
     axis.set(xlabel=dose_label(run), ylabel="change of the share of broken turns")
-    axis.grid(axis="y")
-    axis.set_axisbelow(True)
+    ruled(axis, "y")
     figure.legend(loc="outside right center")
     return figure
 
@@ -176,8 +168,8 @@ def tools(run: Run) -> Figure:
     """Mean actions a rollout by kind: unsteered, declared conditions, turned round, prompts, random directions."""
     shown = [(BASELINE, "Unsteered")]
     shown += [(condition, f"{words.trait(trait)} vector") for trait, condition in run.confirmatory.items()]
-    prompts = run.conditions[run.conditions["method"] == "prompt"]
-    shown += [(row.condition_id, f"{words.trait(row.trait)}, asked in the prompt") for row in each(prompts)]
+    prompts = [condition for condition in run.design.values() if condition.is_prompt]
+    shown += [(one.condition_id, f"{words.trait(one.trait)}, asked in the prompt") for one in prompts]
     keys = ["condition_id", "tool"]
     counts = run.turns.groupby(keys, observed=True).size().unstack(fill_value=0)
     rollouts = run.outcomes.groupby("condition_id").size()
@@ -185,8 +177,8 @@ def tools(run: Run) -> Figure:
     means = every.reindex([condition for condition, _ in shown]).fillna(0.0)
     random = random_at(run.conditions, run.plan)
     if random:
-        means.loc["random"] = every.reindex(random).mean()
-        shown.append(("random", f"Random directions (mean of {len(random)})"))
+        means.loc[RANDOM] = every.reindex(random).mean()
+        shown.append((RANDOM, f"Random directions (mean of {len(random)})"))
     figure = Figure(figsize=(WIDTH, 0.6 + 0.2 * len(shown)), layout="constrained")
     axis = figure.subplots()
     left = np.zeros(len(shown))
@@ -197,7 +189,6 @@ def tools(run: Run) -> Figure:
     axis.set_yticks(range(len(shown)), [label for _, label in shown])
     axis.set_ylim(len(shown) - 0.4, -0.6)
     axis.set_xlabel("actions a rollout (mean)")
-    axis.grid(axis="x")
-    axis.set_axisbelow(True)
+    ruled(axis, "x")
     figure.legend(loc="outside upper center", ncols=len(TOOLS))
     return figure

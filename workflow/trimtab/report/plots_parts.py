@@ -64,7 +64,6 @@ def sae_training(run: Run) -> Figure:
 def sae_quality(run: Run) -> Figure:
     """Explained variance and recovered loss a layer on both evaluation sets, with the gates."""
     quality = run.tables["quality"]
-    gates = run.config["saes"]["gates"]
     layers = sorted(quality["layer"].unique())
     figure = Figure(figsize=(WIDTH, 2.4), layout="constrained")
     axes = figure.subplots(1, 2)
@@ -78,8 +77,9 @@ def sae_quality(run: Run) -> Figure:
             axis.plot(
                 np.arange(len(layers)) + shift, rows, marker, color=colour, label=f"held-out {name}", markersize=5
             )
-        axis.axhline(gates[column], color=GREY, linestyle="--", linewidth=1)
-        axis.text(len(layers) - 0.4, gates[column], " gate", va="center", fontsize=7, color=GREY)
+        gate = getattr(run.gates, column)
+        axis.axhline(gate, color=GREY, linestyle="--", linewidth=1)
+        axis.text(len(layers) - 0.4, gate, " gate", va="center", fontsize=7, color=GREY)
         axis.set_xticks(range(len(layers)), [str(layer) for layer in layers])
         axis.set(xlabel="layer", ylabel=label)
         axis.set_ylim(min(0.0, float(quality[column].min())) - 0.02, 1.02)
@@ -122,7 +122,7 @@ def geometry(run: Run) -> Figure:
 def geometry_layer(run: Run) -> int:
     """The layer whose angles are shown: the one that most declared conditions steer, if its angles are known."""
     layers = run.tables["geometry"]["layer"]
-    steered = run.conditions.loc[run.conditions["condition_id"].isin(run.confirmatory.values()), "layer"].dropna()
+    steered = pd.Series([run.design[name].layer for name in run.confirmatory.values()], dtype=int)
     known = [int(layer) for layer in steered.mode() if layer in set(layers)]
     return known[0] if known else int(layers.mode().iloc[0])
 

@@ -5,8 +5,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from trimtab.report import words
-from trimtab.report.plots_style import BLACK, BLUE, GREY, TRAIT_STYLE, WIDTH
+from trimtab.report.plots_style import BLACK, BLUE, GREY, TRAIT_STYLE, WIDTH, ruled
 from trimtab.report.run import Run, each
+from trimtab.statistics.nulls import RELABELLED
 
 
 def cross_trait(run: Run) -> Figure:
@@ -43,10 +44,10 @@ def _two_lines(label: str) -> str:
 
 
 def spectrum(run: Run) -> Figure:
-    """Strength of each axis of effect beside what shuffled conditions give."""
+    """Strength of each axis of effect, and what shuffled conditions give."""
     table = run.tables["structure"]
     rows = table[table["quantity"] == "singular_value"]
-    own, null = (rows[rows["matrix"] == name].sort_values("component") for name in (run.plan.method, "relabelled"))
+    own, null = (rows[rows["matrix"] == name].sort_values("component") for name in (run.plan.method, RELABELLED))
     figure = Figure(figsize=(4.6, 2.6), layout="constrained")
     axis = figure.subplots()
     if len(null):
@@ -61,8 +62,7 @@ def spectrum(run: Run) -> Figure:
     axis.set_xticks(own["component"].astype(int))
     axis.set_ylim(bottom=0)
     axis.set(xlabel="axis of effect, strongest first", ylabel="strength (singular value, Cohen's d)")
-    axis.grid(axis="y")
-    axis.set_axisbelow(True)
+    ruled(axis, "y")
     figure.legend(loc="outside right center")
     return figure
 
@@ -81,8 +81,7 @@ def prediction(run: Run) -> Figure:
             axis.plot([row.r2, row.r2], [row.lower, row.upper], color=colour, linewidth=1)
             axis.plot(row.r2, row.value, marker, color=colour, markersize=5, label=words.trait(row.trait))
         axis.set(title=words.method(method), xlabel="nested R² of the probe")
-        axis.grid(axis="y")
-        axis.set_axisbelow(True)
+        ruled(axis, "y")
     axes[0].set_ylabel("effect on its own outcome\n(Cohen's d)")
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside right center")

@@ -1,7 +1,8 @@
 """What all figures share: colours, markers, widths, and the few shapes that more than one of them draws."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -57,8 +58,14 @@ def panels(traits: Sequence[str], height: float) -> tuple[Figure, list[Axes]]:
 
 def timing_styles(conditions: pd.DataFrame) -> dict[str, tuple[str, str, str]]:
     """Colour, marker and line of the study's timings, and of the others that conditions have."""
-    others = [name for name in conditions["timing"].unique() if name not in (*TIMING_STYLE, "none")]
+    others = [name for name in conditions["timing"].unique() if name not in TIMING_STYLE]
     return TIMING_STYLE | dict(zip(others, itertools.cycle(MORE_TIMINGS), strict=False))
+
+
+def ruled(axis: Axes, which: Literal["x", "y"]) -> None:
+    """Grid lines at the ticks of one axis, under all that is drawn."""
+    axis.grid(axis=which)
+    axis.set_axisbelow(True)
 
 
 def with_intervals(axis: Axes, x: pd.Series, rows: pd.DataFrame, **style: object) -> None:
@@ -73,6 +80,11 @@ def estimates(run: Run, estimand: str, outcome: str) -> pd.DataFrame:
     table = run.tables["effects"]
     rows = table[(table["estimand"] == estimand) & (table["outcome"] == outcome)]
     return rows.drop(columns="method").merge(run.conditions, on="condition_id", validate="one_to_one")
+
+
+def of_conditions(rows: pd.DataFrame, ids: Iterable[str]) -> pd.DataFrame:
+    """Rows of the conditions with these ids."""
+    return rows[rows["condition_id"].isin(list(ids))]
 
 
 def dose_label(run: Run) -> str:

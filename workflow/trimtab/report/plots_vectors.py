@@ -2,8 +2,9 @@
 
 from matplotlib.figure import Figure
 
+from trimtab.agent.names import DRAWS, RANDOM
 from trimtab.report import words
-from trimtab.report.plots_style import BLACK, BLUE, GREY, ORANGE, panels
+from trimtab.report.plots_style import BLACK, BLUE, GREY, ORANGE, panels, ruled
 from trimtab.report.run import Run
 from trimtab.report.tables_vectors import own_effects
 
@@ -12,10 +13,8 @@ def comparison(run: Run) -> Figure:
     """One panel a trait, one row a method, single random directions as grey dots in the last row."""
     rows = own_effects(run)
     everything = run.tables["comparison"]
-    drawn = everything[
-        everything["method"].str.fullmatch(r"random_\d+") & (everything["trait"] == everything["measure"])
-    ]
-    methods = run.in_order(set(rows["method"]) - {"random"})
+    drawn = everything[everything["method"].str.fullmatch(DRAWS) & (everything["trait"] == everything["measure"])]
+    methods = run.in_order(set(rows["method"]) - {RANDOM})
     figure, axes = panels(run.traits, 0.9 + 0.17 * len(methods))
     for axis, trait in zip(axes, run.traits, strict=False):
         here = rows[rows["trait"] == trait].set_index("method")
@@ -31,8 +30,7 @@ def comparison(run: Run) -> Figure:
         axis.scatter(own["estimate"], [len(methods)] * len(own), s=10, color=GREY, linewidths=0)
         axis.set_title(words.trait(trait))
         axis.set_xlabel("change of chance")
-        axis.grid(axis="x")
-        axis.set_axisbelow(True)
+        ruled(axis, "x")
     axes[0].set_yticks(range(len(methods) + 1), [*map(words.method, methods), "random directions"])
     axes[0].set_ylim(len(methods) + 0.5, -0.5)
     return figure

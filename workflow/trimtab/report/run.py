@@ -4,8 +4,9 @@ The page and the figures take all they show from here, so what the report needs 
 Nothing is computed that a reader could mistake for a result: estimates come from `statistics`.
 """
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,13 @@ import pandas as pd
 from trimtab.agent.names import WITHOUT_VECTOR
 from trimtab.artifacts import files
 from trimtab.errors import TrimtabError
+from trimtab.rollouts.conditions import Condition, conditions_of
+from trimtab.settings.experiment import Experiment
+from trimtab.settings.report import FigureSettings
+from trimtab.settings.saes import GateSettings
 from trimtab.statistics.declared import Plan, read_conditions
 from trimtab.statistics.study import TRAITS
+from trimtab.statistics.summary import Findings, read_findings
 
 TABLES = {
     "quality": "saes/quality.csv",
@@ -40,19 +46,22 @@ TABLES = {
 RECORDS = {
     "manifest": "model/manifest.json",
     "preflight": "model/preflight.json",
-    "summary": "statistics/summary.json",
 }
+SUMMARY = "statistics/summary.json"
 NAMES = ("trait", "vector", "condition_id", "method", "timing", "tool", "outcome", "other")
 
 
 @dataclass(frozen=True)
 class Run:
-    """The artifacts, as read."""
+    """The artifacts, as read, and what figures need of the config."""
 
     root: Path
-    config: dict[str, Any]
     plan: Plan
+    gates: GateSettings
+    methods: tuple[str, ...]
+    """Makers of vectors, as the config lists them."""
     records: dict[str, dict[str, Any]]
+    summary: Findings
     tables: dict[str, pd.DataFrame]
     conditions: pd.DataFrame
     training: pd.DataFrame
@@ -84,37 +93,65 @@ class Run:
         scores = self.tables["scores"]
         return scores[(scores["features"] == "sae") & (scores["split"] == "nested_with_layer")]
 
-    @property
-    def applied(self) -> pd.DataFrame:
-        """Conditions that apply a vector."""
-        return self.conditions[~self.conditions["method"].isin(list(WITHOUT_VECTOR))]
+    @cached_property
+    def design(self) -> dict[str, Condition]:
+        """The conditions by their ids, in the table's order."""
+        return {each.condition_id: each for each in conditions_of(self.conditions)}
+
+    def ids(self, which: Callable[[Condition], bool]) -> list[str]:
+        """Of the conditions of a kind."""
+        return [name for name, condition in self.design.items() if which(condition)]
 
     @property
-    def actions(self) -> list[tuple[str, str]]:
-        """Rules with their units as conditions apply them, the study's own first."""
-        rollouts = self.config["rollouts"]
-        pairs = [(str(row.rule), str(row.unit)) for row in each(self.applied)]
-        return list(dict.fromkeys([(rollouts["rule"], rollouts["unit"]), *pairs]))
+    def applied(self) -> list[Condition]:
+        """Conditions that apply a vector."""
+        return [condition for condition in self.design.values() if condition.has_vector]
 
     def in_order(self, methods: Iterable[str]) -> list[str]:
         """Methods as the config lists them, and what has no vector after them; each once."""
-        order = {name: place for place, name in enumerate([*self.config["vectors"]["methods"], *WITHOUT_VECTOR])}
+        order = {name: place for place, name in enumerate([*self.methods, *WITHOUT_VECTOR])}
         return sorted(set(methods), key=lambda name: (order.get(name, len(order)), name))
 
     @property
     def control_methods(self) -> list[str]:
-        """Methods other than the declared one that are run as controls, single draws and dose 0 apart."""
-        controls = self.conditions.loc[self.conditions["arm"] == "control", "method"]
-        return [name for name in self.in_order(controls) if name not in (self.plan.method, "random", "none", "zero")]
+        """Methods that are run as controls, other than the declared one, random directions and hooks at dose 0."""
+        controls = [each for each in self.design.values() if each.is_control and not (each.is_random or each.is_zero)]
+        return [name for name in self.in_order(each.method for each in controls) if name != self.plan.method]
 
     def inputs(self) -> list[Path]:
         """The files read, but for the turns."""
-        named = [*RECORDS.values(), *TABLES.values(), "rollouts/conditions.csv", "rollouts/outcomes.parquet"]
+        named = [*RECORDS.values(), SUMMARY, *TABLES.values(), "rollouts/conditions.csv", "rollouts/outcomes.parquet"]
         return [self.root / name for name in named]
 
 
-def read_run(root: Path, config: dict[str, Any]) -> Run:
-    """Read a run.
+@dataclass(frozen=True)
+class WholeRun(Run):
+    """A run with its whole config, which the page shows."""
+
+    config: Experiment
+
+    @property
+    def actions(self) -> list[tuple[str, str]]:
+        """Rules with their units as conditions apply them, the study's own first."""
+        pairs = [(condition.rule, condition.unit) for condition in self.applied]
+        return list(dict.fromkeys([(self.config.rollouts.rule, self.config.rollouts.unit), *pairs]))
+
+
+def read_whole_run(root: Path, config: Experiment) -> WholeRun:
+    """Read a run for the page.
+
+    Raises:
+        TrimtabError: an artifact is missing.
+    """
+    figures = FigureSettings(
+        seed=config.seed, gates=config.saes.gates, methods=config.vectors.methods, statistics=config.statistics
+    )
+    run = read_run(root, figures)
+    return WholeRun(**{field.name: getattr(run, field.name) for field in fields(run)}, config=config)
+
+
+def read_run(root: Path, settings: FigureSettings) -> Run:
+    """Read a run for the figures.
 
     Raises:
         TrimtabError: an artifact is missing.
@@ -131,9 +168,11 @@ def read_run(root: Path, config: dict[str, Any]) -> Run:
     _require_turns(turns, outcomes)
     return Run(
         root=root,
-        config=config,
-        plan=Plan.of(config["statistics"], config["seed"]),
+        plan=Plan.of(settings.statistics, settings.seed),
+        gates=settings.gates,
+        methods=settings.methods,
         records=records,
+        summary=read_findings(_present(root / SUMMARY)),
         tables=tables,
         conditions=conditions,
         training=_stacked(curves),
@@ -143,12 +182,12 @@ def read_run(root: Path, config: dict[str, Any]) -> Run:
 
 
 def _require_turns(turns: pd.DataFrame, outcomes: pd.DataFrame) -> None:
-    """Pass turns of every condition and run that has outcomes: a lost batch would else be missing in silence."""
-    had, told = (set(zip(frame["condition_id"], frame["seed"], strict=True)) for frame in (turns, outcomes))
-    if lost := told - had:
+    """Refuse turns that lack a condition or seed that has outcomes: a lost batch would be missing in silence."""
+    had, counted = (set(zip(frame["condition_id"], frame["seed"], strict=True)) for frame in (turns, outcomes))
+    if lost := counted - had:
         raise TrimtabError(
-            f"rollouts/turns: nothing of {len(lost)} of {len(told)} conditions and seeds in rollouts/outcomes.parquet; "
-            "delete that file, and the next run makes both anew"
+            f"rollouts/turns: nothing of {len(lost)} of {len(counted)} conditions and seeds in "
+            "rollouts/outcomes.parquet; delete that file, and the next run makes both anew"
         )
 
 

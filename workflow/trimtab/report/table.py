@@ -1,8 +1,9 @@
-"""What a table of the report is: cells, the writers of their text, and the CSV behind it.
+"""What a table of the report is: cells, the writers of their text, and a CSV to download.
 
-A cell keeps its raw value beside its text, so that the page sorts by number and the CSV behind the table holds full
-precision. All columns of a frame go to its CSV; the page shows those that the table names. Which tables there are is in
-`tables_effects` (what steering changed) and `tables_parts` (what it is made of, and what the page was made from).
+A cell keeps its raw value in addition to its text, so that the page sorts by number, and the CSV holds full precision.
+All columns of a frame go to its CSV; the page shows those that the table names. The tables themselves are in
+`tables_effects`, `tables_response` and `tables_structure` (what steering changed), `tables_vectors`, and `tables_parts`
+(what steering is made of, and what the page was made from).
 """
 
 import base64
@@ -34,7 +35,7 @@ class Table:
     numeric: list[bool]
     rows: list[list[Cell]]
     csv: str
-    """Base64 of the CSV behind the table."""
+    """Base64 of the table's CSV."""
 
 
 Writer = Callable[[Mapping[str, Any]], str]

@@ -13,35 +13,13 @@ from trimtab.report import words
 from trimtab.report.run import Run
 from trimtab.report.table import Table, absent, p, table, text, value, with_interval
 from trimtab.statistics.study import PUBLISHED
-
-VERDICTS = {
-    "moved": "moved by its direction",
-    "reversed": "moved the other way by its direction",
-    "pushed": "changed, not shown to be by its direction",
-    "equivalent": "no effect of interest",
-    "undecided": "not shown",
-    "identical": "no change at all",
-}
+from trimtab.statistics.summary import Finding
 
 
 def declared(run: Run) -> Table:
     """The confirmatory family."""
-    rows = []
-    traits = run.records["summary"]["traits"]
-    for trait in (name for name in run.traits if name in traits):
-        found, random = traits[trait], traits[trait]["random"] or {}
-        rows.append(
-            {
-                "trait": trait,
-                **{key: value for key, value in found.items() if not isinstance(value, dict)},
-                "random_as_large": random.get("as_large"),
-                "random_draws": random.get("draws"),
-                **{f"turned_{key}": (found["turned"] or {}).get(key) for key in ("estimate", "lower", "upper")},
-                "turned_p": (found["turned"] or {}).get("p_corrected"),
-                **{f"breakage_{key}": value for key, value in found["breakage"].items()},
-            }
-        )
-    frame = pd.DataFrame(rows)
+    traits = run.summary.traits
+    frame = pd.DataFrame([{"trait": trait, **_flat(traits[trait])} for trait in run.traits if trait in traits])
     return table(
         "declared",
         "The declared tests of each trait. “Beyond turned round” is the difference less that of the same vector turned "
@@ -63,9 +41,23 @@ def declared(run: Run) -> Table:
             "p, turned": p("turned_p"),
             "Random ≥": ("random_as_large", lambda row: _of(row["random_as_large"], row["random_draws"])),
             "Broken turns": with_interval("breakage_estimate", "breakage_lower", "breakage_upper"),
-            "Verdict": text("verdict", lambda verdict: VERDICTS[verdict]),
+            "Verdict": ("verdict", lambda row: words.VERDICTS[row["verdict"]].label),
         },
     )
+
+
+def _flat(found: Finding) -> dict[str, Any]:
+    """A finding as columns of the table's CSV."""
+    turned, random = found.turned, found.random
+    parts = ("turned", "random", "breakage")
+    return {
+        **{name: number for name, number in sorted(vars(found).items()) if name not in parts},
+        "random_as_large": random.as_large if random else None,
+        "random_draws": random.draws if random else None,
+        **{f"turned_{name}": getattr(turned, name, None) for name in ("estimate", "lower", "upper")},
+        "turned_p": turned.p_corrected if turned else None,
+        **{f"breakage_{name}": number for name, number in sorted(vars(found.breakage).items())},
+    }
 
 
 def _of(part: Any, whole: Any) -> str:
@@ -73,14 +65,14 @@ def _of(part: Any, whole: Any) -> str:
 
 
 def models(run: Run) -> Table:
-    """The declared tests beside the models that check them."""
+    """The declared tests and the models that check them."""
     frame = run.tables["models"]
     traits = {condition: trait for trait, condition in run.confirmatory.items()}
     frame = frame[frame["condition_id"].isin(traits)]
     frame = frame.assign(vector=frame["condition_id"].map(traits), fit=[_fit(row) for row in records(frame)])
     return table(
         "models",
-        "The declared tests beside two models of the same rollouts with the scenario as a random effect or cluster. "
+        "The declared tests and two models of the same rollouts with the scenario as a random effect or cluster. "
         "They should agree with the test in direction and roughly in p; a ratio is on the log scale. A model that the "
         "data cannot support says why. All claimed conditions: statistics/models.csv.",
         frame,
@@ -107,9 +99,7 @@ def controls(run: Run) -> Table:
     """The declared condition against each control."""
     frame = run.tables["controls"]
     frame = frame[frame["estimand"] == "mean_difference"].merge(
-        pd.DataFrame(
-            {"baseline_id": run.conditions["condition_id"], "control": run.conditions.apply(words.condition, axis=1)}
-        ),
+        pd.DataFrame({"baseline_id": list(run.design), "control": map(words.condition, run.design.values())}),
         on="baseline_id",
         validate="many_to_one",
     )
@@ -131,7 +121,7 @@ def controls(run: Run) -> Table:
 
 
 def study(run: Run) -> Table:
-    """The study's analysis of our rollouts beside our own of the same, and the published figures."""
+    """The study's analysis of this run's rollouts, our own analysis of the same, and the published figures."""
     ids = run.confirmatory
     frame = run.tables["study"]
     frame = frame[frame["condition_id"].isin(ids.values())].rename(columns={"trait": "vector"})
@@ -151,7 +141,7 @@ def study(run: Run) -> Table:
     return table(
         "study",
         "The study's own analysis (unpaired d, Mann-Whitney p, no correction) of this run's rollouts on the study's "
-        "proxies, beside the paired analysis of the same numbers (interval by scenarios, corrected p), and the "
+        "proxies, the paired analysis of the same numbers (interval by scenarios, corrected p), and the "
         "figures that the study published for its own 35B model (arXiv 2603.16335; alpha = 2, all positions). The "
         "published columns are another model's and are here for orientation.",
         frame,

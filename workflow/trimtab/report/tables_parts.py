@@ -6,7 +6,7 @@ import pandas as pd
 
 from trimtab.artifacts.trail import Link
 from trimtab.report import words
-from trimtab.report.run import Run, each
+from trimtab.report.run import Run
 from trimtab.report.table import Table, absent, p, table, text, value
 
 
@@ -14,7 +14,7 @@ def saes(run: Run) -> Table:
     frame = run.tables["quality"]
     return table(
         "saes",
-        f"Quality of {words.count(frame['layer'].nunique(), 'sparse autoencoder')} on data kept from training.",
+        f"Quality of {words.count(frame['layer'].nunique(), 'sparse autoencoder')} on held-out data.",
         frame,
         {
             "Layer": ("layer", lambda row: str(row["layer"])),
@@ -54,7 +54,7 @@ def probes(run: Run) -> Table:
         "that reach Nested. Layer again: share of bootstrap samples of templates that choose the same layer (of layers "
         "that are equally good it still is about two in three). Other domains, other sub-behaviours: rows of a "
         "kind that the fit has not seen. Study's rule: one split of rows, penalty and layer chosen on its test "
-        "part; mates of a pair stand on both sides of it, so it flatters by what it exceeds Nested. Intervals and "
+        "part; the two prompts of a pair may be on both sides of it, so its R² is too high. Intervals and "
         "calibration: probes/scores.csv.",
         frame,
         {
@@ -104,8 +104,7 @@ def gaps(run: Run) -> Table:
 def strengths(run: Run) -> Table:
     frame = run.tables["doses"]
     # of the vectors that rollouts apply; the others' are in vectors/doses.csv
-    applied = {f"{row.method}_{row.draw}" if row.method == "random" else row.method for row in each(run.conditions)}
-    frame = frame[frame["method"].isin(applied)]
+    frame = frame[frame["method"].isin({condition.vector_name for condition in run.applied})]
     return table(
         "strengths",
         "What lengths come to: the vector added at all tokens at a share of the residual norm, the L2 length that this "
@@ -146,8 +145,8 @@ def artifacts(hashes: Mapping[str, str]) -> Table:
     frame = pd.DataFrame({"file": list(hashes), "sha256": list(hashes.values())})
     return table(
         "artifacts",
-        "Files that this page was made from. Each holds, or has beside it, the hashes of the files that it was made "
-        "from in turn.",
+        "Files that this page was made from. Each holds, or has next to it, the hashes of the files that it was made "
+        "from.",
         frame,
         {"File": text("file"), "SHA-256": text("sha256")},
     )

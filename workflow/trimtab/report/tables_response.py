@@ -10,6 +10,8 @@ from trimtab.artifacts.files import records
 from trimtab.report import words
 from trimtab.report.run import Run
 from trimtab.report.table import Table, absent, p, table, text, value, with_interval
+from trimtab.rollouts.conditions import Condition
+from trimtab.statistics.contrasts import TIMING
 from trimtab.statistics.declared import BASELINE
 
 
@@ -25,7 +27,7 @@ def doses(run: Run) -> Table:
         shown,
         {
             "Trait": ("trait", lambda row: words.trait(row["trait"]) if row["trait"] else words.DASH),
-            "Vector": ("method", lambda row: words.method(row["method"]) + _draw(row["draw"]) + _apart(row)),
+            "Vector": ("method", lambda row: _vector(run.design[row["condition_id"]])),
             "Steered tokens": text("timing", words.timing),
             "Dose": ("dose", lambda row: words.number(row["dose"])),
             "Outcome": text("outcome", words.outcome),
@@ -38,44 +40,42 @@ def doses(run: Run) -> Table:
     )
 
 
-def _draw(draw: Any) -> str:
-    return "" if absent(draw) else f" {draw:g}"
-
-
-def _apart(row: Mapping[str, Any]) -> str:
-    """What a condition of the grid may have of its own beside dose and timing."""
-    return f", layer {row['layer']}, {words.action(row['rule'], row['unit']).label}" if row["arm"] == "grid" else ""
+def _vector(condition: Condition) -> str:
+    """A condition's vector, with its draw and, in the grid, what may differ from the study's."""
+    name = words.method(condition.method) + ("" if condition.draw is None else f" {condition.draw}")
+    if not condition.of_grid:
+        return name
+    return f"{name}, layer {condition.layer}, {words.action(condition.rule, condition.unit).label}"
 
 
 def contrasts(run: Run) -> Table:
-    """Timings against one another and doses against the next lower one."""
+    """Vectors against themselves turned round, timings against one another, doses against the next nearer to 0."""
     frame = run.tables["contrasts"]
     frame = frame[frame["estimand"] == "mean_difference"]
-    known = {row["condition_id"]: row for row in records(run.conditions)}
 
     def short(name: str, kind: str) -> str:
-        row = known[name]
         if name == BASELINE:
             return "no dose"
-        return words.timing(row["timing"]) if kind == "timing" else f"dose {words.number(row['dose'])}"
+        one = run.design[name]
+        return words.timing(one.timing) if kind == TIMING else f"dose {words.number(one.dose)}"
 
+    def held(name: str, kind: str) -> str:
+        one = run.design[name]
+        return f"dose {words.number(one.dose)}" if kind == TIMING else words.timing(one.timing)
+
+    rows = records(frame)
     frame = frame.assign(
-        held=[
-            f"dose {words.number(known[row['condition_id']]['dose'])}"
-            if row["kind"] == "timing"
-            else words.timing(known[row["condition_id"]]["timing"])
-            for row in records(frame)
-        ],
+        held=[held(row["condition_id"], row["kind"]) for row in rows],
         compared=[
-            f"{short(row['condition_id'], row['kind'])} minus {short(row['baseline_id'], row['kind'])}"
-            for row in records(frame)
+            f"{short(row['condition_id'], row['kind'])} minus {short(row['baseline_id'], row['kind'])}" for row in rows
         ],
     )
     return table(
         "contrasts",
-        "Does it matter which tokens are steered, and does each further step of dose add anything? Differences between "
-        "two steered conditions on the trait's primary outcome, over the same scenarios. p is "
-        "Benjamini-Hochberg-corrected over this table.",
+        "Does a vector do more than when it is turned round, does it matter which tokens are steered, and does each "
+        "further step of dose add anything? Differences between two steered conditions on the trait's primary outcome, "
+        "over the same scenarios. p is Benjamini-Hochberg-corrected over this table; that of a declared vector against "
+        "itself turned round is Holm-corrected.",
         frame,
         {
             "Trait": text("trait", words.trait),
@@ -129,8 +129,8 @@ def tools(run: Run) -> Table:
     """Use of tools under the declared conditions and the prompts."""
     frame = run.tables["tools"]
     shown = {condition: f"{words.trait(trait)} vector" for trait, condition in run.confirmatory.items()}
-    prompts = run.conditions[run.conditions["method"] == "prompt"]
-    shown |= {row["condition_id"]: f"{words.trait(row['trait'])}, asked in the prompt" for row in records(prompts)}
+    prompts = [condition for condition in run.design.values() if condition.is_prompt]
+    shown |= {one.condition_id: f"{words.trait(one.trait)}, asked in the prompt" for one in prompts}
     frame = frame[frame["condition_id"].isin(shown)]
     frame = frame.assign(condition=frame["condition_id"].map(shown))
     return table(

@@ -3,14 +3,17 @@
 from collections.abc import Mapping
 from typing import Any
 
+from trimtab.agent.names import RANDOM
 from trimtab.report import words
 from trimtab.report.run import Run
 from trimtab.report.table import Table, p, table, text, value, with_interval
+from trimtab.statistics.coupling import UNSTEERED_MATRIX
+from trimtab.statistics.nulls import INDEPENDENT, RELABELLED
 
 MATRICES = {
-    "independent": "independent effects, outcomes coupled as here",
-    "relabelled": "conditions shuffled",
-    "random": "random directions",
+    INDEPENDENT: "independent effects, outcomes coupled as here",
+    RELABELLED: "conditions shuffled",
+    RANDOM: "random directions",
 }
 QUANTITIES = {
     "share": "share of squared effects in the strongest axis",
@@ -21,7 +24,7 @@ QUANTITIES = {
 
 
 def spectrum(run: Run) -> Table:
-    """Axes of effect beside their nulls."""
+    """Axes of effect and their nulls."""
     frame = run.tables["structure"]
     frame = frame[frame["quantity"].isin(["singular_value", *QUANTITIES])]
     return table(
@@ -71,7 +74,7 @@ def coupling(run: Run) -> Table:
 def _coupled(row: Mapping[str, Any]) -> str:
     if row["quantity"] == "specificity":
         return "specificity"
-    return f"coupling, {'unsteered' if row['matrix'] == 'baseline' else 'changes'}"
+    return f"coupling, {'unsteered' if row['matrix'] == UNSTEERED_MATRIX else 'changes'}"
 
 
 def _of(row: Mapping[str, Any]) -> str:
@@ -85,7 +88,7 @@ def prediction(run: Run) -> Table:
     frame = run.tables["prediction"]
     return table(
         "prediction",
-        "Nested R² of each probe beside its vector's effect on its own outcome (Cohen's d), and the rank correlation "
+        "Nested R² of each probe, its vector's effect on its own outcome (Cohen's d), and the rank correlation "
         "of the two over traits, with p over all orders of the traits: with five traits only a perfect order gives "
         "p < 0.05.",
         frame,

@@ -2,30 +2,31 @@
 
 import pandas as pd
 
+from trimtab.agent.names import DRAWS
 from trimtab.report import words
-from trimtab.report.run import Run
+from trimtab.report.run import Run, WholeRun
 from trimtab.report.table import Table, absent, table, text, value, with_interval
 
 
 def own_effects(run: Run) -> pd.DataFrame:
     """Each method's effect on the trait that its vector is made for, without the single random directions."""
     frame = run.tables["comparison"]
-    single = frame["method"].str.fullmatch(r"random_\d+")
+    single = frame["method"].str.fullmatch(DRAWS)
     return frame[(frame["trait"] == frame["measure"]) & ~single]
 
 
-def comparison(run: Run) -> Table:
+def comparison(run: WholeRun) -> Table:
     frame = own_effects(run)
     order = {name: place for place, name in enumerate([*run.traits, *run.in_order(frame["method"])])}
     frame = frame.sort_values(
         ["trait", "method"], key=lambda column: column.map(lambda name: order.get(name, len(order)))
     )
-    own = words.of_method(run.config["rollouts"]["study"]["method"])
+    own = words.of_method(run.config.rollouts.study.method)
     reference = own.label
-    nats = run.config["vectors"]["comparison_kl"]
+    nats = run.config.vectors.comparison_kl
     return table(
         "equal_kl",
-        f"Every method at the length that moves the next-token distribution by {nats:g} nats (the prompt apart, which "
+        f"Every method at the length that moves the next-token distribution by {nats:g} nats (but the prompt, which "
         "has no length): change of the calibrated chance of the first actions that the trait's declared outcome "
         f"counts, over the same scenarios. “{reference} less this”: the paired difference, positive where the "
         f"{own.inside} gives more. “Random ≥”: random directions of the same KL that move the chance as far. Nothing "
@@ -59,11 +60,11 @@ def comparison(run: Run) -> Table:
 
 def dimensions(run: Run) -> Table:
     frame = run.tables["dimensions"]
-    single = frame["name"].astype(str).str.fullmatch(r"random_\d+")
+    single = frame["name"].astype(str).str.fullmatch(DRAWS)
     return table(
         "dimensions",
         "Effective dimension of sets of vectors (participation ratio of their Gram matrix: the number of vectors if "
-        "they stand at right angles, 1 if they are one direction), and the range for as many random directions.",
+        "they are at right angles, 1 if they are one direction), and the range for as many random directions.",
         frame[~single],
         {
             "Set": (

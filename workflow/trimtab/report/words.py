@@ -1,16 +1,18 @@
 """How names and numbers are written for a reader: one place, so that figures, tables and sentences agree.
 
-What a choice of the config is called and does stands where the choice is defined (`trimtab.wording`); here it is looked
-up and put together.
+What a choice of the config is called, and what it does, is written where the choice is defined (`trimtab.wording`);
+this module looks it up and puts sentences together.
 """
 
 import math
-from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from trimtab.agent.names import UNSTEERED, WITHOUT_VECTOR
+from trimtab.agent.names import WITHOUT_VECTOR
+from trimtab.rollouts.conditions import UNSTEERED_ID, Condition
 from trimtab.rollouts.outcomes import OUTCOMES
 from trimtab.statistics.study import TRAITS
+from trimtab.statistics.summary import Verdict
 from trimtab.steering import catalogue
 from trimtab.steering.catalogue import LENGTH, RULES
 from trimtab.vectors import methods
@@ -19,6 +21,47 @@ from trimtab.vectors.units import UNITS
 from trimtab.wording import Wording
 
 DASH, MINUS = "\u2013", "\u2212"
+
+
+@dataclass(frozen=True)
+class VerdictWords:
+    label: str
+    """In a table."""
+    closing: str
+    """The last sentence about a trait in the abstract."""
+    meaning: str
+    """What it claims, for somebody who meets it on the page."""
+
+
+VERDICTS: dict[Verdict, VerdictWords] = {
+    "moved": VerdictWords(
+        "moved by its direction",
+        "Moved, and by its direction.",
+        "the outcome rose, more than under the same vector turned round, and by more than under random directions of "
+        "the same dose",
+    ),
+    "reversed": VerdictWords(
+        "moved the other way by its direction",
+        "Moved against its own trait, and by its direction.",
+        "the same, and the outcome fell",
+    ),
+    "pushed": VerdictWords(
+        "changed, not shown to be by its direction",
+        "Changed, and not shown to be by its direction.",
+        "the outcome changed, and one of the two comparisons shows no more than that",
+    ),
+    "equivalent": VerdictWords(
+        "no effect of interest",
+        "Not shown to move, and an effect of interest is excluded.",
+        "no change is shown, and one of the size above is excluded",
+    ),
+    "undecided": VerdictWords(
+        "not shown",
+        "Not shown to move, and an effect of interest is not excluded.",
+        "neither a change is shown nor is one of the size above excluded, which is not “no effect”",
+    ),
+    "identical": VerdictWords("no change at all", "Not one scenario changed.", "every scenario came out as unsteered"),
+}
 
 
 def model(source: str) -> str:
@@ -31,7 +74,7 @@ def trait(name: str) -> str:
 
 
 def of_method(name: str) -> Wording:
-    """Of a method, of one of its draws (`random_3`), or of what stands for a method without a vector."""
+    """Of a method, of one of its draws (`random_3`), or of a name that tables have in place of a method."""
     method, _, draw = name.rpartition("_")
     base = method if draw.isdecimal() and name not in known() else name
     return WITHOUT_VECTOR[base] if base in WITHOUT_VECTOR else methods.wording(base)
@@ -83,24 +126,24 @@ def cited(wording: Wording) -> str:
     return f"{wording.sentence.removesuffix('.')} ({wording.source})." if wording.source else wording.sentence
 
 
-def condition(row: Mapping[str, Any]) -> str:
-    """A condition's row of `rollouts/conditions.csv` in words."""
-    if row["method"] == UNSTEERED:
+def condition(one: Condition) -> str:
+    """A condition in words."""
+    if one.condition_id == UNSTEERED_ID:
         return "Unsteered"
-    parts = [method(row["method"])]
-    if row["trait"]:
-        parts.append(trait(row["trait"]))
-    if row["method"] == "random":
-        parts.append(f"draw {row['draw']:g}")
-    if row["method"] not in WITHOUT_VECTOR:
-        parts.append(f"dose {number(row['dose'])}, {timing(row['timing'])}")
-    if row["arm"] == "grid":
-        parts.append(f"layer {row['layer']}, {action(row['rule'], row['unit']).label}")
+    parts = [method(one.method)]
+    if one.trait:
+        parts.append(trait(one.trait))
+    if one.draw is not None:
+        parts.append(f"draw {one.draw}")
+    if one.has_vector:
+        parts.append(f"dose {number(one.dose)}, {timing(one.timing)}")
+    if one.of_grid:
+        parts.append(f"layer {one.layer}, {action(one.rule, one.unit).label}")
     return " · ".join(parts)
 
 
 def number(value: Any, digits: int = 2) -> str:
-    """A number to so many decimals, with a real minus sign; what is undefined is a dash."""
+    """A number to `digits` decimals, with a real minus sign; a dash where it is undefined."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return DASH
     if math.isinf(value):

@@ -52,6 +52,29 @@ class Condition:
     """How it is applied (`trimtab.vectors.apply.RULES`)."""
 
     @property
+    def is_control(self) -> bool:
+        return self.arm == CONTROL
+
+    @property
+    def of_grid(self) -> bool:
+        return self.arm == GRID
+
+    @property
+    def is_random(self) -> bool:
+        """Whether the vector is a random direction."""
+        return self.method == RANDOM
+
+    @property
+    def is_prompt(self) -> bool:
+        """Whether the trait is asked for in the prompt, in place of a vector."""
+        return self.method == PROMPT
+
+    @property
+    def is_zero(self) -> bool:
+        """Whether the steering code runs and adds nothing."""
+        return self.method == ZERO
+
+    @property
     def has_vector(self) -> bool:
         return self.method not in WITHOUT_VECTOR
 

@@ -1,7 +1,7 @@
 """Settings of the stage `report`."""
 
-from trimtab.settings.base import Count, Settings, default
-from trimtab.settings.saes import Saes
+from trimtab.settings.base import Count, Settings, Some, default
+from trimtab.settings.saes import GateSettings
 from trimtab.settings.statistics import Statistics
 
 
@@ -21,5 +21,10 @@ class FigureSettings(Settings):
     seed: Count
     """The experiment's seed."""
 
-    saes: Saes
+    gates: GateSettings
+    """Those of the dictionaries."""
+
+    methods: Some[str]
+    """Makers of vectors; figures list them in this order."""
+
     statistics: Statistics

@@ -1,4 +1,4 @@
-"""Commands beside the workflow: `python -m trimtab.statistics power` plans an experiment from a pilot's rollouts."""
+"""A command in addition to the workflow: `python -m trimtab.statistics power` plans an experiment from a pilot."""
 
 from pathlib import Path
 

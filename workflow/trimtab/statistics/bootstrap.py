@@ -24,9 +24,6 @@ FEWEST = 8
 RANGES = {"probability_of_superiority": (0.0, 1.0), "cliffs_delta": (-1.0, 1.0)}
 """Where an estimand ends: a t interval doesn't know it."""
 
-COLUMNS = 64
-"""Columns a block: bounds the memory of a bootstrap to about `draws` x 64 x 8 bytes x 20."""
-
 
 @dataclass(frozen=True)
 class Intervals:
@@ -42,16 +39,13 @@ class Intervals:
 
 def bootstrap(pairs: Pairs, weights: Float[ndarray, "draw scenario"], level: float) -> dict[str, Intervals]:
     """Intervals of all estimands, by resampling scenarios where there are enough of them."""
-    rows, columns = pairs.shape
-    whole, without = np.ones((1, rows)), 1.0 - np.eye(rows)
     parts: dict[str, list[Intervals]] = {name: [] for name in ESTIMANDS}
-    for start in range(0, columns, COLUMNS):
-        block = pairs.columns(slice(start, start + COLUMNS))
-        point, left_out, drawn = estimates(whole, block), estimates(without, block), estimates(weights, block)
+    for columns, block in pairs.blocks():
+        point, drawn, present = estimates(block.once, block), estimates(weights, block), block.present > 0
         for name in ESTIMANDS:
-            present = block.present > 0
-            found = _bca(point[name][0], left_out[name], drawn[name], present, level)
-            found = _few(found, left_out[name], present, level)
+            left_out = pairs.left_out[name][:, columns]
+            found = _bca(point[name][0], left_out, drawn[name], present, level)
+            found = _few(found, left_out, present, level)
             parts[name].append(_at_a_boundary(name, found, block, level))
     return {
         name: Intervals(
@@ -72,7 +66,7 @@ def _bca(
     level: float,
 ) -> Intervals:
     draws, columns = drawn.shape
-    # a resample in which nothing varies shows no effect; one without any of the column's pairs shows neither
+    # an estimate that a resample leaves undefined (no variation, no pair) counts as 0
     drawn = np.sort(np.where(np.isfinite(drawn), drawn, 0.0), axis=0)
     tolerance = ROUNDING * np.maximum(np.abs(point), 1e-300)
     below = ((drawn < point - tolerance).mean(axis=0) + (drawn <= point + tolerance).mean(axis=0)) / 2

@@ -1,6 +1,6 @@
 """Contrasts between steered conditions: a vector against the same one turned round and its controls, timings, doses.
 
-They pair the same scenarios as `effects` does, and each table is corrected as a family of its own. All are exploratory
+They pair the same scenarios as `effects` does, and each table is corrected as one family. All are exploratory
 but one: whether the declared vector does more than when it is turned round is part of the declared test.
 """
 
@@ -11,29 +11,27 @@ from typing import NamedTuple
 import pandas as pd
 
 from trimtab.artifacts.files import records
-from trimtab.rollouts.conditions import CONTROL
+from trimtab.rollouts.conditions import conditions_of
 from trimtab.statistics.declared import BASELINE, Contrast, Plan, of_vectors
 from trimtab.statistics.effects import contrast_table
 from trimtab.statistics.outcomes import Rollouts
 
-TURNED = "turned"
-"""The kind of a vector's contrast with the same vector turned round."""
+TURNED, TIMING, DOSE_STEP = "turned", "timing", "dose_step"
+"""Kinds of contrasts: a vector with the same vector turned round, two timings, and a dose with the next nearer to 0."""
 
 
 def against_controls(rollouts: Rollouts, conditions: pd.DataFrame, plan: Plan) -> pd.DataFrame:
-    """Each trait's confirmatory condition against every control of the same dose, on the trait's primary outcome.
+    """Each trait's confirmatory condition against every control of the trait, on the trait's primary outcome.
 
-    They ask whether the vector does more than another maker's, a prompt, or a push of equal length in a random
-    direction.
+    They ask whether the vector does more than another maker's, a prompt, or a push in a random direction.
     """
-    contrasts = []
-    for trait, condition in plan.confirmatory(conditions).items():
-        same = conditions[(conditions["arm"] == CONTROL) & conditions["trait"].isin([trait, ""])]
-        contrasts += [
-            Contrast(condition, control, plan.primary[trait])
-            for control in same["condition_id"]
-            if control != condition
-        ]
+    controls = [each for each in conditions_of(conditions) if each.is_control]
+    contrasts = [
+        Contrast(condition, control.condition_id, plan.primary[trait])
+        for trait, condition in plan.confirmatory(conditions).items()
+        for control in controls
+        if control.trait in (trait, "") and control.condition_id != condition
+    ]
     return contrast_table(rollouts, contrasts, plan, set(), {})
 
 
@@ -78,7 +76,7 @@ def _turned(own: pd.DataFrame) -> Iterator[Row]:
 def _timings(own: pd.DataFrame) -> Iterator[Row]:
     for (trait, _), rows in own.groupby(["trait", "dose"], sort=False):
         for one, other in itertools.combinations(records(rows), 2):
-            yield Row("timing", str(trait), one["condition_id"], other["condition_id"])
+            yield Row(TIMING, str(trait), one["condition_id"], other["condition_id"])
 
 
 def _steps(own: pd.DataFrame) -> Iterator[Row]:
@@ -88,5 +86,5 @@ def _steps(own: pd.DataFrame) -> Iterator[Row]:
             for row in records(side.sort_values("dose", key=abs)):
                 # the first step is the effect itself, which `effects` has
                 if nearer != BASELINE:
-                    yield Row("dose_step", str(trait), row["condition_id"], nearer)
+                    yield Row(DOSE_STEP, str(trait), row["condition_id"], nearer)
                 nearer = row["condition_id"]

@@ -19,6 +19,9 @@ from trimtab.statistics.outcomes import Rollouts
 from trimtab.statistics.pairs import estimates
 from trimtab.statistics.structure import COLUMNS, Rows
 
+UNSTEERED_MATRIX = "baseline"
+"""What statistics/structure.csv calls the unsteered rollouts, of which no matrix of effects exists."""
+
 
 def coupling(rollouts: Rollouts, conditions: pd.DataFrame, plan: Plan) -> pd.DataFrame:
     """Rows in the form of `structure`: `specificity` a vector, `coupling` a pair of primary outcomes.
@@ -36,8 +39,7 @@ def coupling(rollouts: Rollouts, conditions: pd.DataFrame, plan: Plan) -> pd.Dat
     weights = resamples(pairs.shape[0], plan.draws, seeds.derive(plan.seed, "statistics", "bootstrap"))
     shape = (-1, len(rows), len(outcomes))
     part = Rows(plan.method)
-    whole = np.ones((1, pairs.shape[0]))
-    point, drawn = (estimates(w, pairs)["cohens_d"].reshape(shape) for w in (whole, weights))
+    point, drawn = (estimates(w, pairs)["cohens_d"].reshape(shape) for w in (pairs.once, weights))
     for place, trait in enumerate(confirmatory):
         own = outcomes.index(plan.primary[trait])
         value, draws = (specificity(matrix[:, place], own) for matrix in (point, drawn))
@@ -47,11 +49,11 @@ def coupling(rollouts: Rollouts, conditions: pd.DataFrame, plan: Plan) -> pd.Dat
     changes = pairs.difference.reshape(-1, len(rows), len(outcomes))
     condition, outcome = rollouts.conditions.get_loc(BASELINE), rollouts.outcomes.get_indexer(pd.Index(outcomes))
     unsteered = rollouts.values[condition][..., outcome]
-    baseline = Rows("baseline")
+    baseline = Rows(UNSTEERED_MATRIX)
     for one, other in itertools.combinations(range(len(outcomes)), 2):
         for rows_of, values in ((part, changes), (baseline, unsteered)):
             x, y = values[..., one], values[..., other]
-            value, draws = (correlation(w, x, y) for w in (whole, weights))
+            value, draws = (correlation(w, x, y) for w in (pairs.once, weights))
             rows_of.add_range("coupling", float(value[0]), draws, plan.level)
             rows_of.rows[-1] |= {"outcome": outcomes[one], "other": outcomes[other]}
     return pd.DataFrame([*part.rows, *baseline.rows], columns=COLUMNS).astype({"component": "Int64"})

@@ -1,9 +1,8 @@
 """The analysis as declared before data, and the design it is about: conditions, contrasts, which of them is a claim."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -12,6 +11,7 @@ from trimtab.agent.names import RANDOM
 from trimtab.errors import TrimtabError
 from trimtab.rollouts.conditions import COLUMNS, GRID, UNSTEERED_ID, Condition, conditions_of
 from trimtab.rollouts.conditions import read_conditions as read_table
+from trimtab.settings.statistics import Statistics
 
 BASELINE = UNSTEERED_ID
 """The condition that every effect is measured against."""
@@ -42,18 +42,23 @@ class Plan:
     seed: int
 
     @classmethod
-    def of(cls, settings: Mapping[str, Any], seed: int) -> "Plan":
-        """From the config's section, which its schema has checked."""
+    def of(cls, settings: Statistics, seed: int) -> "Plan":
+        """From the config's section and the experiment's seed."""
         return cls(
-            primary=dict(settings["primary"]),
-            method=settings["confirmatory"]["method"],
-            dose=settings["confirmatory"]["dose"],
-            timing=settings["confirmatory"]["timing"],
-            draws=settings["draws"],
-            level=settings["level"],
-            smallest_effect=settings["smallest_effect"],
+            primary=dict(settings.primary),
+            method=settings.confirmatory.method,
+            dose=settings.confirmatory.dose,
+            timing=settings.confirmatory.timing,
+            draws=settings.draws,
+            level=settings.level,
+            smallest_effect=settings.smallest_effect,
             seed=seed,
         )
+
+    @property
+    def alpha(self) -> float:
+        """Level of the tests: a p at or below it is a finding."""
+        return 1 - self.level
 
     def confirmatory(self, conditions: pd.DataFrame) -> dict[str, str]:
         """Condition of each trait that the declared claim is about; a trait without one is left out."""
@@ -100,7 +105,7 @@ def at(conditions: pd.DataFrame, *, method: str, dose: float, timing: str) -> pd
 
 
 def random_at(conditions: pd.DataFrame, plan: Plan) -> list[str]:
-    """Random directions at the confirmatory dose and timing, those of all traits: each is a draw of its own."""
+    """Random directions at the confirmatory dose and timing, those of all traits: no two are the same direction."""
     rows = at(as_studied(conditions, plan), method=RANDOM, dose=plan.dose, timing=plan.timing)
     return list(rows["condition_id"])
 

@@ -32,10 +32,7 @@ def dose_fits(rollouts: Rollouts, conditions: pd.DataFrame, plan: Plan) -> pd.Da
             continue
         outcome = plan.primary[str(trait)]
         pairs = rollouts.pairs([Contrast(name, BASELINE, outcome) for name in curve["condition_id"]])
-        whole, drawn = (
-            np.c_[np.zeros(len(w)), estimates(w, pairs)["mean_difference"]]
-            for w in (np.ones((1, pairs.shape[0])), weights)
-        )
+        whole, drawn = (np.c_[np.zeros(len(w)), estimates(w, pairs)["mean_difference"]] for w in (pairs.once, weights))
         dose = np.r_[0.0, curve["dose"].to_numpy(float)]
         about = {"trait": trait, "timing": timing, "outcome": outcome}
         rows += [about | row for row in _shapes(dose, whole, drawn, plan.level)]

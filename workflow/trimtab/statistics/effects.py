@@ -41,6 +41,8 @@ def contrast_table(
 
     An estimand that a contrast cannot have (odds of a count, a wrong way where nothing is claimed) has no row.
     """
+    if not contrasts:
+        return pd.DataFrame(columns=COLUMNS)
     pairs = rollouts.pairs(contrasts, claimed)
     declared = np.array([contrast in confirmed for contrast in contrasts], dtype=bool)
     weights = resamples(pairs.shape[0], plan.draws, seeds.derive(plan.seed, "statistics", "bootstrap"))
@@ -72,7 +74,7 @@ def contrast_table(
             rows = _reconciled(rows, tested["p"].to_numpy(), plan)
         frames.append(rows[pairs.applies(name)])
     frames.append(_equivalence(common, pairs, declared, plan))
-    # the estimands of one contrast stand together
+    # the estimands of one contrast follow one another
     table = pd.concat(frames).sort_index(kind="stable").reset_index(drop=True)
     return table[COLUMNS]
 
@@ -96,14 +98,14 @@ def _reconciled(rows: pd.DataFrame, p: Float[ndarray, " column"], plan: Plan) ->
     """Intervals that never claim what the test of the same contrast doesn't.
 
     Interval and p come from two procedures, and where few scenarios change they can contradict each other: there a
-    bootstrap's interval leaves 0 out in up to 10 % of null experiments, the sign-flip test rejects in 1 to 3 %. The
-    test decides: an interval that leaves 0 out although p is above alpha is widened to 0. The other way round, a row
+    bootstrap's interval excludes 0 in up to 10 % of null experiments, the sign-flip test rejects in 1 to 3 %. The
+    test decides: an interval that excludes 0 although p is above alpha is widened to 0. The other way round, a row
     says that its test is the one to believe.
     """
-    alpha = 1 - plan.level
+    alpha = plan.alpha
     lower, upper = rows["lower"].to_numpy(float), rows["upper"].to_numpy(float)
-    beside = (lower > 0) | (upper < 0)
-    wide = beside & (p > alpha)
+    without_zero = (lower > 0) | (upper < 0)
+    wide = without_zero & (p > alpha)
     narrow = (lower <= 0) & (upper >= 0) & (p <= alpha)
     notes = np.select([wide, narrow], ["; widened to 0, as the test decides", "; the test decides"], default="")
     return rows.assign(
@@ -185,7 +187,7 @@ def _ranks(table: pd.DataFrame, conditions: pd.DataFrame, plan: Plan) -> pd.Data
 
 
 def dose_response(table: pd.DataFrame, rollouts: Rollouts, conditions: pd.DataFrame) -> pd.DataFrame:
-    """Mean difference of every vector's condition by dose, with the means it comes from and the breakage beside it."""
+    """Mean difference of every vector's condition by dose, with the means it comes from and the change of breakage."""
     counted = np.isfinite(rollouts.values)
     total, count = np.where(counted, rollouts.values, 0.0).sum(axis=(1, 2)), counted.sum(axis=(1, 2))
     means = pd.DataFrame(

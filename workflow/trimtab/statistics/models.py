@@ -1,4 +1,4 @@
-"""Mixed and marginal models as a check on the simple tests: do both tell the same story?
+"""Mixed and marginal models as a check on the simple tests: do they agree?
 
 Two models a contrast, the scenario as the cluster in each: a linear mixed model of scenarios' averages over seeds (the
 scenario's level random; averages, so that its own response to steering counts as spread), and for 0/1 outcomes and
@@ -8,8 +8,9 @@ statsmodels' warnings are data here, never printed.
 """
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -86,13 +87,7 @@ def linear_mixed(
     residual = y - exog @ np.linalg.lstsq(exog, y, rcond=None)[0]
     if np.ptp(residual) == 0:
         return no_fit("no spread within conditions")
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        try:
-            result = MixedLM(y, exog, group).fit(reml=True)
-        except np.linalg.LinAlgError as error:
-            return no_fit(f"singular: {error}")
-    return _fit(result, level, bool(result.converged), caught)
+    return _fitted(lambda: MixedLM(y, exog, group).fit(reml=True), level)
 
 
 def marginal(
@@ -109,13 +104,7 @@ def marginal(
     if np.array_equal(treated, baseline, equal_nan=True):
         return no_fit("no rollout differs")
     model = GEE(y, np.c_[np.ones(len(y)), steered], group, family=FAMILIES[kind][0](), cov_struct=Exchangeable())
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        try:
-            result = model.fit(cov_type="bias_reduced", maxiter=100)
-        except np.linalg.LinAlgError as error:
-            return no_fit(f"singular: {error}")
-    return _fit(result, level, bool(result.converged), caught)
+    return _fitted(lambda: model.fit(cov_type="bias_reduced", maxiter=100), level)
 
 
 def _long(
@@ -128,10 +117,17 @@ def _long(
     return y, np.repeat([0.0, 1.0], len(group)), np.r_[group, group].astype(float)
 
 
-def _fit(result: object, level: float, converged: bool, caught: list[warnings.WarningMessage]) -> Fit:
-    lower, upper = result.conf_int(alpha=1 - level)[1]  # type: ignore[attr-defined]
-    numbers = (float(result.params[1]), float(lower), float(upper), float(result.pvalues[1]))  # type: ignore[attr-defined]
+def _fitted(fit: Callable[[], Any], level: float) -> Fit:
+    """The second coefficient of what `fit` returns, with the warnings that it gave."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            result = fit()
+        except np.linalg.LinAlgError as error:
+            return no_fit(f"singular: {error}")
+    lower, upper = result.conf_int(alpha=1 - level)[1]
+    numbers = (float(result.params[1]), float(lower), float(upper), float(result.pvalues[1]))
     notes = list(dict.fromkeys(str(warning.message).splitlines()[0] for warning in caught))
     if not np.isfinite(numbers).all():
         return no_fit("; ".join(["no finite estimate", *notes]))
-    return Fit(*numbers, converged, "; ".join(notes))
+    return Fit(*numbers, bool(result.converged), "; ".join(notes))

@@ -1,4 +1,4 @@
-"""What a matrix of effects looks like where it has no axes of its own, and how often two true ones would be found.
+"""What a matrix of effects looks like where it has no true axes, and how often two true ones would be found.
 
 `structure` says what each null is for. Matrices are of vectors by outcomes, in Cohen's d.
 """
@@ -14,6 +14,8 @@ from trimtab.statistics.declared import BASELINE, Contrast
 from trimtab.statistics.outcomes import Rollouts
 from trimtab.statistics.pairs import estimates
 
+RELABELLED, INDEPENDENT = "relabelled", "independent"
+"""Matrices of statistics/structure.csv besides those of vectors: conditions shuffled, and unrelated effects."""
 SHUFFLES = 2000
 POWER_RUNS, POWER_SHUFFLES = 200, 500
 """Simulated matrices of two true axes, and the null draws that each is compared with."""
@@ -40,7 +42,7 @@ def relabelled(
     values = rollouts.values[condition][..., outcome].mean(axis=2).transpose(1, 0, 2)
     values = values[np.isfinite(values).all(axis=(1, 2))]
     pairs = rollouts.pairs(columns_of(rows, outcomes))
-    sd = estimates(np.ones((1, pairs.shape[0])), pairs)["pooled_sd"].reshape(len(rows), len(outcomes))
+    sd = estimates(pairs.once, pairs)["pooled_sd"].reshape(len(rows), len(outcomes))
     generator = np.random.default_rng(seed)
     parts = []
     for _ in range(0, SHUFFLES if len(values) else 0, BLOCK):
@@ -65,7 +67,7 @@ def components(
     """p of the first `most` components.
 
     Horn's parallel analysis (1965), with the observed components projected out of the null step by step: the k-th
-    singular value of pure noise would be too easy a mark for the first one of noise beside k - 1 real axes.
+    singular value of pure noise is less than the first one of the noise that k - 1 real axes leave.
     """
     left, values, right = np.linalg.svd(np.nan_to_num(matrix), full_matrices=False)
     tops = []
@@ -79,7 +81,7 @@ def components(
 
 
 def axes(p: Float[ndarray, " component"], level: float) -> int:
-    """How many components in a row, from the strongest on, stand out."""
+    """How many components in a row, from the strongest on, are stronger than the null's."""
     return int(np.cumprod(p <= 1 - level).sum())
 
 

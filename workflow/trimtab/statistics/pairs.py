@@ -6,7 +6,9 @@ estimand is computed: the estimate itself, its jackknife and its bootstrap are t
 contrasts exist is the business of `effects`.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -23,6 +25,8 @@ ESTIMANDS = (
 )
 ROUNDING = 1e-10
 """Share of a column's scale below which a number counts as zero."""
+COLUMNS = 64
+"""Columns a block: bounds the memory of a bootstrap to about `draws` x 64 x 8 bytes x 20."""
 
 
 @dataclass(frozen=True)
@@ -84,9 +88,18 @@ class Pairs:
             baseline_rollouts=np.where(both, baseline, np.nan),
         )
 
-    def columns(self, block: slice) -> "Pairs":
-        """The same pairs, fewer columns."""
-        return Pairs(**{field.name: getattr(self, field.name)[..., block] for field in fields(self)})
+    def blocks(self) -> Iterator[tuple[slice, "Pairs"]]:
+        """The same pairs in parts of at most `COLUMNS` columns, and which those are."""
+        for start in range(0, self.shape[1], COLUMNS):
+            block = slice(start, start + COLUMNS)
+            yield block, Pairs(**{field.name: getattr(self, field.name)[..., block] for field in fields(self)})
+
+    @cached_property
+    def left_out(self) -> dict[str, Float[ndarray, "scenario column"]]:
+        """`estimates` without each scenario in turn: intervals and tests of equivalence share them."""
+        without = 1.0 - np.eye(self.shape[0])
+        parts = [estimates(without, part) for _, part in self.blocks()]
+        return {name: np.concatenate([part[name] for part in parts], axis=1) for name in parts[0]}
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -95,8 +108,13 @@ class Pairs:
         return rows, columns
 
     @property
+    def once(self) -> Float[ndarray, "1 scenario"]:
+        """Weights for `estimates` that count every scenario once."""
+        return np.ones((1, self.shape[0]))
+
+    @property
     def seeds(self) -> int:
-        """Rollouts behind each average, at most."""
+        """Rollouts in each average, at most."""
         return int(np.isfinite(self.treated_rollouts).sum(axis=1).max(initial=1))
 
     @property

@@ -32,7 +32,7 @@ class Spread:
     """Whether the pilot has more than one seed, so that the two could be told apart."""
 
     def sd(self, seeds: int) -> float:
-        """Standard deviation of scenarios' averages over so many seeds."""
+        """Standard deviation of scenarios' averages over `seeds` seeds."""
         return float(np.sqrt(self.between + self.within / seeds))
 
 
@@ -59,7 +59,7 @@ def spread(difference: Float[ndarray, "scenario seed"]) -> Spread:
 
 
 def detectable(scenarios: int, alpha: float, power: float = 0.8) -> float:
-    """Smallest d_z that a paired t test over so many scenarios finds with this power; NaN below three scenarios."""
+    """Smallest d_z that a paired t test over `scenarios` finds with this power; NaN below three scenarios."""
     if scenarios < 3:
         return float("nan")
     return float(TTestPower().solve_power(nobs=scenarios, alpha=alpha, power=power, alternative="two-sided"))

@@ -21,7 +21,7 @@ from trimtab.statistics.pairs import estimates
 
 FEATURES = {"sae_probe": "sae", "raw_probe": "raw"}
 MOST_TRAITS = 8
-"""Beyond so many traits their orders are too many to try one by one."""
+"""With more traits, their orders are too many to try one by one."""
 SIZE = ["estimate", "lower", "upper"]
 COLUMNS = ["method", "quantity", "trait", "layer", "r2", "value", "lower", "upper", "p"]
 
@@ -60,13 +60,10 @@ def probe_against_effect(
             contrasts = [Contrast(*names) for names in points[["condition_id", "baseline_id", "outcome"]].to_numpy()]
             pairs = rollouts.pairs(contrasts)
             weights = resamples(pairs.shape[0], plan.draws, seeds.derive(plan.seed, "statistics", "bootstrap"))
-            whole, drawn = (
-                spearman(r2, np.nan_to_num(estimates(w, pairs)["cohens_d"]))
-                for w in (np.ones((1, pairs.shape[0])), weights)
-            )
-            lower, upper = middle(drawn, plan.level)
-            size = np.nan_to_num(estimates(np.ones((1, pairs.shape[0])), pairs)["cohens_d"][0])
-            found = {"value": float(whole[0]), "lower": lower, "upper": upper, "p": every_order(r2, size)}
+            sizes, drawn = (np.nan_to_num(estimates(w, pairs)["cohens_d"]) for w in (pairs.once, weights))
+            lower, upper = middle(spearman(r2, drawn), plan.level)
+            value, p = float(spearman(r2, sizes)[0]), every_order(r2, sizes[0])
+            found = {"value": value, "lower": lower, "upper": upper, "p": p}
             rows.append({"method": method, "quantity": "spearman", **found})
     return pd.DataFrame(rows, columns=COLUMNS)
 

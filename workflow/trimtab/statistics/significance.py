@@ -11,8 +11,8 @@ from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 from scipy import stats
 
-from trimtab.statistics.bootstrap import COLUMNS, jackknife_error
-from trimtab.statistics.pairs import ROUNDING, Pairs, estimates
+from trimtab.statistics.bootstrap import jackknife_error
+from trimtab.statistics.pairs import COLUMNS, ROUNDING, Pairs, estimates
 
 EXACT_PAIRS = 15
 """Up to this many non-zero differences all sign patterns are tried (2^15, of which half mirror the other half)."""
@@ -24,12 +24,12 @@ def sign_flip(
     """Two-sided p that the scenarios' differences are symmetric about 0, and whether it is exact.
 
     All sign patterns where a column has few non-zero differences, else `draws` random ones and (b + 1)/(draws + 1),
-    which is a valid p of its own (Phipson and Smyth 2010).
+    which is itself a valid p (Phipson and Smyth 2010).
     """
     rows, columns = difference.shape
     exact = (difference != 0).sum(axis=0) <= EXACT_PAIRS
     p = np.ones(columns)
-    # the non-zero differences come first; zeros behind them only repeat each pattern equally often
+    # the non-zero differences come first; the zeros after them only repeat each pattern equally often
     order = np.argsort(difference == 0, axis=0, kind="stable")[:EXACT_PAIRS]
     # the first sign stays: a pattern and its mirror image have the same size
     bits = np.arange(2 ** max(len(order) - 1, 0))[:, None] >> np.arange(len(order) - 1)[None, :] & 1
@@ -76,8 +76,8 @@ def equivalence(pairs: Pairs, smallest: float, level: float) -> Equivalence:
     whole, with its jackknife standard error over scenarios: a margin that is taken for known claims equivalence in up
     to 9 % of cases instead of 5 % where treated and baseline rollouts are highly correlated.
     """
-    rows, n = pairs.shape[0], pairs.scenarios
-    whole, without = (estimates(weights, pairs) for weights in (np.ones((1, rows)), 1.0 - np.eye(rows)))
+    n, without = pairs.scenarios, pairs.left_out
+    whole = estimates(pairs.once, pairs)
     gap, sd = whole["mean_difference"][0], whole["pooled_sd"][0]
     freedom, tails, reaches = np.maximum(n - 1, 1), [], []
     for side in (1, -1):

@@ -8,8 +8,8 @@ baseline, so the matrix has a leading component even where no vector does anythi
 conditions of each scenario shuffled. And any handful of pushes that make the model talk more share an axis: `random` is
 the same number of random directions. What couples outcomes, and how specific a vector is, is in `coupling`.
 
-The number of axes that stand out of noise is a lower bound; how often two true ones would both be found is said beside
-it.
+The number of axes that are stronger than noise is a lower bound; `power_of_two_axes` says how often two true ones would
+both be found.
 """
 
 from collections.abc import Iterator
@@ -26,7 +26,9 @@ from trimtab.numeric import middle, participation_ratio, resamples
 from trimtab.statistics.bootstrap import bootstrap, share_interval
 from trimtab.statistics.declared import Plan, random_at
 from trimtab.statistics.nulls import (
+    INDEPENDENT,
     POWER_RUNS,
+    RELABELLED,
     axes,
     columns_of,
     components,
@@ -39,7 +41,7 @@ from trimtab.statistics.outcomes import Rollouts
 from trimtab.statistics.pairs import estimates
 
 SUBSETS = 200
-"""At most so many sets of random directions are compared with the traits' matrix."""
+"""Sets of random directions that are compared with the traits' matrix, at most."""
 COLUMNS = ["matrix", "quantity", "vector", "outcome", "other", "component", "value", "lower", "upper", "p"]
 
 
@@ -104,7 +106,7 @@ def structure(rollouts: Rollouts, conditions: pd.DataFrame, plan: Plan) -> pd.Da
 def matrix_of(rollouts: Rollouts, rows: list[str], outcomes: list[str]) -> Float[ndarray, "vector outcome"]:
     """Cohen's d of every vector on every outcome."""
     pairs = rollouts.pairs(columns_of(rows, outcomes))
-    d = estimates(np.ones((1, pairs.shape[0])), pairs)["cohens_d"]
+    d = estimates(pairs.once, pairs)["cohens_d"]
     return d.reshape(len(rows), len(outcomes))
 
 
@@ -126,14 +128,14 @@ def _traits(rollouts: Rollouts, confirmatory: dict[str, str], outcomes: list[str
     part.add_range("share", float(found.share), drawn.share, plan.level)
     part.add_range("participation_ratio", float(found.participation), drawn.participation, plan.level)
 
-    null = Rows("relabelled")
+    null = Rows(RELABELLED)
     shuffled = relabelled(rollouts, rows, outcomes, seeds.derive(plan.seed, "statistics", "relabelled"))
     flat = spectrum(shuffled)
     p = against_null(matrix, shuffled, null, plan.level)
     part.add("axes", axes(p, plan.level))
     null.add_range("share", _median(flat.share), flat.share, plan.level)
 
-    coupled = Rows("independent")
+    coupled = Rows(INDEPENDENT)
     mixing = coupling_root(rollouts, outcomes)
     drawn = spectrum(independent(len(rows), mixing, seeds.derive(plan.seed, "statistics", "independent")))
     coupled.add_range("share", _median(drawn.share), drawn.share, plan.level)

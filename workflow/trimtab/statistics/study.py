@@ -1,4 +1,4 @@
-"""The reference study's own analysis, and its published numbers, to be shown beside ours.
+"""The reference study's own analysis, and its published numbers, to be shown with ours.
 
 Two-sided Mann-Whitney U and Cohen's d with a pooled SD, both on rollouts taken as unpaired, without correction and
 without intervals (arXiv 2603.16335). Our own analysis is `effects`. The published figures are those of the project's
