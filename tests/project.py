@@ -93,7 +93,7 @@ def make_model(folder: Path) -> None:
     """A Llama of random weights that speaks the default model's tokens."""
     from transformers import AutoTokenizer
 
-    from trimtab.model.source import packaged_file
+    from trimtab.model.folder import packaged_file
 
     gguf = packaged_file(TOKENIZER)
     tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)

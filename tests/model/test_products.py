@@ -1,14 +1,17 @@
 """Prepared layers are held against a plain copy of the model, on rows that it really sees."""
 
+from pathlib import Path
+
 import pytest
 import torch
+from small_folder import saved
 from tiny import llama
 from torch import nn
+from transformers import AutoModelForCausalLM
 
 from trimtab.forward.linear import BLOCKS, FLOAT32, LaidOut, operators
-from trimtab.model import products as module
 from trimtab.model.products import ROUNDING, SAME, products
-from trimtab.model.source import AutoModelForCausalLM
+from trimtab.model.source import load
 from trimtab.model.stack import stack
 
 PROMPT = [3, 50, 7, 21, 9, 60, 33, 12]
@@ -16,19 +19,17 @@ PROMPT = [3, 50, 7, 21, 9, 60, 33, 12]
 
 @pytest.fixture
 def folder(tmp_path):
-    llama(tie_word_embeddings=True).bfloat16().save_pretrained(tmp_path)
-    return tmp_path
+    return saved(tmp_path, lambda: llama(tie_word_embeddings=True).bfloat16())
 
 
 @pytest.fixture
-def described(folder, monkeypatch):
-    """The manifest's part; the toy has no tokenizer."""
-    monkeypatch.setattr("trimtab.model.source.load_tokenizer", lambda folder: None)
+def described(folder):
+    """The manifest's part."""
     return {"path": str(folder), "dtype": "bfloat16", "device": "cpu"}
 
 
 def loaded(described, **how):
-    return module.load(described["path"], described["dtype"], described["device"], **how)[0]
+    return load(Path(described["path"]), described["dtype"], described["device"], **how)[0]
 
 
 def test_a_sound_models_operators_are_recorded_and_right(described):

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
+from small_folder import saved
 from tiny import LAYERS, VOCABULARY, llama, qwen3_5_moe
-from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
+from transformers import AutoModelForCausalLM
 
 from trimtab.forward.capture import Prompt, kept_rows
 from trimtab.forward.hooks import hooked
@@ -18,11 +18,7 @@ MAKERS = {"llama": llama, "qwen3_5_moe": qwen3_5_moe}
 
 @pytest.fixture(params=sorted(MAKERS))
 def folder(request, tmp_path):
-    MAKERS[request.param]().save_pretrained(tmp_path)
-    words = Tokenizer(models.WordLevel({"<unk>": 0, "one": 1, " two": 2}, unk_token="<unk>"))
-    words.pre_tokenizer = pre_tokenizers.Split(" ", behavior="merged_with_next")
-    PreTrainedTokenizerFast(tokenizer_object=words, unk_token="<unk>").save_pretrained(tmp_path)
-    return tmp_path
+    return saved(tmp_path, MAKERS[request.param])
 
 
 def test_placed_by_accelerate_a_model_says_the_same(folder, monkeypatch):
@@ -34,7 +30,7 @@ def test_placed_by_accelerate_a_model_says_the_same(folder, monkeypatch):
         asked.update(named)
         return from_pretrained(*args, **named)
 
-    monkeypatch.setattr("trimtab.model.source.AutoModelForCausalLM.from_pretrained", spied)
+    monkeypatch.setattr("trimtab.model.checkpoint.AutoModelForCausalLM.from_pretrained", spied)
     placed, _ = load(folder, "float32", "auto")
     assert asked["device_map"] == "auto"
     assert torch.equal(placed(IDS).logits, plain(IDS).logits)

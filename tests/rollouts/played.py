@@ -14,7 +14,7 @@ from trimtab.agent.scenario import Scenario
 from trimtab.agent.turn import rows
 from trimtab.artifacts import files
 from trimtab.forward.packed import pack_rows
-from trimtab.model.source import packaged_file
+from trimtab.model.folder import packaged_file
 from trimtab.prompts import resources
 from trimtab.rollouts.engine import Engine, Settings
 from trimtab.rollouts.episode import Arm

@@ -19,11 +19,11 @@ from snakemake.exceptions import WorkflowError
 
 from trimtab.config import written
 from trimtab.config.check import check
-from trimtab.artifacts import digest
+from trimtab.artifacts import digest, fingerprint
 from trimtab.jobs import running
 from trimtab.jobs.origins import Origins
 from trimtab.errors import TrimtabError
-from trimtab.model import names
+from trimtab.model import folder, names
 from trimtab.prompts import resources
 from trimtab.rollouts.conditions import COMMON
 from trimtab.settings.activations import CaptureSettings

@@ -29,6 +29,8 @@ rule manifest:
         ),
         resources=resources.digest([AGENT, TASKS["calibration"]]),
         settings=config_slice(LoadingSettings, within="model"),
+        # other weights at the same place are another model
+        content=folder.source_digest(config["model"]["source"]),
         layers=LAYERS,
         code=code_digest("model_manifest"),
     shell:

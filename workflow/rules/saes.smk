@@ -39,6 +39,10 @@ rule sae:
         device=config["model"]["device"],
         seed=config["seed"],
         repeat=lambda wildcards, output: int("/again/" in output.weights),
+        # a folder's time stays when a file in it changes
+        pretrained=lambda wildcards, input: [
+            fingerprint.digest(Path(path)) for path in input.pretrained
+        ],
         code=code_digest("saes_train"),
     shell:
         "python workflow/scripts/saes_train.py {input.manifest} {input.corpus} {params.folder} --caches {input.caches}"

@@ -5,7 +5,7 @@ from pathlib import Path
 from trimtab.artifacts import files
 from trimtab.artifacts.provenance import provenance
 from trimtab.jobs.entry import script
-from trimtab.model.source import load_tokenizer
+from trimtab.model.source import tokenizer_of
 from trimtab.prompts import resources, sources
 from trimtab.prompts.corpus import assemble
 from trimtab.settings.prompts import CorpusSettings
@@ -23,7 +23,7 @@ def main(
 ) -> None:
     """Write the rows (JSON lines) to `corpus`; what each source gave is in `record`, beside the provenance."""
     folder = Path(files.read_json(manifest)["path"])
-    tokenizer = load_tokenizer(folder)
+    tokenizer = tokenizer_of(manifest)
     loaded = resources.load(recipe)
     assembled = assemble(
         {name: sources.documents(name, one, transcripts, folder, seed) for name, one in loaded["sources"].items()},

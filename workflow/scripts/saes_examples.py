@@ -7,7 +7,7 @@ import pandas as pd
 from trimtab.artifacts import files
 from trimtab.artifacts.provenance import provenance
 from trimtab.jobs.entry import script
-from trimtab.model.source import load_tokenizer
+from trimtab.model.source import tokenizer_of
 from trimtab.report.examples import page
 from trimtab.saes.contexts import Read, summarise
 from trimtab.saes.examples import top_examples
@@ -28,7 +28,7 @@ def main(
 ) -> None:
     """Write `table` and `browsable`; `probes` are probes/<trait>.json, in the order of `traits`."""
     described = files.read_json(manifest)
-    tokenizer = load_tokenizer(Path(described["path"]))
+    tokenizer = tokenizer_of(manifest)
     read = [Read.of(probe, settings.latents) for probe in probes]
     # traits may share a layer: its rows are encoded once for all of their latents
     found = {}

@@ -14,10 +14,11 @@ from jaxtyping import Float
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from trimtab.artifacts import files
+from trimtab.artifacts import fingerprint
 from trimtab.errors import TrimtabError
 from trimtab.forward.capture import Prompt, batches, kept_rows
 from trimtab.forward.hooks import decoder_layers
+from trimtab.model.folder import KEYS
 
 SINK_FACTOR = 8.0
 """A row this many times longer than the layer's median row is an attention sink."""
@@ -82,9 +83,6 @@ def manifest(
     norms: dict[int, ResidualNorm],
 ) -> dict[str, Any]:
     """The manifest's content; `layers` counts the decoder layers."""
-    weights = {path.name: files.sha256(path) for path in sorted(folder.glob("*.safetensors"))}
-    if not weights:
-        raise TrimtabError(f"{folder}: no *.safetensors file; other weight formats are not read")
     config = model.config.get_text_config(decoder=True)
     # the loaded model's linear layers may be laid out, so that their weights are no parameters
     with torch.device("meta"):
@@ -93,7 +91,7 @@ def manifest(
         "model": source,
         "revision": revision,
         "path": str(folder),
-        "weights": weights,
+        **{key: fingerprint.contents(folder, patterns) for key, patterns in KEYS.items()},
         "architecture": type(model).__name__,
         "parameters": parameters,
         "layers": len(decoder_layers(model)),

@@ -16,7 +16,7 @@ from transformers import PreTrainedModel
 
 from trimtab.forward.linear import InBlocks, LaidOut, operators
 from trimtab.model.preflight import Check
-from trimtab.model.source import load
+from trimtab.model.source import plain
 
 SAME = "prepared linear layers give the products that plain ones give"
 ROUNDING = 2.0**-7
@@ -38,8 +38,7 @@ def products(model: PreTrainedModel, prompt: Sequence[int], described: Mapping[s
     kept = _kept(model, prompt[-TOKENS:])
     if not kept:
         return []
-    plain, _ = load(Path(described["path"]), described["dtype"], described["device"], frozen=False)
-    return [compare(kept, plain, operators(model))]
+    return [compare(kept, plain(Path(described["path"]), described["dtype"], described["device"]), operators(model))]
 
 
 @torch.inference_mode()
@@ -67,7 +66,7 @@ def _kept(model: PreTrainedModel, prompt: Sequence[int]) -> Products:
 
 
 @torch.inference_mode()
-def compare(kept: Products, plain: nn.Module, by: Mapping[str, int]) -> Check:
+def compare(kept: Products, unprepared: nn.Module, by: Mapping[str, int]) -> Check:
     """The worst layer's difference.
 
     Args:
@@ -75,7 +74,7 @@ def compare(kept: Products, plain: nn.Module, by: Mapping[str, int]) -> Check:
     """
     differences = {}
     for name, (rows, found) in kept.items():
-        wanted = plain.get_submodule(name)(rows).float()
+        wanted = unprepared.get_submodule(name)(rows).float()
         differences[name] = float((found.float() - wanted).square().mean().sqrt() / wanted.square().mean().sqrt())
     worst = max(differences, key=lambda name: differences[name])
     named = ", ".join(f"{count} by {operator}" for operator, count in by.items())

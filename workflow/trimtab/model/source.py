@@ -5,31 +5,23 @@ local folder, a hub id with a fixed commit, and the organism, which a rule of it
 module loads from a local path alone.
 """
 
-import importlib.util
 import re
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import (
-    AutoConfig,
-    AutoModelForCausalLM,
-    AutoTokenizer,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-    PreTrainedTokenizerFast,
-)
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from trimtab.artifacts import files
+from trimtab.artifacts.border import readable
 from trimtab.errors import TrimtabError
 from trimtab.forward.linear import lay_out
 from trimtab.forward.packed import pack_rows
+from trimtab.model.checkpoint import check_vocabulary, load_tokenizer, read_gguf, read_model
+from trimtab.model.folder import FILES, packaged_file, verify
 from trimtab.model.names import ORGANISM, PACKAGED
 
 DTYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32}
-PACKAGE = "package:"
-GENERIC = "TokenizersBackend"
-"""What a tokenizer is called that belongs to no family of models."""
 
 
 def resolve(source: str, revision: str | None, checkpoint: Path, dtype: str) -> Path:
@@ -45,33 +37,15 @@ def resolve(source: str, revision: str | None, checkpoint: Path, dtype: str) -> 
     if source == ORGANISM:
         return checkpoint
     if Path(source).is_dir():
-        if not Path(source, "config.json").is_file():
-            raise TrimtabError(f"config.yaml, model.source: folder {source!r} has no config.json, so it holds no model")
         return Path(source)
     return _snapshot(source, revision)
 
 
-def packaged_file(source: str) -> Path:
-    """Path of the file that `package:<package>/<file>` names, found without importing the package."""
-    package, _, name = source.removeprefix(PACKAGE).partition("/")
-    spec = importlib.util.find_spec(package) if package.isidentifier() else None
-    if spec is None or spec.origin is None:
-        raise TrimtabError(f"config.yaml, model.source: package {package!r} is not installed; see envs/data.txt")
-    path = Path(spec.origin).parent / name
-    if not path.is_file():
-        raise TrimtabError(f"config.yaml, model.source: {name!r} is not a file of package {package!r}")
-    return path
-
-
 def unpack(gguf: Path, folder: Path, dtype: str) -> None:
     """Dequantise a GGUF file into a folder of safetensors with its tokenizer."""
-    # the library reads the whole file, which takes it ten seconds, for each part that isn't given
-    config = AutoConfig.from_pretrained(gguf.parent, gguf_file=gguf.name)
-    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name, config=config)
-    # float32 first: asked for another dtype, the library keeps the weights packed
-    model: Any = AutoModelForCausalLM.from_pretrained(
-        gguf.parent, gguf_file=gguf.name, config=config, dtype=torch.float32
-    )
+    # Any: the library's own annotations of `to` are wrong
+    model: Any
+    model, tokenizer = read_gguf(gguf)
     model.to(DTYPES[dtype])
     # else the saved config would claim that the plain weights are still quantised
     del model.config.quantization_config
@@ -83,20 +57,13 @@ def unpack(gguf: Path, folder: Path, dtype: str) -> None:
 
 def _snapshot(source: str, revision: str | None) -> Path:
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     if revision is None or not re.fullmatch(r"[0-9a-f]{40}", revision):
         raise TrimtabError(
             f"config.yaml, model.revision: {revision} for hub id {source}; expected a commit, 40 hex digits"
         )
-    wanted = ["*.safetensors", "*.json", "*.txt", "*.jinja", "*.model"]
-    try:
-        return Path(snapshot_download(source, revision=revision, allow_patterns=wanted))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError) as error:
-        cause = str(error).splitlines()[0]
-        raise TrimtabError(
-            f"config.yaml, model.source: {source} is neither a folder here nor a snapshot that the hub gives ({cause})"
-        ) from error
+    with readable(f"config.yaml, model.source: {source} is neither a folder here nor a snapshot that the hub gives"):
+        return Path(snapshot_download(source, revision=revision, allow_patterns=[*FILES]))
 
 
 def load(
@@ -108,36 +75,38 @@ def load(
         frozen: False for a model that gradients pass through or whose weights are read or edited: its layers are plain,
             and slower on a CPU.
     """
-    placement = {"device_map": "auto"} if device == "auto" else {}
-    # Any: the library's own annotations of `to` are wrong
-    try:
-        model: Any = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=DTYPES[dtype], local_files_only=True, **placement
-        )
-    except ValueError as error:
-        cause = str(error).splitlines()[0]
-        raise TrimtabError(f"config.yaml, model.source: {folder} holds no decoder-only model ({cause})") from error
-    if device != "auto":
-        model.to(device)
+    model = plain(folder, dtype, device)
+    tokenizer = load_tokenizer(folder)
+    check_vocabulary(folder, model, tokenizer)
     pack_rows(model)
     if frozen:
         lay_out(model)
-    return model.eval().requires_grad_(not frozen), load_tokenizer(folder)
+    return model.requires_grad_(not frozen), tokenizer
 
 
-def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    """The tokenizer of a local folder."""
-    described = folder / "tokenizer_config.json"
-    if described.is_file() and files.read_json(described).get("tokenizer_class") == GENERIC:
-        # it is whole in its file; Auto would put its model family's rules in place of its own
-        kind: Any = PreTrainedTokenizerFast
-    else:
-        kind = AutoTokenizer
-    tokenizer: PreTrainedTokenizerBase = kind.from_pretrained(folder, local_files_only=True)
-    return tokenizer
+def plain(folder: Path, dtype: str, device: str) -> PreTrainedModel:
+    """The model of a local folder (evaluation mode) as `transformers` alone runs it."""
+    placement = {"device_map": "auto"} if device == "auto" else {}
+    # Any: the library's own annotations of `to` are wrong
+    model: Any = read_model(folder, DTYPES[dtype], **placement)
+    if device != "auto":
+        model.to(device)
+    return model.eval()
 
 
 def from_manifest(manifest: Path) -> tuple[dict[str, Any], PreTrainedModel, PreTrainedTokenizerBase]:
-    """The manifest's content and the model that it describes, on the device it names."""
+    """The manifest's content and the model that it describes, on the device it names.
+
+    Raises:
+        TrimtabError: the model's folder changed since the manifest was made, or can't be loaded.
+    """
     described = files.read_json(manifest)
+    verify(manifest, described)
     return described, *load(Path(described["path"]), described["dtype"], described["device"])
+
+
+def tokenizer_of(manifest: Path) -> PreTrainedTokenizerBase:
+    """The tokenizer of the model that a manifest describes, for jobs that need nothing else of it."""
+    described = files.read_json(manifest)
+    verify(manifest, described)
+    return load_tokenizer(Path(described["path"]))

@@ -8,19 +8,22 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from trimtab.artifacts.border import readable
 from trimtab.forward.memory import key_value
-from trimtab.model.source import DTYPES, PACKAGE, packaged_file
+from trimtab.model.folder import PACKAGE, packaged_file
+from trimtab.model.source import DTYPES
 from trimtab.plan.cost import Shape
 
 
 def shape(source: str, revision: str | None, dtype: str) -> Shape:
     """Shape of the model that `model.source` names; of a hub id, its config alone is fetched."""
-    if source.startswith(PACKAGE):
-        gguf = packaged_file(source)
-        config: Any = AutoConfig.from_pretrained(gguf.parent, gguf_file=gguf.name)
-    else:
-        config = AutoConfig.from_pretrained(source, revision=revision)
-    return shape_of(config, dtype)
+    gguf = packaged_file(source) if source.startswith(PACKAGE) else None
+    with readable(f"config.yaml, model.source: {source} has no config that can be read", AttributeError, TypeError):
+        if gguf:
+            config: Any = AutoConfig.from_pretrained(gguf.parent, gguf_file=gguf.name)
+        else:
+            config = AutoConfig.from_pretrained(source, revision=revision, trust_remote_code=False)
+        return shape_of(config, dtype)
 
 
 def shape_of(config: Any, dtype: str) -> Shape:

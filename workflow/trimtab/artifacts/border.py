@@ -1,0 +1,82 @@
+"""Files that others made: what libraries raise at those they can't read becomes one line that names the file.
+
+Each reader of such files has one such place, around the call of the library that parses them and nothing else. An
+artifact of our own that can't be read is another matter (`trimtab.artifacts.files.damaged`).
+"""
+
+import json
+import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+
+from trimtab.errors import TrimtabError
+
+UNREADABLE = (
+    OSError,
+    EOFError,
+    ImportError,
+    LookupError,
+    RuntimeError,
+    ValueError,
+    SafetensorError,
+    pickle.PickleError,
+)
+"""What libraries raise at files that are absent, cut off or of another kind, or for which a package is missing."""
+
+POINTER = b"version https://git-lfs"
+"""How the small text file begins that git keeps in place of a large one."""
+
+LONGEST = 300
+"""Characters of a library's own words; some list every file that they tried."""
+
+
+@contextmanager
+def readable(what: str, *also: type[Exception]) -> Iterator[None]:
+    """Turn errors of a library that parses someone's files in the block into one line that begins with `what`.
+
+    Args:
+        also: further errors that this library is known to raise at such files.
+    """
+    try:
+        yield
+    except (*UNREADABLE, *also) as error:
+        raise TrimtabError(f"{what} ({in_short(error)})") from error
+
+
+def in_short(error: Exception) -> str:
+    """What an error says, in one line."""
+    words = " ".join(str(error).split())
+    told = f"{type(error).__name__}: {words}" if isinstance(error, LookupError) or not words else words
+    return told if len(told) <= LONGEST else f"{told[:LONGEST]} ..."
+
+
+def check_whole(path: Path) -> None:
+    """Pass a file that is there and isn't git's pointer to one.
+
+    Raises:
+        TrimtabError: it isn't, by name.
+    """
+    if not path.is_file():
+        raise TrimtabError(f"{path}: no such file")
+    with readable(f"{path}: can't be read"), open(path, "rb") as stream:
+        start = stream.read(len(POINTER))
+    if start == POINTER:
+        raise TrimtabError(f"{path}: a git-lfs pointer, not the file itself; fetch it with `git lfs pull`")
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """The JSON object in a file of someone else's.
+
+    Raises:
+        TrimtabError: there is none.
+    """
+    check_whole(path)
+    with readable(f"{path}: not whole JSON"):
+        found = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(found, dict):
+        raise TrimtabError(f"{path}: expected a JSON object, found a {type(found).__name__}")
+    return found

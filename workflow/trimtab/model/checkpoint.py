@@ -1,0 +1,251 @@
+"""From a local folder to a model all of whose weights come from the folder, and to its tokenizer.
+
+`transformers` draws weights that a checkpoint lacks at random and leaves out tensors that it has no place for, and says
+so in its log alone; each job would then run another model. Here both are errors that name the tensors, as is whatever
+else keeps a folder from being the model that its owner thinks it is. What is done to a model for speed comes later
+(`trimtab.model.source`).
+"""
+
+import logging
+import re
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub.errors import StrictDataclassError
+from safetensors import safe_open
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
+)
+
+from trimtab.artifacts.border import check_whole, read_object, readable
+from trimtab.errors import TrimtabError
+from trimtab.model.folder import WEIGHTS
+
+CONFIG, INDEX, ADAPTER = "config.json", "model.safetensors.index.json", "adapter_config.json"
+GENERIC = "TokenizersBackend"
+"""What a tokenizer is called that belongs to no family of models."""
+
+DERIVED = re.compile(r"rotary_emb\.inv_freq$|\.masked_bias$")
+"""Tensors of old checkpoints that follow from the config: frequencies of positions, the number that masks."""
+
+MASK = re.compile(r"\.(bias|causal_mask)$")
+"""Names of causal masks in old checkpoints, if their shape is 1 x 1 x tokens x tokens."""
+
+SENSES = re.compile("image|img|vision|audio|video|sound", re.IGNORECASE)
+"""In names of tokens that stand for a picture or sound: members of a family without eyes have its tokenizer whole."""
+
+CODE = (AttributeError, TypeError, StrictDataclassError)
+"""What `transformers` raises at a config whose values are of another type than it expects."""
+
+TOKENIZERS = ("tokenizer*.json", "*.model", "vocab*", "*.tiktoken", "tekken.json")
+"""Files one of which a folder with a tokenizer has."""
+
+NAMED = 4
+"""Tensors that an error names; it counts the others."""
+
+
+def read_model(folder: Path, dtype: torch.dtype, **placement: Any) -> PreTrainedModel:
+    """The plain model in `folder`, as `transformers` builds it.
+
+    Args:
+        placement: where its layers go, as `from_pretrained` takes it.
+
+    Raises:
+        TrimtabError: the folder holds no whole decoder-only model.
+    """
+    config, weights = _check_folder(folder)
+    with quiet(), readable(f"config.yaml, model.source: {folder} can't be loaded as a decoder-only model", *CODE):
+        model, told = AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=dtype,
+            local_files_only=True,
+            # else the library asks on the terminal
+            trust_remote_code=False,
+            use_safetensors=True,
+            # mismatches are told with all others below
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+            **placement,
+        )
+    quantised = config.get("quantization_config")
+    if quantised and not getattr(model, "hf_quantizer", None):
+        raise TrimtabError(f"{folder / CONFIG}, quantization_config: the installed transformers can't read {quantised}")
+    masks = _masks(weights, told["unexpected_keys"])
+    check_complete(str(folder), {**told, "unexpected_keys": told["unexpected_keys"] - masks})
+    return model
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep the library's table of missing and unexpected tensors out of the log: one line here says what it says."""
+    logger = logging.getLogger("transformers.modeling_utils")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
+
+def _masks(weights: Sequence[Path], names: Collection[str]) -> set[str]:
+    """Those of `names` that are causal masks."""
+    found = set()
+    asked = [name for name in names if MASK.search(name)]
+    for path in weights if asked else ():
+        with safe_open(path, framework="pt") as opened:
+            for stored in opened.keys():  # noqa: SIM118
+                # the library may have put the base model's prefix before the name, or taken it off
+                known = [name for name in asked if name.endswith(stored) or stored.endswith(name)]
+                if known and opened.get_slice(stored).get_shape()[:2] == [1, 1]:
+                    found.update(known)
+    return found
+
+
+def _check_folder(folder: Path) -> tuple[dict[str, Any], list[Path]]:
+    """The config and the files of weights of a folder that looks like one whole model.
+
+    Raises:
+        TrimtabError: it doesn't, with what is wrong.
+    """
+    if (folder / ADAPTER).is_file():
+        raise TrimtabError(
+            f"{folder / ADAPTER}: an adapter (PEFT), which Trimtab doesn't apply; merge it into its model "
+            "(merge_and_unload), save that, and name that folder in model.source"
+        )
+    config = read_object(folder / CONFIG)
+    weights = sorted(folder.glob(WEIGHTS))
+    if not weights:
+        others = sorted(path.name for kind in ("*.bin", "*.pt", "*.pth", "*.gguf") for path in folder.glob(kind))
+        has = f"it has {', '.join(others[:NAMED])}" if others else "it has no weights at all"
+        raise TrimtabError(f"{folder}: no {WEIGHTS} file, the one format of weights that is read; {has}")
+    for path in weights:
+        check_whole(path)
+    if (folder / INDEX).is_file():
+        parts = read_object(folder / INDEX).get("weight_map")
+        if not isinstance(parts, dict):
+            raise TrimtabError(f"{folder / INDEX}, weight_map: expected files by tensor, found {parts!r}")
+        for name in sorted(set(map(str, parts.values()))):
+            check_whole(folder / name)
+    if "auto_map" in config and not _is_known(config):
+        raise TrimtabError(
+            f"{folder / CONFIG}, auto_map: a {config.get('model_type')!r} model runs code of its own, which Trimtab "
+            "doesn't run; it runs the architectures of the installed transformers"
+        )
+    return config, weights
+
+
+def _is_known(config: dict[str, Any]) -> bool:
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+
+    return config.get("model_type") in CONFIG_MAPPING_NAMES
+
+
+def check_complete(source: str, told: dict[str, Any]) -> None:
+    """Pass a model whose every weight was read and that has a place for each tensor of its files.
+
+    Args:
+        told: what `from_pretrained` says of loading.
+
+    Raises:
+        TrimtabError: tensors are missing, of another shape or left over; one line with the first of them.
+    """
+    left = [name for name in told["unexpected_keys"] if not DERIVED.search(name)]
+    shapes = [f"{name} is {_shape(found)} and not {_shape(wanted)}" for name, found, wanted in told["mismatched_keys"]]
+    wrong = [
+        f"{words} {_listed(names)}"
+        for words, names in (
+            ("lacks", told["missing_keys"]),
+            ("has another shape than config.json says:", shapes),
+            ("has tensors that the model has no place for:", left),
+        )
+        if names
+    ]
+    if wrong:
+        raise TrimtabError(
+            f"{source}: the checkpoint {'; it '.join(wrong)}. Weights that are missing would be drawn at random: save "
+            "the model anew with save_pretrained, or mend the tensors' names or config.json"
+        )
+
+
+def _shape(size: Iterable[int]) -> str:
+    return " x ".join(map(str, size))
+
+
+def _listed(names: Collection[str]) -> str:
+    first = ", ".join(sorted(names)[:NAMED])
+    return first if len(names) <= NAMED else f"{first} and {len(names) - NAMED} more ({len(names)} in all)"
+
+
+def read_gguf(gguf: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Model and tokenizer in a GGUF file, dequantised to float32.
+
+    Raises:
+        TrimtabError: it can't be read, or isn't whole.
+    """
+    check_whole(gguf)
+    with quiet(), readable(f"config.yaml, model.source: {gguf} can't be loaded as a decoder-only model", *CODE):
+        # the library reads the whole file, which takes it ten seconds, for each part that isn't given
+        config = AutoConfig.from_pretrained(gguf.parent, gguf_file=gguf.name)
+        tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name, config=config)
+        # float32: asked for another dtype, the library keeps the weights packed
+        model, told = AutoModelForCausalLM.from_pretrained(
+            gguf.parent, gguf_file=gguf.name, config=config, dtype=torch.float32, output_loading_info=True
+        )
+    check_complete(str(gguf), told)
+    return model, tokenizer
+
+
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """The tokenizer of a local folder.
+
+    Raises:
+        TrimtabError: there is none that can be read.
+    """
+    described = folder / "tokenizer_config.json"
+    # Any: two classes without a common annotated constructor
+    kind: Any = AutoTokenizer
+    if described.is_file() and read_object(described).get("tokenizer_class") == GENERIC:
+        # it is whole in its file; Auto would put its model family's rules in place of its own
+        kind = PreTrainedTokenizerFast
+    found = [path for kind in TOKENIZERS for path in sorted(folder.glob(kind))]
+    if not found:
+        raise TrimtabError(
+            f"{folder}: holds no tokenizer (none of {', '.join(TOKENIZERS)}); save the model's beside it"
+        )
+    for path in found:
+        check_whole(path)
+    with readable(f"{folder}: the tokenizer can't be read", *CODE):
+        try:
+            tokenizer: PreTrainedTokenizerBase = kind.from_pretrained(
+                folder, local_files_only=True, trust_remote_code=False
+            )
+        except Exception as error:
+            # the library `tokenizers` has no kind of its own for files that it can't parse
+            if type(error) is Exception:
+                raise ValueError(str(error)) from error
+            raise
+    return tokenizer
+
+
+def check_vocabulary(folder: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Pass a tokenizer whose every token has a row in the model's table of embeddings.
+
+    Raises:
+        TrimtabError: it has more tokens than the model.
+    """
+    rows = int(model.config.get_text_config(decoder=True).vocab_size)
+    above = {name: at for name, at in tokenizer.get_vocab().items() if at >= rows and not SENSES.search(name)}
+    if above:
+        first = min(above, key=lambda name: above[name])
+        raise TrimtabError(
+            f"{folder}: {len(above)} tokens of the tokenizer have no embedding, the first {first!r} ({above[first]}); "
+            f"the model has {rows}. Resize its embeddings (resize_token_embeddings), or take its own tokenizer"
+        )
