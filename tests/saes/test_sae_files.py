@@ -82,7 +82,7 @@ def test_what_saelens_leaves_to_fold_is_folded(sae, folder):
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("architecture", "gated", "architecture: 'gated'; Trimtab reads 'topk' and 'jumprelu'"),
+        ("architecture", "gated", "architecture: 'gated'; Trimtab reads 'topk', 'jumprelu', 'standard'"),
         ("normalize_activations", "layer_norm", "normalize_activations: 'layer_norm'; Trimtab reads 'none'"),
         ("d_sae", 21, "W_enc: shape (6, 20); cfg.json says (6, 21)"),
     ],

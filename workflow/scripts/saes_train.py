@@ -56,13 +56,15 @@ def main(
         rows = shuffled_batches(shards, layer, parsed.batch, own_seed, kept, parsed.tokens, step * parsed.batch)
         return (batch.to(where).float() for batch in track(rows, parsed.steps - step, f"SAE of layer {layer}, steps"))
 
+    made_from = Origin(described["model"], layer, context_size)
     if pretrained:
+        made_from = formats.origin_for(pretrained[0], described["model"], layer, context_size)
         trained = Trained(formats.read_for(pretrained[0], described["d_model"], parsed.k), [])
     else:
         recipe = Recipe.measured(parsed, own_seed, where, described["d_model"])
         with near(caches, layer) as shards:
             trained = train(partial(batches, shards=shards), recipe, checkpoint)
-    trained.save(folder, Origin(described["model"], layer, context_size), origin)
+    trained.save(folder, made_from, origin)
     checkpoint.remove()
 
 

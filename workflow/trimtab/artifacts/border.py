@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 
 from trimtab.errors import TrimtabError
 
-UNREADABLE = (
+UNREADABLE: tuple[type[Exception], ...] = (
     OSError,
     EOFError,
     ImportError,
@@ -43,7 +43,7 @@ def readable(what: str, *also: type[Exception]) -> Iterator[None]:
     """
     try:
         yield
-    except (*UNREADABLE, *also) as error:
+    except UNREADABLE + also as error:
         raise TrimtabError(f"{what} ({in_short(error)})") from error
 
 

@@ -17,6 +17,7 @@ import torch
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import safe_open
 from transformers import (
+    CONFIG_MAPPING,
     AutoConfig,
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -63,7 +64,8 @@ def read_model(folder: Path, dtype: torch.dtype, **placement: Any) -> PreTrained
     """
     config, weights = _check_folder(folder)
     with quiet(), readable(f"config.yaml, model.source: {folder} can't be loaded as a decoder-only model", *CODE):
-        model, told = AutoModelForCausalLM.from_pretrained(
+        # Any: the library's annotations know nothing of what it says of loading
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=dtype,
             local_files_only=True,
@@ -75,6 +77,8 @@ def read_model(folder: Path, dtype: torch.dtype, **placement: Any) -> PreTrained
             output_loading_info=True,
             **placement,
         )
+    model: PreTrainedModel = loaded[0]
+    told: dict[str, Any] = loaded[1]
     quantised = config.get("quantization_config")
     if quantised and not getattr(model, "hf_quantizer", None):
         raise TrimtabError(f"{folder / CONFIG}, quantization_config: the installed transformers can't read {quantised}")
@@ -143,9 +147,7 @@ def _check_folder(folder: Path) -> tuple[dict[str, Any], list[Path]]:
 
 
 def _is_known(config: dict[str, Any]) -> bool:
-    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
-
-    return config.get("model_type") in CONFIG_MAPPING_NAMES
+    return config.get("model_type") in CONFIG_MAPPING
 
 
 def check_complete(source: str, told: dict[str, Any]) -> None:
@@ -196,11 +198,11 @@ def read_gguf(gguf: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
         config = AutoConfig.from_pretrained(gguf.parent, gguf_file=gguf.name)
         tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name, config=config)
         # float32: asked for another dtype, the library keeps the weights packed
-        model, told = AutoModelForCausalLM.from_pretrained(
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
             gguf.parent, gguf_file=gguf.name, config=config, dtype=torch.float32, output_loading_info=True
         )
-    check_complete(str(gguf), told)
-    return model, tokenizer
+    check_complete(str(gguf), loaded[1])
+    return loaded[0], tokenizer
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:

@@ -7,7 +7,7 @@ module loads from a local path alone.
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -91,7 +91,8 @@ def plain(folder: Path, dtype: str, device: str) -> PreTrainedModel:
     model: Any = read_model(folder, DTYPES[dtype], **placement)
     if device != "auto":
         model.to(device)
-    return model.eval()
+    model.eval()
+    return cast(PreTrainedModel, model)
 
 
 def from_manifest(manifest: Path) -> tuple[dict[str, Any], PreTrainedModel, PreTrainedTokenizerBase]:

@@ -6,7 +6,6 @@ from trimtab.artifacts import files as plain
 from trimtab.errors import TrimtabError
 from trimtab.jobs import entry
 from trimtab.saes import files, formats
-from trimtab.saes.files import Origin
 from trimtab.saes.sae import TopKActivation
 
 
@@ -25,6 +24,8 @@ def info(path: Path, *, k: int | None = None) -> None:
     else:
         low, high = activation.threshold.aminmax()
         print(f"activation  jumprelu, thresholds {float(low):.4g} to {float(high):.4g}")
+    for key, value in formats.described(path).said.items():
+        print(f"{key:<11} {value if isinstance(value, str) else plain.canonical(value)}")
     norms = sae.W_dec.norm(dim=1)
     print(f"decoder     rows of length {float(norms.min()):.4g} to {float(norms.max()):.4g}")
 
@@ -32,13 +33,15 @@ def info(path: Path, *, k: int | None = None) -> None:
 def import_(path: Path, folder: Path, *, model: str, layer: int, k: int | None = None, context_size: int = 0) -> None:
     """Turn PATH, of any known format, into ours, which is SAELens's.
 
-    --model: the model's name, for readers of cfg.json; --k: active latents a token, for files that don't say.
+    --model, --layer: whose stream it is a dictionary of, which PATH must not deny; --k: active latents a token, for
+    files that don't say.
     """
+    origin = formats.origin_for(path, model, layer, context_size)
     provenance = {
         "converted": formats.recognise(path),
         "inputs": {str(p): plain.sha256(p) for p in formats.inside(path)},
     }
-    files.save(folder, formats.read(path, k), Origin(model, layer, context_size), provenance)
+    files.save(folder, formats.read(path, k), origin, provenance)
 
 
 def export(folder: Path, kind: str, target: Path) -> None:

@@ -3,8 +3,8 @@
 `<folder>/sae_weights.safetensors` holds W_enc (d_in, d_sae), b_enc, W_dec (d_sae, d_in) and b_dec in the units of raw
 activations, and a threshold (d_sae) where the architecture is jumprelu: decoder rows have unit norm and the input scale
 is folded in, so a reader must neither normalise nor fold. `cfg.json` says so in SAELens's terms. `provenance.json` is
-ours and stands beside them. Reading is wider than writing: what SAELens itself leaves to fold is folded here. Layouts
-of other tools are in `trimtab.saes.formats`.
+ours and stands beside them. Reading is wider than writing: SAELens 3 to 6, and what SAELens itself leaves to fold is
+folded here. Layouts of other tools are in `trimtab.saes.formats`.
 """
 
 from collections.abc import Mapping
@@ -16,12 +16,34 @@ import torch
 from torch import Tensor
 
 from trimtab.artifacts import files, tensors
+from trimtab.artifacts.border import read_object
 from trimtab.errors import TrimtabError
+from trimtab.saes.claims import Claim
+from trimtab.saes.foreign import active, read_tensors, take
 from trimtab.saes.sae import SAE, JumpReLUActivation, TopKActivation
 
 WEIGHTS, CONFIG, PROVENANCE = "sae_weights.safetensors", "cfg.json", "provenance.json"
 SHAPES = {"W_enc": ("d_in", "d_sae"), "b_enc": ("d_sae",), "W_dec": ("d_sae", "d_in"), "b_dec": ("d_in",)}
 THRESHOLD = {"threshold": ("d_sae",)}
+SCALE = {"scaling_factor": ("d_sae",)}
+KINDS = ("topk", "jumprelu", "standard")
+ORIGINS = (
+    "model_name",
+    "hook_name",
+    "hook_layer",
+    "hook_head_index",
+    "hf_hook_name",
+    "context_size",
+    "prepend_bos",
+    "seqpos_slice",
+    "dataset_path",
+    "model_from_pretrained_kwargs",
+    "sae_lens_version",
+    "trained_by",
+    "converted_from",
+)
+"""Keys of cfg.json that say what a dictionary was made from."""
+
 SAE_LENS_VERSION = "6.54.0"
 """The version whose layout is written; readers take files that name none for an older layout."""
 
@@ -34,6 +56,8 @@ class Origin:
     layer: int
     context_size: int
     """The longest prompt, in tokens."""
+    converted_from: Mapping[str, Any] | None = None
+    """What the files that it was read from said of themselves; None for a dictionary of our own."""
 
 
 def save(folder: Path, sae: SAE, origin: Origin, provenance: Mapping[str, Any]) -> None:
@@ -67,6 +91,7 @@ def save(folder: Path, sae: SAE, origin: Origin, provenance: Mapping[str, Any]) 
             # every token but a prompt's first, which is an attention sink
             "seqpos_slice": [1, None],
             "model_from_pretrained_kwargs": {},
+            **({} if origin.converted_from is None else {"converted_from": dict(origin.converted_from)}),
         },
     }
     files.write_json(folder / CONFIG, config)
@@ -78,33 +103,73 @@ def load(folder: Path) -> SAE:
     """The dictionary in `folder`.
 
     Raises:
-        TrimtabError: a file is missing, the architecture is another one, or shapes and config disagree.
+        TrimtabError: a file is missing or can't be read, the architecture is another one, shapes and config disagree,
+            or a tensor would go unused.
     """
     for name in (CONFIG, WEIGHTS):
         if not (folder / name).is_file():
-            raise TrimtabError(f"{folder / name}: no such file; expected an SAE in the SAELens 6 layout")
-    config = files.read_json(folder / CONFIG)
-    architecture = config.get("architecture")
-    if architecture not in ("topk", "jumprelu"):
-        raise TrimtabError(f"{folder / CONFIG}, architecture: {architecture!r}; Trimtab reads 'topk' and 'jumprelu'")
+            raise TrimtabError(f"{folder / name}: no such file; expected an SAE in the SAELens layout")
+    config = read_object(folder / CONFIG)
+    kind = _kind(config, folder / CONFIG)
     for key in ("normalize_activations", "reshape_activations"):
         if config.get(key, "none") != "none":
             raise TrimtabError(f"{folder / CONFIG}, {key}: {config[key]!r}; Trimtab reads 'none'")
-    weights, _ = tensors.read(folder / WEIGHTS)
-    shapes = SHAPES | (THRESHOLD if architecture == "jumprelu" else {})
+    scaled = bool(config.get("finetuning_scaling_factor"))
+    shapes = SHAPES | (THRESHOLD if kind == "jumprelu" else {}) | (SCALE if scaled else {})
+    weights = take(read_tensors(folder / WEIGHTS), folder / WEIGHTS, shapes)
     for name, shape in shapes.items():
-        wanted = tuple(config[size] for size in shape)
-        found = tuple(weights[name].shape) if name in weights else None
-        if found != wanted:
-            raise TrimtabError(f"{folder / WEIGHTS}, {name}: shape {found}; {CONFIG} says {wanted}")
-    weights = {name: weights[name].to(torch.float32) for name in shapes}
-    activation = (
-        JumpReLUActivation(weights.pop("threshold")) if architecture == "jumprelu" else TopKActivation(config["k"])
-    )
-    sae = SAE(**weights, activation=activation)
+        wanted = tuple(config.get(size) for size in shape)
+        if tuple(weights[name].shape) != wanted:
+            raise TrimtabError(
+                f"{folder / WEIGHTS}, {name}: shape {tuple(weights[name].shape)}; {CONFIG} says {wanted}"
+            )
+    activation: TopKActivation | JumpReLUActivation
+    if kind == "topk":
+        activation = TopKActivation(active(config.get("k", _arguments(config).get("k")), weights, folder / CONFIG))
+    else:
+        # ReLU is the threshold 0
+        activation = JumpReLUActivation(weights.get("threshold", torch.zeros_like(weights["b_enc"])))
+    sae = SAE(**{name: weights[name] for name in SHAPES}, activation=activation)
+    if scaled:
+        # factors multiply what latents add to the output, and leave the latents alone
+        sae = replace(sae, W_dec=sae.W_dec * weights["scaling_factor"][:, None])
     if config.get("rescale_acts_by_decoder_norm", False):
         sae = norm_folded(sae)
     return sae if config.get("apply_b_dec_to_input", True) else bias_folded(sae)
+
+
+def _kind(config: Mapping[str, Any], path: Path) -> str:
+    """topk, jumprelu or standard, as SAELens 6 calls them; up to 5 the activation function has a key of its own."""
+    architecture, function = config.get("architecture", "standard"), config.get("activation_fn_str")
+    if architecture not in KINDS:
+        raise TrimtabError(f"{path}, architecture: {architecture!r}; Trimtab reads {', '.join(map(repr, KINDS))}")
+    if architecture == "standard" and function == "topk":
+        return "topk"
+    if function not in (None, "topk" if architecture == "topk" else "relu"):
+        raise TrimtabError(f"{path}, activation_fn_str: {function!r}; Trimtab reads 'relu' and 'topk'")
+    return str(architecture)
+
+
+def _arguments(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Of the activation function, up to SAELens 5."""
+    found = config.get("activation_fn_kwargs")
+    return found if isinstance(found, dict) else {}
+
+
+def described(folder: Path) -> Claim:
+    """What a folder's cfg.json says of where its rows come from: in `metadata`, or up to SAELens 5 among all else."""
+    config = read_object(folder / CONFIG)
+    about = config.get("metadata", config)
+    said = {key: about[key] for key in ORIGINS if about.get(key) is not None}
+    hook, layer, length = about.get("hook_name"), about.get("hook_layer"), about.get("context_size")
+    return Claim(
+        folder / CONFIG,
+        model=about.get("model_name"),
+        hook=hook,
+        layer=layer if isinstance(layer, int) else None,
+        context_size=length if isinstance(length, int) else None,
+        said=said,
+    )
 
 
 def bias_folded(sae: SAE) -> SAE:

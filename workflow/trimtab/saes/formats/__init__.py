@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from trimtab.artifacts import files as plain
 from trimtab.errors import TrimtabError
 from trimtab.saes import files
+from trimtab.saes.claims import Claim
 from trimtab.saes.files import Origin
 from trimtab.saes.formats import dictionary_learning, qwen_scope, sparsify
 from trimtab.saes.sae import SAE
@@ -24,6 +24,9 @@ class Format(NamedTuple):
     """From a path that matches; the number is how many latents are active, for files that don't say."""
 
     write: Callable[[Path, SAE, Origin], None]
+
+    described: Callable[[Path], Claim]
+    """What a path that matches says of the rows that the dictionary was made from."""
 
 
 def _is_saelens(path: Path) -> bool:
@@ -39,10 +42,12 @@ def _write_saelens(path: Path, sae: SAE, origin: Origin) -> None:
 
 
 FORMATS = {
-    "saelens": Format(_is_saelens, _read_saelens, _write_saelens),
-    "sparsify": Format(sparsify.matches, sparsify.read, sparsify.write),
-    "dictionary_learning": Format(dictionary_learning.matches, dictionary_learning.read, dictionary_learning.write),
-    "qwen_scope": Format(qwen_scope.matches, qwen_scope.read, qwen_scope.write),
+    "saelens": Format(_is_saelens, _read_saelens, _write_saelens, files.described),
+    "sparsify": Format(sparsify.matches, sparsify.read, sparsify.write, sparsify.described),
+    "dictionary_learning": Format(
+        dictionary_learning.matches, dictionary_learning.read, dictionary_learning.write, dictionary_learning.described
+    ),
+    "qwen_scope": Format(qwen_scope.matches, qwen_scope.read, qwen_scope.write, qwen_scope.described),
 }
 
 
@@ -80,13 +85,29 @@ def read_for(path: Path, d_model: int, k: int) -> SAE:
     return sae
 
 
-def origin(path: Path) -> Origin:
-    """Where a dictionary comes from, as far as its SAELens config says."""
-    about = plain.read_json(path / files.CONFIG)["metadata"] if _is_saelens(path) else {}
-    digits = [part for part in str(about.get("hook_name", "")).split(".") if part.isdigit()]
+def described(path: Path) -> Claim:
+    """What the dictionary at `path` says of the rows that it was made from."""
+    return FORMATS[recognise(path)].described(path)
+
+
+def origin_for(path: Path, model: str, layer: int, context_size: int = 0) -> Origin:
+    """Where the dictionary at `path` comes from, once it is taken for one of the stream after `layer` of `model`.
+
+    Raises:
+        TrimtabError: it says that it is one of something else.
+    """
+    claim = described(path)
+    claim.require(model, layer)
     return Origin(
-        str(about.get("model_name", "unknown")), int(digits[0]) if digits else 0, about.get("context_size") or 0
+        model, layer, context_size or claim.context_size or 0, {"format": recognise(path), "said": claim.said}
     )
+
+
+def origin(folder: Path) -> Origin:
+    """Where a dictionary of ours comes from, as far as its description says."""
+    claim = files.described(folder)
+    layer = claim.layer if claim.after is None else claim.after
+    return Origin(claim.model or "unknown", layer or 0, claim.context_size or 0)
 
 
 def inside(path: Path) -> list[Path]:

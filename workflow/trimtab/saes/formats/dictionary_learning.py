@@ -10,12 +10,18 @@ from typing import Any
 import torch
 
 from trimtab.artifacts import files
+from trimtab.artifacts.border import read_object
 from trimtab.errors import TrimtabError
-from trimtab.saes.files import Origin, bias_folded, bias_unfolded
+from trimtab.saes.claims import Claim
+from trimtab.saes.files import SHAPES, Origin, bias_folded, bias_unfolded
+from trimtab.saes.foreign import active, take
 from trimtab.saes.formats.pickled import read_tensors, write_tensors
 from trimtab.saes.sae import SAE, JumpReLUActivation, TopKActivation
 
 WEIGHTS, CONFIG = "ae.pt", "config.json"
+TENSORS = {"encoder.weight": "W_enc", "encoder.bias": "b_enc", "decoder.weight": "W_dec", "b_dec": "b_dec"}
+"""Names there and here, but for JumpReLU, whose names are ours."""
+
 TOPK, BATCHTOPK, JUMPRELU = "AutoEncoderTopK", "BatchTopKSAE", "JumpReluAutoEncoder"
 
 
@@ -30,25 +36,50 @@ def read(path: Path, k: int | None) -> SAE:
     Raises:
         TrimtabError: it is of a kind that `trimtab.saes.sae` has not.
     """
-    kind = files.read_json(path / CONFIG)["trainer"]["dict_class"]
+    trainer = _trainer(path)
+    kind = trainer.get("dict_class")
     if kind not in (TOPK, BATCHTOPK, JUMPRELU):
         raise TrimtabError(
             f"{path / CONFIG}, trainer.dict_class: {kind!r}; Trimtab reads {TOPK}, {BATCHTOPK}, {JUMPRELU}"
         )
-    weights = read_tensors(path / WEIGHTS)
+    stored = read_tensors(path / WEIGHTS)
     if kind == JUMPRELU:
-        activation = JumpReLUActivation(weights["threshold"].float())
-        return bias_folded(
-            SAE(**{name: weights[name].float() for name in ("W_enc", "b_enc", "W_dec", "b_dec")}, activation=activation)
-        )
-    return SAE(
-        W_enc=weights["encoder.weight"].float().T.contiguous(),
-        b_enc=weights["encoder.bias"].float(),
-        W_dec=weights["decoder.weight"].float().T.contiguous(),
-        b_dec=weights["b_dec"].float(),
-        activation=TopKActivation(int(weights["k"]))
-        if kind == TOPK
-        else JumpReLUActivation(weights["threshold"].float().expand(len(weights["encoder.bias"])).clone()),
+        found = take(stored, path / WEIGHTS, [*SHAPES, "threshold"])
+        activation = JumpReLUActivation(found.pop("threshold"))
+        return bias_folded(SAE(**found, activation=activation))
+    # its readers leave the threshold of a top-k dictionary alone, and k where there is a threshold
+    needed, unused = ([], ["k", "threshold"]) if kind == TOPK else (["threshold"], ["k"])
+    found = take(stored, path / WEIGHTS, [*TENSORS, *needed], unused)
+    weights = {ours: found[theirs] for theirs, ours in TENSORS.items()}
+    if kind == TOPK:
+        # a tensor in newer files, a setting of the trainer in all
+        k = int(stored["k"]) if "k" in stored else trainer.get("k")
+        chosen: TopKActivation | JumpReLUActivation = TopKActivation(active(k, weights, path / CONFIG))
+    else:
+        chosen = JumpReLUActivation(found["threshold"].expand(len(weights["b_enc"])).clone())
+    transposed = {name: weights[name].T.contiguous() for name in ("W_enc", "W_dec")}
+    return SAE(**{**weights, **transposed}, activation=chosen)
+
+
+def _trainer(path: Path) -> dict[str, Any]:
+    found = read_object(path / CONFIG).get("trainer")
+    if not isinstance(found, dict):
+        raise TrimtabError(f"{path / CONFIG}, trainer: {found!r}; expected what the dictionary was trained with")
+    return found
+
+
+def described(path: Path) -> Claim:
+    """What a config says of the trainer's rows."""
+    trainer, about = _trainer(path), read_object(path / CONFIG).get("buffer")
+    layer, length = trainer.get("layer"), about.get("ctx_len") if isinstance(about, dict) else None
+    said = {key: trainer[key] for key in ("lm_name", "layer", "submodule_name") if trainer.get(key) is not None}
+    return Claim(
+        path / CONFIG,
+        model=said.get("lm_name"),
+        hook=said.get("submodule_name"),
+        layer=layer if isinstance(layer, int) else None,
+        context_size=length if isinstance(length, int) else None,
+        said=said,
     )
 
 

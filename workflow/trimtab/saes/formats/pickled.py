@@ -1,12 +1,12 @@
 """Tensors in `.pt` files. A pickle may run anything when it is opened, so nothing but tensors is let in."""
 
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from trimtab.artifacts.border import check_whole, readable
 from trimtab.artifacts.files import atomic
 from trimtab.errors import TrimtabError
 
@@ -15,14 +15,17 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     """The state dict in a `.pt` file.
 
     Raises:
-        TrimtabError: it holds anything but tensors, by name.
+        TrimtabError: it isn't whole, or holds anything but tensors by name.
     """
+    check_whole(path)
     try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise TrimtabError(
-            f"{path}: holds more than tensors, so it is not opened ({str(error).splitlines()[0]})"
-        ) from error
+        with readable(f"{path}: not a whole .pt file"):
+            found = torch.load(path, map_location="cpu", weights_only=True)
+    except TrimtabError as error:
+        # what the library says of a pickle that would run something, among much else
+        if "Unsupported" in str(error.__cause__):
+            raise TrimtabError(f"{path}: holds more than tensors, so it is not opened") from error
+        raise
     if not isinstance(found, dict) or not all(isinstance(value, Tensor) for value in found.values()):
         raise TrimtabError(f"{path}: expected a dict of tensors")
     return found

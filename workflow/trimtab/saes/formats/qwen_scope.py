@@ -4,14 +4,18 @@ The file doesn't say how many latents are active; the repository's name does (`.
 are, without taking the decoder's bias off.
 """
 
+import re
 from pathlib import Path
 
 from trimtab.errors import TrimtabError
-from trimtab.saes.files import Origin, bias_folded, bias_unfolded
+from trimtab.saes.claims import Claim
+from trimtab.saes.files import SHAPES, Origin, bias_folded, bias_unfolded
+from trimtab.saes.foreign import active, take
 from trimtab.saes.formats.pickled import read_tensors, write_tensors
 from trimtab.saes.sae import SAE, TopKActivation
 
 SUFFIX = ".sae.pt"
+LAYER = re.compile(r"layer_?(\d+)\.")
 
 
 def matches(path: Path) -> bool:
@@ -27,15 +31,22 @@ def read(path: Path, k: int | None) -> SAE:
     """
     if k is None:
         raise TrimtabError(f"{path}: a Qwen-Scope file doesn't hold k; give it (saes.k in the config, --k by hand)")
-    weights = {name: tensor.float() for name, tensor in read_tensors(path).items()}
+    weights = take(read_tensors(path), path, SHAPES)
     raw = SAE(
         W_enc=weights["W_enc"].T.contiguous(),
         b_enc=weights["b_enc"],
         W_dec=weights["W_dec"].T.contiguous(),
         b_dec=weights["b_dec"],
-        activation=TopKActivation(k),
+        activation=TopKActivation(active(k, weights, path)),
     )
     return bias_folded(raw)
+
+
+def described(path: Path) -> Claim:
+    """A file's name has its layer; `layer<n>` is the stream after it."""
+    found = LAYER.match(path.name)
+    layer = int(found[1]) if found else None
+    return Claim(path, layer=layer, said={"file": path.name})
 
 
 def write(path: Path, sae: SAE, origin: Origin) -> None:

@@ -3,14 +3,22 @@
 Latents are the k largest of relu((x - b_dec) W^T + b), as ours are, so weights are the same but for their layout.
 """
 
+import re
 from pathlib import Path
 
 from trimtab.artifacts import files, tensors
+from trimtab.artifacts.border import read_object
 from trimtab.errors import TrimtabError
+from trimtab.saes.claims import Claim
 from trimtab.saes.files import Origin
+from trimtab.saes.foreign import active, read_tensors, take
 from trimtab.saes.sae import SAE, TopKActivation
 
 WEIGHTS, CONFIG = "sae.safetensors", "cfg.json"
+TENSORS = {"encoder.weight": "W_enc", "encoder.bias": "b_enc", "W_dec": "W_dec", "b_dec": "b_dec"}
+"""Names there and here."""
+
+MODULE = re.compile(r"(?:[a-z_]+\.)*(?:layers|h|blocks)\.\d+(?:\.[a-z_]+)*|embed_tokens|wte")
 ABSENT = ("transcode", "skip_connection", "signed", "multi_topk")
 """Options with which a model isn't a plain autoencoder; multi_topk changes its training alone."""
 
@@ -26,20 +34,28 @@ def read(path: Path, k: int | None) -> SAE:
     Raises:
         TrimtabError: it is of a kind that `trimtab.saes.sae` has not.
     """
-    config = files.read_json(path / CONFIG)
+    config = read_object(path / CONFIG)
     for key in ABSENT[:-1]:
         if config.get(key):
             raise TrimtabError(f"{path / CONFIG}, {key}: {config[key]!r}; Trimtab reads plain autoencoders")
     if config.get("activation", "topk") != "topk":
         raise TrimtabError(f"{path / CONFIG}, activation: {config['activation']!r}; Trimtab reads 'topk'")
-    weights = {name: tensor.float() for name, tensor in tensors.read(path / WEIGHTS)[0].items()}
+    raw = take(read_tensors(path / WEIGHTS), path / WEIGHTS, TENSORS)
+    weights = {ours: raw[theirs] for theirs, ours in TENSORS.items()}
     return SAE(
-        W_enc=weights["encoder.weight"].T.contiguous(),
-        b_enc=weights["encoder.bias"],
-        W_dec=weights["W_dec"],
-        b_dec=weights["b_dec"],
-        activation=TopKActivation(config["k"]),
+        **{**weights, "W_enc": weights["W_enc"].T.contiguous()},
+        activation=TopKActivation(active(config.get("k"), weights, path / CONFIG)),
     )
+
+
+def described(path: Path) -> Claim:
+    """A folder is named for the module whose output its rows are (`layers.5`); the run's config beside it, if it is
+    there, names the model."""
+    run = path.parent / "config.json"
+    about = read_object(run) if run.is_file() else {}
+    said = {key: about[key] for key in ("model", "dataset", "ctx_len") if about.get(key) is not None}
+    hook = path.name if MODULE.fullmatch(path.name) else None
+    return Claim(run if said else path, said.get("model"), hook, said={"module": path.name, **said})
 
 
 def write(path: Path, sae: SAE, origin: Origin) -> None:
