@@ -23,7 +23,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
             found = torch.load(path, map_location="cpu", weights_only=True)
     except TrimtabError as error:
         # what the library says of a pickle that would run something, among much else
-        if "Unsupported" in str(error.__cause__):
+        if "GLOBAL" in str(error.__cause__):
             raise TrimtabError(f"{path}: holds more than tensors, so it is not opened") from error
         raise
     if not isinstance(found, dict) or not all(isinstance(value, Tensor) for value in found.values()):
