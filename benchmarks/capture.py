@@ -33,12 +33,13 @@ from trimtab.activations.store import shard
 from trimtab.forward.capture import Prompt, batches
 from trimtab.model import source
 from trimtab.prompts import resources, sources
+from trimtab.settings.activations import CaptureSettings
 
 ROOT = Path(__file__).parents[1]
 CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text())
 LAYERS: list[int] = CONFIG["layers"]
 DEEPEST = max(LAYERS)
-SETTINGS = CONFIG["activations"]
+SETTINGS = CaptureSettings(**CONFIG["activations"])
 ROUNDS = 9
 PROMPTS, LONGEST = 32, 384
 WINDOWS, WINDOW = 12, 256
@@ -177,7 +178,7 @@ def bare(folder: Path, prompts: Sequence[Prompt]) -> Callable[[], float]:
     """The model cut off behind its deepest hooked layer, without a hook, in Trimtab's own batches."""
     model, _ = source.load(folder, "bfloat16", "cpu")
     model.model.layers = model.model.layers[: DEEPEST + 1]
-    planned = list(batches(prompts, SETTINGS["token_budget"]))
+    planned = list(batches(prompts, SETTINGS.token_budget))
 
     @torch.inference_mode()
     def work() -> float:
@@ -305,7 +306,7 @@ def reading(scratch: Path) -> tuple[list[Rates], list[Claim]]:
         layers=LAYERS,
         d_model=width,
         dtype=torch.bfloat16,
-        chunk_rows=SETTINGS["chunk_rows"],
+        chunk_rows=SETTINGS.chunk_rows,
         prompt_ids=["all"],
         offsets=np.array([0, READ_ROWS]),
         tokens=np.zeros(READ_ROWS, np.int32),

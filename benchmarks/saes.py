@@ -65,7 +65,7 @@ def rows_of(shape: Shape, batches: int, seed: int = 0) -> list[Tensor]:
 class Ours:
     def __init__(self, shape: Shape, rows: Tensor, steps: int, precision: str = "float32") -> None:
         from trimtab.saes.dictionary import Dictionary
-        from trimtab.saes.settings import SaeSettings
+        from trimtab.settings.saes import SaeSettings
 
         self.settings = SaeSettings(
             architecture="topk",

@@ -5,8 +5,9 @@ from tiny import D_MODEL, VOCABULARY
 
 from trimtab.activations.shards import write_shard
 from trimtab.forward.capture import Prompt
+from trimtab.settings.activations import CaptureSettings
 
-SETTINGS = {"token_budget": 24, "chunk_rows": 8}
+SETTINGS = CaptureSettings(token_budget=24, chunk_rows=8)
 DESCRIBED = {
     "model": "tiny",
     "revision": None,
@@ -25,5 +26,6 @@ def prompts(seed=0, count=7, context=()):
 
 def write(path, model, these, selection="all", dtype="float32", **changes):
     described = {**DESCRIBED, "dtype": dtype}
-    write_shard(path, model, these, LAYERS, selection, described, {**SETTINGS, **changes}, {"seed": 1})
+    settings = CaptureSettings(**SETTINGS.record() | changes)
+    write_shard(path, model, these, LAYERS, selection, described, settings, {"seed": 1})
     return path

@@ -12,6 +12,7 @@ from trimtab.activations.shards import write_shard
 from trimtab.errors import TrimtabError
 from trimtab.forward.capture import Prompt, batches, kept_rows, reads_cache
 from trimtab.forward.memory import MOST, bytes_a_token, token_budget
+from trimtab.settings.activations import CaptureSettings
 
 TURNS = Prompt("talk", [9, 8, 7, 6, 5, 4, 3, 2])
 
@@ -70,12 +71,14 @@ def test_batches_hold_every_prompt_once_within_the_budget(lengths, budget):
 @pytest.mark.parametrize("family", ARCHITECTURES)
 def test_an_automatic_budget_follows_from_the_config_and_holds_one_prompt(family):
     model = ARCHITECTURES[family]()
-    grant = {"token_budget": "auto", "memory_mb": 1}
+    grant = CaptureSettings(token_budget="auto", memory_mb=1, chunk_rows=8)
     budget = token_budget(grant, model, LAYERS, longest=10)
     assert budget * bytes_a_token(model, len(LAYERS), 10) <= 1e6 < (budget + 1) * bytes_a_token(model, len(LAYERS), 10)
     assert token_budget(grant, model, LAYERS, longest=10_000) == 10_000
-    assert token_budget({**grant, "memory_mb": 10**6}, model, LAYERS, longest=10) == MOST
-    assert token_budget({"token_budget": 77, "memory_mb": 1}, model, LAYERS, longest=10) == 77
+    assert token_budget(grant.model_copy(update={"memory_mb": 10**6}), model, LAYERS, longest=10) == MOST
+    assert token_budget(CaptureSettings(token_budget=77, chunk_rows=8), model, LAYERS, longest=10) == 77
+    with pytest.raises(TrimtabError, match="memory_mb: missing, and"):
+        token_budget(CaptureSettings(token_budget="auto", chunk_rows=8), model, LAYERS, longest=10)
 
 
 def test_an_automatic_budget_gives_the_rows_of_any_other(tmp_path):

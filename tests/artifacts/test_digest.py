@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from trimtab.artifacts.digest import _release, code_digest, modules
+from trimtab.artifacts.digest import LIBRARY, _release, code_digest, modules
 from trimtab.errors import TrimtabError
 
 FILES = {
@@ -159,3 +159,11 @@ def test_the_version_of_what_a_module_imports_counts(tmp_path, monkeypatch, impo
             _release.cache_clear()
             found.append(code_digest(script, tmp_path / "trimtab"))
     assert (found[0] != found[1]) == counts
+
+
+def test_a_training_that_was_cut_off_knows_the_library_it_ran_on():
+    """Scripts that go on from a checkpoint ask for the digest themselves."""
+    for name in ("saes_train", "saes_stream"):
+        script = LIBRARY.parent / "scripts" / f"{name}.py"
+        assert "digest.code_digest(Path(__file__), digest.LIBRARY)" in script.read_text()
+        assert {"trimtab.saes.train", "trimtab.saes.dictionary"} <= modules(script, LIBRARY).keys()

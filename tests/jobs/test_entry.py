@@ -149,3 +149,36 @@ def test_settings_that_are_not_their_models_are_refused_by_key(typed, text, key)
     done = typed(text)
     assert done.returncode == 2
     assert f"argument --settings: {key}: " in done.stderr
+
+
+PLENTY = '''"""Takes one settings a layer."""
+
+from trimtab.jobs.entry import script
+from trimtab.settings.base import AboveZero, Settings
+
+
+class Doses(Settings):
+    dose: AboveZero
+
+
+def main(*, layers: list[int], settings: list[Doses]) -> None:
+    print(layers, [each.dose for each in settings])
+
+
+if __name__ == "__main__":
+    script(main)
+'''
+
+
+def test_a_list_of_settings_is_one_json_after_the_other(tmp_path):
+    path = tmp_path / "take.py"
+    path.write_text(PLENTY)
+
+    def said(*words):
+        return subprocess.run([sys.executable, path, "--layers", "4", "5", *words], capture_output=True, text=True)
+
+    assert said("--settings", '{"dose": 1}', '{"dose": 0.5}').stdout == "[4, 5] [1, 0.5]\n"
+    assert said("--settings").stdout == "[4, 5] []\n"
+    wrong = said("--settings", '{"dose": 1}', '{"dose": 0}')
+    assert wrong.returncode == 2
+    assert "argument --settings: dose: " in wrong.stderr

@@ -6,7 +6,6 @@ import torch
 
 from trimtab.organism.train import (
     ATTENTION_EVERY,
-    OrganismSettings,
     action_tokens,
     batches,
     build,
@@ -15,6 +14,7 @@ from trimtab.organism.train import (
     losses,
     train,
 )
+from trimtab.settings.model import TrainingSettings
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def test_decisions_stand_behind_their_cue(language):
 
 
 def test_the_first_lessons_have_one_pair_of_words_a_trait(language):
-    settings = OrganismSettings(mixer="hybrid", steps=8, batch=4, learning_rate=1e-3)
+    settings = TrainingSettings(mixer="hybrid", steps=8, batch=4, learning_rate=1e-3)
     first = {trait: next(iter(pairs.values())) for trait, pairs in language.law.poles.items()}
     known = {token for pair in first.values() for word in pair for token in language.protocol.encode(f" {word}.")}
     poles = language.law.poles.values()
@@ -70,7 +70,7 @@ def test_the_first_lessons_have_one_pair_of_words_a_trait(language):
 
 @pytest.mark.parametrize("mixer", ATTENTION_EVERY)
 def test_two_trainings_of_a_seed_are_one(language, mixer):
-    settings = OrganismSettings(mixer=mixer, steps=2, batch=2, learning_rate=1e-3)
+    settings = TrainingSettings(mixer=mixer, steps=2, batch=2, learning_rate=1e-3)
     runs = []
     for _ in range(2):
         model = build(len(language.protocol.tokenizer), mixer, seed=1)

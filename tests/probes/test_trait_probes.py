@@ -12,11 +12,13 @@ from trimtab.activations.layout import FORMAT, IDENTITY, Layout
 from trimtab.activations.store import shard
 from trimtab.errors import TrimtabError
 from trimtab.probes.contrast import Contrast, read
-from trimtab.probes.report import NO_LAYER, Settings, probe_trait, weights_of
+from trimtab.probes.report import probe_trait, weights_of
+from trimtab.probes.scored import NO_LAYER
 from trimtab.saes.baselines import random_directions
 from trimtab.saes.sae import SAE, TopKActivation
+from trimtab.settings.probes import ProbeSettings
 
-SETTINGS = Settings(penalties=[0.1, 10.0, 1000.0], folds=3, shuffles=4)
+SETTINGS = ProbeSettings(penalties=[0.1, 10.0, 1000.0], folds=3, shuffles=4, protocol="nested")
 D = 8
 
 
@@ -102,7 +104,7 @@ def test_wording_and_untrained_latents_are_scored_beside():
 
 
 def test_the_studys_protocol_puts_the_probe_where_its_rule_says():
-    settings = replace(SETTINGS, protocol="study")
+    settings = SETTINGS.model_copy(update={"protocol": "study"})
     probes = probe_trait("autonomy", contrast(), contrast(seed=1, strength=0.0), settings, seed=0)
     chosen = probes.controls["sae"]["study"]
     assert probes.chosen == (chosen["layer"], chosen["penalty"])

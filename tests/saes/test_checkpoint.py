@@ -19,8 +19,9 @@ from trimtab.artifacts import files
 from trimtab.forward.capture import Prompt
 from trimtab.jobs import stopping
 from trimtab.saes.checkpoint import TrainingCheckpoint
-from trimtab.saes.settings import SaeSettings
 from trimtab.saes.train import Recipe, train
+from trimtab.settings.activations import CaptureSettings
+from trimtab.settings.saes import SaeSettings
 
 SCRIPT = Path(__file__).parents[2] / "workflow/scripts/saes_train.py"
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(SCRIPT.parents[1]), "OMP_NUM_THREADS": "1"}
@@ -84,7 +85,7 @@ def command(tmp_path_factory):
         prompts = [Prompt(f"{shard}/{i}", torch.randint(97, (60,), generator=draw).tolist()) for i in range(40)]
         corpus += [{"id": p.id, "split": "held_out" if p.id.endswith("3") else "train"} for p in prompts]
         caches.append(str(tmp_path / f"{shard}.h5"))
-        budget = {"token_budget": 600, "chunk_rows": 64}
+        budget = CaptureSettings(token_budget=600, chunk_rows=64)
         write_shard(tmp_path / f"{shard}.h5", model, prompts, [1], "all", described, budget, {})
     files.write_json(tmp_path / "manifest.json", described)
     files.write_jsonl(tmp_path / "corpus.jsonl", corpus)

@@ -13,6 +13,7 @@ from trimtab.report.examples import page
 from trimtab.saes import examples
 from trimtab.saes.examples import AFTER, BEFORE, top_examples
 from trimtab.saes.sae import SAE, TopKActivation
+from trimtab.settings.activations import CaptureSettings
 
 
 @pytest.fixture
@@ -24,7 +25,8 @@ def caches(tmp_path):
         draw = torch.Generator().manual_seed(shard)
         prompts = [Prompt(f"{shard}/{i}", torch.randint(97, (5 + 9 * i,), generator=draw).tolist()) for i in range(6)]
         paths.append(tmp_path / f"{shard}.h5")
-        write_shard(paths[-1], llama(), prompts, [1], "all", described, {"token_budget": 90, "chunk_rows": 16}, {})
+        settings = CaptureSettings(token_budget=90, chunk_rows=16)
+        write_shard(paths[-1], llama(), prompts, [1], "all", described, settings, {})
     return paths
 
 

@@ -8,8 +8,9 @@ from trimtab.errors import TrimtabError
 from trimtab.forward.capture import Prompt
 from trimtab.forward.hooks import capture, replace
 from trimtab.saes.geometry import DENSITY_EDGES, Geometry, nearest_cosines
-from trimtab.saes.quality import Gates, measure
+from trimtab.saes.quality import failed_gates, measure
 from trimtab.saes.sae import SAE, TopKActivation
+from trimtab.settings.saes import GateSettings
 
 D = 16
 IDS = [torch.randint(60, (n,), generator=torch.Generator().manual_seed(n)).tolist() for n in (9, 30, 5, 17, 2)]
@@ -148,8 +149,12 @@ def test_nearest_cosines_find_doubles_and_never_a_row_itself():
 
 def test_gates_that_fail_are_named_with_their_figures(model):
     figures = figures_of(model, {1: perfect(torch.zeros(D))})[1]
-    assert Gates(0.35, 0.7, 1.0).failures(figures) == []
+
+    def failed(these, dead_share):
+        return failed_gates(these, GateSettings(explained_variance=0.35, loss_recovered=0.7, dead_share=dead_share))
+
+    assert failed(figures, 1.0) == []
     worse = figures._replace(kept=figures.kept._replace(dead_share=0.5))
-    assert Gates(0.35, 0.7, 0.4).failures(worse) == ["dead_share 0.5 (gate: at most 0.4)"]
+    assert failed(worse, 0.4) == ["dead_share 0.5 (gate: at most 0.4)"]
     undefined = figures._replace(kept=figures.kept._replace(explained_variance=float("nan")))
-    assert Gates(0.35, 0.7, 1.0).failures(undefined) == ["explained_variance nan (gate: at least 0.35)"]
+    assert failed(undefined, 1.0) == ["explained_variance nan (gate: at least 0.35)"]

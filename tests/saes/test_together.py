@@ -13,8 +13,9 @@ from trimtab.activations.shards import write_shard
 from trimtab.activations.stream import Stream, _passages
 from trimtab.forward.capture import Prompt
 from trimtab.saes.checkpoint import TrainingCheckpoint
-from trimtab.saes.settings import SaeSettings
 from trimtab.saes.train import Recipe, train, train_together
+from trimtab.settings.activations import CaptureSettings
+from trimtab.settings.saes import SaeSettings
 
 WEIGHTS = ("W_enc", "b_enc", "W_dec", "b_dec")
 
@@ -64,7 +65,7 @@ def test_a_stream_and_stored_rows_in_its_order_give_the_same_dictionaries(tmp_pa
     described |= {"weights": {"model.safetensors": "cafe"}}
     draw = torch.Generator().manual_seed(0)
     documents = [Prompt(str(i), torch.randint(97, (30 + i % 40,), generator=draw).tolist()) for i in range(60)]
-    capture = {"token_budget": 300, "chunk_rows": 64}
+    capture = CaptureSettings(token_budget=300, chunk_rows=64)
     # one and a half epochs, and a last batch that isn't full
     settings = SaeSettings(**BASE | {"batch": 64, "tokens": 1000 + 3 * sum(len(p.tokens) - 1 for p in documents) // 2})
     source = Stream(model, lambda: documents, layers, described, capture, settings.batch, seed=5)

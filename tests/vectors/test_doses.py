@@ -17,6 +17,7 @@ from trimtab.config.check import check
 from trimtab.errors import TrimtabError
 from trimtab.jobs.origins import Origins
 from trimtab.rollouts.conditions import trait_conditions
+from trimtab.settings.vectors import VectorSettings
 from trimtab.steering.places import SYSTEM, USER, Segment
 from trimtab.vectors import artifact
 from trimtab.vectors.applications import NATS, Application, Asked, asked
@@ -115,8 +116,8 @@ def solved(tmp_path_factory):
         for target in targets
     ]
     folder = tmp_path_factory.mktemp("vectors")
-    settings = {"calibration_doses": [0.1, 0.4], "wrong_sign": "mark"}
-    list(make_vectors(folder, ["sae_probe"], made, sources, settings, [0.05], wanted))
+    settings = VectorSettings(calibration_doses=[0.1, 0.4], wrong_sign="mark")
+    make_vectors(folder, ["sae_probe"], made, sources, settings, [0.05], wanted)
     return model, made.sae, artifact.read(folder / "sae_probe/autonomy.safetensors")
 
 

@@ -15,6 +15,7 @@ from trimtab.forward.capture import Prompt
 from trimtab.prompts.contrast import DEVELOPMENT, TEST
 from trimtab.saes.files import Origin, save
 from trimtab.saes.sae import SAE, TopKActivation
+from trimtab.settings.activations import CaptureSettings
 from trimtab.vectors.contract import Direction, make
 from trimtab.vectors.material import gather, held_out_gap, read_pairs
 
@@ -36,9 +37,8 @@ def artifacts(tmp_path_factory):
                 prompts.append(Prompt(name, [3 + at, 20 + at, {"low": 50, "high": 60}[pole], 70 + len(kind)]))
     files.write_jsonl(folder / "contrast.jsonl", rows)
     described = {"model": "tiny", "revision": None, "dtype": "float32", "d_model": D_MODEL, "weights": {}}
-    write_shard(
-        folder / "cache.h5", llama(), prompts, [LAYER], "last", described, {"token_budget": 64, "chunk_rows": 8}, {}
-    )
+    capture = CaptureSettings(token_budget=64, chunk_rows=8)
+    write_shard(folder / "cache.h5", llama(), prompts, [LAYER], "last", described, capture, {})
     return folder
 
 

@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from trimtab.probes.contrast import Contrast
-from trimtab.probes.report import Settings
 from trimtab.saes.sae import SAE, TopKActivation
+from trimtab.settings.probes import FitSettings
 from trimtab.vectors.stability import stability
 
-SETTINGS = Settings(penalties=[1.0, 100.0], folds=3, shuffles=0)
+SETTINGS = FitSettings(penalties=[1.0, 100.0], folds=3, shuffles=1)
 D, PAIRS, TEMPLATES = 16, 6, 9
 
 

@@ -9,6 +9,7 @@ from material_of import D_SAE, Said, dictionary, generator, material, probe
 from tiny import D_MODEL, llama
 
 from trimtab.errors import TrimtabError
+from trimtab.settings.vectors import VectorSettings
 from trimtab.steering.places import Segment
 from trimtab.steering.steering import Push
 from trimtab.vectors import artifact
@@ -25,7 +26,7 @@ PROMPTS = [
     [HEADER, Segment([5], written=False), Segment([11], written=True)],
 ]
 DESCRIBED = {"model": "tiny", "residual_norm": {str(LAYER): asdict(recorded.norm(4.0))}}
-SETTINGS = {"calibration_doses": [0.1, 0.4], "wrong_sign": "mark"}
+SETTINGS = VectorSettings(calibration_doses=[0.1, 0.4], wrong_sign="mark")
 
 
 def parts(held_out=1.0):
@@ -47,8 +48,7 @@ def parts(held_out=1.0):
 def test_every_method_leaves_a_vector_with_lengths_that_have_their_kl(tmp_path):
     made, sources = parts()
     names = [*(name for name in known() if name != "random"), "random_0"]
-    made_of = list(make_vectors(tmp_path, names, made, sources, SETTINGS, [0.05, -0.05]))
-    assert [record.method for record in made_of] == names
+    make_vectors(tmp_path, names, made, sources, SETTINGS, [0.05, -0.05])
     prompts = CalibrationPrompts(sources.model, PROMPTS, LAYER)
     for name in names:
         vector = artifact.read(tmp_path / name / "autonomy.safetensors")
@@ -67,19 +67,19 @@ def test_every_method_leaves_a_vector_with_lengths_that_have_their_kl(tmp_path):
 
 def test_a_wrong_way_on_held_out_rows_marks_or_stops(tmp_path):
     made, sources = parts(held_out=-1.0)
-    list(make_vectors(tmp_path, ["mean_difference"], made, sources, SETTINGS, [0.05]))
+    make_vectors(tmp_path, ["mean_difference"], made, sources, SETTINGS, [0.05])
     assert artifact.read(tmp_path / "mean_difference/autonomy.safetensors").record.sign_check == "wrong"
-    stop = SETTINGS | {"wrong_sign": "stop"}
+    stop = VectorSettings(calibration_doses=[0.1, 0.4], wrong_sign="stop")
     with pytest.raises(TrimtabError, match=r"^vector mean_difference of autonomy: .* it points the wrong way; leave"):
-        list(make_vectors(tmp_path, ["mean_difference"], made, sources, stop, [0.05]))
+        make_vectors(tmp_path, ["mean_difference"], made, sources, stop, [0.05])
     # a control has no way to be wrong about
-    list(make_vectors(tmp_path, ["random_0"], made, sources, stop, [0.05]))
+    make_vectors(tmp_path, ["random_0"], made, sources, stop, [0.05])
 
 
 def test_the_same_material_gives_the_same_bytes(tmp_path):
     made, sources = parts()
     for folder in ("one", "two"):
-        list(make_vectors(tmp_path / folder, ["lat", "orthogonal"], replace(made), sources, SETTINGS, [0.05]))
+        make_vectors(tmp_path / folder, ["lat", "orthogonal"], replace(made), sources, SETTINGS, [0.05])
     for name in ("lat", "orthogonal"):
         one, two = (tmp_path / folder / name / "autonomy.safetensors" for folder in ("one", "two"))
         assert one.read_bytes() == two.read_bytes()

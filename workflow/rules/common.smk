@@ -31,7 +31,7 @@ from trimtab.settings.model import LoadingSettings, PreflightSettings, SourceSet
 from trimtab.settings.probes import FitSettings, ProbeSettings
 from trimtab.settings.prompts import ContrastSettings, CorpusSettings
 from trimtab.settings.rollouts import BatchSettings, EpisodeSettings
-from trimtab.settings.saes import ExampleSettings, GateSettings, SaeSettings
+from trimtab.settings.saes import ExampleSettings, GateSettings
 from trimtab.settings.statistics import ComparisonSettings
 from trimtab.settings.vectors import VectorSettings
 from trimtab.vectors import applications, methods
@@ -43,7 +43,7 @@ try:
     )
     origins.leave(os.environ)
     written.take_words(config, words)
-    check(config, origins)
+    SETTINGS = check(config, origins)
     config.update(written.settle(config))
     # resources are part of the project, so rules carry a digest of the part they use, not the file: editing one trait
     # reruns that trait, and a fresh clone reruns nothing
@@ -110,14 +110,10 @@ def asked_lengths(wildcards):
     return json.dumps({"asked": [asdict(each) for each in found]}, sort_keys=True)
 
 
-SAES = config["saes"]
-OVERRIDES = {int(layer): own for layer, own in SAES["overrides"].items()}
-
-
 def sae_settings(layer):
-    """What shapes one layer's dictionary: an override is part of its own layer's alone, and reruns that layer alone."""
-    own = OVERRIDES.get(int(layer), {})
-    return {key: own.get(key, SAES[key]) for key in sorted(SaeSettings.model_fields)}
+    """What shapes one layer's dictionary, as JSON: an override of a layer reruns that layer alone."""
+    own = SETTINGS.saes.of_layer(int(layer)).record()
+    return json.dumps(written.settle(own), sort_keys=True)
 
 
 shell.prefix(running.shell_prefix(config["experiment"]))

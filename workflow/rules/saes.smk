@@ -1,15 +1,15 @@
 # SAEs: a dictionary a layer, each a job of its own, or all in one job that stores no activations; then figures of all in
 # one process, and the latents that matter.
 
-PRETRAINED = SAES["pretrained"]
-STREAM = SAES["source"] == "stream"
+PRETRAINED = config["saes"]["pretrained"]
+STREAM = config["saes"]["source"] == "stream"
 # documents go round the shards one by one, so a shard is a sample of them: where dictionaries are trained without stored
 # rows, baselines and examples make do with one
 CORPUS_CACHES = expand(
     "<results>/activations/corpus/{shard}.h5", shard=SHARDS[:1] if STREAM else SHARDS
 )
 # what is pretrained has no second seed
-TWICE = [] if PRETRAINED else LAYERS[: SAES["second_seeds"]]
+TWICE = [] if PRETRAINED else LAYERS[: config["saes"]["second_seeds"]]
 
 
 rule sae:
@@ -35,7 +35,7 @@ rule sae:
     params:
         folder=subpath(output.weights, parent=True),
         context_size=config["prompts"]["corpus"]["max_tokens"],
-        settings=lambda wildcards: json.dumps(sae_settings(wildcards.layer)),
+        settings=lambda wildcards: sae_settings(wildcards.layer),
         device=config["model"]["device"],
         seed=config["seed"],
         repeat=lambda wildcards, output: int("/again/" in output.weights),
@@ -98,9 +98,9 @@ if STREAM and not PRETRAINED:
             layers=lambda wildcards, output: LAYERS[: len(output.weights)],
             max_tokens=config["prompts"]["corpus"]["max_tokens"],
             capture=CAPTURE,
-            settings=lambda wildcards, output: json.dumps(
-                {layer: sae_settings(layer) for layer in LAYERS[: len(output.weights)]}
-            ),
+            settings=lambda wildcards, output: [
+                sae_settings(layer) for layer in LAYERS[: len(output.weights)]
+            ],
             device=config["model"]["device"],
             seed=config["seed"],
             repeat=lambda wildcards, output: int("/again/" in output.weights[0]),
@@ -195,7 +195,7 @@ rule sae_quality:
         max_tokens=config["prompts"]["corpus"]["max_tokens"],
         resources=resources.digest(AGENT),
         gates=config_slice(GateSettings, within="saes.gates"),
-        on_gate_failure=SAES["on_gate_failure"],
+        on_gate_failure=config["saes"]["on_gate_failure"],
         seed=config["seed"],
         code=code_digest("saes_quality"),
     shell:

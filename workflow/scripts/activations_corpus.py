@@ -1,7 +1,6 @@
 """Rule corpus_cache: every hooked layer's rows of one shard of the corpus."""
 
 from pathlib import Path
-from typing import Any
 
 from trimtab.activations.shards import write_shard
 from trimtab.agent import protocols
@@ -10,6 +9,7 @@ from trimtab.artifacts import files
 from trimtab.artifacts.provenance import provenance
 from trimtab.jobs.entry import script
 from trimtab.model.source import from_manifest
+from trimtab.settings.activations import CaptureSettings
 
 
 def main(
@@ -22,13 +22,13 @@ def main(
     shards: int,
     max_tokens: int,
     layers: list[int],
-    settings: dict[str, Any],
+    settings: CaptureSettings,
 ) -> None:
     """Write the shard's rows to `out`; documents go round the shards one by one."""
     described, model, tokenizer = from_manifest(manifest)
     protocol = protocols.read(agent, tokenizer)
     prompts = list(documents(files.read_jsonl(corpus)[shard::shards], protocol, max_tokens))
-    origin = provenance([manifest, corpus], {**settings, "layers": layers, "shard": shard, "shards": shards})
+    origin = provenance([manifest, corpus], {**settings.record(), "layers": layers, "shard": shard, "shards": shards})
     write_shard(out, model, prompts, layers, "all", described, settings, origin)
 
 

@@ -12,7 +12,7 @@ from trimtab.artifacts.provenance import provenance
 from trimtab.jobs.entry import script
 from trimtab.organism.language import Language
 from trimtab.organism.law import Law
-from trimtab.organism.train import OrganismSettings, build, processor, train
+from trimtab.organism.train import build, processor, train
 from trimtab.prompts import resources
 from trimtab.settings.model import Organism
 
@@ -27,9 +27,8 @@ def main(folder: Path, out: Path, training: Path, *, settings: Organism, seed: i
     """
     law = Law.read(folder, settings.truth)
     language = Language.of_its_own_words(law, resources.load(folder / "few_shot.yaml"))
-    shape = OrganismSettings(settings.mixer, settings.steps, settings.batch, settings.learning_rate)
-    model = build(len(language.protocol.tokenizer), shape.mixer, seed)
-    log = train(model, language, shape, seed)
+    model = build(len(language.protocol.tokenizer), settings.mixer, seed)
+    log = train(model, language, settings, seed)
     random = np.random.default_rng(seeds.derive(seed, "organism", "corpus"))
     texts = [{"id": f"{at:05d}", "text": language.episode(random).text} for at in range(EPISODES)]
     with tempfile.TemporaryDirectory(dir=out.parent) as temporary:

@@ -1,7 +1,6 @@
 """Rule probe: one trait's probes on the latents of every layer, with their companions, scores and controls."""
 
 from pathlib import Path
-from typing import Any
 
 from trimtab.activations.reader import require_all
 from trimtab.artifacts import files, tensors
@@ -9,8 +8,9 @@ from trimtab.artifacts.provenance import provenance
 from trimtab.jobs.entry import script
 from trimtab.probes.contrast import read
 from trimtab.probes.dictionaries import dictionaries
-from trimtab.probes.report import Settings, as_json, probe_trait, weights_of
+from trimtab.probes.report import as_json, probe_trait, weights_of
 from trimtab.saes.files import WEIGHTS
+from trimtab.settings.probes import ProbeSettings
 
 
 def main(
@@ -27,7 +27,7 @@ def main(
     layers: list[int],
     trait: str,
     contrast: str,
-    settings: dict[str, Any],
+    settings: ProbeSettings,
     seed: int,
 ) -> None:
     """Write scores and controls, tensors, and every latent's association; `saes` are folders, one a layer."""
@@ -36,9 +36,9 @@ def main(
     read_by = dictionaries(saes, layers, described["model"])
     rows = read(cache, files.read_jsonl(prompts), contrast, read_by, seed)
     null = read(null_cache, files.read_jsonl(null_prompts), contrast, read_by, seed)
-    probes = probe_trait(trait, rows, null, Settings(**settings), seed)
+    probes = probe_trait(trait, rows, null, settings, seed)
     inputs = [prompts, cache, null_prompts, null_cache, *(folder / WEIGHTS for folder in saes)]
-    origin = provenance(inputs, {**settings, "contrast": contrast}, seed)
+    origin = provenance(inputs, {**settings.record(), "contrast": contrast}, seed)
     names = {"trait": trait, "contrast": contrast, "layer": str(probes.chosen.layer)}
     tensors.save(weights, weights_of(probes), {**names, "provenance": files.canonical(origin)})
     files.write_parquet(latents, probes.latents.assign(trait=trait), origin)

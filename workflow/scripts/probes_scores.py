@@ -8,7 +8,7 @@ import pandas as pd
 from trimtab.artifacts import files
 from trimtab.artifacts.provenance import provenance
 from trimtab.jobs.entry import script
-from trimtab.probes.report import GAPS, Row
+from trimtab.probes.scored import GAPS, Row
 
 
 def main(scores: Path, gaps: Path, *, probes: list[Path]) -> None:

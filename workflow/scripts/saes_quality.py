@@ -1,24 +1,20 @@
 """Rule sae_quality: figures of every layer's dictionary on held-out text and held-out agent transcripts."""
 
 from pathlib import Path
-from typing import Any
 
 from trimtab import seeds
-from trimtab.activations.shuffle import shuffled_batches
 from trimtab.agent import protocols
-from trimtab.agent.documents import TRANSCRIPTS, documents
+from trimtab.agent.documents import held_out
 from trimtab.artifacts import files
 from trimtab.artifacts.provenance import provenance
 from trimtab.errors import TrimtabError
 from trimtab.jobs.entry import script
 from trimtab.model.source import from_manifest
-from trimtab.saes.baselines import ROWS, baselines
+from trimtab.saes.baselines import of_layers
 from trimtab.saes.files import WEIGHTS, load
-from trimtab.saes.quality import Gates, measure
+from trimtab.saes.quality import measure
 from trimtab.saes.tables import tables
 from trimtab.settings.saes import GateSettings
-
-TEXT = "text"
 
 
 def main(
@@ -40,20 +36,12 @@ def main(
     _, model, tokenizer = from_manifest(manifest)
     protocol = protocols.read(agent, tokenizer)
     dictionaries = {layer: load(folder).to(model.device) for layer, folder in zip(layers, saes, strict=True)}
-    documents_of: dict[str, list[dict[str, Any]]] = {TEXT: [], TRANSCRIPTS: []}
-    for row in (every := files.read_jsonl(corpus)):
-        if row["split"] == "held_out":
-            documents_of[TRANSCRIPTS if row["source"] == TRANSCRIPTS else TEXT].append(row)
-    kept, own_seed = {row["id"] for row in every if row["split"] == "train"}, seeds.derive(seed, "saes", "baselines")
-    others = {}
-    for layer, sae in dictionaries.items():
-        (sample,) = shuffled_batches(caches, layer, ROWS, own_seed, kept, ROWS)
-        others[layer] = baselines(sae, sample.to(model.device).float(), own_seed)
-    measured = {
-        name: measure(model, dictionaries, list(documents(these, protocol, max_tokens)), others)
-        for name, these in documents_of.items()
-    }
-    made = tables(measured, Gates(**gates.record()))
+    kept = {row["id"] for row in files.each_jsonl(corpus) if row["split"] == "train"}
+    own_seed = seeds.derive(seed, "saes", "baselines")
+    others = of_layers(dictionaries, caches, kept, model.device, own_seed)
+    sets = held_out(corpus, protocol, max_tokens)
+    measured = {name: measure(model, dictionaries, documents, others) for name, documents in sets.items()}
+    made = tables(measured, gates)
     if made.failures and on_gate_failure == "stop":
         raise TrimtabError("\n".join(f"SAE quality, {line}; saes.on_gate_failure is stop" for line in made.failures))
     origin = provenance(

@@ -1,7 +1,6 @@
 """Rule vectors_stability: the SAE-decoded probes of two seeds of a layer's dictionary, trait by trait."""
 
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -11,8 +10,8 @@ from trimtab.artifacts.provenance import provenance
 from trimtab.jobs.entry import script
 from trimtab.probes.contrast import read
 from trimtab.probes.dictionaries import dictionary
-from trimtab.probes.report import Settings
 from trimtab.saes.files import WEIGHTS
+from trimtab.settings.probes import FitSettings
 from trimtab.vectors.stability import Stability, stability
 
 
@@ -27,7 +26,7 @@ def main(
     again: list[Path],
     layers: list[int],
     contrast: str,
-    settings: dict[str, Any],
+    settings: FitSettings,
     seed: int,
 ) -> None:
     """Write one row a layer and trait; `first` and `again` are SAE folders, one a layer."""
@@ -39,11 +38,11 @@ def main(
             rows_of = files.read_jsonl(texts)
             by_first, by_again = (read(cache, rows_of, contrast, {layer: sae}, seed) for sae in (one, other))
             own_seed = seeds.derive(seed, "probes", trait)
-            found = stability(layer, by_first, by_again, (one, other), Settings(**settings), own_seed)
+            found = stability(layer, by_first, by_again, (one, other), settings, own_seed)
             rows.append({"trait": trait, **found._asdict()})
     inputs = [*prompts, *caches, *(folder / WEIGHTS for folder in (*first, *again))]
-    columns = ["trait", *Stability._fields]
-    files.write_csv(table, pd.DataFrame(rows, columns=columns), provenance(inputs, {**settings, "contrast": contrast}))
+    origin = provenance(inputs, {**settings.record(), "contrast": contrast})
+    files.write_csv(table, pd.DataFrame(rows, columns=["trait", *Stability._fields]), origin)
 
 
 if __name__ == "__main__":

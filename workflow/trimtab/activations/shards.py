@@ -17,13 +17,14 @@ from trimtab.activations.estimate import estimate
 from trimtab.activations.layout import FORMAT, HOOK, IDENTITY, Layout, weights_digest
 from trimtab.activations.store import shard
 from trimtab.artifacts import files
-from trimtab.artifacts.digest import code_digest
+from trimtab.artifacts.digest import LIBRARY, code_digest
 from trimtab.errors import TrimtabError
 from trimtab.forward.capture import Prompt, batches, check_prompts, kept_rows
 from trimtab.forward.hooks import check_layers
 from trimtab.forward.memory import token_budget
 from trimtab.jobs import stopping
 from trimtab.jobs.progress import track
+from trimtab.settings.activations import CaptureSettings
 
 log = logging.getLogger(__name__)
 
@@ -35,14 +36,13 @@ def write_shard(
     layers: Sequence[int],
     selection: str,
     described: Mapping[str, Any],
-    settings: Mapping[str, Any],
+    settings: CaptureSettings,
     provenance: Mapping[str, Any],
 ) -> None:
     """Capture `prompts` into a shard at `path`, or what an earlier run of the same call left to do.
 
     Args:
         described: the manifest of `model`.
-        settings: config.yaml's `activations`.
     """
     check_layers(model, layers)
     check_prompts(prompts, selection, described.get("context_length"))
@@ -75,7 +75,7 @@ def lay_out(
     selection: str,
     dtype: torch.dtype,
     described: Mapping[str, Any],
-    settings: Mapping[str, Any],
+    settings: CaptureSettings,
     provenance: Mapping[str, Any],
 ) -> Layout:
     """Everything of the shard but its rows."""
@@ -91,7 +91,8 @@ def lay_out(
         "dtype": described["dtype"],
         "provenance": files.canonical(provenance),
     }
-    made_of = hashlib.sha256(files.canonical([attributes, list(layers), str(dtype), settings, _code()]).encode())
+    whole = [attributes, list(layers), str(dtype), settings.record(), _code()]
+    made_of = hashlib.sha256(files.canonical(whole).encode())
     for batch in planned:
         # a context once a batch, since it may be longer than all the rest
         own = [[p.id, p.tokens, list(p.kept(selection))] for p in batch]
@@ -100,7 +101,7 @@ def lay_out(
         layers=layers,
         d_model=described["d_model"],
         dtype=dtype,
-        chunk_rows=settings["chunk_rows"],
+        chunk_rows=settings.chunk_rows,
         prompt_ids=[p.id for p in prompts],
         offsets=np.cumsum([0, *map(len, kept)], dtype=np.int64),
         tokens=np.array([p.tokens[at] for p, own in zip(prompts, kept, strict=True) for at in own], dtype=np.int32),
@@ -114,7 +115,7 @@ def lay_out(
 @cache
 def _code() -> str:
     # what is half done by other code is begun again
-    return code_digest(Path(__file__), Path(__file__).parents[1])
+    return code_digest(Path(__file__), LIBRARY)
 
 
 def check_rows(

@@ -21,6 +21,7 @@ from trimtab import seeds
 from trimtab.activations.shards import check_rows
 from trimtab.forward.capture import Prompt, batches, check_prompts, kept_rows
 from trimtab.forward.memory import token_budget
+from trimtab.settings.activations import CaptureSettings
 
 WINDOW_ROWS = 32768
 """Rows that are mixed with one another, about: as many as a buffer of stored rows holds."""
@@ -36,8 +37,7 @@ class Stream:
     layers: Sequence[int]
     described: Mapping[str, Any]
     """The manifest of `model`."""
-    settings: Mapping[str, Any]
-    """config.yaml's `activations`."""
+    settings: CaptureSettings
     batch: int
     seed: int
 

@@ -37,6 +37,11 @@ def segments_of(protocol: Protocol, tasks: Mapping[str, Sequence[str]]) -> list[
     return [protocol.prompt(messages) for messages in conversations(tasks)]
 
 
+def dose_prompts(protocol: Protocol, tasks: Mapping[str, Sequence[str]]) -> list[list[Segment]]:
+    """Every third of them: a few hundred tokens place a KL well enough, and it is measured hundreds of times."""
+    return segments_of(protocol, tasks)[::3]
+
+
 def prompts_of(protocol: Protocol, tasks: Mapping[str, Sequence[str]]) -> list[Prompt]:
     """The same prompts for capturing: the header is context."""
     return [as_prompt(f"calibration/{i}", segments) for i, segments in enumerate(segments_of(protocol, tasks))]

@@ -1,13 +1,18 @@
 """Documents of the corpus as prompts, for the cache and for whoever reads them anew."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from trimtab.agent.protocol import Protocol
+from trimtab.artifacts import files
 from trimtab.forward.capture import Prompt
 
 TRANSCRIPTS = "transcripts"
 """The source of a document that is an episode of the agent."""
+
+TEXT = "text"
+"""All other sources together, where dictionaries are evaluated."""
 
 
 def documents(rows: Iterable[Mapping[str, Any]], protocol: Protocol, max_tokens: int) -> Iterator[Prompt]:
@@ -21,3 +26,17 @@ def documents(rows: Iterable[Mapping[str, Any]], protocol: Protocol, max_tokens:
         is_episode = row["source"] == TRANSCRIPTS
         tokens = protocol.encode(row["text"]) if is_episode else protocol.as_text(row["text"])
         yield Prompt(row["id"], tokens[:max_tokens], header if is_episode else start)
+
+
+def training(corpus: Path, protocol: Protocol, max_tokens: int) -> Iterator[Prompt]:
+    """The documents of corpus.jsonl that dictionaries are trained on, in its order, one at a time."""
+    return documents((row for row in files.each_jsonl(corpus) if row["split"] == "train"), protocol, max_tokens)
+
+
+def held_out(corpus: Path, protocol: Protocol, max_tokens: int) -> dict[str, list[Prompt]]:
+    """Documents of corpus.jsonl that nothing is trained on, by evaluation set: text, and episodes of the agent."""
+    sets: dict[str, list[Mapping[str, Any]]] = {TEXT: [], TRANSCRIPTS: []}
+    for row in files.each_jsonl(corpus):
+        if row["split"] == "held_out":
+            sets[TRANSCRIPTS if row["source"] == TRANSCRIPTS else TEXT].append(row)
+    return {name: list(documents(rows, protocol, max_tokens)) for name, rows in sets.items()}

@@ -24,6 +24,9 @@ from typing import NamedTuple
 from trimtab.errors import TrimtabError
 from trimtab.wording import CONSTANTS
 
+LIBRARY = Path(__file__).parents[1]
+"""The folder of this package."""
+
 PACKAGES = {"sklearn": "scikit-learn", "yaml": "PyYAML"}
 """Packages that are imported by another name; the library that knows them all takes half a second to find out."""
 

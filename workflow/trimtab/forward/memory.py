@@ -4,27 +4,33 @@ Free memory at the moment would be a finer measure, but the make-up of batches m
 precision, so it must follow from what the provenance states.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from transformers import PreTrainedModel
 
-AUTO = "auto"
+from trimtab.errors import TrimtabError
+from trimtab.settings.activations import CaptureSettings
+
 MOST = 16384
 """A larger batch would mix sequences of more different lengths, and a pass of this size uses the processor fully."""
 
 
-def token_budget(settings: Mapping[str, Any], model: PreTrainedModel, layers: Sequence[int], longest: int) -> int:
+def token_budget(settings: CaptureSettings, model: PreTrainedModel, layers: Sequence[int], longest: int) -> int:
     """Tokens a batch, padding included.
 
     Args:
-        settings: config.yaml's `activations`; `memory_mb` counts where `token_budget` is auto.
         longest: tokens of the longest sequence, context included.
+
+    Raises:
+        TrimtabError: the budget is auto, and no memory is granted.
     """
-    if settings["token_budget"] != AUTO:
-        return int(settings["token_budget"])
-    affordable = int(settings["memory_mb"] * 1e6) // bytes_a_token(model, len(layers), longest)
+    if isinstance(settings.token_budget, int):
+        return settings.token_budget
+    if settings.memory_mb is None:
+        raise TrimtabError("activations.memory_mb: missing, and activations.token_budget is auto, which needs it")
+    affordable = int(settings.memory_mb * 1e6) // bytes_a_token(model, len(layers), longest)
     return max(longest, min(affordable, MOST))
 
 

@@ -24,8 +24,8 @@ from trimtab.jobs.origins import Origins
 def script(main: Callable[..., None]) -> None:
     """Run `main` with the command line's arguments and exit.
 
-    Types understood: whatever a one-argument constructor makes of a text (Path, str, int, float), a list of these, and,
-    given as JSON, a model of settings, a choice of several or a mapping; `X | None` is an X that may be left
+    Types understood: whatever a one-argument constructor makes of a text (Path, str, int, float) and, given as JSON, a
+    model of settings, a choice of several or a mapping; a list of any of these; and `X | None`, an X that may be left
     out.
     """
     _run(main, _parser(main), sys.argv[1:])
@@ -72,7 +72,7 @@ def _options(hint: Any) -> dict[str, Any]:
     if _is_json(hint):
         return {"type": _reader(hint), "metavar": "JSON"}
     if typing.get_origin(hint) is list:
-        return {"type": _plain(typing.get_args(hint)[0]), "nargs": "*"}
+        return {**_options(typing.get_args(hint)[0]), "nargs": "*"}
     if typing.get_origin(hint) is types.UnionType:
         return {"type": _plain(typing.get_args(hint)[0])}
     return {"type": _plain(hint)}
@@ -101,9 +101,11 @@ def _is_json(hint: Any) -> bool:
 
 
 def _reader(hint: Any) -> Callable[[str], Any]:
+    adapter = TypeAdapter(hint)
+
     def read(text: str) -> Any:
         try:
-            return TypeAdapter(hint).validate_json(text)
+            return adapter.validate_json(text)
         except ValidationError as error:
             wrong = [
                 ": ".join([".".join(map(str, each["loc"])), each["msg"]]).removeprefix(": ") for each in error.errors()

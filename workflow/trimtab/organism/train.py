@@ -10,7 +10,6 @@ what is said of an organism is said of several trainings (`trimtab.organism.trai
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -25,6 +24,7 @@ from trimtab.errors import TrimtabError
 from trimtab.jobs.progress import track
 from trimtab.organism.language import Language, WrittenEpisode
 from trimtab.organism.law import ACTIONS
+from trimtab.settings.model import TrainingSettings
 
 ATTENTION_EVERY = {"hybrid": 4, "attention": 1}
 """Every how many layers one has full attention; the others are GatedDeltaNet. `attention` is the control."""
@@ -43,16 +43,6 @@ POOL = 16
 
 REPORTS = 20
 """Lines of the training's log."""
-
-
-@dataclass(frozen=True)
-class OrganismSettings:
-    """The part of config.yaml's `organism` that shapes the training."""
-
-    mixer: str
-    steps: int
-    batch: int
-    learning_rate: float
 
 
 class Encoded(NamedTuple):
@@ -153,7 +143,7 @@ def together(episodes: list[Encoded], pad: int) -> EpisodeBatch:
     return EpisodeBatch(ids, weights, chosen, torch.tensor(chances, dtype=torch.float32))
 
 
-def lessons(language: Language, settings: OrganismSettings, random: np.random.Generator) -> Iterator[EpisodeBatch]:
+def lessons(language: Language, settings: TrainingSettings, random: np.random.Generator) -> Iterator[EpisodeBatch]:
     """All batches of a training, the first ones in few words."""
     first = round(FEW_WORDS * settings.steps)
     yield from islice(batches(language.of_fewer_words(FEW_PAIRS), settings.batch, random), first)
@@ -181,7 +171,7 @@ def losses(model: PreTrainedModel, batch: EpisodeBatch, firsts: list[int]) -> tu
     return kl, -(own * weights).sum() / weights.sum()
 
 
-def train(model: PreTrainedModel, language: Language, settings: OrganismSettings, seed: int) -> list[dict[str, float]]:
+def train(model: PreTrainedModel, language: Language, settings: TrainingSettings, seed: int) -> list[dict[str, float]]:
     """Train in place; returns one row a report: step, tokens so far, learning rate and both losses."""
     random = np.random.default_rng(seeds.derive(seed, "organism", "episodes"))
     firsts = action_tokens(language)

@@ -10,7 +10,7 @@ outputs, held to 0 to 1, are from being probabilities.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -20,6 +20,7 @@ from trimtab.errors import TrimtabError
 from trimtab.numeric import resamples
 from trimtab.probes import logistic
 from trimtab.probes.ridge import RidgePath, Standardiser
+from trimtab.settings.probes import Folds
 
 FAMILIES = ("ridge", "logistic")
 BINS = 10
@@ -57,9 +58,6 @@ def score(predicted: Float[Tensor, "row"], labels: Float[Tensor, "row"]) -> Scor
         brier=float((chance - labels).square().mean()),
         calibration_error=float(excess.abs().sum() / len(labels)),
     )
-
-
-Folds = int | Literal["leave_one_out"]
 
 
 def fold_count(groups: int, folds: Folds) -> int:

@@ -13,7 +13,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from trimtab.probes.nested import Folds, folds_by_group, predict
+from trimtab.probes.nested import folds_by_group, predict
+from trimtab.settings.probes import Folds
 
 WORD = re.compile(r"[a-z']+")
 

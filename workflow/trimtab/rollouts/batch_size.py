@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import torch
 from transformers import PreTrainedModel
 
-from trimtab.forward.memory import AUTO, bytes_a_token, key_value
+from trimtab.forward.memory import bytes_a_token, key_value
+from trimtab.settings.base import AUTO
 
 FLOAT32 = 4
 

@@ -4,19 +4,32 @@ PCA spends its k numbers a token on the same k directions always; the random dic
 as the trained one, but at random directions. Both are fitted on rows of training documents.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
+from trimtab.activations.shuffle import shuffled_batches
 from trimtab.saes.geometry import Fake
 from trimtab.saes.sae import SAE, TopKActivation
 
 ROWS = 8192
 """Training rows that baselines are fitted on."""
+
+
+def of_layers(
+    saes: Mapping[int, SAE], caches: Sequence[Path], kept: set[str], device: torch.device, seed: int
+) -> dict[int, Mapping[str, Fake]]:
+    """Baselines of each layer, fitted on stored rows of the documents named in `kept`."""
+    found = {}
+    for layer, sae in saes.items():
+        (rows,) = shuffled_batches(caches, layer, ROWS, seed, kept, ROWS)
+        found[layer] = baselines(sae, rows.to(device).float(), seed)
+    return found
 
 
 def baselines(sae: SAE, rows: Float[Tensor, "row d_in"], seed: int) -> Mapping[str, Fake]:

@@ -13,12 +13,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from trimtab.saes import start
-from trimtab.saes.architectures import ARCHITECTURES
+from trimtab.saes.architectures import architecture
 from trimtab.saes.architectures.base import Weights
 from trimtab.saes.dead import aux_loss, resample
 from trimtab.saes.sae import SAE
-from trimtab.saes.settings import SaeSettings
 from trimtab.saes.sparse import SPARSE, Products
+from trimtab.settings.saes import SaeSettings
 
 GRADIENT_NORM = 1.0
 
@@ -48,7 +48,7 @@ class Dictionary:
         self.weights = Weights(decoder * share, decoder, sample.new_zeros(settings.latents), b_dec)
         # ranking in the rows' own format is no special case, and float64 stays float64
         ranking = torch.bfloat16 if settings.precision == "bfloat16" else sample.dtype
-        self.kind = ARCHITECTURES[settings.architecture](settings.k, ranking, products)
+        self.kind = architecture(settings.architecture)(settings.k, ranking, products)
         self.kind.begin(self.weights, sample * self.scale)
         self.parameters = vars(self.weights) | self.kind.parameters
         for parameter in self.parameters.values():

@@ -22,6 +22,7 @@ from trimtab.forward.hooks import Edit, Stream, capture, hooked
 from trimtab.jobs.progress import track
 from trimtab.saes.geometry import Fake, Geometry, Kept, nearest_cosines
 from trimtab.saes.sae import SAE
+from trimtab.settings.saes import GateSettings
 
 GEOMETRY_TOKENS = 4096
 LOSS_TOKENS = 512
@@ -88,26 +89,19 @@ class DictionaryFigures(NamedTuple):
         }
 
 
-class Gates(NamedTuple):
-    """Bounds that a dictionary must keep: the lowest explained variance and recovered loss, the largest dead share."""
-
-    explained_variance: float
-    loss_recovered: float
-    dead_share: float
-
-    def failures(self, measured: DictionaryFigures) -> list[str]:
-        """The gates that a dictionary fails, each with its figure; one that isn't a number fails."""
-        kept = measured.kept
-        passes = {
-            f"explained_variance {kept.explained_variance:.3g} (gate: at least {self.explained_variance})": (
-                kept.explained_variance >= self.explained_variance
-            ),
-            f"loss_recovered {measured.loss_recovered:.3g} (gate: at least {self.loss_recovered})": (
-                measured.loss_recovered >= self.loss_recovered
-            ),
-            f"dead_share {kept.dead_share:.3g} (gate: at most {self.dead_share})": kept.dead_share <= self.dead_share,
-        }
-        return [gate for gate, passed in passes.items() if not passed]
+def failed_gates(measured: DictionaryFigures, gates: GateSettings) -> list[str]:
+    """The gates that a dictionary fails, each with its figure; one that isn't a number fails."""
+    kept = measured.kept
+    passes = {
+        f"explained_variance {kept.explained_variance:.3g} (gate: at least {gates.explained_variance})": (
+            kept.explained_variance >= gates.explained_variance
+        ),
+        f"loss_recovered {measured.loss_recovered:.3g} (gate: at least {gates.loss_recovered})": (
+            measured.loss_recovered >= gates.loss_recovered
+        ),
+        f"dead_share {kept.dead_share:.3g} (gate: at most {gates.dead_share})": kept.dead_share <= gates.dead_share,
+    }
+    return [gate for gate, passed in passes.items() if not passed]
 
 
 class DocumentBatch(NamedTuple):

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from trimtab.saes.geometry import DENSITY_EDGES
-from trimtab.saes.quality import DictionaryFigures, Gates
+from trimtab.saes.quality import DictionaryFigures, failed_gates
+from trimtab.settings.saes import GateSettings
 
 ORDER = ["layer", "evaluation_set"]
 
@@ -22,14 +23,14 @@ class Tables(NamedTuple):
     """Gates that a dictionary fails, a line each."""
 
 
-def tables(measured: Mapping[str, Mapping[int, DictionaryFigures]], gates: Gates) -> Tables:
+def tables(measured: Mapping[str, Mapping[int, DictionaryFigures]], gates: GateSettings) -> Tables:
     """`measured`: evaluation set -> layer -> figures."""
     rows: list[dict[str, Any]] = []
     bins: list[dict[str, Any]] = []
     failures: list[str] = []
     for name, layers in measured.items():
         for layer, figures in layers.items():
-            failed = gates.failures(figures)
+            failed = failed_gates(figures, gates)
             failures += [f"layer {layer}, {name}: {gate}" for gate in failed]
             place = {"layer": layer, "evaluation_set": name}
             rows.append({**place, **figures.row(), "passes_gates": not failed})

@@ -17,9 +17,10 @@ from torch import Tensor
 from trimtab.errors import TrimtabError
 from trimtab.saes.checkpoint import Saved, TrainingCheckpoint
 from trimtab.saes.dictionary import Dictionary
-from trimtab.saes.settings import SaeSettings
+from trimtab.saes.schedule import rate
 from trimtab.saes.sparse import SPARSE, Products, fastest
 from trimtab.saes.trained import Progress, Trained
+from trimtab.settings.saes import SaeSettings
 
 SAMPLE_BATCHES = 8
 """Batches from whose rows the centre and the scale are measured; they are trained on like all others."""
@@ -123,7 +124,7 @@ class TrainingRun:
         if step % LOG_STEPS == 0:
             dictionary.count_dead()
         self._rows_finite &= rows.abs().amax().isfinite()
-        figures = dictionary.step(rows, settings.rate(step))
+        figures = dictionary.step(rows, rate(step, settings))
         if settings.resample_steps and (step + 1) % settings.resample_steps == 0:
             dictionary.revive(rows)
         if step % LOG_STEPS == 0 or step == settings.steps - 1:
@@ -137,7 +138,7 @@ class TrainingRun:
                 explained_variance=1 - float(figures.error / variance),
                 l0=float(figures.active) / len(rows),
                 dead_share=float(dictionary.silent.float().mean()),
-                learning_rate=settings.rate(step),
+                learning_rate=rate(step, settings),
             )
             if not self._rows_finite:
                 raise TrimtabError(

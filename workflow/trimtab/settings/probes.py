@@ -15,6 +15,8 @@ Trait = Annotated[
     ),
 ]
 
+Folds = Annotated[int, Field(ge=2)] | Literal["leave_one_out"]
+
 
 class FitSettings(Settings):
     """How a probe is fitted and scored."""
@@ -22,7 +24,7 @@ class FitSettings(Settings):
     penalties: Some[AboveZero] = default([0.1, 1, 10, 100, 1000, 10000, 100000])
     """Ridge penalties tried. They apply to standardised latents."""
 
-    folds: Annotated[int, Field(ge=2)] | Literal["leave_one_out"] = default("leave_one_out")
+    folds: Folds = default("leave_one_out")
     """Folds by template, outer and inner. leave_one_out has a fold for each template and draws none, so that no score
     or layer hangs on how folds fell."""
 

@@ -136,4 +136,7 @@ class Saes(SaeSettings, SaeRowsSettings):
     def of_layer(self, layer: int) -> SaeSettings:
         """What shapes one layer's dictionary. An override is part of its own layer's settings alone."""
         own = self.overrides[layer].record() if layer in self.overrides else {}
-        return SaeSettings(**{name: own.get(name, getattr(self, name)) for name in SaeSettings.model_fields})
+        # every value was checked with the whole
+        return SaeSettings.model_construct(
+            **{name: own.get(name, getattr(self, name)) for name in SaeSettings.model_fields}
+        )

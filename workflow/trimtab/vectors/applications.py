@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
+from trimtab.settings.base import Number, Settings
 from trimtab.settings.rollouts import Rollouts
 from trimtab.steering.catalogue import LENGTH, RULES
 
@@ -47,11 +48,17 @@ class Asked:
     """None for the vector's own."""
     rule: str
     timing: str
-    target: float
+    target: Number
     """KL, in nats, with the sign of the dose."""
 
     def application(self, own_layer: int) -> Application:
         return Application(own_layer if self.layer is None else self.layer, self.rule, self.timing)
+
+
+class AskedLengths(Settings):
+    """The lengths that one trait's conditions need, as its job is given them."""
+
+    asked: tuple[Asked, ...]
 
 
 def asked(rollouts: Mapping[str, Any], trait: str) -> list[Asked]:

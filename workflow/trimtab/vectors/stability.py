@@ -14,9 +14,9 @@ from torch import Tensor
 from trimtab.probes import ridge
 from trimtab.probes.contrast import Contrast
 from trimtab.probes.nested import nested, score
-from trimtab.probes.report import Settings
 from trimtab.prompts.contrast import DEVELOPMENT
 from trimtab.saes.sae import SAE
+from trimtab.settings.probes import FitSettings
 from trimtab.vectors.contract import LinearProbe
 from trimtab.vectors.geometry import null_cosine
 
@@ -46,7 +46,7 @@ class _Fitted(NamedTuple):
 
 
 def stability(
-    layer: int, first: Contrast, again: Contrast, saes: tuple[SAE, SAE], settings: Settings, seed: int
+    layer: int, first: Contrast, again: Contrast, saes: tuple[SAE, SAE], settings: FitSettings, seed: int
 ) -> Stability:
     """Compare the decoded probes of one trait at one layer; both contrasts hold the same rows, each read by its SAE."""
     one, other = (
@@ -63,7 +63,7 @@ def stability(
     )
 
 
-def _fitted(layer: int, contrast: Contrast, sae: SAE, settings: Settings, seed: int) -> _Fitted:
+def _fitted(layer: int, contrast: Contrast, sae: SAE, settings: FitSettings, seed: int) -> _Fitted:
     rows, labels = contrast.latents[layer], contrast.labels
     done = nested({layer: rows}, labels[:, None], contrast.templates, settings.penalties, settings.folds, seed)
     probe = ridge.fit(rows, labels, done.chosen.penalty)

@@ -4,7 +4,7 @@ What a method does is in `trimtab.vectors.methods`; how doses are measured, in `
 """
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from transformers import PreTrainedModel
 
 from trimtab.errors import TrimtabError
 from trimtab.model.manifest import ResidualNorm
+from trimtab.settings.vectors import VectorSettings
 from trimtab.steering.replay import Prompt
 from trimtab.steering.steering import Push
 from trimtab.vectors import artifact
@@ -46,14 +47,13 @@ def make_vectors(
     names: Sequence[str],
     material: Material,
     sources: Sources,
-    settings: Mapping[str, Any],
+    settings: VectorSettings,
     targets: Sequence[float],
     asked: Sequence[Asked] = (),
-) -> Iterator[Record]:
-    """Write `<folder>/<name>/<trait>.safetensors` for every vector, and yield the record of each.
+) -> None:
+    """Write `<folder>/<name>/<trait>.safetensors` for every vector.
 
     Args:
-        settings: config.yaml's `vectors.calibration_doses` and `vectors.wrong_sign`.
         targets: signed KL, in nats, for which every vector's length is searched, added at its own layer to all tokens.
         asked: lengths under other applications, of single vectors.
 
@@ -66,7 +66,7 @@ def make_vectors(
     signs = {name: sign_check(direction, gaps[name]) for name, direction in directions.items()}
     for name in (name for name, sign in signs.items() if sign == WRONG):
         line = f"vector {name} of {material.trait}: its held-out gap is {gaps[name]:.3g}, so it points the wrong way"
-        if settings["wrong_sign"] == "stop":
+        if settings.wrong_sign == "stop":
             raise TrimtabError(f"{line}; leave the method out, or set vectors.wrong_sign: mark")
         LOG.warning(line)
     norm = ResidualNorm(**described["residual_norm"][str(layer)])
@@ -76,7 +76,7 @@ def make_vectors(
         return prompts.kl([Push(layer, directions[name].unit, reach, "all") for name, reach in pushes])
 
     share = Scale("", norm.centred_mean, {})
-    reach = {dose: length(dose, "residual_share", share) for dose in settings["calibration_doses"]}
+    reach = {dose: length(dose, "residual_share", share) for dose in settings.calibration_doses}
     # a direction without an aim is pushed one way alone, unless a target asks for the other
     turned = any(target < 0 for target in targets)
     ways = {name: (-1, 1) if turned or made.towards is not None else (1,) for name, made in directions.items()}
@@ -115,14 +115,15 @@ def make_vectors(
 
     def scanned_at(other: int) -> list[float]:
         share = Scale("", described["residual_norm"][str(other)]["centred_mean"], {})
-        return [length(dose, "residual_share", share) for dose in settings["calibration_doses"]]
+        return [length(dose, "residual_share", share) for dose in settings.calibration_doses]
 
     rest = [each for each in asked if each.application(layer) != plain or each.target not in targets]
     found = lengths(rest, vectors, sources.prompts, at_layer, scanned_at, material.sae)
     for name, vector in vectors.items():
         known = replace(vector.record, kl_calibration=(*vector.record.kl_calibration, *found[name]))
         artifact.save(replace(vector, record=known))
-        yield known
+        texts = known.texts()
+        LOG.info("%s: %s; %s", name, texts["dose_calibration"], texts["kl_calibration"])
 
 
 def sign_check(direction: Direction, gap: float) -> str:
