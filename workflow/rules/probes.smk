@@ -38,6 +38,25 @@ rule probe:
         " --settings {params.settings:q} --seed {params.seed} 2> {log}"
 
 
+# what is done at the probes' layers alone is planned when this is there
+checkpoint probe_layers:
+    input:
+        probes=expand("<results>/probes/{trait}.json", trait=TRAITS),
+    output:
+        layers="<results>/probes/layers.json",
+    log:
+        "<logs>/probes/layers.log",
+    benchmark:
+        "<benchmarks>/probes/layers.jsonl"
+    localrule: True
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        code=code_digest("probes_layers"),
+    shell:
+        "python workflow/scripts/probes_layers.py {output.layers} --probes {input.probes} 2> {log}"
+
+
 rule probe_scores:
     input:
         probes=expand("<results>/probes/{trait}.json", trait=TRAITS),

@@ -9,7 +9,16 @@ CORPUS_CACHES = expand(
     "<results>/activations/corpus/{shard}.h5", shard=SHARDS[:1] if STREAM else SHARDS
 )
 # what is pretrained has no second seed
-TWICE = [] if PRETRAINED else LAYERS[: config["saes"]["second_seeds"]]
+SECOND_SEEDS = 0 if PRETRAINED else config["saes"]["second_seeds"]
+
+
+def twice(pattern="{layer}"):
+    """Texts for the layers whose dictionary has a second seed: those where the most probes sit."""
+    if not SECOND_SEEDS:
+        return []
+    chosen = json.loads(Path(checkpoints.probe_layers.get().output.layers).read_text())
+    layers = [each["layer"] for each in chosen["layers"][:SECOND_SEEDS]]
+    return expand(pattern, layer=sorted(layers))
 
 
 rule sae:
@@ -67,6 +76,10 @@ use rule sae as sae_again with:
 
 if STREAM and not PRETRAINED:
 
+    def streamed(wildcards):
+        """All layers; for a second seed, the one that has it."""
+        return [wildcards.layer] if "layer" in wildcards.keys() else LAYERS
+
     # captures and trains all layers in one pass over the corpus
     rule sae_stream:
         input:
@@ -94,13 +107,10 @@ if STREAM and not PRETRAINED:
             folders=lambda wildcards, output: [
                 str(Path(path).parent) for path in output.weights
             ],
-            # those with a second seed are the first ones
-            layers=lambda wildcards, output: LAYERS[: len(output.weights)],
+            layers=streamed,
             max_tokens=config["prompts"]["corpus"]["max_tokens"],
             capture=CAPTURE,
-            settings=lambda wildcards, output: [
-                sae_settings(layer) for layer in LAYERS[: len(output.weights)]
-            ],
+            settings=lambda wildcards: list(map(sae_settings, streamed(wildcards))),
             device=config["model"]["device"],
             seed=config["seed"],
             repeat=lambda wildcards, output: int("/again/" in output.weights[0]),
@@ -113,35 +123,26 @@ if STREAM and not PRETRAINED:
 
     ruleorder: sae_stream > sae
 
-    if TWICE:
+    # captures what it trains on by itself, since the layer is known only when the first dictionaries' probes are
+    use rule sae_stream as sae_stream_again with:
+        output:
+            weights=["<results>/saes/{layer}/again/sae_weights.safetensors"],
+            descriptions=["<results>/saes/{layer}/again/cfg.json"],
+            provenance=["<results>/saes/{layer}/again/provenance.json"],
+            training=["<results>/saes/{layer}/again/training.csv"],
+        log:
+            "<logs>/saes/stream.{layer}.again.log",
+        benchmark:
+            "<benchmarks>/saes/stream.{layer}.again.jsonl"
 
-        use rule sae_stream as sae_stream_again with:
-            output:
-                weights=expand(
-                    "<results>/saes/{layer}/again/sae_weights.safetensors", layer=TWICE
-                ),
-                descriptions=expand(
-                    "<results>/saes/{layer}/again/cfg.json", layer=TWICE
-                ),
-                provenance=expand(
-                    "<results>/saes/{layer}/again/provenance.json", layer=TWICE
-                ),
-                training=expand(
-                    "<results>/saes/{layer}/again/training.csv", layer=TWICE
-                ),
-            log:
-                "<logs>/saes/stream.again.log",
-            benchmark:
-                "<benchmarks>/saes/stream.again.jsonl"
-
-        ruleorder: sae_stream_again > sae_again
+    ruleorder: sae_stream_again > sae_again
 
 
 rule sae_agreement:
     input:
-        first=expand("<results>/saes/{layer}/sae_weights.safetensors", layer=TWICE),
-        again=expand(
-            "<results>/saes/{layer}/again/sae_weights.safetensors", layer=TWICE
+        first=lambda wildcards: twice("<results>/saes/{layer}/sae_weights.safetensors"),
+        again=lambda wildcards: twice(
+            "<results>/saes/{layer}/again/sae_weights.safetensors"
         ),
     output:
         table="<results>/saes/agreement.csv",
@@ -153,7 +154,7 @@ rule sae_agreement:
     conda:
         "../../envs/model.yaml"
     params:
-        layers=TWICE,
+        layers=lambda wildcards: twice(),
         seed=config["seed"],
         code=code_digest("saes_agreement"),
     shell:

@@ -164,13 +164,13 @@ rule vectors_stability:
         manifest="<results>/model/manifest.json",
         prompts=expand("<results>/prompts/contrast/{trait}.jsonl", trait=TRAITS),
         caches=expand("<results>/activations/contrast/{trait}.h5", trait=TRAITS),
-        first=expand("<results>/saes/{layer}/cfg.json", layer=TWICE),
-        again=expand("<results>/saes/{layer}/again/cfg.json", layer=TWICE),
-        weights=expand(
-            "<results>/saes/{layer}/{seed}sae_weights.safetensors",
-            layer=TWICE,
-            seed=["", "again/"],
-        ),
+        probes=expand("<results>/probes/{trait}.json", trait=TRAITS),
+        first=lambda wildcards: twice("<results>/saes/{layer}/cfg.json"),
+        again=lambda wildcards: twice("<results>/saes/{layer}/again/cfg.json"),
+        weights=lambda wildcards: [
+            *twice("<results>/saes/{layer}/sae_weights.safetensors"),
+            *twice("<results>/saes/{layer}/again/sae_weights.safetensors"),
+        ],
     output:
         table="<results>/vectors/stability.csv",
         record="<results>/vectors/stability.provenance.json",
@@ -184,13 +184,13 @@ rule vectors_stability:
         first=lambda wildcards, input: [str(Path(path).parent) for path in input.first],
         again=lambda wildcards, input: [str(Path(path).parent) for path in input.again],
         traits=TRAITS,
-        layers=TWICE,
+        layers=lambda wildcards: twice(),
         contrast=config["probes"]["contrast"],
         settings=config_slice(FitSettings, within="probes"),
         seed=config["seed"],
         code=code_digest("vectors_stability"),
     shell:
         "python workflow/scripts/vectors_stability.py {input.manifest} {output.table} --prompts {input.prompts}"
-        " --caches {input.caches} --traits {params.traits} --first {params.first} --again {params.again}"
-        " --layers {params.layers} --contrast {params.contrast} --settings {params.settings:q}"
+        " --caches {input.caches} --probes {input.probes} --traits {params.traits} --first {params.first}"
+        " --again {params.again} --layers {params.layers} --contrast {params.contrast} --settings {params.settings:q}"
         " --seed {params.seed} 2> {log}"

@@ -21,6 +21,7 @@ def main(
     *,
     prompts: list[Path],
     caches: list[Path],
+    probes: list[Path],
     traits: list[str],
     first: list[Path],
     again: list[Path],
@@ -29,20 +30,21 @@ def main(
     settings: FitSettings,
     seed: int,
 ) -> None:
-    """Write one row a layer and trait; `first` and `again` are SAE folders, one a layer."""
+    """Write one row a layer and trait; `first` and `again` are SAE folders, one a layer, `probes` JSON, one a trait."""
     model = files.read_json(manifest)["model"]
+    own_layers = [int(files.read_json(path)["layer"]) for path in probes]
     rows = []
     for layer, *folders in zip(layers, first, again, strict=True):
         one, other = (dictionary(folder, layer, model) for folder in folders)
-        for trait, texts, cache in zip(traits, prompts, caches, strict=True):
+        for trait, texts, cache, own in zip(traits, prompts, caches, own_layers, strict=True):
             rows_of = files.read_jsonl(texts)
             by_first, by_again = (read(cache, rows_of, contrast, {layer: sae}, seed) for sae in (one, other))
             own_seed = seeds.derive(seed, "probes", trait)
             found = stability(layer, by_first, by_again, (one, other), settings, own_seed)
-            rows.append({"trait": trait, **found._asdict()})
-    inputs = [*prompts, *caches, *(folder / WEIGHTS for folder in (*first, *again))]
+            rows.append({"trait": trait, **found._asdict(), "probe_layer": own})
+    inputs = [*prompts, *caches, *probes, *(folder / WEIGHTS for folder in (*first, *again))]
     origin = provenance(inputs, {**settings.record(), "contrast": contrast})
-    files.write_csv(table, pd.DataFrame(rows, columns=["trait", *Stability._fields]), origin)
+    files.write_csv(table, pd.DataFrame(rows, columns=["trait", *Stability._fields, "probe_layer"]), origin)
 
 
 if __name__ == "__main__":

@@ -107,7 +107,7 @@ def work(config: Experiment, shape: Shape) -> list[Work]:
     trained = saes.tokens * (weights + 16 * saes.k * shape.d_model + 16 * weights / saes.batch)
     training = Work("saes", dictionaries, dictionaries * trained, BASE + 6 * 4 * weights, dictionaries * 4 * weights)
     if streams and dictionaries:
-        passes = 1 + (saes.second_seeds > 0)
+        passes = 1 + saes.second_seeds
         side_by_side = layers * (6 * 4 * weights + (WINDOW_ROWS + SAMPLE_BATCHES * saes.batch) * 4 * shape.d_model)
         training = training._replace(
             jobs=passes,

@@ -125,8 +125,8 @@ class Saes(SaeSettings, SaeRowsSettings):
     """What a failed gate does. stop: the run ends with a line for each gate that a layer fails."""
 
     second_seeds: Count = default(1)
-    """How many of the layers, from the first on, are trained with a second seed too. It shows how far the same latents
-    are found again. Pretrained dictionaries have no second seed."""
+    """How many layers, those where the most traits' probes sit, are trained with a second seed too. It shows how far
+    the same latents are found again. Pretrained dictionaries have no second seed."""
 
     examples: ExampleSettings
 
