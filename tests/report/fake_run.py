@@ -262,8 +262,11 @@ def write_parts(results: Path) -> None:
     ]
     files.write_csv(results / "probes/gaps.csv", pd.DataFrame(gaps))
     twice = [
-        {"trait": trait, "layer": 4, "cosine": 0.2, "null": 0.08, "r2_first": 0.7, "r2_again": 0.69, "agreement": 0.95}
-        for trait in TRAITS
+        {
+            **{"trait": trait, "layer": 17, "cosine": 0.2, "null": 0.08, "r2_first": 0.7, "r2_again": 0.69},
+            **{"agreement": 0.95, "probe_layer": 17 if place else 4},
+        }
+        for place, trait in enumerate(TRAITS)
     ]
     files.write_csv(results / "vectors/stability.csv", pd.DataFrame(twice))
     names = [f"{method}/{trait}" for method in ("sae_probe", "mean_difference", "raw_probe") for trait in TRAITS]

@@ -12,7 +12,7 @@ from fake_run import MARKUP, changed
 
 from trimtab.artifacts.trail import trail
 from trimtab.errors import TrimtabError
-from trimtab.report import observations, tables_effects, words
+from trimtab.report import observations, tables_effects, tables_vectors, words
 from trimtab.report.abstract import abstract
 from trimtab.report.figures import PLOTS, write_figure
 from trimtab.report.limitations import limitations
@@ -143,6 +143,17 @@ def test_sections_open_with_what_their_tables_hold(run, null_run):
     assert "the linear mixed model agrees with" in observations.checks(run)
     assert "0 of 25 differences of the outcome are shown" in observations.timings(null_run)
     assert observations.forecast(null_run) == ""
+
+
+def test_two_seeds_are_told_with_the_layers_that_they_are_of(run):
+    made = run.tables["stability"]
+    told = tables_vectors.stability(run).caption
+    said = "where the most probes sit; of the vectors of autonomy, made elsewhere, it says nothing."
+    assert told.endswith(f"Measured at one layer (17), {said}")
+    everywhere = replace(run, tables={**run.tables, "stability": made.assign(probe_layer=17)})
+    assert tables_vectors.stability(everywhere).caption.endswith("Measured at one layer (17), where all probes sit.")
+    nowhere = replace(run, tables={**run.tables, "stability": made.iloc[:0]})
+    assert "Measured" not in tables_vectors.stability(nowhere).caption
 
 
 def test_outcomes_that_cannot_come_apart_are_a_limitation(run):

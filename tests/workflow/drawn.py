@@ -17,7 +17,7 @@ STAGES = {
     "prompts": ["transcripts", "corpus", "scenarios", "contrast_trait", "contrast"],
     "activations": ["corpus_cache", "contrast_cache"],
     "saes": ["sae", "sae_again", "sae_agreement", "sae_quality", "sae_examples"],
-    "probes": ["probe", "probe_scores"],
+    "probes": ["probe", "probe_layers", "probe_scores"],
     "vectors": ["vectors", "vector_tables", "vectors_stability", "decisions", "vectors_comparison"],
     "rollouts": ["conditions", "rollouts", "outcomes"],
     "statistics": ["statistics_effects"],

@@ -25,6 +25,8 @@ def each(rule: str, *names: str) -> set[str]:
 PAGE = {"report_page"}
 REPORT = {"report_figures", *PAGE}
 STATISTICS = {"statistics_effects", *REPORT}
+TWICE = {"probe_layers", "sae_agreement", "vectors_stability", *REPORT}
+"""What follows the list of the layers where probes sit, whose dictionaries are trained twice."""
 OUTCOMES = {"outcomes", *STATISTICS}
 
 
@@ -43,21 +45,19 @@ def vectors(*traits: str) -> set[str]:
 
 
 def probes(*traits: str) -> set[str]:
-    """What follows a trait's probe, the probe included."""
+    """What follows a trait's probe, the probe included; no second seed, since its layer is known after the probes."""
     own = each("probe", *traits) | each("conditions", *traits)
-    return own | {"probe_scores", "sae_examples"} | vectors(*traits)
+    return own | {"probe_scores", "sae_examples"} | TWICE | vectors(*traits)
 
 
 def contrast(trait: str) -> set[str]:
     """What follows the templates of a trait."""
-    own = {f"contrast_trait {trait}", "contrast", f"contrast_cache {trait}"}
-    return own | {"vectors_stability"} | probes(trait)
+    return {f"contrast_trait {trait}", "contrast", f"contrast_cache {trait}"} | probes(trait)
 
 
 def saes(*layers: str) -> set[str]:
-    """What follows dictionaries; that of layer 0 is trained twice."""
-    twice = {"sae_again 0", "sae_agreement", "vectors_stability"} if "0" in layers else set()
-    return each("sae", *layers) | twice | {"sae_quality"} | probes(*TRAITS)
+    """What follows dictionaries."""
+    return each("sae", *layers) | {"sae_quality"} | probes(*TRAITS)
 
 
 TRANSCRIPTS = {"transcripts", "corpus"} | each("corpus_cache", "000", "001") | saes("0", "2")
@@ -66,9 +66,7 @@ MEASURED = {"preflight", "action_calibration", *TRANSCRIPTS, *CACHES, *rollouts(
 """All that needs a model whose numerics are checked."""
 
 PROMPTS = (
-    {"contrast", "vectors_stability", *each("contrast_trait", *TRAITS, "null")}
-    | each("contrast_cache", *TRAITS, "null")
-    | probes(*TRAITS)
+    {"contrast", *each("contrast_trait", *TRAITS, "null")} | each("contrast_cache", *TRAITS, "null") | probes(*TRAITS)
 )
 
 CONFIG = {
@@ -76,6 +74,7 @@ CONFIG = {
     "saes: {overrides: {2: {k: 4}}}": saes("2"),
     "saes: {gates: {dead_share: 0.5}}": {"sae_quality", *REPORT},
     "saes: {on_gate_failure: stop}": {"sae_quality", *REPORT},
+    # the toy's two probes sit at two layers
     "saes: {second_seeds: 2}": {"sae_again 2", "sae_agreement", "vectors_stability", *REPORT},
     "saes: {examples: {contexts: 3}}": {"sae_examples", *PAGE},
     "layers: [0, 1, 2]": {"manifest", "sae 1", *MEASURED, *each("conditions", "common")},
@@ -84,10 +83,11 @@ CONFIG = {
     "activations: {chunk_rows: 128}": CACHES,
     "probes: {traits: [autonomy, deference, persistence]}": contrast("persistence"),
     "probes: {traits: [deference]}": {
-        *("contrast", "probe_scores", "sae_examples", "vectors_stability", "vector_tables", "vectors_comparison"),
+        *("contrast", "probe_scores", "sae_examples", "vector_tables", "vectors_comparison"),
+        *TWICE,
         *OUTCOMES,
     },
-    "probes: {penalties: [1, 10]}": {"vectors_stability"} | probes(*TRAITS),
+    "probes: {penalties: [1, 10]}": probes(*TRAITS),
     "vectors: {calibration_doses: [0.1]}": vectors(*TRAITS),
     "rollouts: {study: {doses: [0.2, 0.4, 0.6]}}": each("conditions", *TRAITS) | rollouts(*TRAITS),
     "rollouts: {grid: [{traits: [autonomy], timings: [last_prompt]}]}": {"conditions autonomy"} | rollouts("autonomy"),
@@ -110,7 +110,8 @@ CODE = {
     "prompts/contrast.py": PROMPTS,
     "saes/train.py": saes("0", "2"),
     "saes/quality.py": {"sae_quality", *REPORT},
-    "probes/nested.py": {"vectors_stability"} | probes(*TRAITS),
+    "probes/nested.py": probes(*TRAITS),
+    "probes/layers.py": TWICE,
     "vectors/geometry.py": {"vector_tables", "vectors_stability", *REPORT},
     "vectors/methods/lda.py": vectors(*TRAITS),
     "vectors/comparison.py": {"vectors_comparison", *REPORT},
@@ -130,7 +131,7 @@ PACKAGES = {
     "seaborn": REPORT,
     "matplotlib": REPORT,
     # the false discovery rate of latents is a probe's
-    "statsmodels": {"vectors_stability"} | probes(*TRAITS),
+    "statsmodels": probes(*TRAITS),
     "pulp": set(),
 }
 """Packages of which another version is installed, with what imports them."""

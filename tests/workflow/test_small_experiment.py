@@ -69,6 +69,7 @@ TRACED = [
     *(f"saes/{table}.provenance.json" for table in ("density", "agreement", "examples")),
     *(f"{table}.provenance.json" for table in ("saes/quality", "probes/scores", "probes/gaps", *VECTOR_TABLES)),
     *(f"probes/{trait}.{end}" for trait in TRAITS for end in ("json", "safetensors", "latents.parquet")),
+    "probes/layers.json",
     *(f"vectors/decisions/{trait}.parquet" for trait in TRAITS),
     *(f"vectors/{method}/{trait}.safetensors" for method in METHODS for trait in TRAITS),
     "rollouts/calibration.json",
@@ -241,9 +242,24 @@ def test_sae_examples_are_of_the_latents_that_probes_weigh_most(results):
     assert strongest.apply(lambda values: values.is_monotonic_decreasing).all()
 
 
+def most_chosen(results):
+    """The layer where the most probes sit, the lowest of several."""
+    layers = [files.read_json(results / f"probes/{trait}.json")["layer"] for trait in TRAITS]
+    return min(layers, key=lambda layer: (-layers.count(layer), layer))
+
+
+def test_the_second_seed_is_where_the_most_probes_sit_and_its_table_says_where_the_others_are(results):
+    stability = pd.read_csv(results / "vectors/stability.csv")
+    assert stability["trait"].tolist() == TRAITS
+    assert set(stability["layer"]) == {most_chosen(results)}
+    own = [files.read_json(results / f"probes/{trait}.json")["layer"] for trait in TRAITS]
+    assert stability["probe_layer"].tolist() == own
+    assert [path.parent.name for path in (results / "saes").glob("*/again")] == [str(most_chosen(results))]
+
+
 def test_two_seeds_of_a_layer_are_matched(results):
     (row,) = pd.read_csv(results / "saes/agreement.csv").to_dict("records")
-    assert row["layer"] == LAYERS[0]
+    assert row["layer"] == most_chosen(results)
     assert row["n_latents"] == 64
     # the two are not the same run twice
     assert 0 < row["mean_cosine"] < 0.99

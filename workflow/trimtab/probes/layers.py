@@ -1,7 +1,4 @@
-"""Which layers the traits' probes chose: what is done at these layers alone is planned once the probes are there.
-
-Snakemake reads the list when it lays out the jobs that follow, so this module imports nothing heavy.
-"""
+"""Which layers the traits' probes chose: what is done at these layers alone is planned once the probes are there."""
 
 from collections.abc import Iterable
 from typing import TypedDict

@@ -79,16 +79,19 @@ def dimensions(run: Run) -> Table:
 
 
 def stability(run: Run) -> Table:
+    frame = run.tables["stability"]
     return table(
         "stability",
         "The same layer's dictionary trained twice, from two random starts: cosine of the two SAE-decoded probes, what "
         "95 % of random directions stay within, each probe's R² out of templates, and the correlation of the two "
         "probes' outputs. Where the outputs agree and the cosine is low, the direction belongs to the training run; a "
-        "mean difference or a raw-stream probe needs no dictionary and is the same every time.",
-        run.tables["stability"],
+        "mean difference or a raw-stream probe needs no dictionary and is the same every time."
+        f"{_where(frame)}",
+        frame,
         {
             "Trait": text("trait", words.trait),
             "Layer": value("layer", 0),
+            "Probe's own layer": value("probe_layer", 0),
             "Cosine": value("cosine"),
             "Random": value("null"),
             "R², first": value("r2_first"),
@@ -96,3 +99,17 @@ def stability(run: Run) -> Table:
             "Outputs correlate": value("agreement"),
         },
     )
+
+
+def _where(frame: pd.DataFrame) -> str:
+    """At which layers this was measured, and whose probes don't sit there; nothing where no layer was."""
+    if frame.empty:
+        return ""
+    layers = sorted(set(frame["layer"]))
+    said = (
+        f" Measured at {words.count(len(layers), 'layer')} ({words.listed([str(layer) for layer in layers])}), where "
+    )
+    elsewhere = [words.trait(name).lower() for name in frame["trait"][~frame["probe_layer"].isin(layers)].unique()]
+    if not elsewhere:
+        return f"{said}all probes sit."
+    return f"{said}the most probes sit; of the vectors of {words.listed(elsewhere)}, made elsewhere, it says nothing."
