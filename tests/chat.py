@@ -28,15 +28,16 @@ TEMPLATE = """\
 empty thought before a turn that shall not think, which is left out when the turn is told again."""
 
 
-def byte_tokenizer(template=TEMPLATE):
+def byte_tokenizer(template=TEMPLATE, control=CONTROL, marks=MARKS, eos="<|im_end|>"):
+    """A token a byte, one for each control token and mark; the marks are no special tokens."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     # "write" must not begin as "web" does
     letters = [*alphabet, "wr"]
     plain = Tokenizer(models.BPE({letter: at for at, letter in enumerate(letters)}, [("w", "r")]))
     plain.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     plain.decoder = decoders.ByteLevel()
-    plain.add_special_tokens(CONTROL)
-    plain.add_tokens([AddedToken(mark, normalized=False) for mark in MARKS])
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=plain, eos_token="<|im_end|>")
+    plain.add_special_tokens([AddedToken(each, normalized=False, special=True) for each in control])
+    plain.add_tokens([AddedToken(mark, normalized=False) for mark in marks])
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=plain, eos_token=eos)
     tokenizer.chat_template = template
     return tokenizer

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import torch
 from chat import CONTROL, byte_tokenizer
+from scripted import Scripted
 from tiny import D_MODEL, llama
 
 from trimtab.agent import protocols
@@ -147,40 +148,6 @@ def test_a_model_that_cannot_is_told_in_one_line(template, complaint):
 def test_the_packaged_models_template_has_no_tools(tokenizer):
     with pytest.raises(TrimtabError, match="shows no tools; use few_shot"):
         protocols.read(NATIVE, tokenizer)
-
-
-class Scripted:
-    """Engine and environment as they are, a model whose replies are written down."""
-
-    def __init__(self, native, replies, max_turns=5, context=100_000):
-        self.model = llama(vocab_size=len(native.tokenizer), max_position_embeddings=context)
-        self.fed = []
-        self.native = native
-        self.engine = Engine(
-            self.model, native, Settings(max_turns, {"reply_tokens": 400}, 1.0), dict.fromkeys(native.tools, 0.0)
-        )
-        waiting = [[*native.encode(reply), native.tokenizer.eos_token_id] for reply in replies]
-        # one likely token a draw, in the order of the script
-        script = iter([token for tokens in waiting for token in tokens])
-        self.engine._chosen = self.wrap(self.engine._chosen, script)
-
-    @staticmethod
-    def wrap(chosen, script):
-        def scripted(episodes, logits):
-            forced = torch.full_like(logits, -1e9)
-            forced[:, next(script)] = 0
-            return chosen(episodes, forced)
-
-        return scripted
-
-    def run(self, scenario, push=None):
-        handle = self.model.register_forward_pre_hook(
-            lambda module, words, named: self.fed.extend(named["input_ids"][0].tolist()), with_kwargs=True
-        )
-        try:
-            return rows(self.engine.run([Arm("c", push)], [scenario], 0, 0))
-        finally:
-            handle.remove()
 
 
 def test_an_episode_by_hand(native, scenarios):

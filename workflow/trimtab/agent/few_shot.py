@@ -79,7 +79,7 @@ class FewShotProtocol(Protocol):
     def asked(self, task: str) -> list[Segment]:
         return self._shown(self.task(task), places.USER)
 
-    def answered(self, text: str) -> list[Segment]:
+    def answered(self, text: str, tool: str = "") -> list[Segment]:
         return self._shown(self.observation(text), places.TOOL)
 
     def _shown(self, text: str, role: int) -> list[Segment]:

@@ -8,9 +8,9 @@ IRREVERSIBLE = ("code_execute", "file_write")
 PROACTIVE = ("web_search", "code_execute", "file_read", "file_write")
 CALLS = (ASK, *PROACTIVE)
 UNPARSED = "unparsed"
-"""In place of a tool, where a turn meant a call and wasn't one."""
-MALFORMED, UNKNOWN, WRONG = "malformed", "unknown tool", "wrong arguments"
-"""Why a turn is `UNPARSED`."""
+"""In place of a tool, where a turn meant a call and wasn't one, or ended before it said what it means."""
+MALFORMED, UNKNOWN, WRONG, CUT = "malformed", "unknown tool", "wrong arguments", "cut"
+"""Why a turn is `UNPARSED`; `CUT` is one that ends within its thoughts."""
 EMPTY, OUTSIDE = "empty", "outside"
 """Other faults of a turn: a field without text, a path outside the tree."""
 NUMERICAL = "numerical"

@@ -3,7 +3,8 @@
 The template renders system line, tools, task and answers. An episode only ever grows: what the model wrote stays as it
 wrote it, and an answer is what the template puts after an assistant's turn. Templates that retell earlier turns in
 other words (Qwen3 leaves empty thoughts out of them) would otherwise change text that has been computed. Thinking is
-turned off where the template has a switch. How a reply is read is in `replies`.
+turned off where the template has a switch. `round_trip` proves at the start that the template's calls can be read, and
+finds their form; how a reply is read is in `replies`.
 """
 
 import json
@@ -11,23 +12,20 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
-import jinja2
 from transformers import PreTrainedTokenizerBase
 
-from trimtab.agent import dates, replies
-from trimtab.agent.names import EMPTY, FINISH, MALFORMED, UNKNOWN, UNPARSED, WRONG
+from trimtab.agent import replies, round_trip
+from trimtab.agent.calls import FORMATS
+from trimtab.agent.chat_template import PLACE, ChatTemplate, Message
+from trimtab.agent.names import CUT, EMPTY, FINISH, MALFORMED, UNKNOWN, UNPARSED, WRONG
 from trimtab.agent.protocol import Field, Protocol, Step
+from trimtab.agent.round_trip import TASK
 from trimtab.agent.scenario import World
 from trimtab.agent.turn import Turn
 from trimtab.artifacts import files
 from trimtab.errors import TrimtabError
 from trimtab.steering import places
 from trimtab.steering.places import Segment
-
-SAID, CALLED = "trimtabsaid", "trimtabcalled"
-"""Words that stand for what isn't rendered yet; a template passes them on as they are."""
-
-Message = dict[str, Any]
 
 
 class NativeProtocol(Protocol):
@@ -38,51 +36,29 @@ class NativeProtocol(Protocol):
     def __init__(self, resource: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase) -> None:
         """
         Raises:
-            TrimtabError: the model has no chat template, or one that shows no tools.
+            TrimtabError: the model has no chat template, or one that shows no tools or fails its round trip.
         """
         self._resource = resource
         self.tokenizer = tokenizer
         self.tools = list(resource["tools"])
         self._named = {tool["name"]: key for key, tool in resource["tools"].items()}
-        self._functions: list[Any] = [_function(tool) for tool in resource["tools"].values()]
+        functions = [_function(tool) for tool in resource["tools"].values()]
+        self._template = ChatTemplate(tokenizer, functions)
         self._header("")
+        self._spoken = round_trip.proven(
+            self._template, self._messages, lambda text: bool(self._control_of(text)), tokenizer.eos_token is not None
+        )
         self.action_tokens = [self.encode(name, after=self._before_name) for name in self._named]
         self.check_names("native.yaml, tools", list(self._named))
 
-    def _rendered(self, messages: Sequence[Message], goes_on: bool) -> str:
-        """A chat as text; `goes_on` adds what stands before the assistant's next turn."""
-        if self.tokenizer.chat_template is None:
-            raise TrimtabError(
-                "config.yaml, rollouts.protocol: native, but this model has no chat template; use few_shot"
-            )
-        try:
-            text = self.tokenizer.apply_chat_template(
-                list(messages),
-                tools=self._functions,
-                tokenize=False,
-                add_generation_prompt=goes_on,
-                enable_thinking=False,
-                date_string=dates.TEXT,
-                chat_template=dates.dated(self.tokenizer.get_chat_template(tools=self._functions)),
-            )
-        except jinja2.TemplateError as error:
-            raise TrimtabError(
-                f"config.yaml, rollouts.protocol: native, but this model's chat template fails on a chat with tools "
-                f"({' '.join(str(error).split())})"
-            ) from error
-        return str(text)
-
-    def _messages(self, task: str, instruction: str) -> list[Message]:
+    def _messages(self, task: str, instruction: str = "") -> list[Message]:
         return [{"role": "system", "content": self.system_line(instruction)}, {"role": "user", "content": task}]
 
     def _header(self, instruction: str) -> str:
         """What the template puts before the task."""
-        text = self._rendered(self._messages(SAID, instruction), goes_on=True)
-        header, found, _ = text.partition(SAID)
+        header, found, _ = self._template.rendered(self._messages(TASK, instruction), goes_on=True).partition(TASK)
         if not found or not all(name in header for name in self._named):
-            raise TrimtabError(
-                "config.yaml, rollouts.protocol: native, but this model's chat template shows no tools; use few_shot"
-            )
+            raise TrimtabError(f"{PLACE}'s chat template shows no tools; use few_shot")
         return header
 
     def header_tokens(self, instruction: str = "") -> list[int]:
@@ -93,25 +69,16 @@ class NativeProtocol(Protocol):
         return [Segment(tokens, written=False, role=places.USER, ends_prompt=True)]
 
     def _asked(self, task: str) -> str:
-        text = self._rendered(self._messages(self._plain(task), ""), goes_on=True)
+        text = self._template.rendered(self._messages(self._plain(task)), goes_on=True)
         return text.removeprefix(self._header(""))
 
-    def answered(self, text: str) -> list[Segment]:
-        return [Segment(self.encode(self._answered(text)), written=False, role=places.TOOL, ends_prompt=True)]
+    def answered(self, text: str, tool: str = "") -> list[Segment]:
+        return [Segment(self.encode(self._answered(text, tool)), written=False, role=places.TOOL, ends_prompt=True)]
 
-    def _answered(self, text: str) -> str:
-        """What the template puts between a turn of the assistant's and its next one."""
-        chat = [
-            *self._messages("task", ""),
-            {"role": "assistant", "content": SAID},
-            {
-                "role": "tool",
-                "content": self._plain(text),
-                "tool_call_id": "000000000",
-                "name": next(iter(self._named)),
-            },
-        ]
-        return self._rendered(chat, goes_on=True).rpartition(SAID)[2]
+    def _answered(self, text: str, tool: str = "") -> str:
+        """What the template puts between a turn of the assistant's, which called this tool, and its next one."""
+        names = [name for name, key in self._named.items() if key == tool] or list(self._named)
+        return round_trip.answer(self._template, self._spoken, self._messages(TASK), names[0], self._plain(text))
 
     def _plain(self, text: str) -> str:
         """Text in which no word is a control token: a file that says `<|im_end|>` ends nobody's turn."""
@@ -135,12 +102,14 @@ class NativeProtocol(Protocol):
 
     def step(self, texts: Mapping[str, str]) -> Step:
         raw = texts["reply"]
-        reply = replies.read(raw)
+        reply = replies.read(raw, self._spoken.form, self._spoken.opened)
+        if reply.cut and not reply.calls:
+            return Step(reply.prose, UNPARSED, "", CUT, "Error: this turn ended within its thoughts.", raw)
         if not reply.calls:
             return Step(reply.prose, FINISH, fault="" if reply.prose else EMPTY, raw=raw)
         call, ignored = reply.calls[0], len(reply.calls) - 1
         if call.name is None:
-            answer = 'Error: this is no call. Write {"name": ..., "arguments": {...}} in valid JSON.'
+            answer = f"Error: this is no call. {self._spoken.form.shape}"
             return Step(reply.prose, UNPARSED, "", MALFORMED, answer, raw, ignored)
         written = files.canonical(call.arguments) if _is_plain(call.arguments) else ""
         if call.name not in self._named:
@@ -163,27 +132,21 @@ class NativeProtocol(Protocol):
         header = Segment(self.header_tokens(by_role.get("system", "")), written=False, role=places.SYSTEM)
         segments = [header, *self.asked(by_role["user"])]
         if "assistant" in by_role:
-            begun = self._plain(by_role["assistant"]) + self._before_name
+            begun = self._spoken.before_prose + self._plain(by_role["assistant"]) + self._before_name
             segments.append(Segment(self.encode(begun, after=self._asked(by_role["user"])), written=True))
         return segments
 
-    @cached_property
+    @property
     def _before_name(self) -> str:
-        """What the template puts between an assistant's prose and the name of the tool that it calls."""
-        function = {"name": CALLED, "arguments": {}}
-        call = {"type": "function", "id": "000000000", "function": function}
-        chat = [*self._messages("task", ""), {"role": "assistant", "content": SAID, "tool_calls": [call]}]
-        between, found, _ = self._rendered(chat, goes_on=False).rpartition(SAID)[2].partition(CALLED)
-        if not found:
-            raise TrimtabError("config.yaml, rollouts.protocol: native, but this model's chat template shows no calls")
-        return between
+        """What stands between an assistant's prose and the name of the tool that it calls."""
+        return self._spoken.before_name
 
     def transcript(self, turns: Sequence[Turn]) -> str:
         parts = [self._asked(turns[0].prompt)]
         for turn in turns:
             parts.append(json.loads(turn.messages)[1]["content"])
             if turn.observation:
-                parts.append(self._answered(turn.observation))
+                parts.append(self._answered(turn.observation, turn.tool))
         return "".join(parts)
 
     @property
@@ -192,11 +155,19 @@ class NativeProtocol(Protocol):
 
     @property
     def ends(self) -> list[bool]:
-        """Control tokens end a turn, but for those that mark a call."""
-        closing = self.encode(self._answered("answer"))[0]
+        """Control tokens end a turn, but for those that a call or thoughts hold; what ends a turn always does."""
         special = [token for token, about in self.tokenizer.added_tokens_decoder.items() if about.special]
-        stops = {*self.tokenizer.all_special_ids, *special, closing} - set(self.encode(self._before_name))
+        marks = [mark for form in FORMATS for mark in form.marks]
+        thoughts = [mark for pair in replies.THOUGHTS.items() for mark in pair]
+        spared = self._control_of(self._spoken.call, self._before_name, *marks, *thoughts)
+        closing = [token for text in self._spoken.closings for token in self._control_of(text)[:1]]
+        stops = {*self.tokenizer.all_special_ids, *special} - set(spared) | set(closing)
         return [token in stops for token in range(len(self.tokenizer))]
+
+    def _control_of(self, *texts: str) -> list[int]:
+        """Control tokens and marks of some texts, in order."""
+        known = {*self.tokenizer.added_tokens_decoder, *self.tokenizer.all_special_ids}
+        return [token for text in texts for token in self.encode(text) if token in known]
 
 
 def _function(tool: Mapping[str, Any]) -> dict[str, Any]:

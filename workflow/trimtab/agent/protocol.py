@@ -93,8 +93,8 @@ class Protocol(ABC):
         """The task, up to where the assistant's turn begins."""
 
     @abstractmethod
-    def answered(self, text: str) -> list[Segment]:
-        """A call's answer, after the assistant's turn and up to where its next one begins."""
+    def answered(self, text: str, tool: str = "") -> list[Segment]:
+        """A call's answer, after the assistant's turn and up to where its next one begins; `tool` gave it."""
 
     @abstractmethod
     def fields(self, limits: Mapping[str, int]) -> list[Field]:

@@ -1,34 +1,29 @@
-"""Tool calls in what a model wrote: the spellings in use, and everything that can be wrong with one.
+"""Prose, thoughts and calls in what a model wrote, and everything that can be wrong with them.
 
-Models mark a call by `<tool_call>` (Hermes, Qwen; JSON inside, or `<function=...>` with `<parameter=...>`),
-`[TOOL_CALLS]` (Mistral), `<|python_tag|>` or nothing at all (Llama: the reply is the JSON), or put it in a fence. A
-reply with a mark means a call, so one that can't be read is a malformed call and no prose. Nothing here raises:
-whatever is written has an outcome. Which tools there are is the caller's business.
+A reply is read once from its beginning to its end: at the mark of a call that call's grammar (`trimtab.agent.calls`)
+reads on, so whatever an argument quotes is part of it. Thoughts are no calls, whatever was drafted in them. A reply
+with a mark means a call, so one that can't be read is a malformed call and no prose. Nothing here raises: whatever is
+written has an outcome. Which tools there are is the caller's business.
 """
 
-import json
 import re
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from functools import cache
+from typing import NamedTuple
 
-THOUGHT = re.compile(r"<think>.*?</think>\s*", re.DOTALL)
-BLOCK = re.compile(r"<tool_call>(.*?)(?:</tool_call>|(?=<tool_call>)|\Z)", re.DOTALL)
-FUNCTION = re.compile(r"<function=([^>\s]*)>(.*?)(?:</function>|\Z)", re.DOTALL)
-PARAMETER = re.compile(r"<parameter=([^>\s]+)>\n?(.*?)\n?</parameter>", re.DOTALL)
-FENCE = re.compile(r"```(?:json|tool_call)?[ \t]*\n(\s*[\[{].*?)(?:```|\Z)", re.DOTALL)
-MARKS = ("[TOOL_CALLS]", "<|python_tag|>")
-NAMED = re.compile(r"\s*([\w.-]+)(?:\[ARGS\])?\s*(\{.*)", re.DOTALL)
-"""Mistral's newer spelling: the name before its arguments."""
-KEYS = ("arguments", "parameters", "args")
+from trimtab.agent.calls import FORMATS, bare, pythonic
+from trimtab.agent.calls.grammar import MALFORMED, Call, Format, Found
 
+__all__ = ["MALFORMED", "THOUGHTS", "Call", "Reply", "located", "read"]
 
-class Call(NamedTuple):
-    """One call; `name` is None where it can't be read."""
-
-    name: str | None
-    arguments: dict[str, Any]
-
-
-MALFORMED = Call(None, {})
+THOUGHTS = {
+    "<think>": "</think>",
+    "[THINK]": "[/THINK]",
+    "<|START_THINKING|>": "<|END_THINKING|>",
+    "<|channel>": "<channel|>",
+}
+"""Marks around thoughts: DeepSeek R1, Qwen and most others; Mistral; Cohere; Gemma 4."""
+CLOSING = re.compile("|".join(map(re.escape, THOUGHTS.values())))
 
 
 class Reply(NamedTuple):
@@ -36,74 +31,131 @@ class Reply(NamedTuple):
 
     prose: str
     calls: list[Call]
+    thoughts: str = ""
+    cut: bool = False
+    """Whether it ends within thoughts."""
 
 
-def read(text: str) -> Reply:
-    """Prose and calls of a reply, in order; thoughts between `<think>` and `</think>` are neither."""
-    said = THOUGHT.sub("", text)
-    if "<tool_call>" in said:
-        return Reply(BLOCK.sub("", said).strip(), [call for body in BLOCK.findall(said) for call in _block(body)])
-    if FUNCTION.search(said):
-        return Reply(FUNCTION.sub("", said).strip(), _functions(said))
-    for mark in MARKS:
-        if mark in said:
-            before, _, body = said.partition(mark)
-            return Reply(before.strip(), _json(body) or _named(body))
-    fenced = [call for body in FENCE.findall(said) for call in _json(body) if call is not MALFORMED]
-    if fenced:
-        return Reply(FENCE.sub("", said).strip(), fenced)
-    if re.match(r"\s*[\[{]\s*[{\"']", said):
-        # prose may begin with a bracket, but not a call's prose: this reply is JSON or was meant to be
-        calls = _json(said)
-        if calls or re.match(r"\s*\[?\s*\{\s*[\"'](name|type|function)[\"']", said):
-            return Reply("", calls or [MALFORMED])
-    return Reply(said.strip(), [])
+@cache
+def _marks(formats: tuple[Format, ...]) -> re.Pattern[str]:
+    """Where thoughts begin or end, or one of these formats; the group's name says which."""
+    parts = {"opens": "|".join(map(re.escape, THOUGHTS)), "closes": CLOSING.pattern}
+    parts |= {f"f{at}": form.opening.pattern for at, form in enumerate(formats)}
+    return re.compile("|".join(f"(?P<{name}>{part})" for name, part in parts.items()))
 
 
-def _block(body: str) -> list[Call]:
-    """Between `<tool_call>` and its end."""
-    return _functions(body) if "<function=" in body else _json(body) or [MALFORMED]
+class _Reading:
+    """A reply while it is read."""
+
+    def __init__(self, text: str, own: Format | None) -> None:
+        self.text = text
+        self.own = own
+        self.formats = tuple(form for form in FORMATS if form.marked or form is bare.FORMAT is own)
+        # where own marks stand behind it, a foreign one that can't be read is a quoted word
+        self.own_last = max((m.start() for m in own.opening.finditer(text)), default=-1) if own and own.marked else -1
+        self.prose: list[str] = []
+        self.thoughts: list[str] = []
+        self.calls: list[Call] = []
+        self.said = False
+        """Whether anything but thoughts was read."""
+        self.closes = True
+        """Whether thoughts may still be closed by a mark."""
+        self.cut = False
+
+    def begin(self, at: int) -> int:
+        """At the reply's beginning, or behind its thoughts: JSON and lists need no mark here."""
+        start, listed = bare.START.match(self.text, at), pythonic.ALONE.match(self.text, at)
+        found = bare.read(self.text, start.end()) if start else pythonic.read_alone(self.text, at) if listed else None
+        return at if found is None else self._keep(found)
+
+    def go_on(self, at: int) -> None:
+        """Read to the end."""
+        since = begun = at
+        while mark := _marks(self.formats).search(self.text, at):
+            kind, end = str(mark.lastgroup), None
+            if kind == "closes":
+                # nothing opened them: all so far was thought
+                self.thoughts.append(self.text[begun : mark.start()])
+                self.prose, self.calls, self.said = [], [], False
+                at = since = begun = self.begin(mark.end())
+                continue
+            if kind == "opens":
+                end = self._thought(mark.start(), mark.end(), since)
+                if self.cut:
+                    return
+            else:
+                form = self.formats[int(kind[1:])]
+                found = form.read(self.text, mark.start())
+                if found is not None and form is not self.own and found.calls == [MALFORMED] and self.own_last > at:
+                    found = None
+                    self.formats = tuple(each for each in self.formats if each is not form)
+                if found is not None:
+                    self._say(self.text[since : mark.start()])
+                    end = self._keep(found)
+            at = mark.end() if end is None else end
+            since = since if end is None else end
+        self._say(self.text[since:])
+
+    def _thought(self, start: int, at: int, since: int) -> int | None:
+        """The place behind thoughts whose opening mark ends at `at`; None where the mark is a word of prose."""
+        line = start
+        while line > since and self.text[line - 1] in " \t":
+            line -= 1
+        if not self.closes or (line > since and self.text[line - 1] != "\n"):
+            return None
+        closing = CLOSING.search(self.text, at)
+        fresh = not self.said and not self.text[since:start].strip()
+        if closing is None:
+            self.closes = False
+            if not fresh:
+                return None
+            self.thoughts.append(self.text[at:])
+            self.cut = True
+            return len(self.text)
+        self._say(self.text[since:start])
+        self.thoughts.append(self.text[at : closing.start()])
+        return self.begin(closing.end()) if fresh else closing.end()
+
+    def _say(self, text: str) -> None:
+        self.prose.append(text)
+        self.said = self.said or bool(text.strip())
+
+    def _keep(self, found: Found) -> int:
+        self.calls += found.calls
+        self._say(found.prose)
+        self.said = self.said or bool(found.calls)
+        self.thoughts.append(found.thoughts)
+        self.cut = self.cut or found.cut
+        return found.end
 
 
-def _functions(body: str) -> list[Call]:
-    found = [Call(name or None, dict(PARAMETER.findall(inner))) for name, inner in FUNCTION.findall(body)]
-    return found or [MALFORMED]
+def read(text: str, own: Format | None = None, opened: bool = False) -> Reply:
+    """Prose, calls and thoughts of a reply, calls in order.
 
-
-def _named(body: str) -> list[Call]:
-    named = NAMED.fullmatch(body)
-    arguments = None if named is None else _parsed(named[2])
-    return [Call(named[1], arguments)] if named is not None and isinstance(arguments, dict) else [MALFORMED]
-
-
-def _json(body: str) -> list[Call]:
-    """Calls of a JSON object or list; none where it is neither."""
-    parsed = _parsed(body)
-    if isinstance(parsed, dict):
-        parsed = [parsed]
-    if not isinstance(parsed, list):
-        return []
-    return [_call(each) for each in parsed]
-
-
-def _call(value: Any) -> Call:
-    if isinstance(value, dict) and isinstance(value.get("function"), dict):
-        value = value["function"]
-    if not isinstance(value, dict) or not isinstance(value.get("name"), str):
-        return MALFORMED
-    arguments: Any = next((value[key] for key in KEYS if key in value), {})
-    # some models write their arguments as a text of JSON
-    arguments = _parsed(arguments) if isinstance(arguments, str) else arguments
-    return Call(value["name"], arguments) if isinstance(arguments, dict) else MALFORMED
-
-
-def _parsed(text: str) -> Any:
-    """The value of a JSON text, or None: an unfinished text, half a character and JSON nested thousands of levels deep
-    are none.
+    Args:
+        own: the form that the model's template writes; without a mark of its own, it is looked for behind prose too.
+        opened: whether the prompt ends within thoughts.
     """
-    try:
-        value = json.loads(text)
-        json.dumps(value, ensure_ascii=False).encode()
-        return value
-    except (ValueError, RecursionError):
-        return None
+    reading, at = _Reading(text, own), 0
+    if opened:
+        closing = CLOSING.search(text)
+        if closing is None:
+            return Reply("", [], text.strip(), cut=True)
+        reading.thoughts.append(text[: closing.start()])
+        at = closing.end()
+    reading.go_on(reading.begin(at))
+    prose = "".join(reading.prose)
+    if not reading.calls:
+        reading.calls, prose = bare.fenced(prose)
+    thoughts = "\n".join(each.strip() for each in reading.thoughts if each.strip())
+    return Reply(prose.strip(), reading.calls, thoughts, reading.cut)
+
+
+def located(text: str, form: Format) -> Iterator[tuple[int, Found]]:
+    """What one form finds in a text, and where."""
+    at = 0
+    while opening := form.opening.search(text, at):
+        found = form.read(text, opening.start())
+        if found is not None:
+            yield opening.start(), found
+        at = opening.end() if found is None else max(found.end, opening.end())

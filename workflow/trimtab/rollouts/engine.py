@@ -280,7 +280,7 @@ class Engine:
             text, ok, fault, reason = answer.text, answer.ok, answer.fault or step.fault, "call"
         # what the model is shown is what the next turn says it was given
         shown = self._protocol.shortened(text)
-        segments = self._protocol.answered(shown)
+        segments = self._protocol.answered(shown, step.tool)
         if reason == "call" and turn + 1 == self._settings.max_turns:
             reason = "turns"
         elif reason == "call" and not self._fits(episode, segments):

@@ -98,7 +98,7 @@ OUTCOMES = {
     "file_write_calls": Outcome("files written", "Writes of files are counted.", unit=A_ROLLOUT),
     "unparsed_calls": Outcome(
         "calls that could not be read",
-        "Turns are counted that mean a call and hold none that can be read.",
+        "Turns are counted that mean a call and hold none that can be read, or that end within their thoughts.",
         unit=A_ROLLOUT,
     ),
     "repeated_calls": Outcome(
