@@ -126,10 +126,7 @@ def test_limitations_name_the_dose_from_which_numbers_overflow(run):
     )
     text = " ".join(limitations(replace(run, outcomes=run.outcomes.assign(numerical=some.astype(float)))))
     assert "under 2 conditions logits are NaN or infinite" in text
-    assert (
-        "from this dose on: Probe on SAE latents, decoded · Autonomy · dose 0.20, all tokens (10 % of its rollouts)."
-        in text
-    )
+    assert "from this dose on: SAE-decoded probe · Autonomy · dose 0.20, all tokens (10 % of its rollouts)." in text
     assert "limit of bfloat16" in text
 
 
