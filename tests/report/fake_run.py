@@ -219,6 +219,8 @@ def write_parts(results: Path) -> None:
             "ce_ablated": 9.0,
             "loss_recovered": 0.97 - 0.011 * layer,
             "kl_sae": 0.02 * layer,
+            "train_rows": 100_000,
+            "train_dead_share": 0.02,
             "passes_gates": layer < 25,
         }
         for layer in LAYERS

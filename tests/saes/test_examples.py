@@ -1,4 +1,4 @@
-"""Top examples of a corpus small enough to rank by hand, and the page that shows them."""
+"""Top examples of a corpus small enough to rank by hand, the page that shows them, and latents that it never fires."""
 
 from unittest import mock
 
@@ -10,7 +10,7 @@ from trimtab.activations.reader import Cache
 from trimtab.activations.shards import write_shard
 from trimtab.forward.capture import Prompt
 from trimtab.report.examples import page
-from trimtab.saes import examples
+from trimtab.saes import examples, silent
 from trimtab.saes.examples import AFTER, BEFORE, top_examples
 from trimtab.saes.sae import SAE, TopKActivation
 from trimtab.settings.activations import CaptureSettings
@@ -76,6 +76,33 @@ def test_a_latent_that_never_fires_has_no_example(caches, sae):
     silent = SAE(sae.W_enc, sae.b_enc.index_fill(0, torch.tensor([7]), -1e6), sae.W_dec, sae.b_dec, sae.activation)
     (found,) = top_examples(caches, 1, silent, [7], contexts=3)
     assert (found.density, found.examples) == (0, [])
+
+
+def fired(sae, rows):
+    return (sae.latents(rows) > 0).any(0)
+
+
+@pytest.mark.parametrize("piece", [1, 7, 4096])
+def test_silent_latents_are_counted_on_every_row_of_the_documents_kept(caches, sae, piece):
+    rows = {}
+    for path in caches:
+        with Cache.open(path) as cache:
+            spans = zip(cache.prompt_ids, cache.offsets, cache.offsets[1:], strict=False)
+            rows |= {prompt: cache.rows(1, start, end) for prompt, start, end in spans}
+    for kept in (set(rows), {"0/3", "1/0"}):
+        own = torch.cat([rows[prompt] for prompt in rows if prompt in kept])
+        with mock.patch.object(silent, "PIECE", piece):
+            found = silent.silent(sae, caches, 1, kept)
+            some = silent.silent(sae, caches, 1, kept, most=5)
+        assert found == (len(own), pytest.approx(1 - fired(sae, own).double().mean().item()))
+        assert some == (5, pytest.approx(1 - fired(sae, own[:5]).double().mean().item()))
+    # one more latent can't fire at all, and is one of 41
+    never = torch.cat([sae.b_enc, torch.tensor([-1e6])])
+    wider = torch.cat([sae.W_enc, sae.W_enc[:, :1]], dim=1)
+    more = SAE(wider, never, wider.T.contiguous(), sae.b_dec, sae.activation)
+    alike = silent.silent_of_layers({1: more}, caches, set(rows))[1]
+    whole = silent.silent(sae, caches, 1, set(rows))
+    assert alike.train_dead_share == pytest.approx((40 * whole.train_dead_share + 1) / 41)
 
 
 def test_the_page_escapes_what_a_model_wrote():

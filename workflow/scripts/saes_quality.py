@@ -13,6 +13,7 @@ from trimtab.model.source import from_manifest
 from trimtab.saes.baselines import of_layers
 from trimtab.saes.files import WEIGHTS, load
 from trimtab.saes.quality import measure
+from trimtab.saes.silent import silent_of_layers
 from trimtab.saes.tables import tables
 from trimtab.settings.saes import GateSettings
 
@@ -41,7 +42,7 @@ def main(
     others = of_layers(dictionaries, caches, kept, model.device, own_seed)
     sets = held_out(corpus, protocol, max_tokens)
     measured = {name: measure(model, dictionaries, documents, others) for name, documents in sets.items()}
-    made = tables(measured, gates)
+    made = tables(measured, gates, silent_of_layers(dictionaries, caches, kept))
     if made.failures and on_gate_failure == "stop":
         raise TrimtabError("\n".join(f"SAE quality, {line}; saes.on_gate_failure is stop" for line in made.failures))
     origin = provenance(

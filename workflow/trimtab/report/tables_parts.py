@@ -11,18 +11,27 @@ from trimtab.report.table import Table, absent, p, table, text, value
 
 
 def saes(run: Run) -> Table:
-    frame = run.tables["quality"]
+    quality = run.tables["quality"]
+    frame = quality.assign(cost=quality["ce_sae"] / quality["ce_clean"] - 1)
     return table(
         "saes",
-        f"Quality of {words.count(frame['layer'].nunique(), 'sparse autoencoder')} on held-out data.",
+        f"Quality of {words.count(frame['layer'].nunique(), 'sparse autoencoder')} on held-out data. Loss "
+        "added: rise of the cross-entropy, as a share of it, with the reconstruction in the layer's place; KL: how far "
+        "that moves the next token, in nats, the unit in which methods are compared at equal dose. Dead: latents that "
+        "never fire, on as many rows as stand beside it; few rows make rare latents look dead.",
         frame,
         {
             "Layer": ("layer", lambda row: str(row["layer"])),
             "Data": text("evaluation_set"),
             "Explained variance": value("explained_variance", 3),
             "Loss recovered": value("loss_recovered", 3),
+            "Loss added": ("cost", lambda row: words.percent(row["cost"])),
+            "KL": value("kl_sae", 3),
             "Active latents": value("l0", 1),
+            "Rows": ("n_tokens", lambda row: words.number(row["n_tokens"], 0)),
             "Dead": value("dead_share", 3),
+            "Training rows": ("train_rows", lambda row: words.number(row["train_rows"], 0)),
+            "Dead on these": value("train_dead_share", 3),
             "Dense": value("dense_share", 3),
             "Gates": ("passes_gates", lambda row: "pass" if row["passes_gates"] else "fail"),
         },

@@ -7,7 +7,7 @@ from trimtab.vectors.contract import Direction, Material, NoDirection, normalise
 LABEL = "Best single latent"
 SENTENCE = (
     "The vector is the decoder row of the one SAE latent that goes best with the trait, turned round if that "
-    "latent fires on the low pole."
+    "latent fires on the low pole; a dictionary of another seed may have no such latent."
 )
 SOURCE = ""
 
