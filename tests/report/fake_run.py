@@ -227,6 +227,7 @@ def write_parts(results: Path) -> None:
         for which in ("text", "transcripts")
     ]
     files.write_csv(results / "saes/quality.csv", pd.DataFrame(quality))
+    files.write_csv(results / "saes/agreement.csv", pd.DataFrame([{"layer": 4, "n_latents": 64, "alike_share": 0.025}]))
     for layer in LAYERS:
         tokens = np.arange(1, 41) * 15_000
         curve = pd.DataFrame({"step": np.arange(1, 41) * 8, "tokens": tokens})

@@ -12,7 +12,7 @@ from fake_run import MARKUP, changed
 
 from trimtab.artifacts.trail import trail
 from trimtab.errors import TrimtabError
-from trimtab.report import observations, tables_effects, tables_vectors, words
+from trimtab.report import observations, tables_effects, tables_parts, tables_vectors, words
 from trimtab.report.abstract import abstract
 from trimtab.report.figures import PLOTS, write_figure
 from trimtab.report.limitations import limitations
@@ -128,6 +128,23 @@ def test_limitations_name_the_dose_from_which_numbers_overflow(run):
     assert "under 2 conditions logits are NaN or infinite" in text
     assert "from this dose on: SAE-decoded probe · Autonomy · dose 0.20, all tokens (10 % of its rollouts)." in text
     assert "limit of bfloat16" in text
+
+
+def test_limitations_say_how_many_single_latents_another_seed_has(run):
+    text = " ".join(limitations(replace(run, methods=("sae_probe", "best_latent"))))
+    assert "a dictionary of another seed has 2.5 % of those at layer 4 too" in text
+    assert "What rests on single ones (examples of latents and Best single latent) belongs to this dictionary." in text
+    assert "no dictionary was trained with a second seed" in " ".join(limitations(replace(run, again={})))
+
+
+def test_what_dictionaries_cost_stands_beside_their_quality(run):
+    """A cross-entropy of 3.4 where the model's own is 3.0, and 0.02 nats a layer."""
+    shown = tables_parts.saes(run)
+    (row,) = (row for row in shown.rows if [cell.text for cell in row[:2]] == ["16", "transcripts"])
+    by_name = dict(zip(shown.headings, (cell.text for cell in row), strict=True))
+    assert (by_name["Loss added"], by_name["KL"]) == ("13 %", "0.320")
+    assert (by_name["Rows"], by_name["Dead"]) == ("8,000", "0.100")
+    assert (by_name["Training rows"], by_name["Dead on these"]) == ("100,000", "0.020")
 
 
 def test_sections_open_with_what_their_tables_hold(run, null_run):

@@ -105,11 +105,20 @@ def test_silent_latents_are_counted_on_every_row_of_the_documents_kept(caches, s
     assert alike.train_dead_share == pytest.approx((40 * whole.train_dead_share + 1) / 41)
 
 
+def test_the_page_says_how_many_latents_another_seed_finds_again():
+    latent = {"layer": 4, "latent": 17, "weight": -0.25, "density": 0.01, "examples": []}
+    shown = {"risk": [latent], "autonomy": [{**latent, "layer": 16}]}
+    assert "layer 4 has 2.5 % of these latents again (cosine 0.7 or more); layer 16 was trained once" in page(
+        shown, "m", {4: 0.025}
+    )
+    assert "Layers 4 and 16 were trained once." in page(shown, "m", {})
+
+
 def test_the_page_escapes_what_a_model_wrote():
     tokens = [{"text": "<script>alert(1)</script>", "share": 1.0, "strongest": True}]
     example = {"prompt_id": '"><img src=x>', "position": 3, "activation": 2.5, "tokens": tokens}
     latent = {"layer": 4, "latent": 17, "weight": -0.25, "density": 0.01, "examples": [example]}
-    text = page({"tool_use": [latent, {**latent, "examples": []}]}, model="<b>m</b>")
+    text = page({"tool_use": [latent, {**latent, "examples": []}]}, "<b>m</b>", {})
     assert "<script" not in text
     assert "<img" not in text
     assert "&lt;script&gt;alert(1)" in text

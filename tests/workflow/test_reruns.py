@@ -75,7 +75,7 @@ CONFIG = {
     "saes: {gates: {dead_share: 0.5}}": {"sae_quality", *REPORT},
     "saes: {on_gate_failure: stop}": {"sae_quality", *REPORT},
     # the toy's two probes sit at two layers
-    "saes: {second_seeds: 2}": {"sae_again 2", "sae_agreement", "vectors_stability", *REPORT},
+    "saes: {second_seeds: 2}": {"sae_again 2", "sae_agreement", "sae_examples", "vectors_stability", *REPORT},
     "saes: {examples: {contexts: 3}}": {"sae_examples", *PAGE},
     "layers: [0, 1, 2]": {"manifest", "sae 1", *MEASURED, *each("conditions", "common")},
     "prompts: {corpus: {max_tokens: 100}}": {"corpus", *each("corpus_cache", "000", "001"), *saes("0", "2")},
@@ -111,7 +111,7 @@ CODE = {
     "saes/train.py": saes("0", "2"),
     "saes/quality.py": {"sae_quality", *REPORT},
     "probes/nested.py": probes(*TRAITS),
-    "probes/layers.py": TWICE,
+    "probes/layers.py": TWICE | {"sae_examples"},
     "vectors/geometry.py": {"vector_tables", "vectors_stability", *REPORT},
     "vectors/methods/lda.py": vectors(*TRAITS),
     "vectors/comparison.py": {"vectors_comparison", *REPORT},

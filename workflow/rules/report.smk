@@ -79,6 +79,7 @@ rule report_figures:
 rule report_page:
     input:
         rules.report_figures.input,
+        ["<results>/saes/agreement.csv"] if SECOND_SEEDS else [],
         figures=rules.report_figures.output,
     output:
         report(

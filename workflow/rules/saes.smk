@@ -214,6 +214,7 @@ rule sae_examples:
         probe_weights=expand("<results>/probes/{trait}.safetensors", trait=TRAITS),
         weights=expand("<results>/saes/{layer}/sae_weights.safetensors", layer=LAYERS),
         descriptions=expand("<results>/saes/{layer}/cfg.json", layer=LAYERS),
+        agreement=["<results>/saes/agreement.csv"] if SECOND_SEEDS else [],
     output:
         table="<results>/saes/examples.csv",
         record="<results>/saes/examples.provenance.json",
@@ -240,4 +241,4 @@ rule sae_examples:
     shell:
         "python workflow/scripts/saes_examples.py {input.manifest} {params.saes} {output.table} {output.page}"
         " --caches {input.caches} --probes {input.probes} --traits {params.traits}"
-        " --settings {params.settings:q} 2> {log}"
+        " --agreement {input.agreement} --settings {params.settings:q} 2> {log}"

@@ -24,9 +24,13 @@ def main(
     caches: list[Path],
     probes: list[Path],
     traits: list[str],
+    agreement: list[Path],
     settings: ExampleSettings,
 ) -> None:
-    """Write `table` and `browsable`; `probes` are probes/<trait>.json, in the order of `traits`."""
+    """Write `table` and `browsable`; `probes` are probes/<trait>.json, in the order of `traits`.
+
+    `agreement` is saes/agreement.csv, where dictionaries have a second seed.
+    """
     described = files.read_json(manifest)
     tokenizer = tokenizer_of(manifest)
     read = [Read.of(probe, settings.latents) for probe in probes]
@@ -43,11 +47,12 @@ def main(
         ]
         rows += [{"trait": trait, **row} for latent in told for row in latent.rows]
         shown[trait] = [latent.shown for latent in told]
-    used = [manifest, *caches, *probes, *(probe.with_suffix(".safetensors") for probe in probes)]
+    again = {row["layer"]: row["alike_share"] for path in agreement for row in files.records(pd.read_csv(path))}
+    used = [manifest, *agreement, *caches, *probes, *(probe.with_suffix(".safetensors") for probe in probes)]
     used += [saes / str(probe.layer) / WEIGHTS for probe in read]
     files.write_csv(table, pd.DataFrame(rows), provenance(sorted(set(used)), settings.record()))
     with files.atomic(browsable) as temporary:
-        temporary.write_text(page(shown, described["model"]))
+        temporary.write_text(page(shown, described["model"], again))
 
 
 if __name__ == "__main__":

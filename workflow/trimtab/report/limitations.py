@@ -11,6 +11,10 @@ SURE = 0.9
 """Share of samples that must choose a layer again for it not to be called noise: equal layers reach two thirds."""
 
 
+SINGLE_LATENTS = ("best_latent", "sae_probe_top")
+"""Methods whose vectors decode one latent or a few."""
+
+
 def limitations(run: WholeRun) -> list[str]:
     """What this run cannot say, with its own figures."""
     traits = run.summary.traits
@@ -33,6 +37,7 @@ def limitations(run: WholeRun) -> list[str]:
     texts += _unsure_layers(run)
     texts += _failed_gates(run)
     texts += _costly_dictionaries(run)
+    texts += _single_latents(run)
     failed = [check["name"] for check in run.records["preflight"]["checks"] if not check["passed"]]
     if failed:
         texts.append(
@@ -146,6 +151,16 @@ def _costly_dictionaries(run: WholeRun) -> list[str]:
         f"{lowest} to {highest} nats, more than the {dose:g} at which methods are compared. What is said of a single "
         "latent of theirs is not shown to hold at the size of a dose."
     ]
+
+
+def _single_latents(run: WholeRun) -> list[str]:
+    """What belongs to one training of a dictionary, and how few of its latents another finds."""
+    users = [words.method(name) for name in SINGLE_LATENTS if name in run.methods]
+    told = f"What rests on single ones ({words.listed(['examples of latents', *users])}) belongs to this dictionary"
+    if not run.again:
+        return [f"Single latents: no dictionary was trained with a second seed. {told}, as far as is known."]
+    shares = [f"{100 * share:.2g} % of those at layer {layer}" for layer, share in run.again.items()]
+    return [f"Single latents: a dictionary of another seed has {words.listed(shares)} too. {told}."]
 
 
 def _broken_conditions(run: Run) -> list[str]:

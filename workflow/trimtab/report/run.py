@@ -4,7 +4,7 @@ The page and the figures take all they show from here, so what the report needs 
 Nothing is computed that a reader could mistake for a result: estimates come from `statistics`.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -48,6 +48,7 @@ RECORDS = {
     "preflight": "model/preflight.json",
 }
 SUMMARY = "statistics/summary.json"
+AGREEMENT = "saes/agreement.csv"
 NAMES = ("trait", "vector", "condition_id", "method", "timing", "tool", "outcome", "other")
 
 
@@ -129,6 +130,12 @@ class WholeRun(Run):
     """A run with its whole config, which the page shows."""
 
     config: Experiment
+    again: Mapping[int, float]
+    """Share of a layer's latents that a dictionary of another seed has too, of layers that were trained twice."""
+
+    def inputs(self) -> list[Path]:
+        """The files read, but for the turns."""
+        return [*super().inputs(), *([self.root / AGREEMENT] if self.again else [])]
 
     @property
     def actions(self) -> list[tuple[str, str]]:
@@ -147,7 +154,12 @@ def read_whole_run(root: Path, config: Experiment) -> WholeRun:
         seed=config.seed, gates=config.saes.gates, methods=config.vectors.methods, statistics=config.statistics
     )
     run = read_run(root, figures)
-    return WholeRun(**{field.name: getattr(run, field.name) for field in fields(run)}, config=config)
+    again: dict[int, float] = {}
+    # what is pretrained has no second seed; a table of an earlier config may still lie there
+    if config.saes.second_seeds and config.saes.pretrained is None:
+        table = pd.read_csv(_present(root / AGREEMENT))
+        again = dict(zip(table["layer"], table["alike_share"], strict=True))
+    return WholeRun(**{field.name: getattr(run, field.name) for field in fields(run)}, config=config, again=again)
 
 
 def read_run(root: Path, settings: FigureSettings) -> Run:
