@@ -7,7 +7,8 @@
 # make organism  the whole workflow on three models whose truth is known, to results/organism/organisms.html, each trained
 #             TRAININGS times (5); all but the first of each leave out the rollouts
 # make mutants  faults made on purpose in a copy, each of which a test must notice, to tests/mutants/MUTANTS.md
-# make validity  simulations of what the statistics promise (coverage, size, false names), to docs/validity.md
+# make validity  simulations of what the statistics promise (coverage, size, false names), to docs/validity.md, in
+#             minutes (some parts, to the screen: python benchmarks/validity.py few_scenarios axes)
 # make bench  Trimtab beside its peers, to benchmarks/RESULTS.md (one bench: make bench BENCHES=capture)
 
 VENV := .venv

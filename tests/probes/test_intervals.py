@@ -71,4 +71,23 @@ def test_a_perfect_score_still_has_an_interval_within_bounds():
     _, labels, groups = made(0)
     found = intervals(labels.clone(), labels, groups, folds=6)
     assert found["auc_upper"] == found["r2_upper"] == 1
+    # R 4, binom.test(6, 6)$conf.int: 0.5407419 1.0000000
+    assert [f"{found[f'{name}_lower']:.7f}" for name in ("auc", "accuracy")] == ["0.5407419"] * 2
     assert all(np.isfinite(value) for value in found.values())
+
+
+def test_an_interval_holds_near_the_edge():
+    """Three to eight templates on which a given probe's AUC is .93 to .99; the edge was half a pair of templates once,
+    which lay below the truth, or left no spread."""
+    generator = torch.Generator().manual_seed(1)
+    for groups, gap in ((3, 2.5), (5, 3.5), (8, 3.5)):
+        labels = torch.tensor([0.0, 1.0]).double().repeat(groups * 8)
+        of = torch.arange(groups).repeat_interleave(16)
+        found, truth = [], []
+        for _ in range(100):
+            noise, apart, own = (torch.randn(n, generator=generator).double() for n in (len(labels), groups, groups))
+            predicted = 0.5 + noise + apart[of] / 2 + (labels - 0.5) * (gap + 0.7 * own[of])
+            found.append(intervals(predicted, labels, [f"g{i}" for i in of.tolist()]))
+            truth.append(score(predicted, labels).auc)
+        held = [each["auc_lower"] <= np.mean(truth) <= each["auc_upper"] for each in found]
+        assert np.mean(held) >= 0.9

@@ -181,6 +181,14 @@ def test_a_handful_of_scenarios_has_students_interval():
     assert [found.lower[0], found.upper[0]] == pytest.approx([theirs.low, theirs.high])
 
 
+def test_alike_without_either_of_two_scenarios_is_no_width_of_zero():
+    """Cliff's delta is 1/2 of both and 1 of each alone: the jackknife sees no spread, which bounds nothing."""
+    found = bootstrap(pairs([2, 5], [1, 4]), resamples(2, 300, 0), 0.95)["cliffs_delta"]
+    assert found.estimate[0] == 0.5
+    assert np.isnan([found.lower[0], found.upper[0]]).all()
+    assert found.method == ["undefined"]
+
+
 def test_darwins_maize_as_fisher_counted_it():
     """15 pairs in eighths of an inch; 1,726 of 32,768 sign patterns are as extreme (Fisher 1935, The Design of
     Experiments, section 21)."""

@@ -3,7 +3,8 @@
 Rows of one template are near-copies, so rows are no sample of anything; templates are, and they are few. A bootstrap of
 few groups is too narrow (percentile intervals at 95 % hold the truth in about 70 to 80 % at seven templates). Here the
 spread comes from leaving out one template at a time, the interval from t with one degree of freedom fewer than
-templates, on a scale on which the score has no edge: AUC and accuracy as log odds, R² as -log(1 - R²).
+templates, on a scale on which the score has no edge: AUC and accuracy as log odds, R² as -log(1 - R²). Where every
+template is scored without a fault nothing spreads, and the bound is that of a fault that so many templates don't show.
 
 The jackknife holds the fits as given. Where rows are scored out of fold, the fits share most of their rows and err
 together, which adds to the variance as Nadeau and Bengio (2003) work out for cross-validation: 1/n becomes
@@ -38,15 +39,24 @@ def intervals(
     times = torch.cat([torch.ones(1, len(names)), 1 - torch.eye(len(names))]).double()
     shared = 1 if folds is None else 1 + folds / (folds - 1)
     quantile = float(stats.t.ppf((1 + LEVEL) / 2, len(names) - 1))
-    # a perfect score is no proof that nothing could go wrong: doubt of half a pair of groups keeps log odds finite
-    doubt = 0.5 / len(names) ** 2
+    # doubt of half a row, or half a pair of rows of an AUC, keeps the log odds of a perfect score finite
+    high, rows = int((labels > 0.5).sum()), len(labels)
+    doubts = {"r2": 0.5 / rows, "auc": 0.5 / (high * (rows - high)), "accuracy": 0.5 / rows}
+    # what an event that came in none of so many groups may at most come in: exact, and two-sided as the rest
+    unseen = 1 - ((1 - LEVEL) / 2) ** (1 / len(names))
     found: dict[str, float | None] = {}
     for name, values in zip(SCORED, _scores(predicted, labels, member, times), strict=True):
+        doubt = doubts[name]
         scale, back = _scale(name, doubt)
         whole, left_out = scale(values[0]), scale(values[1:][values[1:].isfinite()])
         count = len(left_out)
         spread = math.sqrt(shared * (count - 1) / count * float((left_out - left_out.mean()).square().sum()))
         ends = [float(back(whole + sign * quantile * spread)) for sign in (-1, 1)]
+        # groups that are all perfect, or all wrong, say no more than that there are so many of them
+        if name != "r2" and (values >= 1 - doubt).all():
+            ends[0] = min(ends[0], 1 - unseen)
+        if name != "r2" and (values <= doubt).all():
+            ends[1] = max(ends[1], unseen)
         # the score itself may be at the edge that the doubt keeps its scale from
         found |= {f"{name}_lower": min(ends[0], float(values[0])), f"{name}_upper": max(ends[1], float(values[0]))}
     return found

@@ -112,11 +112,14 @@ def _few(
     present: Bool[ndarray, "scenario column"],
     level: float,
 ) -> Intervals:
-    """Student's t with the jackknife's standard error, for columns of fewer than `FEWEST` scenarios (Tukey 1958)."""
+    """Student's t with the jackknife's standard error, for columns of fewer than `FEWEST` scenarios (Tukey 1958).
+
+    An error of 0 says that leaving out one scenario at a time shows nothing, never that nothing is left to doubt.
+    """
     n = present.sum(axis=0)
     few = (n < FEWEST) & np.isin(found.method, ["BCa", "percentile"])
     error = jackknife_error(left_out, present)
-    usable = few & np.isfinite(error)
+    usable = few & (error > ROUNDING * np.abs(np.where(present, left_out, 0.0)).max(axis=0))
     reach = stats.t.ppf((1 + level) / 2, np.maximum(n - 1, 1)) * error
     method = np.select([usable, few], ["jackknife t", "undefined"], default=np.array(found.method, dtype=object))
     return Intervals(

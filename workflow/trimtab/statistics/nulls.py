@@ -29,7 +29,7 @@ def columns_of(rows: list[str], outcomes: list[str]) -> list[Contrast]:
 
 
 def relabelled(
-    rollouts: Rollouts, rows: list[str], outcomes: list[str], seed: int
+    rollouts: Rollouts, rows: list[str], outcomes: list[str], seed: int, shuffles: int = SHUFFLES
 ) -> Float[ndarray, "shuffle vector outcome"]:
     """Matrices of Cohen's d under the null that no vector does anything: conditions shuffled within each scenario.
 
@@ -45,7 +45,7 @@ def relabelled(
     sd = estimates(pairs.once, pairs)["pooled_sd"].reshape(len(rows), len(outcomes))
     generator = np.random.default_rng(seed)
     parts = []
-    for _ in range(0, SHUFFLES if len(values) else 0, BLOCK):
+    for _ in range(0, shuffles if len(values) else 0, BLOCK):
         order = generator.random((BLOCK, len(values), len(condition))).argsort(axis=2)
         means = values[np.arange(len(values))[None, :, None], order].mean(axis=1)
         parts.append(means[:, 1:] - means[:, :1])
@@ -103,11 +103,16 @@ def coupling_root(rollouts: Rollouts, outcomes: list[str]) -> Float[ndarray, "ou
 
 
 def independent(
-    vectors: int, mixing: Float[ndarray, "outcome outcome"], seed: int
+    vectors: int, mixing: Float[ndarray, "outcome outcome"], seed: int, draws: int = SHUFFLES
 ) -> Float[ndarray, "draw vector outcome"]:
     """Matrices of effects that are independent and of equal size, seen through outcomes that correlate."""
-    drawn = np.random.default_rng(seed).standard_normal((SHUFFLES, vectors, len(mixing)))
+    drawn = np.random.default_rng(seed).standard_normal((draws, vectors, len(mixing)))
     return np.asarray(drawn @ mixing)
+
+
+def reached(share: Float[ndarray, ""], null: Float[ndarray, " draw"]) -> float:
+    """p that a null's share is as large as the one found, which counts as one more draw."""
+    return float(((null >= share).sum() + 1) / (len(null) + 1))
 
 
 def power_of_two_axes(
@@ -116,8 +121,9 @@ def power_of_two_axes(
     mixing: Float[ndarray, "outcome outcome"],
     level: float,
     seed: int,
+    runs: int = POWER_RUNS,
 ) -> int:
-    """In how many of `POWER_RUNS` simulated matrices two true axes are both found.
+    """In how many of `runs` simulated matrices two true axes are both found.
 
     Each axis is as strong as the matrix' leading one, lies in a random direction of vectors and of coupled outcomes,
     and has noise from the null on top.
@@ -125,7 +131,7 @@ def power_of_two_axes(
     generator = np.random.default_rng(seed)
     strength = float(np.linalg.norm(np.nan_to_num(matrix), 2))
     found = 0
-    for _ in range(POWER_RUNS):
+    for _ in range(runs):
         left = np.linalg.qr(generator.standard_normal((len(matrix), 2)))[0]
         right = generator.standard_normal((2, len(mixing))) @ mixing
         right /= np.linalg.norm(right, axis=1, keepdims=True)

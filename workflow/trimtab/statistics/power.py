@@ -6,6 +6,7 @@ paired t test has nearly their power and a formula, and `simulated` shows that i
 """
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from jaxtyping import Float
@@ -58,6 +59,7 @@ def spread(difference: Float[ndarray, "scenario seed"]) -> Spread:
     return Spread(max(total - within * float((1 / counts[counts > 0]).mean()), 0.0), within, separated=True)
 
 
+@cache
 def detectable(scenarios: int, alpha: float, power: float = 0.8) -> float:
     """Smallest d_z that a paired t test over `scenarios` finds with this power; NaN below three scenarios."""
     if scenarios < 3:

@@ -35,6 +35,7 @@ from trimtab.statistics.nulls import (
     coupling_root,
     independent,
     power_of_two_axes,
+    reached,
     relabelled,
 )
 from trimtab.statistics.outcomes import Rollouts
@@ -140,7 +141,7 @@ def _traits(rollouts: Rollouts, confirmatory: dict[str, str], outcomes: list[str
     drawn = spectrum(independent(len(rows), mixing, seeds.derive(plan.seed, "statistics", "independent")))
     coupled.add_range("share", _median(drawn.share), drawn.share, plan.level)
     if np.isfinite(found.share):
-        coupled.rows[-1]["p"] = float(((drawn.share >= found.share).sum() + 1) / (len(drawn.share) + 1))
+        coupled.rows[-1]["p"] = reached(found.share, drawn.share)
     coupled.add_range("participation_ratio", _median(drawn.participation), drawn.participation, plan.level)
     # one vector, or one outcome, can't have two axes
     if min(matrix.shape) > 1:
