@@ -20,7 +20,7 @@ from trimtab.statistics.outcomes import Rollouts
 from trimtab.statistics.pairs import estimates
 from trimtab.statistics.structure import spectrum
 
-LEVEL, DRAWS = 0.95, 500
+LEVEL, DRAWS = 0.95, 250
 VECTORS = OUTCOMES = 5
 SCENARIOS, PAIRED = 50, 0.5
 """Correlation of a scenario's steered and unsteered outcomes."""
@@ -62,7 +62,7 @@ def coupled(correlation: float) -> np.ndarray:
 
 
 def number_of_axes(times: float) -> list[Row]:
-    n, n_power, rows = experiments(150, times), experiments(20, times), []
+    n, n_power, rows = experiments(100, times), experiments(8, times), []
     cases = [(correlation, name, 0.5) for correlation in (0.0, 0.6) for name in AXES]
     cases += [(0.6, name, 0.25) for name in list(AXES)[1:]]
     for correlation, name, size in cases:

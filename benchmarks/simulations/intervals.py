@@ -64,7 +64,7 @@ def _held(table: pd.DataFrame, truth: dict[str, float], names: tuple[str, ...]) 
 
 
 def real_shape(times: float) -> list[Row]:
-    n, rows = experiments(600, times), []
+    n, rows = experiments(500, times), []
     cases = [("calls", 1, 0.0), ("calls", 1, 0.7), ("turns", 1, 0.7), ("proactive_calls", 3, 0.7)]
     cases += [("risky_share", 1, 0.7), ("p_act", 1, 0.7), ("asked", 1, 0.7)]
     for outcome, seeds, size in cases:
@@ -88,7 +88,7 @@ def _student(values: np.ndarray, truth: dict[str, float]) -> Figure:
 
 
 def few_scenarios(times: float) -> list[Row]:
-    n, rows, push, own = experiments(600, times), [], _push(0.7), 0.7
+    n, rows, push, own = experiments(300, times), [], _push(0.7), 0.7
     for outcome in ("calls", "p_act"):
         truth = _truth(push, outcome, 1, own)
         for scenarios in (2, 3, 4, 5, 8, 15):
@@ -103,7 +103,7 @@ def few_scenarios(times: float) -> list[Row]:
 
 
 def boundary(times: float) -> list[Row]:
-    n, rows, scenarios = experiments(1000, times), [], 50
+    n, rows, scenarios = experiments(500, times), [], 50
     for rate in (0.01, 0.04, 0.1, 0.5):
         seed = derive(SEED, "boundary", f"{rate:g}")
         values = (np.random.default_rng(seed).random((n, 2, scenarios, 1)) < rate).astype(float)
@@ -135,7 +135,7 @@ def boundary(times: float) -> list[Row]:
 
 
 def no_effect(times: float) -> list[Row]:
-    n, rows = experiments(1000, times), []
+    n, rows = experiments(600, times), []
     for outcome in ("normal", "count"):
         for scenarios, correlation in ((10, 0.0), (10, 0.9), (50, 0.0), (50, 0.9)):
             rng = np.random.default_rng(derive(SEED, "no_effect", outcome, scenarios, f"{correlation:g}"))

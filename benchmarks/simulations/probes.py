@@ -94,7 +94,7 @@ def _words(shape: Shape) -> str:
 def known_shapes(times: float) -> list[Row]:
     shapes = [Shape(7, 8, signal, own) for signal, own in ((0, 0), (0, 0.7), (1, 0.7), (2, 1), (3, 0.7))]
     shapes += [Shape(4, 8, 2, 1), Shape(12, 8, 2, 1)]
-    return _out_of_fold({_words(shape): shape for shape in shapes}, 200, times)
+    return _out_of_fold({_words(shape): shape for shape in shapes}, 150, times)
 
 
 def fresh_shapes(times: float) -> list[Row]:
@@ -106,11 +106,11 @@ def fresh_shapes(times: float) -> list[Row]:
         # from no trait at all to AUC of .95 and more
         shape = Shape(templates, pairs, rng.uniform(0, 3.5), rng.uniform(0, 1.5), rng.uniform(0, 2))
         shapes[str(number + 1)] = shape
-    return _out_of_fold(shapes, 150, times)
+    return _out_of_fold(shapes, 100, times)
 
 
 def one_fit(times: float) -> list[Row]:
-    n, rows = experiments(300, times), []
+    n, rows = experiments(200, times), []
     for templates in (3, 5, 8, 12):
         for signal in (0.0, 2.5, 4.0, 6.0):
             shape, generator = Shape(templates, 8, signal, 0.7, 0.5), _generator("one fit", templates, f"{signal:g}")

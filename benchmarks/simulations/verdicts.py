@@ -13,6 +13,7 @@ from simulations.frame import SEED, Part, Row, experiments, mean, share
 from trimtab.agent.names import RANDOM
 from trimtab.rollouts.conditions import Condition, as_table, common_conditions, trait_conditions
 from trimtab.seeds import derive
+from trimtab.settings.statistics import Statistics
 from trimtab.statistics.contrasts import between_conditions
 from trimtab.statistics.corrections import corrected
 from trimtab.statistics.declared import BASELINE, Contrast, Plan
@@ -83,6 +84,7 @@ def _right(case: Case) -> list[str]:
 
 def verdicts(times: float) -> list[Row]:
     rows, design = [], _design()
+    settings = Statistics.model_validate(CONFIG["statistics"] | {"draws": DRAWS})
     table, names = as_table(design), [condition.condition_id for condition in design]
     for name, case in CASES.items():
         n = experiments(80 if name == NOTHING else 30, times)
@@ -90,10 +92,10 @@ def verdicts(times: float) -> list[Row]:
         rng = np.random.default_rng(seed)
         for copy in range(n):
             made = rollouts(episodes(rng, push, SCENARIOS, 1, 1, case.own), names, 0, COUNTED)
-            plan = Plan.of(CONFIG["statistics"] | {"draws": DRAWS}, derive(seed, copy))
+            plan = Plan.of(settings, derive(seed, copy))
             tidy = effects(made, table, plan)
-            traits = findings(made, tidy, between_conditions(made, table, plan), table, plan)["traits"]
-            given.append([trait["verdict"] for trait in traits.values()])
+            traits = findings(made, tidy, between_conditions(made, table, plan), table, plan).traits
+            given.append([trait.verdict for trait in traits.values()])
         said = np.array(given)
         none, wrong = not any(case[1:]), np.isin(said, ["moved", "reversed"]) & (said != np.array(_right(case)))
         claimed = np.isin(said, ["pushed", "moved", "reversed"]).any(axis=1)
