@@ -13,6 +13,7 @@ import pandas as pd
 
 from trimtab.agent.turn import Turn
 from trimtab.artifacts import files
+from trimtab.artifacts.provenance import provenance
 from trimtab.report.run import WholeRun
 from trimtab.settings.base import Settings
 
@@ -164,10 +165,11 @@ def write_rollouts(results: Path, scenarios: int = 50, effect: float = 1.0) -> N
     design = conditions()
     turns, outcomes = rollouts(design, scenarios, effect)
     files.write_csv(results / "rollouts/conditions.csv", design)
-    files.write_parquet(results / "rollouts/outcomes.parquet", outcomes, {})
     half = len(turns) // 2
-    files.write_parquet(results / "rollouts/turns/000.parquet", turns.iloc[:half], {})
-    files.write_parquet(results / "rollouts/turns/001.parquet", turns.iloc[half:], {})
+    first, second = (results / f"rollouts/turns/{name}.parquet" for name in ("000", "001"))
+    files.write_parquet(first, turns.iloc[:half], {})
+    files.write_parquet(second, turns.iloc[half:], {})
+    files.write_parquet(results / "rollouts/outcomes.parquet", outcomes, provenance([first, second], {}))
 
 
 def write_parts(results: Path) -> None:

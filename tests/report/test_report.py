@@ -17,7 +17,7 @@ from trimtab.report.abstract import abstract
 from trimtab.report.figures import PLOTS, write_figure
 from trimtab.report.limitations import limitations
 from trimtab.report.page import render
-from trimtab.report.run import _require_turns, read_whole_run
+from trimtab.report.run import read_whole_run
 from trimtab.report.transcripts import transcripts
 from trimtab.statistics.summary import Breakage, Rank
 
@@ -254,13 +254,6 @@ def test_every_figure_has_a_caption_for_snakemakes_report():
 def test_a_missing_artifact_is_named(tmp_path, run):
     with pytest.raises(TrimtabError, match=r"manifest\.json: not there"):
         read_whole_run(tmp_path, run.config)
-
-
-def test_a_lost_batch_of_turns_is_no_shorter_report():
-    outcomes = pd.DataFrame({"condition_id": ["a", "b", "b"], "seed": [0, 0, 1]})
-    _require_turns(outcomes, outcomes)
-    with pytest.raises(TrimtabError, match="rollouts/turns: nothing of 1 of 3 conditions and seeds"):
-        _require_turns(outcomes.iloc[:2], outcomes)
 
 
 @pytest.mark.parametrize("name", ["forest", "dose_response", "cross_trait", "timing", "breakage", "tools"])

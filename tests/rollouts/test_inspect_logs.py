@@ -18,6 +18,7 @@ from trimtab.agent import protocols
 from trimtab.agent.scenario import Scenario
 from trimtab.agent.turn import rows
 from trimtab.artifacts import files
+from trimtab.artifacts.provenance import provenance
 from trimtab.errors import TrimtabError
 from trimtab.prompts import resources
 from trimtab.rollouts import inspect_logs
@@ -84,7 +85,8 @@ def results(tmp_path_factory, engine, scenarios):
     design = [[name, "study", "m", "t", pd.NA, 0.4, "absolute", "all", 2, "add"] for name in ("a.b.+0.4", "c")]
     files.write_csv(root / "rollouts/conditions.csv", pd.DataFrame(design, columns=COLUMNS))
     files.write_parquet(root / "rollouts/turns/one.parquet", turns, {})
-    files.write_parquet(root / "rollouts/outcomes.parquet", outcomes(turns, scenarios), {})
+    record = provenance([root / "rollouts/turns/one.parquet"], {})
+    files.write_parquet(root / "rollouts/outcomes.parquet", outcomes(turns, scenarios), record)
     files.write_json(root / "model/manifest.json", {"model": "tiny"})
     return root
 

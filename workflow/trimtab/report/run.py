@@ -16,6 +16,7 @@ from trimtab.agent.names import WITHOUT_VECTOR
 from trimtab.artifacts import files
 from trimtab.errors import TrimtabError
 from trimtab.rollouts.conditions import Condition, conditions_of
+from trimtab.rollouts.counted import turn_files
 from trimtab.settings.experiment import Experiment
 from trimtab.settings.report import FigureSettings
 from trimtab.settings.saes import GateSettings
@@ -173,11 +174,8 @@ def read_run(root: Path, settings: FigureSettings) -> Run:
     layers = sorted(tables["quality"]["layer"].unique())
     curves = [pd.read_csv(_present(root / f"saes/{layer}/training.csv")).assign(layer=layer) for layer in layers]
     conditions = read_conditions(_present(root / "rollouts/conditions.csv"))
-    # a batch of an earlier design may still lie there
-    turns = _stacked(pd.read_parquet(batch) for batch in sorted((root / "rollouts/turns").glob("*.parquet")))
-    turns = turns[turns["condition_id"].isin(conditions["condition_id"])]
     outcomes = pd.read_parquet(_present(root / "rollouts/outcomes.parquet"))
-    _require_turns(turns, outcomes)
+    turns = _stacked(map(pd.read_parquet, turn_files(root)))
     return Run(
         root=root,
         plan=Plan.of(settings.statistics, settings.seed),
@@ -191,16 +189,6 @@ def read_run(root: Path, settings: FigureSettings) -> Run:
         turns=turns,
         outcomes=outcomes,
     )
-
-
-def _require_turns(turns: pd.DataFrame, outcomes: pd.DataFrame) -> None:
-    """Refuse turns that lack a condition or seed that has outcomes: a lost batch would be missing in silence."""
-    had, counted = (set(zip(frame["condition_id"], frame["seed"], strict=True)) for frame in (turns, outcomes))
-    if lost := counted - had:
-        raise TrimtabError(
-            f"rollouts/turns: nothing of {len(lost)} of {len(counted)} conditions and seeds in "
-            "rollouts/outcomes.parquet; delete that file, and the next run makes both anew"
-        )
 
 
 def each(frame: pd.DataFrame) -> Iterator[Any]:
@@ -222,7 +210,4 @@ def _table(path: Path) -> pd.DataFrame:
 
 
 def _stacked(frames: Iterable[pd.DataFrame]) -> pd.DataFrame:
-    found = list(frames)
-    if not found:
-        raise TrimtabError("rollouts/turns: no batch of turns; the report needs the rollouts")
-    return pd.concat(found, ignore_index=True)
+    return pd.concat(frames, ignore_index=True)

@@ -21,6 +21,7 @@ from trimtab.artifacts import files
 from trimtab.artifacts.files import records
 from trimtab.errors import TrimtabError
 from trimtab.rollouts.conditions import read_conditions
+from trimtab.rollouts.counted import turn_files
 from trimtab.rollouts.outcomes import KEYS
 
 NOT_SCORES = (*KEYS, "domain")
@@ -39,7 +40,7 @@ def write_logs(results: Path, out: Path, wanted: str | None = None) -> list[Path
     conditions = read_conditions(table).set_index("condition_id", drop=False)
     if wanted is not None and wanted not in conditions.index:
         raise TrimtabError(f"{table}: no condition {wanted!r}; there are {', '.join(conditions.index[:8])} ...")
-    batches = sorted((results / "rollouts/turns").glob("*.parquet"))
+    batches = turn_files(results)
     turns = pd.concat(map(pd.read_parquet, batches), ignore_index=True)
     outcomes = pd.read_parquet(results / "rollouts/outcomes.parquet")
     model = files.read_json(results / "model/manifest.json")["model"]
