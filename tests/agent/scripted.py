@@ -4,7 +4,7 @@ import torch
 from tiny import llama
 
 from trimtab.agent.turn import rows
-from trimtab.rollouts.engine import Engine, Settings
+from trimtab.rollouts.engine import Engine
 from trimtab.rollouts.episode import Arm
 
 
@@ -16,7 +16,7 @@ class Scripted:
         self.fed = []
         self.native = native
         self.engine = Engine(
-            self.model, native, Settings(max_turns, {"reply_tokens": 400}, 1.0), dict.fromkeys(native.tools, 0.0)
+            self.model, native, EpisodeSettings(max_turns=max_turns, reply_tokens=400, temperature=1.0), dict.fromkeys(native.tools, 0.0)
         )
         waiting = [[*native.encode(reply), native.tokenizer.eos_token_id] for reply in replies]
         # one likely token a draw, in the order of the script

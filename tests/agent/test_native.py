@@ -16,9 +16,10 @@ from trimtab.agent.environment import OBSERVATION_CHARACTERS, Environment
 from trimtab.agent.turn import Turn, rows
 from trimtab.errors import TrimtabError
 from trimtab.prompts import resources
-from trimtab.rollouts.engine import Engine, Settings
+from trimtab.rollouts.engine import Engine
 from trimtab.rollouts.episode import Arm
 from trimtab.rollouts.outcomes import outcomes
+from trimtab.settings.rollouts import EpisodeSettings
 from trimtab.steering import places
 from trimtab.steering.steering import Push
 
@@ -223,7 +224,9 @@ def test_a_megabyte_is_cut_before_the_model_sees_it(native, scenarios):
 
 def test_a_models_own_episodes_do_not_depend_on_their_batch(native, scenarios):
     model = llama(vocab_size=len(native.tokenizer), max_position_embeddings=8192, initializer_range=0.25).double()
-    engine = Engine(model, native, Settings(2, {"reply_tokens": 8}, 0.8), dict.fromkeys(native.tools, 0.0))
+    engine = Engine(
+        model, native, EpisodeSettings(max_turns=2, reply_tokens=8, temperature=0.8), dict.fromkeys(native.tools, 0.0)
+    )
     push = Push(1, torch.nn.functional.one_hot(torch.tensor(3), D_MODEL).float(), 8.0, "last_prompt")
     arms = [Arm("unsteered"), Arm("steered", push)]
     together = rows(engine.run(arms, scenarios[:2], 0, 0))

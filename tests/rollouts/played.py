@@ -16,9 +16,11 @@ from trimtab.artifacts import files
 from trimtab.forward.packed import pack_rows
 from trimtab.model.folder import packaged_file
 from trimtab.prompts import resources
-from trimtab.rollouts.engine import Engine, Settings
+from trimtab.rollouts.batch_size import Rows
+from trimtab.rollouts.engine import Engine
 from trimtab.rollouts.episode import Arm
 from trimtab.rollouts.episode_files import Cells, complete
+from trimtab.settings.rollouts import EpisodeSettings
 from trimtab.steering.steering import Push
 
 DIRECTION = torch.ones(D_MODEL) / D_MODEL**0.5
@@ -49,10 +51,10 @@ def play(folder: Path, dies_after: float | None = None) -> None:
     protocol = FewShotProtocol(resources.load(resources.RESOURCES / "few_shot.yaml"), TOKENIZER)
     model = llama(vocab_size=len(TOKENIZER), max_position_embeddings=2048, initializer_range=0.25)
     pack_rows(model)
-    settings = Settings(max_turns=3, limits={"thought_tokens": 6, "input_tokens": 4}, temperature=0.8)
+    settings = EpisodeSettings(max_turns=3, thought_tokens=6, input_tokens=4, temperature=0.8)
     engine = Noting(folder / "steps", model, protocol, settings, dict.fromkeys(protocol.tools, 0.0))
     scenarios = [*map(Scenario.of, resources.scenarios()[:3])]
     if dies_after is not None:
         threading.Timer(dies_after, os.kill, (os.getpid(), signal.SIGKILL)).start()
-    turns = complete(Cells(folder / "cells", "code"), engine, ARMS, scenarios, 5, 0, (3, 2), "test")
+    turns = complete(Cells(folder / "cells", "code"), engine, ARMS, scenarios, 5, 0, Rows(3, 2), "test")
     files.write_json(folder / "records.json", rows(turns))

@@ -1,5 +1,5 @@
 """Settings of episodes that are over soon."""
 
-from trimtab.rollouts.engine import Settings
+from trimtab.settings.rollouts import EpisodeSettings
 
-SHORT = Settings(max_turns=3, limits={"thought_tokens": 6, "input_tokens": 4}, temperature=0.8)
+SHORT = EpisodeSettings(max_turns=3, thought_tokens=6, input_tokens=4, temperature=0.8)

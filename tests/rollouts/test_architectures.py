@@ -1,7 +1,5 @@
 """Every family that the issue names goes from the preflight to episodes, or is refused in one line."""
 
-from dataclasses import replace
-
 import pytest
 import torch
 from short import SHORT
@@ -62,7 +60,7 @@ def test_a_family_runs_agents_or_is_refused_in_one_line(family, protocol, scenar
 def beginning_alike(model, protocol, bias, unsteered, scenarios):
     """What arms of a batch share at the beginning is what each computes alone; first actions say so."""
     arms = [unsteered, *(Arm(timing, Push(2, DIRECTION, 5.0, timing)) for timing in ("decode", "all", "last_prompt"))]
-    engine = Engine(model, protocol, replace(SHORT, max_turns=1), bias)
+    engine = Engine(model, protocol, SHORT.model_copy(update={"max_turns": 1}), bias)
     together = rows(engine.run(arms, scenarios, 5, 0))
     alone = [record for arm in arms for record in rows(engine.run([arm], scenarios, 5, 0))]
     for one, two in zip(together, alone, strict=True):

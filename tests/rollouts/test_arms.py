@@ -6,10 +6,11 @@ from recorded import lengths, record
 
 from trimtab.errors import TrimtabError
 from trimtab.rollouts.arms import arms, vector_files
-from trimtab.rollouts.conditions import GRID, Condition
+from trimtab.rollouts.conditions import Condition
 from trimtab.steering.rules import project_out
 from trimtab.vectors import artifact
 from trimtab.vectors.artifact import Vector
+from trimtab.vectors.design import GRID
 
 DESCRIBED = {"model": "tiny", "d_model": 3, "residual_norm": {"2": {"centred_mean": 10.0}}}
 INSTRUCTIONS = {"autonomy": "Decide by yourself."}

@@ -4,12 +4,14 @@ import pytest
 
 from trimtab.forward.memory import bytes_a_token
 from trimtab.rollouts.batch_size import bytes_a_row, rows_together
+from trimtab.settings.rollouts import BatchSettings
 
 FIRST, LONGEST = 20, 100
 
 
 def granted(model, megabytes, conditions="auto", together=50, scenarios=50):
-    settings = {"batch_conditions": conditions, "batch_scenarios": together, "memory_mb": megabytes}
+    # not checked: a whole megabyte is more than a row of so small a model takes
+    settings = BatchSettings.model_construct(batch_conditions=conditions, batch_scenarios=together, memory_mb=megabytes)
     return tuple(rows_together(settings, model, scenarios, FIRST, LONGEST))
 
 

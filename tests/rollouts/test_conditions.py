@@ -12,17 +12,18 @@ from hypothesis import strategies as st
 from trimtab.artifacts import files
 from trimtab.rollouts import conditions
 from trimtab.rollouts.conditions import COLUMNS, Condition, as_table, conditions_of, read_conditions
+from trimtab.settings.rollouts import Rollouts
 
 CONFIG = yaml.safe_load((Path(__file__).parents[2] / "config.yaml").read_text())
 ROLLOUTS, TRAITS = CONFIG["rollouts"], CONFIG["probes"]["traits"]
 
 
 def trait_conditions(trait, layer, settings):
-    return as_table(conditions.trait_conditions(trait, layer, settings))
+    return as_table(conditions.trait_conditions(trait, layer, Rollouts.model_validate(settings)))
 
 
 def common_conditions(layer, settings):
-    return as_table(conditions.common_conditions(layer, settings))
+    return as_table(conditions.common_conditions(layer, Rollouts.model_validate(settings)))
 
 
 def design(rollouts, traits=TRAITS):
@@ -138,10 +139,8 @@ def test_a_table_survives_its_file(tmp_path):
 
 
 def test_a_condition_is_read_as_it_was_made(tmp_path):
-    made = [
-        *conditions.common_conditions(11, ROLLOUTS),
-        *conditions.trait_conditions("autonomy", 17, with_grid({"layers": [3], "rules": ["slerp"]})),
-    ]
+    design = Rollouts.model_validate(with_grid({"layers": [3], "rules": ["slerp"]}))
+    made = [*conditions.common_conditions(11, design), *conditions.trait_conditions("autonomy", 17, design)]
     files.write_csv(tmp_path / "conditions.csv", as_table(made))
     assert conditions_of(read_conditions(tmp_path / "conditions.csv")) == made
 

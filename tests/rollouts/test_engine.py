@@ -13,8 +13,9 @@ from trimtab.agent.environment import Environment
 from trimtab.agent.few_shot import ACTION, INPUT, THOUGHT
 from trimtab.agent.names import FINISH
 from trimtab.agent.turn import rows
-from trimtab.rollouts.engine import Engine, Settings
+from trimtab.rollouts.engine import Engine
 from trimtab.rollouts.episode import Arm
+from trimtab.settings.rollouts import EpisodeSettings
 from trimtab.steering.batch import GrowingBatch
 from trimtab.steering.steering import Push, Steering
 
@@ -165,7 +166,7 @@ def test_another_run_or_seed_draws_anew(engine, scenarios, records):
 
 def test_every_turn_draws_anew(model, protocol, scenarios):
     """So hot that all tokens are equally likely, a thought is its random numbers: no two turns may write the same."""
-    hot = Settings(3, {"thought_tokens": 6, "input_tokens": 4}, 1e6)
+    hot = SHORT.model_copy(update={"temperature": 1e6})
     hottest = Engine(model, protocol, hot, dict.fromkeys(protocol.tools, 0.0))
     turns = rows(hottest.run([UNSTEERED], scenarios, SEED, RUN))
     assert len(turns) > len(scenarios)
@@ -249,7 +250,7 @@ def test_an_episode_is_one_text_steered_where_its_timing_says(engine, model, pro
 
 def test_calibration_is_subtracted_before_the_choice(model, protocol, scenarios, records):
     bias = dict(zip(protocol.tools, (0.5, -1.0, 2.0, 0.0, -0.25, 1.0), strict=True))
-    shifted = Engine(model, protocol, Settings(1, {"thought_tokens": 6, "input_tokens": 4}, 0.8), bias).run(
+    shifted = Engine(model, protocol, SHORT.model_copy(update={"max_turns": 1}), bias).run(
         [UNSTEERED], scenarios, SEED, RUN
     )
     for record, plain in zip(rows(shifted), [r for r in of(records, "unsteered") if r["turn"] == 0], strict=True):
@@ -263,9 +264,9 @@ def test_calibration_is_subtracted_before_the_choice(model, protocol, scenarios,
 def test_a_hundred_nats_of_bias_decide_the_action(model, protocol, scenarios):
     for wanted in ("ask_user", FINISH):
         bias = {tool: 0.0 if tool == wanted else 100.0 for tool in protocol.tools}
-        turns = Engine(model, protocol, Settings(2, {"thought_tokens": 2, "input_tokens": 2}, 0.8), bias).run(
-            ARMS[:2], scenarios[:2], SEED, RUN
-        )
+        turns = Engine(
+            model, protocol, EpisodeSettings(max_turns=2, thought_tokens=2, input_tokens=2, temperature=0.8), bias
+        ).run(ARMS[:2], scenarios[:2], SEED, RUN)
         assert {turn.tool for turn in turns} == {wanted}
         assert len(turns) == (4 if wanted == FINISH else 8)
 

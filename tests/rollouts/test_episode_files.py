@@ -13,12 +13,13 @@ from trimtab.agent.scenario import Scenario
 from trimtab.agent.turn import rows
 from trimtab.artifacts import files
 from trimtab.prompts import resources
+from trimtab.rollouts.batch_size import Rows
 from trimtab.rollouts.episode import Arm
 from trimtab.rollouts.episode_files import Cells, _even, complete
 from trimtab.steering.rules import Rotate
 from trimtab.steering.steering import Push
 
-SEED, RUN, ROWS = 5, 0, (2, 2)
+SEED, RUN, ROWS = 5, 0, Rows(2, 2)
 DIRECTION = torch.nn.functional.one_hot(torch.tensor(3), D_MODEL).float()
 PUSH = Push(1, DIRECTION, 8.0, "all")
 ARMS = [Arm("unsteered"), Arm("all", PUSH), Arm("decode", Push(2, DIRECTION, -8.0, "decode"))]

@@ -8,8 +8,9 @@ from trimtab.agent import protocols
 from trimtab.agent.few_shot import ACTION, THOUGHT
 from trimtab.agent.turn import rows
 from trimtab.prompts import resources
-from trimtab.rollouts.engine import Engine, Settings
+from trimtab.rollouts.engine import Engine
 from trimtab.rollouts.episode import Arm
+from trimtab.settings.rollouts import EpisodeSettings
 from trimtab.steering.steering import Push, Steering
 
 LAYER = 1
@@ -128,7 +129,9 @@ def test_the_first_own_tokens_of_every_turn(engine, protocol, model, scenarios):
 
 
 def test_decided_at_once_the_action_follows_the_prompts_last_token(model, at_once, scenarios):
-    engine = Engine(model, at_once, Settings(3, {"input_tokens": 4}, 0.8), dict.fromkeys(at_once.tools, 0.0))
+    engine = Engine(
+        model, at_once, EpisodeSettings(max_turns=3, input_tokens=4, temperature=0.8), dict.fromkeys(at_once.tools, 0.0)
+    )
     tokens, last, records = touched(engine, model, scenarios[0], "last_prompt")
     names = dict(zip(at_once.tools, at_once.action_tokens, strict=True))
     ends = [at for at, mark in enumerate(last) if mark]

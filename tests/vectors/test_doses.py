@@ -2,6 +2,7 @@
 
 import re
 from collections import defaultdict
+from copy import deepcopy
 from dataclasses import asdict
 from itertools import product
 from pathlib import Path
@@ -17,6 +18,7 @@ from trimtab.config.check import check
 from trimtab.errors import TrimtabError
 from trimtab.jobs.origins import Origins
 from trimtab.rollouts.conditions import trait_conditions
+from trimtab.settings.rollouts import Rollouts
 from trimtab.settings.vectors import VectorSettings
 from trimtab.steering.places import SYSTEM, USER, Segment
 from trimtab.vectors import artifact
@@ -213,13 +215,39 @@ def test_a_timing_that_touches_nothing_is_refused_when_solved():
     assert "\n" not in str(caught.value)
 
 
+def test_what_is_asked_for_by_hand():
+    """Each length once, whatever asks for it; a control that needs no vector asks for none."""
+    rollouts = deepcopy(DEFAULT["rollouts"]) | {"unit": "kl", "rule": "add"}
+    rollouts["study"] |= {"method": "lda", "doses": [0.2], "timings": ["all", "prefill"], "decode_dose": 0.2}
+    rollouts["controls"] |= {"dose": 0.2, "methods": ["pca"], "random": 2, "negative": True, "prompt": True}
+    rollouts["grid"] = [
+        {"layers": [4, 5], "doses": [-0.4], "timings": ["decode"], "traits": ["risk"]},
+        {"methods": ["random"], "rules": ["clamp", "add"]},
+        {"doses": [9.0], "traits": ["deference"]},
+    ]
+    found = asked(Rollouts.model_validate(rollouts), "risk")
+    assert [(each.vector, each.layer, each.rule, each.timing, each.target) for each in found] == [
+        ("lda", None, "add", "all", 0.2),
+        ("lda", None, "add", "prefill", 0.2),
+        ("lda", None, "add", "decode", 0.2),
+        ("lda", None, "add", "all", -0.2),
+        ("pca", None, "add", "all", 0.2),
+        ("random_0", None, "add", "all", 0.2),
+        ("random_1", None, "add", "all", 0.2),
+        ("lda", 4, "add", "decode", -0.4),
+        ("lda", 5, "add", "decode", -0.4),
+        ("random_0", None, "clamp", "all", 0.2),
+        ("random_1", None, "clamp", "all", 0.2),
+    ]
+    assert asked(Rollouts.model_validate(rollouts | {"unit": "asc"}), "risk") == []
+
+
 BLOCKS = [{"layers": [4, 5], "doses": [-0.4], "timings": ["decode"]}, {"methods": ["random"], "rules": ["clamp"]}]
 
 
 @pytest.mark.parametrize("grid", [[], BLOCKS])
-def test_what_is_solved_for_is_what_the_conditions_ask_for(grid):
-    rollouts = DEFAULT["rollouts"] | {"unit": "kl", "grid": grid}
-    wanted = {(each.vector, each.application(9), each.target) for each in asked(rollouts, "risk")}
+def test_what_is_solved_for_is_what_the_conditions_need(grid):
+    rollouts = Rollouts.model_validate(DEFAULT["rollouts"] | {"unit": "kl", "grid": grid})
+    known = {(each.vector, each.application(9), each.target) for each in asked(rollouts, "risk")}
     conditions = [each for each in trait_conditions("risk", 9, rollouts) if each.has_vector]
-    assert wanted == {(c.vector_name, Application(c.layer, c.rule, c.timing), c.dose) for c in conditions}
-    assert asked(rollouts | {"unit": "asc"}, "risk") == []
+    assert known == {(c.vector_name, Application(c.layer, c.rule, c.timing), c.dose) for c in conditions}

@@ -30,11 +30,17 @@ from trimtab.settings.activations import CaptureSettings
 from trimtab.settings.model import LoadingSettings, PreflightSettings, SourceSettings
 from trimtab.settings.probes import FitSettings, ProbeSettings
 from trimtab.settings.prompts import ContrastSettings, CorpusSettings
-from trimtab.settings.rollouts import BatchSettings, EpisodeSettings
+from trimtab.settings.rollouts import (
+    BatchSettings,
+    CommonDesign,
+    Design,
+    EpisodeSettings,
+)
 from trimtab.settings.saes import ExampleSettings, GateSettings
 from trimtab.settings.statistics import ComparisonSettings
 from trimtab.settings.vectors import VectorSettings
 from trimtab.vectors import applications, methods
+from trimtab.vectors.design import planned
 
 try:
     words = workflow.config_settings.config
@@ -97,16 +103,16 @@ def design(wildcards):
     Those without a trait don't depend on the study's doses, a trait's not on blocks of the grid about other traits.
     """
     trait, section = wildcards.batch, config["rollouts"]
-    used = {key: section[key] for key in ("unit", "rule", "controls")}
+    model = CommonDesign if trait == COMMON else Design
+    used = {key: section[key] for key in model.keys(section)}
     if trait != COMMON:
-        blocks = [b for b in section["grid"] if trait in b.get("traits", [trait])]
-        used |= {"study": section["study"], "grid": blocks}
+        used["grid"] = [b for b in used["grid"] if trait in b.get("traits", [trait])]
     return json.dumps(used, sort_keys=True)
 
 
 def asked_lengths(wildcards):
     """The lengths that one trait's conditions need, as JSON; none where doses aren't in nats."""
-    found = applications.asked(config["rollouts"], wildcards.trait)
+    found = applications.asked(SETTINGS.rollouts, wildcards.trait)
     return json.dumps({"asked": [asdict(each) for each in found]}, sort_keys=True)
 
 

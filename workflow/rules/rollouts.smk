@@ -1,19 +1,13 @@
 # Rollouts: the agent unsteered on spare tasks (for the corpus), then every scenario under every condition.
 
-# The vectors that conditions apply; more may be made, for the comparison of methods.
-NAMED = [
-    config["rollouts"]["study"]["method"],
-    *config["rollouts"]["controls"]["methods"],
-    *(m for block in config["rollouts"]["grid"] for m in block.get("methods", [])),
+# What is asked for with a vector; more vectors may be made, for the comparison of methods.
+PLANNED = [
+    each
+    for trait in TRAITS
+    for each in planned(trait, SETTINGS.rollouts)
+    if each.has_vector
 ]
-APPLIED = [
-    *dict.fromkeys(method for method in NAMED if method != "random"),
-    *(f"random_{draw}" for draw in range(config["rollouts"]["controls"]["random"])),
-]
-RULES = [
-    config["rollouts"]["rule"],
-    *(rule for block in config["rollouts"]["grid"] for rule in block.get("rules", [])),
-]
+APPLIED = [*dict.fromkeys(each.vector_name for each in PLANNED)]
 # One table a trait and run; the first run, seed 0, has no mark.
 TURNS = expand(
     "<results>/rollouts/turns/{batch}{run}.parquet",
@@ -116,7 +110,7 @@ rule rollouts:
         ),
         saes=(
             expand("<results>/saes/{layer}/sae_weights.safetensors", layer=LAYERS)
-            if "edit_code" in RULES
+            if any(each.rule == "edit_code" for each in PLANNED)
             else []
         ),
     output:

@@ -1,21 +1,21 @@
 """Rule conditions: the table of one batch's conditions."""
 
 from pathlib import Path
-from typing import Any
 
 from trimtab.artifacts import files
 from trimtab.artifacts.provenance import provenance
 from trimtab.jobs.entry import script
-from trimtab.rollouts.conditions import COMMON, as_table, common_conditions, trait_conditions
+from trimtab.rollouts.conditions import as_table, common_conditions, trait_conditions
+from trimtab.settings.rollouts import CommonDesign, Design
 
 
-def main(out: Path, *, batch: str, probe: list[Path], layers: list[int], settings: dict[str, Any]) -> None:
-    """Write the conditions of `batch` to `out`; a trait's are at the layer of its `probe`."""
-    if batch == COMMON:
-        conditions = common_conditions(layers[len(layers) // 2], settings)
-    else:
+def main(out: Path, *, batch: str, probe: list[Path], layers: list[int], settings: Design | CommonDesign) -> None:
+    """Write the conditions of `batch` to `out`; a trait's, of a whole design, are at the layer of its `probe`."""
+    if isinstance(settings, Design):
         conditions = trait_conditions(batch, int(files.read_json(probe[0])["layer"]), settings)
-    files.write_csv(out, as_table(conditions), provenance(probe, {**settings, "layers": layers}))
+    else:
+        conditions = common_conditions(layers[len(layers) // 2], settings)
+    files.write_csv(out, as_table(conditions), provenance(probe, {**settings.record(), "layers": layers}))
 
 
 if __name__ == "__main__":

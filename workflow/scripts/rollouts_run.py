@@ -1,10 +1,6 @@
 """Rule rollouts: every scenario under every condition of one batch, in one run."""
 
-import logging
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
 
 from trimtab.agent import protocols, turn
 from trimtab.agent.scenario import read_scenarios
@@ -16,10 +12,9 @@ from trimtab.prompts import resources
 from trimtab.rollouts.arms import arms, vector_files
 from trimtab.rollouts.batch_size import rows_together
 from trimtab.rollouts.conditions import conditions_of, read_conditions
-from trimtab.rollouts.engine import Engine, Settings
+from trimtab.rollouts.engine import Engine
 from trimtab.rollouts.episode_files import Cells, complete
-
-log = logging.getLogger(__name__)
+from trimtab.settings.rollouts import BatchSettings, EpisodeSettings
 
 
 def main(
@@ -34,29 +29,24 @@ def main(
     *,
     cells: Path,
     saes: Path,
-    settings: dict[str, Any],
-    rows: dict[str, Any],
+    settings: EpisodeSettings,
+    rows: BatchSettings,
     run: int,
     seed: int,
     code: str,
 ) -> None:
-    """Write one row a turn to `out`; `rows` says how many conditions and scenarios share a batch of the model.
-
-    What is finished is kept in the folder `cells`; `code` says by which code.
-    """
+    """Write one row a turn to `out`. What is finished is kept in the folder `cells`; `code` says by which code."""
     described, model, tokenizer = from_manifest(manifest)
     bias = files.read_json(calibration)["mean_log_probability"]
-    engine = Engine(model, protocols.read(agent, tokenizer), Settings.of(settings), bias)
-    design = conditions_of(read_conditions(conditions))
-    instructions = {trait: block["prompt"] for trait, block in resources.traits(traits).items() if "prompt" in block}
-    planned = arms(design, vectors, described, instructions, saes)
-    depends = [described["weights"], described["dtype"], versions(), resources.agent(agent), settings, bias, code]
-    tasks, what = read_scenarios(scenarios), f"rollouts {out.stem}"
+    engine = Engine(model, protocols.read(agent, tokenizer), settings, bias)
+    design, tasks = conditions_of(read_conditions(conditions)), read_scenarios(scenarios)
+    planned = arms(design, vectors, described, resources.requests(traits), saes)
+    shaped = [resources.agent(agent), settings.record(), bias, code]
+    finished = Cells(cells, [described["weights"], described["dtype"], versions(), *shaped])
     together = rows_together(rows, model, len(tasks), *engine.lengths(tasks))
-    log.info("%s: at most %d conditions x %d scenarios a batch", what, together.conditions, together.scenarios)
-    turns = complete(Cells(cells, depends), engine, planned, tasks, seed, run, together, what)
+    turns = complete(finished, engine, planned, tasks, seed, run, together, f"rollouts {out.stem}")
     inputs = [manifest, scenarios, calibration, conditions, *vector_files(design, vectors)]
-    files.write_parquet(out, pd.DataFrame(turn.rows(turns)), provenance(inputs, settings | {"run": run}, seed))
+    files.write_parquet(out, turn.table(turns), provenance(inputs, settings.record() | {"run": run}, seed))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 from trimtab.agent import protocols
 from trimtab.agent.scenario import Assignment
@@ -12,8 +11,9 @@ from trimtab.jobs.entry import script
 from trimtab.model.source import from_manifest
 from trimtab.prompts import resources, sources
 from trimtab.rollouts.conditions import UNSTEERED_ID
-from trimtab.rollouts.engine import Engine, Settings
+from trimtab.rollouts.engine import Engine
 from trimtab.rollouts.episode import Arm
+from trimtab.settings.rollouts import EpisodeSettings
 
 ROWS = 100
 """Episodes a batch."""
@@ -28,13 +28,13 @@ def main(
     record: Path,
     *,
     episodes: int,
-    settings: dict[str, Any],
+    settings: EpisodeSettings,
     seed: int,
 ) -> None:
     """Write one row an episode (JSON lines) to `out`."""
     _, model, tokenizer = from_manifest(manifest)
     protocol = protocols.read(agent, tokenizer)
-    engine = Engine(model, protocol, Settings.of(settings), files.read_json(calibration)["mean_log_probability"])
+    engine = Engine(model, protocol, settings, files.read_json(calibration)["mean_log_probability"])
     loaded = resources.load(recipe)
     tasks = [
         Assignment(task["id"], task["text"], protocol.sandbox)
@@ -46,7 +46,7 @@ def main(
         for name, episode in groupby(turns, key=lambda turn: turn.scenario_id):
             rows.append({"id": name, "text": protocol.transcript(list(episode))})
     files.write_jsonl(out, rows)
-    files.write_json(record, provenance([manifest, calibration], {**settings, "episodes": episodes}, seed))
+    files.write_json(record, provenance([manifest, calibration], {**settings.record(), "episodes": episodes}, seed))
 
 
 if __name__ == "__main__":

@@ -10,6 +10,8 @@ from typing import Any
 
 import pandas as pd
 
+Row = dict[str, str | int | float | bool]
+
 CHANCE = "p_"
 """How the columns of actions' chances begin."""
 
@@ -57,7 +59,7 @@ class Turn:
     """Probability of each tool where one is chosen; empty for protocols that choose none, and for turns that came to no
     choice."""
 
-    def row(self) -> dict[str, Any]:
+    def row(self) -> Row:
         """The columns of rollouts/turns/, in the order of their names."""
         row = {name: getattr(self, name) for name in NAMES} | {f"{CHANCE}{tool}": p for tool, p in self.chances.items()}
         return dict(sorted(row.items()))
@@ -75,9 +77,14 @@ class Turn:
 NAMES = [each.name for each in fields(Turn) if each.name != "chances"]
 
 
-def rows(turns: Iterable[Turn]) -> list[dict[str, Any]]:
+def rows(turns: Iterable[Turn]) -> list[Row]:
     """Turns as rows of rollouts/turns/."""
     return [turn.row() for turn in turns]
+
+
+def table(turns: Iterable[Turn]) -> pd.DataFrame:
+    """Turns as a table of rollouts/turns/."""
+    return pd.DataFrame(rows(turns))
 
 
 def turns_of(table: pd.DataFrame) -> list[Turn]:

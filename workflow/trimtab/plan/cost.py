@@ -150,7 +150,7 @@ def work(config: Experiment, shape: Shape) -> list[Work]:
 
 def conditions(config: Experiment) -> int:
     """How many conditions the design has."""
-    rollouts = config.rollouts.record()
+    rollouts = config.rollouts
     own = sum(len(trait_conditions(trait, 0, rollouts)) for trait in config.probes.traits)
     return len(common_conditions(0, rollouts)) + own
 

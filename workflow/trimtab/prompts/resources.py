@@ -43,6 +43,11 @@ def traits(path: Path = RESOURCES / "traits.yaml") -> dict[str, Json]:
     return blocks
 
 
+def requests(path: Path) -> dict[str, str]:
+    """The sentence that asks for each trait in the prompt, of those that have one."""
+    return {trait: block["prompt"] for trait, block in traits(path).items() if "prompt" in block}
+
+
 def tasks(path: Path = RESOURCES / "tasks.yaml") -> dict[str, dict[str, list[str]]]:
     """User tasks by group (contrast, calibration) and domain; no task stands in two groups."""
     loaded: dict[str, dict[str, list[str]]] = load(path)

@@ -9,13 +9,14 @@ import torch
 
 from trimtab.agent.names import PROMPT, UNSTEERED, ZERO
 from trimtab.errors import TrimtabError
-from trimtab.rollouts.conditions import GRID, Condition
+from trimtab.rollouts.conditions import Condition
 from trimtab.rollouts.episode import Arm
 from trimtab.saes.files import load
 from trimtab.steering.steering import Push
 from trimtab.vectors import artifact
 from trimtab.vectors.applications import Application
 from trimtab.vectors.apply import push
+from trimtab.vectors.design import GRID
 from trimtab.vectors.dose import Scale
 
 

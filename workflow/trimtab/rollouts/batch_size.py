@@ -4,14 +4,13 @@ As with captured batches (`trimtab.forward.memory`), free memory would be a fine
 moves the last bits of numbers in half precision, so it must follow from what the provenance states.
 """
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from transformers import PreTrainedModel
 
 from trimtab.forward.memory import bytes_a_token, key_value
-from trimtab.settings.base import AUTO
+from trimtab.settings.rollouts import BatchSettings
 
 FLOAT32 = 4
 
@@ -24,21 +23,20 @@ class Rows(NamedTuple):
     """Of each condition."""
 
 
-def rows_together(
-    settings: Mapping[str, Any], model: PreTrainedModel, scenarios: int, first: int, longest: int
-) -> Rows:
+def rows_together(settings: BatchSettings, model: PreTrainedModel, scenarios: int, first: int, longest: int) -> Rows:
     """The most conditions and scenarios of a batch.
 
     Args:
-        settings: config.yaml's `rollouts`; `memory_mb` counts where `batch_conditions` is auto.
         scenarios: how many there are.
         first: tokens of the longest task, which all rows are fed in one pass.
         longest: tokens of the longest episode, the header apart.
     """
-    scenarios = min(scenarios, settings["batch_scenarios"])
-    if settings["batch_conditions"] != AUTO:
-        return Rows(settings["batch_conditions"], scenarios)
-    affordable = max(1, int(settings["memory_mb"] * 1e6) // bytes_a_row(model, first, longest))
+    scenarios = min(scenarios, settings.batch_scenarios)
+    if isinstance(settings.batch_conditions, int):
+        return Rows(settings.batch_conditions, scenarios)
+    # a config that says auto has it
+    assert settings.memory_mb is not None
+    affordable = max(1, int(settings.memory_mb * 1e6) // bytes_a_row(model, first, longest))
     return Rows(max(1, affordable // scenarios), min(scenarios, affordable))
 
 

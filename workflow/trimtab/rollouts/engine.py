@@ -9,7 +9,6 @@ and what is added where `trimtab.steering.steering`'s.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
@@ -31,6 +30,7 @@ from trimtab.rollouts import draws
 from trimtab.rollouts.draws import choose, sharpened, tokens
 from trimtab.rollouts.episode import Arm, Episode, shared_starts, system
 from trimtab.rollouts.journal import Journal
+from trimtab.settings.rollouts import EpisodeSettings
 from trimtab.steering import places
 from trimtab.steering.batch import GrowingBatch
 from trimtab.steering.places import Segment
@@ -45,26 +45,11 @@ Choice = Sequence[Any]
 are not finite, so that there is nothing to draw from."""
 
 
-@dataclass(frozen=True)
-class Settings:
-    """The part of config.yaml's `rollouts` that shapes an episode."""
-
-    max_turns: int
-    limits: dict[str, int]
-    """`<field>_tokens` for each field that is written."""
-    temperature: float
-
-    @classmethod
-    def of(cls, settings: Mapping[str, Any]) -> "Settings":
-        limits = {name: value for name, value in settings.items() if name.endswith("_tokens")}
-        return cls(settings["max_turns"], limits, settings["temperature"])
-
-
 class Engine:
     """Runs episodes of one model under one protocol."""
 
     def __init__(
-        self, model: PreTrainedModel, protocol: Protocol, settings: Settings, action_bias: Mapping[str, float]
+        self, model: PreTrainedModel, protocol: Protocol, settings: EpisodeSettings, action_bias: Mapping[str, float]
     ) -> None:
         """`action_bias`: mean log-probability of each action on calibration tasks, subtracted before a choice."""
         self._model = model

@@ -14,6 +14,7 @@ table that grew may differ in single episodes from one that was made at once.
 import dataclasses
 import hashlib
 import json
+import logging
 import math
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,9 +28,12 @@ from trimtab.agent.scenario import Scenario
 from trimtab.agent.turn import Turn, rows
 from trimtab.artifacts import files
 from trimtab.jobs.progress import track
+from trimtab.rollouts.batch_size import Rows
 from trimtab.rollouts.engine import Engine
 from trimtab.rollouts.episode import Arm
 from trimtab.rollouts.journal import Journal
+
+log = logging.getLogger(__name__)
 
 WRITING = ".writing"
 """Names of the cells of one batch of the model, there while they are written."""
@@ -92,22 +96,22 @@ def complete(
     scenarios: Sequence[Scenario],
     seed: int,
     run: int,
-    together: Sequence[int],
+    together: Rows,
     what: str,
 ) -> list[Turn]:
     """The turns of all scenarios under all arms, of which only those without a cell are run.
 
     Args:
-        together: conditions, at most, and scenarios that share a batch of the model.
         what: the batch's name where progress is told.
     """
-    chunks = [scenarios[at : at + together[1]] for at in range(0, len(scenarios), together[1])]
+    log.info("%s: at most %d conditions x %d scenarios a batch", what, together.conditions, together.scenarios)
+    chunks = [scenarios[at : at + together.scenarios] for at in range(0, len(scenarios), together.scenarios)]
     at = {(arm.condition_id, j): cells.path(arm, chunk, seed, run) for arm in arms for j, chunk in enumerate(chunks)}
     cells.forget_torn()
     waiting = []
     for j, chunk in enumerate(chunks):
         missing = [arm for arm in arms if not at[arm.condition_id, j].is_file()]
-        waiting += [(j, chunk, some) for some in _even(missing, together[0])]
+        waiting += [(j, chunk, some) for some in _even(missing, together.conditions)]
     for j, chunk, some in track(waiting, len(waiting), what):
         journal = cells.journal([at[arm.condition_id, j] for arm in some])
         turns = engine.run(some, chunk, seed, run, journal)

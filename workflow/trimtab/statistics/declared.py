@@ -9,9 +9,10 @@ import pandas as pd
 
 from trimtab.agent.names import RANDOM
 from trimtab.errors import TrimtabError
-from trimtab.rollouts.conditions import COLUMNS, GRID, UNSTEERED_ID, Condition, conditions_of
+from trimtab.rollouts.conditions import COLUMNS, UNSTEERED_ID, Condition, conditions_of
 from trimtab.rollouts.conditions import read_conditions as read_table
 from trimtab.settings.statistics import Statistics
+from trimtab.vectors.design import GRID
 
 BASELINE = UNSTEERED_ID
 """The condition that every effect is measured against."""

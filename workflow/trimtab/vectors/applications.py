@@ -7,14 +7,13 @@ config is checked, and this module says why; it is read when Snakemake starts an
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import product
-from typing import Any
 
 from trimtab.settings.base import Number, Settings
-from trimtab.settings.rollouts import Rollouts
+from trimtab.settings.rollouts import Design, Rollouts
 from trimtab.steering.catalogue import LENGTH, RULES
+from trimtab.vectors.design import planned
 
 NATS = ("kl", "asc")
 """Units of doses in nats."""
@@ -61,35 +60,15 @@ class AskedLengths(Settings):
     asked: tuple[Asked, ...]
 
 
-def asked(rollouts: Mapping[str, Any], trait: str) -> list[Asked]:
-    """The lengths that one trait's conditions need (`trimtab.rollouts.conditions`), each once.
-
-    Args:
-        rollouts: config.yaml's section.
-    """
-    if rollouts["unit"] != "kl":
+def asked(design: Design, trait: str) -> list[Asked]:
+    """The lengths that one trait's conditions need, each once."""
+    if design.unit != "kl":
         return []
-    study, controls, rule = rollouts["study"], rollouts["controls"], rollouts["rule"]
-    draws = [f"random_{draw}" for draw in range(controls["random"])]
-    own, dose = study["method"], controls["dose"]
-    found = [Asked(own, None, rule, timing, each) for timing in study["timings"] for each in study["doses"]]
-    if study["decode_dose"] is not None:
-        found.append(Asked(own, None, rule, "decode", study["decode_dose"]))
-    if controls["negative"]:
-        found.append(Asked(own, None, rule, "all", -dose))
-    found += [Asked(name, None, rule, "all", dose) for name in (*controls["methods"], *draws)]
-    for block in (block for block in rollouts["grid"] if trait in block.get("traits", [trait])):
-        names = [name for method in block.get("methods", [own]) for name in (draws if method == "random" else [method])]
-        found += [
-            Asked(*each)
-            for each in product(
-                names,
-                block.get("layers", [None]),
-                block.get("rules", [rule]),
-                block.get("timings", ["all"]),
-                block.get("doses", [dose]),
-            )
-        ]
+    found = [
+        Asked(each.vector_name, each.layer, each.rule, each.timing, each.dose)
+        for each in planned(trait, design)
+        if each.has_vector
+    ]
     return list(dict.fromkeys(found))
 
 

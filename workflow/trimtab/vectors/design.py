@@ -1,0 +1,81 @@
+"""Which conditions a config asks for of one trait, before the trait's layer is known.
+
+The study, its controls and the blocks of the grid are walked here and nowhere else. The table of conditions
+(`trimtab.rollouts.conditions`), the lengths that doses in nats need (`trimtab.vectors.applications`) and the vectors
+that rollouts wait for are made from this one list. It is read when Snakemake starts and imports nothing heavy.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+from trimtab.agent.names import PROMPT, RANDOM, WITHOUT_VECTOR
+from trimtab.settings.rollouts import Design, GridBlock
+
+STUDY, CONTROL, GRID = "study", "control", "grid"
+"""Arms of the design: what a condition is there for."""
+
+ADD = "add"
+"""The rule in the table of conditions without a vector."""
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A condition, but for the trait and its layer."""
+
+    arm: str
+    """STUDY, CONTROL or GRID."""
+    method: str
+    """What makes the vector, or one of `names.WITHOUT_VECTOR`."""
+    dose: float
+    rule: str
+    timing: str = "all"
+    draw: int | None = None
+    """Which of the trait's random directions; None for other methods."""
+    layer: int | None = None
+    """None for the trait's own."""
+
+    @property
+    def has_vector(self) -> bool:
+        return self.method not in WITHOUT_VECTOR
+
+    @property
+    def vector_name(self) -> str:
+        return vector_name(self.method, self.draw)
+
+
+def vector_name(method: str, draw: int | None) -> str:
+    """Folder of a vector: random directions have one a draw."""
+    return method if draw is None else f"{method}_{draw}"
+
+
+def planned(trait: str, design: Design) -> list[Planned]:
+    """What is asked for of one trait, in the order of the table; a block of the grid may repeat what came before."""
+    study, controls, rule = design.study, design.controls, design.rule
+    own, dose, draws = study.method, controls.dose, range(controls.random)
+    found = [Planned(STUDY, own, each, rule, timing) for timing in study.timings for each in study.doses]
+    if study.decode_dose is not None:
+        found.append(Planned(STUDY, own, study.decode_dose, rule, "decode"))
+    if controls.negative:
+        found.append(Planned(CONTROL, own, -dose, rule))
+    found += [Planned(CONTROL, method, dose, rule) for method in controls.methods]
+    found += [Planned(CONTROL, RANDOM, dose, rule, draw=draw) for draw in draws]
+    if controls.prompt:
+        found.append(Planned(CONTROL, PROMPT, 0.0, ADD, "none"))
+    for block in design.grid:
+        if block.traits is None or trait in block.traits:
+            found += _combinations(block, design, draws)
+    return found
+
+
+def _combinations(block: GridBlock, design: Design, draws: Sequence[int]) -> Iterator[Planned]:
+    """Of a block of the grid; a list that it leaves out is the study's one choice."""
+    for method, layer, timing, dose, rule in product(
+        block.methods or [design.study.method],
+        block.layers or [None],
+        block.timings or ["all"],
+        block.doses or [design.controls.dose],
+        block.rules or [design.rule],
+    ):
+        for draw in draws if method == RANDOM else [None]:
+            yield Planned(GRID, method, dose, rule, timing, draw, layer)
