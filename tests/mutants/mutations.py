@@ -428,7 +428,7 @@ MUTATIONS = [
     ),
     Mutation(
         "the same noise in every turn",
-        "rollouts/engine.py",
+        "rollouts/player.py",
         "episode.noise[len(episode.turns), self._draws",
         "episode.noise[0, self._draws",
         ENGINE,

@@ -43,7 +43,7 @@ def main(
     planned = arms(design, vectors, described, resources.requests(traits), saes)
     shaped = [resources.agent(agent), settings.record(), bias, code]
     finished = Cells(cells, [described["weights"], described["dtype"], versions(), *shaped])
-    together = rows_together(rows, model, len(tasks), *engine.lengths(tasks))
+    together = rows_together(rows, model, len(tasks), *engine.player.lengths(tasks))
     turns = complete(finished, engine, planned, tasks, seed, run, together, f"rollouts {out.stem}")
     inputs = [manifest, scenarios, calibration, conditions, *vector_files(design, vectors)]
     files.write_parquet(out, turn.table(turns), provenance(inputs, settings.record() | {"run": run}, seed))

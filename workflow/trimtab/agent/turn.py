@@ -1,6 +1,6 @@
 """A turn: what the agent wrote, which call it came to, and what the world answered.
 
-Turns are made by `trimtab.rollouts.engine`, and are the rows of rollouts/turns/. What reads an episode (outcomes, the
+Turns are made by `trimtab.rollouts.player`, and are the rows of rollouts/turns/. What reads an episode (outcomes, the
 judge, logs, transcripts) reads them.
 """
 

@@ -1,6 +1,6 @@
 """One row of a batch: an episode's state between passes of the model, and which episodes begin alike.
 
-How episodes go on is `engine`'s business, what a turn looks like `protocol`'s.
+How an episode goes on is `player`'s business, and how a batch of them does, `engine`'s.
 """
 
 from collections.abc import Sequence
@@ -34,6 +34,15 @@ class Piece(NamedTuple):
     tokens: list[int]
     places: list[int]
     """Where each token stands in its episode (`trimtab.steering.places`)."""
+
+
+class Choice(NamedTuple):
+    """What an episode chooses between two passes: the next token, or an action."""
+
+    number: int
+    """Of the token in the vocabulary, or of the action among the protocol's tools."""
+    chances: Sequence[float] = ()
+    """Probabilities of all actions, where one is chosen."""
 
 
 @dataclass

@@ -11,12 +11,13 @@ import json
 import logging
 import shutil
 import time
+from collections.abc import Sequence
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 from trimtab.artifacts import tensors
 from trimtab.jobs import stopping
+from trimtab.rollouts.episode import Choice
 from trimtab.steering.batch import GrowingBatch
 
 log = logging.getLogger(__name__)
@@ -46,7 +47,7 @@ class Journal:
         self._given_up = False
         self._last = -1
 
-    def replay(self, batch: GrowingBatch, step: int, chunks: list[list[int]]) -> list[Any] | None:
+    def replay(self, batch: GrowingBatch, step: int, chunks: list[list[int]]) -> list[Choice | None] | None:
         """Put back what a step added to the rows; returns what they chose, or None where the batch goes on."""
         if step == 0:
             self._last = self._found(batch.has_states)
@@ -58,8 +59,7 @@ class Journal:
             log.info("the batch goes on after step %d", step)
             if batch.has_states:
                 batch.set_states(tensors.read(self._states)[0])
-        chosen: list[Any] = json.loads(about["chosen"])
-        return chosen
+        return [choice and Choice(*choice) for choice in json.loads(about["chosen"])]
 
     def _found(self, with_states: bool) -> int:
         """The last step that can be put back, or -1."""
@@ -67,7 +67,7 @@ class Journal:
             return int(tensors.read(self._states)[1]["step"]) if self._states.is_file() else -1
         return next(step for step in count() if not self._file(step).is_file()) - 1
 
-    def write(self, batch: GrowingBatch, step: int, chosen: list[Any]) -> None:
+    def write(self, batch: GrowingBatch, step: int, chosen: Sequence[Choice | None]) -> None:
         """Keep a step.
 
         Raises:
