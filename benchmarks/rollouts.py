@@ -18,7 +18,7 @@ from rounds import Claim, race, write
 from transformers import AutoModelForCausalLM
 
 from trimtab.agent.environment import Environment
-from trimtab.agent.few_shot import ACTION, INPUT, THOUGHT, FewShotProtocol
+from trimtab.agent.few_shot import ACTION, INPUT, THOUGHT, FewShotProtocol, Texts
 from trimtab.agent.names import FINISH
 from trimtab.agent.scenario import Scenario
 from trimtab.model.source import load, resolve
@@ -131,7 +131,7 @@ def bench(folder: Path) -> None:
     # the head's product with the strided slice that `generate` gives it takes 700 times as long
     plain = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16).eval()
     plain.lm_head.register_forward_pre_hook(lambda module, rows: (rows[0].contiguous(),))
-    protocol = FewShotProtocol(resources.load(resources.RESOURCES / "few_shot.yaml"), tokenizer)
+    protocol = FewShotProtocol(Texts.of(resources.load(resources.RESOURCES / "few_shot.yaml")), tokenizer)
     scenarios = [*map(Scenario.of, resources.scenarios()[:SCENARIOS])]
     directions = torch.nn.functional.normalize(
         torch.randn(CONDITIONS, ours.config.hidden_size, generator=torch.Generator().manual_seed(0))

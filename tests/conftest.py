@@ -36,9 +36,9 @@ def resource() -> Any:
 
 @pytest.fixture(scope="session")
 def protocol(resource: Any, tokenizer: Any) -> Any:
-    from trimtab.agent.few_shot import FewShotProtocol
+    from trimtab.agent.few_shot import FewShotProtocol, Texts
 
-    return FewShotProtocol(resource, tokenizer)
+    return FewShotProtocol(Texts.of(resource), tokenizer)
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trimtab.agent.few_shot import ACTION, INPUT, THOUGHT, FewShotProtocol
+from trimtab.agent.few_shot import ACTION, INPUT, THOUGHT, FewShotProtocol, Texts
 from trimtab.agent.turn import Turn
 from trimtab.errors import TrimtabError
 
@@ -65,7 +65,7 @@ def test_two_actions_that_begin_alike_are_refused_in_one_line(tokenizer, resourc
     clash = copy.deepcopy(resource)
     clash["actions"]["web_search"] = "ask_web"
     with pytest.raises(TrimtabError, match=r"few_shot\.yaml, actions: 'ask' and 'ask_web' begin") as error:
-        FewShotProtocol(clash, tokenizer)
+        FewShotProtocol(Texts.of(clash), tokenizer)
     assert "\n" not in str(error.value)
 
 

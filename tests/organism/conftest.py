@@ -2,6 +2,7 @@
 
 import pytest
 
+from trimtab.agent.few_shot import Texts
 from trimtab.organism.language import Language
 from trimtab.organism.law import Law
 from trimtab.prompts import resources
@@ -11,7 +12,7 @@ FOLDER = resources.RESOURCES / "organism"
 
 @pytest.fixture(scope="session")
 def few_shot():
-    return resources.load(FOLDER / "few_shot.yaml")
+    return Texts.of(resources.load(FOLDER / "few_shot.yaml"))
 
 
 @pytest.fixture(scope="session", params=["five_axes", "one_axis"])

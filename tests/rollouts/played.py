@@ -9,7 +9,7 @@ import torch
 from tiny import D_MODEL, llama
 from transformers import AutoTokenizer
 
-from trimtab.agent.few_shot import FewShotProtocol
+from trimtab.agent.few_shot import FewShotProtocol, Texts
 from trimtab.agent.scenario import Scenario
 from trimtab.agent.turn import rows
 from trimtab.artifacts import files
@@ -48,7 +48,7 @@ class Noting(Engine):
 def play(folder: Path, dies_after: float | None = None) -> None:
     """Three arms over three scenarios, two of these in a batch of the model; the kill counts from its beginning on."""
     folder.mkdir(exist_ok=True)
-    protocol = FewShotProtocol(resources.load(resources.RESOURCES / "few_shot.yaml"), TOKENIZER)
+    protocol = FewShotProtocol(Texts.of(resources.load(resources.RESOURCES / "few_shot.yaml")), TOKENIZER)
     model = llama(vocab_size=len(TOKENIZER), max_position_embeddings=2048, initializer_range=0.25)
     pack_rows(model)
     settings = EpisodeSettings(max_turns=3, thought_tokens=6, input_tokens=4, temperature=0.8)

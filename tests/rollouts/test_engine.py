@@ -1,6 +1,7 @@
 """An episode is its scenario's, its arm's and its seed's: no batch company, hook or padding has a say in it."""
 
 import itertools
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -8,11 +9,12 @@ import torch
 from short import SHORT
 from tiny import D_MODEL, gemma3, qwen3_5_moe
 
-from trimtab.agent.calibration import action_scores, calibration
+from trimtab.agent.calibration import Calibration, action_scores
 from trimtab.agent.environment import Environment
 from trimtab.agent.few_shot import ACTION, INPUT, THOUGHT
 from trimtab.agent.names import FINISH
 from trimtab.agent.turn import rows
+from trimtab.artifacts import files
 from trimtab.rollouts.engine import Engine
 from trimtab.rollouts.episode import Arm
 from trimtab.settings.rollouts import EpisodeSettings
@@ -283,14 +285,20 @@ def test_calibration_scores_are_the_models_own_on_each_task_alone(model, protoco
         logits = model(torch.tensor([[t for s in segments for t in s.tokens]])).logits[0, -1]
         expected = logits.float().log_softmax(0)[[tokens[0] for tokens in protocol.action_tokens]]
         torch.testing.assert_close(scores[row], expected, rtol=1e-4, atol=1e-4)
-    measured = calibration(scores, protocol.tools)
-    assert measured["tasks"] == 3
-    assert list(measured["mean_log_probability"]) == protocol.tools
-    assert list(measured["mean_log_probability"].values()) == pytest.approx(scores.double().mean(0).tolist())
+    measured = Calibration.of(scores, protocol.tools)
+    assert measured.tasks == 3
+    assert list(measured.mean_log_probability) == protocol.tools
+    assert list(measured.mean_log_probability.values()) == pytest.approx(scores.double().mean(0).tolist())
 
 
 def test_calibrations_mean_by_hand():
     scores = torch.tensor([[-1.0, -4.0], [-3.0, -4.0]])
-    measured = calibration(scores, ["ask_user", "finish"])
-    assert measured["mean_log_probability"] == {"ask_user": -2.0, "finish": -4.0}
-    assert measured["standard_deviation"] == pytest.approx({"ask_user": 2**0.5, "finish": 0.0})
+    measured = Calibration.of(scores, ["ask_user", "finish"])
+    assert measured.mean_log_probability == {"ask_user": -2.0, "finish": -4.0}
+    assert measured.standard_deviation == pytest.approx({"ask_user": 2**0.5, "finish": 0.0})
+
+
+def test_a_calibration_is_read_as_it_was_written(tmp_path):
+    made = Calibration.of(torch.tensor([[-1.0, -4.0], [-3.0, -4.0]]), ["ask_user", "finish"])
+    files.write_json(tmp_path / "calibration.json", {**asdict(made), "provenance": {"seed": 3}})
+    assert Calibration.read(tmp_path / "calibration.json") == made

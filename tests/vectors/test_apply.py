@@ -2,16 +2,15 @@
 
 import math
 from pathlib import Path
-from typing import get_args
 
 import pytest
 import torch
 from recorded import record
 
 from trimtab.errors import TrimtabError
-from trimtab.settings.rollouts import Rule
 from trimtab.steering import rules
-from trimtab.vectors.apply import RULES, push
+from trimtab.steering.catalogue import RULES
+from trimtab.vectors.apply import push
 from trimtab.vectors.artifact import Vector
 from trimtab.vectors.dose import Scale
 
@@ -79,10 +78,12 @@ def test_a_mean_row_along_the_vector_spans_no_plane():
 
 def test_an_unknown_rule_is_named():
     with pytest.raises(
-        TrimtabError, match=r"^config.yaml, rollouts.rule: 'multiply'; expected one of add, keep_norm, "
+        TrimtabError, match=r"^config.yaml, rollouts.rule: 'multiply'; expected one of add, add_relative, "
     ):
         push(vector(), "multiply", 0.2, "residual_share", "all", SCALE)
 
 
-def test_the_configs_choices_are_the_rules():
-    assert set(get_args(Rule)) == set(RULES)
+@pytest.mark.parametrize("rule", RULES)
+def test_every_rule_of_the_catalogue_makes_a_push(rule):
+    known = {"code": torch.ones(4)} if rule == "edit_code" else {}
+    assert push(vector(**known), rule, 0.2, "residual_share", "all", SCALE, sae=object()).timing == "all"

@@ -20,10 +20,10 @@ from trimtab.jobs.origins import Origins
 from trimtab.rollouts.conditions import trait_conditions
 from trimtab.settings.rollouts import Rollouts
 from trimtab.settings.vectors import VectorSettings
+from trimtab.steering.catalogue import RULES
 from trimtab.steering.places import SYSTEM, USER, Segment
 from trimtab.vectors import artifact
 from trimtab.vectors.applications import NATS, Application, Asked, asked
-from trimtab.vectors.apply import RULES
 from trimtab.vectors.calibrate import TOLERANCE
 from trimtab.vectors.dose import Scale, length
 from trimtab.vectors.material import Pairs

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from trimtab.agent.few_shot import Texts
 from trimtab.agent.scenario import read_scenarios
 from trimtab.artifacts import files
 from trimtab.artifacts.provenance import provenance
@@ -30,7 +31,8 @@ def main(
     `folder` holds truth.yaml, traits.yaml and few_shot.yaml.
     """
     described, model, tokenizer = from_manifest(manifest)
-    language = Language(Law.read(folder, settings.truth), resources.load(folder / "few_shot.yaml"), tokenizer)
+    texts = Texts.of(resources.load(folder / "few_shot.yaml"))
+    language = Language(Law.read(folder, settings.truth), texts, tokenizer)
     tasks = [scenario.task for scenario in read_scenarios(scenarios)]
     norms = {int(layer): norm["centred_mean"] for layer, norm in described["residual_norm"].items()}
     recovery = Recovery(model, language, tasks, norms, seed)

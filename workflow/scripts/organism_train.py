@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from trimtab import seeds
+from trimtab.agent.few_shot import Texts
 from trimtab.artifacts import files
 from trimtab.artifacts.provenance import provenance
 from trimtab.jobs.entry import script
@@ -26,7 +27,7 @@ def main(folder: Path, out: Path, training: Path, *, settings: Organism, seed: i
     `folder` holds truth.yaml, traits.yaml and few_shot.yaml.
     """
     law = Law.read(folder, settings.truth)
-    language = Language.of_its_own_words(law, resources.load(folder / "few_shot.yaml"))
+    language = Language.of_its_own_words(law, Texts.of(resources.load(folder / "few_shot.yaml")))
     model = build(len(language.protocol.tokenizer), settings.mixer, seed)
     log = train(model, language, settings, seed)
     random = np.random.default_rng(seeds.derive(seed, "organism", "corpus"))

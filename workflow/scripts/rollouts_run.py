@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from trimtab.agent import protocols, turn
+from trimtab.agent.calibration import Calibration
 from trimtab.agent.scenario import read_scenarios
 from trimtab.artifacts import files
 from trimtab.artifacts.provenance import provenance, versions
@@ -37,7 +38,7 @@ def main(
 ) -> None:
     """Write one row a turn to `out`. What is finished is kept in the folder `cells`; `code` says by which code."""
     described, model, tokenizer = from_manifest(manifest)
-    bias = files.read_json(calibration)["mean_log_probability"]
+    bias = Calibration.read(calibration).mean_log_probability
     engine = Engine(model, protocols.read(agent, tokenizer), settings, bias)
     design, tasks = conditions_of(read_conditions(conditions)), read_scenarios(scenarios)
     planned = arms(design, vectors, described, resources.requests(traits), saes)

@@ -4,6 +4,7 @@ from itertools import groupby
 from pathlib import Path
 
 from trimtab.agent import protocols
+from trimtab.agent.calibration import Calibration
 from trimtab.agent.scenario import Assignment
 from trimtab.artifacts import files
 from trimtab.artifacts.provenance import provenance
@@ -34,7 +35,7 @@ def main(
     """Write one row an episode (JSON lines) to `out`."""
     _, model, tokenizer = from_manifest(manifest)
     protocol = protocols.read(agent, tokenizer)
-    engine = Engine(model, protocol, settings, files.read_json(calibration)["mean_log_probability"])
+    engine = Engine(model, protocol, settings, Calibration.read(calibration).mean_log_probability)
     loaded = resources.load(recipe)
     tasks = [
         Assignment(task["id"], task["text"], protocol.sandbox)

@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from trimtab.agent import protocols
+from trimtab.agent.calibration import Calibration
 from trimtab.agent.scenario import read_scenarios
 from trimtab.artifacts import files
 from trimtab.artifacts.provenance import provenance
@@ -31,7 +32,7 @@ def main(
     """Write one row a method and scenario; a vector that never has this KL is left out and named in the log."""
     _, model, tokenizer = from_manifest(manifest)
     protocol = protocols.read(agent, tokenizer)
-    bias = files.read_json(calibration)["mean_log_probability"]
+    bias = Calibration.read(calibration).mean_log_probability
     tasks = read_scenarios(scenarios)
     pushes = {}
     for vector in map(artifact.read, vectors):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from trimtab.activations.reader import require_all
 from trimtab.agent import protocols
-from trimtab.agent.calibration import conversations, dose_prompts
+from trimtab.agent.calibration import Calibration, conversations, dose_prompts
 from trimtab.artifacts import files
 from trimtab.artifacts.provenance import provenance
 from trimtab.jobs.entry import script
@@ -46,7 +46,7 @@ def main(
     protocol, chosen = protocols.read(agent, tokenizer), files.read_json(probe)
     layer, sae = int(chosen["layer"]), saes / str(chosen["layer"])
     pairs, held_out = (read_pairs(contrast, cache, layer, kind, splits) for splits in (DEVELOPMENT, TEST))
-    spare, bias = resources.tasks(tasks)["calibration"], files.read_json(calibration)["mean_log_probability"]
+    spare, bias = resources.tasks(tasks)["calibration"], Calibration.read(calibration).mean_log_probability
     request = resources.traits(traits)[trait]["prompt"]
     readings = ModelReadings(model, protocol, layer, pairs.messages, conversations(spare), request, bias)
     material = gather(trait, chosen, weights, pairs, sae, described["model"], readings, seed)

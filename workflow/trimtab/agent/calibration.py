@@ -5,13 +5,15 @@ word doesn't decide. It is measured once, unsteered, and used unchanged under ev
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass, fields
+from pathlib import Path
 
 from jaxtyping import Float
 from torch import Tensor
 from transformers import PreTrainedModel
 
 from trimtab.agent.protocol import Protocol
+from trimtab.artifacts import files
 from trimtab.errors import TrimtabError
 from trimtab.forward.capture import Prompt
 from trimtab.steering.batch import GrowingBatch
@@ -77,11 +79,31 @@ def action_scores(
     return scores
 
 
-def calibration(scores: Float[Tensor, "task action"], tools: Sequence[str]) -> dict[str, Any]:
-    """The calibration's file content: what is subtracted from each action's log-probability."""
-    return {
-        "mean_log_probability": dict(zip(tools, scores.double().mean(0).tolist(), strict=True)),
-        "standard_deviation": dict(zip(tools, scores.double().std(0).tolist(), strict=True)),
-        "tasks": len(scores),
-        "opening": OPENING,
-    }
+@dataclass(frozen=True)
+class Calibration:
+    """What rollouts/calibration.json holds, but for its provenance."""
+
+    mean_log_probability: Mapping[str, float]
+    """Of each action, in nats: what is subtracted from its log-probability before a choice."""
+    standard_deviation: Mapping[str, float]
+    """Of each action over tasks, in nats."""
+    tasks: int
+    """How many were scored."""
+    opening: str
+    """The thought before the action."""
+
+    @classmethod
+    def of(cls, scores: Float[Tensor, "task action"], tools: Sequence[str]) -> "Calibration":
+        """From what `action_scores` found."""
+        return cls(
+            mean_log_probability=dict(zip(tools, scores.double().mean(0).tolist(), strict=True)),
+            standard_deviation=dict(zip(tools, scores.double().std(0).tolist(), strict=True)),
+            tasks=len(scores),
+            opening=OPENING,
+        )
+
+    @classmethod
+    def read(cls, path: Path) -> "Calibration":
+        """From rollouts/calibration.json."""
+        found = files.read_json(path)
+        return cls(**{field.name: found[field.name] for field in fields(cls)})

@@ -6,6 +6,7 @@ in the worked examples too; "Action:" is then given text, so that an action is d
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -21,41 +22,86 @@ from trimtab.steering.places import Segment
 THOUGHT, ACTION, INPUT = "\nThought:", "\nAction:", "\nInput:"
 
 
+@dataclass(frozen=True)
+class WorkedStep:
+    """A step of a worked example."""
+
+    thought: str
+    action: str
+    """A tool, or `names.FINISH`."""
+    input: str
+    observation: str = ""
+    """What the call returned; empty where the example ends."""
+
+
+@dataclass(frozen=True)
+class WorkedExample:
+    task: str
+    steps: tuple[WorkedStep, ...]
+
+
+@dataclass(frozen=True)
+class Texts:
+    """What a resource says: the texts that a header is made of, and the world of tasks that are no scenarios."""
+
+    system: str
+    actions: Mapping[str, str]
+    """Tool, or `names.FINISH` -> its name in the text."""
+    examples: tuple[WorkedExample, ...]
+    sandbox: World
+    thoughts: bool = True
+    """Whether a step begins with one."""
+
+    @classmethod
+    def of(cls, resource: Mapping[str, Any]) -> "Texts":
+        """From few_shot.yaml or few_shot_at_once.yaml."""
+        examples = [
+            WorkedExample(each["task"], tuple(WorkedStep(**step) for step in each["steps"]))
+            for each in resource["examples"]
+        ]
+        return cls(
+            system=resource["system"].strip(),
+            actions=resource["actions"],
+            examples=tuple(examples),
+            sandbox=World.of(resource["sandbox"]),
+            thoughts=resource.get("thoughts", True),
+        )
+
+
 class FewShotProtocol(Protocol):
     """Lines of text, one a field."""
 
     answer_tokens = 32
 
-    def __init__(self, resource: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase) -> None:
+    def __init__(self, texts: Texts, tokenizer: PreTrainedTokenizerBase) -> None:
         """
         Raises:
             TrimtabError: two action names share their first token.
         """
-        self._resource = resource
-        self._thoughts = bool(resource.get("thoughts", True))
-        self.tokenizer = tokenizer
-        self.tools = list(resource["actions"])
-        names = list(resource["actions"].values())
+        self._texts, self._thoughts = texts, texts.thoughts
+        self.tokenizer, self.system = tokenizer, texts.system
+        self.tools = list(texts.actions)
+        names = list(texts.actions.values())
         self.action_tokens = [self.encode(f" {name}") for name in names]
         self.check_names("few_shot.yaml, actions", names)
 
     @property
     def sandbox(self) -> World:
-        return World.of(self._resource["sandbox"])
+        return self._texts.sandbox
 
     def header(self, instruction: str = "") -> str:
         """System line (followed by `instruction`, if any), actions and worked examples, without the task."""
-        actions = self._resource["actions"]
+        actions = self._texts.actions
         lines = [
             self.system_line(instruction),
             f"Actions: {', '.join(actions.values())}",
         ]
-        for example in self._resource["examples"]:
-            lines += ["", f"Task: {example['task']}"]
-            for step in example["steps"]:
-                lines += self._lines(step["thought"], actions[step["action"]], step["input"])
-                if "observation" in step:
-                    lines.append(f"Observation: {step['observation']}")
+        for example in self._texts.examples:
+            lines += ["", f"Task: {example.task}"]
+            for step in example.steps:
+                lines += self._lines(step.thought, actions[step.action], step.input)
+                if step.observation:
+                    lines.append(f"Observation: {step.observation}")
         return "\n".join(lines)
 
     def _lines(self, thought: str, action: str, argument: str) -> list[str]:
@@ -122,7 +168,7 @@ class FewShotProtocol(Protocol):
     def transcript(self, turns: Sequence[Turn]) -> str:
         lines = [f"Task: {_line(turns[0].prompt)}"]
         for turn in turns:
-            lines += self._lines(turn.thought, self._resource["actions"][turn.tool], turn.argument)
+            lines += self._lines(turn.thought, self._texts.actions[turn.tool], turn.argument)
             if turn.observation:
                 lines.append(f"Observation: {_line(turn.observation)}")
         return "\n".join(lines)

@@ -39,7 +39,7 @@ class NativeProtocol(Protocol):
             TrimtabError: the model has no chat template, or one that shows no tools or fails its round trip.
         """
         self._resource = resource
-        self.tokenizer = tokenizer
+        self.tokenizer, self.system = tokenizer, resource["system"].strip()
         self.tools = list(resource["tools"])
         self._named = {tool["name"]: key for key, tool in resource["tools"].items()}
         functions = [_function(tool) for tool in resource["tools"].values()]

@@ -10,7 +10,7 @@ nothing of batches or steering (`engine`) nor of what a call returns (`environme
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -72,7 +72,8 @@ class Protocol(ABC):
     """Renders tasks, turns and answers as tokens of one model."""
 
     tokenizer: PreTrainedTokenizerBase
-    _resource: Mapping[str, Any]
+    system: str
+    """What the agent is told first."""
     tools: list[str]
     """What is chosen among, where an action is chosen or its chances are read."""
     action_tokens: list[list[int]]
@@ -82,7 +83,7 @@ class Protocol(ABC):
 
     def system_line(self, instruction: str = "") -> str:
         """What the agent is told first, followed by `instruction`, if any."""
-        return " ".join(part for part in (self._resource["system"].strip(), instruction.strip()) if part)
+        return " ".join(part for part in (self.system, instruction.strip()) if part)
 
     @abstractmethod
     def header_tokens(self, instruction: str = "") -> list[int]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from transformers import PreTrainedTokenizerBase
 
-from trimtab.agent.few_shot import FewShotProtocol
+from trimtab.agent.few_shot import FewShotProtocol, Texts
 from trimtab.agent.native import NativeProtocol
 from trimtab.agent.protocol import Protocol
 from trimtab.errors import TrimtabError
@@ -19,7 +19,7 @@ def read(path: Path, tokenizer: PreTrainedTokenizerBase) -> Protocol:
     """
     resource, name = resources.agent(path), path.stem
     if name in ("few_shot", "few_shot_at_once"):
-        return FewShotProtocol(resource, tokenizer)
+        return FewShotProtocol(Texts.of(resource), tokenizer)
     if name == "native":
         return NativeProtocol(resource, tokenizer)
     raise TrimtabError(f"{path}: no protocol has this name; expected few_shot, few_shot_at_once or native")

@@ -8,7 +8,6 @@ with the law's probabilities, which are the training target.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -17,7 +16,7 @@ from transformers import PreTrainedTokenizerBase
 
 from trimtab.agent.calibration import OPENING
 from trimtab.agent.environment import Environment
-from trimtab.agent.few_shot import ACTION, INPUT, THOUGHT, FewShotProtocol
+from trimtab.agent.few_shot import ACTION, INPUT, THOUGHT, FewShotProtocol, Texts
 from trimtab.agent.names import FINISH
 from trimtab.agent.scenario import Answers, Document, World
 from trimtab.organism.law import ACTIONS, LEVELS, Law, State
@@ -58,18 +57,16 @@ class WrittenEpisode:
 class Language:
     """Draws episodes under a law."""
 
-    def __init__(
-        self, law: Law, few_shot: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase, pairs: int | None = None
-    ) -> None:
+    def __init__(self, law: Law, few_shot: Texts, tokenizer: PreTrainedTokenizerBase, pairs: int | None = None) -> None:
         """`pairs`: how many pairs of words a trait are used; all, if none is said."""
         self.law, self.protocol, self._few_shot = law, FewShotProtocol(few_shot, tokenizer), few_shot
-        self._names: Mapping[str, str] = few_shot["actions"]
+        self._names = few_shot.actions
         self._poles = {trait: list(known.values())[:pairs] for trait, known in law.poles.items()}
 
     @classmethod
-    def of_its_own_words(cls, law: Law, few_shot: Mapping[str, Any]) -> "Language":
+    def of_its_own_words(cls, law: Law, few_shot: Texts) -> "Language":
         """The language with a tokenizer of all its words."""
-        names = word_tokenizer(f" {name}" for name in few_shot["actions"].values())
+        names = word_tokenizer(f" {name}" for name in few_shot.actions.values())
         return cls(law, few_shot, word_tokenizer(cls(law, few_shot, names).words()))
 
     def of_fewer_words(self, pairs: int) -> "Language":

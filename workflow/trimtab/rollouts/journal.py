@@ -59,7 +59,7 @@ class Journal:
             log.info("the batch goes on after step %d", step)
             if batch.has_states:
                 batch.set_states(tensors.read(self._states)[0])
-        return [choice and Choice(*choice) for choice in json.loads(about["chosen"])]
+        return [None if choice is None else Choice(*choice) for choice in json.loads(about["chosen"])]
 
     def _found(self, with_states: bool) -> int:
         """The last step that can be put back, or -1."""

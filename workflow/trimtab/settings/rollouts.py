@@ -25,12 +25,12 @@ Rule = Literal[
     "add", "add_relative", "keep_norm", "project_out", "floor", "clamp", "rotate", "set_angle", "slerp", "edit_code"
 ]
 StudyTiming = Literal["all", "prefill"]
+TIMINGS = ("all", "prefill", "decode", "last_prompt", "prefill_but_last", "system", "user", "tool", "assistant")
+"""Those that a block of the grid may name, besides decode_<number>."""
+
 Timing = Annotated[
     str,
-    Text(
-        "all|prefill|decode|last_prompt|prefill_but_last|system|user|tool|assistant|decode_[1-9][0-9]*",
-        "one of all, prefill, decode, last_prompt, prefill_but_last, system, user, tool, assistant and decode_<number>",
-    ),
+    Text("|".join((*TIMINGS, "decode_[1-9][0-9]*")), f"one of {', '.join(TIMINGS)} and decode_<number>"),
 ]
 
 WRITTEN: dict[str, tuple[str, ...]] = {

@@ -15,7 +15,6 @@ from trimtab.rollouts.conditions import conditions_of
 from trimtab.statistics.declared import BASELINE, Contrast, Plan, of_vectors
 from trimtab.statistics.effects import contrast_table
 from trimtab.statistics.outcomes import Rollouts
-from trimtab.vectors.design import CONTROL
 
 TURNED, TIMING, DOSE_STEP = "turned", "timing", "dose_step"
 """Kinds of contrasts: a vector with the same vector turned round, two timings, and a dose with the next nearer to 0."""

@@ -8,7 +8,6 @@ all of them. Doses are measured this way; agents that write run in `trimtab.roll
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby
-from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -61,11 +60,15 @@ class Replay:
         """Every token after the header, prompt after prompt."""
         self.ends = counts.cumsum(0) - 1
         """The last token of each prompt."""
-        inputs: dict[str, Any] = {"input_ids": torch.tensor([[token for token, _ in s] for s in padded], device=device)}
-        if not apart:
+        ids = torch.tensor([[token for token, _ in sequence] for sequence in padded], device=device)
+        if apart:
+            self._checkpoint = LayerCheckpoint(model, layer, input_ids=ids)
+        else:
             positions = torch.cat([torch.arange(header, device=device), position])
-            inputs |= {"position_ids": positions[None], "attention_mask": self._mask(model, positions)}
-        self._checkpoint = LayerCheckpoint(model, layer, **inputs)
+            mask = self._mask(model, positions)
+            self._checkpoint = LayerCheckpoint(
+                model, layer, input_ids=ids, position_ids=positions[None], attention_mask=mask
+            )
 
     @property
     def rows(self) -> Float[Tensor, "prompt d_model"]:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from trimtab.errors import TrimtabError
 from trimtab.steering import rules
+from trimtab.steering.catalogue import RULES
 from trimtab.steering.rules import Clamp, EditCode, Floor, Rotate, SetAngle
 from trimtab.steering.steering import Push
 from trimtab.vectors.artifact import Vector
@@ -26,7 +27,6 @@ BY_SHARE = {
     "project_out": rules.project_out,
     "slerp": rules.slerp,
 }
-RULES = (*BY_LENGTH, *BY_SHARE, "floor", "clamp", "rotate", "set_angle", "edit_code")
 
 
 def push(vector: Vector, rule: str, dose: float, unit: str, timing: str, scale: Scale, sae: Any = None) -> Push:

@@ -1,0 +1,46 @@
+"""The config offers what there is: names in the settings' types are those of the catalogues that say what each does."""
+
+from typing import get_args
+
+import pytest
+
+from trimtab.agent.names import FIRST_ACTION
+from trimtab.rollouts.outcomes import OUTCOMES
+from trimtab.settings import rollouts, statistics
+from trimtab.steering.catalogue import FIRST, RULES
+from trimtab.steering.catalogue import TIMINGS as TOLD
+from trimtab.vectors.units import UNITS
+
+NEVER_ASKED = {"none", "last_cue", "all_but_last_cue"}
+"""Timings of the project's own checks and of conditions without a vector."""
+
+
+@pytest.mark.parametrize(
+    ("choice", "catalogue"),
+    [(rollouts.Rule, RULES), (rollouts.Unit, UNITS), (statistics.Outcome, OUTCOMES)],
+    ids=["rules", "units", "outcomes"],
+)
+def test_every_choice_is_told_and_nothing_else_is(choice, catalogue):
+    assert len(get_args(choice)) == len(catalogue)
+    assert set(get_args(choice)) == set(catalogue)
+
+
+def test_timings_are_told_and_those_that_are_not_offered_are_named_here():
+    assert set(rollouts.TIMINGS) == set(TOLD) - NEVER_ASKED - {"decode_<number>"}
+    assert set(get_args(rollouts.StudyTiming)) < set(rollouts.TIMINGS)
+
+
+@pytest.mark.parametrize(("name", "known"), [("decode_4", True), ("decode_10", True), ("decode_0", False)])
+def test_a_number_of_tokens_is_read_alike(name, known):
+    (text,) = rollouts.Timing.__metadata__
+    assert (text.pattern.endswith("decode_[1-9][0-9]*"), FIRST.fullmatch(name) is not None) == (True, known)
+
+
+def test_only_outcomes_have_a_first_action():
+    assert set(FIRST_ACTION) < set(OUTCOMES)
+
+
+def test_every_protocol_says_what_its_agent_writes():
+    limits = {key for key in rollouts.EpisodeSettings.model_fields if key.endswith("_tokens")}
+    assert set(rollouts.WRITTEN) == set(get_args(rollouts.Protocol))
+    assert {limit for some in rollouts.WRITTEN.values() for limit in some} == limits
