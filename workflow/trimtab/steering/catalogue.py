@@ -130,7 +130,7 @@ TIMINGS = {
 }
 """By name; of the last, `timing` fills in the number."""
 
-FIRST = re.compile(r"decode_([1-9]\d*)")
+FIRST = re.compile(r"decode_([1-9][0-9]*)")
 """decode_4: the first four written tokens of every turn, and the cues before and between them."""
 
 
