@@ -6,6 +6,7 @@ from tiny import llama
 from trimtab.agent.turn import rows
 from trimtab.rollouts.engine import Engine
 from trimtab.rollouts.episode import Arm
+from trimtab.settings.rollouts import EpisodeSettings
 
 
 class Scripted:
@@ -16,7 +17,10 @@ class Scripted:
         self.fed = []
         self.native = native
         self.engine = Engine(
-            self.model, native, EpisodeSettings(max_turns=max_turns, reply_tokens=400, temperature=1.0), dict.fromkeys(native.tools, 0.0)
+            self.model,
+            native,
+            EpisodeSettings(max_turns=max_turns, reply_tokens=400, temperature=1.0),
+            dict.fromkeys(native.tools, 0.0),
         )
         waiting = [[*native.encode(reply), native.tokenizer.eos_token_id] for reply in replies]
         # one likely token a draw, in the order of the script

@@ -23,10 +23,11 @@ from trimtab.errors import TrimtabError
 from trimtab.prompts import resources
 from trimtab.rollouts import inspect_logs
 from trimtab.rollouts.conditions import COLUMNS
-from trimtab.rollouts.engine import Engine, Settings
-from trimtab.rollouts.episode import Arm
+from trimtab.rollouts.engine import Engine
+from trimtab.rollouts.episode import Arm, Choice
 from trimtab.rollouts.inspect_logs import write_logs
 from trimtab.rollouts.outcomes import outcomes
+from trimtab.settings.rollouts import EpisodeSettings
 
 CREATED = "2026-01-01T00:00:00+00:00"
 LIMIT = 96
@@ -157,10 +158,11 @@ def native(replies, turns=1, instruction=""):
         def _chosen(self, episodes, logits):
             if not episodes[0].line:
                 self.now = iter(waiting.pop(0))
-            return [(next(self.now),)]
+            return [Choice(next(self.now))]
 
     model = llama(vocab_size=len(tokenizer), max_position_embeddings=8192)
-    engine = Told(model, protocol, Settings(turns, {"reply_tokens": LIMIT}, 0.8), dict.fromkeys(protocol.tools, 0.0))
+    short = EpisodeSettings(max_turns=turns, reply_tokens=LIMIT, temperature=0.8)
+    engine = Told(model, protocol, short, dict.fromkeys(protocol.tools, 0.0))
     scenario = Scenario.of(resources.scenarios()[0])
     return pd.DataFrame(rows(engine.run([Arm("c", instruction=instruction)], [scenario], 0, 0)))
 

@@ -13,10 +13,12 @@ from trimtab.agent.turn import rows, turns_of
 from trimtab.errors import TrimtabError
 from trimtab.prompts import resources
 from trimtab.rollouts import draws
-from trimtab.rollouts.engine import Engine, Settings
+from trimtab.rollouts.batch_size import Rows
+from trimtab.rollouts.engine import Engine
 from trimtab.rollouts.episode import Arm
 from trimtab.rollouts.episode_files import Cells, complete
 from trimtab.rollouts.outcomes import outcomes
+from trimtab.settings.rollouts import EpisodeSettings
 from trimtab.steering.steering import Push
 
 AXIS = torch.nn.functional.one_hot(torch.tensor(3), D_MODEL).float()
@@ -75,8 +77,8 @@ def test_what_an_overflow_is_counted_as(engine, scenarios, tmp_path):
 
 def test_an_overflow_goes_through_the_files_of_episodes(engine, scenarios, tmp_path):
     arms = [SOUND[0], HOT]
-    made = rows(complete(Cells(tmp_path, "code"), engine, arms, scenarios, 5, 0, (2, 3), "test"))
-    assert made == rows(complete(Cells(tmp_path, "code"), engine, arms, scenarios, 5, 0, (2, 3), "test"))
+    made = rows(complete(Cells(tmp_path, "code"), engine, arms, scenarios, 5, 0, Rows(2, 3), "test"))
+    assert made == rows(complete(Cells(tmp_path, "code"), engine, arms, scenarios, 5, 0, Rows(2, 3), "test"))
     assert NUMERICAL in {row["fault"] for row in made}
 
 
@@ -84,7 +86,8 @@ def test_natively_a_cut_reply_is_an_overflow_and_no_answer(scenarios):
     tokenizer = byte_tokenizer()
     protocol = protocols.read(resources.RESOURCES / "native.yaml", tokenizer)
     model = llama(vocab_size=len(tokenizer), max_position_embeddings=8192, initializer_range=0.25)
-    engine = Engine(model, protocol, Settings(2, {"reply_tokens": 8}, 0.8), dict.fromkeys(protocol.tools, 0.0))
+    short = EpisodeSettings(max_turns=2, reply_tokens=8, temperature=0.8)
+    engine = Engine(model, protocol, short, dict.fromkeys(protocol.tools, 0.0))
     table = pd.DataFrame(rows(engine.run([HOT, LATE], scenarios, 0, 0)))
     assert set(table["fault"]) == {NUMERICAL}
     # the token behind the prompt was drawn before anything was steered
