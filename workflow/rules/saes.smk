@@ -155,6 +155,8 @@ rule sae_agreement:
         "../../envs/model.yaml"
     params:
         layers=lambda wildcards: twice(),
+        # a change shows even where the list of layers was deleted
+        second_seeds=SECOND_SEEDS,
         seed=config["seed"],
         code=code_digest("saes_agreement"),
     shell:

@@ -185,6 +185,8 @@ rule vectors_stability:
         again=lambda wildcards, input: [str(Path(path).parent) for path in input.again],
         traits=TRAITS,
         layers=lambda wildcards: twice(),
+        # a change shows even where the list of layers was deleted
+        second_seeds=SECOND_SEEDS,
         contrast=config["probes"]["contrast"],
         settings=config_slice(FitSettings, within="probes"),
         seed=config["seed"],
