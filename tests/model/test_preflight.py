@@ -1,16 +1,19 @@
 """The preflight passes on sound models and catches each fault that is planted."""
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 
 import pytest
 import torch
-from tiny import ARCHITECTURES, llama
+from tiny import ARCHITECTURES, SHAPE, llama
+from transformers import Gemma3ForCausalLM, Gemma3TextConfig
 
 from trimtab.errors import TrimtabError
 from trimtab.forward import hooks
+from trimtab.forward.packed import pack_rows, packs_rows
 from trimtab.model import preflight as module
 from trimtab.model import stack as stack_module
-from trimtab.model.preflight import GROWING, judge, preflight
+from trimtab.model.preflight import BATCHED, GROWING, PLAIN, ROWS, STEERED, judge, preflight, reference
 from trimtab.model.stack import CHUNKS, KERNELS, PADDED, SECOND_TURN, SHARED, advice, stack
 from trimtab.steering import batch
 from trimtab.steering.steering import Steering
@@ -104,6 +107,60 @@ def test_a_wrong_selector_is_caught(monkeypatch):
 def test_a_hook_that_rounds_is_caught(monkeypatch):
     monkeypatch.setattr(Steering, "pushed", lambda self, layer, stream: stream + 1e-3)
     assert "a hook with dose 0 changes no bit" in failures(llama())
+
+
+@pytest.mark.parametrize("layers", [[3], [0], [0, 1, 2, 3]])
+def test_any_list_of_layers_is_checked(layers):
+    """The last layer alone has no counterpart in the library's list; the one below it stands for it."""
+    assert [check.name for check in preflight(llama(), PROMPTS, layers) if not check.passed] == []
+
+
+def test_a_model_of_one_layer_is_checked():
+    assert [check.name for check in preflight(llama(num_hidden_layers=1), PROMPTS, [0]) if not check.passed] == []
+
+
+@pytest.mark.parametrize("spoilt", [float("nan"), float("inf")])
+def test_a_logit_that_is_not_finite_fails_and_can_be_written(spoilt):
+    wanted, model = reference(llama(), PROMPTS, LAYERS), llama()
+    model.lm_head.weight[5, 0] = spoilt
+    checks = preflight(model, PROMPTS, LAYERS, wanted)
+    wrong = {check.name for check in checks if not check.passed}
+    assert wrong >= {PLAIN, PADDED, BATCHED, CHUNKS, SHARED, SECOND_TURN, STEERED}
+    json.dumps([asdict(check) for check in checks], allow_nan=False)
+    with pytest.raises(TrimtabError, match="are NaN or infinite"):
+        judge(checks, model, [], "manifest.json")
+
+
+def test_a_fast_way_that_is_wrong_everywhere_is_held_against_the_plain_load():
+    """The same fault in every way through the model: only another load shows it."""
+    wanted = reference(llama(), PROMPTS, LAYERS)
+    model = llama()
+    model.model.layers[1].mlp.up_proj.weight.mul_(1.5)
+    assert [check.name for check in preflight(model, PROMPTS, LAYERS) if not check.passed] == []
+    wrong = {check.name for check in preflight(model, PROMPTS, LAYERS, wanted) if not check.passed}
+    assert wrong >= {PLAIN, PADDED, BATCHED, ROWS, STEERED}
+
+
+def test_wrong_sharing_below_the_steered_layer_is_caught(monkeypatch):
+    """Two alike rows are computed once up to the layer that is steered; its copy must reach each row."""
+    true = hooks.LayerCheckpoint.resumed
+
+    def zeroed(self, stream):
+        return true(self, torch.cat([stream[:1], torch.zeros_like(stream[1:])]))
+
+    monkeypatch.setattr(hooks.LayerCheckpoint, "resumed", zeroed)
+    assert STEERED in failures(llama())
+
+
+def test_bidirectional_attention_fails_where_a_cache_is_needed():
+    text = Gemma3TextConfig(**SHAPE, sliding_window=64, use_bidirectional_attention=True, initializer_range=0.2)
+    torch.manual_seed(0)
+    model = Gemma3ForCausalLM(text).eval().requires_grad_(False)
+    pack_rows(model)
+    assert not packs_rows(model)
+    wrong = {check.name for check in preflight(model, PROMPTS, LAYERS) if not check.passed}
+    assert wrong >= {CHUNKS, SECOND_TURN}
+    assert not wrong & {ROWS, PLAIN}
 
 
 # --- what becomes of a failure ---

@@ -8,9 +8,9 @@ from trimtab.agent.calibration import prompts_of
 from trimtab.artifacts import files
 from trimtab.artifacts.provenance import provenance
 from trimtab.jobs.entry import script
-from trimtab.model.preflight import judge, preflight
+from trimtab.model.preflight import judge, preflight, reference
 from trimtab.model.products import products
-from trimtab.model.source import from_manifest
+from trimtab.model.source import from_manifest, plain_of, tokenizer_of
 from trimtab.model.stack import stack
 from trimtab.prompts import resources
 from trimtab.settings.model import PreflightSettings
@@ -22,11 +22,13 @@ def main(
     manifest: Path, agent: Path, tasks: Path, out: Path, *, layers: list[int], settings: PreflightSettings
 ) -> None:
     """Write every check and its figure to `out`; a failed check that isn't accepted fails the rule."""
-    described, model, tokenizer = from_manifest(manifest)
-    protocol = protocols.read(agent, tokenizer)
+    protocol = protocols.read(agent, tokenizer_of(manifest))
     prompts = [[*p.context[-64:], *p.tokens] for p in prompts_of(protocol, resources.tasks(tasks)["calibration"])]
     ordered = sorted(prompts, key=len)[:: max(1, len(prompts) // PROMPTS)]
-    found = [*preflight(model, ordered, layers), *products(model, ordered[0], described)]
+    # gone before the next is loaded, so that no two models stand in memory
+    wanted = reference(plain_of(manifest), ordered, layers)
+    described, model, _ = from_manifest(manifest)
+    found = [*preflight(model, ordered, layers, wanted), *products(model, ordered[0], described)]
     checks = judge(found, model, settings.accepted_failures, str(manifest))
     files.write_json(
         out,

@@ -6,9 +6,11 @@ where the architecture has one; its own tokens are never stored.
 
 import inspect
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import torch
 from jaxtyping import Float
@@ -16,8 +18,9 @@ from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
 from trimtab.errors import TrimtabError
-from trimtab.forward.hooks import base_model, capture
+from trimtab.forward.hooks import base_model, capture, decoder_layers
 from trimtab.forward.packed import PackedRows, packs_rows
+from trimtab.forward.proof import FAILURES, alike, rows_of_tokens
 
 SELECTIONS = ("all", "last")
 """all: every token but the first of the whole sequence, which is an attention sink in most models; last: the last."""
@@ -116,11 +119,22 @@ def _rows(
         [prompts] = rows.passes([p.tokens for p in batch])
         streams = capture(model, layers, **prompts.inputs)
         return {layer: stream[0] for layer, stream in streams.items()}
-    if context and not reads_cache(model):
+    way = _way(model)
+    if context and not way.cached:
         whole = [Prompt(p.id, [*context, *p.tokens]) for p in batch]
         own = torch.tensor([at >= len(context) for p in whole for at in range(len(p.tokens))])
         return {layer: rows[own.to(rows.device)] for layer, rows in _rows(model, whole, layers).items()}
-    # right padding: causal layers never look at it, and its rows are dropped
+    if len(batch) > 1 and not way.padded:
+        each = [_rows(model, [prompt], layers) for prompt in batch]
+        return {layer: torch.cat([rows[layer] for rows in each]) for layer in layers}
+    return _padded(model, batch, layers)
+
+
+def _padded(
+    model: PreTrainedModel, batch: Sequence[Prompt], layers: Sequence[int]
+) -> dict[int, Float[Tensor, "token d_model"]]:
+    """The rows of a batch that is padded on the right: causal layers never look there, and its rows are dropped."""
+    context = batch[0].context
     longest = max(len(p.tokens) for p in batch)
     ids = torch.tensor([p.tokens + [0] * (longest - len(p.tokens)) for p in batch], device=model.device)
     inputs: dict[str, Any] = {"input_ids": ids}
@@ -132,6 +146,43 @@ def _rows(
         inputs |= {"position_ids": positions.expand(len(batch), -1), "past_key_values": cache}
     real = torch.tensor([[at < len(p.tokens) for at in range(longest)] for p in batch])
     return {layer: stream[real.to(stream.device)] for layer, stream in capture(model, layers, **inputs).items()}
+
+
+class Way(NamedTuple):
+    """What leaves a model's rows as they are, seen by trying it."""
+
+    padded: bool
+    """Other rows beside a row, and padding after it."""
+    cached: bool
+    """A context that was read before, into a cache."""
+
+
+_ways: WeakKeyDictionary[PreTrainedModel, Way] = WeakKeyDictionary()
+
+
+def _way(model: PreTrainedModel) -> Way:
+    """Tried once a model: one that looks at later tokens, or counts a batch's tokens, goes a slower way."""
+    if model not in _ways:
+        context, *texts = rows_of_tokens(model, [4, 6, 3])
+        deepest = [len(decoder_layers(model)) - 1]
+        whole = [Prompt("", [*context, *text]) for text in texts]
+        cut = [Prompt("", text, tuple(context)) for text in texts]
+        alone = [_padded(model, [prompt], deepest)[deepest[0]] for prompt in whole]
+        together = _tried(model, whole, deepest)
+        padded = together is not None and alike(model, [torch.cat(alone)], [together])
+        batches = [cut] if padded else [[prompt] for prompt in cut]
+        after = [_tried(model, batch, deepest) if reads_cache(model) else None for batch in batches]
+        own = [rows for rows in after if rows is not None]
+        wanted = torch.cat([rows[len(context) :] for rows in alone])
+        _ways[model] = Way(padded, len(own) == len(batches) and alike(model, [wanted], [torch.cat(own)]))
+    return _ways[model]
+
+
+def _tried(model: PreTrainedModel, batch: Sequence[Prompt], deepest: Sequence[int]) -> Tensor | None:
+    """The last layer's rows of a batch, or None where the model can't be fed it."""
+    with suppress(*FAILURES):
+        return _padded(model, batch, deepest)[deepest[0]]
+    return None
 
 
 def reads_cache(model: PreTrainedModel) -> bool:

@@ -91,6 +91,11 @@ def _as_hook(edit: Edit) -> Callable[[nn.Module, Any, Any], Any]:
     def hook(module: nn.Module, inputs: Any, output: Any) -> Any:
         # some architectures return a tuple whose first entry is the stream
         stream = output if isinstance(output, Tensor) else output[0]
+        if stream.ndim != 3:
+            raise UnknownArchitecture(
+                f"{type(module).__name__}: gives {stream.ndim} axes, several streams at once as in Gemma 3n; Trimtab "
+                "reads and steers one stream (batch, token, d_model)"
+            )
         edited = edit(stream)
         if edited is None:
             return None

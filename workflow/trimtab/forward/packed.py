@@ -6,8 +6,9 @@ here, each row's own in free space that is filled in place, a header that rows s
 layers are fed by `trimtab.forward.recurrent`, models whose attention can't be replaced by `trimtab.forward.padded`.
 """
 
+import logging
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from itertools import accumulate
 from typing import Any
 
@@ -19,6 +20,7 @@ from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
 from trimtab.forward.attention import NAME, Packed, PackedLayout
 from trimtab.forward.hooks import LayerCheckpoint
+from trimtab.forward.proof import FAILURES, alike, rows_of_tokens
 from trimtab.forward.rows import Fed, Placed, all_chunks, grown
 from trimtab.forward.shared_prefix import Alike, SharedPrefixes
 
@@ -111,8 +113,8 @@ class PackedRows:
         Args:
             unsteered: how many layers, from the first on, have not been steered in any row and are not in this pass.
         """
-        alike = self._prefixes.alike(chunks)
-        begun = self._begun(chunks, alike, unsteered) if alike and unsteered else nullcontext()
+        same = self._prefixes.alike(chunks)
+        begun = self._begun(chunks, same, unsteered) if same and unsteered else nullcontext()
         inputs = self._inputs(chunks, range(len(chunks)))
         counts = torch.tensor([len(chunk) for chunk in chunks])
         self._own = [old + len(chunk) for old, chunk in zip(self._own, chunks, strict=True)]
@@ -173,11 +175,50 @@ class PackedRows:
 
 
 def pack_rows(model: PreTrainedModel) -> None:
-    """Let a model's batches be packed, where keys and values are all that it remembers and all it does with them is
-    plain attention."""
+    """Let a model's batches be packed, if packed rows give what each row alone gives.
+
+    Tried is what may be right: models for which keys and values are all that they remember, and all that they do with
+    them is plain attention. Windows and caps that no short row would show are told by the config.
+    """
+    if not _may_pack(model):
+        return
+    header, *texts = rows_of_tokens(model, [5, 3, 9, 6])
+    alone = [_logits_alone(model, [*header, *text]) for text in texts]
+    before = model.config.get_text_config(decoder=True)._attn_implementation
+    model.set_attn_implementation(NAME)
+    with suppress(*FAILURES):
+        if alike(model, alone, _logits_packed(model, header, texts)):
+            return
+    logging.getLogger(__name__).info("%s: packed rows differ from plain ones; rows are padded", type(model).__name__)
+    model.set_attn_implementation(before)
+
+
+@torch.inference_mode()
+def _logits_alone(model: PreTrainedModel, tokens: Sequence[int]) -> Float[Tensor, "vocabulary"]:
+    logits: Tensor = model(input_ids=torch.tensor([list(tokens)], device=model.device), use_cache=False).logits
+    return logits[0, -1]
+
+
+@torch.inference_mode()
+def _logits_packed(
+    model: PreTrainedModel, header: Sequence[int], texts: Sequence[Sequence[int]]
+) -> list[Float[Tensor, "vocabulary"]]:
+    """Logits after the header and each text, all but two tokens of which come in one pass and the rest in another."""
+    rows = PackedRows(model, 1)
+    [fed] = rows.passes([header])
+    model(**fed.inputs, use_cache=True)
+    rows.repeat(len(texts))
+    for chunks in ([text[:-2] for text in texts], [text[-2:] for text in texts]):
+        [fed] = rows.passes(chunks)
+        logits: Tensor = model(**fed.inputs, use_cache=True).logits
+    return list(logits[0, fed.last])
+
+
+def _may_pack(model: PreTrainedModel) -> bool:
+    """Whether nothing speaks against packing a model's batches from the outset."""
     config = model.config.get_text_config(decoder=True)
     plain = (DynamicLayer, DynamicSlidingWindowLayer)
-    if (
+    return bool(
         model._supports_attention_backend
         and not model._is_stateful
         and config._attn_implementation == "sdpa"
@@ -185,8 +226,7 @@ def pack_rows(model: PreTrainedModel) -> None:
         and set(getattr(config, "layer_types", None) or []) <= {"full_attention", "sliding_attention"}
         and getattr(config, "attn_logit_softcapping", None) is None
         and not getattr(config, "num_kv_shared_layers", 0)
-    ):
-        model.set_attn_implementation(NAME)
+    )
 
 
 def packs_rows(model: PreTrainedModel) -> bool:

@@ -1,22 +1,26 @@
 """Checks of the user's own stack: does this model, on this machine, compute what every later stage takes for granted?
 
-Each check compares two ways to the same numbers on real prompts and records the difference. Differences of logits are
-relative (root mean square of the difference over that of the logits), with a tolerance that follows the dtype; captured
-rows, a hook of dose 0, hooks and selectors have none to spare. What mends a failure is in `trimtab.model.stack`.
+Each check compares two ways to the same numbers on real prompts and records the difference. One of them is what
+`transformers` alone makes of the prompts, one by one, in a load of its own that nothing was done to (`Reference`); it
+is never the fast way held against itself. Differences are relative (root mean square of the difference over that of
+what is wanted), with a tolerance that follows the dtype; a hook's own row, a hook of dose 0, hooks and selectors have
+none to spare. A number that isn't finite fails a check. What mends a failure is in `trimtab.model.stack`.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from trimtab.errors import TrimtabError
-from trimtab.forward.capture import reads_cache
+from trimtab.forward.capture import Prompt, kept_rows, reads_cache
 from trimtab.forward.hooks import Stream, capture, decoder_layers, hooked
+from trimtab.forward.proof import TOLERANCE, relative
 from trimtab.model.stack import CHUNKS, PADDED, SECOND_TURN, SHARED, advice
 from trimtab.steering.batch import GrowingBatch
 from trimtab.steering.steering import Push, Steering
@@ -24,13 +28,13 @@ from trimtab.steering.steering import Push, Steering
 Logits = Sequence[Float[Tensor, "vocabulary"]]
 """Of each prompt's last token."""
 
-TOLERANCE = {torch.bfloat16: 0.125, torch.float16: 0.02, torch.float32: 1e-4}
-"""Largest relative difference that rounding may cause; a padding leak was seen to cause 0.3 (field notes)."""
-
 ZERO_DOSE = "a hook with dose 0 changes no bit"
 SELECTOR = "a position selector touches exactly its tokens"
 BATCHED = "batch of unequal lengths equals each prompt alone"
-GROWING = (ZERO_DOSE, SELECTOR, BATCHED, CHUNKS, SHARED, SECOND_TURN)
+PLAIN = "each prompt alone equals plain transformers"
+ROWS = "rows captured in a batch equal plain transformers' hidden states"
+STEERED = "alike rows, one of them steered above the first layer, equal plain transformers"
+GROWING = (ZERO_DOSE, SELECTOR, BATCHED, CHUNKS, SHARED, SECOND_TURN, STEERED)
 """Checks of the batches that rollouts run in, which need a key-value cache."""
 
 
@@ -70,14 +74,90 @@ def judge(checks: Sequence[Check], model: PreTrainedModel, accepted: Sequence[st
     return [replace(check, accepted=not check.passed) for check in checks]
 
 
-def preflight(model: PreTrainedModel, prompts: Sequence[Sequence[int]], layers: Sequence[int]) -> list[Check]:
+@dataclass(frozen=True)
+class Reference:
+    """What `transformers` alone makes of the prompts."""
+
+    alone: Logits
+    """Of each prompt."""
+    joined: Logits
+    """Of each prompt after each header, headers outermost."""
+    rows: dict[int, Float[Tensor, "token d_model"]]
+    """Hidden states after layers below the last, of all tokens but each prompt's first, prompt after prompt."""
+    place: int
+    """The layer that is pushed for `steered`: not the first, where the model has more."""
+    strength: float
+    """Length of the push, half of a row's mean length."""
+    steered: Float[Tensor, "vocabulary"]
+    """Of the first prompt, all of whose tokens are pushed."""
+
+
+def reference(plain: PreTrainedModel, prompts: Sequence[Sequence[int]], layers: Sequence[int]) -> Reference:
+    """Run a model that nothing was done to. All that is kept is small, so it can go before the next is loaded."""
+    depth = len(decoder_layers(plain))
+    place = max(*layers, min(1, depth - 1))
+    states = [_hidden_states(plain, prompt) for prompt in prompts]
+    length = float(states[0][min(place, depth - 2) if depth > 1 else 0][1:].float().norm(dim=1).mean())
+    push: Tensor = 0.5 * length * _direction(plain)
+
+    def pushed(module: nn.Module, given: Any, output: Any) -> Any:
+        stream = output if isinstance(output, Tensor) else output[0]
+        moved = stream + push.to(stream)
+        return moved if isinstance(output, Tensor) else (moved, *output[1:])
+
+    handle = decoder_layers(plain)[place].register_forward_hook(pushed)
+    try:
+        steered = _logits(plain, prompts[0])
+    finally:
+        handle.remove()
+    return Reference(
+        alone=[_logits(plain, prompt) for prompt in prompts],
+        joined=[_logits(plain, [*header, *prompt]) for header in _headers(prompts) for prompt in prompts],
+        rows={layer: torch.cat([each[layer][1:] for each in states]) for layer in _comparable(layers, depth)},
+        place=place,
+        strength=0.5 * length,
+        steered=steered,
+    )
+
+
+def _direction(model: PreTrainedModel) -> Float[Tensor, "d_model"]:
+    width = int(model.config.get_text_config(decoder=True).hidden_size)
+    direction = torch.linspace(-1, 1, width)
+    return torch.nn.functional.normalize(direction, dim=0)
+
+
+def _headers(prompts: Sequence[Sequence[int]]) -> list[Sequence[int]]:
+    """Two headers of unequal length."""
+    return [prompts[0], prompts[1][:-1]]
+
+
+def _comparable(layers: Sequence[int], depth: int) -> list[int]:
+    """Layers whose rows `transformers` gives too: the last one's entry comes after the final norm.
+
+    Where the last is asked for alone, it is the one below it; none, if there is no other.
+    """
+    below = [layer for layer in layers if layer < depth - 1]
+    return below or list(range(depth - 1))[-1:]
+
+
+def preflight(
+    model: PreTrainedModel,
+    prompts: Sequence[Sequence[int]],
+    layers: Sequence[int],
+    wanted: Reference | None = None,
+) -> list[Check]:
     """All checks, on prompts of unequal length (token ids).
+
+    Args:
+        wanted: what a plain load of the model makes of the same prompts and layers; None for a model that is plain.
 
     Raises:
         TrimtabError: a prompt's logits are not finite, so that there is nothing to compare with.
     """
     torch.manual_seed(0)
-    alone = [_logits(model, prompt) for prompt in prompts]
+    if wanted is None:
+        wanted = reference(model, prompts, layers)
+    alone = wanted.alone
     for at, logits in enumerate(alone):
         if not logits.isfinite().all():
             raise TrimtabError(
@@ -86,7 +166,9 @@ def preflight(model: PreTrainedModel, prompts: Sequence[Sequence[int]], layers: 
             )
     checks = [
         _rows_are_hidden_states(model, prompts[0], layers),
+        _rows_are_plain(model, prompts, wanted),
         _hooks_removed(model, prompts[0], layers),
+        _compare(model, PLAIN, alone, [_logits(model, prompt) for prompt in prompts]),
         _compare(model, PADDED, alone[:1], [_padded(model, prompts[0])]),
     ]
     if not reads_cache(model):
@@ -98,8 +180,9 @@ def preflight(model: PreTrainedModel, prompts: Sequence[Sequence[int]], layers: 
         _selector(model, prompts[0], layers[0]),
         _compare(model, BATCHED, alone, _batched(model, prompts)),
         _compare(model, CHUNKS, alone[:1], [_chunked(model, prompts[0])]),
-        _compare(model, SHARED, *_shared(model, prompts)),
+        _compare(model, SHARED, wanted.joined, _shared(model, prompts)),
         _compare(model, SECOND_TURN, alone, _second_turn(model, prompts)),
+        _compare(model, STEERED, [wanted.steered, alone[0]], _steered(model, prompts[0], wanted)),
     ]
 
 
@@ -110,14 +193,26 @@ def _logits(model: PreTrainedModel, prompt: Sequence[int]) -> Float[Tensor, "voc
     return logits[0, -1].float()
 
 
-def _compare(model: PreTrainedModel, name: str, wanted: Logits, got: Logits) -> Check:
+def _compare(
+    model: PreTrainedModel,
+    name: str,
+    wanted: Sequence[Tensor],
+    got: Sequence[Tensor],
+    what: str = "the last token's logits",
+) -> Check:
     tolerance = TOLERANCE[model.dtype]
-    differences = [(a - b).square().mean().sqrt() / a.square().mean().sqrt() for a, b in zip(wanted, got, strict=True)]
-    # of tensors, the largest is NaN wherever one is; NaN is within no tolerance
-    worst = float(torch.stack(differences).max())
-    if math.isnan(worst):
-        return Check(name, False, None, tolerance, "logits are NaN or infinite, expected finite numbers")
-    return Check(name, worst <= tolerance, worst, tolerance, "relative difference of the last token's logits")
+    if not all(bool(each.isfinite().all()) for each in (*wanted, *got)):
+        return Check(name, False, None, tolerance, f"{what} are NaN or infinite, expected finite numbers")
+    worst = max((relative(a, b) for a, b in zip(wanted, got, strict=True)), default=0.0)
+    # all zeros have no relative difference
+    figure = worst if math.isfinite(worst) else None
+    return Check(name, worst <= tolerance, figure, tolerance, f"relative difference of {what}")
+
+
+def _exact(name: str, one: Tensor, other: Tensor) -> Check:
+    worst = float((one - other).abs().max())
+    figure = worst if math.isfinite(worst) else None
+    return Check(name, torch.equal(one, other), figure, 0.0, "largest difference")
 
 
 def _growing(model: PreTrainedModel, rows: int) -> GrowingBatch:
@@ -149,16 +244,22 @@ def _chunked(model: PreTrainedModel, prompt: Sequence[int]) -> Float[Tensor, "vo
     return [batch.advance([chunk], _given([chunk])) for chunk in chunks][-1][0]
 
 
-def _shared(model: PreTrainedModel, prompts: Sequence[Sequence[int]]) -> tuple[Logits, Logits]:
+def _shared(model: PreTrainedModel, prompts: Sequence[Sequence[int]]) -> Logits:
     """Two headers of unequal length, each before every prompt."""
-    headers = [prompts[0], prompts[1][:-1]]
+    headers = _headers(prompts)
     steering = Steering([None] * len(headers), model.device)
     batch = GrowingBatch(model, steering, len(headers))
     batch.advance(headers, _given(headers))
     batch.repeat(len(prompts), steering.select(range(len(headers)), len(prompts)))
     tails = [prompt for _ in headers for prompt in prompts]
-    together = list(batch.advance(tails, _given(tails)))
-    return [_logits(model, [*header, *prompt]) for header in headers for prompt in prompts], together
+    return list(batch.advance(tails, _given(tails)))
+
+
+def _steered(model: PreTrainedModel, prompt: Sequence[int], wanted: Reference) -> Logits:
+    """The prompt twice, once pushed: layers below the push compute both rows at once."""
+    push = Push(wanted.place, _direction(model), wanted.strength, "all")
+    both = [prompt, prompt]
+    return list(GrowingBatch(model, Steering([push, None], model.device), 2).advance(both, _given(both)))
 
 
 def _second_turn(model: PreTrainedModel, prompts: Sequence[Sequence[int]]) -> Logits:
@@ -170,11 +271,9 @@ def _second_turn(model: PreTrainedModel, prompts: Sequence[Sequence[int]]) -> Lo
 
 
 @torch.inference_mode()
-def _rows_are_hidden_states(model: PreTrainedModel, prompt: Sequence[int], layers: Sequence[int]) -> Check:
+def _hidden_states(model: PreTrainedModel, prompt: Sequence[int]) -> list[Float[Tensor, "token d_model"]]:
+    """The library's own list of states after each layer; its last entry comes after the final norm."""
     ids = torch.tensor([list(prompt)], device=model.device)
-    # the last layer's entry comes after the final norm, so it is no residual stream
-    comparable = [layer for layer in layers if layer < len(decoder_layers(model)) - 1]
-    rows = capture(model, comparable, input_ids=ids)
     inputs: list[Tensor] = []
     handle = decoder_layers(model)[0].register_forward_pre_hook(
         lambda _, given, named: inputs.append(given[0] if given else named["hidden_states"]), with_kwargs=True
@@ -184,9 +283,30 @@ def _rows_are_hidden_states(model: PreTrainedModel, prompt: Sequence[int], layer
     finally:
         handle.remove()
     # Mamba's list begins after the first layer, all others' before it
-    first = int(torch.equal(states[0], inputs[0]))
-    worst = max(float((rows[layer] - states[layer + first]).abs().max()) for layer in comparable)
-    return Check("captured rows equal hidden_states[layer + 1]", worst == 0, worst, 0.0, "largest difference")
+    return [state[0] for state in states[int(torch.equal(states[0], inputs[0])) :]]
+
+
+@torch.inference_mode()
+def _rows_are_hidden_states(model: PreTrainedModel, prompt: Sequence[int], layers: Sequence[int]) -> Check:
+    name = "captured rows equal hidden_states[layer + 1]"
+    comparable = _comparable(layers, len(decoder_layers(model)))
+    if not comparable:
+        return Check(name, True, None, 0.0, "not run: the model's one layer is its last")
+    rows = capture(model, comparable, input_ids=torch.tensor([list(prompt)], device=model.device))
+    states = _hidden_states(model, prompt)
+    return _exact(
+        name,
+        torch.stack([rows[layer][0].cpu() for layer in comparable]),
+        torch.stack([states[layer].cpu() for layer in comparable]),
+    )
+
+
+def _rows_are_plain(model: PreTrainedModel, prompts: Sequence[Sequence[int]], wanted: Reference) -> Check:
+    """The way in which activations are stored: a batch of unequal lengths."""
+    layers = list(wanted.rows)
+    batch = [Prompt(str(at), list(prompt)) for at, prompt in enumerate(prompts)]
+    rows = kept_rows(model, batch, layers, "all") if layers else {}
+    return _compare(model, ROWS, [wanted.rows[layer] for layer in layers], [rows[layer] for layer in layers], "rows")
 
 
 def _zero_dose(model: PreTrainedModel, prompt: Sequence[int], layer: int) -> Check:
@@ -194,8 +314,7 @@ def _zero_dose(model: PreTrainedModel, prompt: Sequence[int], layer: int) -> Che
     clean = _growing(model, 1).advance([prompt], _given([prompt]))
     push = Push(layer, direction / direction.norm(), 0.0, "all")
     steered = GrowingBatch(model, Steering([push], model.device), 1).advance([prompt], _given([prompt]))
-    worst = float((clean - steered).abs().max())
-    return Check(ZERO_DOSE, torch.equal(clean, steered), worst, 0.0, "largest difference")
+    return _exact(ZERO_DOSE, clean, steered)
 
 
 def _hooks_removed(model: PreTrainedModel, prompt: Sequence[int], layers: Sequence[int]) -> Check:
