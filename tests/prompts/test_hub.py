@@ -7,7 +7,7 @@ import pytest
 from huggingface_hub.errors import LocalEntryNotFoundError
 
 from trimtab.errors import TrimtabError
-from trimtab.prompts import sources
+from trimtab.prompts import hub, sources
 
 RECIPE = {"dataset": "owner/talks", "revision": "0" * 40, "files": "data/train-*.parquet", "column": "messages"}
 
@@ -67,3 +67,68 @@ def test_a_snapshot_that_cannot_be_had_is_one_line(tmp_path, monkeypatch):
     assert str(raised.value) == (
         f"corpus.yaml, sources.hub_talks: owner/talks can't be had at {'0' * 40} (no connection)"
     )
+
+
+@pytest.mark.parametrize(
+    ("row", "text"),
+    [
+        ("  a plain text\n", "a plain text"),
+        ("", ""),
+        (None, ""),
+        ([], ""),
+        ([{"role": "user", "content": "hi "}, {"role": "assistant", "content": None}], "User: hi"),
+        ([{"role": "user", "content": [{"type": "text", "text": "one"}, {"type": "image"}]}], "User: one"),
+        ([{"from": "human", "value": "hi"}, {"from": "gpt", "value": "ho"}], "User: hi\nAssistant: ho"),
+        ([{"from": "system", "value": "be"}, {"from": "tool", "value": "3"}], "System: be\nTool: 3"),
+    ],
+)
+def test_what_a_row_says(row, text):
+    assert hub.text_of(row, "a.parquet, row 0") == text
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        (7, "expected a text or a list of turns, found int 7"),
+        ({"messages": "hi"}, "expected a text or a list of turns, found dict"),
+        (["hi", "ho"], "expected turns of role and content, or of from and value, found str 'hi'"),
+        ([{"speaker": "a", "text": "b"}], "expected turns of role and content"),
+        ([{"role": "user", "content": 7}], "expected a text as a turn's content, found int 7"),
+    ],
+)
+def test_a_row_of_another_shape_is_told_in_one_line(row, said):
+    with pytest.raises(TrimtabError, match=r"a\.parquet, row 0: ") as caught:
+        hub.text_of(row, "a.parquet, row 0")
+    assert said in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def plain_files(folder, monkeypatch):
+    (folder / "data").mkdir()
+    pq.write_table(pa.table({"text": ["one", None, "two"]}), folder / "data/a.parquet")
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *words, **named: str(folder))
+    return {"dataset": "owner/texts", "revision": "0" * 40, "files": "data/*.parquet", "column": "text"}
+
+
+def test_plain_texts_are_documents_and_nulls_are_none(tmp_path, monkeypatch):
+    recipe = plain_files(tmp_path, monkeypatch)
+    assert list(hub.conversations("hub_texts", recipe, 1)) == [("a.parquet/0", "one"), ("a.parquet/2", "two")]
+
+
+def test_a_pattern_without_files_is_an_error(tmp_path, monkeypatch):
+    recipe = plain_files(tmp_path, monkeypatch) | {"files": "data/test-*.parquet"}
+    with pytest.raises(
+        TrimtabError, match=r"sources\.hub_texts\.files: 'data/test-\*\.parquet' matches no file of owner"
+    ):
+        list(hub.conversations("hub_texts", recipe, 1))
+
+
+def test_a_file_cut_off_is_named(tmp_path, monkeypatch):
+    recipe, path = plain_files(tmp_path, monkeypatch), tmp_path / "data/a.parquet"
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(TrimtabError, match=r"a\.parquet: not a whole Parquet file") as caught:
+        list(hub.conversations("hub_texts", recipe, 1))
+    assert len(str(caught.value).splitlines()) == 1
+    path.write_text("version https://git-lfs.github.com/spec/v1\n")
+    with pytest.raises(TrimtabError, match=r"a\.parquet: a git-lfs pointer"):
+        list(hub.conversations("hub_texts", recipe, 1))

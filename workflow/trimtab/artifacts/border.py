@@ -48,8 +48,8 @@ def readable(what: str, *also: type[Exception]) -> Iterator[None]:
 
 
 def in_short(error: Exception) -> str:
-    """What an error says, in one line."""
-    words = " ".join(str(error).split())
+    """What an error says first, in one line."""
+    words = next((" ".join(line.split()) for line in str(error).splitlines() if line.strip()), "")
     told = f"{type(error).__name__}: {words}" if isinstance(error, LookupError) or not words else words
     return told if len(told) <= LONGEST else f"{told[:LONGEST]} ..."
 
