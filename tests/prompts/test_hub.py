@@ -117,9 +117,7 @@ def test_plain_texts_are_documents_and_nulls_are_none(tmp_path, monkeypatch):
 
 def test_a_pattern_without_files_is_an_error(tmp_path, monkeypatch):
     recipe = plain_files(tmp_path, monkeypatch) | {"files": "data/test-*.parquet"}
-    with pytest.raises(
-        TrimtabError, match=r"hub_texts\.files: 'data/test-\*\.parquet' matches no file of owner"
-    ):
+    with pytest.raises(TrimtabError, match=r"hub_texts\.files: 'data/test-\*\.parquet' matches no file of owner"):
         list(hub.conversations("hub_texts", recipe, 1))
 
 

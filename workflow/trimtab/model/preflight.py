@@ -8,7 +8,7 @@ none to spare. A number that isn't finite fails a check. What mends a failure is
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,10 +17,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from trimtab.artifacts.border import in_short
 from trimtab.errors import TrimtabError
 from trimtab.forward.capture import Prompt, kept_rows, reads_cache
 from trimtab.forward.hooks import Stream, capture, decoder_layers, hooked
-from trimtab.forward.proof import TOLERANCE, relative
+from trimtab.forward.proof import FAILURES, TOLERANCE, relative
 from trimtab.model.stack import CHUNKS, PADDED, SECOND_TURN, SHARED, advice
 from trimtab.steering.batch import GrowingBatch
 from trimtab.steering.steering import Push, Steering
@@ -174,16 +175,25 @@ def preflight(
     if not reads_cache(model):
         why = "not run, since the model's forward takes no past_key_values with position_ids, as rollouts need it"
         return checks + [Check(name, False, None, TOLERANCE[model.dtype], why) for name in GROWING]
-    return [
-        *checks,
-        _zero_dose(model, prompts[0], layers[0]),
-        _selector(model, prompts[0], layers[0]),
-        _compare(model, BATCHED, alone, _batched(model, prompts)),
-        _compare(model, CHUNKS, alone[:1], [_chunked(model, prompts[0])]),
-        _compare(model, SHARED, wanted.joined, _shared(model, prompts)),
-        _compare(model, SECOND_TURN, alone, _second_turn(model, prompts)),
-        _compare(model, STEERED, [wanted.steered, alone[0]], _steered(model, prompts[0], wanted)),
-    ]
+    growing: dict[str, Callable[[], Check]] = {
+        ZERO_DOSE: lambda: _zero_dose(model, prompts[0], layers[0]),
+        SELECTOR: lambda: _selector(model, prompts[0], layers[0]),
+        BATCHED: lambda: _compare(model, BATCHED, alone, _batched(model, prompts)),
+        CHUNKS: lambda: _compare(model, CHUNKS, alone[:1], [_chunked(model, prompts[0])]),
+        SHARED: lambda: _compare(model, SHARED, wanted.joined, _shared(model, prompts)),
+        SECOND_TURN: lambda: _compare(model, SECOND_TURN, alone, _second_turn(model, prompts)),
+        STEERED: lambda: _compare(model, STEERED, [wanted.steered, alone[0]], _steered(model, prompts[0], wanted)),
+    }
+    return [*checks, *(_tried(model, name, check) for name, check in growing.items())]
+
+
+def _tried(model: PreTrainedModel, name: str, check: Callable[[], Check]) -> Check:
+    """A check of a way in which not every architecture can be fed."""
+    try:
+        return check()
+    except FAILURES as error:
+        why = f"not run to its end: {type(model).__name__} raises {type(error).__name__} ({in_short(error)})"
+        return Check(name, False, None, TOLERANCE[model.dtype], why)
 
 
 @torch.inference_mode()
