@@ -78,9 +78,10 @@ def load(
     model = plain(folder, dtype, device)
     tokenizer = load_tokenizer(folder)
     check_vocabulary(folder, model, tokenizer)
-    pack_rows(model)
+    # first, since packing is tried on the model, whose plain products may be slow
     if frozen:
         lay_out(model)
+    pack_rows(model)
     return model.requires_grad_(not frozen), tokenizer
 
 
