@@ -16,6 +16,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from trimtab.artifacts import files
+from trimtab.errors import TrimtabError
 
 FOLDER = Path(".snakemake", "trimtab", "digests")
 SETTLED = 2.0
@@ -35,7 +36,7 @@ def sha256(path: Path) -> str:
     digest = files.sha256(path)
     if time.time() - max(state[1:3]) / 1e9 > SETTLED and _state(path) == state:
         # a folder that can't be written to costs the time of the next reading
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, TrimtabError):
             files.write_json(memory, {"path": str(path), "state": state, "sha256": digest})
     return digest
 
