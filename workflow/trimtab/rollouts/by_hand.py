@@ -1,0 +1,262 @@
+"""A vector tried by hand: one prompt under several doses side by side, as the text comes.
+
+    from trimtab.rollouts.by_hand import ByHand
+
+    run = "results/smollm2"
+    hand = ByHand.of(f"{run}/model/manifest.json", f"{run}/vectors/lda/autonomy.safetensors", [0, 0.4])
+    for piece in hand.generate("The best way to start is", tokens=40):
+        print(piece.row, piece.text)
+
+All doses are rows of one batch and draw with the same random numbers, so that they differ by the dose alone; dose 0 is
+the model as it is. `python -m trimtab.steering` is the same from the command line. Agents, whose answers are measured,
+run in `trimtab.rollouts.engine`.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import jinja2
+import numpy as np
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from trimtab import seeds
+from trimtab.agent.protocol import start
+from trimtab.errors import TrimtabError
+from trimtab.model.source import DTYPES, from_manifest, load
+from trimtab.rollouts import draws
+from trimtab.steering import places
+from trimtab.steering.batch import GrowingBatch
+from trimtab.steering.steering import Push, Steering
+from trimtab.vectors import artifact
+from trimtab.vectors.applications import Application
+from trimtab.vectors.apply import push
+from trimtab.vectors.dose import Scale
+
+SAID = "trimtabsaid"
+"""Stands for what the model said, which a template passes on as it is."""
+
+OVERFLOW = "[logits are NaN or infinite]"
+"""In place of the rest of a text that no token can be drawn for."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """The next piece of one row's text."""
+
+    row: int
+    """Place of the dose in those asked for."""
+    text: str
+    ended: bool = False
+    """Whether it is the row's last."""
+
+
+class ByHand:
+    """One model under several pushes, each a row of text that goes on from one prompt to the next."""
+
+    def __init__(
+        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, pushes: Sequence[Push | None]
+    ) -> None:
+        self._model, self._tokenizer = model, tokenizer
+        self._rows = len(pushes)
+        self._batch = GrowingBatch(model, Steering(pushes, model.device), self._rows)
+        ends = model.generation_config.eos_token_id
+        self._ends = {*(ends if isinstance(ends, list) else [ends]), tokenizer.eos_token_id} - {None}
+        self._waiting: list[tuple[list[int], list[int]]] = [([], []) for _ in pushes]
+        """The last token that a row wrote and its place, where its limit cut it: it is fed with what comes next."""
+        self._turns = self._length = 0
+
+    @classmethod
+    def of(
+        cls,
+        model: Path | str,
+        vector: Path | str,
+        doses: Sequence[float],
+        *,
+        unit: str = "residual_share",
+        rule: str = "add",
+        timing: str = "all",
+        dtype: str | None = None,
+        device: str | None = None,
+    ) -> "ByHand":
+        """
+        Args:
+            model: a run's model/manifest.json, or a folder with a model.
+            vector: a file of a run's vectors/.
+            dtype: for a folder, float32 (if None) or bfloat16; a manifest says its own.
+            device: for a folder, cpu (if None), cuda or auto; a manifest says its own.
+
+        Raises:
+            TrimtabError: no such model, vector, rule, unit or timing, or a vector of another model.
+        """
+        if not doses:
+            raise TrimtabError("--dose: expected one dose at least")
+        made = artifact.read(Path(vector))
+        loaded, tokenizer = _loaded(Path(model), made, dtype, device)
+        application = Application(made.layer, rule, timing)
+        scale = Scale.of(str(vector), made.record, made.record.residual_norm.centred_mean, application)
+        try:
+            places.check_timing(timing)
+        except ValueError as error:
+            raise TrimtabError(str(error)) from error
+        return cls(loaded, tokenizer, [push(made, rule, dose, unit, timing, scale) for dose in doses])
+
+    def generate(self, prompt: str, tokens: int = 200, temperature: float = 0.0, seed: int = 0) -> Iterator[Piece]:
+        """Text that goes on from a plain prompt."""
+        fed = list(self._tokenizer(prompt, add_special_tokens=False)["input_ids"])
+        return self._written([*(start(self._tokenizer) if not self._turns else []), *fed], tokens, temperature, seed)
+
+    def chat(
+        self, message: str, tokens: int = 200, temperature: float = 0.0, seed: int = 0, system: str = ""
+    ) -> Iterator[Piece]:
+        """Answers to a message, in the model's chat template; the next message goes on from there.
+
+        Args:
+            system: the system line of a first message.
+
+        Raises:
+            TrimtabError: the model has no chat template, or one that fails.
+        """
+        first = [{"role": "system", "content": system}] if system else []
+        if not self._turns:
+            text = self._rendered([*first, {"role": "user", "content": message}])
+        else:
+            said = [{"role": "user", "content": "-"}, {"role": "assistant", "content": SAID}]
+            # what the template puts between the assistant's turn and its next one
+            text = self._rendered([*said, {"role": "user", "content": message}]).partition(SAID)[2]
+        fed = list(self._tokenizer(text, add_special_tokens=False)["input_ids"])
+        return self._written(fed, tokens, temperature, seed)
+
+    def _rendered(self, messages: list[dict[str, str]]) -> str:
+        if self._tokenizer.chat_template is None:
+            raise TrimtabError("this model has no chat template; use generate, which goes on from plain text")
+        try:
+            return str(self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+        except jinja2.TemplateError as error:
+            raise TrimtabError(f"this model's chat template fails ({' '.join(str(error).split())})") from error
+
+    def _written(self, fed: list[int], limit: int, temperature: float, seed: int) -> Iterator[Piece]:
+        """What each row writes after `fed`, until its end or the limit."""
+        if not fed:
+            raise TrimtabError("the prompt has no token; expected some text")
+        if limit < 1 or temperature < 0:
+            raise TrimtabError(f"--tokens {limit}, --temperature {temperature:g}: expected 1 or more, and 0 or more")
+        self._turns, self._length = self._turns + 1, self._length + len(fed) + limit
+        context = getattr(self._model.config.get_text_config(decoder=True), "max_position_embeddings", None)
+        if context is not None and self._length > context:
+            raise TrimtabError(f"prompt and text come to {self._length} tokens; the model reads at most {context}")
+        uniform = np.random.default_rng(seeds.derive(seed, "by hand", self._turns)).random(limit)
+        given = places.given(places.USER, len(fed), ends_prompt=True)
+        chunks = [[*tokens, *fed] for tokens, _ in self._waiting]
+        at = [[*own, *given] for _, own in self._waiting]
+        written: list[list[int]] = [[] for _ in range(self._rows)]
+        shown = [""] * self._rows
+        going = list(range(self._rows))
+        self._waiting = [([], []) for _ in range(self._rows)]
+        for step in range(limit):
+            logits = self._batch.advance(chunks, at)
+            chunks, at = [[] for _ in range(self._rows)], [[] for _ in range(self._rows)]
+            finite = draws.finite(logits)
+            tokens = _drawn(logits, temperature, float(uniform[step]))
+            still = []
+            for row, token, sound in zip(going, tokens, finite, strict=True):
+                if not sound or token in self._ends:
+                    yield Piece(row, self._rest(written[row], shown[row]) + ("" if sound else OVERFLOW), ended=True)
+                    continue
+                at[row] = places.written(1, len(written[row]))
+                chunks[row] = [token]
+                written[row].append(token)
+                text = self._decoded(written[row])
+                # half a character waits for its other half
+                if not text.endswith("\ufffd"):
+                    yield Piece(row, text[len(shown[row]) :])
+                    shown[row] = text
+                still.append(row)
+            going = still
+            if not going:
+                return
+        for row in going:
+            self._waiting[row] = chunks[row], at[row]
+            yield Piece(row, self._rest(written[row], shown[row]), ended=True)
+
+    def _decoded(self, tokens: Sequence[int]) -> str:
+        return str(self._tokenizer.decode(list(tokens), skip_special_tokens=True))
+
+    def _rest(self, written: Sequence[int], shown: str) -> str:
+        return self._decoded(written)[len(shown) :]
+
+
+def _drawn(logits: torch.Tensor, temperature: float, uniform: float) -> list[int]:
+    """The next token of each row: the likeliest at temperature 0, else that of one random number for all rows."""
+    if temperature == 0:
+        greedy: list[int] = logits.argmax(-1).tolist()
+        return greedy
+    return list(draws.tokens(logits.nan_to_num(), range(len(logits)), temperature, [uniform] * len(logits)))
+
+
+def _loaded(
+    path: Path, vector: artifact.Vector, dtype: str | None, device: str | None
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    if path.is_file():
+        if dtype is not None or device is not None:
+            raise TrimtabError(f"{path}: says its own dtype and device; expected neither beside it")
+        described, model, tokenizer = from_manifest(path)
+        if described["model"] != vector.record.model:
+            raise TrimtabError(f"{vector.path}: is of {vector.record.model}; expected one of {described['model']}")
+    elif (path / "config.json").is_file():
+        if (dtype or "float32") not in DTYPES:
+            raise TrimtabError(f"--dtype {dtype}: expected one of {', '.join(DTYPES)}")
+        model, tokenizer = load(path, dtype or "float32", device or "cpu")
+    else:
+        raise TrimtabError(f"{path}: expected a run's model/manifest.json, or a folder with a model")
+    config = model.config.get_text_config(decoder=True)
+    if vector.layer >= config.num_hidden_layers or len(vector.unit) != config.hidden_size:
+        raise TrimtabError(
+            f"{vector.path}: is of layer {vector.layer} and {len(vector.unit)} dimensions; {path} has "
+            f"{config.num_hidden_layers} layers of {config.hidden_size}"
+        )
+    return model, tokenizer
+
+
+class Columns:
+    """Texts side by side that grow piece by piece; a line is given out once it is whole in every column."""
+
+    def __init__(self, headings: Sequence[str], width: int) -> None:
+        """`width`: of all columns together, in characters."""
+        self._width = max((width - 3 * (len(headings) - 1)) // len(headings), 12)
+        self._texts = [""] * len(headings)
+        self._ended = [False] * len(headings)
+        self._given = 0
+        self.headings = self._line(headings) + "\n" + self._line(["-" * self._width] * len(headings))
+
+    def add(self, column: int, text: str, ended: bool) -> list[str]:
+        """Lines that are whole now; those of a column that has ended all are."""
+        self._texts[column] += text
+        self._ended[column] = ended
+        columns = [self._wrapped(one) for one in self._texts]
+        # a line that is a column's last may grow, or be broken elsewhere
+        growing = [len(lines) - 1 for lines, over in zip(columns, self._ended, strict=True) if not over]
+        until = min(growing, default=max(map(len, columns)))
+        found = [
+            self._line([lines[at] if at < len(lines) else "" for lines in columns]) for at in range(self._given, until)
+        ]
+        self._given = max(self._given, until)
+        return found
+
+    def _line(self, cells: Sequence[str]) -> str:
+        return " | ".join(cell.ljust(self._width) for cell in cells).rstrip()
+
+    def _wrapped(self, text: str) -> list[str]:
+        """Lines of at most the column's width, broken at the last space where there is one."""
+        lines = []
+        for line in text.split("\n"):
+            # a terminal would do as a control character says
+            left = "".join(each if each.isprintable() else " " for each in line)
+            while len(left) > self._width:
+                at = left.rfind(" ", 1, self._width + 1)
+                at = self._width if at < 0 else at
+                lines.append(left[:at])
+                left = left[at:].removeprefix(" ")
+            lines.append(left)
+        return lines
