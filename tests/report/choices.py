@@ -31,7 +31,7 @@ def page() -> str:
     parts = [
         "# Choices\n",
         "What the report calls each choice of the config, what it says of it, and where a formula is from. Made by "
-        "`python tests/report/choices.py` from what stands beside the code of each; don't edit.\n",
+        "`python tests/report/choices.py` from the labels and sentences next to each choice's code; don't edit.\n",
     ]
     for title, entries in KINDS.values():
         parts.append(f"## {title}\n")
