@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from trimtab.agent.names import PROMPT, UNSTEERED, WITHOUT_VECTOR, ZERO
+from trimtab.agent.names import PROMPT, RANDOM, UNSTEERED, WITHOUT_VECTOR, ZERO
 from trimtab.settings.rollouts import CommonDesign, Design
-from trimtab.vectors.design import ADD, CONTROL, Planned, planned, vector_name
+from trimtab.vectors.design import ADD, CONTROL, GRID, Planned, planned, vector_name
 
 COMMON = "common"
 """The batch of the conditions that belong to no trait."""
