@@ -64,7 +64,7 @@ def limitations(run: WholeRun) -> list[str]:
         texts.append(
             "Where few scenarios change at all, intervals and tests can contradict each other. The permutation test "
             "decides: an interval without 0 is widened to 0 where the test finds nothing. Where few scenarios change, "
-            "intervals hold the truth in less than 95 % of simulated experiments."
+            "intervals hold the truth in less than 95 % of simulated experiments (docs/validity.md)."
         )
     texts.append(
         f"Everything but the declared test is exploratory ({run.summary.n_tests - len(traits):,} tests, "
