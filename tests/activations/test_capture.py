@@ -1,5 +1,7 @@
 """Which rows a capture keeps, how prompts are batched, and what is refused before the model runs."""
 
+import re
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -92,7 +94,9 @@ def test_size_and_time_are_told_before_and_after(tmp_path, caplog):
     caplog.set_level("INFO")
     path = write(tmp_path / "a.h5", llama(), prompts())
     before, after = (record.getMessage() for record in caplog.records)
-    assert before.startswith(f"{path}: 35 rows of 2 layers in 3 batches of 24 tokens; about 0.0 MB and 0 s for")
+    # how many seconds depends on what else the machine does
+    estimate = rf"{re.escape(str(path))}: 35 rows of 2 layers in 3 batches of 24 tokens; about 0\.0 MB and \d+ s for"
+    assert re.match(estimate, before)
     assert after.startswith(f"{path}: took 0.0 MB and ")
 
 
