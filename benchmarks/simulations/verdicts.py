@@ -13,6 +13,7 @@ from simulations.frame import SEED, Part, Row, experiments, mean, share
 from trimtab.agent.names import RANDOM
 from trimtab.rollouts.conditions import Condition, as_table, common_conditions, trait_conditions
 from trimtab.seeds import derive
+from trimtab.settings.rollouts import Design
 from trimtab.settings.statistics import Statistics
 from trimtab.statistics.contrasts import between_conditions
 from trimtab.statistics.corrections import corrected
@@ -60,8 +61,9 @@ def _design() -> list[Condition]:
     study = CONFIG["rollouts"]["study"] | {"doses": [CONFIG["statistics"]["confirmatory"]["dose"]]}
     study |= {"timings": ["all"], "decode_dose": None}
     controls = CONFIG["rollouts"]["controls"] | {"methods": [], "zero": False, "prompt": False}
-    settings = CONFIG["rollouts"] | {"study": study, "controls": controls}
-    return [*common_conditions(0, settings), *(c for trait in PRIMARY for c in trait_conditions(trait, 0, settings))]
+    section = CONFIG["rollouts"] | {"study": study, "controls": controls}
+    design = Design.model_validate({key: section[key] for key in Design.keys(section)})
+    return [*common_conditions(0, design), *(c for trait in PRIMARY for c in trait_conditions(trait, 0, design))]
 
 
 def _push(condition: Condition, case: Case) -> np.ndarray:

@@ -52,7 +52,7 @@ def test_a_hub_model_without_its_commit_is_one_clear_line(name):
     with pytest.raises(TrimtabError) as raised:
         check(config(name), Origins())
     (line,) = str(raised.value).splitlines()
-    assert line.startswith(f"{name}, model.revision: null for the hub id Qwen/")
+    assert line.startswith("config.yaml, model.revision: null for the hub id Qwen/")
     assert "give the commit" in line
 
 
