@@ -122,6 +122,20 @@ def sae_settings(layer):
     return json.dumps(written.settle(own), sort_keys=True)
 
 
+def twice(pattern="{layer}"):
+    """Texts for the layers whose dictionary has a second seed: those where the most probes sit."""
+    if not SECOND_SEEDS:
+        return []
+    chosen = json.loads(Path(checkpoints.probe_layers.get().output.layers).read_text())
+    layers = [each["layer"] for each in chosen["layers"][:SECOND_SEEDS]]
+    return expand(pattern, layer=sorted(layers))
+
+
+def streamed(wildcards):
+    """All layers; for a second seed, the one that has it."""
+    return [wildcards.layer] if "layer" in wildcards.keys() else LAYERS
+
+
 shell.prefix(running.shell_prefix(config["experiment"]))
 
 

@@ -12,15 +12,6 @@ CORPUS_CACHES = expand(
 SECOND_SEEDS = 0 if PRETRAINED else config["saes"]["second_seeds"]
 
 
-def twice(pattern="{layer}"):
-    """Texts for the layers whose dictionary has a second seed: those where the most probes sit."""
-    if not SECOND_SEEDS:
-        return []
-    chosen = json.loads(Path(checkpoints.probe_layers.get().output.layers).read_text())
-    layers = [each["layer"] for each in chosen["layers"][:SECOND_SEEDS]]
-    return expand(pattern, layer=sorted(layers))
-
-
 rule sae:
     input:
         manifest="<results>/model/manifest.json",
@@ -75,10 +66,6 @@ use rule sae as sae_again with:
 
 
 if STREAM and not PRETRAINED:
-
-    def streamed(wildcards):
-        """All layers; for a second seed, the one that has it."""
-        return [wildcards.layer] if "layer" in wildcards.keys() else LAYERS
 
     # captures and trains all layers in one pass over the corpus
     rule sae_stream:
