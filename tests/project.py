@@ -6,7 +6,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -68,11 +67,13 @@ def once(folder: Path, make: Callable[[Path], object]) -> Path:
     """`folder`, which the first process to ask for it fills with `make`, while others that ask wait."""
     with open(folder.with_suffix(".lock"), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not folder.exists():
-            # what fails on the way leaves nothing under the name
-            part = Path(tempfile.mkdtemp(dir=folder.parent))
-            make(part)
-            part.rename(folder)
+        made = folder.with_suffix(".made")
+        if not made.exists():
+            # in its own place, which artifacts name; what failed on the way is made anew
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            make(folder)
+            made.touch()
     return folder
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import fake_run
 import pytest
 import yaml
+from project import once
 
 from trimtab.artifacts import files
 from trimtab.report.run import WholeRun, read_whole_run
@@ -43,16 +44,19 @@ def made(folder: Path, effect: float, scenarios: int) -> Path:
 
 
 @pytest.fixture(scope="session")
-def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run in which three traits move."""
-    folder = made(tmp_path_factory.mktemp("moved"), effect=1.0, scenarios=30)
+def results(shared: Path) -> Path:
+    """A finished run in which three traits move, made once for all processes: its statistics take a minute."""
+    return once(shared / "moved", finish)
+
+
+def finish(folder: Path) -> None:
+    made(folder, effect=1.0, scenarios=30)
     whole, figures = config(), str(folder / "report/figures")
     used = {"seed": whole.seed, "statistics": whole.statistics.record(), "methods": whole.vectors.methods}
     settings = files.canonical(used | {"gates": whole.saes.gates.record()})
     script("report_figures", str(folder), figures, "--settings", settings)
     page, text = str(folder / "report/report.html"), files.canonical(whole.record())
     script("report_page", str(folder), page, "--figures", figures, "--config", text)
-    return folder
 
 
 @pytest.fixture(scope="session")
@@ -61,6 +65,7 @@ def run(results: Path) -> WholeRun:
 
 
 @pytest.fixture(scope="session")
-def null_run(tmp_path_factory: pytest.TempPathFactory) -> WholeRun:
+def null_run(shared: Path) -> WholeRun:
     """A run in which nothing moves anything."""
-    return read_whole_run(made(tmp_path_factory.mktemp("null"), effect=0.0, scenarios=12), config())
+    folder = once(shared / "null", lambda folder: made(folder, effect=0.0, scenarios=12))
+    return read_whole_run(folder, config())
