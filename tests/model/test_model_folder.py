@@ -130,7 +130,7 @@ def with_adapter(folder):
         (without("model.safetensors"), "it has no weights at all"),
         (as_pickle, "it has pytorch_model.bin"),
         (with_index, "model-00002-of-00002.safetensors: no such file"),
-        (without("config.json"), "config.json: no such file"),
+        (without("config.json"), "has no config.json, so it holds no model"),
         (cut("config.json"), "config.json: not whole JSON"),
         (lambda f: (f / "config.json").write_text("[]"), "expected a JSON object, found a list"),
         (with_config(model_type="gpt9"), "can't be loaded as a decoder-only model"),

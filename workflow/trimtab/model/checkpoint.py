@@ -89,8 +89,8 @@ def read_model(folder: Path, dtype: torch.dtype, **placement: Any) -> PreTrained
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep the library's table of missing and unexpected tensors out of the log: one line here says what it says."""
-    logger = logging.getLogger("transformers.modeling_utils")
+    """Keep out of the log what the library says of loading: one line here names missing and unexpected tensors."""
+    logger = logging.getLogger("transformers")
     before = logger.level
     logger.setLevel(logging.ERROR)
     try:
@@ -124,6 +124,8 @@ def _check_folder(folder: Path) -> tuple[dict[str, Any], list[Path]]:
             f"{folder / ADAPTER}: an adapter (PEFT), which Trimtab doesn't apply; merge it into its model "
             "(merge_and_unload), save that, and name that folder in model.source"
         )
+    if not (folder / CONFIG).is_file():
+        raise TrimtabError(f"config.yaml, model.source: folder {str(folder)!r} has no {CONFIG}, so it holds no model")
     config = read_object(folder / CONFIG)
     weights = sorted(folder.glob(WEIGHTS))
     if not weights:
