@@ -16,7 +16,7 @@ from project import Project
 from trimtab.artifacts import files
 
 TARGET = "results/small/saes/0/sae_weights.safetensors"
-LONG = f"{ONE}saes: {{tokens: 2000000}}"
+LONG = f"{ONE}saes: {{tokens: 4000000}}"
 """Training for half a minute."""
 
 
