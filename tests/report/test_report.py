@@ -20,6 +20,7 @@ from trimtab.report.page import render
 from trimtab.report.run import read_whole_run
 from trimtab.report.transcripts import transcripts
 from trimtab.statistics.summary import Breakage, Rank
+from trimtab.wording import listed
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +33,7 @@ def test_abstract_follows_the_declared_tests(run):
     written = abstract(run)
     moved = [words.trait(name).lower() for name in run.traits if found[name].verdict == "moved"]
     assert moved
-    assert f"raised their trait's outcome: {words.listed(moved)}" in written.headline
+    assert f"raised their trait's outcome: {listed(moved)}" in written.headline
     for result, name in zip(written.results, run.traits, strict=True):
         assert words.interval(found[name].lower, found[name].upper) in result
         assert ("Moved, and by its direction." in result) == (found[name].verdict == "moved")

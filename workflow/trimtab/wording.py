@@ -52,3 +52,8 @@ def of_file(path: Path) -> Wording:
         if name not in found or (name != "SOURCE" and not found[name].strip()):
             raise TrimtabError(f"{path}: no constant {name}; expected {expected}")
     return Wording(found["LABEL"], found["SENTENCE"], found["SOURCE"])
+
+
+def listed(items: list[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}" if items else ""

@@ -16,6 +16,7 @@ from trimtab.report.run import Run, WholeRun
 from trimtab.statistics.nulls import INDEPENDENT, RELABELLED
 from trimtab.statistics.study import PUBLISHED_SHARE
 from trimtab.statistics.summary import CHANGED, Finding, Turned, Verdict
+from trimtab.wording import listed
 
 
 def design(run: WholeRun) -> str:
@@ -74,18 +75,18 @@ def _headline(run: WholeRun, traits: Mapping[str, Finding]) -> str:
     )
     parts = []
     if moved:
-        parts.append(f"{len(moved)} of {len(traits)} vectors raised their trait's outcome: {words.listed(moved)}")
+        parts.append(f"{len(moved)} of {len(traits)} vectors raised their trait's outcome: {listed(moved)}")
     if turned:
-        parts.append(f"{len(turned)} of {len(traits)} lowered their own trait's outcome: {words.listed(turned)}")
+        parts.append(f"{len(turned)} of {len(traits)} lowered their own trait's outcome: {listed(turned)}")
     if pushed:
         parts.append(
             f"{len(pushed)} of {len(traits)} changed it, and are not shown to do so by their direction: "
-            f"{words.listed(pushed)}"
+            f"{listed(pushed)}"
         )
     if not parts:
         return f"{where}, no vector was shown to move its trait's outcome."
     if rest:
-        parts.append(f"not shown to move: {words.listed(rest)}")
+        parts.append(f"not shown to move: {listed(rest)}")
     return f"{where}, {'; '.join(parts)}."
 
 
@@ -138,11 +139,11 @@ def _random(traits: Mapping[str, Finding]) -> list[str]:
         others = words.count(draws, "random direction")
         texts.append(
             f"Larger than under {'the' if draws == 1 else 'every one of'} {others} at the same dose: the effect "
-            f"for {words.listed(own)} (the smallest p this comparison can give is {words.number(1 / (draws + 1))})."
+            f"for {listed(own)} (the smallest p this comparison can give is {words.number(1 / (draws + 1))})."
         )
     if other:
         texts.append(
-            f"Random directions at the same dose did as much or more for {words.listed(other)}, so there the effect "
+            f"Random directions at the same dose did as much or more for {listed(other)}, so there the effect "
             "is not shown to be the vector's own."
         )
     return texts
@@ -187,7 +188,7 @@ def _breakage(traits: Mapping[str, Finding]) -> list[str]:
     ]
     if broken:
         return [
-            f"The share of broken turns rose under {words.listed(broken)}; part of these effects may come from "
+            f"The share of broken turns rose under {listed(broken)}; part of these effects may come from "
             "breaking the text."
         ]
     worst = max((found.upper for found in shown.values() if found.upper is not None), default=None)

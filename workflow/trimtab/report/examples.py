@@ -7,9 +7,9 @@ reaches the page as a number between 0 and 1.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from trimtab.report import words
 from trimtab.report.templates import fill
 from trimtab.saes.agreement import ALIKE
+from trimtab.wording import listed
 
 
 def page(latents: Mapping[str, Sequence[Mapping[str, Any]]], model: str, again: Mapping[int, float]) -> str:
@@ -28,10 +28,8 @@ def _seeds(layers: Sequence[int], again: Mapping[int, float]) -> str:
     """How far the latents shown are a matter of the dictionary's seed."""
     known = [f"layer {at} has {100 * again[at]:.2g} % of these latents again" for at in layers if at in again]
     once = [str(at) for at in layers if at not in again]
-    texts = [f"With another seed the dictionary of {words.listed(known)} (cosine {ALIKE:g} or more)"] if known else []
+    texts = [f"With another seed the dictionary of {listed(known)} (cosine {ALIKE:g} or more)"] if known else []
     if once:
-        texts.append(
-            f"layer{'s' * (len(once) > 1)} {words.listed(once)} {'was' if len(once) == 1 else 'were'} trained once"
-        )
+        texts.append(f"layer{'s' * (len(once) > 1)} {listed(once)} {'was' if len(once) == 1 else 'were'} trained once")
     text = "; ".join(texts)
     return text[:1].upper() + text[1:]

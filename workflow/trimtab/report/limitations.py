@@ -6,6 +6,7 @@ from trimtab.report.run import Run, WholeRun
 from trimtab.rollouts.outcomes import OVERFLOW
 from trimtab.statistics.coupling import UNSTEERED_MATRIX
 from trimtab.statistics.declared import random_at
+from trimtab.wording import listed
 
 SURE = 0.9
 """Share of samples that must choose a layer again for it not to be called noise: equal layers reach two thirds."""
@@ -28,7 +29,7 @@ def limitations(run: WholeRun) -> list[str]:
         n = max(found.n_scenarios for found in traits.values())
         texts.append(
             f"Power. With {words.count(n, 'scenario')} and the spread seen, a change found in 80 % of repetitions at "
-            f"the strictest Holm step is at least: {words.listed(smallest)}. Smaller effects can be missed."
+            f"the strictest Holm step is at least: {listed(smallest)}. Smaller effects can be missed."
         )
     if run.summary.n_seeds == 1:
         texts.append(
@@ -41,7 +42,7 @@ def limitations(run: WholeRun) -> list[str]:
     failed = [check["name"] for check in run.records["preflight"]["checks"] if not check["passed"]]
     if failed:
         texts.append(
-            f"Preflight checks that failed, and that the config accepts: {words.listed(failed)}. Every number that "
+            f"Preflight checks that failed, and that the config accepts: {listed(failed)}. Every number that "
             "comes from the model may be wrong."
         )
     texts += _broken_conditions(run)
@@ -90,7 +91,7 @@ def _coupled(run: Run) -> list[str]:
         for row in records(rows)
     ]
     return [
-        f"Coupled outcomes, by correlation over unsteered scenarios: {words.listed(pairs)}. A vector that moves one "
+        f"Coupled outcomes, by correlation over unsteered scenarios: {listed(pairs)}. A vector that moves one "
         "moves the other, so their traits cannot be told apart by these outcomes."
     ]
 
@@ -108,7 +109,7 @@ def _unsure_layers(run: Run) -> list[str]:
     if unsure:
         texts.append(
             f"Layers picked by noise, with the share of bootstrap samples of templates that pick the same layer: "
-            f"{words.listed(unsure)}. Between layers that are equally good this share is about two thirds by chance "
+            f"{listed(unsure)}. Between layers that are equally good this share is about two thirds by chance "
             "alone, so another layer could as well have been steered."
         )
     chance = [
@@ -117,7 +118,7 @@ def _unsure_layers(run: Run) -> list[str]:
     if chance:
         texts.append(
             "Probes whose nested R² is not shown to be above that of labels swapped for whole templates: "
-            f"{words.listed(chance)}. With few templates p can't be small: with seven it is 1 in 64 at least."
+            f"{listed(chance)}. With few templates p can't be small: with seven it is 1 in 64 at least."
         )
     return texts
 
@@ -133,9 +134,9 @@ def _failed_gates(run: Run) -> list[str]:
     text = (
         f"SAE gates (explained variance ≥ {gates.explained_variance:g}, loss recovered ≥ "
         f"{gates.loss_recovered:g}, dead ≤ {gates.dead_share:g}): layer{'s' if len(layers) > 1 else ''} "
-        f"{words.listed([str(layer) for layer in layers])} fail on at least one evaluation set"
+        f"{listed([str(layer) for layer in layers])} fail on at least one evaluation set"
     )
-    users = f"declared vectors use {words.listed([str(layer) for layer in used])}"
+    users = f"declared vectors use {listed([str(layer) for layer in used])}"
     return [f"{text}; {users if used else 'no declared vector uses them'}."]
 
 
@@ -145,7 +146,7 @@ def _costly_dictionaries(run: WholeRun) -> list[str]:
     costly = quality[quality["kl_sae"] > dose]
     if costly.empty:
         return []
-    layers = words.listed([str(layer) for layer in sorted({int(layer) for layer in costly["layer"]})])
+    layers = listed([str(layer) for layer in sorted({int(layer) for layer in costly["layer"]})])
     lowest, highest = words.number(costly["kl_sae"].min()), words.number(costly["kl_sae"].max())
     return [
         f"Dictionaries: what those of layers {layers} reconstruct, in the layer's place, moves the next token by "
@@ -157,11 +158,11 @@ def _costly_dictionaries(run: WholeRun) -> list[str]:
 def _single_latents(run: WholeRun) -> list[str]:
     """What belongs to one training of a dictionary, and how few of its latents another finds."""
     users = [words.method(name) for name in SINGLE_LATENTS if name in run.methods]
-    told = f"What rests on single ones ({words.listed(['examples of latents', *users])}) belongs to this dictionary"
+    told = f"What rests on single ones ({listed(['examples of latents', *users])}) belongs to this dictionary"
     if not run.again:
         return [f"Single latents: no dictionary was trained with a second seed. {told}, as far as is known."]
     shares = [f"{100 * share:.2g} % of those at layer {layer}" for layer, share in run.again.items()]
-    return [f"Single latents: a dictionary of another seed has {words.listed(shares)} too. {told}."]
+    return [f"Single latents: a dictionary of another seed has {listed(shares)} too. {told}."]
 
 
 def _broken_conditions(run: Run) -> list[str]:

@@ -9,6 +9,7 @@ from trimtab.statistics.bootstrap import FEWEST
 from trimtab.statistics.nulls import SHUFFLES
 from trimtab.statistics.significance import EXACT_PAIRS
 from trimtab.steering import catalogue
+from trimtab.wording import listed
 
 
 def terms(run: WholeRun) -> list[tuple[str, str]]:
@@ -68,7 +69,7 @@ def methods(run: WholeRun) -> list[tuple[str, str]]:
         ),
         (
             "Dictionaries",
-            f"A sparse autoencoder at each of the layers {words.listed([str(layer) for layer in c.layers])}: "
+            f"A sparse autoencoder at each of the layers {listed([str(layer) for layer in c.layers])}: "
             f"{_trained(c.saes)}. Explained variance {words.number(quality['explained_variance'].min())} to "
             f"{words.number(quality['explained_variance'].max())}, loss recovered "
             f"{words.number(quality['loss_recovered'].min())} to {words.number(quality['loss_recovered'].max())} on "
@@ -77,7 +78,7 @@ def methods(run: WholeRun) -> list[tuple[str, str]]:
         (
             "Probes",
             "Ridge regression on standardised SAE latents, trait by trait, on contrast prompts of kind "
-            f"“{c.probes.contrast}”; penalties {words.listed([f'{p:g}' for p in c.probes.penalties])}. " + _picked(run),
+            f"“{c.probes.contrast}”; penalties {listed([f'{p:g}' for p in c.probes.penalties])}. " + _picked(run),
         ),
         ("Vectors", _vectors(run)),
         ("Steering", _steering(run)),
@@ -139,7 +140,7 @@ def _picked(run: WholeRun) -> str:
         )
         rows = run.best_scores
     picked = [f"{words.trait(row.trait)} {row.layer} (R² {words.number(row.r2)})" for row in each(rows)]
-    return f"{text} Chosen layers: {words.listed(picked)}."
+    return f"{text} Chosen layers: {listed(picked)}."
 
 
 def _vectors(run: Run) -> str:
@@ -167,14 +168,14 @@ def _controls(run: Run) -> str:
     made = [name for name in run.control_methods if name not in WITHOUT_VECTOR]
     doses = [f"{dose:g}" for dose in sorted({one.dose for one in controls if one.is_random})]
     kinds = {
-        f"random directions at dose {words.listed(doses)}": any(one.is_random for one in controls),
-        f"vectors made in other ways ({words.listed([words.of_method(name).inside for name in made])})": bool(made),
+        f"random directions at dose {listed(doses)}": any(one.is_random for one in controls),
+        f"vectors made in other ways ({listed([words.of_method(name).inside for name in made])})": bool(made),
         "the vector at a negative dose": any(one.method == run.plan.method and one.dose < 0 for one in controls),
         "the steering code with dose 0": any(one.is_zero for one in controls),
         "asking for the trait in the prompt": any(one.is_prompt for one in controls),
     }
     found = [name for name, present in kinds.items() if present]
-    return f"{words.listed(found).capitalize()}." if found else "None were run."
+    return f"{listed(found).capitalize()}." if found else "None were run."
 
 
 def _trained(saes: Saes) -> str:
@@ -182,5 +183,5 @@ def _trained(saes: Saes) -> str:
         return "made elsewhere, not trained in this run"
     active = f"{saes.k} active a token{'' if saes.architecture == 'topk' else ' on average'}"
     text = f"{saes.architecture}, {saes.latents:,} latents, {active}, {saes.tokens:,} training tokens"
-    layers = words.listed([str(layer) for layer in sorted(saes.overrides)])
+    layers = listed([str(layer) for layer in sorted(saes.overrides)])
     return f"{text}; settings of layers with overrides ({layers}) differ" if layers else text

@@ -10,6 +10,7 @@ from trimtab.artifacts.files import records
 from trimtab.report import words
 from trimtab.report.run import Run
 from trimtab.statistics.contrasts import DOSE_STEP, TIMING
+from trimtab.wording import listed
 
 
 def checks(run: Run) -> str:
@@ -55,7 +56,7 @@ def doses(run: Run) -> str:
         return ""
     text = f"Between one dose and the next larger one, {_shown(steps, run)} of the outcome are shown"
     if len(early):
-        traits = words.listed([words.trait(name).lower() for name in early["trait"]])
+        traits = listed([words.trait(name).lower() for name in early["trait"]])
         text += (
             f"; under {words.timing(run.plan.timing)} the largest effect lies before the largest dose in at least "
             f"{words.percent(run.plan.level)} of resamples for {traits}"
@@ -77,7 +78,7 @@ def mix(run: Run) -> str:
         return ""
     changed = own["p_corrected"] <= run.plan.alpha
     traits = {condition: words.trait(trait).lower() for trait, condition in run.confirmatory.items()}
-    names = words.listed([traits[name] for name in own.loc[changed, "condition_id"]])
+    names = listed([traits[name] for name in own.loc[changed, "condition_id"]])
     text = f"The mix of tools as a whole is shown to change under {int(changed.sum())} of {len(own)} declared vectors"
     return f"{text}{': ' + names if names else ''}."
 

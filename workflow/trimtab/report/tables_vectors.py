@@ -6,6 +6,7 @@ from trimtab.agent.names import DRAWS
 from trimtab.report import words
 from trimtab.report.run import Run, WholeRun
 from trimtab.report.table import Table, absent, table, text, value, with_interval
+from trimtab.wording import listed
 
 
 def own_effects(run: Run) -> pd.DataFrame:
@@ -106,10 +107,8 @@ def _where(frame: pd.DataFrame) -> str:
     if frame.empty:
         return ""
     layers = sorted(set(frame["layer"]))
-    said = (
-        f" Measured at {words.count(len(layers), 'layer')} ({words.listed([str(layer) for layer in layers])}), where "
-    )
+    said = f" Measured at {words.count(len(layers), 'layer')} ({listed([str(layer) for layer in layers])}), where "
     elsewhere = [words.trait(name).lower() for name in frame["trait"][~frame["probe_layer"].isin(layers)].unique()]
     if not elsewhere:
         return f"{said}all probes sit."
-    return f"{said}the most probes sit; of the vectors of {words.listed(elsewhere)}, made elsewhere, it says nothing."
+    return f"{said}the most probes sit; of the vectors of {listed(elsewhere)}, made elsewhere, it says nothing."

@@ -174,8 +174,3 @@ def percent(value: Any) -> str:
 def count(n: int, one: str, many: str | None = None) -> str:
     """`one scenario`, `5 scenarios`."""
     return f"{'one' if n == 1 else f'{n:,}' if n else 'no'} {one if n == 1 else many or one + 's'}"
-
-
-def listed(items: list[str]) -> str:
-    """`a`, `a and b`, `a, b and c`."""
-    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}" if items else ""
