@@ -24,14 +24,7 @@ from trimtab.statistics.tools import composition
 
 
 def main(
-    conditions: Path,
-    outcomes: Path,
-    folder: Path,
-    *,
-    turns: list[Path],
-    scores: Path,
-    settings: Statistics,
-    seed: int,
+    conditions: Path, outcomes: Path, folder: Path, *, turns: list[Path], scores: Path, settings: Statistics, seed: int
 ) -> None:
     """Write the tidy tables, one CSV a question, and summary.json."""
     plan = Plan.of(settings, seed)

@@ -1,8 +1,20 @@
-"""JSON between an opening and a closing mark: how a block of calls is read, whichever the marks are."""
+"""Calls between an opening and a closing mark: how a block of them is read, whichever the marks are."""
 
 import re
+from dataclasses import dataclass
 
-from trimtab.agent.calls.grammar import MALFORMED, Call, Format, Found, calls_of, json_at, skip
+from trimtab.agent.calls.grammar import (
+    MALFORMED,
+    Call,
+    Format,
+    Found,
+    calls_of,
+    ended,
+    json_at,
+    next_of,
+    skip,
+    with_arguments,
+)
 
 
 def closed(text: str, at: int, calls: list[Call], either: re.Pattern[str]) -> Found:
@@ -45,3 +57,50 @@ def marked(name: str, opening: str, closing: str, source: str) -> Format:
         return json_block(text, at + len(opening), either)
 
     return Format(name, source, first, read, tuple(mark for mark in (opening, closing) if mark))
+
+
+@dataclass(frozen=True)
+class Nested:
+    """Marks around all calls, and around each, whose name stands before its JSON arguments."""
+
+    all: str
+    all_end: str
+    one: str
+    one_end: str
+    between: str
+    """Before the arguments."""
+    named: re.Pattern[str]
+    """From a call's mark to its arguments; the group that matched is the name."""
+    fence: str = ""
+    """What may stand behind the arguments."""
+
+    def format(self, source: str) -> Format:
+        return Format(
+            self.one,
+            source,
+            _either(self.all, self.one),
+            self.read,
+            (self.all, self.all_end, self.one, self.one_end, self.between),
+            "Write the call as the tools are described, with its arguments in valid JSON.",
+        )
+
+    def read(self, text: str, at: int) -> Found:
+        """All calls of a block, or one that stands without its marks."""
+        after_malformed = _either(self.one, self.all_end, self.one_end)
+        at = ended(text, at, self.all)
+        calls: list[Call] = []
+        while text.startswith(self.one, there := skip(text, at)):
+            if named := self.named.match(text, there):
+                call, at = with_arguments(named[named.lastindex or 0], text, named.end())
+                at = ended(text, at, self.fence) if self.fence else at
+            else:
+                call, at = MALFORMED, there + len(self.one)
+            if call is MALFORMED:
+                at = next_of(after_malformed, text, at)
+            calls.append(call)
+            at = ended(text, at, self.one_end)
+        return Found(calls or [MALFORMED], ended(text, at, self.all_end))
+
+
+def _either(*marks: str) -> re.Pattern[str]:
+    return re.compile("|".join(map(re.escape, marks)))
