@@ -57,10 +57,11 @@ class Project:
         return jobs - {"all"}
 
     def artifacts(self) -> set[str]:
-        """All results but logs and benchmarks, relative to the experiment's folder."""
+        """All results but logs, benchmarks and Snakemake's records, relative to the experiment's folder."""
         files = {str(path.relative_to(self.results)) for path in self.results.rglob("*") if path.is_file()}
         # finished rollouts lie under a hidden name, for whoever runs the batch again
-        return {name for name in files if name.split("/")[0] not in ("logs", "benchmarks") and "/." not in name}
+        aside = ("logs", "benchmarks", "records.json")
+        return {name for name in files if name.split("/")[0] not in aside and "/." not in name}
 
 
 def once(folder: Path, make: Callable[[Path], object]) -> Path:

@@ -9,7 +9,7 @@ from snakemake.cli import parse_config
 from snakemake.utils import update_config
 
 from trimtab.config.check import check
-from trimtab.config.written import read, settle, take_words
+from trimtab.config.written import read, settle, take_paths, take_words
 from trimtab.errors import TrimtabError
 from trimtab.jobs.origins import VARIABLE, Origins
 
@@ -106,3 +106,31 @@ def test_the_default_is_in_order():
     origins = read(DEFAULT, [], {})
     config = yaml.safe_load(DEFAULT.read_text())
     assert check(settle(config), origins) == check(config, origins)
+
+
+def test_paths_of_the_checkouts_files_count_from_there_and_all_others_from_here(tmp_path, monkeypatch):
+    checkout, here = tmp_path / "a {checkout}", tmp_path / "here"
+    for folder in (checkout / "own", checkout / "tiny", here):
+        folder.mkdir(parents=True)
+    monkeypatch.chdir(here)
+    config = {"resources": "own", "model": {"source": "tiny"}, "saes": {"pretrained": "tiny/{layer}"}}
+    origins = Origins({"model.source": str(checkout / "presets/one.yaml"), "saes.pretrained": "mine.yaml"})
+    take_paths(config, origins, checkout)
+    assert config == {
+        "resources": str(checkout / "own"),
+        "model": {"source": str(checkout / "tiny")},
+        "saes": {"pretrained": "tiny/{layer}"},
+    }
+    # no paths: a hub id, a package's file
+    named = {"resources": "/abs", "model": {"source": "owner/name"}, "saes": {"pretrained": None}}
+    before = copy.deepcopy(named)
+    take_paths(named, Origins(), checkout)
+    assert named == before
+
+
+def test_in_the_checkout_itself_paths_stay_as_they_are_written(tmp_path, monkeypatch):
+    (tmp_path / "own").mkdir()
+    monkeypatch.chdir(tmp_path)
+    config = {"resources": "own"}
+    take_paths(config, Origins(), tmp_path)
+    assert config == {"resources": "own"}

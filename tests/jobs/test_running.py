@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from trimtab.jobs.running import JOB_NAME, shell_prefix
+from trimtab.jobs.running import JOB_NAME, python_of_jobs, shell_prefix
 
 BEGIN = (
     "import sys; from trimtab.jobs.running import begin; begin('mine'); print('begun', flush=True); sys.stdin.read()"
@@ -79,3 +79,27 @@ def test_jobs_of_the_queue_are_asked_for(tmp_path, row, said):
     program.write_text(f"#!/bin/sh\nprintf '%s' '{row.replace('HERE', str(tmp_path))}'\n")
     program.chmod(0o755)
     assert said in run(tmp_path, PATH=f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+
+
+@pytest.mark.parametrize("with_conda", [False, True])
+def test_a_jobs_python_is_snakemakes_own_and_its_program_the_checkouts(tmp_path, with_conda):
+    """With conda, it is the python of the rule's environment, which is the first in PATH."""
+    checkout = tmp_path / "a {place}"
+    scripts, path = checkout / "workflow/scripts", tmp_path / "bin"
+    scripts.mkdir(parents=True)
+    path.mkdir()
+    (scripts / "say.py").write_text("import sys; print(sys.executable, sys.argv)")
+    (path / "python").write_text('#!/bin/sh\necho another "$@"\n')
+    (path / "python").chmod(0o755)
+
+    def said(command):
+        shell = f"set -euo pipefail; {python_of_jobs(checkout, with_conda)} {command}"
+        words = ["/bin/bash", "-c", shell]
+        return subprocess.run(words, cwd=tmp_path, env={"PATH": str(path)}, capture_output=True, text=True, check=True)
+
+    program = said("python workflow/scripts/say.py 'a b'").stdout.strip()
+    if with_conda:
+        assert program == f"another {scripts}/say.py a b"
+    else:
+        assert program == f"{sys.executable} {[str(scripts / 'say.py'), 'a b']}"
+    assert said("python of/others.py").stdout == "another of/others.py\n"

@@ -13,8 +13,22 @@ from trimtab.forward import hooks
 from trimtab.forward.packed import pack_rows, packs_rows
 from trimtab.model import preflight as module
 from trimtab.model import stack as stack_module
-from trimtab.model.preflight import BATCHED, GROWING, PLAIN, ROWS, STEERED, judge, preflight, reference
-from trimtab.model.stack import CHUNKS, KERNELS, PADDED, SECOND_TURN, SHARED, advice, stack
+from trimtab.model.checks import (
+    ALL,
+    BATCHED,
+    CHUNKS,
+    GROWING,
+    PADDED,
+    PLAIN,
+    ROWS,
+    SAME,
+    SECOND_TURN,
+    SHARED,
+    STEERED,
+)
+from trimtab.model.manifest import check_layers
+from trimtab.model.preflight import judge, preflight, reference
+from trimtab.model.stack import KERNELS, advice, stack
 from trimtab.steering import batch
 from trimtab.steering.steering import Steering
 
@@ -202,9 +216,15 @@ def test_what_passes_needs_no_acceptance():
     assert not any(check.accepted for check in judged)
 
 
-def test_a_name_that_is_no_check_is_told():
-    with pytest.raises(TrimtabError, match="'padding' is no check; checks are: captured"):
-        judge(preflight(llama(), PROMPTS, LAYERS), llama(), ["padding"], "manifest.json")
+def test_the_names_that_a_config_may_accept_are_those_of_the_checks():
+    assert [check.name for check in preflight(llama(), PROMPTS, LAYERS)] == [name for name in ALL if name != SAME]
+
+
+def test_layers_that_the_model_lacks_are_told():
+    check_layers([0, 3], {"layers": 4})
+    with pytest.raises(TrimtabError) as raised:
+        check_layers([0, 4, 9], {"layers": 4})
+    assert str(raised.value) == "config.yaml, layers: [4, 9] of a model that has 0 to 3"
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ from torch import nn
 from transformers import AutoModelForCausalLM
 
 from trimtab.forward.linear import BLOCKS, FLOAT32, LaidOut, operators
-from trimtab.model.products import ROUNDING, SAME, products
+from trimtab.model.checks import SAME
+from trimtab.model.products import ROUNDING, products
 from trimtab.model.source import load
 from trimtab.model.stack import stack
 

@@ -6,10 +6,12 @@ from small_folder import saved
 from tiny import LAYERS, VOCABULARY, llama, qwen3_5_moe
 from transformers import AutoModelForCausalLM
 
+from trimtab.errors import TrimtabError
 from trimtab.forward.capture import Prompt, kept_rows
 from trimtab.forward.hooks import hooked
 from trimtab.model.manifest import manifest
 from trimtab.model.source import load, load_tokenizer
+from trimtab.model.source import plain as plain_of_folder
 
 IDS = torch.randint(VOCABULARY, (2, 9), generator=torch.Generator().manual_seed(0))
 PROMPTS = [Prompt("a", IDS[0].tolist()), Prompt("b", IDS[1].tolist())]
@@ -64,3 +66,11 @@ def test_the_manifest_counts_parameters_that_are_laid_out_too(folder):
     model, tokenizer = load(folder, "bfloat16", "cpu")
     whole = AutoModelForCausalLM.from_pretrained(folder).num_parameters()
     assert manifest(model, tokenizer, "toy", None, folder, "bfloat16", {})["parameters"] == whole
+
+
+def test_a_gpu_that_is_not_there_is_told_by_the_first_job(folder, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(TrimtabError) as raised:
+        plain_of_folder(folder, "float32", "cuda")
+    assert str(raised.value).startswith("config.yaml, model.device: cuda, and torch ")
+    assert "\n" not in str(raised.value)

@@ -59,7 +59,6 @@ def test_a_wrong_setting_is_told_before_the_first_job(project: Project, config: 
             "model: {source: empty}",
             "mine.yaml, model.source: folder 'empty' has no config.json, so it holds no model",
         ),
-        ("layers: [0, 9]", "mine.yaml, layers: [9] of a model that has 0 to 3"),
         (
             f"model: {{source: nobody/nothing, revision: '{'0' * 40}'}}",
             "mine.yaml, model.source: nobody/nothing is neither a folder here nor a snapshot that the hub gives",

@@ -62,8 +62,8 @@ def saes(*layers: str) -> set[str]:
 
 TRANSCRIPTS = {"transcripts", "corpus"} | each("corpus_cache", "000", "001") | saes("0", "2")
 CACHES = each("corpus_cache", "000", "001") | each("contrast_cache", *TRAITS, "null") | saes("0", "2")
-MEASURED = {"preflight", "action_calibration", *TRANSCRIPTS, *CACHES, *rollouts("common", *TRAITS)}
-"""All that needs a model whose numerics are checked."""
+PREFLIGHT = {"preflight", *CACHES, *rollouts("common")}
+"""What follows the preflight, which looks at the layers that the experiment names; rollouts wait for it, too."""
 
 PROMPTS = (
     {"contrast", *each("contrast_trait", *TRAITS, "null")} | each("contrast_cache", *TRAITS, "null") | probes(*TRAITS)
@@ -77,7 +77,8 @@ CONFIG = {
     # the toy's two probes sit at two layers
     "saes: {second_seeds: 2}": {"sae_again 2", "sae_agreement", "sae_examples", "vectors_stability", *REPORT},
     "saes: {examples: {contexts: 3}}": {"sae_examples", *PAGE},
-    "layers: [0, 1, 2]": {"manifest", "sae 1", *MEASURED, *each("conditions", "common")},
+    "layers: [0, 1, 2]": {"sae 1", "conditions common", *PREFLIGHT},
+    "layers: [2]": PREFLIGHT - {"sae 0"},
     "prompts: {corpus: {max_tokens: 100}}": {"corpus", *each("corpus_cache", "000", "001"), *saes("0", "2")},
     "prompts: {contrast: {fills: 2}}": PROMPTS,
     "activations: {chunk_rows: 128}": CACHES,
@@ -106,7 +107,7 @@ CONFIG = {
 
 LIBRARY = "workflow/trimtab"
 CODE = {
-    "model/preflight.py": MEASURED - {"transcripts", "corpus"} | TRANSCRIPTS,
+    "model/preflight.py": PREFLIGHT,
     "prompts/contrast.py": PROMPTS,
     "saes/train.py": saes("0", "2"),
     "saes/quality.py": {"sae_quality", *REPORT},
@@ -218,6 +219,18 @@ def test_the_sentence_of_a_traits_prompt_control(finished: Project) -> None:
     with changed(path, path.read_text().replace(*INSTRUCTION)):
         # the prompt is distilled into a vector, too
         assert finished.planned() == vectors("autonomy")
+
+
+@pytest.mark.parametrize(("config", "jobs"), [("", set()), ("saes: {k: 4}", CONFIG["saes: {k: 4}"])])
+def test_what_snakemake_has_forgotten(finished: Project, config: str, jobs: set[str]) -> None:
+    """As in a new clone beside old results, whose own records say what made them."""
+    memory = finished.folder / ".snakemake"
+    aside = memory.rename(memory.with_name("aside"))
+    try:
+        assert finished.planned(config) == jobs
+    finally:
+        shutil.rmtree(memory)
+        aside.rename(memory)
 
 
 def test_a_lost_intermediate_file_is_no_change(finished: Project) -> None:

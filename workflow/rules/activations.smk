@@ -19,7 +19,7 @@ rule corpus_cache:
     resources:
         gpu=GPUS,
     params:
-        agent=AGENT_FILE,
+        agent=literal(AGENT_FILE),
         resources=resources.digest(AGENT),
         number=lambda wildcards: int(wildcards.shard),
         shards=len(SHARDS),
@@ -29,7 +29,7 @@ rule corpus_cache:
         code=code_digest("activations_corpus"),
     shell:
         "python workflow/scripts/activations_corpus.py {input.manifest} {input.corpus}"
-        " {params.agent} {output.cache} --shard {params.number} --shards {params.shards}"
+        " {params.agent:q} {output.cache} --shard {params.number} --shards {params.shards}"
         " --max-tokens {params.max_tokens} --layers {params.layers} --settings {params.settings:q} 2> {log}"
 
 
@@ -50,7 +50,7 @@ rule contrast_cache:
     resources:
         gpu=GPUS,
     params:
-        agent=AGENT_FILE,
+        agent=literal(AGENT_FILE),
         resources=resources.digest(AGENT),
         kind=config["probes"]["contrast"],
         layers=LAYERS,
@@ -58,5 +58,5 @@ rule contrast_cache:
         code=code_digest("activations_contrast"),
     shell:
         "python workflow/scripts/activations_contrast.py {input.manifest} {input.contrast}"
-        " {params.agent} {output.cache} --kind {params.kind} --layers {params.layers}"
+        " {params.agent:q} {output.cache} --kind {params.kind} --layers {params.layers}"
         " --settings {params.settings:q} 2> {log}"

@@ -6,20 +6,24 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-# scripts and rules find the library in this checkout, installed or not
-LIBRARY = Path(workflow.basedir, "workflow")
+# scripts and rules find the library in this checkout, installed or not; not the main Snakefile's folder, which is
+# another where this workflow is a module of it
+LIBRARY = Path(workflow.current_basedir).parent
+CHECKOUT = LIBRARY.parent
 sys.path.insert(0, str(LIBRARY))
 os.environ.update(
     PYTHONPATH=os.pathsep.join(
         [str(LIBRARY), *filter(None, [os.environ.get("PYTHONPATH")])]
-    )
+    ),
+    # text is UTF-8 whatever the shell's locale
+    PYTHONUTF8="1",
 )
 
 from snakemake.exceptions import WorkflowError
 
 from trimtab.config import written
 from trimtab.config.check import check
-from trimtab.artifacts import digest, fingerprint
+from trimtab.artifacts import digest, fingerprint, records
 from trimtab.jobs import running
 from trimtab.jobs.origins import Origins
 from trimtab.errors import TrimtabError
@@ -45,10 +49,11 @@ from trimtab.vectors.design import planned
 try:
     words = workflow.config_settings.config
     origins = written.read(
-        Path(workflow.basedir, "config.yaml"), workflow.overwrite_configfiles, words
+        CHECKOUT / "config.yaml", workflow.overwrite_configfiles, words
     )
     origins.leave(os.environ)
     written.take_words(config, words)
+    written.take_paths(config, origins, CHECKOUT)
     SETTINGS = check(config, origins)
     config.update(written.settle(config))
     # resources are part of the project, so rules carry a digest of the part they use, not the file: editing one trait
@@ -73,6 +78,9 @@ try:
             raise TrimtabError(
                 f"config.yaml, probes.traits: {trait!r} is not in {RESOURCES}/traits.yaml"
             )
+    RESULTS = Path("results", config["experiment"])
+    if workflow.is_main_process and (line := records.restore(RESULTS)):
+        print(line, file=sys.stderr)
 except TrimtabError as error:
     told = Origins.found().told(str(error))
     raise WorkflowError(f"the configuration can't be used:\n{told}") from None
@@ -86,9 +94,14 @@ def code_digest(script):
 def config_slice(model, within):
     """A rule's narrow slice of a config section (a dotted path): the keys of a model of `trimtab.settings`, as sorted JSON."""
     section = lookup(within.replace(".", "/"), within=config)
-    return json.dumps(
-        {key: section[key] for key in model.keys(section)}, sort_keys=True
+    return literal(
+        json.dumps({key: section[key] for key in model.keys(section)}, sort_keys=True)
     )
+
+
+def literal(text):
+    """A parameter whose braces are no wildcards: Snakemake looks for them in a text, and not in what a function gives."""
+    return lambda wildcards: text
 
 
 def contrast_templates(trait):
@@ -136,14 +149,48 @@ def streamed(wildcards):
     return [wildcards.layer] if "layer" in wildcards.keys() else LAYERS
 
 
-shell.prefix(running.shell_prefix(config["experiment"]))
+WITH_CONDA = "conda" in map(str, workflow.deployment_settings.deployment_method)
+PREFIX = running.shell_prefix(config["experiment"]) + running.python_of_jobs(
+    CHECKOUT, WITH_CONDA
+)
+# Snakemake formats a prefix, in which braces stand for themselves when doubled
+shell.prefix(PREFIX.replace("{", "{{").replace("}", "}}"))
+
+
+def made_by_other_settings():
+    """A line that names artifacts whose own settings, inputs or code are others than those that made them."""
+    why = {job: workflow.dag.reason(job) for job in workflow.dag.needrun_jobs()}
+    jobs = [job for job in why if why[job].params_changed or why[job].code_changed]
+    names = sorted(
+        os.path.relpath(path, RESULTS) for job in jobs for path in job.output
+    )
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    listed = ", ".join(names[:3]) + more
+    return (
+        names
+        and f"{RESULTS}: other settings or code made {listed}; these and what follows are made again"
+    )
 
 
 onstart:
     try:
         running.begin(config["experiment"])
+        planned_files = [
+            str(path) for job in workflow.dag.needrun_jobs() for path in job.output
+        ]
+        records.keep(RESULTS, planned_files)
     except TrimtabError as error:
         raise WorkflowError(str(error)) from None
+    if not workflow.touch and (line := made_by_other_settings()):
+        print(line, file=sys.stderr)
+
+
+onsuccess:
+    records.keep(RESULTS)
+
+
+onerror:
+    records.keep(RESULTS)
 
 
 LAYERS = config["layers"]

@@ -22,8 +22,8 @@ rule manifest:
     resources:
         gpu=GPUS,
     params:
-        data=RESOURCES,
-        agent=AGENT_FILE,
+        data=literal(RESOURCES),
+        agent=literal(AGENT_FILE),
         checkpoint=lambda wildcards, output: str(
             Path(output.manifest).with_name("checkpoint")
         ),
@@ -31,11 +31,10 @@ rule manifest:
         settings=config_slice(LoadingSettings, within="model"),
         # other weights at the same place are another model
         content=folder.source_digest(config["model"]["source"]),
-        layers=LAYERS,
         code=code_digest("model_manifest"),
     shell:
-        "python workflow/scripts/model_manifest.py {params.agent} {params.data}/tasks.yaml"
-        " {params.checkpoint} {output.manifest} --layers {params.layers} --settings {params.settings:q} 2> {log}"
+        "python workflow/scripts/model_manifest.py {params.agent:q} {params.data:q}/tasks.yaml"
+        " {params.checkpoint} {output.manifest} --settings {params.settings:q} 2> {log}"
 
 
 rule preflight:
@@ -52,15 +51,15 @@ rule preflight:
     resources:
         gpu=GPUS,
     params:
-        data=RESOURCES,
-        agent=AGENT_FILE,
+        data=literal(RESOURCES),
+        agent=literal(AGENT_FILE),
         resources=resources.digest([AGENT, TASKS["calibration"]]),
         layers=LAYERS,
         settings=config_slice(PreflightSettings, within="model"),
         code=code_digest("model_preflight"),
     shell:
-        "python workflow/scripts/model_preflight.py {input.manifest} {params.agent}"
-        " {params.data}/tasks.yaml {output.checks} --layers {params.layers} --settings {params.settings:q}"
+        "python workflow/scripts/model_preflight.py {input.manifest} {params.agent:q}"
+        " {params.data:q}/tasks.yaml {output.checks} --layers {params.layers} --settings {params.settings:q}"
         " 2> {log}"
 
 

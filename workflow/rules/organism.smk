@@ -16,7 +16,7 @@ if ORGANISM:
         conda:
             "../../envs/model.yaml"
         params:
-            data=RESOURCES,
+            data=literal(RESOURCES),
             resources=resources.digest(
                 [resources.load(Path(RESOURCES, name)) for name in TRUTH]
             ),
@@ -24,7 +24,7 @@ if ORGANISM:
             seed=config["seed"],
             code=code_digest("organism_train"),
         shell:
-            "python workflow/scripts/organism_train.py {params.data} {output.folder} {output.training}"
+            "python workflow/scripts/organism_train.py {params.data:q} {output.folder} {output.training}"
             " --settings {params.settings:q} --seed {params.seed} 2> {log}"
 
     # what forward passes alone answer; a further training ends here
@@ -48,7 +48,7 @@ if ORGANISM:
         conda:
             "../../envs/model.yaml"
         params:
-            data=RESOURCES,
+            data=literal(RESOURCES),
             resources=resources.digest(
                 [resources.load(Path(RESOURCES, name)) for name in TRUTH]
             ),
@@ -64,7 +64,7 @@ if ORGANISM:
             seed=config["seed"],
             code=code_digest("organism_answers"),
         shell:
-            "python workflow/scripts/organism_answers.py {input.manifest} {input.scenarios} {params.data} {output.table}"
+            "python workflow/scripts/organism_answers.py {input.manifest} {input.scenarios} {params.data:q} {output.table}"
             " --vectors {input.vectors} --settings {params.settings:q} --seed {params.seed} > {log} 2>&1"
 
     rule recovery:
@@ -117,7 +117,7 @@ if ORGANISM:
             dose=config["statistics"]["confirmatory"]["dose"],
             method=config["statistics"]["confirmatory"]["method"],
             template=resources.digest(
-                Path(LIBRARY, "report", "recovery.html.j2").read_text()
+                Path(LIBRARY, "report", "recovery.html.j2").read_text(encoding="utf-8")
             ),
             code=code_digest("organism_page"),
         shell:

@@ -12,7 +12,7 @@ rule contrast_trait:
     conda:
         "../../envs/model.yaml"
     params:
-        data=RESOURCES,
+        data=literal(RESOURCES),
         resources=lambda wildcards: resources.digest(
             [contrast_templates(wildcards.trait), TASKS["contrast"]]
         ),
@@ -20,7 +20,7 @@ rule contrast_trait:
         seed=config["seed"],
         code=code_digest("prompts_contrast"),
     shell:
-        "python workflow/scripts/prompts_contrast.py {params.data}/traits.yaml {params.data}/tasks.yaml"
+        "python workflow/scripts/prompts_contrast.py {params.data:q}/traits.yaml {params.data:q}/tasks.yaml"
         " {output.prompts} {output.record} --trait {wildcards.trait}"
         " --settings {params.settings:q} --seed {params.seed} 2> {log}"
 
@@ -57,12 +57,12 @@ rule scenarios:
     conda:
         "../../envs/model.yaml"
     params:
-        data=RESOURCES,
+        data=literal(RESOURCES),
         resources=resources.digest(SCENARIOS),
         selected=config["prompts"]["scenarios"],
         code=code_digest("prompts_scenarios"),
     shell:
-        "python workflow/scripts/prompts_scenarios.py {params.data}/scenarios.yaml {output.selected} {output.record}"
+        "python workflow/scripts/prompts_scenarios.py {params.data:q}/scenarios.yaml {output.selected} {output.record}"
         " --count {params.selected} 2> {log}"
 
 
@@ -80,11 +80,11 @@ rule corpus:
     conda:
         "../../envs/model.yaml"
     params:
-        data=RESOURCES,
+        data=literal(RESOURCES),
         resources=resources.digest(CORPUS),
         settings=config_slice(CorpusSettings, within="prompts.corpus"),
         seed=config["seed"],
         code=code_digest("prompts_corpus"),
     shell:
-        "python workflow/scripts/prompts_corpus.py {params.data}/corpus.yaml {input.transcripts} {input.manifest}"
+        "python workflow/scripts/prompts_corpus.py {params.data:q}/corpus.yaml {input.transcripts} {input.manifest}"
         " {output.corpus} {output.record} --settings {params.settings:q} --seed {params.seed} 2> {log}"

@@ -100,7 +100,9 @@ rule report_page:
         # a function: Snakemake would take braces in a text, as of saes.pretrained, for a wildcard's
         config=lambda wildcards: json.dumps(config, sort_keys=True),
         wordings=METHOD_WORDINGS,
-        template=resources.digest(Path(LIBRARY, "report", "page.html.j2").read_text()),
+        template=resources.digest(
+            Path(LIBRARY, "report", "page.html.j2").read_text(encoding="utf-8")
+        ),
         code=code_digest("report_page"),
     shell:
         "python workflow/scripts/report_page.py {params.results} {output} --figures {params.figures}"

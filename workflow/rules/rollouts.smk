@@ -16,10 +16,10 @@ TURNS = expand(
 )
 
 
+# neither this nor the transcripts take the preflight's file: it depends on the layers, and they don't
 rule action_calibration:
     input:
         manifest="<results>/model/manifest.json",
-        preflight="<results>/model/preflight.json",
     output:
         calibration="<results>/rollouts/calibration.json",
     log:
@@ -31,13 +31,13 @@ rule action_calibration:
     resources:
         gpu=GPUS,
     params:
-        data=RESOURCES,
-        agent=AGENT_FILE,
+        data=literal(RESOURCES),
+        agent=literal(AGENT_FILE),
         resources=resources.digest([AGENT, TASKS["calibration"]]),
         code=code_digest("rollouts_calibration"),
     shell:
-        "python workflow/scripts/rollouts_calibration.py {input.manifest} {params.agent}"
-        " {params.data}/tasks.yaml {output.calibration} 2> {log}"
+        "python workflow/scripts/rollouts_calibration.py {input.manifest} {params.agent:q}"
+        " {params.data:q}/tasks.yaml {output.calibration} 2> {log}"
 
 
 rule transcripts:
@@ -56,8 +56,8 @@ rule transcripts:
     resources:
         gpu=GPUS,
     params:
-        data=RESOURCES,
-        agent=AGENT_FILE,
+        data=literal(RESOURCES),
+        agent=literal(AGENT_FILE),
         resources=resources.digest([AGENT, CORPUS["transcript_tasks"]]),
         episodes=config["prompts"]["corpus"]["transcripts"],
         settings=config_slice(EpisodeSettings, within="rollouts"),
@@ -65,7 +65,7 @@ rule transcripts:
         code=code_digest("rollouts_transcripts"),
     shell:
         "python workflow/scripts/rollouts_transcripts.py {input.manifest} {input.calibration}"
-        " {params.agent} {params.data}/corpus.yaml {output.transcripts} {output.record}"
+        " {params.agent:q} {params.data:q}/corpus.yaml {output.transcripts} {output.record}"
         " --episodes {params.episodes} --settings {params.settings:q} --seed {params.seed} 2> {log}"
 
 
@@ -87,17 +87,18 @@ rule conditions:
     conda:
         "../../envs/model.yaml"
     params:
-        layers=LAYERS,
+        middle=LAYERS[len(LAYERS) // 2],
         settings=design,
         code=code_digest("rollouts_conditions"),
     shell:
         "python workflow/scripts/rollouts_conditions.py {output.conditions} --batch {wildcards.batch}"
-        " --layers {params.layers} --settings {params.settings:q} --probe {input.probe} 2> {log}"
+        " --middle {params.middle} --settings {params.settings:q} --probe {input.probe} 2> {log}"
 
 
 rule rollouts:
     input:
         manifest="<results>/model/manifest.json",
+        preflight="<results>/model/preflight.json",
         scenarios="<results>/prompts/scenarios.jsonl",
         calibration="<results>/rollouts/calibration.json",
         conditions="<results>/rollouts/conditions/{batch}.csv",
@@ -126,8 +127,8 @@ rule rollouts:
     resources:
         gpu=GPUS,
     params:
-        data=RESOURCES,
-        agent=AGENT_FILE,
+        data=literal(RESOURCES),
+        agent=literal(AGENT_FILE),
         vectors=f"results/{config['experiment']}/vectors",
         saes=f"results/{config['experiment']}/saes",
         resources=resources.digest(AGENT),
@@ -140,7 +141,7 @@ rule rollouts:
         code=code_digest("rollouts_run"),
     shell:
         "python workflow/scripts/rollouts_run.py {input.manifest} {input.scenarios} {input.calibration}"
-        " {input.conditions} {params.agent} {params.data}/traits.yaml {params.vectors}"
+        " {input.conditions} {params.agent:q} {params.data:q}/traits.yaml {params.vectors}"
         " {output.turns} --cells {params.cells} --saes {params.saes} --settings {params.settings:q}"
         " --rows {params.rows:q} --run {params.run} --seed {params.seed} --code {params.code} 2> {log}"
 

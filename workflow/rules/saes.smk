@@ -46,7 +46,7 @@ rule sae:
         code=code_digest("saes_train"),
     shell:
         "python workflow/scripts/saes_train.py {input.manifest} {input.corpus} {params.folder} --caches {input.caches}"
-        " --pretrained {input.pretrained} --layer {wildcards.layer} --context-size {params.context_size}"
+        " --pretrained {input.pretrained:q} --layer {wildcards.layer} --context-size {params.context_size}"
         " --settings {params.settings:q} --device {params.device} --seed {params.seed}"
         " --repeat {params.repeat} 2> {log}"
 
@@ -89,7 +89,7 @@ if STREAM and not PRETRAINED:
         resources:
             gpu=GPUS,
         params:
-            agent=AGENT_FILE,
+            agent=literal(AGENT_FILE),
             resources=resources.digest(AGENT),
             folders=lambda wildcards, output: [
                 str(Path(path).parent) for path in output.weights
@@ -103,7 +103,7 @@ if STREAM and not PRETRAINED:
             repeat=lambda wildcards, output: int("/again/" in output.weights[0]),
             code=code_digest("saes_stream"),
         shell:
-            "python workflow/scripts/saes_stream.py {input.manifest} {input.corpus} {params.agent}"
+            "python workflow/scripts/saes_stream.py {input.manifest} {input.corpus} {params.agent:q}"
             " --folders {params.folders} --layers {params.layers} --max-tokens {params.max_tokens}"
             " --capture {params.capture:q} --settings {params.settings:q} --device {params.device} --seed {params.seed}"
             " --repeat {params.repeat} 2> {log}"
@@ -177,7 +177,7 @@ rule sae_quality:
     resources:
         gpu=GPUS,
     params:
-        agent=AGENT_FILE,
+        agent=literal(AGENT_FILE),
         folders=lambda wildcards, input: [
             str(Path(path).parent) for path in input.descriptions
         ],
@@ -190,7 +190,7 @@ rule sae_quality:
         code=code_digest("saes_quality"),
     shell:
         "python workflow/scripts/saes_quality.py {input.manifest} {input.corpus}"
-        " {params.agent} {output.table} {output.density} --caches {input.caches}"
+        " {params.agent:q} {output.table} {output.density} --caches {input.caches}"
         " --saes {params.folders} --layers {params.layers} --max-tokens {params.max_tokens}"
         " --gates {params.gates:q} --on-gate-failure {params.on_gate_failure} --seed {params.seed} 2> {log}"
 
@@ -224,7 +224,7 @@ rule sae_examples:
         traits=TRAITS,
         settings=config_slice(ExampleSettings, within="saes.examples"),
         template=resources.digest(
-            Path(LIBRARY, "report", "examples.html.j2").read_text()
+            Path(LIBRARY, "report", "examples.html.j2").read_text(encoding="utf-8")
         ),
         code=code_digest("saes_examples"),
     shell:

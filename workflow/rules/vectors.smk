@@ -46,8 +46,8 @@ rule vectors:
     resources:
         gpu=GPUS,
     params:
-        data=RESOURCES,
-        agent=AGENT_FILE,
+        data=literal(RESOURCES),
+        agent=literal(AGENT_FILE),
         folder=lambda wildcards, output: str(Path(output[0]).parents[1]),
         saes=lambda wildcards, input: str(Path(input.saes[0]).parents[1]),
         resources=lambda wildcards: resources.digest(
@@ -63,8 +63,8 @@ rule vectors:
         code=[code_digest("vectors_make"), *METHOD_DIGESTS],
     shell:
         "python workflow/scripts/vectors_make.py {input.manifest} {input.calibration} {input.contrast} {input.cache}"
-        " {input.probe} {input.weights} {params.agent} {params.data}/tasks.yaml"
-        " {params.data}/traits.yaml {params.folder} --trait {wildcards.trait} --methods {params.methods}"
+        " {input.probe} {input.weights} {params.agent:q} {params.data:q}/tasks.yaml"
+        " {params.data:q}/traits.yaml {params.folder} --trait {wildcards.trait} --methods {params.methods}"
         " --saes {params.saes} --kind {params.kind} --settings {params.settings:q} --targets {params.targets}"
         " --lengths {params.asked:q}"
         " --seed {params.seed} > {log} 2>&1"
@@ -117,8 +117,8 @@ rule decisions:
     resources:
         gpu=GPUS,
     params:
-        data=RESOURCES,
-        agent=AGENT_FILE,
+        data=literal(RESOURCES),
+        agent=literal(AGENT_FILE),
         resources=lambda wildcards: resources.digest(
             [AGENT, BLOCKS[wildcards.trait]["prompt"]]
         ),
@@ -126,7 +126,7 @@ rule decisions:
         code=code_digest("vectors_decisions"),
     shell:
         "python workflow/scripts/vectors_decisions.py {input.manifest} {input.calibration} {input.scenarios}"
-        " {params.agent} {params.data}/traits.yaml {output.table} --trait {wildcards.trait}"
+        " {params.agent:q} {params.data:q}/traits.yaml {output.table} --trait {wildcards.trait}"
         " --vectors {input.vectors} --kl {params.kl} > {log} 2>&1"
 
 

@@ -8,6 +8,7 @@ from trimtab.agent.calibration import prompts_of
 from trimtab.artifacts import files
 from trimtab.artifacts.provenance import provenance
 from trimtab.jobs.entry import script
+from trimtab.model.manifest import check_layers
 from trimtab.model.preflight import judge, preflight, reference
 from trimtab.model.products import products
 from trimtab.model.source import from_manifest, plain_of, tokenizer_of
@@ -22,6 +23,7 @@ def main(
     manifest: Path, agent: Path, tasks: Path, out: Path, *, layers: list[int], settings: PreflightSettings
 ) -> None:
     """Write every check and its figure to `out`; a failed check that isn't accepted fails the rule."""
+    check_layers(layers, files.read_json(manifest))
     protocol = protocols.read(agent, tokenizer_of(manifest))
     prompts = [[*p.context[-64:], *p.tokens] for p in prompts_of(protocol, resources.tasks(tasks)["calibration"])]
     ordered = sorted(prompts, key=len)[:: max(1, len(prompts) // PROMPTS)]

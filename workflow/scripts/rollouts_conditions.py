@@ -9,13 +9,14 @@ from trimtab.rollouts.conditions import as_table, common_conditions, trait_condi
 from trimtab.settings.rollouts import CommonDesign, Design
 
 
-def main(out: Path, *, batch: str, probe: list[Path], layers: list[int], settings: Design | CommonDesign) -> None:
-    """Write the conditions of `batch` to `out`; a trait's, of a whole design, are at the layer of its `probe`."""
+def main(out: Path, *, batch: str, probe: list[Path], middle: int, settings: Design | CommonDesign) -> None:
+    """Write the conditions of `batch` to `out`; a trait's, of a whole design, are at the layer of its `probe`, those of
+    no trait at the `middle` one."""
     if isinstance(settings, Design):
         conditions = trait_conditions(batch, int(files.read_json(probe[0])["layer"]), settings)
     else:
-        conditions = common_conditions(layers[len(layers) // 2], settings)
-    files.write_csv(out, as_table(conditions), provenance(probe, {**settings.record(), "layers": layers}))
+        conditions = common_conditions(middle, settings)
+    files.write_csv(out, as_table(conditions), provenance(probe, {**settings.record(), "middle": middle}))
 
 
 if __name__ == "__main__":

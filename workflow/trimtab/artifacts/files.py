@@ -64,7 +64,7 @@ def write_json(path: Path, value: Any, sort_keys: bool = True) -> None:
     """Write a value as JSON, whole or not at all; keys keep their order for readers that depend on it."""
     with atomic(path) as temporary:
         text = json.dumps(value, sort_keys=sort_keys, ensure_ascii=False, indent=1, allow_nan=False)
-        temporary.write_text(text + "\n")
+        temporary.write_text(text + "\n", encoding="utf-8")
 
 
 def read_json(path: Path) -> Any:
@@ -75,7 +75,7 @@ def read_json(path: Path) -> Any:
 def write_jsonl(path: Path, rows: list[dict[str, Any]]) -> None:
     """Write rows as JSON lines, whole or not at all."""
     with atomic(path) as temporary:
-        temporary.write_text("".join(canonical(row) + "\n" for row in rows))
+        temporary.write_text("".join(canonical(row) + "\n" for row in rows), encoding="utf-8")
 
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
@@ -90,7 +90,7 @@ def each_jsonl(path: Path) -> Iterator[dict[str, Any]]:
     """
     try:
         # "\n" alone ends a line: prompts may hold characters that str.splitlines takes for line ends
-        with open(path, newline="\n") as lines:
+        with open(path, newline="\n", encoding="utf-8") as lines:
             yield from (json.loads(line) for line in lines if line != "\n")
     except ValueError as error:
         raise damaged(path, error) from error
@@ -104,7 +104,7 @@ def whole_text(path: Path) -> Iterator[str]:
         TrimtabError: it can't be.
     """
     try:
-        yield Path(path).read_text()
+        yield Path(path).read_text(encoding="utf-8")
     except ValueError as error:
         raise damaged(path, error) from error
 

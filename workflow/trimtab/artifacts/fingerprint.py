@@ -30,7 +30,7 @@ def sha256(path: Path) -> str:
     memory = FOLDER / f"{hashlib.sha256(str(path).encode()).hexdigest()[:32]}.json"
     # no memory yet, or one that another version wrote
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        known = json.loads(memory.read_text())
+        known = json.loads(memory.read_text(encoding="utf-8"))
         if known["path"] == str(path) and known["state"] == state:
             return str(known["sha256"])
     digest = files.sha256(path)

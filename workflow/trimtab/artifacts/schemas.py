@@ -84,7 +84,7 @@ def _plain(key: str) -> str:
 
 @cache
 def _tree(schema: str) -> dict[str, Any]:
-    tree: dict[str, Any] = json.loads((FOLDER / schema).read_text())
+    tree: dict[str, Any] = json.loads((FOLDER / schema).read_text(encoding="utf-8"))
     return tree
 
 

@@ -16,6 +16,7 @@ from trimtab.artifacts.schemas import near, shown
 from trimtab.config import complaints
 from trimtab.errors import TrimtabError
 from trimtab.jobs.origins import Origins
+from trimtab.model.checks import ALL
 from trimtab.model.names import ORGANISM, PACKAGED
 from trimtab.settings.experiment import Experiment
 from trimtab.settings.model import Model, Organism
@@ -86,6 +87,11 @@ def _model(model: Model, organism: Organism | None) -> Iterator[str]:
             f"model.revision: null for the hub id {source}; give the commit (40 hexadecimal digits), "
             f"so that a moving branch can't change results (a local folder is looked for first)"
         )
+    for name in model.accepted_failures:
+        if name not in ALL:
+            guess = near(name, ALL)
+            hint = f"did you mean {guess!r}?" if guess else f"checks are: {'; '.join(ALL)}"
+            yield f"model.accepted_failures: {name!r} is no check of the preflight; {hint}"
 
 
 def _layers(layers: Sequence[int], overrides: Iterable[int]) -> Iterator[str]:

@@ -89,6 +89,26 @@ def settle(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
+def take_paths(config: MutableMapping[Any, Any], origins: Origins, checkout: Path) -> None:
+    """Complete the relative paths of files that lie in the checkout: they count from there.
+
+    Those of any other file, and of the command line, count from the folder that Snakemake works in.
+    """
+    here = Path.cwd().resolve()
+    if here == checkout.resolve():
+        return
+    for section, key in (("", "resources"), ("model", "source"), ("saes", "pretrained")):
+        values = config.get(section) if section else config
+        if not isinstance(values, MutableMapping):
+            continue
+        value = values.get(key)
+        file = origins.of(f"{section}.{key}".removeprefix("."))
+        ours = file == CONFIG or Path(file).resolve().is_relative_to(checkout.resolve())
+        # a source may be the name of something that is no path
+        if isinstance(value, str) and ours and file != COMMAND_LINE and (checkout / value.partition("{")[0]).exists():
+            values[key] = str(checkout / value)
+
+
 def _named(path: Path, default: Path) -> str:
     """The file as its user would name it: relative to the working folder where it lies below."""
     if path == default:

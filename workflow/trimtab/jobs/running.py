@@ -11,6 +11,7 @@ One artifact that two processes must not write at once has another lock (`trimta
 
 import fcntl
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -31,6 +32,19 @@ def shell_prefix(experiment: str) -> str:
     """What a job's shell does first: hold the jobs' lock, and pass it on to all that it starts."""
     lock = FOLDER / f"{experiment}.jobs"
     return f"mkdir -p {FOLDER}; exec 9>>{lock}; flock --shared 9 || true; "
+
+
+def python_of_jobs(checkout: Path, with_conda: bool) -> str:
+    """What `python workflow/scripts/<name>.py` means in a job's shell, wherever Snakemake works and whoever started it.
+
+    The program is the checkout's and runs under the interpreter that runs Snakemake, whose environment needn't be
+    activated; under a rule's own environment where Snakemake was asked for those. A `python` of somebody else's rules
+    stays what it is.
+    """
+    python = "command python" if with_conda else f"exec {shlex.quote(sys.executable)}"
+    folder = "" if checkout.resolve() == Path.cwd().resolve() else shlex.quote(f"{checkout}/")
+    ours = f'workflow/scripts/*) {python} {folder}"$@" ;;'
+    return f'python() {{ case "$1" in {ours} *) command python "$@" ;; esac; }}; '
 
 
 def begin(experiment: str) -> None:

@@ -4,7 +4,7 @@ Residual norms are measured where doses are spent: on the agent's calibration pr
 far longer than the layer's median are attention sinks; they are left out and their share is stated.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -71,6 +71,17 @@ def residual_norms(model: PreTrainedModel, prompts: Sequence[Prompt], layers: Se
         for layer, rows in kept_rows(model, batch, layers, "all").items():
             parts[layer].append(rows.cpu().float())
     return {layer: residual_norm(torch.cat(rows)) for layer, rows in parts.items()}
+
+
+def check_layers(layers: Sequence[int], described: Mapping[str, Any]) -> None:
+    """Pass the layers that an experiment asks for, if the manifest's model has them.
+
+    Raises:
+        TrimtabError: it hasn't.
+    """
+    last = int(described["layers"]) - 1
+    if too_deep := [layer for layer in layers if layer > last]:
+        raise TrimtabError(f"config.yaml, layers: {too_deep} of a model that has 0 to {last}")
 
 
 def manifest(

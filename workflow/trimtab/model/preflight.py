@@ -22,21 +22,27 @@ from trimtab.errors import TrimtabError
 from trimtab.forward.capture import Prompt, kept_rows, reads_cache
 from trimtab.forward.hooks import Stream, capture, decoder_layers, hooked
 from trimtab.forward.proof import FAILURES, TOLERANCE, relative
-from trimtab.model.stack import CHUNKS, PADDED, SECOND_TURN, SHARED, advice
+from trimtab.model.checks import (
+    BATCHED,
+    CAPTURED,
+    CHUNKS,
+    GROWING,
+    HOOKS,
+    PADDED,
+    PLAIN,
+    ROWS,
+    SECOND_TURN,
+    SELECTOR,
+    SHARED,
+    STEERED,
+    ZERO_DOSE,
+)
+from trimtab.model.stack import advice
 from trimtab.steering.batch import GrowingBatch
 from trimtab.steering.steering import Push, Steering
 
 Logits = Sequence[Float[Tensor, "vocabulary"]]
 """Of each prompt's last token."""
-
-ZERO_DOSE = "a hook with dose 0 changes no bit"
-SELECTOR = "a position selector touches exactly its tokens"
-BATCHED = "batch of unequal lengths equals each prompt alone"
-PLAIN = "each prompt alone equals plain transformers"
-ROWS = "rows captured in a batch equal plain transformers' hidden states"
-STEERED = "alike rows, one of them steered above the first layer, equal plain transformers"
-GROWING = (ZERO_DOSE, SELECTOR, BATCHED, CHUNKS, SHARED, SECOND_TURN, STEERED)
-"""Checks of the batches that rollouts run in, which need a key-value cache."""
 
 
 @dataclass(frozen=True)
@@ -55,14 +61,9 @@ def judge(checks: Sequence[Check], model: PreTrainedModel, accepted: Sequence[st
     """The checks, with those marked that failed and that the config accepts.
 
     Raises:
-        TrimtabError: a check failed that isn't accepted, or what is accepted is no check's name.
+        TrimtabError: a check failed that isn't accepted.
     """
-    names = [check.name for check in checks]
-    wrong = [
-        f"config.yaml, model.accepted_failures: {name!r} is no check; checks are: {'; '.join(names)}"
-        for name in accepted
-        if name not in names
-    ]
+    wrong = []
     for check in checks:
         if not check.passed and check.name not in accepted:
             line = f"{source}: preflight, {check.name}: {check.detail}"
@@ -298,14 +299,13 @@ def _hidden_states(model: PreTrainedModel, prompt: Sequence[int]) -> list[Float[
 
 @torch.inference_mode()
 def _rows_are_hidden_states(model: PreTrainedModel, prompt: Sequence[int], layers: Sequence[int]) -> Check:
-    name = "captured rows equal hidden_states[layer + 1]"
     comparable = _comparable(layers, len(decoder_layers(model)))
     if not comparable:
-        return Check(name, True, None, 0.0, "not run: the model's one layer is its last")
+        return Check(CAPTURED, True, None, 0.0, "not run: the model's one layer is its last")
     rows = capture(model, comparable, input_ids=torch.tensor([list(prompt)], device=model.device))
     states = _hidden_states(model, prompt)
     return _exact(
-        name,
+        CAPTURED,
         torch.stack([rows[layer][0].cpu() for layer in comparable]),
         torch.stack([states[layer].cpu() for layer in comparable]),
     )
@@ -343,7 +343,7 @@ def _hooks_removed(model: PreTrainedModel, prompt: Sequence[int], layers: Sequen
     except ArithmeticError:
         pass
     left = hooks() - before
-    return Check("no hook is left behind, after success or failure", left == 0, float(left), 0.0, "hooks left")
+    return Check(HOOKS, left == 0, float(left), 0.0, "hooks left")
 
 
 @torch.inference_mode()

@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from trimtab.forward.linear import InBlocks, LaidOut, operators
+from trimtab.model.checks import SAME
 from trimtab.model.preflight import Check
 from trimtab.model.source import plain
 
-SAME = "prepared linear layers give the products that plain ones give"
 ROUNDING = 2.0**-7
 """Largest difference of a layer's products, relative as the preflight's others, that bfloat16 rounding may cause."""
 

@@ -86,7 +86,17 @@ def load(
 
 
 def plain(folder: Path, dtype: str, device: str) -> PreTrainedModel:
-    """The model of a local folder (evaluation mode) as `transformers` alone runs it."""
+    """The model of a local folder (evaluation mode) as `transformers` alone runs it.
+
+    Raises:
+        TrimtabError: it can't be loaded, or there is no such device here.
+    """
+    if device == "cuda" and not torch.cuda.is_available():
+        built = "no GPU that it can use is here" if torch.version.cuda else "it is built for the processor alone"
+        raise TrimtabError(
+            f"config.yaml, model.device: cuda, and torch {torch.__version__} finds no CUDA ({built}); expected "
+            "a machine with a GPU and a torch for it, or cpu"
+        )
     placement = {"device_map": "auto"} if device == "auto" else {}
     # Any: the library's own annotations of `to` are wrong
     model: Any = read_model(folder, DTYPES[dtype], **placement)

@@ -8,17 +8,10 @@ import torch
 from transformers import PreTrainedModel
 
 from trimtab.forward.linear import operators
+from trimtab.model.checks import CHUNKS, PADDED
 
 KERNELS = ("flash-attn", "flash-linear-attention", "causal-conv1d", "mamba-ssm", "kernels", "triton")
 """Packages whose presence makes `transformers` take a faster path, and other rounding."""
-
-PADDED, CHUNKS, SECOND_TURN, SHARED = (
-    "a left-padded prompt equals the unpadded one",
-    "a prompt in chunks over the cache equals one piece",
-    "a batched second turn over the cache equals the whole",
-    "rows that share a header equal each prompt alone",
-)
-"""Checks that some version or architecture is known to fail."""
 
 MENDED = {PADDED: "5.15.0", CHUNKS: "5.7.0"}
 """The first version of `transformers` whose GatedDeltaNet layers (Qwen3-Next, Qwen3.5) pass: versions from 4.57 to 5.23

@@ -30,7 +30,7 @@ def first_sentence(text: str) -> str:
 @cache
 def _texts(module: str) -> dict[str, dict[str, str]]:
     """Of each class of a module."""
-    tree = ast.parse(Path(sys.modules[module].__file__ or "").read_text())
+    tree = ast.parse(Path(sys.modules[module].__file__ or "").read_text(encoding="utf-8"))
     return {node.name: dict(_of_fields(node)) for node in tree.body if isinstance(node, ast.ClassDef)}
 
 

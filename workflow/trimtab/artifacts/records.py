@@ -1,0 +1,129 @@
+"""What made each artifact, kept beside the artifacts, so that a lost `.snakemake` hides no change of settings.
+
+Snakemake remembers the parameters, inputs and rule of each file in `.snakemake/metadata` of the folder that it works
+in, and takes a file without such a record as made by whatever the config says now. So a new clone beside old results,
+or a deleted `.snakemake`, would make every change look like none; and of two checkouts whose results are one disk, each
+would go by its own memory. Here the records are written to `records.json` of the results as well, at the beginning of a
+run and at its end, and given back to Snakemake where its own are lost or older. It then plans what it would have.
+
+While a run is at work, what it is going to make has no record (null). Whoever finds it so after a kill, and remembers
+no better, makes it anew.
+"""
+
+import binascii
+import contextlib
+import json
+import os
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Any
+
+from trimtab.artifacts import files
+
+METADATA = Path(".snakemake", "metadata")
+"""Snakemake's own records, one file an artifact, below the folder that it works in."""
+
+SEEN = Path(".snakemake", "trimtab")
+"""Of the notes, one an experiment, which `records.json` this working folder knows."""
+
+UNKNOWN = {"params": ["made by a run that was killed"], "record_format_version": 6}
+"""A record in Snakemake's format that equals no job's, so that the job runs again."""
+
+
+def restore(results: Path) -> str | None:
+    """Give Snakemake the records of an experiment's artifacts that it has lost, or that another checkout renewed.
+
+    Args:
+        results: the experiment's folder, as rules name it.
+
+    Returns:
+        A line for the user; None where there was nothing to do.
+    """
+    kept = results / "records.json"
+    # the common case, which every start pays for
+    if _seen(results).is_file() and _seen(results).read_text() == _state(kept) and _holds_something(METADATA):
+        return None
+    if not kept.is_file():
+        manifest = results / "model" / "manifest.json"
+        if not manifest.is_file() or _path_of(str(manifest)).is_file():
+            return None
+        return (
+            f"{results}: nothing says which settings made these artifacts, so a change of settings since reruns none; "
+            "`snakemake --touch` accepts them, deleting them makes them anew"
+        )
+    restored = 0
+    for artifact, record in files.read_json(kept).items():
+        path = _path_of(artifact)
+        if Path(artifact).exists() and _is_newer(record, path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(UNKNOWN if record is None else record))
+            restored += 1
+    _see(results)
+    if not restored:
+        return None
+    return f"{kept}: says what made {restored} artifacts of which .snakemake has no record or an older one"
+
+
+def keep(results: Path, about_to_be_made: Collection[str] = ()) -> None:
+    """Write down beside the artifacts what Snakemake has recorded of them."""
+    prefix = f"{results}/"
+    found = {artifact: record for artifact, record in _recorded(prefix) if Path(artifact).exists()}
+    found |= {artifact: None for artifact in about_to_be_made if artifact.startswith(prefix)}
+    # results that can't be written to aren't made by this run
+    with contextlib.suppress(PermissionError):
+        files.write_json(results / "records.json", found)
+        _see(results)
+
+
+def _recorded(prefix: str) -> Iterator[tuple[str, dict[str, Any] | None]]:
+    for folder, _, names in os.walk(METADATA):
+        for name in names:
+            path = Path(folder, name)
+            coded = "".join(part.removeprefix("@") for part in path.relative_to(METADATA).parts)
+            # a file that isn't Snakemake's, or that a killed Snakemake left half written
+            with contextlib.suppress(binascii.Error, ValueError):
+                artifact = urlsafe_b64decode(coded).decode()
+                if artifact.startswith(prefix):
+                    record = json.loads(path.read_text())
+                    yield artifact, None if record.get("params") == UNKNOWN["params"] else record
+
+
+def _path_of(artifact: str) -> Path:
+    """Where Snakemake looks for an artifact's record: its name in base64, in pieces that a file's name can have."""
+    longest = os.pathconf(".", "PC_NAME_MAX") - 1
+    coded = urlsafe_b64encode(artifact.encode()).decode()
+    *folders, name = [coded[at : at + longest] for at in range(0, len(coded), longest)]
+    return METADATA.joinpath(*(f"@{folder}" for folder in folders), name)
+
+
+def _is_newer(record: dict[str, Any] | None, path: Path) -> bool:
+    """Whether the record is of a later making than the one at `path`, if any."""
+    if record is None or not path.is_file():
+        return True
+    try:
+        return bool(record["endtime"] > json.loads(path.read_text())["endtime"])
+    except (ValueError, KeyError):
+        return True
+
+
+def _seen(results: Path) -> Path:
+    """The file that says which state of `records.json` this working folder wrote or read last."""
+    return SEEN / f"{results.name}.records"
+
+
+def _see(results: Path) -> None:
+    SEEN.mkdir(parents=True, exist_ok=True)
+    _seen(results).write_text(_state(results / "records.json"))
+
+
+def _state(path: Path) -> str:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return ""
+    return f"{found.st_mtime_ns} {found.st_size} {found.st_ino}"
+
+
+def _holds_something(folder: Path) -> bool:
+    return folder.is_dir() and any(folder.iterdir())

@@ -1,0 +1,24 @@
+"""Names of the preflight's checks, which the config's `model.accepted_failures` may name.
+
+Apart from what runs them, so that the config's check needs no torch.
+"""
+
+CAPTURED = "captured rows equal hidden_states[layer + 1]"
+ROWS = "rows captured in a batch equal plain transformers' hidden states"
+HOOKS = "no hook is left behind, after success or failure"
+PLAIN = "each prompt alone equals plain transformers"
+PADDED = "a left-padded prompt equals the unpadded one"
+ZERO_DOSE = "a hook with dose 0 changes no bit"
+SELECTOR = "a position selector touches exactly its tokens"
+BATCHED = "batch of unequal lengths equals each prompt alone"
+CHUNKS = "a prompt in chunks over the cache equals one piece"
+SHARED = "rows that share a header equal each prompt alone"
+SECOND_TURN = "a batched second turn over the cache equals the whole"
+STEERED = "alike rows, one of them steered above the first layer, equal plain transformers"
+SAME = "prepared linear layers give the products that plain ones give"
+
+GROWING = (ZERO_DOSE, SELECTOR, BATCHED, CHUNKS, SHARED, SECOND_TURN, STEERED)
+"""Checks of the batches that rollouts run in, which need a key-value cache."""
+
+ALL = (CAPTURED, ROWS, HOOKS, PLAIN, PADDED, *GROWING, SAME)
+"""In the order of `preflight.json`; the last is run where layers are prepared."""
