@@ -47,6 +47,10 @@ from trimtab.vectors import applications, methods
 from trimtab.vectors.design import planned
 
 try:
+    if "{" in str(CHECKOUT) or "}" in str(CHECKOUT):
+        raise TrimtabError(
+            f"{CHECKOUT}: Snakemake takes braces in the path of a workflow for wildcards; move the checkout"
+        )
     words = workflow.config_settings.config
     origins = written.read(
         CHECKOUT / "config.yaml", workflow.overwrite_configfiles, words

@@ -104,8 +104,11 @@ def take_paths(config: MutableMapping[Any, Any], origins: Origins, checkout: Pat
         value = values.get(key)
         file = origins.of(f"{section}.{key}".removeprefix("."))
         ours = file == CONFIG or Path(file).resolve().is_relative_to(checkout.resolve())
-        # a source may be the name of something that is no path
-        if isinstance(value, str) and ours and file != COMMAND_LINE and (checkout / value.partition("{")[0]).exists():
+        if not isinstance(value, str) or not ours or file == COMMAND_LINE:
+            continue
+        # a source may be the name of something that is no path; a pattern of paths is known by the folder that it is in
+        named, layer, _ = value.partition("{layer}")
+        if (checkout / (Path(f"{named}.").parent if layer else named)).exists():
             values[key] = str(checkout / value)
 
 
