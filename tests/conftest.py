@@ -1,5 +1,6 @@
 """What tests share: checked shapes, no deadlines, the packaged model's tokenizer, the agent's protocol."""
 
+import gc
 import os
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,9 @@ from typing import Any
 import pytest
 import shapes
 from hypothesis import settings
+
+# as in a program (`trimtab.jobs.entry`), until all tests are imported
+gc.disable()
 
 # before anything of the library is imported
 shapes.install()
@@ -62,3 +66,8 @@ def toy_model(shared: Path) -> Path:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     # the longest first, so that no process has a whole run left to do when the others are through
     items.sort(key=lambda item: "workflow" not in item.path.parts[-2:])
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()

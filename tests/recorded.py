@@ -4,7 +4,7 @@ import pandas as pd
 
 from trimtab.agent.scenario import Answers, Goal, Scenario, World
 from trimtab.agent.turn import Turn, rows
-from trimtab.model.manifest import ResidualNorm
+from trimtab.model.norms import ResidualNorm
 from trimtab.vectors.contract import HIGH_POLE
 from trimtab.vectors.record import RIGHT, Derivatives, Record, Solved
 

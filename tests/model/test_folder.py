@@ -8,7 +8,8 @@ from small_folder import rewritten, saved
 from trimtab.artifacts import files, fingerprint
 from trimtab.errors import TrimtabError
 from trimtab.model.folder import KEYS, source_digest
-from trimtab.model.source import from_manifest, tokenizer_of
+from trimtab.model.source import from_manifest
+from trimtab.model.tokenizer import tokenizer_of
 
 
 @pytest.fixture

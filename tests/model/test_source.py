@@ -10,8 +10,9 @@ from trimtab.errors import TrimtabError
 from trimtab.forward.capture import Prompt, kept_rows
 from trimtab.forward.hooks import hooked
 from trimtab.model.manifest import manifest
-from trimtab.model.source import load, load_tokenizer
+from trimtab.model.source import load
 from trimtab.model.source import plain as plain_of_folder
+from trimtab.model.tokenizer import load_tokenizer
 
 IDS = torch.randint(VOCABULARY, (2, 9), generator=torch.Generator().manual_seed(0))
 PROMPTS = [Prompt("a", IDS[0].tolist()), Prompt("b", IDS[1].tolist())]

@@ -1,11 +1,12 @@
 """A job of eighty seconds that keeps what it has done when it is asked to stop."""
 
+from trimtab.jobs.entry import script
+
 import time
 from pathlib import Path
 
 from trimtab.artifacts import files
 from trimtab.jobs import stopping
-from trimtab.jobs.entry import script
 
 STEPS = 80
 

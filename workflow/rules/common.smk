@@ -1,10 +1,14 @@
 # What every stage's rules share: the checked config, names taken from it, and the digest of a script's code.
 
+import gc
 import json
 import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
+
+# what Snakemake has imported, the rules and the DAG stay to the end: until jobs start, looking for garbage finds none
+gc.disable()
 
 # scripts and rules find the library in this checkout, installed or not; not the main Snakefile's folder, which is
 # another where this workflow is a module of it
@@ -177,6 +181,8 @@ def made_by_other_settings():
 
 
 onstart:
+    gc.freeze()
+    gc.enable()
     try:
         running.begin(config["experiment"])
         planned_files = [

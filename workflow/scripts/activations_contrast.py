@@ -1,5 +1,7 @@
 """Rule contrast_cache: every hooked layer at the last token of one trait's contrast prompts."""
 
+from trimtab.jobs.entry import script
+
 from pathlib import Path
 
 from trimtab.activations.shards import write_shard
@@ -7,7 +9,6 @@ from trimtab.agent import protocols
 from trimtab.agent.calibration import as_prompt
 from trimtab.artifacts import files
 from trimtab.artifacts.provenance import provenance
-from trimtab.jobs.entry import script
 from trimtab.model.source import from_manifest
 from trimtab.settings.activations import CaptureSettings
 

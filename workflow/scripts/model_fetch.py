@@ -1,8 +1,9 @@
 """Rule fetch: bring the model here where it lies in a network, and say where it is; all else comes by `make`."""
 
+from trimtab.jobs.entry import script
+
 from pathlib import Path
 
-from trimtab.jobs.entry import script
 from trimtab.model import source
 from trimtab.model.folder import PACKAGE, packaged_file
 from trimtab.settings.model import SourceSettings

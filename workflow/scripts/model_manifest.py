@@ -1,5 +1,7 @@
 """Rule manifest: resolve the model once, verify that it loads, and measure its residual stream."""
 
+from trimtab.jobs.entry import script
+
 from pathlib import Path
 
 from trimtab.agent import protocols
@@ -7,7 +9,6 @@ from trimtab.agent.calibration import prompts_of
 from trimtab.artifacts import files
 from trimtab.artifacts.provenance import provenance
 from trimtab.forward.hooks import decoder_layers
-from trimtab.jobs.entry import script
 from trimtab.model import source
 from trimtab.model.manifest import manifest, residual_norms
 from trimtab.prompts import resources

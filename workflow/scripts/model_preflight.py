@@ -1,5 +1,7 @@
 """Rule preflight: does this stack compute what the later stages take for granted?"""
 
+from trimtab.jobs.entry import script
+
 from dataclasses import asdict
 from pathlib import Path
 
@@ -7,12 +9,12 @@ from trimtab.agent import protocols
 from trimtab.agent.calibration import prompts_of
 from trimtab.artifacts import files
 from trimtab.artifacts.provenance import provenance
-from trimtab.jobs.entry import script
 from trimtab.model.manifest import check_layers
 from trimtab.model.preflight import judge, preflight, reference
 from trimtab.model.products import products
-from trimtab.model.source import from_manifest, plain_of, tokenizer_of
+from trimtab.model.source import from_manifest, plain_of
 from trimtab.model.stack import stack
+from trimtab.model.tokenizer import tokenizer_of
 from trimtab.prompts import resources
 from trimtab.settings.model import PreflightSettings
 

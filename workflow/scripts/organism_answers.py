@@ -1,12 +1,13 @@
 """Rule answers: what the vectors do to the decisions of a model whose truth is known, beside that truth."""
 
+from trimtab.jobs.entry import script
+
 from pathlib import Path
 
 from trimtab.agent.few_shot import Texts
 from trimtab.agent.scenario import read_scenarios
 from trimtab.artifacts import files
 from trimtab.artifacts.provenance import provenance
-from trimtab.jobs.entry import script
 from trimtab.model.source import from_manifest
 from trimtab.organism.language import Language
 from trimtab.organism.law import Law

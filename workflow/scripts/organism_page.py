@@ -1,11 +1,12 @@
 """Rule recovery_page: what was recovered of the truth as a page; by hand, of several organisms and trainings."""
 
+from trimtab.jobs.entry import script
+
 from pathlib import Path
 
 import pandas as pd
 
 from trimtab.artifacts import files
-from trimtab.jobs.entry import script
 from trimtab.organism.page import Training, page
 
 

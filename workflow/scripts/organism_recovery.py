@@ -1,12 +1,13 @@
 """Rule recovery: all that was recovered of a known truth, from decisions and from the rollouts."""
 
+from trimtab.jobs.entry import script
+
 from pathlib import Path
 
 import pandas as pd
 
 from trimtab.artifacts import files
 from trimtab.artifacts.provenance import provenance
-from trimtab.jobs.entry import script
 from trimtab.organism.reported import axes_found, effects_found, true_axes
 from trimtab.rollouts.conditions import read_conditions
 from trimtab.settings.model import RecoverySettings

@@ -1,5 +1,7 @@
 """Rule organism: train a tiny model on a language whose truth is known, and save it as a local model folder."""
 
+from trimtab.jobs.entry import script
+
 import tempfile
 from pathlib import Path
 
@@ -10,7 +12,6 @@ from trimtab import seeds
 from trimtab.agent.few_shot import Texts
 from trimtab.artifacts import files
 from trimtab.artifacts.provenance import provenance
-from trimtab.jobs.entry import script
 from trimtab.organism.language import Language
 from trimtab.organism.law import Law
 from trimtab.organism.train import build, processor, train

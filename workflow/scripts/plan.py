@@ -1,8 +1,9 @@
 """Rule plan: print what the run will take, stage by stage, and what it has come to so far."""
 
+from trimtab.jobs.entry import script
+
 from pathlib import Path
 
-from trimtab.jobs.entry import script
 from trimtab.plan.cost import RATES, as_text, work
 from trimtab.plan.shape import shape
 from trimtab.settings.experiment import Experiment

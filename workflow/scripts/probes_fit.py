@@ -1,11 +1,12 @@
 """Rule probe: one trait's probes on the latents of every layer, with their companions, scores and controls."""
 
+from trimtab.jobs.entry import script
+
 from pathlib import Path
 
 from trimtab.activations.reader import require_all
 from trimtab.artifacts import files, tensors
 from trimtab.artifacts.provenance import provenance
-from trimtab.jobs.entry import script
 from trimtab.probes.contrast import read
 from trimtab.probes.dictionaries import dictionaries
 from trimtab.probes.report import as_json, probe_trait, weights_of

@@ -1,10 +1,11 @@
 """Rule probe_layers: the layers that the traits' probes chose, most chosen first."""
 
+from trimtab.jobs.entry import script
+
 from pathlib import Path
 
 from trimtab.artifacts import files
 from trimtab.artifacts.provenance import provenance
-from trimtab.jobs.entry import script
 from trimtab.probes.layers import chosen_layers
 
 

@@ -1,5 +1,7 @@
 """Rule probe_scores: the scores of all traits' probes in one table, and how far they move on which pairs in another."""
 
+from trimtab.jobs.entry import script
+
 from dataclasses import fields
 from pathlib import Path
 
@@ -7,7 +9,6 @@ import pandas as pd
 
 from trimtab.artifacts import files
 from trimtab.artifacts.provenance import provenance
-from trimtab.jobs.entry import script
 from trimtab.probes.scored import GAPS, Row
 
 

@@ -1,11 +1,12 @@
 """Rule contrast_trait: the contrast pairs of one trait, or the null pairs."""
 
+from trimtab.jobs.entry import script
+
 from pathlib import Path
 
 from trimtab.artifacts import files
 from trimtab.artifacts.provenance import provenance
 from trimtab.errors import TrimtabError
-from trimtab.jobs.entry import script
 from trimtab.prompts import contrast, resources
 from trimtab.settings.prompts import ContrastSettings
 

@@ -1,11 +1,12 @@
 """Rule corpus: the text that the SAEs are trained on, from installed packages and the agent's transcripts."""
 
+from trimtab.jobs.entry import script
+
 from pathlib import Path
 
 from trimtab.artifacts import files
 from trimtab.artifacts.provenance import provenance
-from trimtab.jobs.entry import script
-from trimtab.model.source import tokenizer_of
+from trimtab.model.tokenizer import tokenizer_of
 from trimtab.prompts import resources, sources
 from trimtab.prompts.corpus import assemble
 from trimtab.settings.prompts import CorpusSettings

@@ -1,10 +1,11 @@
 """Rule contrast: all traits' contrast prompts in one file, in the order given."""
 
+from trimtab.jobs.entry import script
+
 from pathlib import Path
 
 from trimtab.artifacts import files
 from trimtab.artifacts.provenance import provenance
-from trimtab.jobs.entry import script
 
 
 def main(prompts: Path, record: Path, *, parts: list[Path]) -> None:

@@ -1,10 +1,11 @@
 """Rule scenarios: the scenarios of this experiment, each with its environment."""
 
+from trimtab.jobs.entry import script
+
 from pathlib import Path
 
 from trimtab.artifacts import files
 from trimtab.artifacts.provenance import provenance
-from trimtab.jobs.entry import script
 from trimtab.prompts import resources
 
 

@@ -1,8 +1,9 @@
 """Rule report_figures: every figure of the report as SVG and PDF."""
 
+from trimtab.jobs.entry import script
+
 from pathlib import Path
 
-from trimtab.jobs.entry import script
 from trimtab.report.figures import write_figures
 from trimtab.report.run import read_run
 from trimtab.settings.report import FigureSettings

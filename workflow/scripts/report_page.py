@@ -1,8 +1,9 @@
 """Rule report_page: the one self-contained page about a run."""
 
+from trimtab.jobs.entry import script
+
 from pathlib import Path
 
-from trimtab.jobs.entry import script
 from trimtab.report.page import write_page
 from trimtab.report.run import read_whole_run
 from trimtab.settings.experiment import Experiment

@@ -1,5 +1,7 @@
 """Rule action_calibration: how much the unsteered model likes each action's name on tasks that are no scenarios."""
 
+from trimtab.jobs.entry import script
+
 from dataclasses import asdict
 from pathlib import Path
 
@@ -7,7 +9,6 @@ from trimtab.agent import protocols
 from trimtab.agent.calibration import Calibration, action_scores
 from trimtab.artifacts import files
 from trimtab.artifacts.provenance import provenance
-from trimtab.jobs.entry import script
 from trimtab.model.source import from_manifest
 from trimtab.prompts import resources
 

@@ -1,10 +1,11 @@
 """Rule conditions: the table of one batch's conditions."""
 
+from trimtab.jobs.entry import script
+
 from pathlib import Path
 
 from trimtab.artifacts import files
 from trimtab.artifacts.provenance import provenance
-from trimtab.jobs.entry import script
 from trimtab.rollouts.conditions import as_table, common_conditions, trait_conditions
 from trimtab.settings.rollouts import CommonDesign, Design
 

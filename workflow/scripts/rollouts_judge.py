@@ -1,5 +1,7 @@
 """Rule judge: a language model's opinion of some rollouts, and how far it agrees with what is counted."""
 
+from trimtab.jobs.entry import script
+
 from functools import partial
 from pathlib import Path
 
@@ -8,7 +10,6 @@ import pandas as pd
 from trimtab import seeds
 from trimtab.artifacts import files
 from trimtab.artifacts.provenance import provenance
-from trimtab.jobs.entry import script
 from trimtab.rollouts.judge import Replies, agreement, ask, judged
 
 

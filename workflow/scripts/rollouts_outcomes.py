@@ -1,5 +1,7 @@
 """Rule outcomes: all batches' turns as one row a rollout, and all conditions as one table."""
 
+from trimtab.jobs.entry import script
+
 from pathlib import Path
 
 import pandas as pd
@@ -7,7 +9,6 @@ import pandas as pd
 from trimtab.agent.scenario import read_scenarios
 from trimtab.artifacts import files
 from trimtab.artifacts.provenance import provenance
-from trimtab.jobs.entry import script
 from trimtab.rollouts.conditions import read_conditions
 from trimtab.rollouts.outcomes import outcomes
 

@@ -1,5 +1,7 @@
 """Rule rollouts: every scenario under every condition of one batch, in one run."""
 
+from trimtab.jobs.entry import script
+
 from pathlib import Path
 
 from trimtab.agent import protocols, turn
@@ -7,7 +9,6 @@ from trimtab.agent.calibration import Calibration
 from trimtab.agent.scenario import read_scenarios
 from trimtab.artifacts import files
 from trimtab.artifacts.provenance import provenance, versions
-from trimtab.jobs.entry import script
 from trimtab.model.source import from_manifest
 from trimtab.prompts import resources
 from trimtab.rollouts.arms import arms, vector_files

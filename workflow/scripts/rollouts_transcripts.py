@@ -1,5 +1,7 @@
 """Rule transcripts: unsteered episodes on tasks that are no scenarios, for the corpus."""
 
+from trimtab.jobs.entry import script
+
 from itertools import groupby
 from pathlib import Path
 
@@ -8,7 +10,6 @@ from trimtab.agent.calibration import Calibration
 from trimtab.agent.scenario import Assignment
 from trimtab.artifacts import files
 from trimtab.artifacts.provenance import provenance
-from trimtab.jobs.entry import script
 from trimtab.model.source import from_manifest
 from trimtab.prompts import resources, sources
 from trimtab.rollouts.conditions import UNSTEERED_ID

@@ -1,5 +1,7 @@
 """Rule sae_agreement: how far two seeds of a layer's dictionary find the same latents."""
 
+from trimtab.jobs.entry import script
+
 from pathlib import Path
 
 import pandas as pd
@@ -7,7 +9,6 @@ import pandas as pd
 from trimtab import seeds
 from trimtab.artifacts import files, tensors
 from trimtab.artifacts.provenance import provenance
-from trimtab.jobs.entry import script
 from trimtab.saes.agreement import agreement
 
 

@@ -1,13 +1,14 @@
 """Rule sae_examples: top activating examples of the latents that probes weigh most, as data and as a page."""
 
+from trimtab.jobs.entry import script
+
 from pathlib import Path
 
 import pandas as pd
 
 from trimtab.artifacts import files
 from trimtab.artifacts.provenance import provenance
-from trimtab.jobs.entry import script
-from trimtab.model.source import tokenizer_of
+from trimtab.model.tokenizer import tokenizer_of
 from trimtab.report.examples import page
 from trimtab.saes.contexts import Read, summarise
 from trimtab.saes.examples import top_examples

@@ -1,5 +1,7 @@
 """Rule sae_quality: figures of every layer's dictionary on held-out text and held-out agent transcripts."""
 
+from trimtab.jobs.entry import script
+
 from pathlib import Path
 
 from trimtab import seeds
@@ -8,7 +10,6 @@ from trimtab.agent.documents import held_out
 from trimtab.artifacts import files
 from trimtab.artifacts.provenance import provenance
 from trimtab.errors import TrimtabError
-from trimtab.jobs.entry import script
 from trimtab.model.source import from_manifest
 from trimtab.saes.baselines import of_layers
 from trimtab.saes.files import WEIGHTS, load

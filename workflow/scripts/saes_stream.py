@@ -1,5 +1,7 @@
 """Rule sae_stream: every layer's dictionary from one pass over the corpus, whose rows are trained on as they come."""
 
+from trimtab.jobs.entry import script
+
 from functools import partial
 from pathlib import Path
 
@@ -9,9 +11,8 @@ from trimtab.agent import protocols
 from trimtab.agent.documents import training
 from trimtab.artifacts import digest
 from trimtab.artifacts.provenance import provenance
-from trimtab.jobs.entry import script
 from trimtab.model.source import from_manifest
-from trimtab.saes.batches import streamed
+from trimtab.saes import streamed
 from trimtab.saes.checkpoint import TrainingCheckpoint
 from trimtab.saes.files import Origin
 from trimtab.saes.train import Recipe, device_of, train_together
@@ -49,7 +50,7 @@ def main(
     checkpoint = TrainingCheckpoint(folders[0] / "checkpoint.safetensors", depends, checkpoint_seconds)
     kept = partial(training, corpus, protocol, max_tokens)
     stream = Stream(model, kept, layers, described, capture, settings[0].batch, order_seed)
-    found = train_together(streamed(stream, recipes, where), recipes, checkpoint)
+    found = train_together(streamed.batches(stream, recipes, where), recipes, checkpoint)
     for (layer, trained), folder in zip(found.items(), folders, strict=True):
         trained.save(folder, Origin(described["model"], layer, max_tokens), origin)
     checkpoint.remove()

@@ -1,5 +1,7 @@
 """Rule sae: one layer's dictionary, from the corpus caches or from a file made elsewhere."""
 
+from trimtab.jobs.entry import script
+
 from pathlib import Path
 
 from trimtab import seeds
@@ -7,7 +9,6 @@ from trimtab.activations.reader import require_all
 from trimtab.activations.scratch import near
 from trimtab.artifacts import digest, files
 from trimtab.artifacts.provenance import provenance
-from trimtab.jobs.entry import script
 from trimtab.saes import formats
 from trimtab.saes.batches import stored
 from trimtab.saes.checkpoint import TrainingCheckpoint

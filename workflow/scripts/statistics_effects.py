@@ -1,5 +1,7 @@
 """Rule statistics_effects: every estimate, interval and p-value of the experiment, from the table of rollouts."""
 
+from trimtab.jobs.entry import script
+
 from dataclasses import asdict
 from pathlib import Path
 
@@ -7,7 +9,6 @@ import pandas as pd
 
 from trimtab.artifacts import files
 from trimtab.artifacts.provenance import provenance
-from trimtab.jobs.entry import script
 from trimtab.settings.statistics import Statistics
 from trimtab.statistics.contrasts import against_controls, between_conditions
 from trimtab.statistics.coupling import coupling

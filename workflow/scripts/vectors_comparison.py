@@ -1,5 +1,7 @@
 """Rule vectors_comparison: all methods' effects on first decisions at the same KL, with intervals."""
 
+from trimtab.jobs.entry import script
+
 from pathlib import Path
 
 import pandas as pd
@@ -7,7 +9,6 @@ import pandas as pd
 from trimtab import seeds
 from trimtab.artifacts import files
 from trimtab.artifacts.provenance import provenance
-from trimtab.jobs.entry import script
 from trimtab.settings.statistics import ComparisonSettings
 from trimtab.vectors.comparison import compare, measures
 

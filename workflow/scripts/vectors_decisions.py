@@ -1,5 +1,7 @@
 """Rule decisions: the first decisions of all scenarios under one trait's vectors, at the same KL."""
 
+from trimtab.jobs.entry import script
+
 from pathlib import Path
 
 import pandas as pd
@@ -9,7 +11,6 @@ from trimtab.agent.calibration import Calibration
 from trimtab.agent.scenario import read_scenarios
 from trimtab.artifacts import files
 from trimtab.artifacts.provenance import provenance
-from trimtab.jobs.entry import script
 from trimtab.model.source import from_manifest
 from trimtab.prompts import resources
 from trimtab.steering.steering import Push

@@ -1,5 +1,7 @@
 """Rule vectors: every method's direction for one trait at the layer its probe chose, with its doses calibrated."""
 
+from trimtab.jobs.entry import script
+
 from pathlib import Path
 
 from trimtab.activations.reader import require_all
@@ -7,7 +9,6 @@ from trimtab.agent import protocols
 from trimtab.agent.calibration import Calibration, conversations, dose_prompts
 from trimtab.artifacts import files
 from trimtab.artifacts.provenance import provenance
-from trimtab.jobs.entry import script
 from trimtab.model.source import from_manifest
 from trimtab.prompts import resources
 from trimtab.prompts.contrast import DEVELOPMENT, TEST

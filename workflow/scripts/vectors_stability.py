@@ -1,5 +1,7 @@
 """Rule vectors_stability: the SAE-decoded probes of two seeds of a layer's dictionary, trait by trait."""
 
+from trimtab.jobs.entry import script
+
 from pathlib import Path
 
 import pandas as pd
@@ -7,7 +9,6 @@ import pandas as pd
 from trimtab import seeds
 from trimtab.artifacts import files
 from trimtab.artifacts.provenance import provenance
-from trimtab.jobs.entry import script
 from trimtab.probes.contrast import read
 from trimtab.probes.dictionaries import dictionary
 from trimtab.saes.files import WEIGHTS

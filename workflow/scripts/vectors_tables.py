@@ -1,5 +1,7 @@
 """Rule vector_tables: the geometry of all vectors, and what their doses come to, as tables."""
 
+from trimtab.jobs.entry import script
+
 from dataclasses import asdict
 from pathlib import Path
 
@@ -8,7 +10,6 @@ import pandas as pd
 from trimtab import seeds
 from trimtab.artifacts import files, tensors
 from trimtab.artifacts.provenance import provenance
-from trimtab.jobs.entry import script
 from trimtab.vectors import artifact, geometry
 
 

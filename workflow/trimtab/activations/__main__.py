@@ -1,10 +1,11 @@
 """`python -m trimtab.activations info FILE...` says what caches hold; `verify FILE...` reads and checks all of it."""
 
+from trimtab.jobs.entry import script
+
 from pathlib import Path
 
 from trimtab.activations.check import info, problems
 from trimtab.errors import TrimtabError
-from trimtab.jobs.entry import script
 
 
 def main(command: str, files: list[Path]) -> None:

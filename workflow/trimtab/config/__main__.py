@@ -1,7 +1,8 @@
 """Write the files that are made from the models of the settings: config.yaml, the JSON schema and docs/config.md."""
 
-from trimtab.config.generated import files
 from trimtab.jobs.entry import commands
+
+from trimtab.config.generated import files
 
 
 def write() -> None:

@@ -1,9 +1,9 @@
-"""From a local folder to a model all of whose weights come from the folder, and to its tokenizer.
+"""From a local folder to a model all of whose weights come from the folder.
 
 `transformers` draws weights that a checkpoint lacks at random and leaves out tensors that it has no place for, and says
 so in its log alone; each job would then run another model. Here both are errors that name the tensors, as is whatever
 else keeps a folder from being the model that its owner thinks it is. What is done to a model for speed comes later
-(`trimtab.model.source`).
+(`trimtab.model.source`); its tokenizer is read in `trimtab.model.tokenizer`.
 """
 
 import logging
@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub.errors import StrictDataclassError
 from safetensors import safe_open
 from transformers import (
     CONFIG_MAPPING,
@@ -23,17 +22,14 @@ from transformers import (
     AutoTokenizer,
     PreTrainedModel,
     PreTrainedTokenizerBase,
-    PreTrainedTokenizerFast,
 )
 
 from trimtab.artifacts.border import check_whole, read_object, readable
 from trimtab.errors import TrimtabError
 from trimtab.model.folder import WEIGHTS
+from trimtab.model.tokenizer import CODE
 
 CONFIG, INDEX, ADAPTER = "config.json", "model.safetensors.index.json", "adapter_config.json"
-GENERIC = "TokenizersBackend"
-"""What a tokenizer is called that belongs to no family of models."""
-
 DERIVED = re.compile(r"rotary_emb\.inv_freq$|\.masked_bias$")
 """Tensors of old checkpoints that follow from the config: frequencies of positions, the number that masks."""
 
@@ -42,12 +38,6 @@ MASK = re.compile(r"\.(bias|causal_mask)$")
 
 SENSES = re.compile("image|img|vision|audio|video|sound", re.IGNORECASE)
 """In names of tokens that stand for a picture or sound: members of a family without eyes have its tokenizer whole."""
-
-CODE = (AttributeError, TypeError, StrictDataclassError)
-"""What `transformers` raises at a config whose values are of another type than it expects."""
-
-TOKENIZERS = ("tokenizer*.json", "*.model", "vocab*", "*.tiktoken", "tekken.json")
-"""Files one of which a folder with a tokenizer has."""
 
 NAMED = 4
 """Tensors that an error names; it counts the others."""
@@ -205,38 +195,6 @@ def read_gguf(gguf: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
         )
     check_complete(str(gguf), loaded[1])
     return loaded[0], tokenizer
-
-
-def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    """The tokenizer of a local folder.
-
-    Raises:
-        TrimtabError: there is none that can be read.
-    """
-    described = folder / "tokenizer_config.json"
-    # Any: two classes without a common annotated constructor
-    kind: Any = AutoTokenizer
-    if described.is_file() and read_object(described).get("tokenizer_class") == GENERIC:
-        # it is whole in its file; Auto would put its model family's rules in place of its own
-        kind = PreTrainedTokenizerFast
-    found = [path for kind in TOKENIZERS for path in sorted(folder.glob(kind))]
-    if not found:
-        raise TrimtabError(
-            f"{folder}: holds no tokenizer (none of {', '.join(TOKENIZERS)}); save the model's beside it"
-        )
-    for path in found:
-        check_whole(path)
-    with readable(f"{folder}: the tokenizer can't be read", *CODE):
-        try:
-            tokenizer: PreTrainedTokenizerBase = kind.from_pretrained(
-                folder, local_files_only=True, trust_remote_code=False
-            )
-        except Exception as error:
-            # the library `tokenizers` has no kind of its own for files that it can't parse
-            if type(error) is Exception:
-                raise ValueError(str(error)) from error
-            raise
-    return tokenizer
 
 
 def check_vocabulary(folder: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:

@@ -17,9 +17,10 @@ from trimtab.artifacts.border import readable
 from trimtab.errors import TrimtabError
 from trimtab.forward.linear import lay_out
 from trimtab.forward.packed import pack_rows
-from trimtab.model.checkpoint import check_vocabulary, load_tokenizer, read_gguf, read_model
+from trimtab.model.checkpoint import check_vocabulary, read_gguf, read_model
 from trimtab.model.folder import FILES, packaged_file, verify
 from trimtab.model.names import ORGANISM, PACKAGED
+from trimtab.model.tokenizer import load_tokenizer
 
 DTYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32}
 
@@ -127,10 +128,3 @@ def plain_of(manifest: Path) -> PreTrainedModel:
     verify(manifest, described)
     model = plain(Path(described["path"]), described["dtype"], described["device"])
     return model.float() if described["device"] == "cpu" else model
-
-
-def tokenizer_of(manifest: Path) -> PreTrainedTokenizerBase:
-    """The tokenizer of the model that a manifest describes, for jobs that need nothing else of it."""
-    described = files.read_json(manifest)
-    verify(manifest, described)
-    return load_tokenizer(Path(described["path"]))

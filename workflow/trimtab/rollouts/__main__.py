@@ -1,8 +1,9 @@
 """`python -m trimtab.rollouts`: what finished rollouts can be turned into."""
 
+from trimtab.jobs.entry import commands
+
 from pathlib import Path
 
-from trimtab.jobs.entry import commands
 from trimtab.rollouts.inspect_logs import write_logs
 
 

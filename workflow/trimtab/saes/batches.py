@@ -1,10 +1,10 @@
-"""The rows that dictionaries are trained on, batch by batch, on the training device and with their progress shown.
+"""The stored rows that one layer's dictionary is trained on, batch by batch, with their progress shown.
 
-They are stored ones, of one layer, or captured as they are trained on, of all layers at once. Either way they can be
-opened at any step, as `trimtab.saes.train` asks.
+They can be opened at any step, as `trimtab.saes.train` asks. Rows that are captured while they are trained on come from
+`trimtab.saes.streamed`, which needs a model.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -12,7 +12,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from trimtab.activations.shuffle import shuffled_batches
-from trimtab.activations.stream import Stream
 from trimtab.jobs.progress import track
 from trimtab.saes.train import Batches, Recipe
 
@@ -26,19 +25,5 @@ def stored(shards: Sequence[Path], layer: int, kept: set[str], recipe: Recipe, w
         rows = shuffled_batches(shards, layer, settings.batch, recipe.seed, kept, settings.tokens, done)
         for batch in track(rows, settings.steps - step, f"SAE of layer {layer}, steps"):
             yield batch.to(where).float()
-
-    return opened
-
-
-def streamed(
-    stream: Stream, recipes: Mapping[int, Recipe], where: torch.device
-) -> Callable[[int], Iterator[Mapping[int, Float[Tensor, "batch d_in"]]]]:
-    """Rows of all layers of a stream; how many, and in what batches, is the same in all `recipes`."""
-    shared = recipes[stream.layers[0]].settings
-
-    def opened(step: int) -> Iterator[Mapping[int, Float[Tensor, "batch d_in"]]]:
-        rows = stream.batches(shared.tokens, step * shared.batch)
-        for batch in track(rows, shared.steps - step, f"SAEs of {len(stream.layers)} layers, steps"):
-            yield {layer: own.to(where).float() for layer, own in batch.items()}
 
     return opened

@@ -1,11 +1,12 @@
 """A vector tried by hand, doses side by side: `python -m trimtab.steering generate|chat MODEL VECTOR --dose 0 0.4`."""
 
+from trimtab.jobs.entry import commands
+
 import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from trimtab.jobs.entry import commands
 from trimtab.rollouts.by_hand import ByHand, Columns, Piece
 
 

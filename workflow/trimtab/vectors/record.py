@@ -13,7 +13,7 @@ from typing import Any
 
 from trimtab.artifacts.files import canonical
 from trimtab.errors import TrimtabError
-from trimtab.model.manifest import ResidualNorm
+from trimtab.model.norms import ResidualNorm
 from trimtab.vectors.applications import Application
 
 RIGHT, WRONG, NO_AIM = "right", "wrong", "no aim"

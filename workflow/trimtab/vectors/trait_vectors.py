@@ -12,7 +12,7 @@ from typing import Any
 from transformers import PreTrainedModel
 
 from trimtab.errors import TrimtabError
-from trimtab.model.manifest import ResidualNorm
+from trimtab.model.norms import ResidualNorm
 from trimtab.settings.vectors import VectorSettings
 from trimtab.steering.replay import Prompt
 from trimtab.steering.steering import Push
