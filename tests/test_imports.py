@@ -1,4 +1,4 @@
-"""What each script loads before it works: large libraries take seconds of every job, so who needs them is written here."""
+"""What each script loads before it works: large libraries take seconds of a job, so who needs them is listed here."""
 
 import ast
 from collections.abc import Iterator

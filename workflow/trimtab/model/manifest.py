@@ -14,6 +14,7 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from trimtab.artifacts import fingerprint
+from trimtab.errors import TrimtabError
 from trimtab.forward.capture import Prompt, batches, kept_rows
 from trimtab.forward.hooks import decoder_layers
 from trimtab.model.folder import KEYS
