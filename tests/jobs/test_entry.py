@@ -1,9 +1,14 @@
 """A script's command line is its main's signature; a user's mistake is one line, a bug keeps its stack trace."""
 
+import os
 import subprocess
 import sys
 
 import pytest
+
+from trimtab.jobs.entry import WRONG_CONFIG
+from trimtab.jobs.origins import VARIABLE, Origins
+from trimtab.jobs.running import REFUSED
 
 SCRIPT = '''"""Adds things up. 100 % of them."""
 
@@ -20,6 +25,8 @@ def main(
 ) -> None:
     if name == "mistake":
         raise TrimtabError("config.yaml, name: 'mistake'; expected another")
+    if name == "disk":
+        raise TrimtabError("out/a.csv: can't be written (No space left on device)")
     if name == "bug":
         raise KeyError("bug")
     print([cache.name, type(out).__name__, layer, dose, name, settings, doses, runs, extra_note])
@@ -63,10 +70,23 @@ def test_a_default_makes_a_flag_optional_and_underscores_become_dashes(run):
     assert done.stdout.strip().endswith("[1, 2], 'two words']")
 
 
-def test_a_users_mistake_is_one_line(run):
+def test_a_users_mistake_is_one_line_with_a_status_of_its_own(run):
     done = run(*GOOD, "--name", "mistake")
-    assert done.returncode == 1
+    assert done.returncode == WRONG_CONFIG
     assert done.stderr == "config.yaml, name: 'mistake'; expected another\n"
+
+
+def test_in_a_job_a_mistake_leaves_a_mark_so_that_nobody_tries_again(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run(*GOOD, "--name", "mistake")
+    assert not REFUSED.exists()
+    monkeypatch.setenv(VARIABLE, "")
+    Origins({"name": "mine.yaml"}).leave(os.environ)
+    assert run(*GOOD, "--name", "disk").returncode == 1
+    assert not REFUSED.exists()
+    done = run(*GOOD, "--name", "mistake")
+    assert (done.returncode, done.stderr) == (WRONG_CONFIG, "mine.yaml, name: 'mistake'; expected another\n")
+    assert [each.name for each in REFUSED.iterdir()] == ["add"]
 
 
 def test_a_bug_keeps_its_stack_trace(run):

@@ -9,9 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import yaml
 
-from trimtab.jobs.running import JOB_NAME, python_of_jobs, shell_prefix
+from trimtab.jobs import running
+from trimtab.jobs.running import JOB_NAME, Retries, python_of_jobs, shell_prefix
 
+SLURM = Path(__file__).parents[2] / "workflow/profiles/slurm"
 BEGIN = (
     "import sys; from trimtab.jobs.running import begin; begin('mine'); print('begun', flush=True); sys.stdin.read()"
 )
@@ -75,6 +78,23 @@ def test_two_jobs_work_side_by_side(tmp_path):
     ],
 )
 def test_jobs_of_the_queue_are_asked_for(tmp_path, row, said):
+    ask(tmp_path, row, said)
+
+
+def test_jobs_of_another_experiments_run_are_not_waited_for(tmp_path):
+    """Of the same checkout, on the same cluster."""
+    begun(tmp_path, "other", f"{JOB_NAME}_1f-2e")
+    ask(tmp_path, f"12|{JOB_NAME}_1f-2e|HERE", "begun")
+    begun(tmp_path, "mine", f"{JOB_NAME}_3a")
+    ask(tmp_path, f"12|{JOB_NAME}_3a|HERE", "SLURM jobs of an earlier run are still in the queue for this folder: 12")
+
+
+def begun(folder, experiment, name):
+    words = f"from trimtab.jobs.running import begin; begin({experiment!r}, {name!r})"
+    subprocess.run([sys.executable, "-c", words], cwd=folder, check=True)
+
+
+def ask(tmp_path, row, said):
     program = tmp_path / "squeue"
     program.write_text(f"#!/bin/sh\nprintf '%s' '{row.replace('HERE', str(tmp_path))}'\n")
     program.chmod(0o755)
@@ -103,3 +123,33 @@ def test_a_jobs_python_is_snakemakes_own_and_its_program_the_checkouts(tmp_path,
     else:
         assert program == f"{sys.executable} {[str(scripts / 'say.py'), 'a b']}"
     assert said("python of/others.py").stdout == "another of/others.py\n"
+
+
+def test_what_the_config_is_to_blame_for_is_not_tried_again(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    alone, group = Retries(2, ["saes_train"]), Retries(2, ["model_manifest", "model_preflight"])
+    # Snakemake's questions: after a first, second and third attempt; and which of a group's is largest
+    assert [alone > tried for tried in (0, 1, 2)] == [True, True, False]
+    assert max([group, group]) is group
+    running.refuse("model_preflight")
+    assert [group > tried for tried in (0, 1, 2)] == [False, False, False]
+    assert alone > 0
+    # the next run begins without marks
+    begun(tmp_path, "mine", None)
+    assert group > 0
+
+
+def test_a_groups_jobs_of_seconds_fit_a_partition_together():
+    """Snakemake adds their minutes up; all traits' contrast prompts are one group."""
+    profile = yaml.safe_load((SLURM / "profile.yaml").read_text())
+    assert (SLURM / profile["slurm-partition-config"]).is_file()
+    longest = yaml.safe_load((SLURM / "partitions.yaml").read_text())["partitions"]["cpu"]["max_runtime"]
+    minutes = {
+        rule: int(asked["runtime"].removeprefix("attempt * ")) for rule, asked in profile["set-resources"].items()
+    }
+    default = int(profile["default-resources"]["runtime"].removeprefix("attempt * "))
+    traits, attempts = 100, 1 + profile["retries"]
+    assert attempts * (traits * minutes["contrast_trait"] + minutes["contrast"]) <= longest
+    for name in set(profile["groups"].values()) - {"contrast"}:
+        members = [rule for rule, group in profile["groups"].items() if group == name]
+        assert attempts * sum(minutes.get(rule, default) for rule in members) <= longest

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from tiny import llama
 
+from trimtab.jobs.entry import WRONG_CONFIG
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -29,5 +31,5 @@ def test_the_default_model_comes_with_its_package():
 
 def test_what_is_nowhere_is_told_in_one_line():
     done = fetch("nobody/nothing", "0" * 40)
-    assert done.returncode == 1
+    assert done.returncode == WRONG_CONFIG
     assert "nobody/nothing is neither a folder here nor a snapshot" in done.stderr.splitlines()[-1]

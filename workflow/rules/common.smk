@@ -3,6 +3,7 @@
 import gc
 import json
 import os
+import re
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -180,11 +181,33 @@ def made_by_other_settings():
     )
 
 
+def programs(group):
+    """Names of the programs that some rules run."""
+    return [
+        name
+        for each in group
+        for name in re.findall(r"workflow/scripts/(\w+)\.py", each.shellcmd or "")
+    ]
+
+
+def set_retries(times):
+    """How often jobs are tried again; jobs of a group fail together, so all programs of the group count."""
+    for one in workflow.rules:
+        together = [
+            each for each in workflow.rules if one.group and each.group == one.group
+        ]
+        one.restart_times = running.Retries(times, programs(together or [one]))
+
+
 onstart:
     gc.freeze()
     gc.enable()
     try:
-        running.begin(config["experiment"])
+        # SLURM's alone has a name for its jobs
+        jobs_name = getattr(workflow.scheduler._executor, "run_uuid", None)
+        running.begin(config["experiment"], jobs_name)
+        if workflow.execution_settings.retries:
+            set_retries(workflow.execution_settings.retries)
         planned_files = [
             str(path) for job in workflow.dag.needrun_jobs() for path in job.output
         ]

@@ -1,7 +1,8 @@
 """How every script and command starts: arguments from a function's signature, errors as one line.
 
 Positional parameters become positional arguments, keyword-only parameters become `--flags`. A `TrimtabError` ends the
-program with its message alone; anything else is a bug and keeps its stack trace.
+program with its message alone, and with a status of its own where the config is to blame, so that nobody tries again;
+anything else is a bug and keeps its stack trace.
 
 A program imports this module before all others (ruff keeps it first), since Python's cycle collector rests from here
 until the program's own work begins: what imports make stays to the end, and looking through it again and again takes a
@@ -13,17 +14,22 @@ import gc
 import inspect
 import logging
 import math
+import os
 import sys
 import types
 import typing
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from trimtab.errors import TrimtabError
-from trimtab.jobs import stopping
-from trimtab.jobs.origins import Origins
+from trimtab.jobs import running, stopping
+from trimtab.jobs.origins import VARIABLE, Origins, blames_the_config
+
+WRONG_CONFIG = 78
+"""Exit status (EX_CONFIG of BSD's sysexits) of a program that can't use a value of the config, now or later."""
 
 gc.disable()
 
@@ -60,7 +66,13 @@ def _run(main: Callable[..., None], parser: argparse.ArgumentParser, words: list
     try:
         main(*positional, **arguments)
     except TrimtabError as error:
-        sys.exit(Origins.found().told(str(error)))
+        told = Origins.found().told(str(error))
+        if not blames_the_config(str(error)):
+            sys.exit(told)
+        if VARIABLE in os.environ:
+            running.refuse(Path(sys.argv[0]).stem)
+        print(told, file=sys.stderr)
+        sys.exit(WRONG_CONFIG)
 
 
 def _parser(main: Callable[..., None]) -> argparse.ArgumentParser:

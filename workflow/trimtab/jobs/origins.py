@@ -16,6 +16,11 @@ CONFIG = "config.yaml"
 VARIABLE = "TRIMTAB_CONFIG_ORIGINS"
 
 
+def blames_the_config(message: str) -> bool:
+    """Whether a job's error is about a value of the config, so that the same job would always end in it."""
+    return any(line.startswith(f"{CONFIG}, ") for line in message.split("\n"))
+
+
 @dataclass
 class Origins:
     """Files by key; a later file's keys replace those of an earlier one."""

@@ -15,7 +15,9 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Self
 
 from trimtab.errors import TrimtabError
 
@@ -23,7 +25,10 @@ FOLDER = Path(".snakemake", "trimtab")
 """Of the locks, below the folder that Snakemake works in."""
 
 JOB_NAME = "trimtab"
-"""How names of SLURM jobs begin (`slurm-jobname-prefix` in the profile)."""
+"""How names of SLURM jobs begin (`slurm-jobname-prefix` in the profile); a run's own number follows."""
+
+REFUSED = FOLDER / "refused"
+"""Of a mark for each program that refused a value of the config in this run."""
 
 _held: list[int] = []
 
@@ -47,8 +52,31 @@ def python_of_jobs(checkout: Path, with_conda: bool) -> str:
     return f'python() {{ case "$1" in {ours} *) command python "$@" ;; esac; }}; '
 
 
-def begin(experiment: str) -> None:
+class Retries(int):
+    """How often Snakemake tries a failed job again: not at all once its program refused the config."""
+
+    programs: frozenset[str]
+
+    def __new__(cls, times: int, programs: Iterable[str]) -> Self:
+        made = super().__new__(cls, times)
+        made.programs = frozenset(programs)
+        return made
+
+    def __gt__(self, tried: int) -> bool:
+        return int(self) > int(tried) and not any((REFUSED / program).exists() for program in self.programs)
+
+
+def refuse(program: str) -> None:
+    """Leave a mark: `program` ended with a mistake of its user, and would again."""
+    REFUSED.mkdir(parents=True, exist_ok=True)
+    (REFUSED / program).touch()
+
+
+def begin(experiment: str, name: str | None = None) -> None:
     """Be the one run of `experiment` in the working folder until this process ends.
+
+    Args:
+        name: of the run's jobs in SLURM's queue, by which runs of other experiments know that they aren't theirs.
 
     Raises:
         TrimtabError: another Snakemake is at work on it, or a job of an earlier one still is.
@@ -70,11 +98,14 @@ def begin(experiment: str) -> None:
             )
         os.close(free)
         _held.append(mine)
-    if left := queued():
+    if left := queued(experiment):
         raise TrimtabError(
             f"SLURM jobs of an earlier run are still in the queue for this folder: {' '.join(left)}; "
             "let them finish, or scancel them"
         )
+    if name is not None:
+        _names(experiment).write_text(name)
+    shutil.rmtree(REFUSED, ignore_errors=True)
 
 
 def _lock(path: Path) -> int | None:
@@ -104,13 +135,26 @@ def _whose(path: Path) -> str:
     return f" (process {', '.join(map(str, sorted(found)))})" if found else " (not on this machine)"
 
 
-def queued() -> list[str]:
-    """Ids of this user's SLURM jobs that an earlier run from this folder submitted and that haven't ended."""
+def queued(experiment: str) -> list[str]:
+    """Ids of this user's SLURM jobs that an earlier run from this folder submitted and that haven't ended.
+
+    Jobs of another experiment's last run don't count.
+    """
     if shutil.which("squeue") is None:
         return []
     words = ["squeue", "--me", "--noheader", "--format=%i|%j|%Z"]
     done = subprocess.run(words, capture_output=True, text=True)
     # a machine with SLURM's programs and no cluster has no queue, and nothing in it
     rows = [line.strip().split("|", 2) for line in done.stdout.splitlines()] if done.returncode == 0 else []
-    here = Path.cwd().resolve()
-    return [job for job, name, folder in rows if name.startswith(f"{JOB_NAME}_") and Path(folder).resolve() == here]
+    here, mine = Path.cwd().resolve(), _names(experiment)
+    others = {path.read_text() for path in FOLDER.glob("*.queue") if path != mine}
+    return [
+        job
+        for job, name, folder in rows
+        if name.startswith(f"{JOB_NAME}_") and name not in others and Path(folder).resolve() == here
+    ]
+
+
+def _names(experiment: str) -> Path:
+    """The file that holds the name of an experiment's jobs in the queue."""
+    return FOLDER / f"{experiment}.queue"
