@@ -6,9 +6,8 @@ import sys
 
 import pytest
 
-from trimtab.jobs.entry import WRONG_CONFIG
 from trimtab.jobs.origins import VARIABLE, Origins
-from trimtab.jobs.running import REFUSED
+from trimtab.jobs.running import REFUSED, WRONG_CONFIG
 
 SCRIPT = '''"""Adds things up. 100 % of them."""
 

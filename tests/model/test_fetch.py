@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tiny import llama
 
-from trimtab.jobs.entry import WRONG_CONFIG
+from trimtab.jobs.running import WRONG_CONFIG
 
 ROOT = Path(__file__).parents[2]
 

@@ -28,9 +28,6 @@ from trimtab.errors import TrimtabError
 from trimtab.jobs import running, stopping
 from trimtab.jobs.origins import VARIABLE, Origins, blames_the_config
 
-WRONG_CONFIG = 78
-"""Exit status (EX_CONFIG of BSD's sysexits) of a program that can't use a value of the config, now or later."""
-
 gc.disable()
 
 
@@ -72,7 +69,7 @@ def _run(main: Callable[..., None], parser: argparse.ArgumentParser, words: list
         if VARIABLE in os.environ:
             running.refuse(Path(sys.argv[0]).stem)
         print(told, file=sys.stderr)
-        sys.exit(WRONG_CONFIG)
+        sys.exit(running.WRONG_CONFIG)
 
 
 def _parser(main: Callable[..., None]) -> argparse.ArgumentParser:

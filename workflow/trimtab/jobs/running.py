@@ -27,6 +27,9 @@ FOLDER = Path(".snakemake", "trimtab")
 JOB_NAME = "trimtab"
 """How names of SLURM jobs begin (`slurm-jobname-prefix` in the profile); a run's own number follows."""
 
+WRONG_CONFIG = 78
+"""Exit status (EX_CONFIG of BSD's sysexits) of a program that can't use a value of the config, now or later."""
+
 REFUSED = FOLDER / "refused"
 """Of a mark for each program that refused a value of the config in this run."""
 
