@@ -99,5 +99,5 @@ def test_several_streams_at_once_are_refused_in_one_line():
         num_kv_shared_layers=0, layer_types=["full_attention"] * 4, activation_sparsity_pattern=[0.0] * 4,
     )  # fmt: skip
     model = Gemma3nForCausalLM(config).eval().requires_grad_(False)
-    with pytest.raises(UnknownArchitecture, match="gives 4 axes, several streams at once"):
+    with pytest.raises(UnknownArchitecture, match=r"gives 4 axes, several streams at once"):
         kept_rows(model, [Prompt("a", TEXTS[0])], LAYERS, "all")

@@ -20,7 +20,7 @@ from transformers import DynamicCache, PreTrainedModel
 from trimtab.errors import TrimtabError
 from trimtab.forward.hooks import base_model, capture, decoder_layers
 from trimtab.forward.packed import PackedRows, packs_rows
-from trimtab.forward.proof import FAILURES, alike, rows_of_tokens
+from trimtab.forward.proof import FAILURES, alike, alone, rows_of_tokens
 
 SELECTIONS = ("all", "last")
 """all: every token but the first of the whole sequence, which is an attention sink in most models; last: the last."""
@@ -167,13 +167,14 @@ def _way(model: PreTrainedModel) -> Way:
         deepest = [len(decoder_layers(model)) - 1]
         whole = [Prompt("", [*context, *text]) for text in texts]
         cut = [Prompt("", text, tuple(context)) for text in texts]
-        alone = [_padded(model, [prompt], deepest)[deepest[0]] for prompt in whole]
+        with alone(model):
+            each = [_padded(model, [prompt], deepest)[deepest[0]] for prompt in whole]
         together = _tried(model, whole, deepest)
-        padded = together is not None and alike(model, [torch.cat(alone)], [together])
+        padded = together is not None and alike(model, [torch.cat(each)], [together])
         batches = [cut] if padded else [[prompt] for prompt in cut]
         after = [_tried(model, batch, deepest) if reads_cache(model) else None for batch in batches]
         own = [rows for rows in after if rows is not None]
-        wanted = torch.cat([rows[len(context) :] for rows in alone])
+        wanted = torch.cat([rows[len(context) :] for rows in each])
         _ways[model] = Way(padded, len(own) == len(batches) and alike(model, [wanted], [torch.cat(own)]))
     return _ways[model]
 

@@ -188,6 +188,9 @@ def capture(model: PreTrainedModel, layers: Sequence[int], **inputs: Any) -> dic
     Args:
         inputs: what the model's forward takes (`input_ids`, `attention_mask`, `position_ids`, `past_key_values`). A
             cache that is given is filled up to the deepest layer.
+
+    Raises:
+        UnknownArchitecture: a layer doesn't give one row a token.
     """
     kept: dict[int, Stream] = {}
     deepest = max(layers)
@@ -202,4 +205,20 @@ def capture(model: PreTrainedModel, layers: Sequence[int], **inputs: Any) -> dic
 
     with hooked(model, {layer: keep(layer) for layer in layers}), suppress(_DeepEnough):
         base_model(model)(**inputs, use_cache="past_key_values" in inputs)
+    for stream in kept.values():
+        check_stream(model, stream, inputs["input_ids"])
     return kept
+
+
+def check_stream(model: PreTrainedModel, stream: Tensor, ids: Int[Tensor, "batch token"]) -> None:
+    """Pass a stream that has one row a token.
+
+    Raises:
+        UnknownArchitecture: it doesn't: the model adds tokens of its own, lays rows out otherwise, or has several
+            streams at once.
+    """
+    if stream.shape[:-1] != ids.shape:
+        raise UnknownArchitecture(
+            f"{type(model).__name__}: gives rows of shape {tuple(stream.shape)} for tokens of shape "
+            f"{tuple(ids.shape)}; Trimtab reads and steers one stream (batch, token, d_model)"
+        )

@@ -1,7 +1,7 @@
 """Attention masks that `transformers` takes for finished, for the kinds of layers that a model has.
 
-The library counts a sliding window in places of the sequence; here distances are given, so that padding, or another
-prompt in between, doesn't count.
+The library counts windows and chunks in places of the sequence; here positions in a text are given, so that padding, or
+another prompt in between, doesn't count.
 """
 
 import torch
@@ -9,26 +9,35 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from transformers import PretrainedConfig
 
+KINDS = ("sliding_attention", "chunked_attention")
+"""Layers that don't see all that came before, as `transformers` names them; a config may have one setting of each."""
+
 
 def finished(
     seen: Bool[Tensor, "row query key"],
-    distance: Int[Tensor, "row query key"],
+    query: Int[Tensor, "row query"],
+    key: Int[Tensor, "#row key"],
     config: PretrainedConfig,
     dtype: torch.dtype,
 ) -> Tensor | dict[str, Tensor]:
-    """Additive attention masks where each query sees `seen`; in layers with a sliding window, no farther than that.
+    """Additive attention masks where each query sees `seen`; in layers with a sliding window, no farther than that, and
+    in layers with attention in chunks (Llama 4), nothing before its own chunk.
 
     Args:
-        distance: of each key's token before the query's, in the text that both belong to.
+        query, key: positions of their tokens in the text that both belong to.
         config: of the decoder.
     """
     window: int | None = getattr(config, "sliding_window", None)
-    if window is None:
-        return _added(seen, dtype)
-    near = _added(seen & (distance < window), dtype)
-    if not getattr(config, "layer_types", None):
-        return near
-    return {"full_attention": _added(seen, dtype), "sliding_attention": near}
+    chunk: int | None = getattr(config, "attention_chunk_size", None)
+    kinds = {"full_attention": seen}
+    if window is not None:
+        kinds["sliding_attention"] = seen & (query[:, :, None] - key[:, None] < window)
+    if chunk is not None:
+        kinds["chunked_attention"] = seen & (query[:, :, None] // chunk == key[:, None] // chunk)
+    if len(kinds) == 1 or not getattr(config, "layer_types", None):
+        # all layers are of one kind, that of the setting which is there
+        return _added(next(kinds[kind] for kind in (*KINDS, "full_attention") if kind in kinds), dtype)
+    return {kind: _added(mask, dtype) for kind, mask in kinds.items()}
 
 
 def _added(seen: Bool[Tensor, "row query key"], dtype: torch.dtype) -> Float[Tensor, "row 1 query key"]:

@@ -20,7 +20,7 @@ from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
 from trimtab.forward.attention import NAME, Packed, PackedLayout
 from trimtab.forward.hooks import LayerCheckpoint
-from trimtab.forward.proof import FAILURES, alike, rows_of_tokens
+from trimtab.forward.proof import FAILURES, alike, alone, rows_of_tokens
 from trimtab.forward.rows import Fed, Placed, all_chunks, grown
 from trimtab.forward.shared_prefix import Alike, SharedPrefixes
 
@@ -183,14 +183,15 @@ def pack_rows(model: PreTrainedModel) -> None:
     if not _may_pack(model):
         return
     header, *texts = rows_of_tokens(model, [5, 3, 9, 6])
-    alone = [_logits_alone(model, [*header, *text]) for text in texts]
+    with alone(model):
+        wanted = [_logits_alone(model, [*header, *text]) for text in texts]
     before = model.config.get_text_config(decoder=True)._attn_implementation
     model.set_attn_implementation(NAME)
     packed = None
     # the model's own errors alone: one of the comparison would leave rows unpacked without a word
     with suppress(*FAILURES):
         packed = _logits_packed(model, header, texts)
-    if packed is not None and alike(model, alone, packed):
+    if packed is not None and alike(model, wanted, packed):
         return
     logging.getLogger(__name__).info("%s: packed rows differ from plain ones; rows are padded", type(model).__name__)
     model.set_attn_implementation(before)

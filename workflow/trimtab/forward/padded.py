@@ -21,6 +21,14 @@ from trimtab.forward.rows import Fed, Placed, all_chunks
 from trimtab.forward.shared_prefix import Alike, SharedPrefixes
 
 
+def counts_padding(model: PreTrainedModel) -> bool:
+    """Whether attention has a window that no mask tells it of (GPT-Neo): it counts places, padding among them.
+
+    Short rows show no such window, so it is told by the config.
+    """
+    return "local" in (getattr(model.config, "attention_layers", None) or ())
+
+
 class PaddedRows:
     """The state of a batch of rows between passes; see `GrowingRows`."""
 
@@ -88,11 +96,11 @@ class PaddedRows:
         # finished here even where no layer has a window: transformers would make a mask as long as the first layer's
         # cache, which is longer than the others' after `_begun`
         place = torch.arange(self._mask.shape[1], device=self._device)
-        position = self._mask.cumsum(1)
+        position = self._mask.cumsum(1) - 1
         seen = self._mask.bool()[:, None] & (place <= place[-width:, None])
         # padding sees itself, since a softmax over nothing is undefined
         itself = place == place[-width:, None]
-        return finished(seen | itself, position[:, -width:, None] - position[:, None], self._config, self._dtype)
+        return finished(seen | itself, position[:, -width:], position, self._config, self._dtype)
 
     def repeat(self, times: int) -> None:
         """Turn each row into `times` rows side by side."""

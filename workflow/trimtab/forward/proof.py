@@ -5,12 +5,16 @@ often raises nothing. So a way is taken only after it has been seen to be right;
 another way.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from transformers import PreTrainedModel
+
+from trimtab.artifacts.border import in_short
+from trimtab.errors import TrimtabError
 
 TOLERANCE = {torch.bfloat16: 0.125, torch.float16: 0.02, torch.float32: 1e-4, torch.float64: 1e-4}
 """Largest relative difference that rounding may cause; a padding leak was seen to cause 0.3 (field notes). Norms and
@@ -18,6 +22,21 @@ angles of positions are float32 in a float64 model too."""
 
 FAILURES = (AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 """What a model may raise where it is fed in a way that it isn't made for; nothing else is expected there."""
+
+
+@contextmanager
+def alone(model: PreTrainedModel) -> Iterator[None]:
+    """Context manager for a model's first pass, in the way that `transformers` itself feeds it.
+
+    Raises:
+        TrimtabError: the model raises something.
+    """
+    try:
+        yield
+    except FAILURES as error:
+        raise TrimtabError(
+            f"{type(model).__name__}: can't read plain rows of tokens; {type(error).__name__} ({in_short(error)})"
+        ) from error
 
 
 def relative(wanted: Float[Tensor, "*any"], got: Float[Tensor, "*any"]) -> float:

@@ -184,8 +184,8 @@ class RecurrentRows:
 
     def _mask(self) -> Tensor | dict[str, Tensor]:
         """Each token sees its row up to itself; finished, so that the library takes no token for padding."""
-        distance = self._place[:, :, None] - torch.arange(self.longest, device=self._device)
-        return finished(distance >= 0, distance, self._config, self._dtype)
+        key = torch.arange(self.longest, device=self._device)[None]
+        return finished(self._place[:, :, None] >= key, self._place, key, self._config, self._dtype)
 
     def written(
         self, buffer: Float[Tensor, "row head _ dim"] | None, new: Float[Tensor, "fed_row head token dim"]

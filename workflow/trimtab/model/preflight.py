@@ -1,26 +1,26 @@
 """Checks of the user's own stack: does this model, on this machine, compute what every later stage takes for granted?
 
 Each check compares two ways to the same numbers on real prompts and records the difference. One of them is what
-`transformers` alone makes of the prompts, one by one, in a load of its own that nothing was done to (`Reference`); it
-is never the fast way held against itself. Differences are relative (root mean square of the difference over that of
-what is wanted), with a tolerance that follows the dtype; a hook's own row, a hook of dose 0, hooks and selectors have
-none to spare. A number that isn't finite fails a check. What mends a failure is in `trimtab.model.stack`.
+`transformers` alone makes of the prompts, one by one, in a load of its own (`trimtab.model.reference`); it is never the
+fast way held against itself. Differences are relative (root mean square of the difference over that of what is wanted),
+with a tolerance that follows the dtype; a hook's own row, a hook of dose 0, hooks and selectors have none to spare. A
+number that isn't finite fails a check. What mends a failure is in `trimtab.model.stack`.
 """
 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import PreTrainedModel
 
 from trimtab.artifacts.border import in_short
 from trimtab.errors import TrimtabError
 from trimtab.forward.capture import Prompt, kept_rows, reads_cache
 from trimtab.forward.hooks import Stream, capture, decoder_layers, hooked
+from trimtab.forward.padded import counts_padding
 from trimtab.forward.proof import FAILURES, TOLERANCE, relative
 from trimtab.model.checks import (
     BATCHED,
@@ -37,12 +37,19 @@ from trimtab.model.checks import (
     STEERED,
     ZERO_DOSE,
 )
+from trimtab.model.reference import (
+    Logits,
+    Reference,
+    comparable_layers,
+    hidden_states,
+    last_logits,
+    push_direction,
+    reference,
+    two_headers,
+)
 from trimtab.model.stack import advice
 from trimtab.steering.batch import GrowingBatch
 from trimtab.steering.steering import Push, Steering
-
-Logits = Sequence[Float[Tensor, "vocabulary"]]
-"""Of each prompt's last token."""
 
 
 @dataclass(frozen=True)
@@ -63,83 +70,21 @@ def judge(checks: Sequence[Check], model: PreTrainedModel, accepted: Sequence[st
     Raises:
         TrimtabError: a check failed that isn't accepted.
     """
-    wrong = []
+    wrong: list[str] = []
+    reasons: dict[str, list[Check]] = {}
     for check in checks:
         if not check.passed and check.name not in accepted:
-            line = f"{source}: preflight, {check.name}: {check.detail}"
-            if check.figure is not None:
-                line += f" {check.figure:.3g}, expected at most {check.tolerance:.3g}"
-            mend = advice(model, check.name)
-            wrong.append(line + (f"; {mend}" if mend else ""))
+            # checks that couldn't be run, for one reason, share its line
+            reasons.setdefault(check.detail if check.figure is None else check.name, []).append(check)
+    for failed in reasons.values():
+        line = f"{source}: preflight, {'; '.join(check.name for check in failed)}: {failed[0].detail}"
+        if failed[0].figure is not None:
+            line += f" {failed[0].figure:.3g}, expected at most {failed[0].tolerance:.3g}"
+        mend = advice(model, failed[0].name)
+        wrong.append(line + (f"; {mend}" if mend else ""))
     if wrong:
         raise TrimtabError("\n".join(wrong))
     return [replace(check, accepted=not check.passed) for check in checks]
-
-
-@dataclass(frozen=True)
-class Reference:
-    """What `transformers` alone makes of the prompts."""
-
-    alone: Logits
-    """Of each prompt."""
-    joined: Logits
-    """Of each prompt after each header, headers outermost."""
-    rows: dict[int, Float[Tensor, "token d_model"]]
-    """Hidden states after layers below the last, of all tokens but each prompt's first, prompt after prompt."""
-    place: int
-    """The layer that is pushed for `steered`: not the first, where the model has more."""
-    strength: float
-    """Length of the push, half of a row's mean length."""
-    steered: Float[Tensor, "vocabulary"]
-    """Of the first prompt, all of whose tokens are pushed."""
-
-
-def reference(plain: PreTrainedModel, prompts: Sequence[Sequence[int]], layers: Sequence[int]) -> Reference:
-    """Run a model that nothing was done to. All that is kept is small, so it can go before the next is loaded."""
-    depth = len(decoder_layers(plain))
-    place = max(*layers, min(1, depth - 1))
-    states = [_hidden_states(plain, prompt) for prompt in prompts]
-    length = float(states[0][min(place, depth - 2) if depth > 1 else 0][1:].float().norm(dim=1).mean())
-    push: Tensor = 0.5 * length * _direction(plain)
-
-    def pushed(module: nn.Module, given: Any, output: Any) -> Any:
-        stream = output if isinstance(output, Tensor) else output[0]
-        moved = stream + push.to(stream)
-        return moved if isinstance(output, Tensor) else (moved, *output[1:])
-
-    handle = decoder_layers(plain)[place].register_forward_hook(pushed)
-    try:
-        steered = _logits(plain, prompts[0])
-    finally:
-        handle.remove()
-    return Reference(
-        alone=[_logits(plain, prompt) for prompt in prompts],
-        joined=[_logits(plain, [*header, *prompt]) for header in _headers(prompts) for prompt in prompts],
-        rows={layer: torch.cat([each[layer][1:] for each in states]) for layer in _comparable(layers, depth)},
-        place=place,
-        strength=0.5 * length,
-        steered=steered,
-    )
-
-
-def _direction(model: PreTrainedModel) -> Float[Tensor, "d_model"]:
-    width = int(model.config.get_text_config(decoder=True).hidden_size)
-    direction = torch.linspace(-1, 1, width)
-    return torch.nn.functional.normalize(direction, dim=0)
-
-
-def _headers(prompts: Sequence[Sequence[int]]) -> list[Sequence[int]]:
-    """Two headers of unequal length."""
-    return [prompts[0], prompts[1][:-1]]
-
-
-def _comparable(layers: Sequence[int], depth: int) -> list[int]:
-    """Layers whose rows `transformers` gives too: the last one's entry comes after the final norm.
-
-    Where the last is asked for alone, it is the one below it; none, if there is no other.
-    """
-    below = [layer for layer in layers if layer < depth - 1]
-    return below or list(range(depth - 1))[-1:]
 
 
 def preflight(
@@ -159,8 +104,7 @@ def preflight(
     torch.manual_seed(0)
     if wanted is None:
         wanted = reference(model, prompts, layers)
-    alone = wanted.alone
-    for at, logits in enumerate(alone):
+    for at, logits in enumerate(wanted.alone):
         if not logits.isfinite().all():
             raise TrimtabError(
                 f"preflight: the model's logits on prompt {at} of {len(prompts)} are NaN or infinite; expected weights "
@@ -170,22 +114,32 @@ def preflight(
         _rows_are_hidden_states(model, prompts[0], layers),
         _rows_are_plain(model, prompts, wanted),
         _hooks_removed(model, prompts[0], layers),
-        _compare(model, PLAIN, alone, [_logits(model, prompt) for prompt in prompts]),
-        _compare(model, PADDED, alone[:1], [_padded(model, prompts[0])]),
+        _compare(model, PLAIN, wanted.alone, [last_logits(model, prompt) for prompt in prompts]),
+        _compare(model, PADDED, wanted.alone[:1], [_padded(model, prompts[0])]),
     ]
-    if not reads_cache(model):
-        why = "not run, since the model's forward takes no past_key_values with position_ids, as rollouts need it"
-        return checks + [Check(name, False, None, TOLERANCE[model.dtype], why) for name in GROWING]
+    if why := _cannot_grow(model):
+        return checks + [Check(name, False, None, TOLERANCE[model.dtype], f"not run, since {why}") for name in GROWING]
     growing: dict[str, Callable[[], Check]] = {
         ZERO_DOSE: lambda: _zero_dose(model, prompts[0], layers[0]),
         SELECTOR: lambda: _selector(model, prompts[0], layers[0]),
-        BATCHED: lambda: _compare(model, BATCHED, alone, _batched(model, prompts)),
-        CHUNKS: lambda: _compare(model, CHUNKS, alone[:1], [_chunked(model, prompts[0])]),
+        BATCHED: lambda: _compare(model, BATCHED, wanted.alone, _batched(model, prompts)),
+        CHUNKS: lambda: _compare(model, CHUNKS, wanted.alone[:1], [_chunked(model, prompts[0])]),
         SHARED: lambda: _compare(model, SHARED, wanted.joined, _shared(model, prompts)),
-        SECOND_TURN: lambda: _compare(model, SECOND_TURN, alone, _second_turn(model, prompts)),
-        STEERED: lambda: _compare(model, STEERED, [wanted.steered, alone[0]], _steered(model, prompts[0], wanted)),
+        SECOND_TURN: lambda: _compare(model, SECOND_TURN, wanted.alone, _second_turn(model, prompts)),
+        STEERED: lambda: _compare(
+            model, STEERED, [wanted.steered, wanted.alone[0]], _steered(model, prompts[0], wanted)
+        ),
     }
     return [*checks, *(_tried(model, name, check) for name, check in growing.items())]
+
+
+def _cannot_grow(model: PreTrainedModel) -> str:
+    """Why rollouts can't run the model, as far as its signature and config tell; empty where they don't."""
+    if not reads_cache(model):
+        return "the model's forward takes no past_key_values with position_ids, as rollouts need it"
+    if counts_padding(model):
+        return "the model's local attention counts the padding between a row's turns, as rollouts have it"
+    return ""
 
 
 def _tried(model: PreTrainedModel, name: str, check: Callable[[], Check]) -> Check:
@@ -195,13 +149,6 @@ def _tried(model: PreTrainedModel, name: str, check: Callable[[], Check]) -> Che
     except FAILURES as error:
         why = f"not run to its end: {type(model).__name__} raises {type(error).__name__} ({in_short(error)})"
         return Check(name, False, None, TOLERANCE[model.dtype], why)
-
-
-@torch.inference_mode()
-def _logits(model: PreTrainedModel, prompt: Sequence[int]) -> Float[Tensor, "vocabulary"]:
-    ids = torch.tensor([list(prompt)], device=model.device)
-    logits: Tensor = model(input_ids=ids, use_cache=False).logits
-    return logits[0, -1].float()
 
 
 def _compare(
@@ -257,7 +204,7 @@ def _chunked(model: PreTrainedModel, prompt: Sequence[int]) -> Float[Tensor, "vo
 
 def _shared(model: PreTrainedModel, prompts: Sequence[Sequence[int]]) -> Logits:
     """Two headers of unequal length, each before every prompt."""
-    headers = _headers(prompts)
+    headers = two_headers(prompts)
     steering = Steering([None] * len(headers), model.device)
     batch = GrowingBatch(model, steering, len(headers))
     batch.advance(headers, _given(headers))
@@ -268,7 +215,7 @@ def _shared(model: PreTrainedModel, prompts: Sequence[Sequence[int]]) -> Logits:
 
 def _steered(model: PreTrainedModel, prompt: Sequence[int], wanted: Reference) -> Logits:
     """The prompt twice, once pushed: layers below the push compute both rows at once."""
-    push = Push(wanted.place, _direction(model), wanted.strength, "all")
+    push = Push(wanted.place, push_direction(model), wanted.strength, "all")
     both = [prompt, prompt]
     return list(GrowingBatch(model, Steering([push, None], model.device), 2).advance(both, _given(both)))
 
@@ -282,28 +229,12 @@ def _second_turn(model: PreTrainedModel, prompts: Sequence[Sequence[int]]) -> Lo
 
 
 @torch.inference_mode()
-def _hidden_states(model: PreTrainedModel, prompt: Sequence[int]) -> list[Float[Tensor, "token d_model"]]:
-    """The library's own list of states after each layer; its last entry comes after the final norm."""
-    ids = torch.tensor([list(prompt)], device=model.device)
-    inputs: list[Tensor] = []
-    handle = decoder_layers(model)[0].register_forward_pre_hook(
-        lambda _, given, named: inputs.append(given[0] if given else named["hidden_states"]), with_kwargs=True
-    )
-    try:
-        states = model(input_ids=ids, output_hidden_states=True, use_cache=False).hidden_states
-    finally:
-        handle.remove()
-    # Mamba's list begins after the first layer, all others' before it
-    return [state[0] for state in states[int(torch.equal(states[0], inputs[0])) :]]
-
-
-@torch.inference_mode()
 def _rows_are_hidden_states(model: PreTrainedModel, prompt: Sequence[int], layers: Sequence[int]) -> Check:
-    comparable = _comparable(layers, len(decoder_layers(model)))
+    comparable = comparable_layers(layers, len(decoder_layers(model)))
     if not comparable:
         return Check(CAPTURED, True, None, 0.0, "not run: the model's one layer is its last")
     rows = capture(model, comparable, input_ids=torch.tensor([list(prompt)], device=model.device))
-    states = _hidden_states(model, prompt)
+    states = hidden_states(model, prompt)
     return _exact(
         CAPTURED,
         torch.stack([rows[layer][0].cpu() for layer in comparable]),
@@ -339,7 +270,7 @@ def _hooks_removed(model: PreTrainedModel, prompt: Sequence[int], layers: Sequen
     capture(model, layers, input_ids=torch.tensor([list(prompt)], device=model.device))
     try:
         with hooked(model, {layers[0]: fail}):
-            _logits(model, prompt)
+            last_logits(model, prompt)
     except ArithmeticError:
         pass
     left = hooks() - before

@@ -49,9 +49,10 @@ def export(folder: Path, kind: str, target: Path) -> None:
 
     TARGET is a folder; for qwen_scope, a file layer<n>.sae.pt.
     """
-    if kind not in formats.FORMATS:
-        raise TrimtabError(f"export {kind}: expected one of {', '.join(formats.FORMATS)}")
-    formats.FORMATS[kind].write(target, formats.read(folder), formats.origin(folder))
+    writers = {name: form.write for name, form in formats.FORMATS.items() if form.write is not None}
+    if kind not in writers:
+        raise TrimtabError(f"export {kind}: expected one of {', '.join(writers)}")
+    writers[kind](target, formats.read(folder), formats.origin(folder))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from trimtab.errors import TrimtabError
 
 AFTER = re.compile(
     r"blocks\.(?P<transformer_lens>\d+)\.hook_resid_post"
-    r"|(?:[a-z_]+\.)*(?:layers|h|blocks)\.(?P<module>\d+)"
+    r"|(?:[a-z_]+\.)*(?:layers|h|blocks)\.(?P<module>\d+)(?:\.output)?"
     r"|resid_post_layer_(?P<dictionary_learning>\d+)"
 )
 """Names of the residual stream after a layer: TransformerLens's, the module's own, dictionary_learning's."""
@@ -23,8 +23,8 @@ BEFORE = re.compile(r"blocks\.(\d+)\.hook_resid_pre")
 """Of the stream before a layer, which is that after the layer before it."""
 
 QUANTISED = re.compile(r"(\.(q\d|iq\d|f16|bf16|f32)[^/]*)?\.gguf$")
-ALIASES = {"gpt2-small": "gpt2"}
-"""Names that TransformerLens gives to models of another name."""
+ALIASES = {"gpt2-small": "gpt2", "llama3-1-8b-base": "llama-3.1-8b"}
+"""Names that TransformerLens and Llama Scope give to models of another name."""
 
 CENTRED = "center_writing_weights"
 """TransformerLens takes the mean off the stream's dimensions with it, so such rows aren't the model's own."""

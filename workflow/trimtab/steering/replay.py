@@ -102,5 +102,5 @@ class Replay:
         place = torch.arange(len(position), device=position.device)
         owner = torch.cat([self._owner.new_full((len(position) - len(self._owner),), -1), self._owner])
         seen = (place <= place[:, None]) & ((owner == owner[:, None]) | (owner < 0))
-        distance = position[:, None] - position
-        return finished(seen[None], distance[None], model.config.get_text_config(decoder=True), model.dtype)
+        at = position[None]
+        return finished(seen[None], at, at, model.config.get_text_config(decoder=True), model.dtype)

@@ -12,7 +12,7 @@ from trimtab.errors import TrimtabError
 from trimtab.saes import files
 from trimtab.saes.claims import Claim
 from trimtab.saes.files import Origin
-from trimtab.saes.formats import dictionary_learning, qwen_scope, sparsify
+from trimtab.saes.formats import dictionary_learning, gemma_scope, llama_scope, qwen_scope, sparsify
 from trimtab.saes.sae import SAE
 
 
@@ -23,14 +23,16 @@ class Format(NamedTuple):
     read: Callable[[Path, int | None], SAE]
     """From a path that matches; the number is how many latents are active, for files that don't say."""
 
-    write: Callable[[Path, SAE, Origin], None]
+    write: Callable[[Path, SAE, Origin], None] | None
+    """None for the layouts of published suites, which nobody adds to."""
 
     described: Callable[[Path], Claim]
     """What a path that matches says of the rows that the dictionary was made from."""
 
 
 def _is_saelens(path: Path) -> bool:
-    return (path / files.WEIGHTS).is_file()
+    # Llama Scope's newer folders have weights of this name, and a config of their own
+    return (path / files.WEIGHTS).is_file() and not llama_scope.matches(path)
 
 
 def _read_saelens(path: Path, k: int | None) -> SAE:
@@ -48,6 +50,8 @@ FORMATS = {
         dictionary_learning.matches, dictionary_learning.read, dictionary_learning.write, dictionary_learning.described
     ),
     "qwen_scope": Format(qwen_scope.matches, qwen_scope.read, qwen_scope.write, qwen_scope.described),
+    "gemma_scope": Format(gemma_scope.matches, gemma_scope.read, None, gemma_scope.described),
+    "llama_scope": Format(llama_scope.matches, llama_scope.read, None, llama_scope.described),
 }
 
 

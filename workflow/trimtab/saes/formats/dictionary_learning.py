@@ -1,13 +1,15 @@
 """saprmarks/dictionary_learning: a folder with `ae.pt` (a pickled state dict) and `config.json`.
 
-A config's `dict_class` says what the weights mean: AutoEncoderTopK takes the k largest, BatchTopKSAE all above one
-threshold, JumpReluAutoEncoder all above their own, of rows from which the decoder's bias is not taken off.
+A config's `dict_class` says what the weights mean: AutoEncoderTopK takes the k largest, BatchTopKSAE and
+MatryoshkaBatchTopKSAE all above one threshold, JumpReluAutoEncoder all above their own, of rows from which the
+decoder's bias is not taken off. A Matryoshka's groups matter to its training alone, as long as all of them are used.
 """
 
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from trimtab.artifacts import files
 from trimtab.artifacts.border import read_object
@@ -23,6 +25,8 @@ TENSORS = {"encoder.weight": "W_enc", "encoder.bias": "b_enc", "decoder.weight":
 """Names there and here, but for JumpReLU, whose names are ours."""
 
 TOPK, BATCHTOPK, JUMPRELU = "AutoEncoderTopK", "BatchTopKSAE", "JumpReluAutoEncoder"
+MATRYOSHKA = "MatryoshkaBatchTopKSAE"
+KINDS = (TOPK, BATCHTOPK, MATRYOSHKA, JUMPRELU)
 
 
 def matches(path: Path) -> bool:
@@ -38,15 +42,19 @@ def read(path: Path, k: int | None) -> SAE:
     """
     trainer = _trainer(path)
     kind = trainer.get("dict_class")
-    if kind not in (TOPK, BATCHTOPK, JUMPRELU):
-        raise TrimtabError(
-            f"{path / CONFIG}, trainer.dict_class: {kind!r}; Trimtab reads {TOPK}, {BATCHTOPK}, {JUMPRELU}"
-        )
+    if kind not in KINDS:
+        raise TrimtabError(f"{path / CONFIG}, trainer.dict_class: {kind!r}; Trimtab reads {', '.join(KINDS)}")
     stored = read_tensors(path / WEIGHTS)
     if kind == JUMPRELU:
         found = take(stored, path / WEIGHTS, [*SHAPES, "threshold"])
         activation = JumpReLUActivation(found.pop("threshold"))
         return bias_folded(SAE(**found, activation=activation))
+    if kind == MATRYOSHKA:
+        found = take(stored, path / WEIGHTS, [*SHAPES, "threshold", "group_sizes"], ["k"])
+        _check_groups(path / WEIGHTS, found.pop("group_sizes"), len(found["b_enc"]))
+        # one number for all
+        activation = JumpReLUActivation(found.pop("threshold").expand(len(found["b_enc"])).clone())
+        return SAE(**found, activation=activation)
     # its readers leave the threshold of a top-k dictionary alone, and k where there is a threshold
     needed, unused = ([], ["k", "threshold"]) if kind == TOPK else (["threshold"], ["k"])
     found = take(stored, path / WEIGHTS, [*TENSORS, *needed], unused)
@@ -61,6 +69,14 @@ def read(path: Path, k: int | None) -> SAE:
     return SAE(**{**weights, **transposed}, activation=chosen)
 
 
+def _check_groups(path: Path, sizes: Tensor, latents: int) -> None:
+    """Pass groups that are all of the latents."""
+    if not bool((sizes > 0).all()) or int(sizes.sum()) != latents:
+        raise TrimtabError(
+            f"{path}, group_sizes: {sizes.int().tolist()}; expected sizes that add up to {latents} latents"
+        )
+
+
 def _trainer(path: Path) -> dict[str, Any]:
     found = read_object(path / CONFIG).get("trainer")
     if not isinstance(found, dict):
@@ -72,7 +88,8 @@ def described(path: Path) -> Claim:
     """What a config says of the trainer's rows."""
     trainer, about = _trainer(path), read_object(path / CONFIG).get("buffer")
     layer, length = trainer.get("layer"), about.get("ctx_len") if isinstance(about, dict) else None
-    said = {key: trainer[key] for key in ("lm_name", "layer", "submodule_name") if trainer.get(key) is not None}
+    keys = ("lm_name", "layer", "submodule_name", "group_fractions")
+    said = {key: trainer[key] for key in keys if trainer.get(key) is not None}
     return Claim(
         path / CONFIG,
         model=said.get("lm_name"),

@@ -1,0 +1,120 @@
+"""What `transformers` alone makes of the preflight's prompts: the other side of its comparisons.
+
+A model is loaded for it that nothing is done to but one plain hook, and is gone before the next is loaded; so all that
+is kept is small. What is compared with it is in `trimtab.model.preflight`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from trimtab.forward.hooks import check_stream, decoder_layers
+from trimtab.forward.proof import alone
+
+Logits = Sequence[Float[Tensor, "vocabulary"]]
+"""Of each prompt's last token."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What `transformers` alone makes of the prompts."""
+
+    alone: Logits
+    """Of each prompt."""
+    joined: Logits
+    """Of each prompt after each header, headers outermost."""
+    rows: dict[int, Float[Tensor, "token d_model"]]
+    """Hidden states after layers below the last, of all tokens but each prompt's first, prompt after prompt."""
+    place: int
+    """The layer that is pushed for `steered`: not the first, where the model has more."""
+    strength: float
+    """Length of the push, half of a row's mean length."""
+    steered: Float[Tensor, "vocabulary"]
+    """Of the first prompt, all of whose tokens are pushed."""
+
+
+def reference(plain: PreTrainedModel, prompts: Sequence[Sequence[int]], layers: Sequence[int]) -> Reference:
+    """Run a model that nothing was done to. All that is kept is small, so it can go before the next is loaded.
+
+    Raises:
+        TrimtabError: the model can't be run.
+    """
+    with alone(plain):
+        return _reference(plain, prompts, layers)
+
+
+def _reference(plain: PreTrainedModel, prompts: Sequence[Sequence[int]], layers: Sequence[int]) -> Reference:
+    depth = len(decoder_layers(plain))
+    place = max(*layers, min(1, depth - 1))
+    states = [hidden_states(plain, prompt) for prompt in prompts]
+    length = float(states[0][min(place, depth - 2) if depth > 1 else 0][1:].float().norm(dim=1).mean())
+    push: Tensor = 0.5 * length * push_direction(plain)
+
+    def pushed(module: nn.Module, given: Any, output: Any) -> Any:
+        stream = output if isinstance(output, Tensor) else output[0]
+        moved = stream + push.to(stream)
+        return moved if isinstance(output, Tensor) else (moved, *output[1:])
+
+    handle = decoder_layers(plain)[place].register_forward_hook(pushed)
+    try:
+        steered = last_logits(plain, prompts[0])
+    finally:
+        handle.remove()
+    return Reference(
+        alone=[last_logits(plain, prompt) for prompt in prompts],
+        joined=[last_logits(plain, [*header, *prompt]) for header in two_headers(prompts) for prompt in prompts],
+        rows={layer: torch.cat([each[layer][1:] for each in states]) for layer in comparable_layers(layers, depth)},
+        place=place,
+        strength=0.5 * length,
+        steered=steered,
+    )
+
+
+def push_direction(model: PreTrainedModel) -> Float[Tensor, "d_model"]:
+    width = int(model.config.get_text_config(decoder=True).hidden_size)
+    direction = torch.linspace(-1, 1, width)
+    return torch.nn.functional.normalize(direction, dim=0)
+
+
+def two_headers(prompts: Sequence[Sequence[int]]) -> list[Sequence[int]]:
+    """Two headers of unequal length."""
+    return [prompts[0], prompts[1][:-1]]
+
+
+def comparable_layers(layers: Sequence[int], depth: int) -> list[int]:
+    """Layers whose rows `transformers` gives too: the last one's entry comes after the final norm.
+
+    Where the last is asked for alone, it is the one below it; none, if there is no other.
+    """
+    below = [layer for layer in layers if layer < depth - 1]
+    return below or list(range(depth - 1))[-1:]
+
+
+@torch.inference_mode()
+def last_logits(model: PreTrainedModel, prompt: Sequence[int]) -> Float[Tensor, "vocabulary"]:
+    ids = torch.tensor([list(prompt)], device=model.device)
+    logits: Tensor = model(input_ids=ids, use_cache=False).logits
+    return logits[0, -1].float()
+
+
+@torch.inference_mode()
+def hidden_states(model: PreTrainedModel, prompt: Sequence[int]) -> list[Float[Tensor, "token d_model"]]:
+    """The library's own list of states after each layer; its last entry comes after the final norm."""
+    ids = torch.tensor([list(prompt)], device=model.device)
+    inputs: list[Tensor] = []
+    handle = decoder_layers(model)[0].register_forward_pre_hook(
+        lambda _, given, named: inputs.append(given[0] if given else named["hidden_states"]), with_kwargs=True
+    )
+    try:
+        states = model(input_ids=ids, output_hidden_states=True, use_cache=False).hidden_states
+    finally:
+        handle.remove()
+    for state in states:
+        check_stream(model, state, ids)
+    # Mamba's list begins after the first layer, all others' before it
+    return [state[0] for state in states[int(torch.equal(states[0], inputs[0])) :]]
