@@ -91,4 +91,9 @@ def test_a_folders_digest_is_of_names_and_contents(tmp_path, path):
     (folder / "b").write_text("b")
     assert len({first, second, fingerprint.digest(folder)}) == 3
     assert fingerprint.digest(folder, ["*.txt"]) == fingerprint.digest(folder, ["*.json"])
+    (folder / "deeper").mkdir()
+    before, flat = fingerprint.digest(folder), fingerprint.digest(folder, ["*"])
+    (folder / "deeper/c").write_text("c")
+    assert fingerprint.digest(folder) != before
+    assert fingerprint.digest(folder, ["*"]) == flat
     assert fingerprint.digest(tmp_path / "nothing") == ""

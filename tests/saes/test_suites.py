@@ -108,6 +108,8 @@ def test_suites_are_imported_where_they_belong(tmp_path):
         about = read_json(tmp_path / name / "cfg.json")["metadata"]
         assert about["hook_name"] == "blocks.7.hook_resid_post"
         assert about["converted_from"]["said"]
+    inputs = read_json(tmp_path / "three/provenance.json")["inputs"]
+    assert str(path / "checkpoints/final.safetensors") in inputs
     with pytest.raises(TrimtabError, match="export gemma_scope: expected one of saelens, sparsify, dict"):
         command.export(tmp_path / "one", "gemma_scope", tmp_path / "out")
 

@@ -46,16 +46,22 @@ def _state(path: Path) -> list[int]:
     return [found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino]
 
 
-def contents(folder: Path, patterns: Sequence[str] = ("*",)) -> dict[str, str]:
-    """SHA-256 of each file right in a folder that fits one of `patterns`, by name; hidden files don't count."""
+def contents(folder: Path, patterns: Sequence[str] | None = None) -> dict[str, str]:
+    """SHA-256 of each file right in a folder that fits one of `patterns`, or of all below it, by its path inside.
+
+    What is hidden doesn't count.
+    """
+    found = {path: path.relative_to(folder) for path in (folder.rglob("*") if patterns is None else folder.iterdir())}
     return {
-        path.name: sha256(path)
-        for path in sorted(folder.iterdir())
-        if path.is_file() and not path.name.startswith(".") and any(fnmatch(path.name, each) for each in patterns)
+        inside.as_posix(): sha256(path)
+        for path, inside in sorted(found.items())
+        if path.is_file()
+        and not any(part.startswith(".") for part in inside.parts)
+        and any(fnmatch(path.name, each) for each in patterns or ("*",))
     }
 
 
-def digest(path: Path, patterns: Sequence[str] = ("*",)) -> str:
+def digest(path: Path, patterns: Sequence[str] | None = None) -> str:
     """One digest for what a file, or a folder's files that fit `patterns`, hold; empty where nothing is."""
     if path.is_dir():
         return hashlib.sha256(files.canonical(contents(path, patterns)).encode()).hexdigest()

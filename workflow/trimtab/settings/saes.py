@@ -117,7 +117,7 @@ class Saes(SaeSettings, SaeRowsSettings):
 
     pretrained: Annotated[str, Text(r".*\{layer\}.*", "a path with {layer} in it")] | None = default(None)
     """A file or folder with {layer} in its name, in place of training. Dictionaries made elsewhere, one a layer, in
-    the format of SAELens, sparsify, dictionary_learning or Qwen-Scope."""
+    the format of SAELens, sparsify, dictionary_learning, Qwen-Scope, Gemma Scope or Llama Scope."""
 
     gates: GateSettings
 

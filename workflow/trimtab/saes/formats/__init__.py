@@ -116,4 +116,4 @@ def origin(folder: Path) -> Origin:
 
 def inside(path: Path) -> list[Path]:
     """The files that make up a dictionary at `path`."""
-    return [path] if path.is_file() else sorted(file for file in path.iterdir() if file.is_file())
+    return [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
