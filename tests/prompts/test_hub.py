@@ -7,7 +7,7 @@ import pytest
 from huggingface_hub.errors import LocalEntryNotFoundError
 
 from trimtab.errors import TrimtabError
-from trimtab.prompts import hub, sources
+from trimtab.prompts import hub, sources, texts
 
 RECIPE = {"dataset": "owner/talks", "revision": "0" * 40, "files": "data/train-*.parquet", "column": "messages"}
 
@@ -33,7 +33,7 @@ def snapshot(tmp_path, monkeypatch):
 
 
 def found(recipe, tmp_path, seed=1):
-    return list(sources.documents("hub_talks", recipe, tmp_path, tmp_path, seed))
+    return list(sources.documents("hub_talks", recipe, tmp_path, tmp_path, tmp_path, seed))
 
 
 def test_conversations_are_text_with_roles_and_their_own_names(snapshot, tmp_path):
@@ -83,7 +83,7 @@ def test_a_snapshot_that_cannot_be_had_is_one_line(tmp_path, monkeypatch):
     ],
 )
 def test_what_a_row_says(row, text):
-    assert hub.text_of(row, "a.parquet, row 0") == text
+    assert texts.text_of(row, "a.parquet, row 0") == text
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_what_a_row_says(row, text):
 )
 def test_a_row_of_another_shape_is_told_in_one_line(row, said):
     with pytest.raises(TrimtabError, match=r"a\.parquet, row 0: ") as caught:
-        hub.text_of(row, "a.parquet, row 0")
+        texts.text_of(row, "a.parquet, row 0")
     assert said in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
 

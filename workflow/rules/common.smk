@@ -33,7 +33,7 @@ from trimtab.jobs import running
 from trimtab.jobs.origins import Origins
 from trimtab.errors import TrimtabError
 from trimtab.model import folder, names
-from trimtab.prompts import resources
+from trimtab.prompts import local, resources
 from trimtab.rollouts.conditions import COMMON
 from trimtab.settings.activations import CaptureSettings
 from trimtab.settings.model import LoadingSettings, PreflightSettings, SourceSettings

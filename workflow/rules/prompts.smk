@@ -1,6 +1,12 @@
 # Prompts: contrast pairs a trait, scenarios, and the corpus that the SAEs are trained on.
 
 
+def local_texts():
+    """Digests of the files of the corpus' local sources."""
+    found = local.paths(CORPUS["sources"], Path(RESOURCES))
+    return [fingerprint.sha256(path) for paths in found.values() for path in paths]
+
+
 rule contrast_trait:
     output:
         prompts="<results>/prompts/contrast/{trait}.jsonl",
@@ -82,6 +88,8 @@ rule corpus:
     params:
         data=literal(RESOURCES),
         resources=resources.digest(CORPUS),
+        # a user's own files lie outside the results
+        local=lambda wildcards: local_texts(),
         settings=config_slice(CorpusSettings, within="prompts.corpus"),
         seed=config["seed"],
         code=code_digest("prompts_corpus"),

@@ -7,7 +7,7 @@ from pathlib import Path
 from trimtab.artifacts import files
 from trimtab.artifacts.provenance import provenance
 from trimtab.model.tokenizer import tokenizer_of
-from trimtab.prompts import resources, sources
+from trimtab.prompts import local, resources, sources
 from trimtab.prompts.corpus import assemble
 from trimtab.settings.prompts import CorpusSettings
 
@@ -25,10 +25,11 @@ def main(
     """Write the rows (JSON lines) to `corpus`; what each source gave is in `record`, beside the provenance."""
     folder = Path(files.read_json(manifest)["path"])
     tokenizer = tokenizer_of(manifest)
-    loaded = resources.load(recipe)
+    loaded, place = resources.load(recipe), recipe.parent
+    named = loaded["sources"]
     assembled = assemble(
-        {name: sources.documents(name, one, transcripts, folder, seed) for name, one in loaded["sources"].items()},
-        {name: one["share"] for name, one in loaded["sources"].items()},
+        {name: sources.documents(name, one, transcripts, folder, place, seed) for name, one in named.items()},
+        {name: one["share"] for name, one in named.items()},
         lambda text: len(tokenizer.encode(text, add_special_tokens=False)),
         tokens=settings.tokens,
         min_tokens=loaded["min_tokens"],
@@ -37,7 +38,8 @@ def main(
         seed=seed,
     )
     files.write_jsonl(corpus, assembled.rows)
-    origin = provenance([transcripts, manifest], {**settings.record(), "resources": resources.digest(loaded)}, seed)
+    inputs = [transcripts, manifest, *(path for found in local.paths(named, place).values() for path in found)]
+    origin = provenance(inputs, {**settings.record(), "resources": resources.digest(loaded)}, seed)
     packages = sources.package_versions(loaded)
     files.write_json(record, {**origin, "packages": packages, "sources": assembled.counts()})
 

@@ -1,5 +1,5 @@
 """Where the corpus comes from: text inside installed packages, found without importing or running them, text that lies
-beside the model, and data sets of the hub (`trimtab.prompts.hub`).
+beside the model, a user's own files (`trimtab.prompts.local`), and data sets of the hub (`trimtab.prompts.hub`).
 
 A maker here yields documents of one source in a random but fixed order, so that a budget of tokens takes a fair sample
 of it. Which packages, files and shares are used is data: workflow/resources/corpus.yaml. How documents become rows is
@@ -22,7 +22,7 @@ import yaml
 
 from trimtab.artifacts import files
 from trimtab.errors import TrimtabError
-from trimtab.prompts import hub
+from trimtab.prompts import hub, local
 from trimtab.seeds import derive
 
 Json = dict[str, Any]
@@ -46,12 +46,21 @@ class Document:
     text: str
 
 
-def documents(name: str, recipe: Json, transcripts: Path, model: Path, seed: int) -> Iterator[Document]:
-    """The documents of one source of the recipe; `model` is the model's folder."""
+def documents(
+    name: str, recipe: Json, transcripts: Path, model: Path, resources: Path, seed: int
+) -> Iterator[Document]:
+    """The documents of one source of the recipe.
+
+    Args:
+        model: the model's folder.
+        resources: the folder that corpus.yaml lies in.
+    """
     if name == "transcripts":
         return written_documents(transcripts)
     if name == "beside_model":
         return written_documents(model / recipe["file"])
+    if name.startswith(local.PREFIX):
+        return (Document(*found) for found in local.documents(name, recipe, resources, seed))
     if name.startswith("hub_"):
         return (Document(*found) for found in hub.conversations(name, recipe, seed))
     if name == "dialogues":

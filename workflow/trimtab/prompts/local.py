@@ -1,0 +1,43 @@
+"""A user's own files as a source of the corpus: which they are, and their texts.
+
+Nothing heavy is imported before texts are read: the workflow asks for the files at every start, to see changes.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trimtab.errors import TrimtabError
+from trimtab.seeds import derive
+
+PREFIX = "local_"
+"""How the names of such sources begin."""
+
+
+def paths(sources: Mapping[str, Any], resources: Path) -> dict[str, list[Path]]:
+    """The files of each local source that a corpus.yaml in `resources` names."""
+    return {
+        name: sorted(path for path in (resources / source["folder"]).glob(source["files"]) if path.is_file())
+        for name, source in sources.items()
+        if name.startswith(PREFIX)
+    }
+
+
+def documents(name: str, source: Mapping[str, Any], resources: Path, seed: int) -> Iterator[tuple[str, str]]:
+    """Id and text of each row that holds any, the files in random order.
+
+    Raises:
+        TrimtabError: no file matches, or one can't be read.
+    """
+    from trimtab.prompts.texts import texts
+
+    folder, key = resources / source["folder"], f"corpus.yaml, sources.{name}"
+    found = paths({name: source}, resources)[name]
+    if not found:
+        raise TrimtabError(f"{key}.files: {source['files']!r} matches no file of {folder}")
+    for place in np.random.default_rng(derive(seed, "prompts", "sources", name)).permutation(len(found)):
+        path = found[place]
+        for number, text in texts(path, source.get("column"), key):
+            yield f"{path.relative_to(folder).as_posix()}/{number}", text
