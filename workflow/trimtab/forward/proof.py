@@ -13,7 +13,6 @@ from jaxtyping import Float
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from trimtab.artifacts.border import in_short
 from trimtab.errors import TrimtabError
 
 TOLERANCE = {torch.bfloat16: 0.125, torch.float16: 0.02, torch.float32: 1e-4, torch.float64: 1e-4}
@@ -22,6 +21,9 @@ angles of positions are float32 in a float64 model too."""
 
 FAILURES = (AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 """What a model may raise where it is fed in a way that it isn't made for; nothing else is expected there."""
+
+LONGEST = 300
+"""Characters quoted of what a model raises."""
 
 
 @contextmanager
@@ -34,8 +36,9 @@ def alone(model: PreTrainedModel) -> Iterator[None]:
     try:
         yield
     except FAILURES as error:
+        told = " ".join(str(error).split())[:LONGEST]
         raise TrimtabError(
-            f"{type(model).__name__}: can't read plain rows of tokens; {type(error).__name__} ({in_short(error)})"
+            f"{type(model).__name__}: can't read plain rows of tokens; {type(error).__name__} ({told})"
         ) from error
 
 
