@@ -19,22 +19,29 @@ JOB = re.compile(r"^(?:local)?(?:rule|checkpoint) (\w+):\n((?:    .*\n)*)", re.M
 
 
 class Project:
-    """A copy of the project whose files a test may change."""
+    """A copy of the project whose files a test may change.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        python: what Snakemake and its jobs run under; `forked_python` gives one that takes less time.
+    """
+
+    def __init__(self, folder: Path, python: Path = Path(sys.executable)) -> None:
         self.folder = folder
+        self.python = python
         self.results = folder / "results" / "small"
 
     def command(self, *words: str, config: str = "") -> dict[str, Any]:
         """What `subprocess` needs to run Snakemake on the small experiment; `config` is YAML that stands above it."""
         mine = self.folder / "mine.yaml"
         mine.write_text(config)
-        command = [sys.executable, "-m", "snakemake", *words]
+        command = [str(self.python), "-m", "snakemake", *words]
         command += ["--configfile", SMALL, *(["mine.yaml"] if config else [])]
-        # rules call `python`: the one that runs the tests
-        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+        # rules call `python`
+        path = os.pathsep.join([str(self.python.parent), os.environ["PATH"]])
         # no network, so that a wrong model can't be looked for; warnings of a job are in its log
         own = {"PATH": path, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+        # as users have it: the library is compiled by the first of many programs
+        own["PYTHONDONTWRITEBYTECODE"] = ""
         return {"args": command, "cwd": self.folder, "env": {**os.environ, **own}, "text": True}
 
     def snakemake(self, *words: str, config: str = "") -> subprocess.CompletedProcess[str]:
@@ -78,7 +85,7 @@ def once(folder: Path, make: Callable[[Path], object]) -> Path:
     return folder
 
 
-def copied(folder: Path, model: Path | None = None) -> Project:
+def copied(folder: Path, model: Path | None = None, python: Path = Path(sys.executable)) -> Project:
     """What git tracks or would track, in `folder`, with a toy model beside the Snakefile."""
     words = ["git", "-C", str(ROOT), "ls-files", "--cached", "--others", "--exclude-standard"]
     names = subprocess.run(words, check=True, capture_output=True, text=True).stdout.splitlines()
@@ -88,7 +95,7 @@ def copied(folder: Path, model: Path | None = None) -> Project:
             shutil.copy2(ROOT / name, folder / name, follow_symlinks=False)
     if model is not None:
         shutil.copytree(model, folder / "tiny-llama")
-    return Project(folder)
+    return Project(folder, python)
 
 
 def make_model(folder: Path) -> None:

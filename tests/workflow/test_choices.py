@@ -23,7 +23,7 @@ def chosen(finished, tmp_path_factory):
     """Dictionaries made elsewhere, doses in nats, and a vector under three rules: what comes after the caches anew."""
     folder = tmp_path_factory.mktemp("chosen") / "project"
     shutil.copytree(finished.folder, folder, symlinks=True)
-    project = Project(folder)
+    project = Project(folder, finished.python)
     config = f"""
 saes: {{pretrained: "{finished.results}/saes/{{layer}}"}}
 vectors: {{methods: {METHODS}}}

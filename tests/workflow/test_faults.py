@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from project import Project
@@ -21,7 +22,7 @@ TURNS = "results/small/rollouts/turns/autonomy.parquet"
 def project(finished: Project, tmp_path: Path) -> Project:
     """A copy of the finished run, for a test to spoil."""
     shutil.copytree(finished.folder, tmp_path / "project", symlinks=True)
-    return Project(tmp_path / "project")
+    return Project(tmp_path / "project", finished.python)
 
 
 def until(happened: Callable[[], object]) -> None:
@@ -29,6 +30,11 @@ def until(happened: Callable[[], object]) -> None:
     while not happened():
         assert time.monotonic() < end, "waited in vain"
         time.sleep(0.05)
+
+
+def as_users_run_it(project: Project) -> dict[str, Any]:
+    """What `subprocess` needs to make the turns with processes that one can find and kill."""
+    return Project(project.folder).command(TURNS, "--cores", "2")
 
 
 def working(project: Project) -> list[int]:
@@ -60,9 +66,7 @@ def remade(project: Project, finished: Project, name: str) -> bool:
 
 def test_the_main_process_is_killed(project, finished):
     (project.folder / TURNS).unlink()
-    main = subprocess.Popen(
-        **project.command(TURNS, "--cores", "2"), stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT
-    )
+    main = subprocess.Popen(**as_users_run_it(project), stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT)
     until(lambda: working(project))
     main.kill()
     main.wait()
@@ -78,8 +82,7 @@ def test_the_main_process_is_killed(project, finished):
 
 def test_a_job_is_killed(project, finished):
     (project.folder / TURNS).unlink()
-    command = project.command(TURNS, "--cores", "2")
-    main = subprocess.Popen(**command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    main = subprocess.Popen(**as_users_run_it(project), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     until(lambda: working(project))
     (job,) = working(project)
     os.kill(job, signal.SIGKILL)

@@ -251,7 +251,7 @@ def test_a_trait_that_is_not_in_the_experiment(finished: Project) -> None:
 
 def test_code_that_is_known_to_change_nothing_can_be_accepted(finished: Project, tmp_path: Path) -> None:
     """Snakemake reruns what follows a job whatever its bytes; its own way round that is to accept what lies there."""
-    project = Project(tmp_path / "project")
+    project = Project(tmp_path / "project", finished.python)
     shutil.copytree(finished.folder, project.folder, symlinks=True)
     path = project.folder / LIBRARY / "artifacts/files.py"
     path.write_text(path.read_text() + "\nADDED = 1\n")

@@ -30,7 +30,7 @@ def streamed(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Pro
     shutil.copytree(finished.folder, folder, symlinks=True)
     shutil.rmtree(folder / "results/small/saes")
     shutil.rmtree(folder / "results/small/activations/corpus")
-    project = Project(folder)
+    project = Project(folder, finished.python)
     targets = (f"results/small/saes/{name}" for name in ("examples.html", "agreement.csv", "quality.csv"))
     done = project.snakemake(*targets, config=STREAM)
     assert done.returncode == 0, done.stdout
