@@ -1,7 +1,6 @@
 """`python -m trimtab.activations`: what the shell sees."""
 
 import subprocess
-import sys
 
 import pytest
 from material import prompts, write
@@ -16,11 +15,13 @@ def paths(tmp_path_factory):
     return sound, torn
 
 
-def run(*words):
-    return subprocess.run([sys.executable, "-m", "trimtab.activations", *words], capture_output=True, text=True)
+@pytest.fixture(scope="module")
+def run(quick_python):
+    words = [quick_python, "-m", "trimtab.activations"]
+    return lambda *more: subprocess.run([*words, *more], capture_output=True, text=True)
 
 
-def test_verify_tells_sound_from_torn_by_its_status(paths):
+def test_verify_tells_sound_from_torn_by_its_status(run, paths):
     sound, torn = paths
     done = run("verify", sound)
     assert (done.returncode, done.stdout, done.stderr) == (0, f"{sound}: sound\n", "")
@@ -30,13 +31,13 @@ def test_verify_tells_sound_from_torn_by_its_status(paths):
     assert done.stderr.count("\n") == 1
 
 
-def test_info_prints_what_a_shard_is(paths):
+def test_info_prints_what_a_shard_is(run, paths):
     done = run("info", paths[0])
     assert done.returncode == 0
     assert "layers        1, 3\n" in done.stdout
 
 
-def test_another_word_is_refused_in_one_line(paths):
+def test_another_word_is_refused_in_one_line(run, paths):
     done = run("repair", paths[0])
     assert done.returncode == 1
     assert done.stderr == f"repair {paths[0]}: expected info FILE... or verify FILE...\n"

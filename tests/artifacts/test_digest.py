@@ -76,6 +76,23 @@ def test_an_edit_in_the_script_counts(digest):
     assert digest(edited("scripts/fit.py", "run(thing)", "run(2)")) != digest()
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("a", "'a'"),
+        ("1", "1.0"),
+        ("'None'", "None"),
+        ("[1, [2]]", "[[1], 2]"),
+        ("f(a, b)", "f((a, b))"),
+        ("f(a, b=c)", "f(a, *b, c)"),
+        ("lambda: a", "lambda a: a"),
+    ],
+)
+def test_code_that_nearly_says_the_same_counts(digest, one, other):
+    first, second = (digest({"trimtab/late.py": f"thing = {text}\n"}) for text in (one, other))
+    assert first != second
+
+
 def test_an_edit_in_a_module_that_is_not_used_does_not_count(digest):
     assert digest(edited("trimtab/other.py", "width = 1", "width = 2")) == digest()
 

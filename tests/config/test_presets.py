@@ -2,7 +2,6 @@
 
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -65,13 +64,13 @@ def pinned(folder, name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_preset_plans_its_whole_dag(name, tmp_path):
+def test_a_preset_plans_its_whole_dag(name, quick_python, tmp_path):
     mine = {"experiment": "planned", "resources": str(pinned(tmp_path / "resources", name))}
     if from_hub(name):
         mine["model"] = {"revision": COMMIT}
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(mine))
     files = [*(str(PRESETS / f"{layer}.yaml") for layer in layers(name)), str(tmp_path / "mine.yaml")]
-    words = [sys.executable, "-m", "snakemake", "--dry-run", "--nolock", "--configfile", *files]
+    words = [quick_python, "-m", "snakemake", "--dry-run", "--nolock", "--configfile", *files]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "rule report_page:" in done.stdout

@@ -57,8 +57,14 @@ def table() -> pd.DataFrame:
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-ONE = "layers: [0]\nprobes: {traits: [autonomy]}\n"
-"""Of the small experiment one layer and one trait, since a job takes a cluster some seconds more."""
+ONE = """
+layers: [0]
+probes: {traits: [autonomy]}
+prompts: {scenarios: 4, corpus: {tokens: 3000, transcripts: 4, shards: 1}}
+vectors: {methods: [sae_probe, mean_difference, random], random_draws: 1}
+rollouts: {max_turns: 1, study: {doses: [0.4]}, controls: {methods: [mean_difference]}}
+"""
+"""Of the small experiment a job of each kind, since a job takes a cluster some seconds more than it takes to run."""
 
 
 class Run(NamedTuple):
