@@ -1,6 +1,7 @@
 """A script's command line is its main's signature; a user's mistake is one line, a bug keeps its stack trace."""
 
 import os
+import signal
 import subprocess
 import sys
 
@@ -201,3 +202,30 @@ def test_a_list_of_settings_is_one_json_after_the_other(tmp_path):
     wrong = said("--settings", '{"dose": 1}', '{"dose": 0}')
     assert wrong.returncode == 2
     assert "argument --settings: dose: " in wrong.stderr
+
+
+WAITING = '''"""Waits."""
+
+from trimtab.jobs.entry import script
+import time
+
+
+def main() -> None:
+    print("at work", flush=True)
+    time.sleep(60)
+
+
+if __name__ == "__main__":
+    script(main)
+'''
+
+
+def test_an_interrupted_job_ends_in_one_line(tmp_path, monkeypatch):
+    path = tmp_path / "wait.py"
+    path.write_text(WAITING)
+    monkeypatch.setenv(VARIABLE, "{}")
+    job = subprocess.Popen([sys.executable, path], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert job.stdout.readline() == "at work\n"
+    job.send_signal(signal.SIGINT)
+    assert job.communicate() == ("", "interrupted\n")
+    assert job.returncode == 1

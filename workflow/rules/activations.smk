@@ -44,6 +44,8 @@ rule contrast_cache:
         "<logs>/activations/contrast/{trait}.log",
     benchmark:
         "<benchmarks>/activations/contrast/{trait}.jsonl"
+    wildcard_constraints:
+        trait=either([*TRAITS, resources.NULL]),
     priority: 1
     conda:
         "../../envs/model.yaml"

@@ -234,10 +234,16 @@ GPUS = int(config["model"]["device"] != "cpu")
 SHARDS = [f"{shard:03d}" for shard in range(config["prompts"]["corpus"]["shards"])]
 
 
+def either(values):
+    """A pattern of these alone, so that a target that the experiment doesn't have is refused."""
+    return "|".join(re.escape(str(value)) for value in values)
+
+
 wildcard_constraints:
-    trait=r"[a-z0-9_]+",
-    method=r"[a-z0-9_]+",
-    layer=r"\d+",
-    shard=r"\d+",
-    batch=r"[a-z0-9_]+",
-    run=r"(\.seed\d+)?",
+    trait=either(TRAITS),
+    layer=either(LAYERS),
+    shard=either(SHARDS),
+    batch=either(BATCHES),
+    run="|".join(
+        re.escape(f".seed{run}") if run else "" for run in config["rollouts"]["seeds"]
+    ),

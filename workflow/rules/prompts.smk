@@ -15,6 +15,8 @@ rule contrast_trait:
         "<logs>/prompts/contrast/{trait}.log",
     benchmark:
         "<benchmarks>/prompts/contrast/{trait}.jsonl"
+    wildcard_constraints:
+        trait=either([*TRAITS, resources.NULL]),
     conda:
         "../../envs/model.yaml"
     params:

@@ -29,6 +29,9 @@ from trimtab.jobs import running, stopping
 from trimtab.jobs.origins import VARIABLE, Origins, blames_the_config
 
 gc.disable()
+# in a job, which is interrupted with the run; while it loads its libraries, too
+if VARIABLE in os.environ:
+    stopping.end_in_one_line()
 
 
 def script(main: Callable[..., None]) -> None:

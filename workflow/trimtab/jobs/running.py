@@ -49,8 +49,12 @@ def python_of_jobs(checkout: Path, with_conda: bool) -> str:
     activated; under a rule's own environment where Snakemake was asked for those. A `python` of somebody else's rules
     stays what it is.
     """
+    here = checkout.resolve() == Path.cwd().resolve()
+    # the shell's own word says it already, which keeps the text of failed commands short
+    if here and (with_conda or shutil.which("python") == sys.executable):
+        return ""
     python = "command python" if with_conda else f"exec {shlex.quote(sys.executable)}"
-    folder = "" if checkout.resolve() == Path.cwd().resolve() else shlex.quote(f"{checkout}/")
+    folder = "" if here else shlex.quote(f"{checkout}/")
     ours = f'workflow/scripts/*) {python} {folder}"$@" ;;'
     return f'python() {{ case "$1" in {ours} *) command python "$@" ;; esac; }}; '
 

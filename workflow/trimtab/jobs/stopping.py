@@ -26,6 +26,15 @@ def listen() -> None:
     signal.signal(SIGNAL, _note)
 
 
+def end_in_one_line() -> None:
+    """Let Ctrl-C end the process with a line, where Python would show which of its own lines was at work."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise SystemExit("interrupted")
+
+    signal.signal(signal.SIGINT, end)
+
+
 def asked() -> bool:
     """Whether the signal has come."""
     return _asked
