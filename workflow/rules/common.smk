@@ -244,6 +244,10 @@ wildcard_constraints:
     layer=either(LAYERS),
     shard=either(SHARDS),
     batch=either(BATCHES),
-    run="|".join(
-        re.escape(f".seed{run}") if run else "" for run in config["rollouts"]["seeds"]
+    # an empty pattern would be no constraint
+    run="({})".format(
+        "|".join(
+            re.escape(f".seed{run}") if run else ""
+            for run in config["rollouts"]["seeds"]
+        )
     ),

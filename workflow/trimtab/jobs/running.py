@@ -51,7 +51,8 @@ def python_of_jobs(checkout: Path, with_conda: bool) -> str:
     """
     here = checkout.resolve() == Path.cwd().resolve()
     # the shell's own word says it already, which keeps the text of failed commands short
-    if here and (with_conda or shutil.which("python") == sys.executable):
+    activated = os.path.dirname(shutil.which("python") or "") == os.path.dirname(sys.executable)
+    if here and (with_conda or activated):
         return ""
     python = "command python" if with_conda else f"exec {shlex.quote(sys.executable)}"
     folder = "" if here else shlex.quote(f"{checkout}/")
