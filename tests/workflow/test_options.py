@@ -87,7 +87,7 @@ ROWS = [
     ),
     Row(
         "--delete-all-output --dry-run",
-        "All artifacts but the checkpoint's list of layers, and nothing else: logs, benchmarks, `records.json` and what "
+        "All artifacts but the checkpoint's list of layers, and nothing else: logs, benchmarks, records and what "
         "rollouts keep stay. Without `--dry-run` it deletes.",
         lambda project, output: all_would_be_deleted(project, output) and "report/report.html" in project.artifacts(),
     ),
