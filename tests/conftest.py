@@ -74,8 +74,15 @@ def toy_model(shared: Path) -> Path:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    # the longest first, so that no process has a whole run left to do when the others are through
-    items.sort(key=lambda item: "workflow" not in item.path.parts[-2:])
+    def place(item: pytest.Item) -> int:
+        folder, file = item.path.parts[-2:]
+        # the longest first, so that no process has a whole run left to do when the others are through
+        if folder == "workflow":
+            return 0
+        # then what makes the runs of all tests of the report, else two processes come to them at once and one waits
+        return 1 if file == "test_report.py" else 2
+
+    items.sort(key=place)
 
 
 def pytest_collection_finish() -> None:

@@ -42,6 +42,13 @@ def play(folder, engine, scenarios, arms=ARMS, depends="code", run=RUN):
     return complete(Cells(folder, depends), engine, arms, scenarios, SEED, run, ROWS, "test")
 
 
+@pytest.fixture(scope="module")
+def whole(engine, scenarios, tmp_path_factory):
+    """What a batch that nobody kills runs, and what it ends with."""
+    counting = Counting(engine)
+    return counting.ran, play(tmp_path_factory.mktemp("whole"), counting, scenarios)
+
+
 def test_records_are_the_engines_own(tmp_path, engine, scenarios):
     records = rows(play(tmp_path, engine, scenarios))
     alone = [engine.run([arm], scenarios[at : at + 2], SEED, RUN) for arm in ARMS for at in (0, 2)]
@@ -53,24 +60,22 @@ def test_records_are_the_engines_own(tmp_path, engine, scenarios):
 
 
 @pytest.mark.parametrize("killed_at", [0, 1, 2, 3])
-def test_a_killed_batch_goes_on_and_ends_with_the_same_bits(tmp_path, engine, scenarios, killed_at):
-    whole = Counting(engine)
-    expected = play(tmp_path / "whole", whole, scenarios)
-    assert len(whole.ran) == 4
+def test_a_killed_batch_goes_on_and_ends_with_the_same_bits(tmp_path, engine, scenarios, whole, killed_at):
+    ran, expected = whole
+    assert len(ran) == 4
     first, second = Counting(engine, killed_at), Counting(engine)
     with pytest.raises(KeyboardInterrupt):
         play(tmp_path / "killed", first, scenarios)
     assert play(tmp_path / "killed", second, scenarios) == expected
-    assert first.ran + second.ran == whole.ran
+    assert first.ran + second.ran == ran
 
 
 @pytest.mark.parametrize("written", [0, 1])
 def test_a_batch_that_was_killed_while_it_was_kept_is_run_again_whole(
-    tmp_path, engine, scenarios, written, monkeypatch
+    tmp_path, engine, scenarios, whole, written, monkeypatch
 ):
     """What shares a batch of the model moves its rounding, so the company has to be the same."""
-    whole = Counting(engine)
-    expected = play(tmp_path / "whole", whole, scenarios)
+    ran, expected = whole
     kept, write = [], files.write_json
 
     def killed(path, value):
@@ -86,7 +91,7 @@ def test_a_batch_that_was_killed_while_it_was_kept_is_run_again_whole(
     monkeypatch.undo()
     again = Counting(engine)
     assert play(tmp_path / "killed", again, scenarios) == expected
-    assert again.ran == whole.ran
+    assert again.ran == ran
     assert not list((tmp_path / "killed").glob(".*"))
 
 

@@ -59,14 +59,27 @@ def verdict(unit, rule, timing, moved):
     return None
 
 
-COMBINATIONS = list(product(NATS, RULES, TIMINGS, (False, True)))
-VERDICTS = {each: verdict(*each) for each in COMBINATIONS}
-PASSED = [each for each in COMBINATIONS if VERDICTS[each] is None and each[0] == "kl"]
+@pytest.fixture(scope="module")
+def verdicts():
+    return {each: verdict(*each) for each in product(NATS, RULES, TIMINGS, (False, True))}
 
 
-def page():
+SOLVED = [*product(("add", "keep_norm"), (False, True)), *product(("floor", "clamp", "edit_code"), (False,))]
+"""Rules under which a length is searched for, at the vector's own layer or moved to another."""
+
+
+def solved_timings(verdicts, rule, moved):
+    asked = [each for each, said in verdicts.items() if said is None and each[0] == "kl"]
+    return [timing for _, other, timing, at in asked if (other, at) == (rule, moved)]
+
+
+def test_the_rules_under_which_a_length_is_searched_for(verdicts):
+    assert {each for each in product(RULES, (False, True)) if solved_timings(verdicts, *each)} == set(SOLVED)
+
+
+def page(verdicts):
     rows = defaultdict(list)
-    for (unit, rule, timing, moved), said in VERDICTS.items():
+    for (unit, rule, timing, moved), said in verdicts.items():
         where = "another layer" if moved else "its own layer"
         prefix = r"^\w+: (.* with rollouts\.unit \w+, )?"
         why = "solved as applied" if said is None else re.sub(prefix, "refused: ", said)
@@ -89,15 +102,15 @@ def page():
     return "\n".join(lines) + "\n"
 
 
-def test_the_page_says_what_the_check_does():
+def test_the_page_says_what_the_check_does(verdicts):
     """Written anew by deleting the file and running this test."""
     if not TABLE.is_file():
-        TABLE.write_text(page())
-    assert TABLE.read_text() == page()
+        TABLE.write_text(page(verdicts))
+    assert TABLE.read_text() == page(verdicts)
 
 
 @pytest.fixture(scope="module")
-def solved(tmp_path_factory):
+def solved(verdicts, tmp_path_factory):
     noise = torch.randn(4, 12, D_MODEL, generator=generator(0))
     axis = 4 * torch.nn.functional.one_hot(torch.tensor(0), D_MODEL).float()
     made = material(
@@ -114,7 +127,8 @@ def solved(tmp_path_factory):
     targets = (NATS_ASKED, -NATS_ASKED)
     wanted = [
         Asked("sae_probe", OTHER if moved else None, rule, timing, target)
-        for _, rule, timing, moved in PASSED
+        for rule, moved in SOLVED
+        for timing in solved_timings(verdicts, rule, moved)
         for target in targets
     ]
     folder = tmp_path_factory.mktemp("vectors")
@@ -187,12 +201,12 @@ def measured(model, layer, timing, change):
 
 
 @pytest.mark.parametrize("target", [NATS_ASKED, -NATS_ASKED])
-@pytest.mark.parametrize(("rule", "moved"), sorted({(rule, moved) for _, rule, _, moved in PASSED}))
-def test_the_kl_that_was_asked_for_is_the_kl_that_is_applied(solved, rule, moved, target):
+@pytest.mark.parametrize(("rule", "moved"), SOLVED)
+def test_the_kl_that_was_asked_for_is_the_kl_that_is_applied(solved, verdicts, rule, moved, target):
     model, sae, vector = solved
     layer = OTHER if moved else OWN
     reached = 0
-    for timing in (timing for _, other, timing, at in PASSED if (other, at) == (rule, moved)):
+    for timing in solved_timings(verdicts, rule, moved):
         scale = Scale.of("v", vector.record, 4.0, Application(layer, rule, timing))
         assert target in scale.nats
         if scale.nats[target] is None:
