@@ -12,15 +12,20 @@ from trimtab.jobs.running import REFUSED, WRONG_CONFIG
 
 SCRIPT = '''"""Adds things up. 100 % of them."""
 
-from pathlib import Path
-from typing import Any
-
 from trimtab.jobs.entry import script
+
+from pathlib import Path
+
 from trimtab.errors import TrimtabError
+from trimtab.settings.base import Settings
+
+
+class Kept(Settings):
+    a: list[int | None]
 
 
 def main(
-    cache: Path, out: Path, *, layer: int, dose: float, name: str, settings: dict[str, Any],
+    cache: Path, out: Path, *, layer: int, dose: float, name: str, settings: Kept,
     doses: list[float], runs: list[int] = [7], extra_note: str = "none",
 ) -> None:
     if name == "mistake":
@@ -29,7 +34,7 @@ def main(
         raise TrimtabError("out/a.csv: can't be written (No space left on device)")
     if name == "bug":
         raise KeyError("bug")
-    print([cache.name, type(out).__name__, layer, dose, name, settings, doses, runs, extra_note])
+    print([cache.name, type(out).__name__, layer, dose, name, settings.record(), doses, runs, extra_note])
 
 
 if __name__ == "__main__":
@@ -43,7 +48,7 @@ GOOD = [
     "--dose",
     "-0.5",
     "--settings",
-    '{"a": [1, {"b": null}]}',
+    '{"a": [1, null]}',
     "--doses",
     "0.1",
     "2",
@@ -60,7 +65,7 @@ def run(tmp_path_factory):
 def test_arguments_follow_the_signature(run):
     done = run(*GOOD, "--name", "x")
     assert done.stdout.strip() == str(
-        ["cache.h5", "PosixPath", 3, -0.5, "x", {"a": [1, {"b": None}]}, [0.1, 2.0], [7], "none"]
+        ["cache.h5", "PosixPath", 3, -0.5, "x", {"a": [1, None]}, [0.1, 2.0], [7], "none"]
     )
     assert (done.returncode, done.stderr) == (0, "")
 

@@ -125,7 +125,7 @@ def test_selection_out_of_range(scenarios, count):
         ("tasks.yaml", "  research:", "  reserch:", "contrast.reserch: unknown key; did you mean contrast.research?"),
         ("tasks.yaml", "Add logging to the payment module.", "Which of the two heat pump models is quieter at night?",
          "task 'Which of the two heat pump models is quieter at night?' stands twice"),
-        ("tasks.yaml", "  coding:", "  data:", "the key 'data' stands twice"),
+        ("tasks.yaml", "  coding:", "  data:", "line 33: contrast.data stands a second time (first in line"),
         ("tasks.yaml", "contrast:", "contrast: [", "not YAML"),
         ("scenarios.yaml", "stakes: high", "stakes: medium", '"medium" is not one of low, high'),
         ("scenarios.yaml", "fails: {}", "fails: {file_write: broken}", "flaky_upload_test.goal.tool: file_write is"),

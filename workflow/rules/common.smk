@@ -63,8 +63,8 @@ try:
     origins.leave(os.environ)
     written.take_words(config, words)
     written.take_paths(config, origins, CHECKOUT)
-    SETTINGS = check(config, origins)
     config.update(written.settle(config))
+    SETTINGS = check(config, origins)
     # resources are part of the project, so rules carry a digest of the part they use, not the file: editing one trait
     # reruns that trait, and a fresh clone reruns nothing
     RESOURCES = config["resources"]
@@ -140,8 +140,7 @@ def asked_lengths(wildcards):
 
 def sae_settings(layer):
     """What shapes one layer's dictionary, as JSON: an override of a layer reruns that layer alone."""
-    own = SETTINGS.saes.of_layer(int(layer)).record()
-    return json.dumps(written.settle(own), sort_keys=True)
+    return json.dumps(SETTINGS.saes.of_layer(int(layer)).record(), sort_keys=True)
 
 
 def twice(pattern="{layer}"):

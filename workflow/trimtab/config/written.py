@@ -1,29 +1,24 @@
 """The config as its files have it: which file gives each key, and what YAML would bend without a word.
 
-Snakemake merges its config files before any code of ours runs, so they are read once more here: a section that stands
-twice (YAML keeps its last half), a number that YAML reads in another base. Errors then name the file that a key was
-written in. `--config` is read here too, since Snakemake leaves everything inside its lists and mappings as text. What
-the values should be is `trimtab.config.check`.
+Snakemake merges its config files before any code of ours runs, so they are read once more here, strictly
+(`trimtab.artifacts.strict_yaml`). Errors then name the file that a key was written in. `--config` is read here too,
+since Snakemake leaves everything inside its lists and mappings as text. What the values should be is
+`trimtab.config.check`.
 """
 
-import json
-import re
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from trimtab.artifacts import strict_yaml
 from trimtab.artifacts.schemas import dotted
 from trimtab.errors import TrimtabError
 from trimtab.jobs.origins import CONFIG, Origins
 
 COMMAND_LINE = "--config"
 """What stands for a file's name where a key came from the command line."""
-
-_WHOLE = re.compile(r"[-+]?(0|[1-9][0-9_]*)")
-_INT, _FLOAT, _MERGE = (f"tag:yaml.org,2002:{name}" for name in ("int", "float", "merge"))
-_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def read(default: Path, files: Sequence[Path], words: Mapping[str, Any]) -> Origins:
@@ -36,15 +31,11 @@ def read(default: Path, files: Sequence[Path], words: Mapping[str, Any]) -> Orig
     for path in (default, *files):
         name = _named(path, default)
         try:
-            tree = yaml.compose(path.read_text(encoding="utf-8"), Loader=_LOADER)
-        except yaml.YAMLError as error:
-            problems.append(f"{name}: not YAML: {' '.join(str(error).split())}")
-            continue
-        for where, problem in _walk(tree, ()):
-            if problem:
-                problems.append(f"{name}, {problem}")
-            else:
-                origins.files[dotted(where)] = name
+            keys = strict_yaml.keys(path.read_text(encoding="utf-8"), name)
+        except TrimtabError as error:
+            problems.append(str(error))
+        else:
+            origins.files.update(dict.fromkeys(keys, name))
     for where in _paths(words, ()):
         origins.files[dotted(where)] = COMMAND_LINE
     if problems:
@@ -118,43 +109,6 @@ def _named(path: Path, default: Path) -> str:
         return CONFIG
     resolved = path.resolve()
     return str(resolved.relative_to(Path.cwd())) if resolved.is_relative_to(Path.cwd()) else str(path)
-
-
-def _walk(node: Any, where: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], str]]:
-    """Each key's path, with a problem or an empty text."""
-    if node is None:
-        return
-    if isinstance(node, yaml.MappingNode):
-        lines = dict[str, int]()
-        for key, value in node.value:
-            if key.tag == _MERGE:
-                yield from _walk(value, where)
-                continue
-            name, line = str(key.value), key.start_mark.line + 1
-            path = (*where, name)
-            # 2 and "2" are one key to everything that reads the config
-            if name in lines:
-                yield (
-                    path,
-                    f"line {line}: {dotted(path)} stands a second time (first in line {lines[name]}); merge them",
-                )
-            lines.setdefault(name, line)
-            yield path, ""
-            yield from _walk(value, path)
-    elif isinstance(node, yaml.SequenceNode):
-        for at, value in enumerate(node.value):
-            yield from _walk(value, (*where, at))
-    elif node.tag in (_INT, _FLOAT) and _bent(node):
-        reads = json.dumps(yaml.safe_load(node.value))
-        yield (
-            where,
-            f"line {node.start_mark.line + 1}: {dotted(where)}: YAML reads {node.value} as {reads}; write {reads}",
-        )
-
-
-def _bent(node: yaml.ScalarNode) -> bool:
-    """Whether YAML reads a number in a base that its writer may not have meant: 010, 1:30, 0x10."""
-    return not _WHOLE.fullmatch(node.value) if node.tag == _INT else ":" in node.value
 
 
 def _paths(value: Any, where: tuple[str | int, ...]) -> Iterator[tuple[str | int, ...]]:

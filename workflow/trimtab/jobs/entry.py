@@ -38,7 +38,7 @@ def script(main: Callable[..., None]) -> None:
     """Run `main` with the command line's arguments and exit.
 
     Types understood: whatever a one-argument constructor makes of a text (Path, str, int, float) and, given as JSON, a
-    model of settings, a choice of several or a mapping; a list of any of these; and `X | None`, an X that may be left
+    model of settings or a choice of several; a list of any of these; and `X | None`, an X that may be left
     out.
     """
     _run(main, _parser(main), sys.argv[1:])
@@ -116,10 +116,10 @@ def _finite(text: str) -> float:
 
 
 def _is_json(hint: Any) -> bool:
-    """Whether a type is a model, a choice of models or a mapping."""
+    """Whether a type is a model or a choice of models."""
     if typing.get_origin(hint) is types.UnionType:
         return _is_json(typing.get_args(hint)[-1])
-    return typing.get_origin(hint) is dict or (isinstance(hint, type) and issubclass(hint, BaseModel))
+    return isinstance(hint, type) and issubclass(hint, BaseModel)
 
 
 def _reader(hint: Any) -> Callable[[str], Any]:

@@ -11,9 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from trimtab.artifacts import schemas
+from trimtab.artifacts import schemas, strict_yaml
 from trimtab.errors import TrimtabError
 
 RESOURCES = Path(__file__).parents[2] / "resources"
@@ -117,11 +115,9 @@ def digest(value: Any) -> str:
 def load(path: Path) -> Any:
     """A YAML file that follows the schema of the same name."""
     try:
-        loaded = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+        loaded = strict_yaml.load(path)
     except FileNotFoundError:
         raise TrimtabError(f"{path}: no such file; it is part of the project") from None
-    except yaml.YAMLError as error:
-        raise TrimtabError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
     found = schemas.problems(loaded, f"{path.stem}.schema.json", str(path))
     if found:
         raise TrimtabError("\n".join(found))
@@ -132,18 +128,6 @@ def agent(path: Path) -> Json:
     """A protocol's resource; with `like`, on top of the one beside it that has this name."""
     own: Json = load(path)
     return {**(agent(path.with_name(f"{own['like']}.yaml")) if "like" in own else {}), **own}
-
-
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """The safe loader, refusing a key that stands twice: YAML would silently keep the last one."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [key.value for key, _ in node.value]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} stands twice", node.start_mark)
-        mapping: dict[Any, Any] = super().construct_mapping(node, deep)
-        return mapping
 
 
 def _unique(path: Path, key: str, what: str, values: Iterable[str]) -> None:

@@ -1,0 +1,89 @@
+"""YAML that says one thing: a key that stands twice is refused, and a number that is read in another base.
+
+YAML keeps the last of two sections of one name, and reads 010 as 8, without a word. Files that people write, the config
+and the resources, are read here; what their values should be is said elsewhere.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from trimtab.artifacts.schemas import dotted
+from trimtab.errors import TrimtabError
+
+_WHOLE = re.compile(r"[-+]?(0|[1-9][0-9_]*)")
+_INT, _FLOAT, _MERGE = (f"tag:yaml.org,2002:{name}" for name in ("int", "float", "merge"))
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def load(path: Path) -> Any:
+    """What a file says.
+
+    Raises:
+        TrimtabError: it isn't YAML, or has YAML's traps in it; one line a problem.
+        FileNotFoundError: there is no such file.
+    """
+    tree, _ = _read(path.read_text(encoding="utf-8"), str(path))
+    return None if tree is None else _LOADER("").construct_document(tree)
+
+
+def keys(text: str, name: str) -> list[str]:
+    """All keys that stand in `text`, dotted, at any depth; those of lists as `grid[0].doses`.
+
+    Raises:
+        TrimtabError: as `load`, with `name` for the file's.
+    """
+    return _read(text, name)[1]
+
+
+def _read(text: str, name: str) -> tuple[yaml.Node | None, list[str]]:
+    """The tree of a text and its keys."""
+    try:
+        tree = yaml.compose(text, Loader=_LOADER)
+    except yaml.YAMLError as error:
+        raise TrimtabError(f"{name}: not YAML: {' '.join(str(error).split())}") from None
+    found = list(_walk(tree, ()))
+    if problems := [f"{name}, {problem}" for _, problem in found if problem]:
+        raise TrimtabError("\n".join(problems))
+    return tree, [dotted(where) for where, _ in found]
+
+
+def _walk(node: Any, where: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """Each key's path, with a problem or an empty text."""
+    if node is None:
+        return
+    if isinstance(node, yaml.MappingNode):
+        lines = dict[str, int]()
+        for key, value in node.value:
+            if key.tag == _MERGE:
+                yield from _walk(value, where)
+                continue
+            name, line = str(key.value), key.start_mark.line + 1
+            path = (*where, name)
+            # 2 and "2" are one key to everything that reads the config
+            if name in lines:
+                yield (
+                    path,
+                    f"line {line}: {dotted(path)} stands a second time (first in line {lines[name]}); merge them",
+                )
+            lines.setdefault(name, line)
+            yield path, ""
+            yield from _walk(value, path)
+    elif isinstance(node, yaml.SequenceNode):
+        for at, value in enumerate(node.value):
+            yield from _walk(value, (*where, at))
+    elif node.tag in (_INT, _FLOAT) and _bent(node):
+        reads = json.dumps(yaml.safe_load(node.value))
+        yield (
+            where,
+            f"line {node.start_mark.line + 1}: {dotted(where)}: YAML reads {node.value} as {reads}; write {reads}",
+        )
+
+
+def _bent(node: yaml.ScalarNode) -> bool:
+    """Whether YAML reads a number in a base that its writer may not have meant: 010, 1:30, 0x10."""
+    return not _WHOLE.fullmatch(node.value) if node.tag == _INT else ":" in node.value
