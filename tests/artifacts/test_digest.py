@@ -1,6 +1,10 @@
 """The code digest: deaf to how code looks and where it lies, and awake to what it says, at any depth of imports."""
 
+import json
 import os
+import random
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -159,6 +163,29 @@ def test_what_a_method_says_of_itself_is_no_code(tmp_path):
 def test_the_digest_of_this_project_needs_none_of_its_imports():
     package = Path(__file__).parents[2] / "workflow" / "trimtab"
     assert set(modules(package / "artifacts/digest.py", package)) == {"trimtab", "trimtab.errors", "trimtab.wording"}
+
+
+LOADER = """
+import json, runpy, sys
+
+for script in sys.argv[1:]:
+    for name in [name for name in sys.modules if name.partition(".")[0] == "trimtab"]:
+        del sys.modules[name]
+    runpy.run_path(script, run_name="loaded")
+    print(json.dumps([script, [name for name in sys.modules if name.partition(".")[0] == "trimtab"]]))
+"""
+
+
+def test_what_programs_drawn_at_random_load_of_the_library_is_in_their_digests():
+    """What Python itself loads, against what the digest reads."""
+    drawn = random.SystemRandom().sample(sorted((LIBRARY.parent / "scripts").glob("*.py")), 4)
+    words = [sys.executable, "-c", LOADER, *map(str, drawn)]
+    environment = {**os.environ, "PYTHONPATH": str(LIBRARY.parent)}
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=True)
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(lines) == len(drawn)
+    for script, loaded in lines:
+        assert set(loaded) <= set(modules(Path(script), LIBRARY)), script
 
 
 @pytest.mark.parametrize(("imports", "counts"), [("import other_one", True), ("import json", False), ("", False)])

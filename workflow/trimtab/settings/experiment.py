@@ -28,7 +28,8 @@ class Experiment(Settings):
     """Every random draw derives from it. The name of the artifact that it is drawn for counts too."""
 
     resources: Annotated[str, Field(min_length=1)] = default("workflow/resources")
-    """Folder of the traits, tasks, scenarios and corpus. The few-shot examples are there too."""
+    """Folder of the traits, tasks, scenarios and corpus. The few-shot examples are there too. Relative paths in the
+    checkout's own files count from the checkout, all others from the folder that Snakemake works in."""
 
     model: Model
 
