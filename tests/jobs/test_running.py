@@ -47,6 +47,19 @@ def test_a_second_run_is_refused_until_the_first_is_gone(tmp_path):
         assert run(tmp_path) == "begun"
 
 
+def test_two_checkouts_with_one_disk_for_results_run_one_after_the_other(tmp_path):
+    checkouts = [tmp_path / name for name in ("one", "two", "disk")]
+    for folder in checkouts:
+        folder.mkdir()
+    one, two, disk = checkouts
+    for folder in (one, two):
+        (folder / "results").symlink_to(disk)
+    with process(one, [sys.executable, "-c", BEGIN]) as first:
+        assert first.stdout.readline() == "begun\n"
+        assert f"another Snakemake is at work on mine (process {first.pid})" in run(two)
+    assert run(two) == "begun"
+
+
 def test_a_job_that_outlives_its_run_is_seen(tmp_path):
     # the shell goes, what it started stays
     shell = f"{shell_prefix('mine')} sleep 60 & echo $!"

@@ -3,7 +3,8 @@
 A Snakemake that is killed leaves jobs running that still write, and its own lock is a list of files that stays when it
 is gone and knows nothing of them. Here the operating system holds the locks (`flock`) and drops each with the last
 process that holds it: `<experiment>.run` belongs to the Snakemake at work, `<experiment>.jobs` is shared by its jobs.
-So a run that was killed needs no unlocking, and its jobs are seen while they live. Where files of a cluster know no
+So a run that was killed needs no unlocking, and its jobs are seen while they live. A lock in the results keeps the runs
+of several checkouts apart whose results are one disk. Where files of a cluster know no
 locks across nodes, jobs of its queue are seen by their name and folder.
 
 One artifact that two processes must not write at once has another lock (`trimtab.artifacts.locks`).
@@ -89,23 +90,27 @@ def begin(experiment: str, name: str | None = None) -> None:
     Raises:
         TrimtabError: another Snakemake is at work on it, or a job of an earlier one still is.
     """
-    FOLDER.mkdir(parents=True, exist_ok=True)
     run, jobs = FOLDER / f"{experiment}.run", FOLDER / f"{experiment}.jobs"
+    # of several checkouts whose results are one disk
+    results = Path("results", experiment, "logs", ".run")
+    for path in (run, results):
+        path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        mine, free = _lock(run), _lock(jobs)
-    except OSError as error:
-        # not a reason to do nothing at all: the queue below is asked, and artifacts are written whole
-        print(f"{FOLDER}: no locks here ({error.strerror}); start one run at a time", file=sys.stderr)
-        mine = free = None
-    else:
-        if mine is None:
-            raise TrimtabError(f"another Snakemake is at work on {experiment}{_whose(run)}; let it finish, or stop it")
+        for path in (run, results):
+            mine = _lock(path)
+            if mine is None:
+                at_work = f"another Snakemake is at work on {experiment}{_whose(path)}"
+                raise TrimtabError(f"{at_work}; let it finish, or stop it")
+            _held.append(mine)
+        free = _lock(jobs)
         if free is None:
             raise TrimtabError(
                 f"a job of an earlier run of {experiment} is still at work{_whose(jobs)}; let it finish, or kill it"
             )
         os.close(free)
-        _held.append(mine)
+    except OSError as error:
+        # not a reason to do nothing at all: the queue below is asked, and artifacts are written whole
+        print(f"{FOLDER}: no locks here ({error.strerror}); start one run at a time", file=sys.stderr)
     if left := queued(experiment):
         raise TrimtabError(
             f"SLURM jobs of an earlier run are still in the queue for this folder: {' '.join(left)}; "
