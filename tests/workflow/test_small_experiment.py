@@ -162,7 +162,8 @@ def test_the_model_is_described_and_checked(results):
     assert (manifest["model"], manifest["layers"], manifest["d_model"]) == ("tiny-llama", 4, D_MODEL)
     assert manifest["dtype"] == "float32"
     assert [len(digest) for digest in manifest["weights"].values()] == [64]
-    assert list(manifest["residual_norm"]) == [str(layer) for layer in LAYERS]
+    # of every layer, so that other layers make no other manifest
+    assert list(manifest["residual_norm"]) == [str(layer) for layer in range(manifest["layers"])]
     checks = files.read_json(results / "model/preflight.json")["checks"]
     assert len(checks) >= 6
     assert all(check["passed"] for check in checks)
