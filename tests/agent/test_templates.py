@@ -200,6 +200,36 @@ def test_episodes_end_to_end(scenarios):
         assert [r["tokens"] for r in records] == [len(made(name).encode(reply)) for reply in replies]
 
 
+def thinking(name):
+    return protocols.read(resources.RESOURCES / "native_thinking.yaml", tokenizer(name))
+
+
+def test_thinking_is_turned_on_by_the_templates_switch():
+    assert made("Qwen 3")._asked("Find it.").endswith("<|im_start|>assistant\n<think>\n\n</think>\n\n")
+    assert thinking("Qwen 3")._asked("Find it.").endswith("<|im_start|>assistant\n")
+
+
+def test_thoughts_are_kept_apart_and_counted(scenarios):
+    thoughts, call = "Hm, <tool_call> is a word.\nI look.", SHAPES["Qwen 3"].call("read_file", PATH)
+    for protocol, begin in ((thinking("Qwen 3"), "<think>\n"), (made("Qwen 3 Thinking (2507)"), "")):
+        reply = f"{begin}{thoughts}\n</think>\n\nSo:\n{call}"
+        (record,) = Scripted(protocol, [reply], max_turns=1).run(scenarios[0])
+        assert (record["tool"], record["thought"], record["thinking"]) == ("file_read", "So:", thoughts)
+        # a byte tokenizer's tokens are its characters, but for marks
+        assert record["thinking_tokens"] == len(thoughts) - len("tool_call>")
+        assert record["thinking_tokens"] < record["tokens"] == len(protocol.encode(reply))
+
+
+def test_a_turn_without_thoughts_counts_none(scenarios):
+    (record,) = Scripted(made("Qwen 2.5"), ["Done."], max_turns=1).run(scenarios[0])
+    assert (record["thinking"], record["thinking_tokens"]) == ("", 0)
+
+
+def test_thinking_is_refused_where_no_token_marks_thoughts():
+    with pytest.raises(TrimtabError, match="native_thinking, but this model has no tokens that mark thoughts; use nat"):
+        thinking("Qwen 2.5")
+
+
 def test_thoughts_that_fill_the_turn_are_no_finish(scenarios):
     native = made("Qwen 3 Thinking (2507)")
     (record, *_) = Scripted(native, ["thinking " * 100], max_turns=1).run(scenarios[0])

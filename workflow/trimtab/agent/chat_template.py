@@ -46,8 +46,11 @@ MANNERS = tuple(
 class ChatTemplate:
     """The template of one tokenizer, which shows these functions."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, functions: Sequence[Any]) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, functions: Sequence[Any], thinks: bool) -> None:
         """
+        Args:
+            thinks: whether thinking is turned on, where the template has a switch.
+
         Raises:
             TrimtabError: the model has no chat template.
         """
@@ -56,6 +59,7 @@ class ChatTemplate:
         self._tokenizer = tokenizer
         self._text = dates.dated(tokenizer.get_chat_template(tools=list(functions)))
         self._functions = list(functions)
+        self._thinks = thinks
 
     def rendered(self, messages: Sequence[Message], goes_on: bool) -> str:
         """A chat as text; `goes_on` adds what stands before the assistant's next turn.
@@ -70,7 +74,7 @@ class ChatTemplate:
                 tools=self._functions,
                 tokenize=False,
                 add_generation_prompt=goes_on,
-                enable_thinking=False,
+                enable_thinking=self._thinks,
                 date_string=dates.TEXT,
             )
         # a template is a program of others: what its operations raise on a chat that it doesn't expect is its refusal

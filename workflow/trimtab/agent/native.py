@@ -3,8 +3,9 @@
 The template renders system line, tools, task and answers. An episode only ever grows: what the model wrote stays as it
 wrote it, and an answer is what the template puts after an assistant's turn. Templates that retell earlier turns in
 other words (Qwen3 leaves empty thoughts out of them) would otherwise change text that has been computed. Thinking is
-turned off where the template has a switch. `round_trip` proves at the start that the template's calls can be read, and
-finds their form; how a reply is read is in `replies`.
+turned on or off where the template has a switch, as the resource says; thoughts are kept apart from prose.
+`round_trip` proves at the start that the template's calls can be read, and finds their form; how a reply is read is in
+`replies`.
 """
 
 import json
@@ -43,13 +44,24 @@ class NativeProtocol(Protocol):
         self.tools = list(resource["tools"])
         self._named = {tool["name"]: key for key, tool in resource["tools"].items()}
         functions = [_function(tool) for tool in resource["tools"].values()]
-        self._template = ChatTemplate(tokenizer, functions)
+        thinks = bool(resource.get("thinks", False))
+        self._template = ChatTemplate(tokenizer, functions, thinks)
         self._header("")
         self._spoken = round_trip.proven(
             self._template, self._messages, lambda text: bool(self._control_of(text)), tokenizer.eos_token is not None
         )
+        if thinks and not self._marks_thoughts:
+            raise TrimtabError(
+                "config.yaml, rollouts.protocol: native_thinking, but this model has no tokens that mark thoughts; use "
+                "native"
+            )
         self.action_tokens = [self.encode(name, after=self._before_name) for name in self._named]
         self.check_names("native.yaml, tools", list(self._named))
+
+    @property
+    def _marks_thoughts(self) -> bool:
+        """Whether some pair of marks around thoughts is one token each."""
+        return any(all(len(self.encode(mark)) == 1 for mark in pair) for pair in replies.THOUGHTS.items())
 
     def _messages(self, task: str, instruction: str = "") -> list[Message]:
         return [{"role": "system", "content": self.system_line(instruction)}, {"role": "user", "content": task}]
@@ -103,6 +115,10 @@ class NativeProtocol(Protocol):
     def step(self, texts: Mapping[str, str]) -> Step:
         raw = texts["reply"]
         reply = replies.read(raw, self._spoken.form, self._spoken.opened)
+        count = len(self.encode(reply.thoughts)) if reply.thoughts else 0
+        return self._step(raw, reply)._replace(thinking=reply.thoughts, thinking_tokens=count)
+
+    def _step(self, raw: str, reply: replies.Reply) -> Step:
         if reply.cut and not reply.calls:
             return Step(reply.prose, UNPARSED, "", CUT, "Error: this turn ended within its thoughts.", raw)
         if not reply.calls:

@@ -49,6 +49,10 @@ class Step(NamedTuple):
     """The turn as it was written, where that is more than its prose."""
     ignored: int = 0
     """Calls besides the first, which alone is run."""
+    thinking: str = ""
+    """Thoughts that the turn's marks set apart."""
+    thinking_tokens: int = 0
+    """Tokens that these thoughts make."""
 
 
 def start(tokenizer: PreTrainedTokenizerBase) -> list[int]:

@@ -20,6 +20,8 @@ def read(path: Path, tokenizer: PreTrainedTokenizerBase) -> Protocol:
     resource, name = resources.agent(path), path.stem
     if name in ("few_shot", "few_shot_at_once"):
         return FewShotProtocol(Texts.of(resource), tokenizer)
-    if name == "native":
+    if name in ("native", "native_thinking"):
         return NativeProtocol(resource, tokenizer)
-    raise TrimtabError(f"{path}: no protocol has this name; expected few_shot, few_shot_at_once or native")
+    raise TrimtabError(
+        f"{path}: no protocol has this name; expected few_shot, few_shot_at_once, native or native_thinking"
+    )

@@ -55,6 +55,10 @@ class Turn:
     system: str = ""
     """System line that the episode began with, a prompt-only control's sentence included; empty in tables of runs that
     did not note it."""
+    thinking: str = ""
+    """Thoughts that the turn's marks set apart; those that the few-shot protocol asks for are in `thought`."""
+    thinking_tokens: int = 0
+    """Tokens that `thinking` makes; marks and white space around it are not among them."""
     chances: Mapping[str, float] = field(default_factory=dict)
     """Probability of each tool where one is chosen; empty for protocols that choose none, and for turns that came to no
     choice."""
@@ -69,12 +73,12 @@ class Turn:
         """From a row of rollouts/turns/."""
         # a table has no value where a turn has no chances and others have
         chances = {name.removeprefix(CHANCE): p for name, p in row.items() if name.startswith(CHANCE) and p == p}
-        return cls(
-            **{name: row[name] for name in NAMES if name != "system"}, system=row.get("system", ""), chances=chances
-        )
+        return cls(**{name: row[name] for name in NAMES if name in row or name not in LATER}, chances=chances)
 
 
 NAMES = [each.name for each in fields(Turn) if each.name != "chances"]
+LATER = ("system", "thinking", "thinking_tokens")
+"""Columns that tables of earlier runs may lack."""
 
 
 def rows(turns: Iterable[Turn]) -> list[Row]:

@@ -11,6 +11,14 @@ from trimtab.statistics.significance import EXACT_PAIRS
 from trimtab.steering import catalogue
 from trimtab.wording import listed
 
+PROTOCOLS = {
+    "few_shot": "few-shot text",
+    "few_shot_at_once": "few-shot text",
+    "native": "its chat template",
+    "native_thinking": "its chat template, with thinking turned on",
+}
+"""By what an agent is prompted."""
+
 
 def terms(run: WholeRun) -> list[tuple[str, str]]:
     """For a reader who meets the project here."""
@@ -58,7 +66,7 @@ def methods(run: WholeRun) -> list[tuple[str, str]]:
     """What was done, stage by stage, with the settings it was done with."""
     c = run.config
     manifest, summary = run.records["manifest"], run.summary
-    protocol = "its chat template" if c.rollouts.protocol == "native" else "few-shot text"
+    protocol = PROTOCOLS[c.rollouts.protocol]
     quality = run.tables["quality"]
     return [
         (

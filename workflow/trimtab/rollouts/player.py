@@ -180,6 +180,8 @@ class Player:
                 finish_reason=reason,
                 thought_ended=bool(episode.ended),
                 system=self._protocol.system_line(episode.arm.instruction),
+                thinking=step.thinking,
+                thinking_tokens=step.thinking_tokens,
                 chances=dict(chances),
             )
         )

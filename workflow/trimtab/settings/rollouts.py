@@ -19,7 +19,7 @@ from trimtab.settings.base import (
     default,
 )
 
-Protocol = Literal["few_shot", "few_shot_at_once", "native"]
+Protocol = Literal["few_shot", "few_shot_at_once", "native", "native_thinking"]
 Unit = Literal["residual_share", "absolute", "kl", "asc", "probability"]
 Rule = Literal[
     "add", "add_relative", "keep_norm", "project_out", "floor", "clamp", "rotate", "set_angle", "slerp", "edit_code"
@@ -37,6 +37,7 @@ WRITTEN: dict[str, tuple[str, ...]] = {
     "few_shot": ("thought_tokens", "input_tokens"),
     "few_shot_at_once": ("input_tokens",),
     "native": ("reply_tokens",),
+    "native_thinking": ("reply_tokens",),
 }
 """The limits that count under each protocol: those of the fields that its agent writes."""
 
@@ -45,7 +46,8 @@ class ProtocolSettings(Settings):
     protocol: Protocol = default("few_shot")
     """How the agent is asked for a turn. few_shot: lines of text, and its action chosen by score; few_shot_at_once:
     the same without thoughts, so that an action is decided at the prompt's last token; native: the model's own tool
-    calls, through its chat template."""
+    calls, through its chat template, thinking turned off where that has a switch; native_thinking: the same, turned
+    on."""
 
 
 class EpisodeSettings(Settings):
@@ -212,7 +214,7 @@ class Rollouts(BatchSettings, Design, EpisodeSettings, ProtocolSettings):
     """New tokens a call's argument, at most."""
 
     reply_tokens: Positive = default(512)
-    """New tokens a turn of the native protocol, at most. The two above don't count there."""
+    """New tokens a turn of the native protocols, thoughts among them, at most. The two above don't count there."""
 
     memory_mb: Positive = default(3000)
     """Memory for a batch in megabytes, weights not counted. Used only where batch_conditions is auto."""
