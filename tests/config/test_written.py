@@ -114,12 +114,14 @@ def test_paths_of_the_checkouts_files_count_from_there_and_all_others_from_here(
         folder.mkdir(parents=True)
     monkeypatch.chdir(here)
     config = {"resources": "own", "model": {"source": "tiny"}, "saes": {"pretrained": "tiny/{layer}"}}
+    config["vectors"] = {"imported": "tiny/{trait}.gguf"}
     origins = Origins({"model.source": str(checkout / "presets/one.yaml"), "saes.pretrained": "mine.yaml"})
     take_paths(config, origins, checkout)
     assert config == {
         "resources": str(checkout / "own"),
         "model": {"source": str(checkout / "tiny")},
         "saes": {"pretrained": "tiny/{layer}"},
+        "vectors": {"imported": str(checkout / "tiny/{trait}.gguf")},
     }
     # no paths: a hub id, a package's file
     named = {"resources": "/abs", "model": {"source": "owner/name"}, "saes": {"pretrained": None}}

@@ -58,5 +58,6 @@ def material(**parts):
         "sae": dictionary(torch.randn(D_SAE, width, generator=generator(4))),
         "readings": Said(torch.rand(2, pairs, generator=generator(7)), (asked[0] + 1, asked[1])),
         "seed": 7,
+        "imported": torch.randn(width, generator=generator(8)),
     }
     return Material(**{**defaults, **parts})

@@ -9,13 +9,14 @@ import pytest
 import torch
 from chat import byte_tokenizer
 from project import Project
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from tiny import llama
 
 from trimtab.steering.catalogue import RULES, TIMINGS
+from trimtab.vectors import artifact
 from trimtab.vectors.units import UNITS
 
-METHODS = "[sae_probe, mean_difference, random]"
+METHODS = "[sae_probe, mean_difference, imported, random]"
 
 
 @pytest.fixture(scope="module")
@@ -24,9 +25,12 @@ def chosen(finished, tmp_path_factory):
     folder = tmp_path_factory.mktemp("chosen") / "project"
     shutil.copytree(finished.folder, folder, symlinks=True)
     project = Project(folder, finished.python)
+    # as another tool would have them: without a length of 1, and nothing said of them
+    theirs = artifact.read(finished.results / "vectors/raw_probe/deference.safetensors")
+    save_file({f"direction.{theirs.layer}": 3 * theirs.unit}, folder / "their deference.safetensors")
     config = f"""
 saes: {{pretrained: "{finished.results}/saes/{{layer}}"}}
-vectors: {{methods: {METHODS}}}
+vectors: {{methods: {METHODS}, imported: "{folder}/their {{trait}}.safetensors"}}
 probes: {{traits: [deference]}}
 statistics: {{confirmatory: {{dose: 0.1}}}}
 rollouts:
@@ -51,6 +55,14 @@ def test_dictionaries_made_elsewhere_take_the_place_of_training(chosen, finished
         assert len(pd.read_csv(chosen / f"saes/{layer}/training.csv")) == 0
         about = json.loads((chosen / f"saes/{layer}/provenance.json").read_text())
         assert any(f"saes/{layer}/sae_weights.safetensors" in path for path in about["inputs"])
+
+
+def test_a_vector_made_elsewhere_is_a_method(chosen, finished):
+    ours = artifact.read(chosen / "vectors/imported/deference.safetensors")
+    theirs = artifact.read(finished.results / "vectors/raw_probe/deference.safetensors")
+    assert torch.allclose(ours.unit, theirs.unit, atol=1e-6)
+    assert ours.record.raw_norm == pytest.approx(3)
+    assert any("their deference.safetensors" in path for path in ours.record.provenance["inputs"])
 
 
 def test_a_vector_is_applied_by_several_rules(chosen):

@@ -26,7 +26,7 @@ LAYERS = [0, 2]
 SAES = [*map(str, LAYERS), f"{LAYERS[0]}/again"]
 TRAITS = ["autonomy", "deference"]
 SHARDS = ["000", "001"]
-METHODS = [*(method for method in known() if method != "random"), "random_0", "random_1"]
+METHODS = [*(method for method in known() if method not in ("random", "imported")), "random_0", "random_1"]
 NO_AIM = {"shuffled", "orthogonal", "random_0", "random_1"}
 CONDITIONS = ["unsteered", "zero"] + [
     name.format(trait=trait)

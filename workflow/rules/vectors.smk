@@ -10,6 +10,7 @@ METHODS = [
     )
 ]
 
+IMPORTED = config["vectors"]["imported"]
 
 METHOD_DIGESTS = [
     digest.code_digest(
@@ -30,6 +31,7 @@ rule vectors:
         probe="<results>/probes/{trait}.json",
         weights="<results>/probes/{trait}.safetensors",
         saes=expand("<results>/saes/{layer}/sae_weights.safetensors", layer=LAYERS),
+        imported=[IMPORTED] if IMPORTED else [],
     output:
         expand(
             "<results>/vectors/{method}/{trait}.safetensors",
@@ -58,6 +60,9 @@ rule vectors:
         settings=config_slice(VectorSettings, within="vectors"),
         targets=[config["vectors"]["comparison_kl"]],
         asked=asked_lengths,
+        imported=lambda wildcards, input: [
+            fingerprint.digest(Path(path)) for path in input.imported
+        ],
         seed=config["seed"],
         # methods are imported by name, which a digest of the script doesn't see
         code=[code_digest("vectors_make"), *METHOD_DIGESTS],
@@ -66,7 +71,7 @@ rule vectors:
         " {input.probe} {input.weights} {params.agent:q} {params.data:q}/tasks.yaml"
         " {params.data:q}/traits.yaml {params.folder} --trait {wildcards.trait} --methods {params.methods}"
         " --saes {params.saes} --kind {params.kind} --settings {params.settings:q} --targets {params.targets}"
-        " --lengths {params.asked:q}"
+        " --lengths {params.asked:q} --imported {input.imported:q}"
         " --seed {params.seed} > {log} 2>&1"
 
 

@@ -2,6 +2,7 @@
 
 from trimtab.jobs.entry import script
 
+from dataclasses import replace
 from pathlib import Path
 
 from trimtab.activations.reader import require_all
@@ -14,6 +15,7 @@ from trimtab.prompts import resources
 from trimtab.prompts.contrast import DEVELOPMENT, TEST
 from trimtab.saes.files import WEIGHTS
 from trimtab.settings.vectors import VectorSettings
+from trimtab.vectors import foreign
 from trimtab.vectors.applications import AskedLengths
 from trimtab.vectors.material import gather, read_pairs
 from trimtab.vectors.readings import ModelReadings
@@ -39,9 +41,11 @@ def main(
     settings: VectorSettings,
     targets: list[float],
     lengths: AskedLengths,
+    imported: list[Path],
     seed: int,
 ) -> None:
-    """Write `<folder>/<method>/<trait>.safetensors` for every method; `saes` is the folder of all layers' SAEs."""
+    """Write `<folder>/<method>/<trait>.safetensors` for every method; `saes` is the folder of all layers' SAEs, and
+    `imported` at most one file."""
     described, model, tokenizer = from_manifest(manifest)
     require_all([cache], described)
     protocol, chosen = protocols.read(agent, tokenizer), files.read_json(probe)
@@ -51,7 +55,9 @@ def main(
     request = resources.traits(traits)[trait]["prompt"]
     readings = ModelReadings(model, protocol, layer, pairs.messages, conversations(spare), request, bias)
     material = gather(trait, chosen, weights, pairs, sae, described["model"], readings, seed)
-    inputs = [manifest, calibration, contrast, cache, probe, weights, sae / WEIGHTS]
+    for path in imported:
+        material = replace(material, imported=foreign.read(path, layer, described["layers"], described["d_model"]))
+    inputs = [manifest, calibration, contrast, cache, probe, weights, sae / WEIGHTS, *imported]
     origin = provenance(inputs, {**settings.record(), "kind": kind, "targets": targets, **lengths.record()}, seed)
     sources = Sources(described, model, dose_prompts(protocol, spare), held_out, origin)
     make_vectors(folder, methods, material, sources, settings, targets, lengths.asked)

@@ -27,6 +27,9 @@ from trimtab.settings.vectors import Vectors
 from trimtab.vectors.applications import refusals
 from trimtab.vectors.methods import known, wording
 
+IMPORTED = "imported"
+"""The method that reads its vectors from files."""
+
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 FITTED_AT_ONE_LAYER = ("floor", "clamp", "rotate", "set_angle", "edit_code")
@@ -60,6 +63,7 @@ def _disagreements(experiment: Experiment) -> Iterator[str]:
     for layer in [None, *saes.overrides]:
         yield from _sae(saes, layer)
     yield from _methods(experiment.vectors.methods)
+    yield from _imported(experiment.vectors)
     yield from _conditions(rollouts, experiment.vectors)
     for at, block in enumerate(rollouts.grid):
         yield from _block(f"rollouts.grid[{at}]", block, experiment)
@@ -155,6 +159,14 @@ def _methods(methods: Iterable[str]) -> Iterator[str]:
             wording(method)
         except TrimtabError as error:
             yield f"vectors.methods: {method}: {error}"
+
+
+def _imported(vectors: Vectors) -> Iterator[str]:
+    named = IMPORTED in vectors.methods
+    if named and vectors.imported is None:
+        yield f"vectors.imported: null, and {IMPORTED} is among vectors.methods; expected a path with {{trait}} in it"
+    if vectors.imported is not None and not named:
+        yield f"vectors.imported: {vectors.imported}, and {IMPORTED} is not among vectors.methods"
 
 
 def _conditions(rollouts: Rollouts, vectors: Vectors) -> Iterator[str]:

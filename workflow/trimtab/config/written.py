@@ -20,6 +20,8 @@ from trimtab.jobs.origins import CONFIG, Origins
 COMMAND_LINE = "--config"
 """What stands for a file's name where a key came from the command line."""
 
+WILDCARD = re.compile(r"\{(?:layer|trait)\}")
+"""What a path may hold in place of a name."""
 
 def read(default: Path, files: Sequence[Path], words: Mapping[str, Any]) -> Origins:
     """Read the default experiment's file, the user's in the order in which Snakemake merges them, and `--config`.
@@ -88,7 +90,7 @@ def take_paths(config: MutableMapping[Any, Any], origins: Origins, checkout: Pat
     here = Path.cwd().resolve()
     if here == checkout.resolve():
         return
-    for section, key in (("", "resources"), ("model", "source"), ("saes", "pretrained")):
+    for section, key in (("", "resources"), ("model", "source"), ("saes", "pretrained"), ("vectors", "imported")):
         values = config.get(section) if section else config
         if not isinstance(values, MutableMapping):
             continue
@@ -98,8 +100,8 @@ def take_paths(config: MutableMapping[Any, Any], origins: Origins, checkout: Pat
         if not isinstance(value, str) or not ours or file == COMMAND_LINE:
             continue
         # a source may be the name of something that is no path; a pattern of paths is known by the folder that it is in
-        named, layer, _ = value.partition("{layer}")
-        if (checkout / (Path(f"{named}.").parent if layer else named)).exists():
+        named = WILDCARD.split(value)[0]
+        if (checkout / (named if named == value else Path(f"{named}.").parent)).exists():
             values[key] = str(checkout / value)
 
 

@@ -1,8 +1,8 @@
 """Settings of the stage `vectors`."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from trimtab.settings.base import AboveZero, Count, Settings, Some, default
+from trimtab.settings.base import AboveZero, Count, Settings, Some, Text, default
 
 METHODS = [
     "sae_probe",
@@ -35,7 +35,12 @@ class VectorSettings(Settings):
 class MethodSettings(Settings):
     methods: Some[str] = default(METHODS)
     """Makers of steering vectors, each a file of workflow/trimtab/vectors/methods, which says what it does. There are
-    also lat, best_latent, east and orthogonal; a method takes a few seconds a trait."""
+    also lat, best_latent, east, orthogonal and imported; a method takes a few seconds a trait."""
+
+    imported: Annotated[str, Text(r".*\{trait\}.*", "a path with {trait} in it")] | None = default(None)
+    """A file with {trait} in its name, for the method imported: vectors made elsewhere, one file a trait. GGUF control
+    vectors (repeng, llama.cpp), .pt (persona_vectors) or .safetensors; of several layers' vectors, that of the layer
+    that the trait's probe chose is taken."""
 
     random_draws: Count = default(4)
     """Random directions a trait, at that trait's layer."""

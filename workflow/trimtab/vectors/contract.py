@@ -100,6 +100,9 @@ class Material:
     seed: int
     """For the draws of this method and trait."""
 
+    imported: Float[Tensor, "d_model"] | None = None
+    """The trait's vector of another tool, if the config names one."""
+
     def gap(self) -> Float[Tensor, "d_model"]:
         """Mean of the high pole less mean of the low one, in float64: it is often a hundredth of the rows' norm."""
         return self.high.double().mean(0) - self.low.double().mean(0)

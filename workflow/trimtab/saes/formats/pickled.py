@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,18 +18,27 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     Raises:
         TrimtabError: it isn't whole, or holds anything but tensors by name.
     """
+    found = opened(path)
+    if not isinstance(found, dict) or not all(isinstance(value, Tensor) for value in found.values()):
+        raise TrimtabError(f"{path}: expected a dict of tensors")
+    return found
+
+
+def opened(path: Path) -> Any:
+    """What a `.pt` file holds: tensors, numbers and texts, in lists and dicts.
+
+    Raises:
+        TrimtabError: it isn't whole, or holds anything else.
+    """
     check_whole(path)
     try:
         with readable(f"{path}: not a whole .pt file"):
-            found = torch.load(path, map_location="cpu", weights_only=True)
+            return torch.load(path, map_location="cpu", weights_only=True)
     except TrimtabError as error:
         # what the library says of a pickle that would run something, among much else
         if "GLOBAL" in str(error.__cause__):
             raise TrimtabError(f"{path}: holds more than tensors, so it is not opened") from error
         raise
-    if not isinstance(found, dict) or not all(isinstance(value, Tensor) for value in found.values()):
-        raise TrimtabError(f"{path}: expected a dict of tensors")
-    return found
 
 
 def write_tensors(path: Path, named: Mapping[str, Tensor]) -> None:
