@@ -176,9 +176,13 @@ WRONG = {
     "rollouts: {controls: {methods: [sae_probe]}}": "rollouts.controls.methods: sae_probe is rollouts.study.method, "
     "so it is no control",
     "vectors: {methods: [sae_probe, mean_difference, raw_probe, raptors, random]}": "vectors.methods: raptors is no "
-    "file of workflow/trimtab/vectors/methods (did you mean raptor?); there are best_latent, east, lat, lda, "
+    "file of workflow/trimtab/vectors/methods (did you mean raptor?); there are best_latent, east, imported, lat, lda, "
     "logistic_probe, mean_difference, orthogonal, pca, prompt_vector, random, raptor, raw_probe, sae_probe, "
     "sae_probe_top, shuffled",
+    "vectors: {imported: 'their/{trait}.gguf'}": "vectors.imported: their/{trait}.gguf, and imported is not among "
+    "vectors.methods",
+    "vectors: {methods: [sae_probe, mean_difference, raw_probe, random, imported]}": "vectors.imported: null, and "
+    "imported is among vectors.methods; expected a path with {trait} in it",
     "rollouts: {controls: {methods: [random]}}": "rollouts.controls.methods: random directions are asked for by "
     "rollouts.controls.random",
     "{rollouts: {unit: probability, study: {doses: [0.9, 2], decode_dose: 0.9}, controls: {dose: 0.9, negative: false"
