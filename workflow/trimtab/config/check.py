@@ -77,11 +77,14 @@ def _disagreements(experiment: Experiment) -> Iterator[str]:
 
 def _model(model: Model, organism: Organism | None) -> Iterator[str]:
     source, revision = model.source, model.revision
-    packaged, local = source.startswith("package:"), source == ORGANISM or (source != "" and Path(source).is_dir())
+    packaged, file = source.startswith("package:"), not source.startswith("package:") and source.endswith(".gguf")
+    local = file or source == ORGANISM or (source != "" and Path(source).is_dir())
     if source == ORGANISM and organism is None:
         yield "organism: null, and model.source is organism; say what it is trained on (workflow/presets/organism.yaml)"
     if packaged and not PACKAGED.fullmatch(source):
         yield f"model.source: {shown(source)} is not package:<python package>/<gguf file>"
+    elif file and not Path(source).is_file():
+        yield f"model.source: {shown(source)} is no file here"
     elif not packaged and not local and not HUB_ID.fullmatch(source):
         yield f"model.source: {shown(source)} is neither a folder that exists nor a hub id (owner/name)"
     elif (packaged or local) and revision is not None:

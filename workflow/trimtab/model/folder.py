@@ -11,7 +11,7 @@ from typing import Any
 
 from trimtab.artifacts import fingerprint
 from trimtab.errors import TrimtabError
-from trimtab.model.names import PACKAGED
+from trimtab.model.names import GGUF
 
 PACKAGE = "package:"
 WEIGHTS = "*.safetensors"
@@ -38,14 +38,27 @@ def packaged_file(source: str) -> Path:
     return path
 
 
+def gguf_file(source: str) -> Path:
+    """Path of the GGUF file that a source names, inside a package or as it is.
+
+    Raises:
+        TrimtabError: it isn't there.
+    """
+    if source.startswith(PACKAGE):
+        return packaged_file(source)
+    if not Path(source).is_file():
+        raise TrimtabError(f"config.yaml, model.source: {source!r} is no file here")
+    return Path(source)
+
+
 def source_digest(source: str) -> str:
     """What a source that can change in place holds now; empty for one that can't (a commit of the hub) or isn't here.
 
     That a file isn't there is for the job to say, which can name what it needs.
     """
-    if PACKAGED.fullmatch(source):
+    if GGUF.fullmatch(source):
         try:
-            return fingerprint.digest(packaged_file(source))
+            return fingerprint.digest(gguf_file(source))
         except TrimtabError:
             return ""
     folder = Path(source)

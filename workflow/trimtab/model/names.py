@@ -6,5 +6,7 @@ Apart from both, so that a change of the check reruns no model.
 import re
 
 PACKAGED = re.compile(r"package:[A-Za-z_]\w*/[^/]+\.gguf")
+GGUF = re.compile(rf"{PACKAGED.pattern}|(?!package:).+\.gguf")
+"""A file of this kind, inside a package or anywhere on this machine, which is unpacked."""
 ORGANISM = "organism"
 """A model that the workflow trains itself."""

@@ -1,6 +1,6 @@
 """From the config's `model.source` to a local folder that `transformers` loads.
 
-Four kinds of source: a GGUF file that ships inside a Python package (dequantised once and saved as safetensors), a
+Four kinds of source: a GGUF file, alone or inside a Python package (dequantised once and saved as safetensors), a
 local folder, a hub id with a fixed commit, and the organism, which a rule of its own has trained. Everything after this
 module loads from a local path alone.
 """
@@ -18,22 +18,22 @@ from trimtab.errors import TrimtabError
 from trimtab.forward.linear import lay_out
 from trimtab.forward.packed import pack_rows
 from trimtab.model.checkpoint import check_vocabulary, read_gguf, read_model
-from trimtab.model.folder import FILES, packaged_file, verify
-from trimtab.model.names import ORGANISM, PACKAGED
+from trimtab.model.folder import FILES, gguf_file, verify
+from trimtab.model.names import GGUF, ORGANISM
 from trimtab.model.tokenizer import load_tokenizer
 
 DTYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32}
 
 
 def resolve(source: str, revision: str | None, checkpoint: Path, dtype: str) -> Path:
-    """A local folder with the model of `source`; of a packaged file it is written to `checkpoint`, where the organism
-    is already.
+    """A local folder with the model of `source`; of a GGUF file it is written to `checkpoint`, where the organism is
+    already.
 
     Raises:
         TrimtabError: the package, file, folder or hub snapshot can't be had.
     """
-    if PACKAGED.fullmatch(source):
-        unpack(packaged_file(source), checkpoint, dtype)
+    if GGUF.fullmatch(source):
+        unpack(gguf_file(source), checkpoint, dtype)
         return checkpoint
     if source == ORGANISM:
         return checkpoint

