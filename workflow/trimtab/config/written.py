@@ -6,6 +6,7 @@ since Snakemake leaves everything inside its lists and mappings as text. What th
 `trimtab.config.check`.
 """
 
+import re
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ COMMAND_LINE = "--config"
 
 WILDCARD = re.compile(r"\{(?:layer|trait)\}")
 """What a path may hold in place of a name."""
+
 
 def read(default: Path, files: Sequence[Path], words: Mapping[str, Any]) -> Origins:
     """Read the default experiment's file, the user's in the order in which Snakemake merges them, and `--config`.
