@@ -7,7 +7,8 @@ from pathlib import Path
 import pandas as pd
 
 from trimtab.artifacts import files
-from trimtab.organism.page import Training, page
+from trimtab.organism.page import page
+from trimtab.organism.tables import Training
 
 
 def main(out: Path, *, tables: list[Path], trainings: list[Path], names: list[str], dose: float, method: str) -> None:

@@ -1,56 +1,21 @@
 """The page that sets what was recovered beside the truth, of one organism or of several side by side.
 
-Tables only: answers, joined over each organism's trainings and put where they can be compared. Layout is in
-workflow/report/recovery.html.j2.
+Tables (`trimtab.organism.tables`) under what they answer, below a few sentences (`trimtab.organism.sentences`). Layout
+is in workflow/report/recovery.html.j2.
 """
 
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 
 from trimtab.organism import questions
-from trimtab.organism.claims import MADE, claims
-from trimtab.organism.strips import Scale, Strip
-from trimtab.organism.trainings import joined, over, spread
+from trimtab.organism.claims import claims
+from trimtab.organism.sentences import sentences
+from trimtab.organism.strips import Scale
+from trimtab.organism.tables import Answers, Cell, Organisms, Section, Table, Training, in_words
+from trimtab.organism.trainings import over, spread
 from trimtab.report.templates import fill
-from trimtab.vectors import methods
-
-
-class Training(NamedTuple):
-    """One training of an organism."""
-
-    answers: pd.DataFrame
-    """Its recovery.csv, or its answers.csv where nothing was rolled out."""
-    processor: str
-    """Vector instructions of the processor that trained it."""
-
-
-Organisms = Mapping[str, Sequence[Training]]
-"""The trainings of each organism, by the name of its experiment; the first one has rollouts."""
-
-
-@dataclass(frozen=True)
-class Cell:
-    text: str
-    strip: Strip | None = None
-    """Each training's value and the interval over them, where there are several."""
-
-
-@dataclass(frozen=True)
-class Table:
-    caption: str
-    head: list[str]
-    rows: list[list[Cell]]
-
-
-@dataclass(frozen=True)
-class Section:
-    title: str
-    text: str
-    tables: list[Table]
 
 
 def page(organisms: Organisms, dose: float, method: str) -> str:
@@ -60,8 +25,8 @@ def page(organisms: Organisms, dose: float, method: str) -> str:
         dose: the one at which methods, timings and random directions are compared.
         method: the one whose timings are compared.
     """
-    answers = _Answers(organisms)
-    short = {name: _short(answers.all[answers.all["organism"] == name], dose, method) for name in organisms}
+    answers = Answers(organisms)
+    short = {name: sentences(answers.all[answers.all["organism"] == name], dose, method) for name in organisms}
     several = {name: trainings for name, trainings in organisms.items() if len(trainings) > 1}
     sections = _sections(answers, dose, method)
     if several:
@@ -75,117 +40,6 @@ def _unit(name: str, trainings: Sequence[Training]) -> str:
     where = " and ".join(sorted({training.processor for training in trainings}))
     many = "one training" if len(trainings) == 1 else f"{len(trainings)} trainings"
     return f"{name}: {many} ({where})"
-
-
-class _Answers:
-    """The answers of all organisms, over their trainings, as one table."""
-
-    def __init__(self, organisms: Organisms) -> None:
-        self.names = list(organisms)
-        tables = [
-            joined([training.answers for training in trainings]).assign(organism=name)
-            for name, trainings in organisms.items()
-        ]
-        self.all = pd.concat(tables, ignore_index=True)
-
-    def pivot(
-        self, caption: str, question: str, row: str, column: str, truth: str | None = None, **only: object
-    ) -> Table:
-        """Answers to one question, a cell each.
-
-        Args:
-            row, column: columns of the table.
-            truth: name of a first row that has what the law says, where it says one thing a column.
-            only: values of other columns; an answer that has none is shown too.
-        """
-        chosen = self.all[self.all["question"] == question]
-        for name, value in only.items():
-            chosen = chosen[(chosen[name] == value) | chosen[name].isna()]
-        heads, names = (list(dict.fromkeys(chosen[key].dropna())) for key in (column, row))
-        if chosen.duplicated([row, column]).any():
-            raise ValueError(f"{caption} two answers for one {row} and {column}: an answer's other keys are not named")
-        scale = Scale(value for values in chosen["values"] for value in values)
-        cells = {
-            (getattr(one, row), getattr(one, column)): Cell(_cell(one), _strip(one, scale))
-            for one in chosen.itertuples()
-        }
-        rows = [[Cell(_plain(name)), *(cells.get((name, head), Cell("")) for head in heads)] for name in names]
-        if truth is not None and rows:
-            said = chosen.drop_duplicates(column).set_index(column)["truth"]
-            rows.insert(0, [Cell(truth), *(Cell(f"{said[head]:.3g}") for head in heads)])
-        return Table(caption, [row, *map(_plain, heads)], rows)
-
-    def each(
-        self, caption: str, question: str, row: str, column: str, truth: str | None = None, **only: object
-    ) -> list[Table]:
-        """The same of every organism, those without an answer left out."""
-        found = [
-            self.pivot(f"{caption} {name}.", question, row, column, truth, organism=name, **only) for name in self.names
-        ]
-        return [table for table in found if table.rows]
-
-
-def _short(table: pd.DataFrame, dose: float, method: str) -> list[str]:
-    """One organism in a few sentences; each range goes over the traits, whose intervals are in the tables.
-
-    Args:
-        table: its answers, joined over trainings.
-    """
-    name = _plain(method)
-    asked = table.set_index("question")
-    follows = asked.loc[[questions.KL]].query("method == 'model'").iloc[0]
-    persona = asked.loc[[questions.MOVED]].query("method == 'persona' and truth != 0")
-    read = asked.loc[[questions.READ]].query("method == @method")
-    own, others = read[read["trait"] == read["target"]], read[read["trait"] != read["target"]]
-    share = asked.loc[[questions.SHARE]].query("method == @method and dose == @dose")
-    at_dose = asked.loc[[questions.SHARE]].query("dose == @dose")
-    compared = at_dose[at_dose["method"].isin(MADE) & at_dose["method"].ne(method)]
-    by_timing = {timing: rows["estimate"] for timing, rows in share.groupby("timing")}
-    chance = asked.loc[[questions.CHANCE]].query("method == @method and dose == @dose")
-    axes = {row.method: row for row in asked.loc[[questions.AXES]].itertuples()}
-    seen = asked.loc[[questions.ROLLOUT_AXES]].query("method == @method").iloc[0]
-    significant, sizeable = (
-        asked.loc[[question]]["estimate"] for question in (questions.SIGNIFICANT, questions.SIZEABLE)
-    )
-    lines = [
-        f"Decisions are {_cell(follows)} nats from the law, and personas move their own trait by "
-        f"{_range(persona['estimate'].abs())} levels; the truth is 4.",
-        f"Read along the vector of its {name}, the true level of its trait has a correlation of "
-        f"{_range(own['estimate'])}, that of other traits at most {others['estimate'].abs().max():.2f} in size.",
-        f"At dose {dose:g} and all tokens the {name} vectors do {_range(by_timing['all'])} of what the personas do, "
-        f"and change the probability of the trait's own action by {_range(chance['estimate'] / chance['truth'])} of "
-        "what the law gives a persona.",
-    ]
-    if questions.LEAK in asked.index:
-        leak = asked.loc[[questions.LEAK]].query("method == @method and dose == @dose and timing == 'all'")["estimate"]
-        lines.append(f"Their largest effect on another trait is {_range(leak)} of the one on their own.")
-    return [
-        *lines,
-        f"Their effects have a participation ratio of {_interval(axes[method])}; the personas' is "
-        f"{_interval(axes['persona'])} and the truth's {_number(axes[method], 'truth')}. From the rollouts alone, of "
-        f"one training, the report finds {_interval(seen)}.",
-        f"Added at the decision token alone the vectors do {_range(by_timing['decision token'])} of what the personas "
-        f"do, at given text alone {_range(by_timing['prefill'])}.",
-        f"Of random directions of the same length, {_range(significant)} are significant on a trait's axis by a "
-        f"paired t test, and {_range(sizeable)} do at least {questions.NEGLIGIBLE:.0%} of what the persona does.",
-        *(
-            f"Vectors of the {_plain(other)} do {_range(rows['estimate'])} of what the personas do."
-            for other, rows in compared.groupby("method")
-        ),
-    ]
-
-
-def _range(values: pd.Series) -> str:
-    low, high = f"{values.min():.2f}", f"{values.max():.2f}"
-    return low if low == high else f"{low} to {high}"
-
-
-def _interval(one: object) -> str:
-    return f"{_number(one, 'estimate')} [{_number(one, 'lower')}, {_number(one, 'upper')}]"
-
-
-def _number(one: object, key: str) -> str:
-    return f"{getattr(one, key):.2f}"
 
 
 def _claimed(organisms: Organisms, dose: float, method: str) -> Section:
@@ -213,7 +67,7 @@ def _claimed(organisms: Organisms, dose: float, method: str) -> Section:
     )
 
 
-def _spread(answers: _Answers, organisms: Organisms) -> Section:
+def _spread(answers: Answers, organisms: Organisms) -> Section:
     """How far trainings differ, beside what one training's interval says."""
     tables = []
     for name in organisms:
@@ -240,9 +94,9 @@ def _spread(answers: _Answers, organisms: Organisms) -> Section:
     )
 
 
-def _sections(answers: _Answers, dose: float, method: str) -> list[Section]:
+def _sections(answers: Answers, dose: float, method: str) -> list[Section]:
     pushed: dict[str, Any] = {"dose": dose, "timing": "all"}
-    shown = _plain(method)
+    shown = in_words(method)
     return [
         Section(
             "Does the organism follow its law?",
@@ -337,20 +191,3 @@ def _sections(answers: _Answers, dose: float, method: str) -> list[Section]:
 def _truths(table: pd.DataFrame) -> dict[str, float]:
     found = table[table["question"] == questions.AXES]
     return {str(name): float(group["truth"].iloc[0]) for name, group in found.groupby("organism", sort=False)}
-
-
-def _plain(value: object) -> str:
-    """A cell of the table in words; of a method its own label."""
-    if value in methods.known():
-        return methods.wording(str(value)).inside
-    return f"{value:g}" if isinstance(value, float) else str(value).replace("_", " ")
-
-
-def _cell(one: object) -> str:
-    estimate, lower, upper = (getattr(one, key) for key in ("estimate", "lower", "upper"))
-    return f"{estimate:.3g}" if math.isnan(lower) else f"{estimate:.3g} [{lower:.3g}, {upper:.3g}]"
-
-
-def _strip(one: object, scale: Scale) -> Strip | None:
-    values, lower, upper = (getattr(one, key) for key in ("values", "lower", "upper"))
-    return scale.strip(values, lower, upper)
