@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from functools import cache
 from importlib.metadata import packages_distributions, version
 from pathlib import Path
 
@@ -118,6 +119,8 @@ def rules() -> list[tuple[str, str, Path]]:
     return found
 
 
+# files that many rules use are read once
+@cache
 def imported(path: Path) -> set[str]:
     """Top-level names that a file imports, anywhere in it."""
     tree = ast.parse(path.read_text())
@@ -126,17 +129,21 @@ def imported(path: Path) -> set[str]:
     return {name.partition(".")[0] for name in names}
 
 
+@pytest.fixture(scope="module")
+def provided():
+    """Names of the packages that give each import."""
+    return packages_distributions()
+
+
 @pytest.mark.parametrize(("rule", "env", "script"), rules())
-def test_the_environment_of_a_rule_has_what_its_code_imports(rule, env, script):
+def test_the_environment_of_a_rule_has_what_its_code_imports(provided, rule, env, script):
     files = [script, *modules(script, WORKFLOW / "trimtab").values()]
     outside = set.union(*map(imported, files)) - sys.stdlib_module_names - {"trimtab"}
-    provided = packages_distributions()
     needed = {canonicalize_name(provided[name][0]) for name in outside}
     assert needed <= environment(env).keys(), f"rule {rule} runs in envs/{env}.yaml"
 
 
-def test_the_digest_of_code_knows_packages_by_their_imports():
-    provided = packages_distributions()
+def test_the_digest_of_code_knows_packages_by_their_imports(provided):
     outside = set.union(*map(imported, WORKFLOW.rglob("*.py"))) - sys.stdlib_module_names - {"trimtab"}
     for name in outside & provided.keys():
         assert canonicalize_name(PACKAGES.get(name, name)) == canonicalize_name(provided[name][0])
