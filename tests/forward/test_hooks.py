@@ -9,7 +9,9 @@ from torch import nn
 
 from trimtab.errors import TrimtabError
 from trimtab.forward.hooks import capture, decoder_layers, hooked, replace
-from trimtab.steering.steering import Push, Steering
+from trimtab.forward.sites import Site
+from trimtab.steering.edits import added
+from trimtab.steering.steering import Steering
 
 IDS = torch.tensor([[5, 17, 3, 40, 8, 91]])
 ROWS = torch.zeros(1, 6, dtype=torch.long)
@@ -44,7 +46,7 @@ def test_hooks_are_gone_after_success_and_after_failure(model):
         raise ArithmeticError
 
     clean = model(IDS).logits
-    with pytest.raises(ArithmeticError), hooked(model, {1: fail}):
+    with pytest.raises(ArithmeticError), hooked(model, {Site(1): fail}):
         model(IDS)
     with replace(model, 1, lambda stream: stream + 1):
         assert not torch.equal(model(IDS).logits, clean)
@@ -55,7 +57,7 @@ def test_hooks_are_gone_after_success_and_after_failure(model):
 def test_a_push_adds_its_length_times_its_direction_at_its_tokens_only(model):
     direction = torch.zeros(D_MODEL)
     direction[3] = 1.0
-    steering = Steering([Push(1, direction, 2.5, "decode")], model.device)
+    steering = Steering([added(1, direction, 2.5, "decode")], model.device)
     written = torch.tensor([[False, False, True, False, True, True]])
     steering.locate(ROWS, written)
     before = capture(model, [1], input_ids=IDS)[1]
@@ -70,7 +72,7 @@ def test_a_push_adds_its_length_times_its_direction_at_its_tokens_only(model):
 @given(st.sampled_from(["all", "prefill", "decode", "none"]), st.integers(0, LAYERS - 1), st.booleans())
 def test_dose_zero_is_the_identity_bit_for_bit(timing, layer, negative_zero):
     model = llama()
-    push = Push(layer, torch.ones(D_MODEL), -0.0 if negative_zero else 0.0, timing)
+    push = added(layer, torch.ones(D_MODEL), -0.0 if negative_zero else 0.0, timing)
     steering = Steering([push], model.device)
     steering.locate(ROWS, ROWS.bool())
     clean = model(IDS).logits
@@ -81,7 +83,7 @@ def test_dose_zero_is_the_identity_bit_for_bit(timing, layer, negative_zero):
 def test_rows_of_a_batch_are_steered_by_their_own_push():
     model = llama()
     one = torch.nn.functional.one_hot(torch.tensor(0), D_MODEL).float()
-    pushes = [None, Push(0, one, 3.0, "all"), Push(2, one, -1.0, "all")]
+    pushes = [(), added(0, one, 3.0, "all"), added(2, one, -1.0, "all")]
     ids = IDS.repeat(3, 1)
     steering = Steering(pushes, model.device)
     steering.locate(torch.arange(3)[:, None].expand(3, 6), torch.zeros(3, 6, dtype=torch.bool))
@@ -96,7 +98,7 @@ def test_rows_of_a_batch_are_steered_by_their_own_push():
 
 def test_an_unannounced_pass_is_refused():
     model = llama()
-    steering = Steering([Push(0, torch.ones(D_MODEL), 1.0, "all")], model.device)
+    steering = Steering([added(0, torch.ones(D_MODEL), 1.0, "all")], model.device)
     with pytest.raises(RuntimeError, match="not announced"), steering.applied(model):
         model(IDS)
 

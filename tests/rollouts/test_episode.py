@@ -5,13 +5,13 @@ import torch
 
 from trimtab.rollouts.episode import Arm, Episode, Piece, shared_starts
 from trimtab.steering import places
-from trimtab.steering.steering import Push
+from trimtab.steering.edits import added
 
 TASK = places.given(places.USER, 3)
 
 
 def pushed(timing):
-    return Arm(timing, Push(1, torch.ones(4), 1.0, timing))
+    return Arm(timing, added(1, torch.ones(4), 1.0, timing))
 
 
 def test_arms_with_a_header_of_their_own_or_a_steered_beginning_begin_alone():
@@ -29,7 +29,10 @@ def test_arms_with_a_header_of_their_own_or_a_steered_beginning_begin_alone():
 
 
 def test_a_zero_push_of_the_beginning_runs_its_hook_there():
-    assert shared_starts([Arm("unsteered"), Arm("zero", Push(1, torch.ones(4), 0.0, "all"))], [[1]] * 2, TASK) == [0, 1]
+    assert shared_starts([Arm("unsteered"), Arm("zero", added(1, torch.ones(4), 0.0))], [[1]] * 2, TASK) == [
+        0,
+        1,
+    ]
 
 
 def test_a_task_leaves_its_last_token_behind():

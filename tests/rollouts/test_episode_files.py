@@ -12,17 +12,19 @@ from tiny import D_MODEL
 from trimtab.agent.scenario import Scenario
 from trimtab.agent.turn import rows
 from trimtab.artifacts import files
+from trimtab.forward.sites import Site
 from trimtab.prompts import resources
 from trimtab.rollouts.batch_size import Rows
 from trimtab.rollouts.episode import Arm
 from trimtab.rollouts.episode_files import Cells, _even, complete
-from trimtab.steering.rules import Rotate
-from trimtab.steering.steering import Push
+from trimtab.steering.changes import Add, Rotate
+from trimtab.steering.edits import Edit, added
+from trimtab.steering.gates import Trigger
 
 SEED, RUN, ROWS = 5, 0, Rows(2, 2)
 DIRECTION = torch.nn.functional.one_hot(torch.tensor(3), D_MODEL).float()
-PUSH = Push(1, DIRECTION, 8.0, "all")
-ARMS = [Arm("unsteered"), Arm("all", PUSH), Arm("decode", Push(2, DIRECTION, -8.0, "decode"))]
+PUSH = added(1, DIRECTION, 8.0, "all")
+ARMS = [Arm("unsteered"), Arm("all", PUSH), Arm("decode", added(2, DIRECTION, -8.0, "decode"))]
 
 
 class Counting:
@@ -129,7 +131,7 @@ def test_a_grown_design_runs_its_new_conditions_and_a_shrunk_one_nothing(tmp_pat
         {"depends": "other code"},
         {"run": 1},
         {"arms": [Arm("unsteered", instruction="Ask.")]},
-        {"arms": [Arm("unsteered", Push(1, DIRECTION, 0.0, "all"))]},
+        {"arms": [Arm("unsteered", added(1, DIRECTION, 0.0, "all"))]},
     ],
     ids=["code", "run", "instruction", "push"],
 )
@@ -155,20 +157,24 @@ def test_another_scenario_is_run(tmp_path, engine, scenarios):
     assert len(again.ran) == 1
 
 
-def test_every_part_of_a_push_counts(tmp_path):
+def test_every_part_of_an_edit_counts(tmp_path):
     other = torch.nn.functional.one_hot(torch.tensor(4), D_MODEL).float()
     pushes = [
-        None,
+        (),
         PUSH,
-        Push(2, DIRECTION, 8.0, "all"),
-        Push(1, other, 8.0, "all"),
-        Push(1, DIRECTION, 8.5, "all"),
-        Push(1, DIRECTION, 8.0, "decode"),
-        Push(1, DIRECTION, 8.0, "all", Rotate(DIRECTION)),
-        Push(1, DIRECTION, 8.0, "all", Rotate(other)),
+        added(2, DIRECTION, 8.0, "all"),
+        added(1, other, 8.0, "all"),
+        added(1, DIRECTION, 8.5, "all"),
+        added(1, DIRECTION, 8.0, "decode"),
+        (Edit(Site(1), Rotate(DIRECTION, DIRECTION), 8.0),),
+        (Edit(Site(1), Rotate(DIRECTION, other), 8.0),),
+        (Edit(Site(1, "mlp"), Add(DIRECTION), 8.0),),
+        (Edit(Site(1), Add(DIRECTION), 8.0, gate=Trigger(torch.tensor([3]))),),
+        (Edit(Site(1), Add(DIRECTION), 8.0, gate=Trigger(torch.tensor([4]))),),
+        (*PUSH, *PUSH),
     ]
     cells = Cells(tmp_path, {})
     assert len({cells.path(Arm("c", push), [], 0, 0) for push in pushes}) == len(pushes)
     assert cells.path(Arm("c", PUSH), [], 0, 0) == cells.path(
-        Arm("c", Push(1, DIRECTION.clone(), 8.0, "all")), [], 0, 0
+        Arm("c", added(1, DIRECTION.clone(), 8.0, "all")), [], 0, 0
     )

@@ -19,13 +19,13 @@ from trimtab.rollouts.episode import Arm
 from trimtab.rollouts.episode_files import Cells, complete
 from trimtab.rollouts.outcomes import outcomes
 from trimtab.settings.rollouts import EpisodeSettings
-from trimtab.steering.steering import Push
+from trimtab.steering.edits import added
 
 AXIS = torch.nn.functional.one_hot(torch.tensor(3), D_MODEL).float()
-SOUND = [Arm("unsteered"), Arm("some", Push(1, AXIS, 4.0, "all"))]
-HOT = Arm("hot", Push(1, AXIS, 1e39, "all"))
+SOUND = [Arm("unsteered"), Arm("some", added(1, AXIS, 4.0, "all"))]
+HOT = Arm("hot", added(1, AXIS, 1e39, "all"))
 """Longer than float32 holds."""
-LATE = Arm("late", Push(1, AXIS, 1e39, "decode"))
+LATE = Arm("late", added(1, AXIS, 1e39, "decode"))
 """Sound until the agent writes."""
 
 

@@ -11,7 +11,8 @@ from trimtab.prompts import resources
 from trimtab.rollouts.engine import Engine
 from trimtab.rollouts.episode import Arm
 from trimtab.settings.rollouts import EpisodeSettings
-from trimtab.steering.steering import Push, Steering
+from trimtab.steering.edits import added
+from trimtab.steering.steering import Steering
 
 LAYER = 1
 FAR = 1e6
@@ -25,7 +26,7 @@ def at_once(tokenizer):
 
 def touched(engine, model, scenario, timing):
     """Text of an episode's touched tokens, piece by piece, and of all its tokens."""
-    push = Push(LAYER, torch.nn.functional.one_hot(torch.tensor(3), D_MODEL).float(), FAR, timing)
+    push = added(LAYER, torch.nn.functional.one_hot(torch.tensor(3), D_MODEL).float(), FAR, timing)
     tokens, marks = [], []
     handle = model.register_forward_pre_hook(
         lambda module, words, named: tokens.extend(named["input_ids"][0].tolist()), with_kwargs=True
@@ -143,7 +144,7 @@ def test_decided_at_once_the_action_follows_the_prompts_last_token(model, at_onc
     # a push on own text alone can't reach the first decision
     clean, decode = (
         rows(engine.run([Arm("c", push)], scenarios, 5, 0))
-        for push in (None, Push(LAYER, torch.ones(D_MODEL) / D_MODEL**0.5, 8.0, "decode"))
+        for push in ((), added(LAYER, torch.ones(D_MODEL) / D_MODEL**0.5, 8.0, "decode"))
     )
     first = [[r["tool"] for r in some if r["turn"] == 0] for some in (clean, decode)]
     assert first[0] == first[1]

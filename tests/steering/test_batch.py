@@ -13,8 +13,10 @@ from trimtab.forward.hooks import hooked
 from trimtab.forward.packed import pack_rows
 from trimtab.forward.recurrent import cut
 from trimtab.forward.rows import SPARE
+from trimtab.forward.sites import Site
 from trimtab.steering.batch import GrowingBatch
-from trimtab.steering.steering import Push, Steering
+from trimtab.steering.edits import added
+from trimtab.steering.steering import Steering
 
 RECURRENT = ["qwen3_5_moe", "falcon_h1"]
 MODELS = {family: ARCHITECTURES[family]() for family in ["llama", "gpt2", "gemma3", "mixtral", *RECURRENT]}
@@ -29,7 +31,7 @@ CPU = torch.device("cpu")
 def grow(model, rounds, steering=None, written=None):
     """Logits after each round, by row; a row that was fed nothing has none."""
     rows = len(rounds[0])
-    batch = GrowingBatch(model, steering or Steering([None] * rows, CPU), rows)
+    batch = GrowingBatch(model, steering or Steering([()] * rows, CPU), rows)
     roles = written or [[[False] * len(chunk) for chunk in chunks] for chunks in rounds]
     fed = [[row for row, chunk in enumerate(chunks) if chunk] for chunks in rounds]
     logits = [batch.advance(chunks, role) for chunks, role in zip(rounds, roles, strict=True)]
@@ -76,7 +78,7 @@ def test_rows_outgrow_the_caches_room_and_a_sliding_window(family):
 @pytest.mark.parametrize("family", MODELS)
 def test_repeated_and_selected_rows_go_on_where_they_were(family):
     model = MODELS[family]
-    free = Steering([None] * 2, CPU)
+    free = Steering([()] * 2, CPU)
     batch = GrowingBatch(model, free, 2)
     headers = [[3, 1, 4, 1, 5], [9, 2]]
     batch.advance(headers, [[False] * 5, [False] * 2])
@@ -85,7 +87,7 @@ def test_repeated_and_selected_rows_go_on_where_they_were(family):
     logits = batch.advance(tails, [[False] * len(tail) for tail in tails])
     for row, tail in enumerate(tails):
         torch.testing.assert_close(logits[row], alone(model, headers[row // 2] + tail), rtol=1e-3, atol=1e-4)
-    batch.select([1, 3], Steering([None] * 2, CPU))
+    batch.select([1, 3], Steering([()] * 2, CPU))
     logits = batch.advance([[12, 13], [11]], [[False] * 2, [False]])
     torch.testing.assert_close(logits[0], alone(model, [*headers[0], *tails[1], 12, 13]), rtol=1e-3, atol=1e-4)
     torch.testing.assert_close(logits[1], alone(model, [*headers[1], *tails[3], 11]), rtol=1e-3, atol=1e-4)
@@ -103,7 +105,7 @@ def test_a_timing_touches_its_tokens_only_over_all_rounds(family, rounds, timing
     model, layer = MODELS[family], 1
     written = [[[random.random() < 0.5 for _ in chunk] for chunk in chunks] for chunks in rounds]
     delta = torch.linspace(-1, 1, D_MODEL)
-    push = Push(layer, delta / delta.norm(), 4.0, timing)
+    push = added(layer, delta / delta.norm(), 4.0, timing)
     last = grow(model, rounds, Steering([push] * len(rounds[0]), CPU), written)[-1]
     for row, found in last.items():
         tokens = [token for chunks in rounds for token in chunks[row]]
@@ -111,9 +113,9 @@ def test_a_timing_touches_its_tokens_only_over_all_rounds(family, rounds, timing
         touched = {"all": roles | True, "prefill": ~roles, "decode": roles, "none": roles & False}[timing]
 
         def add(stream, touched=touched):
-            return stream + touched[..., None] * push.length * push.direction
+            return stream + touched[..., None] * 4.0 * delta / delta.norm()
 
-        with hooked(model, {layer: add}):
+        with hooked(model, {Site(layer): add}):
             expected = alone(model, tokens)
         torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
 
@@ -121,7 +123,7 @@ def test_a_timing_touches_its_tokens_only_over_all_rounds(family, rounds, timing
 @pytest.mark.parametrize("family", ["llama", "packed llama", *RECURRENT])
 def test_logits_of_all_tokens_are_those_of_every_prefix(family):
     model = MODELS[family]
-    batch = GrowingBatch(model, Steering([None] * 2, CPU), 2)
+    batch = GrowingBatch(model, Steering([()] * 2, CPU), 2)
     chunks = [[5, 6, 7], [8]]
     logits = batch.advance(chunks, [[False] * 3, [False]], all_logits=True)
     assert logits.shape == (4, VOCABULARY)

@@ -2,13 +2,17 @@
 
 import pytest
 import torch
-from tiny import ARCHITECTURES, D_MODEL, SHAPE, gpt2
+from tiny import ARCHITECTURES, D_MODEL, SHAPE, gpt2, llama
 from transformers import MixtralConfig, MixtralForCausalLM
 
 from trimtab.forward.hooks import hooked
+from trimtab.forward.sites import Site
+from trimtab.steering.changes import Add, KeepNorm, LowRank, ProjectOut
+from trimtab.steering.edits import Edit, added, after
+from trimtab.steering.gates import Beyond, Trigger
 from trimtab.steering.places import Segment
 from trimtab.steering.replay import ROWS, Replay, packs
-from trimtab.steering.steering import Push, Steering
+from trimtab.steering.steering import Steering
 
 HEADER = Segment([4, 8, 15, 16, 23, 42, 7, 9, 30, 31], written=False)
 PROMPTS = [
@@ -26,10 +30,11 @@ def alone(model, prompt, push):
     """Logits of a whole prompt by itself, steered by a plain hook."""
     tokens = [token for segment in prompt for token in segment.tokens]
     roles = [segment.written for segment in prompt for _ in segment.tokens]
+    ids = torch.tensor([tokens])
     steering = Steering([push], model.device)
-    steering.locate(torch.zeros(1, len(tokens), dtype=torch.long), torch.tensor([roles]))
+    steering.locate(torch.zeros_like(ids), torch.tensor([roles]), ids)
     with torch.no_grad(), steering.applied(model):
-        return model(torch.tensor([tokens])).logits[0, len(HEADER.tokens) :]
+        return model(ids).logits[0, len(HEADER.tokens) :]
 
 
 @pytest.mark.parametrize("family", MODELS)
@@ -37,9 +42,9 @@ def alone(model, prompt, push):
 def test_every_token_has_the_logits_of_its_prompt_alone(family, layer):
     model = MODELS[family]
     pushes = [
-        None,
-        *(Push(layer, UNIT, 1.5, timing) for timing in ("all", "prefill", "decode")),
-        Push(layer, UNIT, -2.0, "all"),
+        (),
+        *(added(layer, UNIT, 1.5, timing) for timing in ("all", "prefill", "decode")),
+        added(layer, UNIT, -2.0, "all"),
     ]
     assert len(pushes) > ROWS
     replay = Replay(model, PROMPTS, layer)
@@ -67,7 +72,7 @@ def test_layers_before_the_checkpoint_run_once():
     handle = model.transformer.h[1].mlp.register_forward_hook(lambda *_: calls.append(1))
     replay = Replay(model, PROMPTS, 1)
     for _ in range(3):
-        replay.logits([None, Push(1, UNIT, 1.0, "all")], replay.ends)
+        replay.logits([(), added(1, UNIT, 1.0, "all")], replay.ends)
     handle.remove()
     assert len(calls) == 1
 
@@ -78,22 +83,71 @@ def test_the_model_is_as_before():
     with torch.no_grad():
         before = model(ids).logits
         replay = Replay(model, PROMPTS, 2)
-        replay.logits([Push(2, UNIT, 5.0, "all")], replay.ends)
+        replay.logits([added(2, UNIT, 5.0, "all")], replay.ends)
         assert torch.equal(model(ids).logits, before)
 
     def broken(stream):
         raise RuntimeError("in the middle of a pass")
 
-    with pytest.raises(RuntimeError, match="in the middle"), hooked(model, {3: broken}):
-        replay.logits([None], replay.ends)
+    with pytest.raises(RuntimeError, match="in the middle"), hooked(model, {Site(3): broken}):
+        replay.logits([()], replay.ends)
     with torch.no_grad():
         assert torch.equal(model(ids).logits, before)
 
 
-def test_a_push_at_another_layer_is_refused():
+def test_an_edit_before_the_replay_is_refused():
     replay = Replay(MODELS["llama"], PROMPTS, 1)
-    with pytest.raises(ValueError, match="layer 2 of a replay from layer 1"):
-        replay.logits([Push(2, UNIT, 1.0, "all")], replay.ends)
+    for early in (added(0, UNIT, 1.0), (Edit(Site(1, "mlp"), Add(UNIT), 1.0),)):
+        with pytest.raises(ValueError, match="an edit after layer 0 of a replay from layer 1"):
+            replay.logits([early], replay.ends)
+    gated = Edit(Site(2), Add(UNIT), 1.0, gate=Beyond((Site(0),), UNIT, 0.0))
+    with pytest.raises(ValueError, match="an edit after layer 0"):
+        replay.logits([(gated,)], replay.ends)
+
+
+GATED = Beyond((Site(0), Site(1)), torch.cat([UNIT, -UNIT]), 0.01)
+LEFT, RIGHT = torch.randn(2, D_MODEL, 2, generator=torch.Generator().manual_seed(4))
+SEVERAL = {
+    "two layers": (Edit(Site(1), Add(UNIT), 1.0), Edit(Site(2), ProjectOut(UNIT), 1.0, "prefill")),
+    "twice at one": (Edit(Site(1), Add(UNIT), 3.0), Edit(Site(1), KeepNorm(-UNIT), 2.0, "decode")),
+    "a module": (Edit(Site(0, "self_attn.o_proj"), Add(UNIT), 2.0),),
+    "a weight": (Edit(Site(1, "self_attn.o_proj"), LowRank(LEFT, RIGHT.T), 0.3),),
+    "behind a gate": (Edit(Site(2), Add(UNIT), 4.0, gate=GATED),),
+    "a trigger": (Edit(Site(0), Add(UNIT), 4.0, gate=Trigger(torch.arange(0, 40, 3))),),
+}
+
+
+@pytest.mark.parametrize("name", SEVERAL)
+def test_edits_of_any_kind_from_the_first_layer_that_they_need(name):
+    model, edits = MODELS["llama"], SEVERAL[name]
+    replay = Replay(model, PROMPTS, after(edits))
+    found = replay.logits([edits, (), edits], replay.tail)
+    plain, own = (torch.cat([alone(model, prompt, each) for prompt in PROMPTS]) for each in ((), edits))
+    torch.testing.assert_close(found[0], own, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(found[1], plain, rtol=1e-3, atol=1e-4)
+    assert torch.equal(found[0], found[2])
+    assert not torch.allclose(found[0], plain, atol=1e-2)
+
+
+def test_an_edit_of_a_modules_output_is_the_edit_of_its_weight():
+    """W + a l r, as a plain model with that weight computes it."""
+    model = llama()
+    edits = (Edit(Site(1, "self_attn.o_proj"), LowRank(LEFT, RIGHT.T), 0.3),)
+    replay = Replay(model, PROMPTS, after(edits))
+    found = replay.logits([edits], replay.tail)[0]
+    with torch.no_grad():
+        model.model.layers[1].self_attn.o_proj.weight += 0.3 * LEFT @ RIGHT.T
+    really = torch.cat([alone(model, prompt, ()) for prompt in PROMPTS])
+    torch.testing.assert_close(found, really, rtol=1e-3, atol=1e-4)
+
+
+def test_two_additions_in_one_condition_are_one_of_their_sum():
+    model = MODELS["llama"]
+    other = UNIT.roll(3) * torch.linspace(-1, 1, D_MODEL)
+    both = (*added(1, UNIT, 2.0), *added(1, other, 3.0))
+    replay = Replay(model, PROMPTS, 1)
+    found = replay.logits([both, added(1, 2 * UNIT + 3 * other, 1.0)], replay.tail)
+    torch.testing.assert_close(found[0], found[1], rtol=1e-4, atol=1e-5)
 
 
 def test_packs_hold_one_header_each():

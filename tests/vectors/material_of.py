@@ -40,6 +40,20 @@ class Said:
     prompted: tuple[torch.Tensor, torch.Tensor] | None = None
 
 
+@dataclass
+class Kept:
+    """Rows of cached layers."""
+
+    poles: dict[int, tuple[torch.Tensor, torch.Tensor]]
+
+    @property
+    def layers(self):
+        return sorted(self.poles)
+
+    def __call__(self, layer):
+        return self.poles[layer]
+
+
 def material(**parts):
     high = parts.get("high", torch.randn(8, D_MODEL, generator=generator(0)) + 1)
     pairs, width = high.shape
@@ -60,4 +74,5 @@ def material(**parts):
         "seed": 7,
         "imported": torch.randn(width, generator=generator(8)),
     }
+    defaults["rows"] = Kept({parts.get("layer", 2): (high, parts.get("low", defaults["low"]))})
     return Material(**{**defaults, **parts})

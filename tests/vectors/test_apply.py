@@ -1,4 +1,4 @@
-"""A vector, a rule and a dose make a push; what they lack is said in one line."""
+"""A vector, a rule and a dose make an edit; what they lack is said in one line."""
 
 import math
 from pathlib import Path
@@ -8,9 +8,11 @@ import torch
 from recorded import record
 
 from trimtab.errors import TrimtabError
-from trimtab.steering import rules
+from trimtab.forward.sites import Site
 from trimtab.steering.catalogue import RULES
-from trimtab.vectors.apply import push
+from trimtab.steering.changes import EditCode
+from trimtab.vectors.applications import Application
+from trimtab.vectors.apply import edits
 from trimtab.vectors.artifact import Vector
 from trimtab.vectors.dose import Scale
 
@@ -23,15 +25,21 @@ def vector(**parts):
     return Vector(**{"path": Path("v.safetensors"), "record": record(), "unit": UNIT, "mean": MEAN} | parts)
 
 
+def edit(vector, rule, dose, unit="residual_share", timing="all", sae=None):
+    (made,) = edits(vector, Application(vector.layer, rule, timing), dose, unit, SCALE, sae)
+    assert (made.site, made.timing, made.gate) == (Site(vector.layer), timing, None)
+    return made
+
+
 def moved(rule, dose, row, unit="residual_share", **parts):
-    made = push(vector(**parts), rule, dose, unit, "all", SCALE)
-    return made.rule(torch.tensor([row]), made.direction, made.length)[0]
+    made = edit(vector(**parts), rule, dose, unit)
+    return made.change(torch.tensor([row]), made.strength)[0]
 
 
 def test_lengths_and_shares():
-    assert push(vector(), "add", 0.2, "residual_share", "decode", SCALE).length == 2.0
-    assert push(vector(), "add", 0.2, "kl", "all", SCALE).length == 3.0
-    assert push(vector(), "project_out", 0.5, "residual_share", "all", SCALE).length == 0.5
+    assert edit(vector(), "add", 0.2, timing="decode").strength == 2.0
+    assert edit(vector(), "add", 0.2, "kl").strength == 3.0
+    assert edit(vector(), "project_out", 0.5).strength == 0.5
     torch.testing.assert_close(moved("add", 0.2, [1.0, 1.0, 1.0]), torch.tensor([2.2, 2.6, 1.0]))
 
 
@@ -65,25 +73,25 @@ def test_a_target_probability_is_what_the_probe_then_says():
 
 def test_an_edited_code_needs_a_code_and_its_sae():
     with pytest.raises(TrimtabError, match=r"v.safetensors: raptor has no latent code"):
-        push(vector(), "edit_code", 0.2, "residual_share", "all", SCALE)
-    made = push(vector(code=torch.ones(4)), "edit_code", 0.2, "residual_share", "all", SCALE, sae=object())
-    assert isinstance(made.rule, rules.EditCode)
-    assert made.length == 2.0
+        edit(vector(), "edit_code", 0.2)
+    made = edit(vector(code=torch.ones(4)), "edit_code", 0.2, sae=object())
+    assert isinstance(made.change, EditCode)
+    assert made.strength == 2.0
 
 
 def test_a_mean_row_along_the_vector_spans_no_plane():
     with pytest.raises(TrimtabError, match="they span no plane"):
-        push(vector(mean=2 * UNIT), "rotate", 10, "residual_share", "all", SCALE)
+        edit(vector(mean=2 * UNIT), "rotate", 10)
 
 
 def test_an_unknown_rule_is_named():
     with pytest.raises(
         TrimtabError, match=r"^config.yaml, rollouts.rule: 'multiply'; expected one of add, add_relative, "
     ):
-        push(vector(), "multiply", 0.2, "residual_share", "all", SCALE)
+        edit(vector(), "multiply", 0.2)
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_every_rule_of_the_catalogue_makes_a_push(rule):
+def test_every_rule_of_the_catalogue_makes_an_edit(rule):
     known = {"code": torch.ones(4)} if rule == "edit_code" else {}
-    assert push(vector(**known), rule, 0.2, "residual_share", "all", SCALE, sae=object()).timing == "all"
+    assert callable(edit(vector(**known), rule, 0.2, sae=object()).change)

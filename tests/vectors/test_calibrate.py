@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from tiny import D_MODEL, LAYERS, llama
 
 from trimtab.errors import TrimtabError
+from trimtab.steering.edits import added
 from trimtab.steering.places import Segment
-from trimtab.steering.steering import Push
 from trimtab.vectors.applications import Application
 from trimtab.vectors.calibrate import STEPS, TOLERANCE, CalibrationPrompts, scan, solve
 
@@ -36,7 +36,7 @@ def kl(model, *pushes):
 @pytest.mark.parametrize("timing", ["all", "prefill", "decode"])
 @pytest.mark.parametrize("layer", [0, LAYERS - 1])
 def test_a_push_of_length_zero_has_no_kl_at_all(model, layer, timing):
-    assert kl(model, Push(layer, UNIT, 0.0, timing)) == [0.0]
+    assert kl(model, added(layer, UNIT, 0.0, timing)) == [0.0]
 
 
 def test_kl_is_that_of_each_whole_prompt_alone(model):
@@ -54,16 +54,16 @@ def test_kl_is_that_of_each_whole_prompt_alone(model):
         handle.remove()
     assert len(clean) == 7
     expected = (clean * (clean / steered).log()).sum(-1).mean()
-    assert kl(model, Push(1, UNIT, 1.5, "all"))[0] == pytest.approx(float(expected), rel=1e-3)
+    assert kl(model, added(1, UNIT, 1.5, "all"))[0] == pytest.approx(float(expected), rel=1e-3)
 
 
 def test_pushes_side_by_side_are_pushes_alone(model):
-    pushes = [Push(1, UNIT.roll(at) * (-1) ** at, 0.5 + at / 4, "all") for at in range(6)]
+    pushes = [added(1, UNIT.roll(at) * (-1) ** at, 0.5 + at / 4, "all") for at in range(6)]
     assert kl(model, *pushes) == pytest.approx([kl(model, push)[0] for push in pushes], rel=1e-4)
 
 
 def test_a_timing_that_touches_fewer_tokens_moves_less(model):
-    everything, written = kl(model, Push(1, UNIT, 2.0, "all"), Push(1, UNIT, 2.0, "decode"))
+    everything, written = kl(model, added(1, UNIT, 2.0, "all"), added(1, UNIT, 2.0, "decode"))
     assert 0 < written < everything
 
 
@@ -73,12 +73,12 @@ def test_the_models_own_kl_is_found(model):
     units = {"a": UNIT, "b": torch.nn.functional.one_hot(torch.tensor(3), D_MODEL).float()}
 
     def measure(pushes):
-        return prompts.kl([Push(1, units[name], reach, "all") for name, reach in pushes])
+        return prompts.kl([added(1, units[name], reach, "all") for name, reach in pushes])
 
     scanned = scan(measure, dict.fromkeys(units, BOTH), [0.5, 2.0])
     for target in (0.02, -0.3):
         for name, found in solve(measure, scanned, target, PLAIN).items():
-            again = kl(model, Push(1, units[name], found.length, "all"))[0]
+            again = kl(model, added(1, units[name], found.length, "all"))[0]
             assert math.copysign(1, found.length) == math.copysign(1, target)
             assert again == pytest.approx(abs(target), rel=1.1 * TOLERANCE)
 
@@ -156,10 +156,10 @@ def test_vectors_that_are_done_are_measured_no_more():
 
 def test_a_push_that_overflows_is_beyond_any_kl_and_no_dose(model):
     far = 1e39
-    assert kl(model, Push(1, UNIT, 0.5, "all"), Push(1, UNIT, far, "all"))[1] == math.inf
+    assert kl(model, added(1, UNIT, 0.5, "all"), added(1, UNIT, far, "all"))[1] == math.inf
 
     def measure(pushes):
-        return kl(model, *(Push(1, UNIT, at, "all") for _, at in pushes))
+        return kl(model, *(added(1, UNIT, at, "all") for _, at in pushes))
 
     with pytest.raises(
         TrimtabError, match=r"vector v: added at length 1e\+39, it makes the model's logits NaN or infinite"

@@ -104,7 +104,7 @@ def written(tmp_path, layer=LAYER, model="tiny"):
 
 def gathered(artifacts, weights, sae):
     pairs = read_pairs(artifacts / "contrast.jsonl", artifacts / "cache.h5", LAYER, "opening", DEVELOPMENT)
-    return gather("autonomy", {"layer": LAYER, "penalty": 10.0}, weights, pairs, sae, "tiny", Said(), 3)
+    return gather("autonomy", {"layer": LAYER, "penalty": 10.0}, weights, pairs, sae, "tiny", Said(), None, 3)
 
 
 def test_material_is_gathered_at_the_probes_layer(artifacts, tmp_path):

@@ -10,8 +10,8 @@ from tiny import D_MODEL, llama
 
 from trimtab.errors import TrimtabError
 from trimtab.settings.vectors import VectorSettings
+from trimtab.steering.edits import added
 from trimtab.steering.places import Segment
-from trimtab.steering.steering import Push
 from trimtab.vectors import artifact
 from trimtab.vectors.calibrate import CalibrationPrompts
 from trimtab.vectors.dose import Scale, length
@@ -58,7 +58,7 @@ def test_every_method_leaves_a_vector_with_lengths_that_have_their_kl(tmp_path):
         for target in (0.05, -0.05):
             reach = length(target, "kl", scale)
             assert reach * target > 0
-            assert prompts.kl([Push(LAYER, vector.unit, reach, "all")])[0] == pytest.approx(0.05, rel=0.025)
+            assert prompts.kl([added(LAYER, vector.unit, reach, "all")])[0] == pytest.approx(0.05, rel=0.025)
         assert length(0.01, "asc", scale) > 0
     aims = {name: artifact.read(tmp_path / name / "autonomy.safetensors").record.sign_check for name in names}
     assert {name for name, check in aims.items() if check == "no aim"} == {"random_0", "orthogonal", "shuffled", "east"}

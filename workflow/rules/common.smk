@@ -135,7 +135,37 @@ def design(wildcards):
 def asked_lengths(wildcards):
     """The lengths that one trait's conditions need, as JSON; none where doses aren't in nats."""
     found = applications.asked(SETTINGS.rollouts, wildcards.trait)
-    return json.dumps({"asked": [asdict(each) for each in found]}, sort_keys=True)
+    gates = gates_of(each.gate for each in found)
+    return json.dumps(
+        {"asked": [asdict(each) for each in found], **gates}, sort_keys=True
+    )
+
+
+def gates_of(names):
+    """Gates of these names as a job is given them; nothing where none is named, so that no job depends on others."""
+    found = {name: SETTINGS.rollouts.gates[name].record() for name in names if name}
+    return {"gates": written.settle(found)} if found else {}
+
+
+def batch_gates(wildcards):
+    """The gates of one batch's conditions, as JSON."""
+    if wildcards.batch == COMMON:
+        return "{}"
+    found = planned(wildcards.batch, SETTINGS.rollouts)
+    return json.dumps(
+        gates_of(each.gate for each in found).get("gates", {}), sort_keys=True
+    )
+
+
+def gate_inputs(wildcards):
+    """Artifacts that the gates of one batch's conditions are made from."""
+    found = json.loads(batch_gates(wildcards)).values()
+    saes = sorted({gate["layer"] for gate in found if gate["kind"] == "latent"})
+    probes = [wildcards.batch] if any(gate["kind"] == "probe" for gate in found) else []
+    return [
+        *expand("<results>/saes/{layer}/sae_weights.safetensors", layer=saes),
+        *expand("<results>/probes/{trait}.safetensors", trait=probes),
+    ]
 
 
 def sae_settings(layer):

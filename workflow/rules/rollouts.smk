@@ -114,6 +114,7 @@ rule rollouts:
             if any(each.rule == "edit_code" for each in PLANNED)
             else []
         ),
+        gates=gate_inputs,
     output:
         turns="<results>/rollouts/turns/{batch}{run}.parquet",
     log:
@@ -131,6 +132,8 @@ rule rollouts:
         agent=literal(AGENT_FILE),
         vectors=f"results/{config['experiment']}/vectors",
         saes=f"results/{config['experiment']}/saes",
+        probes=f"results/{config['experiment']}/probes",
+        gates=batch_gates,
         resources=resources.digest(AGENT),
         prompt=lambda wildcards: BLOCKS.get(wildcards.batch, {}).get("prompt"),
         settings=config_slice(EpisodeSettings, within="rollouts"),
@@ -142,8 +145,9 @@ rule rollouts:
     shell:
         "python workflow/scripts/rollouts_run.py {input.manifest} {input.scenarios} {input.calibration}"
         " {input.conditions} {params.agent:q} {params.data:q}/traits.yaml {params.vectors}"
-        " {output.turns} --cells {params.cells} --saes {params.saes} --settings {params.settings:q}"
-        " --rows {params.rows:q} --run {params.run} --seed {params.seed} --code {params.code} 2> {log}"
+        " {output.turns} --cells {params.cells} --saes {params.saes} --probes {params.probes} --gates {params.gates:q}"
+        " --settings {params.settings:q} --rows {params.rows:q} --run {params.run} --seed {params.seed}"
+        " --code {params.code} 2> {log}"
 
 
 rule outcomes:

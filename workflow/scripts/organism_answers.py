@@ -37,7 +37,7 @@ def main(
     tasks = [scenario.task for scenario in read_scenarios(scenarios)]
     norms = {int(layer): norm["centred_mean"] for layer, norm in described["residual_norm"].items()}
     recovery = Recovery(model, language, tasks, norms, seed)
-    read = [artifact.read(path) for path in vectors]
+    read = [artifact.read_vector(path) for path in vectors]
     table = recovery.table(read, settings.doses, settings.dose, settings.method)
     inputs = [manifest, scenarios, *vectors, folder / "truth.yaml", folder / "traits.yaml"]
     files.write_csv(out, table, provenance(inputs, settings.record(), seed))

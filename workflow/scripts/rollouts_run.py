@@ -16,7 +16,9 @@ from trimtab.rollouts.batch_size import rows_together
 from trimtab.rollouts.conditions import conditions_of, read_conditions
 from trimtab.rollouts.engine import Engine
 from trimtab.rollouts.episode_files import Cells, complete
+from trimtab.settings.gates import GateSettings
 from trimtab.settings.rollouts import BatchSettings, EpisodeSettings
+from trimtab.vectors.gates import GateSources
 
 
 def main(
@@ -31,6 +33,8 @@ def main(
     *,
     cells: Path,
     saes: Path,
+    probes: Path,
+    gates: dict[str, GateSettings],
     settings: EpisodeSettings,
     rows: BatchSettings,
     run: int,
@@ -42,7 +46,8 @@ def main(
     bias = Calibration.read(calibration).mean_log_probability
     engine = Engine(model, protocols.read(agent, tokenizer), settings, bias)
     design, tasks = conditions_of(read_conditions(conditions)), read_scenarios(scenarios)
-    planned = arms(design, vectors, described, resources.requests(traits), saes)
+    gate_of = GateSources(described, tokenizer, saes, probes, gates)
+    planned = arms(design, vectors, described, resources.requests(traits), saes, gate_of)
     shaped = [resources.agent(agent), settings.record(), bias, code]
     finished = Cells(cells, [described["weights"], described["dtype"], versions(), *shaped])
     together = rows_together(rows, model, len(tasks), *engine.player.lengths(tasks))

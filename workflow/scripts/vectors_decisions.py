@@ -13,9 +13,9 @@ from trimtab.artifacts import files
 from trimtab.artifacts.provenance import provenance
 from trimtab.model.source import from_manifest
 from trimtab.prompts import resources
-from trimtab.steering.steering import Push
-from trimtab.vectors import artifact
+from trimtab.vectors import apply, artifact
 from trimtab.vectors.decisions import as_table, first_decisions
+from trimtab.vectors.dose import UNSCALED
 
 
 def main(
@@ -35,16 +35,16 @@ def main(
     protocol = protocols.read(agent, tokenizer)
     bias = Calibration.read(calibration).mean_log_probability
     tasks = read_scenarios(scenarios)
-    pushes = {}
-    for vector in map(artifact.read, vectors):
-        reach = vector.record.lengths(vector.record.plain).get(kl)
+    edits = {}
+    for made in map(artifact.read, vectors):
+        plain = made.record.plain
+        reach = made.record.lengths(plain).get(kl)
         if reach is None:
-            print(f"{vector.path}: no length with a KL of {kl:g} nats was found; left out")
+            print(f"{made.path}: no length with a KL of {kl:g} nats was found; left out")
         else:
-            pushes[vector.method] = Push(vector.layer, vector.unit, reach, "all")
-    layer = int(artifact.read(vectors[0]).layer)
+            edits[made.method] = apply.edits(made, plain, reach, "absolute", UNSCALED)
     request = resources.traits(traits)[trait]["prompt"]
-    found = first_decisions(model, protocol, bias, tasks, pushes, layer, request)
+    found = first_decisions(model, protocol, bias, tasks, edits, request)
     table: pd.DataFrame = as_table(found, trait, [task.id for task in tasks], protocol.tools)
     files.write_parquet(out, table, provenance([manifest, calibration, scenarios, *vectors], {"kl": kl}))
 

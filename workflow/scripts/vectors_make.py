@@ -17,7 +17,8 @@ from trimtab.saes.files import WEIGHTS
 from trimtab.settings.vectors import VectorSettings
 from trimtab.vectors import foreign
 from trimtab.vectors.applications import AskedLengths
-from trimtab.vectors.material import gather, read_pairs
+from trimtab.vectors.gates import GateSources
+from trimtab.vectors.material import CachedRows, gather, read_pairs
 from trimtab.vectors.readings import ModelReadings
 from trimtab.vectors.trait_vectors import Sources, make_vectors
 
@@ -54,13 +55,15 @@ def main(
     spare, bias = resources.tasks(tasks)["calibration"], Calibration.read(calibration).mean_log_probability
     request = resources.traits(traits)[trait]["prompt"]
     readings = ModelReadings(model, protocol, layer, pairs.messages, conversations(spare), request, bias)
-    material = gather(trait, chosen, weights, pairs, sae, described["model"], readings, seed)
+    rows = CachedRows(contrast, cache, kind, DEVELOPMENT)
+    material = gather(trait, chosen, weights, pairs, sae, described["model"], readings, rows, seed)
     for path in imported:
         material = replace(material, imported=foreign.read(path, layer, described["layers"], described["d_model"]))
     inputs = [manifest, calibration, contrast, cache, probe, weights, sae / WEIGHTS, *imported]
     origin = provenance(inputs, {**settings.record(), "kind": kind, "targets": targets, **lengths.record()}, seed)
     sources = Sources(described, model, dose_prompts(protocol, spare), held_out, origin)
-    make_vectors(folder, methods, material, sources, settings, targets, lengths.asked)
+    gate_of = GateSources(described, tokenizer, saes, weights.parent, lengths.gates)
+    make_vectors(folder, methods, material, sources, settings, targets, lengths.asked, gate_of)
 
 
 if __name__ == "__main__":

@@ -11,23 +11,25 @@ from trimtab import seeds
 from trimtab.artifacts import files, tensors
 from trimtab.artifacts.provenance import provenance
 from trimtab.vectors import artifact, geometry
+from trimtab.vectors.artifact import Vector
 
 
 def main(folder: Path, *, vectors: list[Path], probes: list[Path], seed: int) -> None:
     """Write geometry.csv, dimensions.csv, latents.csv, doses.csv and kl.csv to `folder`."""
     read = [artifact.read(path) for path in sorted(vectors)]
+    directions = [made for made in read if isinstance(made, Vector)]
     weights = {path.stem: tensors.read(path)[0]["weight"] for path in sorted(probes)}
     doses, targets = [], []
-    for vector in read:
-        record = vector.record
+    for made in read:
+        record = made.record
         names = {"method": record.method, "trait": record.trait, "layer": record.layer}
         known = {"raw_norm": record.raw_norm, "held_out_gap": record.held_out_gap}
         doses += [{**names, **asdict(each), **known} for each in record.dose_calibration]
-        derived = {"sign_check": record.sign_check, **asdict(record.asc)}
+        derived = {"sign_check": record.sign_check} | (asdict(record.asc) if record.asc else {})
         targets += [{**names, **asdict(each), **derived} for each in record.kl_calibration]
     tables = {
-        "geometry": geometry.cosines(read),
-        "dimensions": geometry.dimensions(read, seeds.derive(seed, "vectors", "dimensions")),
+        "geometry": geometry.cosines(directions),
+        "dimensions": geometry.dimensions(directions, seeds.derive(seed, "vectors", "dimensions")),
         "latents": geometry.latent_shares(weights),
         "doses": pd.DataFrame(doses),
         "kl": pd.DataFrame(targets),

@@ -7,6 +7,7 @@ than the one that was made. Nothing heavy is imported: the workflow's start and 
 
 import ast
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from trimtab.errors import TrimtabError
@@ -36,6 +37,16 @@ class Wording:
         return self.label if self.label[1:2].isupper() else self.label[:1].lower() + self.label[1:]
 
 
+@cache
+def constants(path: Path) -> dict[str, str]:
+    """The texts that a file of Python binds to names at its top."""
+    found: dict[str, str] = {}
+    for node in ast.parse(path.read_bytes(), filename=str(path)).body:
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            found |= {target.id: node.value.value for target in node.targets if isinstance(target, ast.Name)}
+    return found
+
+
 def of_file(path: Path) -> Wording:
     """What a file says of its choice in `CONSTANTS`; the file is read and not run, since methods import torch.
 
@@ -44,10 +55,7 @@ def of_file(path: Path) -> Wording:
     """
     if not path.is_file():
         raise TrimtabError(f"{path}: no such file")
-    found: dict[str, str] = {}
-    for node in ast.parse(path.read_bytes(), filename=str(path)).body:
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
-            found |= {target.id: node.value.value for target in node.targets if isinstance(target, ast.Name)}
+    found = constants(path)
     for name, expected in CONSTANTS.items():
         if name not in found or (name != "SOURCE" and not found[name].strip()):
             raise TrimtabError(f"{path}: no constant {name}; expected {expected}")

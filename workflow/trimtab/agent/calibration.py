@@ -64,10 +64,10 @@ def action_scores(
         TrimtabError: logits are not finite.
     """
     prompts = segments_of(protocol, tasks)
-    batch = GrowingBatch(model, Steering([None], model.device), 1)
+    batch = GrowingBatch(model, Steering([()], model.device), 1)
     header = prompts[0][0]
     batch.advance([header.tokens], [header.places])
-    batch.repeat(len(prompts), Steering([None] * len(prompts), model.device))
+    batch.repeat(len(prompts), Steering([()] * len(prompts), model.device))
     chunks = [[token for s in p[1:] for token in s.tokens] for p in prompts]
     logits = batch.advance(chunks, [[place for s in p[1:] for place in s.places] for p in prompts])
     scores = protocol.action_scores(logits).cpu()

@@ -19,18 +19,20 @@ from trimtab.jobs.origins import Origins
 from trimtab.model.checks import ALL
 from trimtab.model.names import ORGANISM, PACKAGED
 from trimtab.settings.experiment import Experiment
+from trimtab.settings.gates import NEEDS, GateSettings
 from trimtab.settings.model import Model, Organism
-from trimtab.settings.rollouts import GridBlock, Rollouts, StudySettings
+from trimtab.settings.rollouts import ALWAYS, GridBlock, Rollouts, StudySettings
 from trimtab.settings.saes import STEADY_SHARE, Saes
 from trimtab.settings.statistics import Statistics
 from trimtab.settings.vectors import Vectors
 from trimtab.vectors.applications import refusals
-from trimtab.vectors.methods import known, wording
+from trimtab.vectors.methods import known, makes_edits, wording
 
 IMPORTED = "imported"
 """The method that reads its vectors from files."""
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+GATE_NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 FITTED_AT_ONE_LAYER = ("floor", "clamp", "rotate", "set_angle", "edit_code")
 """Rules that use the mean row or the dictionary of a vector's layer."""
@@ -65,6 +67,8 @@ def _disagreements(experiment: Experiment) -> Iterator[str]:
     yield from _methods(experiment.vectors.methods)
     yield from _imported(experiment.vectors)
     yield from _conditions(rollouts, experiment.vectors)
+    for name, gate in rollouts.gates.items():
+        yield from _gate(f"rollouts.gates.{name}", gate, experiment.layers)
     for at, block in enumerate(rollouts.grid):
         yield from _block(f"rollouts.grid[{at}]", block, experiment)
     if rollouts.unit == "probability":
@@ -72,6 +76,7 @@ def _disagreements(experiment: Experiment) -> Iterator[str]:
     if rollouts.judge.url and not rollouts.judge.model:
         yield 'rollouts.judge.model: "" and rollouts.judge.url is given; name the model that answers there'
     yield from refusals(rollouts)
+    yield from _own_edits(rollouts)
     yield from _statistics(experiment.statistics, rollouts.study, experiment.probes.traits)
 
 
@@ -193,6 +198,17 @@ def _conditions(rollouts: Rollouts, vectors: Vectors) -> Iterator[str]:
             yield f"rollouts.{name}: {dose} is not among rollouts.study.doses ({_listed(study.doses)})"
 
 
+def _own_edits(rollouts: Rollouts) -> Iterator[str]:
+    """Units that mean nothing for edits that a method made."""
+    if rollouts.unit not in ("asc", "probability"):
+        return
+    named = {"study.method": [rollouts.study.method], "controls.methods": rollouts.controls.methods}
+    named |= {f"grid[{at}].methods": block.methods or () for at, block in enumerate(rollouts.grid)}
+    for key, methods in named.items():
+        for method in filter(makes_edits, methods):
+            yield f"rollouts.{key}: {method} makes edits of its own, which rollouts.unit {rollouts.unit} can't measure"
+
+
 def _block(key: str, block: GridBlock, experiment: Experiment) -> Iterator[str]:
     made, traits, layers = experiment.vectors.methods, experiment.probes.traits, experiment.layers
     for method in block.methods or ():
@@ -203,12 +219,36 @@ def _block(key: str, block: GridBlock, experiment: Experiment) -> Iterator[str]:
     for trait in block.traits or ():
         if trait not in traits:
             yield f"{key}.traits: {trait} is not among probes.traits ({_listed(traits)})"
+    for gate in block.gates or ():
+        if gate != ALWAYS and gate not in experiment.rollouts.gates:
+            yield f"{key}.gates: {gate} is not among rollouts.gates ({_listed((ALWAYS, *experiment.rollouts.gates))})"
     for layer in block.layers or ():
         if layer not in layers:
             yield f"{key}.layers: {layer} is not among layers ({_listed(layers)})"
+    own = [method for method in block.methods or (experiment.rollouts.study.method,) if makes_edits(method)]
+    for name, given in {"layers": block.layers, "rules": block.rules}.items():
+        if own and given:
+            yield f"{key}.{name}: {_listed(given)}, and {_listed(own)} makes edits of its own, which have theirs"
     for rule in block.rules or (experiment.rollouts.rule,):
         if block.layers and rule in FITTED_AT_ONE_LAYER:
             yield f"{key}.layers: rule {rule} needs what is known of a vector's own layer; leave them out"
+
+
+def _gate(key: str, gate: GateSettings, layers: Sequence[int]) -> Iterator[str]:
+    """Each kind needs its own keys and takes no others."""
+    name = key.rpartition(".")[2]
+    if name == ALWAYS or not GATE_NAME.fullmatch(name):
+        yield f"{key}: {name} is no name for a gate; expected small letters, digits and _, and not {ALWAYS}"
+    given = gate.record()
+    for name in NEEDS[gate.kind]:
+        if given.get(name) is None:
+            yield f"{key}.{name}: missing; a gate of kind {gate.kind} needs {_listed(NEEDS[gate.kind])}"
+    for name in given.keys() - {"kind", "remembers", *NEEDS[gate.kind]}:
+        yield f"{key}.{name}: {given[name]}, and a gate of kind {gate.kind} has {_listed(NEEDS[gate.kind])}"
+    if gate.layer is not None and gate.layer not in layers:
+        yield f"{key}.layer: {gate.layer} is not among layers ({_listed(layers)})"
+    if gate.kind == "probe" and gate.above is not None and not 0 < gate.above < 1:
+        yield f"{key}.above: {gate.above} is no probability between 0 and 1"
 
 
 def _probabilities(rollouts: Rollouts) -> Iterator[str]:

@@ -1,13 +1,14 @@
-"""The one way to touch a running model: edits of a decoder layer's output, the residual stream after that layer.
+"""The one way to touch a running model: functions at sites, most of all at the residual stream after a decoder layer.
 
-`hooked` installs a function a layer and always removes it; capturing, steering and replacing by an SAE are all such
+`hooked` installs a function a site and always removes it; capturing, steering and replacing by an SAE are all such
 functions. A captured row of layer L equals `hidden_states[L + 1]` of the same model, except after the last layer,
 where `transformers` reports the stream after the final norm (and except in Mamba, whose list of hidden states leaves
-the embeddings out). What is added where is decided in `trimtab.steering.steering`.
+the embeddings out). What sites there are says `trimtab.forward.sites`, and what is changed where,
+`trimtab.steering.steering`.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import Any
 
 import torch
@@ -16,10 +17,11 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from trimtab.errors import TrimtabError
+from trimtab.forward.sites import INPUT, Site
 
-Stream = Float[Tensor, "batch token d_model"]
-Edit = Callable[[Stream], Stream | None]
-"""Takes the stream after a layer; returns what goes on instead, or None to leave it alone."""
+Stream = Float[Tensor, "batch token width"]
+Hook = Callable[[Stream], Stream | None]
+"""Takes what is at a site; returns what goes on instead, or None to leave it alone."""
 
 
 class UnknownArchitecture(TrimtabError):
@@ -70,57 +72,94 @@ def check_layers(model: PreTrainedModel, layers: Iterable[int]) -> nn.ModuleList
 
 
 @contextmanager
-def hooked(model: PreTrainedModel, edits: Mapping[int, Edit]) -> Iterator[None]:
-    """Apply `edits` (layer -> edit) to every forward pass inside the block.
+def hooked(model: PreTrainedModel, hooks: Mapping[Site, Hook]) -> Iterator[None]:
+    """Apply `hooks` to every forward pass inside the block.
 
     Raises:
-        TrimtabError: a layer that the model doesn't have.
+        TrimtabError: a site that the model doesn't have.
     """
-    stack = check_layers(model, edits)
+    stack = check_layers(model, (site.layer for site in hooks))
     handles = []
     try:
-        for layer, edit in edits.items():
-            handles.append(stack[layer].register_forward_hook(_as_hook(edit)))
+        for site, hook in hooks.items():
+            module = site.module_of(stack)
+            if site.side == INPUT:
+                handles.append(module.register_forward_pre_hook(_on_input(site, hook)))
+            else:
+                handles.append(module.register_forward_hook(_on_output(site, hook)))
         yield
     finally:
         for handle in handles:
             handle.remove()
 
 
-def _as_hook(edit: Edit) -> Callable[[nn.Module, Any, Any], Any]:
-    def hook(module: nn.Module, inputs: Any, output: Any) -> Any:
+def _on_output(site: Site, hook: Hook) -> Callable[[nn.Module, Any, Any], Any]:
+    def on_output(module: nn.Module, given: Any, output: Any) -> Any:
         # some architectures return a tuple whose first entry is the stream
         stream = output if isinstance(output, Tensor) else output[0]
-        if stream.ndim != 3:
-            raise UnknownArchitecture(
-                f"{type(module).__name__}: gives {stream.ndim} axes, several streams at once as in Gemma 3n; Trimtab "
-                "reads and steers one stream (batch, token, d_model)"
-            )
-        edited = edit(stream)
+        edited = _at_columns(site, hook, module, stream)
         if edited is None:
             return None
         return edited if isinstance(output, Tensor) else (edited, *output[1:])
 
-    return hook
+    return on_output
+
+
+def _on_input(site: Site, hook: Hook) -> Callable[[nn.Module, Any], Any]:
+    def on_input(module: nn.Module, given: Any) -> Any:
+        if not given:
+            raise UnknownArchitecture(f"site {site}: {type(module).__name__} is given nothing by place")
+        edited = _at_columns(site, hook, module, given[0])
+        return None if edited is None else (edited, *given[1:])
+
+    return on_input
+
+
+def _at_columns(site: Site, hook: Hook, module: nn.Module, stream: Tensor) -> Tensor | None:
+    """What goes on instead of `stream`, of which the hook sees the site's columns."""
+    if stream.ndim != 3:
+        many = "several streams at once as in Gemma 3n; Trimtab reads and steers one stream (batch, token, d_model)"
+        routed = "and a site holds rows of a sequence (batch, token, width); experts are given rows of their own"
+        raise UnknownArchitecture(
+            f"{type(module).__name__}: gives {stream.ndim} axes, {routed if site.module else many}"
+        )
+    if site.columns is None:
+        return hook(stream)
+    start, stop = site.columns
+    if not start < stop <= stream.shape[-1]:
+        raise TrimtabError(f"site {site}: expected columns from 0 to {stream.shape[-1]}")
+    edited = hook(stream[..., start:stop])
+    if edited is None:
+        return None
+    whole = stream.clone()
+    whole[..., start:stop] = edited
+    return whole
 
 
 @contextmanager
-def replace(model: PreTrainedModel, layer: int, edit: Edit) -> Iterator[None]:
-    """Apply one edit at one layer inside the block."""
-    with hooked(model, {layer: edit}):
+def replace(model: PreTrainedModel, layer: int, hook: Hook) -> Iterator[None]:
+    """Apply one hook to the stream after one layer inside the block."""
+    with hooked(model, {Site(layer): hook}):
         yield
 
 
 class LayerCheckpoint:
-    """One forward pass kept up to a layer, so that what follows can be run again, many times, under other edits.
+    """One forward pass kept up to a layer, so that what follows can be run again, many times, under hooks.
 
-    Layers up to the checkpoint give back what they gave, without computing anything; hooks on them still run.
+    Layers up to the checkpoint compute nothing and give what the checkpointed one gave. Hooks on the stream after that
+    layer run; what is before it can be neither read nor changed.
     """
 
     @torch.inference_mode()
     def __init__(self, model: PreTrainedModel, layer: int, **inputs: Any) -> None:
-        """`inputs` are what the model's forward takes; a cache among them is filled up to the layer."""
+        """`inputs` are what the model's forward takes; a cache among them is filled up to the layer.
+
+        Layer -1 is before the first one: nothing is kept, and all is computed each time.
+        """
         self._model, self._inputs, self.layer = model, inputs, layer
+        self._output: Any = None
+        if layer < 0:
+            return
         kept: list[Any] = []
 
         def keep(module: nn.Module, given: Any, output: Any) -> None:
@@ -141,8 +180,8 @@ class LayerCheckpoint:
         return self._output if isinstance(self._output, Tensor) else self._output[0]
 
     @torch.inference_mode()
-    def logits(self, edit: Edit, copies: int, keep: Int[Tensor, "kept"]) -> Float[Tensor, "row kept vocabulary"]:
-        """Logits of tokens `keep` in `copies` of all rows, one copy after the other, whose stream is edited.
+    def logits(self, copies: int, keep: Int[Tensor, "kept"]) -> Float[Tensor, "row kept vocabulary"]:
+        """Logits of tokens `keep` in `copies` of all rows, one copy after the other, under the hooks that are there.
 
         The checkpoint's inputs are whole sequences, without a cache, and their mask is one for all rows.
         """
@@ -150,12 +189,17 @@ class LayerCheckpoint:
             name: value.repeat(copies, 1) if name in ("input_ids", "position_ids") else value
             for name, value in self._inputs.items()
         }
-        first = self.stream
-        # of one row a view is enough
-        stream = first.expand(copies, -1, -1) if len(first) == 1 else first.repeat(copies, 1, 1)
-        with self.resumed(stream), hooked(self._model, {self.layer: edit}):
+        with self._copied(copies):
             logits: Tensor = self._model(**inputs, use_cache=False, logits_to_keep=keep).logits
         return logits.float()
+
+    def _copied(self, copies: int) -> AbstractContextManager[None]:
+        """Passes inside start from copies of what is kept."""
+        if self.layer < 0:
+            return nullcontext()
+        first = self.stream
+        # of one row a view is enough
+        return self.resumed(first.expand(copies, -1, -1) if len(first) == 1 else first.repeat(copies, 1, 1))
 
     @contextmanager
     def resumed(self, stream: Stream) -> Iterator[None]:
@@ -195,15 +239,15 @@ def capture(model: PreTrainedModel, layers: Sequence[int], **inputs: Any) -> dic
     kept: dict[int, Stream] = {}
     deepest = max(layers)
 
-    def keep(layer: int) -> Edit:
-        def edit(stream: Stream) -> None:
+    def keep(layer: int) -> Hook:
+        def hook(stream: Stream) -> None:
             kept[layer] = stream
             if layer == deepest:
                 raise _DeepEnough
 
-        return edit
+        return hook
 
-    with hooked(model, {layer: keep(layer) for layer in layers}), suppress(_DeepEnough):
+    with hooked(model, {Site(layer): keep(layer) for layer in layers}), suppress(_DeepEnough):
         base_model(model)(**inputs, use_cache="past_key_values" in inputs)
     for stream in kept.values():
         check_stream(model, stream, inputs["input_ids"])

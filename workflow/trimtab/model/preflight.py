@@ -22,6 +22,7 @@ from trimtab.forward.capture import Prompt, kept_rows, reads_cache
 from trimtab.forward.hooks import Stream, capture, decoder_layers, hooked
 from trimtab.forward.padded import counts_padding
 from trimtab.forward.proof import FAILURES, TOLERANCE, relative
+from trimtab.forward.sites import Site
 from trimtab.model.checks import (
     BATCHED,
     CAPTURED,
@@ -49,7 +50,8 @@ from trimtab.model.reference import (
 )
 from trimtab.model.stack import advice
 from trimtab.steering.batch import GrowingBatch
-from trimtab.steering.steering import Push, Steering
+from trimtab.steering.edits import added
+from trimtab.steering.steering import Steering
 
 
 @dataclass(frozen=True)
@@ -174,7 +176,7 @@ def _exact(name: str, one: Tensor, other: Tensor) -> Check:
 
 
 def _growing(model: PreTrainedModel, rows: int) -> GrowingBatch:
-    return GrowingBatch(model, Steering([None] * rows, model.device), rows)
+    return GrowingBatch(model, Steering([()] * rows, model.device), rows)
 
 
 def _given(chunks: Sequence[Sequence[int]]) -> list[list[bool]]:
@@ -205,7 +207,7 @@ def _chunked(model: PreTrainedModel, prompt: Sequence[int]) -> Float[Tensor, "vo
 def _shared(model: PreTrainedModel, prompts: Sequence[Sequence[int]]) -> Logits:
     """Two headers of unequal length, each before every prompt."""
     headers = two_headers(prompts)
-    steering = Steering([None] * len(headers), model.device)
+    steering = Steering([()] * len(headers), model.device)
     batch = GrowingBatch(model, steering, len(headers))
     batch.advance(headers, _given(headers))
     batch.repeat(len(prompts), steering.select(range(len(headers)), len(prompts)))
@@ -215,9 +217,9 @@ def _shared(model: PreTrainedModel, prompts: Sequence[Sequence[int]]) -> Logits:
 
 def _steered(model: PreTrainedModel, prompt: Sequence[int], wanted: Reference) -> Logits:
     """The prompt twice, once pushed: layers below the push compute both rows at once."""
-    push = Push(wanted.place, push_direction(model), wanted.strength, "all")
+    push = added(wanted.place, push_direction(model), wanted.strength)
     both = [prompt, prompt]
-    return list(GrowingBatch(model, Steering([push, None], model.device), 2).advance(both, _given(both)))
+    return list(GrowingBatch(model, Steering([push, ()], model.device), 2).advance(both, _given(both)))
 
 
 def _second_turn(model: PreTrainedModel, prompts: Sequence[Sequence[int]]) -> Logits:
@@ -253,7 +255,7 @@ def _rows_are_plain(model: PreTrainedModel, prompts: Sequence[Sequence[int]], wa
 def _zero_dose(model: PreTrainedModel, prompt: Sequence[int], layer: int) -> Check:
     direction = torch.ones(model.config.get_text_config(decoder=True).hidden_size)
     clean = _growing(model, 1).advance([prompt], _given([prompt]))
-    push = Push(layer, direction / direction.norm(), 0.0, "all")
+    push = added(layer, direction / direction.norm(), 0.0)
     steered = GrowingBatch(model, Steering([push], model.device), 1).advance([prompt], _given([prompt]))
     return _exact(ZERO_DOSE, clean, steered)
 
@@ -282,16 +284,16 @@ def _selector(model: PreTrainedModel, prompt: Sequence[int], layer: int) -> Chec
     """A decode-only push over given text and three written tokens must touch exactly the three."""
     direction = torch.zeros(model.config.get_text_config(decoder=True).hidden_size)
     direction[0] = 1.0
-    push = Push(layer, direction, 1e3, "decode")
+    push = added(layer, direction, 1e3, "decode")
     touched: list[bool] = []
     steering = Steering([push], model.device)
     batch = GrowingBatch(model, steering, 1)
     before: list[Tensor] = []
     # hooks run in the order of installation: this one sees the stream before the push, the reader after it
     for chunk, written in [(prompt[:-3], False), *(([token], True) for token in prompt[-3:])]:
-        with hooked(model, {layer: lambda stream: before.append(stream.clone())}):
+        with hooked(model, {Site(layer): lambda stream: before.append(stream.clone())}):
             batch.advance([chunk], [[written] * len(chunk)])
-        after = steering.pushed(layer, before[-1])
+        after = steering.edited(Site(layer), before[-1])
         touched += (after != before[-1]).any(-1)[0].tolist()
     wrong = sum(is_touched != (at >= len(prompt) - 3) for at, is_touched in enumerate(touched))
     return Check(SELECTOR, wrong == 0, float(wrong), 0.0, "tokens wrong")

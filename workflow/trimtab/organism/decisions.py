@@ -19,9 +19,9 @@ from trimtab.agent.calibration import before_action
 from trimtab.organism.language import Language
 from trimtab.organism.law import Law
 from trimtab.organism.train import action_tokens
+from trimtab.steering.edits import Edits
 from trimtab.steering.places import Segment
 from trimtab.steering.replay import Prompt, Replay
-from trimtab.steering.steering import Push
 from trimtab.vectors.readings import PACK
 
 TIMINGS = {
@@ -54,9 +54,9 @@ class Reader:
         self._replays = [Replay(model, prompts[at : at + PACK], layer) for at in range(0, len(prompts), PACK)]
 
     @torch.inference_mode()
-    def decisions(self, pushes: Sequence[Push | None]) -> Float[ndarray, "push prompt action"]:
-        """Log-probabilities of the actions at each prompt's end under each push."""
-        logits = torch.cat([replay.logits(pushes, replay.ends)[..., self._firsts] for replay in self._replays], dim=1)
+    def decisions(self, edits: Sequence[Edits]) -> Float[ndarray, "edits prompt action"]:
+        """Log-probabilities of the actions at each prompt's end under each condition's edits."""
+        logits = torch.cat([replay.logits(edits, replay.ends)[..., self._firsts] for replay in self._replays], dim=1)
         return np.asarray(torch.log_softmax(logits.double(), dim=-1).cpu().numpy())
 
     @property

@@ -39,7 +39,7 @@ from trimtab.organism.questions import (
     SIGNIFICANT,
     SIZEABLE,
 )
-from trimtab.steering.steering import Push
+from trimtab.steering.edits import added
 from trimtab.vectors.artifact import Vector
 
 PERSONAS = 400
@@ -192,8 +192,8 @@ class Recovery:
         key = (vector.method, vector.trait, dose, timing)
         if key not in self._pushes:
             length, when = dose * self._norms[vector.layer], TIMINGS[timing]
-            pushes = [Push(vector.layer, vector.unit, sign * length, when) for sign in (1, -1)]
-            self._pushes[key] = Poles(*self._without_persona(vector.layer).decisions(pushes))
+            both = [added(vector.layer, vector.unit, sign * length, when) for sign in (1, -1)]
+            self._pushes[key] = Poles(*self._without_persona(vector.layer).decisions(both))
         return self._pushes[key]
 
     def _steered(self, vector: Vector, dose: float, timing: str = "all") -> list[Row]:
@@ -226,8 +226,7 @@ class Recovery:
         """How often a random direction of the vector's length would be called a finding for the vector's trait."""
         length = dose * self._norms[vector.layer]
         effects = self._ruler.own(vector.trait, self._random_levels(vector.layer, length))
-        pushes = [None, Push(vector.layer, vector.unit, length, "all")]
-        clean, steered = self._without_persona(vector.layer).decisions(pushes)
+        clean, steered = self._without_persona(vector.layer).decisions([(), added(vector.layer, vector.unit, length)])
         ours = self._ruler.own(vector.trait, self._ruler.levels(steered - clean))
         said = self._ruler.own(vector.trait, self._ruler.levels(self._persona[vector.trait].shift)).mean() / 2
         names = {"method": "random", "trait": vector.trait, "timing": "all", "dose": dose}
@@ -244,8 +243,9 @@ class Recovery:
         if (layer, length) not in self._at_random:
             generator = torch.Generator().manual_seed(seeds.derive(self._seed, "organism", "random", layer))
             units = torch.nn.functional.normalize(torch.randn(DIRECTIONS, self._width, generator=generator), dim=1)
-            pushes = [None, *(Push(layer, unit, length, "all") for unit in units)]
-            clean, *pushed = self._without_persona(layer).decisions(pushes)
+            clean, *pushed = self._without_persona(layer).decisions(
+                [(), *(added(layer, unit, length) for unit in units)]
+            )
             self._at_random[layer, length] = self._ruler.levels(np.stack(pushed) - clean)
         return self._at_random[layer, length]
 
@@ -255,7 +255,7 @@ class Recovery:
         return Reader(self._model, self._language, prompts_of(self._language, personas, tasks), layer)
 
     def _unsteered(self, personas: Sequence[str], tasks: Sequence[str]) -> Float[ndarray, "prompt action"]:
-        return np.asarray(self._reader(personas, tasks, 0).decisions([None])[0])
+        return np.asarray(self._reader(personas, tasks, 0).decisions([()])[0])
 
     def _without_persona(self, layer: int) -> Reader:
         """At the tasks alone, ready for pushes after `layer`."""

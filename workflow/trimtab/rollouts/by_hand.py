@@ -28,10 +28,11 @@ from trimtab.model.source import DTYPES, from_manifest, load
 from trimtab.rollouts import draws
 from trimtab.steering import places
 from trimtab.steering.batch import GrowingBatch
-from trimtab.steering.steering import Push, Steering
+from trimtab.steering.edits import Edits
+from trimtab.steering.steering import Steering
 from trimtab.vectors import artifact
 from trimtab.vectors.applications import Application
-from trimtab.vectors.apply import push
+from trimtab.vectors.apply import edits
 from trimtab.vectors.dose import Scale
 
 SAID = "trimtabsaid"
@@ -53,17 +54,15 @@ class Piece:
 
 
 class ByHand:
-    """One model under several pushes, each a row of text that goes on from one prompt to the next."""
+    """One model under several conditions, each a row of text that goes on from one prompt to the next."""
 
-    def __init__(
-        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, pushes: Sequence[Push | None]
-    ) -> None:
+    def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, conditions: Sequence[Edits]) -> None:
         self._model, self._tokenizer = model, tokenizer
-        self._rows = len(pushes)
-        self._batch = GrowingBatch(model, Steering(pushes, model.device), self._rows)
+        self._rows = len(conditions)
+        self._batch = GrowingBatch(model, Steering(conditions, model.device), self._rows)
         ends = model.generation_config.eos_token_id
         self._ends = {*(ends if isinstance(ends, list) else [ends]), tokenizer.eos_token_id} - {None}
-        self._waiting: list[tuple[list[int], list[int]]] = [([], []) for _ in pushes]
+        self._waiting: list[tuple[list[int], list[int]]] = [([], []) for _ in conditions]
         """The last token that a row wrote and its place, where its limit cut it: it is fed with what comes next."""
         self._turns = self._length = 0
 
@@ -92,7 +91,7 @@ class ByHand:
         """
         if not doses:
             raise TrimtabError("--dose: expected one dose at least")
-        made = artifact.read(Path(vector))
+        made = artifact.read_vector(Path(vector))
         loaded, tokenizer = _loaded(Path(model), made, dtype, device)
         application = Application(made.layer, rule, timing)
         scale = Scale.of(str(vector), made.record, made.record.residual_norm.centred_mean, application)
@@ -100,7 +99,7 @@ class ByHand:
             places.check_timing(timing)
         except ValueError as error:
             raise TrimtabError(str(error)) from error
-        return cls(loaded, tokenizer, [push(made, rule, dose, unit, timing, scale) for dose in doses])
+        return cls(loaded, tokenizer, [edits(made, application, dose, unit, scale) for dose in doses])
 
     def generate(self, prompt: str, tokens: int = 200, temperature: float = 0.0, seed: int = 0) -> Iterator[Piece]:
         """Text that goes on from a plain prompt."""

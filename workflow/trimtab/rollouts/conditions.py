@@ -15,6 +15,7 @@ import pandas as pd
 
 from trimtab.agent.names import PROMPT, RANDOM, UNSTEERED, WITHOUT_VECTOR, ZERO
 from trimtab.settings.rollouts import CommonDesign, Design
+from trimtab.steering.catalogue import AS_MADE
 from trimtab.vectors.design import ADD, CONTROL, GRID, Planned, planned, vector_name
 
 COMMON = "common"
@@ -46,6 +47,8 @@ class Condition:
     """After which the vector is applied, counted from 0."""
     rule: str
     """How it is applied (`trimtab.steering.catalogue.RULES`)."""
+    gate: str = ""
+    """Behind which gate (`rollouts.gates`); empty for none."""
 
     @property
     def is_control(self) -> bool:
@@ -96,6 +99,7 @@ def conditions_of(table: pd.DataFrame) -> list[Condition]:
             draw=None if pd.isna(row["draw"]) else int(row["draw"]),
             dose=float(row["dose"]),
             layer=int(row["layer"]),
+            gate=str(row.get("gate", "")),
         )
         for row in table.to_dict("records")
     ]
@@ -125,13 +129,15 @@ def common_conditions(layer: int, design: CommonDesign) -> list[Condition]:
 
 
 def _condition(each: Planned, trait: str, own: int, design: CommonDesign) -> Condition:
-    """A condition; its id names the layer where it isn't the trait's own, and a rule that isn't the study's."""
+    """A condition; its id names the layer where it isn't the trait's own, and a rule that isn't the study's and
+    not the method's own."""
     layer = own if each.layer is None else each.layer
     if each.has_vector:
         draw = [] if each.draw is None else [str(each.draw)]
         parts = [each.method, *draw, trait, each.timing, f"{each.dose:+g}"]
         parts += [f"L{layer}"] if layer != own else []
-        parts += [each.rule] if each.rule != design.rule else []
+        parts += [each.rule] if each.rule not in (design.rule, AS_MADE) else []
+        parts += [each.gate] if each.gate else []
     else:
         parts = {UNSTEERED: [UNSTEERED_ID], ZERO: [ZERO], PROMPT: [PROMPT, trait]}[each.method]
     return Condition(
@@ -145,4 +151,5 @@ def _condition(each: Planned, trait: str, own: int, design: CommonDesign) -> Con
         timing=each.timing,
         layer=layer,
         rule=each.rule,
+        gate=each.gate,
     )

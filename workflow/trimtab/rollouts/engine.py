@@ -3,8 +3,8 @@
 Conditions and scenarios run side by side: a header that several rows share is computed once a condition, each episode
 goes on at its own pace, and finished ones leave the batch. Sampling noise belongs to (scenario, seed, turn, token) and
 never to the condition, so that two conditions of a scenario differ by their steering alone (common random numbers).
-How an episode goes on with what it chose is `player`'s business, how a token is drawn `draws`', and what is added where
-`trimtab.steering.steering`'s.
+How an episode goes on with what it chose is `player`'s business, how a token is drawn `draws`', and what is done to
+which rows `trimtab.steering.steering`'s.
 """
 
 import math
@@ -108,13 +108,13 @@ class Engine:
         """
         of = shared_starts(arms, headers, episodes[0].pending[0].places[:-1])
         first = sorted(set(of))
-        begun = Steering([arms[arm].push for arm in first], self._model.device)
+        begun = Steering([arms[arm].edits for arm in first], self._model.device)
         batch = GrowingBatch(self._model, begun, len(first))
         batch.advance([headers[arm] for arm in first], [system(headers[arm]) for arm in first])
         # rows that share a header stand side by side
         order = sorted(range(len(arms)), key=of.__getitem__)
         rows = [episodes[arm * scenarios + at] for arm in order for at in range(scenarios)]
-        steering = Steering([arms[arm].push for arm in order], self._model.device)
+        steering = Steering([arms[arm].edits for arm in order], self._model.device)
         steering = steering.select(range(len(arms)), repeats=scenarios)
         if len(first) == len(arms):
             batch.repeat(scenarios, steering)
@@ -158,7 +158,7 @@ class Engine:
         """
         if choice is not None:
             self.player.take(episode, choice)
-        elif episode.arm.push is not None:
+        elif episode.arm.edits:
             self.player.break_off(episode)
         else:
             raise TrimtabError(

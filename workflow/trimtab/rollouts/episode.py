@@ -14,8 +14,9 @@ from jaxtyping import Float
 from trimtab.agent.environment import Environment
 from trimtab.agent.turn import Turn
 from trimtab.steering import places
+from trimtab.steering.edits import Edit, Edits
+from trimtab.steering.gates import NOTHING
 from trimtab.steering.places import Places, touched
-from trimtab.steering.steering import Push
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Arm:
     """What distinguishes one condition's rows from another's."""
 
     condition_id: str
-    push: Push | None = None
+    edits: Edits = ()
     instruction: str = ""
     """Sentence that joins the system line (the prompt-only control)."""
 
@@ -95,6 +96,12 @@ def system(header: Sequence[int]) -> list[int]:
     return places.given(places.SYSTEM, len(header))
 
 
+def _acts(edit: Edit, at: Places) -> bool:
+    """Whether an edit may change tokens at these places, or must have seen them: a closed gate is one that looked."""
+    remembers = edit.gate is not None and edit.gate.remembers != NOTHING
+    return remembers or bool(touched(edit.timing, at).any())
+
+
 def shared_starts(arms: Sequence[Arm], headers: Sequence[list[int]], task: Sequence[int]) -> list[int]:
     """For each arm, the index of the first arm whose start it can reuse: same header tokens, none of them steered.
 
@@ -105,6 +112,6 @@ def shared_starts(arms: Sequence[Arm], headers: Sequence[list[int]], task: Seque
     found = []
     for number, (arm, header) in enumerate(zip(arms, headers, strict=True)):
         at = Places.of(torch.tensor([*system(header), *task]))
-        steered = arm.push is not None and bool(touched(arm.push.timing, at).any())
+        steered = any(_acts(edit, at) for edit in arm.edits)
         found.append(number if steered else first.setdefault(tuple(header), number))
     return found

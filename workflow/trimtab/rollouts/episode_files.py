@@ -54,7 +54,7 @@ class Cells:
         tasks = [scenario.row for scenario in scenarios]
         digest = hashlib.sha256(self._depends.encode())
         digest.update(files.canonical([arm.condition_id, arm.instruction, seed, run, tasks]).encode())
-        for part in _parts(arm.push):
+        for part in _parts(arm.edits):
             digest.update(part)
         return self._folder / f"{digest.hexdigest()}.json"
 
@@ -134,7 +134,7 @@ def _even(arms: Sequence[Arm], most: int) -> Iterator[Sequence[Arm]]:
 
 
 def _parts(value: Any) -> Iterator[bytes]:
-    """What a push is made of, down to numbers and bytes of tensors."""
+    """What edits are made of, down to numbers and bytes of tensors."""
     if isinstance(value, Tensor):
         # raw bits: NumPy has no bfloat16
         yield str((value.dtype, tuple(value.shape))).encode()
@@ -144,7 +144,9 @@ def _parts(value: Any) -> Iterator[bytes]:
         for field in dataclasses.fields(value):
             yield field.name.encode()
             yield from _parts(getattr(value, field.name))
-    elif callable(value):
-        yield value.__name__.encode()
+    elif isinstance(value, tuple | list):
+        yield f"[{len(value)}]".encode()
+        for part in value:
+            yield from _parts(part)
     else:
         yield json.dumps(value).encode()

@@ -18,7 +18,8 @@ from transformers import PreTrainedModel
 
 from trimtab.errors import TrimtabError
 from trimtab.forward.capture import Prompt
-from trimtab.forward.hooks import Edit, Stream, capture, hooked
+from trimtab.forward.hooks import Hook, Stream, capture, hooked
+from trimtab.forward.sites import Site
 from trimtab.jobs.progress import track
 from trimtab.saes.geometry import Fake, Geometry, Kept, nearest_cosines
 from trimtab.saes.sae import SAE
@@ -168,7 +169,7 @@ def _losses(
         clean += float(functional.nll_loss(untouched, right, reduction="sum"))
         tokens += len(right)
         for (layer, name), fake in fakes.items():
-            with hooked(model, {layer: _in_place(fake, own)}):
+            with hooked(model, {Site(layer): _in_place(fake, own)}):
                 edited = _log_probabilities(model, ids, wanted)
             sums[layer, name] += torch.tensor(
                 [
@@ -186,7 +187,7 @@ def _log_probabilities(
     return functional.log_softmax(logits[wanted].float(), dim=-1)
 
 
-def _in_place(fake: Fake, own: Bool[Tensor, "batch token"]) -> Edit:
+def _in_place(fake: Fake, own: Bool[Tensor, "batch token"]) -> Hook:
     def edit(stream: Stream) -> Stream:
         edited, at = stream.clone(), own.to(stream.device)
         edited[at] = fake(stream[at].float()).to(stream.dtype)

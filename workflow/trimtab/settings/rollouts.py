@@ -18,6 +18,10 @@ from trimtab.settings.base import (
     Text,
     default,
 )
+from trimtab.settings.gates import GateSettings
+
+ALWAYS = "always"
+"""Name of a gate that is none."""
 
 Protocol = Literal["few_shot", "few_shot_at_once", "native", "native_thinking"]
 Unit = Literal["residual_share", "absolute", "kl", "asc", "probability"]
@@ -134,8 +138,11 @@ class GridBlock(Settings):
     layers: Some[Count] | None = None
     """Where the vector is added. Left out: the layer of the trait's probe."""
 
+    gates: Some[str] | None = None
+    """Names of rollouts.gates, or always, which is no gate. Left out: always."""
+
     rules: Some[Rule] | None = None
-    """What a vector does to the stream. Left out: rollouts.rule."""
+    """What a vector does to the stream. Left out: rollouts.rule, and for a method that makes edits, as it made them."""
 
 
 class CommonDesign(Settings):
@@ -148,9 +155,10 @@ class CommonDesign(Settings):
     layers go with kl and asc."""
 
     rule: Rule = default("add")
-    """What a vector does to the stream. The formulas are in workflow/trimtab/steering/rules.py. A dose is a length for
+    """What a vector does to the stream. The formulas are in workflow/trimtab/steering/changes.py. A dose is a length for
     add, keep_norm and edit_code; a length from the mean row for floor and clamp; a share for add_relative, project_out
-    and slerp; degrees for rotate and set_angle."""
+    and slerp; degrees for rotate and set_angle. Methods that make edits and
+    no vector have no rule: their dose is the share of the edits that is applied."""
 
     controls: ControlSettings
 
@@ -159,6 +167,10 @@ class Design(CommonDesign):
     """What a trait's conditions depend on."""
 
     study: StudySettings
+
+    gates: dict[str, GateSettings] = default({})
+    """Gates by name, for blocks of the grid: what opens the edits of their conditions. A name is of small letters,
+    digits and _."""
 
     grid: Annotated[tuple[GridBlock, ...], Strict(False)] = default([])
     """More conditions, block by block, in addition to the study's and their controls. A block is all combinations of

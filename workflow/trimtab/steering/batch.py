@@ -27,7 +27,7 @@ class GrowingBatch:
 
     def __init__(self, model: PreTrainedModel, steering: Steering, rows: int) -> None:
         self._model = model
-        self._steering = steering
+        self._steering, self._count = steering, rows
         self._rows = _rows_of(model, rows)
 
     @torch.inference_mode()
@@ -53,7 +53,7 @@ class GrowingBatch:
                 dtype=at.dtype,
                 device=at.device,
             )
-            self._steering.locate(fed.row, at)
+            self._steering.locate(fed.row, at, fed.inputs["input_ids"])
             asked = real.nonzero() if all_logits else real.nonzero()[fed.last]
             # the head is a fifth of a small model's work: it sees only places whose logits are asked for
             kept, found = torch.unique(asked[:, 1], return_inverse=True)
@@ -66,13 +66,14 @@ class GrowingBatch:
         return torch.cat(parts)[torch.cat(owners).argsort(stable=True)]
 
     def added(self) -> dict[str, Tensor]:
-        """Keys and values (token, head, dim) that the last round added, by layer."""
+        """Keys and values (token, head, dim) that the last round added, by layer, and what gates remember after it."""
         row, place = self._rows.placed
-        return {
+        kept = {
             f"{at}.{name}": _taken(getattr(layer, name), row, place)
             for at, layer in self._attending()
             for name in ("keys", "values")
         }
+        return kept | self._steering.memory()
 
     def put_back(self, chunks: Sequence[Sequence[int]], added: Mapping[str, Tensor]) -> None:
         """Be as after a round that fed `chunks` and `added` these keys and values; states are not touched."""
@@ -88,6 +89,8 @@ class GrowingBatch:
                     laid[real.to(own.device)] = own
                     new.append(laid.transpose(1, 2))
                 layer.update(*new)
+        # no hook runs here, so gates can't see again what they saw
+        self._steering.set_memory(added)
 
     def _attending(self) -> Iterator[tuple[int, Any]]:
         """The layers that have keys and values (row, head, place, dim), headers having been read."""
@@ -123,12 +126,17 @@ class GrowingBatch:
     def repeat(self, times: int, steering: Steering) -> None:
         """Turn each row into `times` rows side by side, which go on under `steering`."""
         self._rows.repeat(times)
-        self._steering = steering
+        self._go_on(steering, [row for row in range(self._count) for _ in range(times)])
 
     def select(self, rows: Sequence[int], steering: Steering) -> None:
         """Keep only `rows`, which go on under `steering`."""
         self._rows.select(rows)
-        self._steering = steering
+        self._go_on(steering, rows)
+
+    def _go_on(self, steering: Steering, rows: Sequence[int]) -> None:
+        """Under `steering`, whose rows are `rows` of the batch so far: gates remember what they saw of them."""
+        steering.remember(self._steering, rows)
+        self._steering, self._count = steering, len(rows)
 
 
 def _rows_of(model: PreTrainedModel, rows: int) -> GrowingRows:

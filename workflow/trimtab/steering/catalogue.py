@@ -1,6 +1,6 @@
 """Rules and timings as a reader meets them: what each is called, what it does, and what its strength counts.
 
-The functions are in `trimtab.steering.rules` and `trimtab.steering.places`, which import torch; the workflow's start
+The functions are in `trimtab.steering.changes` and `trimtab.steering.places`, which import torch; the workflow's start
 and the report read this module alone. A test holds the names here to those there.
 """
 
@@ -21,6 +21,9 @@ class Rule(Wording):
     dose: str = ""
     """What a dose says under this rule: a full sentence."""
 
+
+AS_MADE = "as_made"
+"""The rule of methods that make edits of their own, and no vector that a rule could apply."""
 
 ADDED = "A dose is the length of what is added."
 RULES = {
@@ -94,6 +97,47 @@ RULES = {
         "vector's latents, and what it doesn't read is kept.",
         source="2601.08441",
         dose="A dose is the length of what the edit would add if no latent were held at 0.",
+    ),
+    AS_MADE: Rule(
+        label="as made",
+        sentence="The method's own edits are applied where and as it made them.",
+        source="",
+        counts="share of the edits",
+        dose="A dose is the share of the edits that is applied: 1 is as they were made.",
+    ),
+}
+
+GATES = {
+    "trigger": Wording(
+        "at trigger tokens",
+        "The edits are open at tokens whose text ends in one of the gate's texts.",
+        "2504.07986",
+    ),
+    "latent": Wording(
+        "where a latent reads",
+        "The edits are open at tokens in which one latent of a layer's dictionary reads above a value, before the k "
+        "largest are chosen.",
+        "",
+    ),
+    "probe": Wording(
+        "where the probe says so",
+        "The edits are open at tokens of which the trait's logistic probe says more than a probability.",
+        "",
+    ),
+    "projection": Wording(
+        "beyond a threshold",
+        "The edits are open at tokens that lie farther along the vector than the mean row, by more than a share of the "
+        "residual norm.",
+        "",
+    ),
+}
+"""Kinds of gates (`trimtab.settings.gates`)."""
+
+REMEMBERS = {
+    "nothing": Wording("each token by itself", "Each token is by itself."),
+    "any": Wording("from the first on", "Once a given token has opened the gate, it stays open for the episode."),
+    "first": Wording(
+        "as first decided", "What the gate says where the agent first goes on holds for the rest of the episode."
     ),
 }
 

@@ -1,9 +1,9 @@
-"""Next-token distributions of many prompts under many pushes, without computing twice what a push can't change.
+"""Next-token distributions of many prompts under many conditions, without computing twice what no edit can change.
 
 Prompts that share a header stand in one sequence, each after the header and blind to the others, so the header is read
-once a push and not once a prompt. Only attention keeps prompts of one sequence apart: for models with recurrent layers
-each prompt is a separate sequence, header included. All pushes are at one layer, so the layers before it run once for
-all of them. Doses are measured this way; agents that write run in `trimtab.rollouts`.
+once a condition and not once a prompt. Only attention keeps prompts of one sequence apart: for models with recurrent
+layers each prompt is a separate sequence, header included. No edit is before a certain layer, so the layers up to there
+run once for all of them. Doses are measured this way; agents that write run in `trimtab.rollouts`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,11 +17,12 @@ from transformers import PreTrainedModel
 from trimtab.forward.hooks import LayerCheckpoint
 from trimtab.forward.masks import finished
 from trimtab.forward.recurrent import is_recurrent
+from trimtab.steering.edits import Edits, after
 from trimtab.steering.places import Segment
-from trimtab.steering.steering import Push, Steering
+from trimtab.steering.steering import Steering
 
 ROWS = 4
-"""Pushes a forward pass: logits of a few hundred tokens over a vocabulary are large."""
+"""Conditions a forward pass: logits of a few hundred tokens over a vocabulary are large."""
 
 Prompt = Sequence[Segment]
 
@@ -35,9 +36,11 @@ def packs(prompts: Sequence[Prompt], size: int) -> Iterator[list[int]]:
 
 
 class Replay:
-    """Prompts of one header, read up to a layer and ready to be read on under pushes after it."""
+    """Prompts of one header, read up to a layer and ready to be read on under edits after it."""
 
     def __init__(self, model: PreTrainedModel, prompts: Sequence[Prompt], layer: int) -> None:
+        """`layer`: what edits may change comes after its output, or is that; -1 is before the first."""
+        self._model = model
         header = len(prompts[0][0].tokens)
         apart = is_recurrent(model)
         whole = [[pair for one in prompt for pair in zip(one.tokens, one.places, strict=True)] for prompt in prompts]
@@ -60,7 +63,7 @@ class Replay:
         """Every token after the header, prompt after prompt."""
         self.ends = counts.cumsum(0) - 1
         """The last token of each prompt."""
-        ids = torch.tensor([[token for token, _ in sequence] for sequence in padded], device=device)
+        ids = self._ids = torch.tensor([[token for token, _ in sequence] for sequence in padded], device=device)
         if apart:
             self._checkpoint = LayerCheckpoint(model, layer, input_ids=ids)
         else:
@@ -76,26 +79,30 @@ class Replay:
         sequence, place = self._at[self.ends].T
         return self._checkpoint.stream[sequence, place].float()
 
-    def logits(self, pushes: Sequence[Push | None], keep: Int[Tensor, "kept"]) -> Float[Tensor, "push kept vocabulary"]:
-        """Logits of tokens `keep` (`tail` or `ends`) under each push, which must be after the replay's layer."""
-        for push in pushes:
-            if push is not None and push.layer != self._checkpoint.layer:
-                raise ValueError(f"a push at layer {push.layer} of a replay from layer {self._checkpoint.layer}")
-        parts = [self._some(pushes[at : at + ROWS], keep) for at in range(0, len(pushes), ROWS)]
+    def logits(self, edits: Sequence[Edits], keep: Int[Tensor, "kept"]) -> Float[Tensor, "edits kept vocabulary"]:
+        """Logits of tokens `keep` (`tail` or `ends`) under the edits of each condition.
+
+        Raises:
+            ValueError: an edit changes or reads what comes before the replay's layer.
+        """
+        for own in edits:
+            if own and after(own) < self._checkpoint.layer:
+                raise ValueError(f"an edit after layer {after(own)} of a replay from layer {self._checkpoint.layer}")
+        parts = [self._some(edits[at : at + ROWS], keep) for at in range(0, len(edits), ROWS)]
         return torch.cat(parts)
 
-    def _some(self, pushes: Sequence[Push | None], keep: Int[Tensor, "kept"]) -> Float[Tensor, "push kept vocabulary"]:
-        steering = Steering(pushes, self._places.device)
-        sequences = len(self._places)
-        places = self._places.repeat(len(pushes), 1)
-        row = torch.arange(len(pushes), device=places.device).repeat_interleave(sequences)
-        steering.locate(row[:, None].expand_as(places), places)
-        layer = self._checkpoint.layer
+    def _some(self, edits: Sequence[Edits], keep: Int[Tensor, "kept"]) -> Float[Tensor, "edits kept vocabulary"]:
+        steering = Steering(edits, self._places.device)
+        sequences, copies = len(self._places), len(edits)
+        places, ids = self._places.repeat(copies, 1), self._ids.repeat(copies, 1)
+        row = torch.arange(copies, device=places.device).repeat_interleave(sequences)
+        steering.locate(row[:, None].expand_as(places), places, ids)
         sequence, place = self._at[keep].T
         kept, at = torch.unique(place, return_inverse=True)
-        logits = self._checkpoint.logits(lambda stream: steering.pushed(layer, stream), len(pushes), kept)
+        with steering.applied(self._model):
+            logits = self._checkpoint.logits(copies, kept)
         # of one sequence, all that was computed was asked for; a copy would be large
-        return logits if sequences == 1 else logits.reshape(len(pushes), sequences, *logits.shape[1:])[:, sequence, at]
+        return logits if sequences == 1 else logits.reshape(copies, sequences, *logits.shape[1:])[:, sequence, at]
 
     def _mask(self, model: PreTrainedModel, position: Int[Tensor, "token"]) -> Tensor | dict[str, Tensor]:
         """What each token sees: the header and its own prompt, up to itself."""

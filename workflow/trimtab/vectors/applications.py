@@ -10,16 +10,19 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from pydantic import Field
+
 from trimtab.settings.base import Number, Settings
-from trimtab.settings.rollouts import Design, Rollouts
-from trimtab.steering.catalogue import LENGTH, RULES
+from trimtab.settings.gates import GateSettings
+from trimtab.settings.rollouts import ALWAYS, Design, Rollouts
+from trimtab.steering.catalogue import AS_MADE, LENGTH, RULES
 from trimtab.vectors.design import planned
 
 NATS = ("kl", "asc")
 """Units of doses in nats."""
 
-BY_KL = tuple(name for name, rule in RULES.items() if rule.counts == LENGTH)
-"""Rules whose dose is a length, or lies one from the mean row."""
+BY_KL = (*(name for name, rule in RULES.items() if rule.counts == LENGTH), AS_MADE)
+"""Rules whose dose is a length, or lies one from the mean row, and edits as made, of which a share is searched for."""
 
 WRITTEN = re.compile(r"decode(_\d+)?|assistant")
 """Timings that touch what the agent writes, and nothing else of a calibration prompt."""
@@ -32,9 +35,12 @@ class Application:
     layer: int
     rule: str
     timing: str
+    gate: str = ""
+    """Name in `rollouts.gates`; empty for none."""
 
     def __str__(self) -> str:
-        return f"rule {self.rule} at layer {self.layer}, timing {self.timing}"
+        gate = f", gate {self.gate}" if self.gate else ""
+        return f"rule {self.rule} at layer {self.layer}, timing {self.timing}{gate}"
 
 
 @dataclass(frozen=True)
@@ -49,15 +55,18 @@ class Asked:
     timing: str
     target: Number
     """KL, in nats, with the sign of the dose."""
+    gate: str = ""
 
     def application(self, own_layer: int) -> Application:
-        return Application(own_layer if self.layer is None else self.layer, self.rule, self.timing)
+        return Application(own_layer if self.layer is None else self.layer, self.rule, self.timing, self.gate)
 
 
 class AskedLengths(Settings):
     """The lengths that one trait's conditions need, as its job is given them."""
 
     asked: tuple[Asked, ...]
+    gates: dict[str, GateSettings] = Field(default_factory=dict)
+    """Those that are named."""
 
 
 def asked(design: Design, trait: str) -> list[Asked]:
@@ -65,7 +74,7 @@ def asked(design: Design, trait: str) -> list[Asked]:
     if design.unit != "kl":
         return []
     found = [
-        Asked(each.vector_name, each.layer, each.rule, each.timing, each.dose)
+        Asked(each.vector_name, each.layer, each.rule, each.timing, each.dose, each.gate)
         for each in planned(trait, design)
         if each.has_vector
     ]
@@ -91,6 +100,8 @@ def refusals(rollouts: Rollouts) -> Iterator[str]:
     if study.decode_dose is not None and (why := _timing("decode", unit, protocol)):
         yield f"rollouts.study.decode_dose: {study.decode_dose} with rollouts.unit {unit}, {why}, and null here"
     for key, block in blocks:
+        if unit == "asc" and block.gates not in (None, (ALWAYS,)):
+            yield f"{key}.gates: {', '.join(block.gates)} with rollouts.unit asc, {ONE_BOUND}"
         if unit == "asc" and block.layers:
             yield f"{key}.layers: {', '.join(map(str, block.layers))} with rollouts.unit asc, {ONE_BOUND}"
 

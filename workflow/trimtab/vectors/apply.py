@@ -1,4 +1,4 @@
-"""From a vector and a dose to what is done to the stream: the rule with all that it needs beside the direction.
+"""From a vector and a dose to the edits that are applied: the rule's change, with all that it needs.
 
 What a dose counts depends on the rule. Where a rule adds, it is a length in one of the units of `trimtab.vectors.dose`.
 A floor or a clamp lies that length from where unsteered rows lie on average; a share or an angle has no unit. Angles
@@ -7,6 +7,7 @@ vector.
 """
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -14,56 +15,102 @@ from jaxtyping import Float
 from torch import Tensor
 
 from trimtab.errors import TrimtabError
-from trimtab.steering import rules
-from trimtab.steering.catalogue import RULES
-from trimtab.steering.rules import Clamp, EditCode, Floor, Rotate, SetAngle
-from trimtab.steering.steering import Push
-from trimtab.vectors.artifact import Vector
+from trimtab.forward.sites import Site
+from trimtab.steering.catalogue import AS_MADE, RULES
+from trimtab.steering.changes import (
+    Add,
+    AddRelative,
+    Change,
+    Clamp,
+    EditCode,
+    Floor,
+    KeepNorm,
+    ProjectOut,
+    Rotate,
+    SetAngle,
+    Slerp,
+)
+from trimtab.steering.edits import Edit, Edits, scaled
+from trimtab.steering.gates import Gate
+from trimtab.vectors.applications import Application
+from trimtab.vectors.artifact import OwnEdits, Vector
 from trimtab.vectors.dose import Scale, length, threshold
 
-BY_LENGTH = {"add": rules.add, "keep_norm": rules.keep_norm}
-BY_SHARE = {
-    "add_relative": rules.add_relative,
-    "project_out": rules.project_out,
-    "slerp": rules.slerp,
+BY_LENGTH: dict[str, type[Add | KeepNorm]] = {"add": Add, "keep_norm": KeepNorm}
+BY_SHARE: dict[str, type[AddRelative | ProjectOut | Slerp]] = {
+    "add_relative": AddRelative,
+    "project_out": ProjectOut,
+    "slerp": Slerp,
 }
 
 
-def push(vector: Vector, rule: str, dose: float, unit: str, timing: str, scale: Scale, sae: Any = None) -> Push:
-    """A vector's push.
+def edits(
+    made: Vector | OwnEdits,
+    how: Application,
+    dose: float,
+    unit: str,
+    scale: Scale,
+    sae: Any = None,
+    gate: Gate | None = None,
+) -> Edits:
+    """What a condition does with what a method made.
 
     Args:
         sae: the layer's dictionary, for `edit_code` alone.
+        gate: the one that `how` names.
 
     Raises:
         TrimtabError: an unknown rule or unit, or a vector that lacks what they need.
     """
-    layer, direction = vector.layer, vector.unit
+    if isinstance(made, OwnEdits):
+        return _share(made, how, dose, unit, scale, gate)
+    change, strength = _change(made, how.rule, dose, unit, scale, sae)
+    return (Edit(Site(how.layer), change, strength, how.timing, gate),)
+
+
+def _share(made: OwnEdits, how: Application, dose: float, unit: str, scale: Scale, gate: Gate | None) -> Edits:
+    """Edits as they were made, all at one share of their strength."""
+    if how.rule != AS_MADE:
+        raise TrimtabError(
+            f"{made.path}: {made.method} makes edits, which rule {how.rule} can't apply; expected {AS_MADE}"
+        )
+    share = length(dose, unit, scale) if unit == "kl" else dose
+    if gate is not None and any(edit.gate is not None for edit in made.edits):
+        raise TrimtabError(f"{made.path}: {made.method} makes a gate of its own, so {how.gate} can't stand before it")
+    return tuple(
+        replace(edit, timing=how.timing, gate=edit.gate if gate is None else gate) for edit in scaled(made.edits, share)
+    )
+
+
+def _change(vector: Vector, rule: str, dose: float, unit: str, scale: Scale, sae: Any) -> tuple[Change, float]:
+    """What is done to rows, and at which strength."""
+    along = vector.unit
     if unit == "probability":
-        return _beyond(vector, threshold(dose, scale), 1.0, timing)
+        return _beyond(vector, threshold(dose, scale), 1.0)
     if rule in BY_LENGTH:
-        return Push(layer, direction, length(dose, unit, scale), timing, BY_LENGTH[rule])
+        return BY_LENGTH[rule](along), length(dose, unit, scale)
     if rule in BY_SHARE:
-        return Push(layer, direction, dose, timing, BY_SHARE[rule])
+        return BY_SHARE[rule](along), dose
     if rule == "floor":
-        return _beyond(vector, _mean_along(vector) + length(dose, unit, scale), math.copysign(1.0, dose), timing)
+        return _beyond(vector, _mean_along(vector) + length(dose, unit, scale), math.copysign(1.0, dose))
     if rule == "clamp":
-        return Push(layer, direction, 1.0, timing, Clamp(_mean_along(vector) + length(dose, unit, scale)))
-    if rule in ("rotate", "set_angle"):
-        second = _second(vector)
-        if rule == "rotate":
-            return Push(layer, direction, -math.radians(dose), timing, Rotate(second))
-        return Push(layer, direction, math.radians(dose), timing, SetAngle(second))
+        return Clamp(along, _mean_along(vector) + length(dose, unit, scale)), 1.0
+    if rule == "rotate":
+        return Rotate(along, _second(vector)), -math.radians(dose)
+    if rule == "set_angle":
+        return SetAngle(along, _second(vector), math.radians(dose)), 1.0
     if rule == "edit_code":
         if vector.code is None or sae is None:
             raise TrimtabError(f"{vector.path}: {vector.method} has no latent code, so rule edit_code can't apply it")
-        return Push(layer, direction, length(dose, unit, scale), timing, EditCode(sae, vector.code))
+        return EditCode(sae, vector.code), length(dose, unit, scale)
+    if rule == AS_MADE:
+        raise TrimtabError(f"{vector.path}: {vector.method} makes a vector, so rule {AS_MADE} can't apply it")
     raise TrimtabError(f"config.yaml, rollouts.rule: {rule!r}; expected one of {', '.join(RULES)}")
 
 
-def _beyond(vector: Vector, value: float, side: float, timing: str) -> Push:
+def _beyond(vector: Vector, value: float, side: float) -> tuple[Change, float]:
     """Rows at least at `value` along the vector, or for side -1 at most."""
-    return Push(vector.layer, side * vector.unit, 1.0, timing, Floor(side * value))
+    return Floor(side * vector.unit, side * value), 1.0
 
 
 def _mean_along(vector: Vector) -> float:

@@ -1,10 +1,13 @@
-"""A vector on disk: the tensor `direction.<layer>` of unit length, and all that is known about it as text.
+"""What a method made, on disk: a vector, or edits of the method's own, and all that is known about them as text.
 
-The format is the same for every method, so that whatever applies, compares or exports vectors knows no method. Beside
-the direction may stand `mean.<layer>`, the mean row of the calibration prompts, and `code.<layer>`, what the vector is
-in the latents of the layer's SAE: rules other than addition need them.
+The format is the same for every method, so that whatever applies, compares or exports vectors knows no method. A vector
+is the tensor `direction.<layer>` of unit length; beside it may stand `mean.<layer>`, the mean row of the calibration
+prompts, and `code.<layer>`, what the vector is in the latents of the layer's SAE: rules other than addition need them.
+Edits are tensors `<part>.<site>` and their description in the metadata `edits` (`trimtab.steering.packing`).
 """
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,10 +16,15 @@ from jaxtyping import Float
 from torch import Tensor
 
 from trimtab.artifacts import tensors
+from trimtab.artifacts.files import canonical
 from trimtab.errors import TrimtabError
+from trimtab.steering.edits import Edits
+from trimtab.steering.packing import VERSION, pack, unpack
 from trimtab.vectors.record import Record
 
 UNIT_TOLERANCE = 1e-3
+EDITS, EDITS_VERSION = "edits", "edits_version"
+"""Keys of the metadata where the file holds edits."""
 
 
 @dataclass(frozen=True)
@@ -45,25 +53,77 @@ class Vector:
         return self.record.layer
 
 
-def save(vector: Vector) -> None:
-    """Write a vector to its path."""
-    layer = vector.layer
-    named = {f"direction.{layer}": vector.unit, f"mean.{layer}": vector.mean}
-    if vector.code is not None:
-        named[f"code.{layer}"] = vector.code
-    tensors.save(vector.path, named, vector.record.texts())
+@dataclass(frozen=True)
+class OwnEdits:
+    """Edits as in their file, for methods that need more than a direction."""
+
+    path: Path
+    record: Record
+    edits: Edits
+    """At strength 1, on all tokens."""
+
+    @property
+    def method(self) -> str:
+        return self.record.method
+
+    @property
+    def trait(self) -> str:
+        return self.record.trait
+
+    @property
+    def layer(self) -> int:
+        """Of the trait's probe; the edits have sites of their own."""
+        return self.record.layer
 
 
-def read(path: Path) -> Vector:
+def save(made: Vector | OwnEdits) -> None:
+    """Write what was made to its path."""
+    if isinstance(made, OwnEdits):
+        named, described = pack(made.edits)
+        about = {EDITS: canonical(described), EDITS_VERSION: str(VERSION)}
+        tensors.save(made.path, named, made.record.texts() | about)
+        return
+    layer = made.layer
+    named = {f"direction.{layer}": made.unit, f"mean.{layer}": made.mean}
+    if made.code is not None:
+        named[f"code.{layer}"] = made.code
+    tensors.save(made.path, named, made.record.texts())
+
+
+def read(path: Path) -> Vector | OwnEdits:
+    """What was made, whichever it is.
+
+    Raises:
+        TrimtabError: there is no file, or it holds neither a vector nor edits that this version reads.
+    """
+    if not Path(path).is_file():
+        raise TrimtabError(f"{path}: no such vector")
+    named, texts = tensors.read(path)
+    if EDITS not in texts:
+        return _vector(path, named, texts)
+    if texts.get(EDITS_VERSION) != str(VERSION):
+        raise TrimtabError(f"{path}, metadata {EDITS_VERSION}: {texts.get(EDITS_VERSION)!r}; expected {VERSION}")
+    try:
+        described = json.loads(texts[EDITS])
+    except ValueError:
+        raise TrimtabError(f"{path}, metadata {EDITS}: {texts[EDITS][:80]!r}; expected JSON") from None
+    return OwnEdits(path, Record.of(path, texts), unpack(path, named, described))
+
+
+def read_vector(path: Path) -> Vector:
     """The vector at `path`.
 
     Raises:
         TrimtabError: it isn't there, holds no single direction, one that isn't of unit length, or a record that can't
             be read or is of another layer.
     """
-    if not Path(path).is_file():
-        raise TrimtabError(f"{path}: no such vector")
-    named, texts = tensors.read(path)
+    found = read(path)
+    if isinstance(found, OwnEdits):
+        raise TrimtabError(f"{path}: holds edits of {found.method}'s own; expected one direction.<layer>")
+    return found
+
+
+def _vector(path: Path, named: Mapping[str, Tensor], texts: Mapping[str, str]) -> Vector:
     names = [name for name in named if name.startswith("direction.")]
     if len(names) != 1:
         raise TrimtabError(f"{path}: holds {', '.join(named) or 'nothing'}; expected one direction.<layer>")

@@ -16,8 +16,8 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from trimtab.errors import TrimtabError
+from trimtab.steering.edits import Edits, added
 from trimtab.steering.replay import ROWS, Prompt, Replay
-from trimtab.steering.steering import Push
 from trimtab.vectors.applications import Application
 from trimtab.vectors.record import Solved
 
@@ -38,7 +38,7 @@ class CalibrationPrompts:
     def __init__(self, model: PreTrainedModel, prompts: Sequence[Prompt], layer: int) -> None:
         self._replay = Replay(model, prompts, layer)
         self._layer = layer
-        self._clean = torch.log_softmax(self._replay.logits([None], self._replay.tail)[0], dim=-1)
+        self._clean = torch.log_softmax(self._replay.logits([()], self._replay.tail)[0], dim=-1)
         if not self._clean.isfinite().all():
             raise TrimtabError(
                 f"the unsteered model's logits on calibration prompts are NaN or infinite; expected a model.dtype that "
@@ -51,14 +51,14 @@ class CalibrationPrompts:
         """The mean unsteered row after the layer, at the prompts' last tokens."""
         return self._replay.rows.mean(0).cpu()
 
-    def kl(self, pushes: Sequence[Push]) -> list[float]:
-        """Mean KL(unsteered ‖ steered) of the next token behind the header under each push, in nats.
+    def kl(self, edits: Sequence[Edits]) -> list[float]:
+        """Mean KL(unsteered ‖ steered) of the next token behind the header under each condition's edits, in nats.
 
-        Infinite where the push makes logits overflow: beyond any KL.
+        Infinite where the edits make logits overflow: beyond any KL.
         """
         found = []
-        for at in range(0, len(pushes), ROWS):
-            for logits in self._replay.logits(pushes[at : at + ROWS], self._replay.tail):
+        for at in range(0, len(edits), ROWS):
+            for logits in self._replay.logits(edits[at : at + ROWS], self._replay.tail):
                 steered = torch.log_softmax(logits, dim=-1)
                 kl = float(((self._clean - steered) * self._chance).sum(-1).double().mean())
                 found.append(kl if math.isfinite(kl) else math.inf)
@@ -70,9 +70,9 @@ class CalibrationPrompts:
         The slope is the median over prompts and the curvature the 95th percentile, as ASC has it. Logits are taken
         about their mean, since a shift of all of them moves no distribution.
         """
-        pushes = [None, Push(self._layer, unit, step, "all"), Push(self._layer, unit, -step, "all")]
+        edits = [(), added(self._layer, unit, step), added(self._layer, unit, -step)]
         still, forth, back = (
-            rows - rows.mean(-1, keepdim=True) for rows in self._replay.logits(pushes, self._replay.ends)
+            rows - rows.mean(-1, keepdim=True) for rows in self._replay.logits(edits, self._replay.ends)
         )
         first = ((forth - back) / (2 * step)).norm(dim=-1).double()
         second = ((forth - 2 * still + back) / step**2).norm(dim=-1).double()
@@ -194,5 +194,6 @@ def solve(
             layer=application.layer,
             rule=application.rule,
             timing=application.timing,
+            gate=application.gate,
         )
     return solved

@@ -1,7 +1,8 @@
 """What a method of making steering vectors is given and gives, and where methods are found.
 
 A method is one file in `trimtab.vectors.methods`, named as the config names it, with a function `make` from `Material`
-to `Direction`. Adding a method takes that file and a line in `vectors.methods`. How a direction is applied is the
+to a `Direction`, which any rule applies, or to edits of its own, which are applied as made (rule `as_made`). Adding a
+method takes that file and a line in `vectors.methods`. How a direction is applied is the
 business of `trimtab.steering.steering`, and how strongly, of `trimtab.vectors.dose`.
 """
 
@@ -16,6 +17,8 @@ from torch import Tensor
 from trimtab import seeds
 from trimtab.errors import TrimtabError
 from trimtab.saes.sae import SAE
+from trimtab.steering.edits import Edits
+from trimtab.steering.packing import all_finite
 from trimtab.vectors.methods import known
 
 ROUNDING = 1e-6
@@ -71,6 +74,17 @@ class Readings(Protocol):
         """Rows of the same tasks with and without the trait asked for in the system line."""
 
 
+class Rows(Protocol):
+    """Rows of all cached layers; read when a method asks."""
+
+    @property
+    def layers(self) -> list[int]:
+        """Those there are, ascending."""
+
+    def __call__(self, layer: int) -> tuple[Float[Tensor, "pair d_model"], Float[Tensor, "pair d_model"]]:
+        """Of the high and of the low pole, pair by pair as `Material.high` and `low`."""
+
+
 @dataclass(frozen=True)
 class Material:
     """All that a method may use for one trait at one layer: rows of development templates and probes fitted on them."""
@@ -97,6 +111,7 @@ class Material:
 
     sae: SAE
     readings: Readings
+    rows: Rows
     seed: int
     """For the draws of this method and trait."""
 
@@ -125,8 +140,8 @@ def method_of(name: str) -> tuple[str, int]:
     raise TrimtabError(f"config.yaml, vectors.methods: {name!r}; expected one of {', '.join(known())}")
 
 
-def make(name: str, material: Material) -> Direction:
-    """The direction of a method, or of one of its draws (`<method>_<draw>`).
+def make(name: str, material: Material) -> Direction | Edits:
+    """What a method makes, or one of its draws (`<method>_<draw>`).
 
     Raises:
         NoDirection: the data define none, or it isn't finite.
@@ -134,8 +149,10 @@ def make(name: str, material: Material) -> Direction:
     """
     method, draw = method_of(name)
     own = replace(material, seed=seeds.derive(material.seed, method, material.trait, draw))
-    direction: Direction = importlib.import_module(f"trimtab.vectors.methods.{method}").make(own)
-    return direction
+    made: Direction | Edits = importlib.import_module(f"trimtab.vectors.methods.{method}").make(own)
+    if not isinstance(made, Direction) and not (made and all_finite(made)):
+        raise NoDirection(f"{name} of {material.trait}: its edits are none, or hold numbers that are not finite")
+    return made
 
 
 def normalised(

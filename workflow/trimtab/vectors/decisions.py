@@ -17,8 +17,8 @@ from trimtab.agent.calibration import before_action
 from trimtab.agent.names import PROMPT, UNSTEERED
 from trimtab.agent.protocol import Protocol
 from trimtab.agent.scenario import Scenario
+from trimtab.steering.edits import Edits, after
 from trimtab.steering.replay import Replay
-from trimtab.steering.steering import Push
 from trimtab.vectors.readings import PACK, action_chances, chances
 
 
@@ -27,21 +27,22 @@ def first_decisions(
     protocol: Protocol,
     bias: Mapping[str, float],
     scenarios: Sequence[Scenario],
-    pushes: Mapping[str, Push],
-    layer: int,
+    edits: Mapping[str, Edits],
     instruction: str,
 ) -> dict[str, Float[Tensor, "scenario action"]]:
-    """Chances of each action in each scenario: unsteered, under every push, and asked for in the prompt."""
+    """Chances of each action in each scenario: unsteered, under every vector, and asked for in the prompt."""
     tasks = [before_action(scenario.task) for scenario in scenarios]
     prompts = [protocol.prompt(task) for task in tasks]
-    names = [UNSTEERED, *pushes]
+    # of what no edit changes, all conditions have one pass
+    layer = min((after(each) for each in edits.values() if each), default=0)
+    names = [UNSTEERED, *edits]
     parts = []
     for at in range(0, len(prompts), PACK):
         replay = Replay(model, prompts[at : at + PACK], layer)
-        parts.append(chances(replay.logits([None, *pushes.values()], replay.ends), protocol, bias))
+        parts.append(chances(replay.logits([(), *edits.values()], replay.ends), protocol, bias))
     found = dict(zip(names, torch.cat(parts, dim=1), strict=True))
     asked = [protocol.prompt([{"role": "system", "content": instruction}, *task]) for task in tasks]
-    return {**found, PROMPT: action_chances(model, protocol, bias, asked, layer)}
+    return {**found, PROMPT: action_chances(model, protocol, bias, asked, max(layer, 0))}
 
 
 def as_table(

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from itertools import product
 
 from trimtab.agent.names import PROMPT, RANDOM, WITHOUT_VECTOR
-from trimtab.settings.rollouts import Design, GridBlock
+from trimtab.settings.rollouts import ALWAYS, Design, GridBlock
+from trimtab.steering.catalogue import AS_MADE
+from trimtab.vectors.methods import makes_edits
 
 STUDY, CONTROL, GRID = "study", "control", "grid"
 """Arms of the design: what a condition is there for."""
@@ -29,11 +31,14 @@ class Planned:
     """What makes the vector, or one of `names.WITHOUT_VECTOR`."""
     dose: float
     rule: str
+    """Of the config; a method that makes edits of its own has AS_MADE."""
     timing: str = "all"
     draw: int | None = None
     """Which of the trait's random directions; None for other methods."""
     layer: int | None = None
     """None for the trait's own."""
+    gate: str = ""
+    """Name in `rollouts.gates`; empty for none."""
 
     @property
     def has_vector(self) -> bool:
@@ -49,17 +54,23 @@ def vector_name(method: str, draw: int | None) -> str:
     return method if draw is None else f"{method}_{draw}"
 
 
+def rule_of(method: str, rule: str) -> str:
+    """How a method is applied where the config says `rule`, which has no say over edits."""
+    return AS_MADE if makes_edits(method) else rule
+
+
 def planned(trait: str, design: Design) -> list[Planned]:
     """What is asked for of one trait, in the order of the table; a block of the grid may repeat what came before."""
-    study, controls, rule = design.study, design.controls, design.rule
+    study, controls = design.study, design.controls
     own, dose, draws = study.method, controls.dose, range(controls.random)
+    rule = rule_of(own, design.rule)
     found = [Planned(STUDY, own, each, rule, timing) for timing in study.timings for each in study.doses]
     if study.decode_dose is not None:
         found.append(Planned(STUDY, own, study.decode_dose, rule, "decode"))
     if controls.negative:
         found.append(Planned(CONTROL, own, -dose, rule))
-    found += [Planned(CONTROL, method, dose, rule) for method in controls.methods]
-    found += [Planned(CONTROL, RANDOM, dose, rule, draw=draw) for draw in draws]
+    found += [Planned(CONTROL, method, dose, rule_of(method, design.rule)) for method in controls.methods]
+    found += [Planned(CONTROL, RANDOM, dose, design.rule, draw=draw) for draw in draws]
     if controls.prompt:
         found.append(Planned(CONTROL, PROMPT, 0.0, ADD, "none"))
     for block in design.grid:
@@ -70,12 +81,15 @@ def planned(trait: str, design: Design) -> list[Planned]:
 
 def _combinations(block: GridBlock, design: Design, draws: Sequence[int]) -> Iterator[Planned]:
     """Of a block of the grid; a list that it leaves out is the study's one choice."""
-    for method, layer, timing, dose, rule in product(
+    for method, layer, timing, dose, rule, gate in product(
         block.methods or [design.study.method],
         block.layers or [None],
         block.timings or ["all"],
         block.doses or [design.controls.dose],
         block.rules or [design.rule],
+        block.gates or [ALWAYS],
     ):
         for draw in draws if method == RANDOM else [None]:
-            yield Planned(GRID, method, dose, rule, timing, draw, layer)
+            yield Planned(
+                GRID, method, dose, rule_of(method, rule), timing, draw, layer, "" if gate == ALWAYS else gate
+            )

@@ -55,6 +55,10 @@ class Scale:
         )
 
 
+UNSCALED = Scale("", 1.0, {})
+"""For lengths, which are absolute."""
+
+
 def length(dose: float, unit: str, scale: Scale) -> float:
     """Signed L2 length of a dose, in the units of the residual stream.
 

@@ -16,7 +16,7 @@ from jaxtyping import Float
 
 from trimtab.artifacts import files
 from trimtab.errors import TrimtabError
-from trimtab.vectors.artifact import Vector, read
+from trimtab.vectors.artifact import Vector, read_vector
 
 ARCHITECTURE = "controlvector"
 
@@ -35,7 +35,7 @@ def export(source: Path, target: Path, form: str, length: float, model_type: str
     """
     if form not in FORMATS:
         raise TrimtabError(f"--format {form}: expected one of {', '.join(FORMATS)}")
-    vector = read(source)
+    vector = read_vector(source)
     scaled = (length * vector.unit.double()).float()
     # a length may be a number and overflow in the files' float32, or vanish there
     if not (length > 0 and scaled.isfinite().all() and scaled.any()):

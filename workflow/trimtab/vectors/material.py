@@ -17,7 +17,7 @@ from trimtab.artifacts import files, tensors
 from trimtab.errors import TrimtabError
 from trimtab.probes.dictionaries import dictionary
 from trimtab.prompts.contrast import POLES
-from trimtab.vectors.contract import Direction, LinearProbe, Material, Readings
+from trimtab.vectors.contract import Direction, LinearProbe, Material, Readings, Rows
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,25 @@ def read_pairs(contrast: Path, cache: Path, layer: int, kind: str, splits: tuple
     )
 
 
+@dataclass(frozen=True)
+class CachedRows:
+    """Rows of the pairs of some splits, of any layer of a cache."""
+
+    contrast: Path
+    cache: Path
+    kind: str
+    splits: tuple[str, ...]
+
+    @property
+    def layers(self) -> list[int]:
+        with Cache.open(self.cache) as opened:
+            return opened.layers
+
+    def __call__(self, layer: int) -> tuple[Float[Tensor, "pair d_model"], Float[Tensor, "pair d_model"]]:
+        pairs = read_pairs(self.contrast, self.cache, layer, self.kind, self.splits)
+        return pairs.high, pairs.low
+
+
 def gather(
     trait: str,
     probe: Mapping[str, Any],
@@ -73,6 +92,7 @@ def gather(
     sae: Path,
     model: str,
     readings: Readings,
+    rows: Rows,
     seed: int,
 ) -> Material:
     """Everything a method may use, at the layer that the trait's probe chose.
@@ -81,6 +101,7 @@ def gather(
         probe: content of probes/<trait>.json.
         weights: probes/<trait>.safetensors.
         pairs: of the development splits.
+        rows: of the same pairs, at any layer.
         sae: folder of the layer's SAE.
         model: name of the model, which the SAE must be of.
 
@@ -107,6 +128,7 @@ def gather(
         association=fitted["association"],
         sae=dictionary(sae, layer, model),
         readings=readings,
+        rows=rows,
         seed=seed,
     )
 

@@ -73,7 +73,7 @@ def action_chances(
     found = torch.empty(len(prompts), len(protocol.tools), dtype=torch.float64)
     for pack in packs(prompts, PACK):
         replay = Replay(model, [prompts[i] for i in pack], layer)
-        found[pack] = chances(replay.logits([None], replay.ends)[0], protocol, bias)
+        found[pack] = chances(replay.logits([()], replay.ends)[0], protocol, bias)
     return found
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from trimtab.artifacts.files import canonical
 from trimtab.errors import TrimtabError
 from trimtab.model.norms import ResidualNorm
+from trimtab.steering.catalogue import AS_MADE
 from trimtab.vectors.applications import Application
 
 RIGHT, WRONG, NO_AIM = "right", "wrong", "no aim"
@@ -50,6 +51,7 @@ class Solved:
     """Where the vector was applied, by which rule and to which tokens; the length is good for nothing else."""
     rule: str
     timing: str
+    gate: str = ""
 
 
 @dataclass(frozen=True)
@@ -72,14 +74,15 @@ class Record:
     towards: str | None
     """Where a positive dose moves; None for a control without an aim."""
     raw_norm: float
-    """Length before normalisation, in the method's own units."""
+    """Length before normalisation, in the method's own units; 1 for edits."""
     intercept: float | None
     """If `raw_norm * unit @ row + intercept` is a probe's logit of the high pole, that intercept."""
     residual_norm: ResidualNorm
     """Of the vector's layer, from the manifest."""
     dose_calibration: tuple[Measured, ...]
     kl_calibration: tuple[Solved, ...]
-    asc: Derivatives
+    asc: Derivatives | None
+    """None for edits, which are no line along which logits have derivatives."""
     held_out_gap: float
     """Standardised mean gap between the poles of held-out templates along the vector."""
     sign_check: str
@@ -89,15 +92,18 @@ class Record:
 
     @property
     def plain(self) -> Application:
-        """Added at the vector's own layer to all tokens: how vectors are compared, and what ASC bounds."""
-        return Application(self.layer, "add", "all")
+        """How what was made is compared: a vector is added at its own layer to all tokens, edits are as made.
+
+        The first is also what ASC bounds.
+        """
+        return Application(self.layer, AS_MADE if self.asc is None else "add", "all")
 
     def lengths(self, application: Application) -> dict[float, float | None]:
         """Signed L2 length by signed target KL, as solved for one application; None where no length has it."""
         return {
             solved.target: solved.length
             for solved in self.kl_calibration
-            if Application(solved.layer, solved.rule, solved.timing) == application
+            if Application(solved.layer, solved.rule, solved.timing, solved.gate) == application
         }
 
     def texts(self) -> dict[str, str]:
@@ -158,6 +164,10 @@ def _object(text: str) -> dict[str, Any]:
     return value
 
 
+def _derivatives(text: str) -> Derivatives | None:
+    return None if text == "null" else Derivatives(**_object(text))
+
+
 def _many(kind: type[Any]) -> Callable[[str], tuple[Any, ...]]:
     return lambda text: tuple(kind(**row) for row in json.loads(text))
 
@@ -173,7 +183,7 @@ READERS: dict[str, tuple[Callable[[str], Any], str]] = {
     "residual_norm": (lambda text: ResidualNorm(**_object(text)), "the layer's entry of the manifest's residual_norm"),
     "dose_calibration": (_many(Measured), "a list of objects with dose, kl and length"),
     "kl_calibration": (_many(Solved), "a list of objects with kl, length, monotone, target, layer, rule and timing"),
-    "asc": (lambda text: Derivatives(**_object(text)), "an object with slope and curvature"),
+    "asc": (_derivatives, "an object with slope and curvature, or null"),
     "held_out_gap": (_number, "a number"),
     "sign_check": (_check, f"{RIGHT}, {WRONG} or {NO_AIM}"),
     "provenance": (_object, "an object"),

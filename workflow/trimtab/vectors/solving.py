@@ -1,74 +1,79 @@
-"""The lengths that conditions need: each searched for under the very push that the condition applies.
+"""The lengths that conditions need: each searched for under the very edits that the condition applies.
 
-The push is made by `trimtab.vectors.apply`, as for a rollout, so what is measured here is what is applied there.
+The edits are made by `trimtab.vectors.apply`, as for a rollout, so what is measured here is what is applied there.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 
 import torch
 
 from trimtab.errors import TrimtabError
 from trimtab.saes.sae import SAE
+from trimtab.steering.edits import after
 from trimtab.steering.places import Places, touched
 from trimtab.steering.replay import Prompt
 from trimtab.vectors.applications import Application, Asked
-from trimtab.vectors.apply import push
-from trimtab.vectors.artifact import Vector
+from trimtab.vectors.apply import edits
+from trimtab.vectors.artifact import OwnEdits, Vector
 from trimtab.vectors.calibrate import CalibrationPrompts, scan, solve
-from trimtab.vectors.dose import Scale
+from trimtab.vectors.dose import UNSCALED
+from trimtab.vectors.gates import GateOf
 from trimtab.vectors.record import Solved
+
+SHARES = (0.25, 0.5, 1.0)
+"""Of edits as they were made: where a search for a KL sets out."""
 
 
 def lengths(
     asked: Sequence[Asked],
-    vectors: Mapping[str, Vector],
+    vectors: Mapping[str, Vector | OwnEdits],
     prompts: Sequence[Prompt],
     at_layer: Callable[[int], CalibrationPrompts],
     reach: Callable[[int], Sequence[float]],
     sae: SAE,
+    gate_of: GateOf,
 ) -> dict[str, list[Solved]]:
     """What was found for each vector, in the order asked.
 
     Args:
-        vectors: by name, all of one layer.
-        prompts: those that `at_layer` has ready for pushes at a layer.
+        vectors: what was made, by name, all for one layer.
+        prompts: those that `at_layer` has ready for edits at a layer.
         reach: lengths of a layer's scan, from which the search sets out.
         sae: of the vectors' layer.
+        gate_of: makes a gate by its name.
 
     Raises:
         TrimtabError: a timing that touches no token of the prompts, or a vector that lacks what a rule needs.
     """
     found: dict[str, list[Solved]] = {name: [] for name in vectors}
-    wanted: dict[Application, list[Asked]] = {}
+    wanted: dict[tuple[Application, int, bool], list[Asked]] = {}
     for each in asked:
-        wanted.setdefault(each.application(vectors[each.vector].layer), []).append(each)
-    for application, group in wanted.items():
+        made = vectors[each.vector]
+        application = each.application(made.layer)
+        start = after(made.edits) if isinstance(made, OwnEdits) else application.layer
+        wanted.setdefault((application, start, isinstance(made, OwnEdits)), []).append(each)
+    for (application, start, own), group in wanted.items():
         check_touched(application.timing, prompts)
-        ready = at_layer(application.layer)
+        ready = at_layer(start)
 
         def measure(
             pushes: Sequence[tuple[str, float]],
             application: Application = application,
             ready: CalibrationPrompts = ready,
         ) -> list[float]:
-            made = [
-                push(vectors[name], application.rule, each, "absolute", application.timing, UNSCALED, sae)
-                for name, each in pushes
-            ]
-            return ready.kl([replace(each, layer=application.layer) for each in made])
+            made = []
+            for name, each in pushes:
+                gate = gate_of(application, vectors[name])
+                made.append(edits(vectors[name], application, each, "absolute", UNSCALED, sae, gate))
+            return ready.kl(made)
 
         for target in dict.fromkeys(each.target for each in group):
             names = dict.fromkeys(each.vector for each in group if each.target == target)
             signs = dict.fromkeys(names, (1 if target > 0 else -1,))
-            scanned = scan(measure, signs, reach(application.layer))
+            scanned = scan(measure, signs, SHARES if own else reach(application.layer))
             for name, solved in solve(measure, scanned, target, application).items():
                 found[name].append(solved)
     return found
-
-
-UNSCALED = Scale("", 1.0, {})
-"""For lengths, which are absolute."""
 
 
 def check_touched(timing: str, prompts: Sequence[Prompt]) -> None:

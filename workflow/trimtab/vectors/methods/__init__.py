@@ -1,12 +1,13 @@
-"""Methods of making steering vectors, one a file: `make(material)` gives the direction of one trait at one layer.
+"""Methods of steering, one a file: `make(material)` gives the direction of one trait at one layer, or edits.
 
-A file also says what its method is called and does, in the constants of `trimtab.wording`. The workflow and the report
-ask for those, so nothing heavy is imported here.
+A file also says what its method is called and does, in the constants of `trimtab.wording`, and one that makes edits of
+its own rather than a direction says `MAKES = "edits"`. The workflow and the report ask for these, so files are read
+here and not run.
 """
 
 from pathlib import Path
 
-from trimtab.wording import Wording, of_file
+from trimtab.wording import Wording, constants, of_file
 
 FOLDER = Path(__file__).parent
 
@@ -14,6 +15,12 @@ FOLDER = Path(__file__).parent
 def known() -> list[str]:
     """The methods there are."""
     return sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "__init__")
+
+
+def makes_edits(method: str) -> bool:
+    """Whether a method makes edits of its own, which are applied as made, and no direction that a rule applies."""
+    path = FOLDER / f"{method}.py"
+    return path.is_file() and constants(path).get("MAKES") == "edits"
 
 
 def wording(method: str) -> Wording:

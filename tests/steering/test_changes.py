@@ -1,4 +1,4 @@
-"""Application rules by hand, and the invariants that each must keep."""
+"""Changes by hand, and the invariants that each must keep."""
 
 import math
 
@@ -8,20 +8,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import D_MODEL, LAYERS, llama
 
+from trimtab.forward.sites import Site
 from trimtab.saes.sae import SAE, TopKActivation
-from trimtab.steering.rules import (
+from trimtab.steering.changes import (
+    Add,
+    AddRelative,
+    Affine,
+    Choose,
     Clamp,
     EditCode,
     Floor,
+    KeepNorm,
+    ProjectOut,
     Rotate,
     SetAngle,
-    add,
-    add_relative,
-    keep_norm,
-    project_out,
-    slerp,
+    Slerp,
 )
-from trimtab.steering.steering import Push, Steering
+from trimtab.steering.edits import Edit, added
+from trimtab.steering.steering import Steering
 
 D = 5
 E1, E2 = torch.eye(3)[0], torch.eye(3)[1]
@@ -58,88 +62,102 @@ def near(found, expected, size=1.0, tolerance=2e-6):
 
 @pytest.mark.parametrize(("strength", "moved"), [(2.0, [5.0, 4.0, 7.0]), (-2.0, [1.0, 4.0, 7.0])])
 def test_a_positive_push_goes_along_the_direction(strength, moved):
-    near(add(ROW, E1, strength), torch.tensor([moved]))
+    near(Add(E1)(ROW, strength), torch.tensor([moved]))
 
 
 def test_a_quarter_turn():
-    near(Rotate(E2)(ROW, E1, QUARTER), torch.tensor([[-4.0, 3.0, 7.0]]), 10)
+    near(Rotate(E1, E2)(ROW, QUARTER), torch.tensor([[-4.0, 3.0, 7.0]]), 10)
 
 
 def test_a_set_angle_forgets_where_the_row_was():
-    near(SetAngle(E2)(ROW, E1, QUARTER), torch.tensor([[0.0, 5.0, 7.0]]), 10)
-    # its zero is along the first direction, and no identity
-    near(SetAngle(E2)(ROW, E1, 0.0), torch.tensor([[5.0, 0.0, 7.0]]), 10)
+    near(SetAngle(E1, E2, QUARTER)(ROW, 1.0), torch.tensor([[0.0, 5.0, 7.0]]), 10)
+    # angle 0 is along the first direction
+    near(SetAngle(E1, E2, 0.0)(ROW, 1.0), torch.tensor([[5.0, 0.0, 7.0]]), 10)
 
 
 def test_half_way_on_the_sphere():
-    near(slerp(torch.tensor([[0.0, 5.0]]), torch.tensor([1.0, 0.0]), 0.5), torch.tensor([[3.5355339, 3.5355339]]), 5)
+    near(Slerp(torch.tensor([1.0, 0.0]))(torch.tensor([[0.0, 5.0]]), 0.5), torch.tensor([[3.5355339, 3.5355339]]), 5)
 
 
 def test_a_floor_lifts_what_lies_below_it():
     rows = torch.tensor([[-1.0, 3.0], [4.0, 3.0]])
-    found = Floor(2.0)(rows, torch.tensor([1.0, 0.0]), 1.0)
+    found = Floor(torch.tensor([1.0, 0.0]), 2.0)(rows, 1.0)
     near(found, torch.tensor([[2.0, 3.0], [4.0, 3.0]]))
 
 
 def test_a_clamp_sets_one_coordinate():
-    near(Clamp(5.0)(torch.tensor([[1.0, 2.0]]), torch.tensor([1.0, 0.0]), 1.0), torch.tensor([[5.0, 2.0]]))
+    near(Clamp(torch.tensor([1.0, 0.0]), 5.0)(torch.tensor([[1.0, 2.0]]), 1.0), torch.tensor([[5.0, 2.0]]))
 
 
 def test_a_relative_step_is_a_share_of_each_row():
     rows = torch.tensor([[3.0, 4.0], [0.0, 10.0]])
-    near(add_relative(rows, torch.tensor([1.0, 0.0]), 0.2), torch.tensor([[4.0, 4.0], [2.0, 10.0]]))
+    near(AddRelative(torch.tensor([1.0, 0.0]))(rows, 0.2), torch.tensor([[4.0, 4.0], [2.0, 10.0]]))
 
 
 def test_a_row_that_a_step_cancels_stays():
     """`h = -a u` has no direction left that could be scaled back to its norm."""
     row = torch.tensor([[-2.0, 0.0]])
-    assert torch.equal(keep_norm(row, torch.tensor([1.0, 0.0]), 2.0), row)
+    assert torch.equal(KeepNorm(torch.tensor([1.0, 0.0]))(row, 2.0), row)
 
 
 def test_an_edit_of_a_latent_moves_along_its_decoder_row_and_keeps_the_error():
     rows, dictionary = torch.randn(4, D, generator=torch.Generator().manual_seed(3)), sae()
     code = torch.nn.functional.one_hot(torch.tensor(3), 9).float()
     before = dictionary.latents(rows)[:, 3:4]
-    near(EditCode(dictionary, code)(rows, rows[0], 2.0), rows + 2 * dictionary.W_dec[3], 10)
+    near(EditCode(dictionary, code)(rows, 2.0), rows + 2 * dictionary.W_dec[3], 10)
     # a huge negative edit takes out exactly what the latent put in
-    near(EditCode(dictionary, code)(rows, rows[0], -1e6), rows - before * dictionary.W_dec[3], 10)
+    near(EditCode(dictionary, code)(rows, -1e6), rows - before * dictionary.W_dec[3], 10)
 
 
 # --- what must always hold ---
 
-RULES = {
-    "add": lambda u, v: add,
-    "add_relative": lambda u, v: add_relative,
-    "keep_norm": lambda u, v: keep_norm,
-    "project_out": lambda u, v: project_out,
-    "floor": lambda u, v: Floor(0.3),
-    "clamp": lambda u, v: Clamp(0.3),
-    "rotate": lambda u, v: Rotate(v),
-    "set_angle": lambda u, v: SetAngle(v),
-    "slerp": lambda u, v: slerp,
+CHANGES = {
+    "add": lambda u, v: Add(u),
+    "add_relative": lambda u, v: AddRelative(u),
+    "keep_norm": lambda u, v: KeepNorm(u),
+    "project_out": lambda u, v: ProjectOut(u),
+    "floor": lambda u, v: Floor(u, 0.3),
+    "clamp": lambda u, v: Clamp(u, 0.3),
+    "rotate": lambda u, v: Rotate(u, v),
+    "set_angle": lambda u, v: SetAngle(u, v, 0.4),
+    "slerp": lambda u, v: Slerp(u),
     "edit_code": lambda u, v: EditCode(sae(), torch.linspace(-1, 1, 9)),
+    "affine": lambda u, v: Affine(1 + u, v),
+    "choose": lambda u, v: Choose(torch.stack([u, v, -u]), torch.stack([v, u, -v]), torch.tensor([0.1, 0.0, 0.2])),
 }
 
 
-@pytest.mark.parametrize("name", [name for name in RULES if name != "set_angle"])
+@pytest.mark.parametrize("name", CHANGES)
 @settings(max_examples=30)
 @given(cases())
-def test_strength_zero_is_the_identity(name, case):
-    rows, u, v, size = case
-    near(RULES[name](u, v)(rows, u, 0.0), rows, size)
+def test_strength_zero_is_the_identity_bit_for_bit(name, case):
+    rows, u, v, _ = case
+    change = CHANGES[name](u, v)
+    assert torch.equal(change(rows, 0.0), rows)
+    assert torch.equal(change(rows, torch.zeros(len(rows), 1)), rows)
 
 
-@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("name", CHANGES)
 @settings(max_examples=15)
 @given(cases(), st.floats(-3, 3))
 def test_shape_and_type_stay_and_rows_do_not_meet(name, case, strength):
     rows, u, v, size = case
-    rule = RULES[name](u, v)
-    found = rule(rows, u, strength)
+    change = CHANGES[name](u, v)
+    found = change(rows, strength)
     assert (found.shape, found.dtype) == (rows.shape, rows.dtype)
     assert found.isfinite().all()
-    alone = torch.cat([rule(row[None], u, strength) for row in rows])
+    alone = torch.cat([change(row[None], strength) for row in rows])
     near(found, alone, max(size, 1.0), 1e-5)
+
+
+@pytest.mark.parametrize("name", CHANGES)
+@settings(max_examples=15)
+@given(cases(), st.lists(st.floats(-2, 2), min_size=4, max_size=4))
+def test_each_row_may_have_a_strength_of_its_own(name, case, strengths):
+    rows, u, v, size = case
+    change = CHANGES[name](u, v)
+    alone = torch.cat([change(row[None], strength) for row, strength in zip(rows, strengths, strict=True)])
+    near(change(rows, torch.tensor(strengths)[:, None]), alone, max(size, 1.0), 2e-5)
 
 
 @pytest.mark.parametrize("name", ["keep_norm", "rotate", "set_angle", "slerp"])
@@ -147,7 +165,8 @@ def test_shape_and_type_stay_and_rows_do_not_meet(name, case, strength):
 @given(cases(), st.floats(-1, 1))
 def test_rules_of_the_sphere_keep_the_norm(name, case, strength):
     rows, u, v, _ = case
-    found = RULES[name](u, v)(rows, u, strength)
+    strength = 1.0 if name == "set_angle" else strength
+    found = CHANGES[name](u, v)(rows, strength)
     torch.testing.assert_close(found.norm(dim=1), rows.norm(dim=1), rtol=3e-6, atol=0)
 
 
@@ -156,26 +175,26 @@ def test_rules_of_the_sphere_keep_the_norm(name, case, strength):
 @given(cases())
 def test_twice_is_once(name, strength, case):
     rows, u, v, size = case
-    once = RULES[name](u, v)(rows, u, strength)
-    near(RULES[name](u, v)(once, u, strength), once, max(size, 1.0))
+    once = CHANGES[name](u, v)(rows, strength)
+    near(CHANGES[name](u, v)(once, strength), once, max(size, 1.0))
 
 
 @settings(max_examples=40)
 @given(cases(), st.floats(-7, 7), st.floats(-7, 7))
 def test_turns_add_up_and_of_set_angles_the_last_counts(case, one, two):
     rows, u, v, size = case
-    turn, at = Rotate(v), SetAngle(v)
-    near(turn(turn(rows, u, one), u, two), turn(rows, u, one + two), size, 1e-5)
-    near(at(at(rows, u, one), u, two), at(rows, u, two), size, 1e-5)
+    turn, first, last = Rotate(u, v), SetAngle(u, v, one), SetAngle(u, v, two)
+    near(turn(turn(rows, one), two), turn(rows, one + two), size, 1e-5)
+    near(last(first(rows, 1.0), 1.0), last(rows, 1.0), size, 1e-5)
 
 
 @settings(max_examples=30)
 @given(cases(), st.floats(-2, 2))
 def test_a_floor_is_the_ceiling_of_the_turned_direction(case, value):
     rows, u, _, size = case
-    lifted = Floor(value)(rows, u, 1.0)
+    lifted = Floor(u, value)(rows, 1.0)
     assert ((lifted @ u) >= value - 1e-5 * max(size, 1.0)).all()
-    lowered = Floor(-value)(rows, -u, 1.0)
+    lowered = Floor(-u, -value)(rows, 1.0)
     assert ((lowered @ u) <= value + 1e-5 * max(size, 1.0)).all()
     # what is above the floor is left alone, bit by bit
     above = rows @ u >= value
@@ -186,38 +205,39 @@ def test_a_floor_is_the_ceiling_of_the_turned_direction(case, value):
 @given(cases())
 def test_nothing_is_left_of_what_is_projected_out(case):
     rows, u, _, size = case
-    near(project_out(rows, u, 1.0) @ u, torch.zeros(len(rows)), size)
-    near(project_out(rows, u, 0.5) @ u, rows @ u / 2, size)
+    near(ProjectOut(u)(rows, 1.0) @ u, torch.zeros(len(rows)), size)
+    near(ProjectOut(u)(rows, 0.5) @ u, rows @ u / 2, size)
 
 
-# --- as a push ---
+# --- as an edit ---
 
 
 @pytest.mark.parametrize("name", ["keep_norm", "project_out", "floor", "rotate"])
-def test_a_ruled_push_reaches_its_own_rows_and_tokens_alone(name):
+def test_a_change_of_another_kind_reaches_its_own_rows_and_tokens_alone(name):
     generator = torch.Generator().manual_seed(1)
     unit, second = torch.linalg.qr(torch.randn(D_MODEL, 2, generator=generator))[0].T.contiguous()
     stream = torch.randn(3, 4, D_MODEL, generator=generator)
-    rule = RULES[name](unit, second)
-    steering = Steering([None, Push(1, unit, 0.7, "decode", rule), Push(1, unit, 0.7, "all")], torch.device("cpu"))
+    change = CHANGES[name](unit, second)
+    edits = [(), (Edit(Site(1), change, 0.7, "decode"),), added(1, unit, 0.7)]
+    steering = Steering(edits, torch.device("cpu"))
     written = torch.tensor([[False, False, True, True]]).expand(3, -1)
     rows = torch.tensor([[0] * 4, [-1, 1, 1, 1], [2] * 4])
     steering.locate(rows, written)
-    found = steering.pushed(1, stream)
+    found = steering.edited(Site(1), stream)
     assert torch.equal(found[0], stream[0])
     assert torch.equal(found[1, :2], stream[1, :2])
-    torch.testing.assert_close(found[1, 2:], rule(stream[1, 2:], unit, 0.7))
+    torch.testing.assert_close(found[1, 2:], change(stream[1, 2:], 0.7))
     torch.testing.assert_close(found[2], stream[2] + 0.7 * unit)
     # and follows its row when rows are repeated and left out
     chosen = steering.select([1, 2], repeats=2)
     places = torch.arange(4)[:, None].expand(-1, 4)
     chosen.locate(torch.where(rows[[1, 1, 2, 2]] < 0, -1, places), written[[1, 1, 2, 2]])
-    torch.testing.assert_close(chosen.pushed(1, stream[[1, 1, 2, 2]]), found[[1, 1, 2, 2]])
+    torch.testing.assert_close(chosen.edited(Site(1), stream[[1, 1, 2, 2]]), found[[1, 1, 2, 2]])
 
 
-def test_a_ruled_push_reaches_the_model():
+def test_a_change_of_another_kind_reaches_the_model():
     model, unit = llama(), torch.nn.functional.one_hot(torch.tensor(2), D_MODEL).float()
-    steering = Steering([Push(LAYERS - 1, unit, 1.0, "all", project_out)], model.device)
+    steering = Steering([(Edit(Site(LAYERS - 1), ProjectOut(unit), 1.0),)], model.device)
     ids = torch.tensor([[3, 1, 4]])
     steering.locate(torch.zeros_like(ids), torch.zeros_like(ids).bool())
     kept = []

@@ -1,0 +1,87 @@
+"""Places in a model where numbers can be read and edited.
+
+A site is the residual stream after a decoder layer, or what goes into or comes out of a named module of that layer; of
+either, all columns or some of them, as one head's. `trimtab.forward.hooks` puts functions there, and what they do is
+up to them.
+"""
+
+import re
+from dataclasses import dataclass
+
+from torch import nn
+
+from trimtab.errors import TrimtabError
+
+OUTPUT, INPUT = "output", "input"
+
+FORM = re.compile(
+    r"(?P<layer>\d+)(?:\.(?P<module>\w+(?:\.\w+)*))?(?P<side>:input)?(?:\[(?P<start>\d+):(?P<stop>\d+)\])?"
+)
+
+
+@dataclass(frozen=True, order=True)
+class Site:
+    """One place; as a text, `12`, `12.mlp.down_proj` or `12.self_attn.o_proj:input[64:128]`."""
+
+    layer: int
+    """Counted from 0."""
+    module: str = ""
+    """Its path within the layer; empty for the layer itself, whose output is the residual stream."""
+    side: str = OUTPUT
+    """Whether it is what the module gives or what it takes."""
+    columns: tuple[int, int] | None = None
+    """The first column, and the first one after the last; None for all of them."""
+
+    def __str__(self) -> str:
+        module = f".{self.module}" if self.module else ""
+        side = f":{INPUT}" if self.side == INPUT else ""
+        return f"{self.layer}{module}{side}" + ("" if self.columns is None else "[{}:{}]".format(*self.columns))
+
+    @classmethod
+    def of(cls, text: str) -> "Site":
+        """
+        Raises:
+            TrimtabError: the text names no site.
+        """
+        if (found := FORM.fullmatch(text)) is None:
+            raise TrimtabError(
+                f"site {text!r}: expected a layer, with a module of it and columns if need be, as in 12, "
+                "12.mlp.down_proj or 12.self_attn.o_proj:input[64:128]"
+            )
+        columns = None if found["start"] is None else (int(found["start"]), int(found["stop"]))
+        return cls(int(found["layer"]), found["module"] or "", INPUT if found["side"] else OUTPUT, columns)
+
+    @property
+    def whole(self) -> "Site":
+        """The site with all its columns: where a hook has to be."""
+        return Site(self.layer, self.module, self.side)
+
+    @property
+    def inputs(self) -> "Site":
+        """What the site's module takes."""
+        return Site(self.layer, self.module, INPUT)
+
+    @property
+    def after(self) -> int:
+        """The deepest layer whose output the site doesn't change: the last one that needn't be computed again.
+
+        -1 for a module of the first layer, which comes after no layer.
+        """
+        return self.layer if self == Site(self.layer) else self.layer - 1
+
+    def module_of(self, stack: nn.ModuleList) -> nn.Module:
+        """The module in a model's list of decoder layers.
+
+        Raises:
+            TrimtabError: the layer has no such module.
+        """
+        layer = stack[self.layer]
+        if not self.module:
+            return layer
+        try:
+            return layer.get_submodule(self.module)
+        except AttributeError:
+            names = ", ".join(name for name, _ in layer.named_modules() if name)
+            raise TrimtabError(
+                f"site {self}: layer {self.layer} has no module {self.module}; expected one of {names}"
+            ) from None

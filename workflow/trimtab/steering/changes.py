@@ -1,0 +1,257 @@
+"""Changes: what an edit does to rows, at a strength.
+
+A change is a frozen class of its own, with all that it needs as its fields, so that an artifact can hold it
+(`trimtab.steering.packing`). It takes rows `h` in float32 and a strength, one for all rows or one a row, and gives the
+rows that go on; strength 0 leaves every bit alone. Most come from a direction and a rule of
+`trimtab.steering.catalogue`; `Affine`, `Choose` and `LowRank` are made by methods that need more than a direction. The
+formulas are those of the public steering literature, by their numbers in its common parts: addition as such (A1, Rimsky
+et al. 2024), relative (A2) and at the row's norm (A3); projecting out (A4, Arditi et al. 2024); the cap (A5, Lu et al.
+2026); the clamp (A6); rotation (A7, 2601.19375); absolute angles (A8, 2510.26243); the sphere (A9, 2602.08169); affine
+maps (A10, Lin-AcT); SAE codes that keep the error (A11, 2601.08441); a choice of directions (A13, 2506.18887); weights
+(A14). Which rows are touched is the business of `trimtab.steering.steering`, and how long a dose is, of
+`trimtab.vectors.dose`.
+"""
+
+from dataclasses import dataclass
+from math import cos, sin
+from typing import Any, ClassVar, Protocol
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+Rows = Float[Tensor, "row width"]
+Unit = Float[Tensor, "width"]
+Strength = float | Float[Tensor, "row 1"]
+
+TINY = 1e-12
+"""Below it, relative to the rows, a length or a sine counts as zero: there the formula has no value, and rows stay."""
+
+
+class Change(Protocol):
+    takes_inputs: ClassVar[bool]
+    """Whether it is called with what the site's module takes, as a third argument."""
+
+    def __call__(self, h: Rows, strength: Strength, /) -> Rows:
+        """The rows that go on."""
+
+
+@dataclass(frozen=True)
+class Add:
+    """`h + a u`."""
+
+    unit: Unit
+    takes_inputs: ClassVar[bool] = False
+
+    def __call__(self, h: Rows, strength: Strength) -> Rows:
+        return h + strength * self.unit.to(h)
+
+
+@dataclass(frozen=True)
+class AddRelative:
+    """`h + a |h| u`: the strength is a share of each row's own norm."""
+
+    unit: Unit
+    takes_inputs: ClassVar[bool] = False
+
+    def __call__(self, h: Rows, strength: Strength) -> Rows:
+        step: Tensor = strength * h.norm(dim=-1, keepdim=True)
+        return h + step * self.unit.to(h)
+
+
+@dataclass(frozen=True)
+class KeepNorm:
+    """`h + a u`, scaled back to the norm of `h`."""
+
+    unit: Unit
+    takes_inputs: ClassVar[bool] = False
+
+    def __call__(self, h: Rows, strength: Strength) -> Rows:
+        moved = h + strength * self.unit.to(h)
+        before, after = h.norm(dim=-1, keepdim=True), moved.norm(dim=-1, keepdim=True)
+        kept = torch.where(after > TINY * before, moved * (before / after.clamp_min(torch.finfo(h.dtype).tiny)), h)
+        return _still_at_zero(h, kept, strength)
+
+
+@dataclass(frozen=True)
+class ProjectOut:
+    """`h - b (h.u) u`: strength 1 leaves nothing along `u`."""
+
+    unit: Unit
+    takes_inputs: ClassVar[bool] = False
+
+    def __call__(self, h: Rows, strength: Strength) -> Rows:
+        unit = self.unit.to(h)
+        return h - strength * _along(h, unit) * unit
+
+
+@dataclass(frozen=True)
+class Floor:
+    """`h + max(threshold - h.u, 0) u`: rows that lie below a threshold along `u` are lifted to it.
+
+    The floor of `(-u, -threshold)` is the ceiling of `(u, threshold)`.
+    """
+
+    unit: Unit
+    threshold: float
+    takes_inputs: ClassVar[bool] = False
+
+    def __call__(self, h: Rows, strength: Strength) -> Rows:
+        unit = self.unit.to(h)
+        return h + strength * (self.threshold - _along(h, unit)).clamp_min(0) * unit
+
+
+@dataclass(frozen=True)
+class Clamp:
+    """`h + (value - h.u) u`: every row has the same value along `u`."""
+
+    unit: Unit
+    value: float
+    takes_inputs: ClassVar[bool] = False
+
+    def __call__(self, h: Rows, strength: Strength) -> Rows:
+        unit = self.unit.to(h)
+        return h + strength * (self.value - _along(h, unit)) * unit
+
+
+@dataclass(frozen=True)
+class Rotate:
+    """Turns rows by an angle (radians) in the plane of `u` and `second`, from the first to the second."""
+
+    unit: Unit
+    second: Unit
+    """Unit length, at right angles to `unit`."""
+    takes_inputs: ClassVar[bool] = False
+
+    def __call__(self, h: Rows, strength: Strength) -> Rows:
+        unit, second = self.unit.to(h), self.second.to(h)
+        one, two = _along(h, unit), _along(h, second)
+        less, sine = _cos(strength) - 1, _sin(strength)
+        turned: Tensor = h + (one * less - two * sine) * unit + (one * sine + two * less) * second
+        return turned
+
+
+@dataclass(frozen=True)
+class SetAngle:
+    """Gives each row's part in the plane of `u` and `second` the same angle (radians) from `u`, at its own length.
+
+    The strength is the share of the way from the row as it is: 1 sets the angle. Angle 0 points along `u`.
+    """
+
+    unit: Unit
+    second: Unit
+    angle: float
+    takes_inputs: ClassVar[bool] = False
+
+    def __call__(self, h: Rows, strength: Strength) -> Rows:
+        unit, second = self.unit.to(h), self.second.to(h)
+        one, two = _along(h, unit), _along(h, second)
+        length = torch.hypot(one, two)
+        along, across = length * cos(self.angle) - one, length * sin(self.angle) - two
+        return h + strength * along * unit + strength * across * second
+
+
+@dataclass(frozen=True)
+class Slerp:
+    """Moves rows along the sphere of their own norm, a share of the way to `u` (to `-u` for a negative share).
+
+    A row that lies along the line of `u` already has no way to go, or none that is shorter than others; it stays.
+    """
+
+    unit: Unit
+    takes_inputs: ClassVar[bool] = False
+
+    def __call__(self, h: Rows, strength: Strength) -> Rows:
+        unit = self.unit.to(h)
+        aim = torch.where(torch.as_tensor(strength, device=h.device) >= 0, unit, -unit)
+        share: Any = abs(strength)
+        norm = h.norm(dim=-1, keepdim=True)
+        heading = h / norm.clamp_min(torch.finfo(h.dtype).tiny)
+        along = _along(heading, aim) if aim.ndim == 1 else (heading * aim).sum(-1, keepdim=True)
+        # atan2 is exact at both ends, where the arc cosine of a rounded number isn't
+        across = (heading - along * aim).norm(dim=-1, keepdim=True)
+        angle = torch.atan2(across, along)
+        sine = torch.sin(angle)
+        arc = torch.sin((1 - share) * angle) * heading + torch.sin(share * angle) * aim
+        return _still_at_zero(h, torch.where(sine > 1e-6, arc * norm / sine.clamp_min(TINY), h), strength)
+
+
+@dataclass(frozen=True)
+class EditCode:
+    """Edits what an SAE reads in a row, and keeps what it doesn't: `dec(max(z + a code, 0)) + (h - dec(z))`."""
+
+    sae: Any
+    """A `trimtab.saes.sae.SAE`, or whatever has its `latents` and `W_dec`."""
+
+    code: Float[Tensor, "d_sae"]
+    takes_inputs: ClassVar[bool] = False
+
+    def __call__(self, h: Rows, strength: Strength) -> Rows:
+        before = self.sae.latents(h)
+        # only differences are decoded, so an empty edit is the identity however bad the SAE
+        change: Tensor = (before + strength * self.code).clamp_min(0) - before
+        moved: Tensor = h + change @ self.sae.W_dec
+        return moved
+
+
+@dataclass(frozen=True)
+class Affine:
+    """`h + a ((scale - 1) h + shift)`, each coordinate by itself: strength 1 is the whole map."""
+
+    scale: Unit
+    shift: Unit
+    takes_inputs: ClassVar[bool] = False
+
+    def __call__(self, h: Rows, strength: Strength) -> Rows:
+        return h + strength * ((self.scale.to(h) - 1) * h + self.shift.to(h))
+
+
+@dataclass(frozen=True)
+class Choose:
+    """`h + a directions[k]`, where `k` is what a linear probe says of the row: the class with the largest score."""
+
+    directions: Float[Tensor, "class width"]
+    weight: Float[Tensor, "class width"]
+    bias: Float[Tensor, "class"]
+    takes_inputs: ClassVar[bool] = False
+
+    def __call__(self, h: Rows, strength: Strength) -> Rows:
+        chosen = (h @ self.weight.to(h).T + self.bias.to(h)).argmax(dim=-1)
+        return h + strength * self.directions.to(h)[chosen]
+
+
+@dataclass(frozen=True)
+class LowRank:
+    """`y + a left (right . x)` of a module's output `y` and input `x`: its weight `W` becomes `W + a left right`.
+
+    An edit of the weights and this edit of the output are the same function, so that rows under different weights
+    share one model and one batch. `trimtab.vectors.export` writes it as an adapter.
+    """
+
+    left: Float[Tensor, "width rank"]
+    right: Float[Tensor, "rank inner"]
+    takes_inputs: ClassVar[bool] = True
+
+    def __call__(self, h: Rows, strength: Strength, inputs: Float[Tensor, "row inner"] | None = None) -> Rows:
+        if inputs is None:
+            raise ValueError("LowRank needs what its module takes")
+        return h + strength * (inputs @ self.right.to(h).T) @ self.left.to(h).T
+
+
+def _along(h: Rows, u: Unit) -> Float[Tensor, "row 1"]:
+    return (h @ u)[..., None]
+
+
+def _cos(angle: Strength) -> Any:
+    return angle.cos() if isinstance(angle, Tensor) else cos(angle)
+
+
+def _sin(angle: Strength) -> Any:
+    return angle.sin() if isinstance(angle, Tensor) else sin(angle)
+
+
+def _still_at_zero(h: Rows, moved: Rows, strength: Strength) -> Rows:
+    """Rows of strength 0 as they were: scaling to a norm and back rounds."""
+    if isinstance(strength, Tensor):
+        return torch.where(strength == 0, h, moved)
+    return h if strength == 0 else moved
