@@ -370,23 +370,23 @@ MUTATIONS = [
     # --- steering
     Mutation(
         "a push with the wrong sign",
-        "steering/rules.py",
-        '    """`h + a u`."""\n    return h + strength * u',
-        '    """`h + a u`."""\n    return h - strength * u',
+        "steering/changes.py",
+        "return h + strength * self.unit.to(h)",
+        "return h - strength * self.unit.to(h)",
         RULES,
     ),
     Mutation(
         "a floor that is a clamp",
-        "steering/rules.py",
-        "(self.threshold - _along(h, u)).clamp_min(0)",
-        "(self.threshold - _along(h, u))",
+        "steering/changes.py",
+        "(self.threshold - _along(h, unit)).clamp_min(0)",
+        "(self.threshold - _along(h, unit))",
         RULES,
     ),
     Mutation(
         "a turn the wrong way",
-        "steering/rules.py",
-        "(one * less - two * sin(strength)) * u",
-        "(one * less + two * sin(strength)) * u",
+        "steering/changes.py",
+        "(one * less - two * sine) * unit",
+        "(one * less + two * sine) * unit",
         RULES,
     ),
     Mutation(
