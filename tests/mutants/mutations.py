@@ -28,7 +28,7 @@ DOSE = tests("vectors/test_dose")
 DECISIONS = tests("vectors/test_decisions")
 ENGINE = tests("rollouts/test_engine")
 OUTCOMES = tests("rollouts/test_outcomes")
-RULES = tests("steering/test_rules")
+RULES = tests("steering/test_changes")
 PLACES = tests("steering/test_places")
 CONTRAST = tests("prompts/test_contrast")
 NESTED = tests("probes/test_nested")
@@ -507,8 +507,8 @@ MUTATIONS = [
     Mutation(
         "a hook one layer too deep",
         "forward/hooks.py",
-        "handles.append(stack[layer].register",
-        "handles.append(stack[min(layer + 1, len(stack) - 1)].register",
+        "module = site.module_of(stack)",
+        "module = stack[min(site.layer + 1, len(stack) - 1)]",
         tests("forward/test_hooks"),
     ),
     # --- figures and tables

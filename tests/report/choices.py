@@ -5,7 +5,7 @@ from pathlib import Path
 
 from trimtab.agent.names import WITHOUT_VECTOR
 from trimtab.rollouts.outcomes import OUTCOMES
-from trimtab.steering.catalogue import RULES, TIMINGS
+from trimtab.steering.catalogue import GATES, REMEMBERS, RULES, TIMINGS
 from trimtab.vectors import methods
 from trimtab.vectors.units import UNITS
 from trimtab.wording import Wording
@@ -23,6 +23,8 @@ KINDS: dict[str, tuple[str, Mapping[str, Wording]]] = {
         "Timings (`rollouts.study.timings`, `rollouts.grid`; `workflow/trimtab/steering/catalogue.py`)",
         TIMINGS,
     ),
+    "gate": ("Gates (`rollouts.gates`; `workflow/trimtab/vectors/gates.py`)", GATES),
+    "memory": ("What gates remember (`rollouts.gates`, key `remembers`)", REMEMBERS),
     "outcome": ("Outcomes (`statistics.primary`; `workflow/trimtab/rollouts/outcomes.py`)", OUTCOMES),
 }
 

@@ -28,17 +28,26 @@ from trimtab.report.plots_style import dose_label
 from trimtab.report.run import WholeRun
 from trimtab.rollouts.conditions import Condition
 from trimtab.rollouts.outcomes import KEYS, OUTCOMES, OVERFLOW, outcomes
+from trimtab.settings.gates import NEEDS, EditGate
 from trimtab.settings.saes import SaeOverride
-from trimtab.steering import catalogue, places
-from trimtab.steering.catalogue import RULES, TIMINGS
+from trimtab.steering import catalogue, gates, places
+from trimtab.steering.catalogue import AS_MADE, GATES, REMEMBERS, RULES, TIMINGS
 from trimtab.vectors import methods as methods_folder
+from trimtab.vectors.gates import KINDS as KINDS_OF_GATES
 from trimtab.vectors.units import UNITS
 from trimtab.wording import of_file
 
-METHODS = [name for name in methods_folder.known() if name != "random"]
-"""The config keeps random directions for the controls."""
+METHODS = [name for name in methods_folder.known() if name != "random" and not methods_folder.makes_edits(name)]
+"""The config keeps random directions for the controls; methods that make edits have no rule to choose."""
+OWN = [name for name in methods_folder.known() if methods_folder.makes_edits(name)]
 STEERED = [name for name in TIMINGS if name not in ("none", "decode_<number>")] + ["decode_3"]
-COLUMNS = {"method": METHODS, "rule": list(RULES), "unit": list(UNITS), "timing": STEERED, "outcome": list(OUTCOMES)}
+COLUMNS = {
+    "method": METHODS,
+    "rule": [name for name in RULES if name != AS_MADE],
+    "unit": list(UNITS),
+    "timing": STEERED,
+    "outcome": list(OUTCOMES),
+}
 
 
 def accepted(**rollouts: str) -> bool:
@@ -83,6 +92,8 @@ def own(run: WholeRun) -> dict[str, set[str]]:
         "rule": {RULES[rule].sentence for rule, unit in pairs if not UNITS[unit].is_rule},
         "unit": {UNITS[unit].sentence for rule, unit in pairs if UNITS[unit].is_rule or RULES[rule].counts == "length"},
         "timing": {catalogue.timing(condition.timing).sentence for condition in applied},
+        "gate": {GATES[gate.kind].sentence for gate in run.edit_gates.values()},
+        "memory": {REMEMBERS[gate.remembers].sentence for gate in run.edit_gates.values()},
         "outcome": {OUTCOMES[name].sentence for name in run.plan.primary.values()},
     }
 
@@ -125,6 +136,34 @@ def test_the_page_says_what_was_chosen_and_nothing_else(run, results, picked):
     assert wrong(page, made) == []
     label = words.method(made.plan.method)
     assert f"<h2>{label} against every other method</h2>" in page
+
+
+@pytest.mark.parametrize("method", OWN)
+def test_edits_of_a_methods_own_are_told_as_made(run, method):
+    made = fake_run.chosen(run, method=method, rule=AS_MADE, unit="residual_share")
+    text = told(made)
+    assert wrong(text, made, ["method", "rule", "unit"]) == []
+    assert "edits are as their method made them" in text
+    assert "added" not in text
+
+
+@pytest.mark.parametrize("kind", GATES)
+@pytest.mark.parametrize("remembers", REMEMBERS)
+def test_a_gate_is_told_with_its_kind_and_its_memory(run, kind, remembers):
+    settings = EditGate(kind=kind, remembers=remembers)
+    assert wrong(told(run), run, ["gate", "memory"]) == []
+    first = next(iter(run.applied)).condition_id
+    frame = run.conditions.assign(gate=[("ajar" if one == first else "") for one in run.conditions["condition_id"]])
+    rollouts = changed(run.config.rollouts, gates={"ajar": settings})
+    made = replace(run, conditions=frame, config=changed(run.config, rollouts=rollouts))
+    assert wrong(told(made), made, ["gate", "memory"]) == []
+    assert "Gate “ajar”: " in told(made)
+    assert words.condition(made.design[first]).endswith(" · gate ajar")
+
+
+def test_gates_of_the_config_and_of_the_catalogue_are_the_same():
+    assert NEEDS.keys() == GATES.keys() == KINDS_OF_GATES.keys()
+    assert [*REMEMBERS] == [*gates.REMEMBERS]
 
 
 @pytest.mark.parametrize("method", METHODS)

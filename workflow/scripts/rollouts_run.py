@@ -16,7 +16,7 @@ from trimtab.rollouts.batch_size import rows_together
 from trimtab.rollouts.conditions import conditions_of, read_conditions
 from trimtab.rollouts.engine import Engine
 from trimtab.rollouts.episode_files import Cells, complete
-from trimtab.settings.gates import GateSettings
+from trimtab.settings.gates import EditGate
 from trimtab.settings.rollouts import BatchSettings, EpisodeSettings
 from trimtab.vectors.gates import GateSources
 
@@ -34,7 +34,7 @@ def main(
     cells: Path,
     saes: Path,
     probes: Path,
-    gates: dict[str, GateSettings],
+    gates: dict[str, EditGate],
     settings: EpisodeSettings,
     rows: BatchSettings,
     run: int,

@@ -19,7 +19,7 @@ from trimtab.jobs.origins import Origins
 from trimtab.model.checks import ALL
 from trimtab.model.names import ORGANISM, PACKAGED
 from trimtab.settings.experiment import Experiment
-from trimtab.settings.gates import NEEDS, GateSettings
+from trimtab.settings.gates import NEEDS, EditGate
 from trimtab.settings.model import Model, Organism
 from trimtab.settings.rollouts import ALWAYS, GridBlock, Rollouts, StudySettings
 from trimtab.settings.saes import STEADY_SHARE, Saes
@@ -234,7 +234,7 @@ def _block(key: str, block: GridBlock, experiment: Experiment) -> Iterator[str]:
             yield f"{key}.layers: rule {rule} needs what is known of a vector's own layer; leave them out"
 
 
-def _gate(key: str, gate: GateSettings, layers: Sequence[int]) -> Iterator[str]:
+def _gate(key: str, gate: EditGate, layers: Sequence[int]) -> Iterator[str]:
     """Each kind needs its own keys and takes no others."""
     name = key.rpartition(".")[2]
     if name == ALWAYS or not GATE_NAME.fullmatch(name):

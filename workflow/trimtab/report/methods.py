@@ -9,6 +9,7 @@ from trimtab.statistics.bootstrap import FEWEST
 from trimtab.statistics.nulls import SHUFFLES
 from trimtab.statistics.significance import EXACT_PAIRS
 from trimtab.steering import catalogue
+from trimtab.steering.catalogue import AS_MADE
 from trimtab.wording import listed
 
 PROTOCOLS = {
@@ -151,12 +152,17 @@ def _picked(run: WholeRun) -> str:
     return f"{text} Chosen layers: {listed(picked)}."
 
 
+UNIT_LENGTH = "Vectors have unit length."
+
+
 def _vectors(run: Run) -> str:
     """How the vectors that the run applies were made; each method's file says it."""
     own = run.plan.method
     others = [name for name in run.in_order(condition.method for condition in run.applied) if name != own]
     texts = [f"{words.method(name)}: {words.cited(words.of_method(name))}" for name in [own, *others]]
-    return f"Vectors have unit length. {' '.join(texts)}"
+    has_edits = any(condition.rule == AS_MADE for condition in run.applied)
+    first = "Vectors have unit length, and edits are as their method made them." if has_edits else UNIT_LENGTH
+    return f"{first} {' '.join(texts)}"
 
 
 def _steering(run: WholeRun) -> str:
@@ -167,6 +173,9 @@ def _steering(run: WholeRun) -> str:
         # a unit that is a rule says both in one sentence
         meaning = "" if action.sentence == words.dose(rule, unit) else f" {words.dose(rule, unit)}"
         texts.append(f"{action.label.capitalize()}: {words.cited(action)}{meaning}")
+    for name, gate in run.edit_gates.items():
+        kind = catalogue.GATES[gate.kind]
+        texts.append(f"Gate “{name}”: {words.cited(kind)} {catalogue.REMEMBERS[gate.remembers].sentence}")
     return f"{' '.join(texts)} What lengths come to in KL is tabulated below."
 
 

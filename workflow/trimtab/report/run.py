@@ -18,11 +18,13 @@ from trimtab.errors import TrimtabError
 from trimtab.rollouts.conditions import Condition, conditions_of
 from trimtab.rollouts.counted import turn_files
 from trimtab.settings.experiment import Experiment
+from trimtab.settings.gates import EditGate
 from trimtab.settings.report import FigureSettings
 from trimtab.settings.saes import GateSettings
 from trimtab.statistics.declared import Plan, read_conditions
 from trimtab.statistics.study import TRAITS
 from trimtab.statistics.summary import Findings, read_findings
+from trimtab.vectors.design import rule_of
 
 TABLES = {
     "quality": "saes/quality.csv",
@@ -141,8 +143,15 @@ class WholeRun(Run):
     @property
     def actions(self) -> list[tuple[str, str]]:
         """Rules with their units as conditions apply them, the study's own first."""
+        rollouts = self.config.rollouts
         pairs = [(condition.rule, condition.unit) for condition in self.applied]
-        return list(dict.fromkeys([(self.config.rollouts.rule, self.config.rollouts.unit), *pairs]))
+        return list(dict.fromkeys([(rule_of(rollouts.study.method, rollouts.rule), rollouts.unit), *pairs]))
+
+    @property
+    def edit_gates(self) -> dict[str, EditGate]:
+        """Gates that conditions stand behind, by name."""
+        names = dict.fromkeys(condition.gate for condition in self.applied if condition.gate)
+        return {name: self.config.rollouts.gates[name] for name in names}
 
 
 def read_whole_run(root: Path, config: Experiment) -> WholeRun:

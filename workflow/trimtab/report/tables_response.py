@@ -45,7 +45,8 @@ def _vector(condition: Condition) -> str:
     name = words.method(condition.method) + ("" if condition.draw is None else f" {condition.draw}")
     if not condition.of_grid:
         return name
-    return f"{name}, layer {condition.layer}, {words.action(condition.rule, condition.unit).label}"
+    gate = f", gate {condition.gate}" if condition.gate else ""
+    return f"{name}, layer {condition.layer}, {words.action(condition.rule, condition.unit).label}{gate}"
 
 
 def contrasts(run: Run) -> Table:

@@ -139,6 +139,8 @@ def condition(one: Condition) -> str:
         parts.append(f"dose {number(one.dose)}, {timing(one.timing)}")
     if one.of_grid:
         parts.append(f"layer {one.layer}, {action(one.rule, one.unit).label}")
+    if one.gate:
+        parts.append(f"gate {one.gate}")
     return " · ".join(parts)
 
 

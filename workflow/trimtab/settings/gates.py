@@ -15,7 +15,7 @@ NEEDS: dict[str, tuple[str, ...]] = {
 """The keys that each kind takes, besides `kind` and `remembers`; it needs all of them."""
 
 
-class GateSettings(Settings):
+class EditGate(Settings):
     """When a condition's edits are open. A gate can close tokens of the condition's timing, and open no others."""
 
     kind: GateKind

@@ -18,7 +18,7 @@ from trimtab.settings.base import (
     Text,
     default,
 )
-from trimtab.settings.gates import GateSettings
+from trimtab.settings.gates import EditGate
 
 ALWAYS = "always"
 """Name of a gate that is none."""
@@ -168,7 +168,7 @@ class Design(CommonDesign):
 
     study: StudySettings
 
-    gates: dict[str, GateSettings] = default({})
+    gates: dict[str, EditGate] = default({})
     """Gates by name, for blocks of the grid: what opens the edits of their conditions. A name is of small letters,
     digits and _."""
 

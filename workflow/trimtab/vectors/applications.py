@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pydantic import Field
 
 from trimtab.settings.base import Number, Settings
-from trimtab.settings.gates import GateSettings
+from trimtab.settings.gates import EditGate
 from trimtab.settings.rollouts import ALWAYS, Design, Rollouts
 from trimtab.steering.catalogue import AS_MADE, LENGTH, RULES
 from trimtab.vectors.design import planned
@@ -65,7 +65,7 @@ class AskedLengths(Settings):
     """The lengths that one trait's conditions need, as its job is given them."""
 
     asked: tuple[Asked, ...]
-    gates: dict[str, GateSettings] = Field(default_factory=dict)
+    gates: dict[str, EditGate] = Field(default_factory=dict)
     """Those that are named."""
 
 

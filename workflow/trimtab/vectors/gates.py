@@ -19,7 +19,7 @@ from trimtab.artifacts import tensors
 from trimtab.errors import TrimtabError
 from trimtab.forward.sites import Site
 from trimtab.probes.dictionaries import dictionary
-from trimtab.settings.gates import GateSettings
+from trimtab.settings.gates import EditGate
 from trimtab.steering.gates import Beyond, Gate, Trigger
 from trimtab.vectors.applications import Application
 from trimtab.vectors.artifact import OwnEdits, Vector
@@ -51,7 +51,7 @@ class GateSources:
     """Folder of the dictionaries, one subfolder a layer."""
     probes: Path
     """Folder of the probes."""
-    gates: Mapping[str, GateSettings]
+    gates: Mapping[str, EditGate]
 
     @cached_property
     def vocabulary(self) -> list[str]:
@@ -77,7 +77,7 @@ class GateSources:
         return gate
 
 
-def _trigger(sources: GateSources, settings: GateSettings, made: Made, where: str) -> Gate:
+def _trigger(sources: GateSources, settings: EditGate, made: Made, where: str) -> Gate:
     ends = tuple(settings.texts or ())
     found = [token for token, text in enumerate(sources.vocabulary) if text.endswith(ends)]
     if not found:
@@ -85,7 +85,7 @@ def _trigger(sources: GateSources, settings: GateSettings, made: Made, where: st
     return Trigger(torch.tensor(found), settings.remembers)
 
 
-def _latent(sources: GateSources, settings: GateSettings, made: Made, where: str) -> Gate:
+def _latent(sources: GateSources, settings: EditGate, made: Made, where: str) -> Gate:
     layer, latent, above = settings.layer or 0, settings.latent or 0, settings.above or 0.0
     sae = dictionary(sources.saes / str(layer), layer, sources.described["model"])
     if latent >= len(sae.b_enc):
@@ -95,7 +95,7 @@ def _latent(sources: GateSources, settings: GateSettings, made: Made, where: str
     return Beyond((Site(layer),), weight, bias - above, settings.remembers)
 
 
-def _probe(sources: GateSources, settings: GateSettings, made: Made, where: str) -> Gate:
+def _probe(sources: GateSources, settings: EditGate, made: Made, where: str) -> Gate:
     fitted, _ = tensors.read(sources.probes / f"{made.trait}.safetensors")
     weight, mean, scale = (fitted[f"raw_logistic.{part}"] for part in ("weight", "mean", "scale"))
     weight, bias = LinearProbe(weight, mean, scale, float(fitted["raw_logistic.intercept"])).on_raw_scale()
@@ -105,7 +105,7 @@ def _probe(sources: GateSources, settings: GateSettings, made: Made, where: str)
     return Beyond((Site(made.layer),), weight.float(), bias - math.log(chance / (1 - chance)), settings.remembers)
 
 
-def _projection(sources: GateSources, settings: GateSettings, made: Made, where: str) -> Gate:
+def _projection(sources: GateSources, settings: EditGate, made: Made, where: str) -> Gate:
     if isinstance(made, OwnEdits):
         raise TrimtabError(f"{where}: {made.method} makes edits and no vector, along which rows could lie")
     norm = float(sources.described["residual_norm"][str(made.layer)]["centred_mean"])
@@ -113,7 +113,7 @@ def _projection(sources: GateSources, settings: GateSettings, made: Made, where:
     return Beyond((Site(made.layer),), made.unit, -mean - (settings.above or 0.0) * norm, settings.remembers)
 
 
-KINDS: dict[str, Callable[[GateSources, GateSettings, Made, str], Gate]] = {
+KINDS: dict[str, Callable[[GateSources, EditGate, Made, str], Gate]] = {
     "trigger": _trigger,
     "latent": _latent,
     "probe": _probe,
