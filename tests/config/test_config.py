@@ -177,7 +177,8 @@ WRONG = {
     "rollouts: {controls: {methods: [sae_probe]}}": "rollouts.controls.methods: sae_probe is rollouts.study.method, "
     "so it is no control",
     "vectors: {methods: [sae_probe, mean_difference, raw_probe, raptors, random]}": "vectors.methods: raptors is no "
-    "file of workflow/trimtab/vectors/methods (did you mean raptor?); there are best_latent, east, imported, lat, lda, "
+    "file of workflow/trimtab/vectors/methods (did you mean raptor?); there are ablation, best_latent, east, "
+    "imported, lat, lda, "
     "logistic_probe, mean_difference, orthogonal, pca, prompt_vector, random, raptor, raw_probe, sae_probe, "
     "sae_probe_top, shuffled",
     "vectors: {imported: 'their/{trait}.gguf'}": "vectors.imported: their/{trait}.gguf, and imported is not among "
@@ -215,6 +216,25 @@ WRONG = {
     "grid[0].rules: slerp with rollouts.unit probability, which is a rule by itself; use add",
     "rollouts: {grid: [{rules: [multiply]}]}": 'rollouts.grid[0].rules[0]: "multiply" is not one of add, add_relative, '
     "keep_norm, project_out, floor, clamp, rotate, set_angle, slerp, edit_code; what a vector does to the stream",
+    "rollouts: {grid: [{gates: [ajar]}]}": "rollouts.grid[0].gates: ajar is not among rollouts.gates (always)",
+    "rollouts: {gates: {always: {kind: probe, above: 0.5}}}": "rollouts.gates.always: always is no name for a gate; "
+    "expected small letters, digits and _, and not always",
+    "rollouts: {gates: {lit: {kind: latent, layer: 4, above: 0}}}": "rollouts.gates.lit.latent: missing; a gate of "
+    "kind latent needs layer, latent, above",
+    "rollouts: {gates: {lit: {kind: latent, layer: 7, latent: 1, above: 0}}}": "rollouts.gates.lit.layer: 7 is not "
+    "among layers (4, 5, 10, 11, 16, 17, 18, 25, 26)",
+    "rollouts: {gates: {said: {kind: probe, above: 2}}}": "rollouts.gates.said.above: 2 is no probability between 0 "
+    "and 1",
+    "rollouts: {gates: {said: {kind: probe, above: 0.5, layer: 4}}}": "rollouts.gates.said.layer: 4, and a gate of "
+    "kind probe has above",
+    "rollouts: {gates: {said: {kind: triger, texts: [a]}}}": 'rollouts.gates.said.kind: "triger" is not one of '
+    "trigger, latent, probe, projection (did you mean trigger?); what opens it",
+    "{vectors: {methods: [sae_probe, mean_difference, raw_probe, ablation, random]}, rollouts: {grid: [{methods: "
+    "[ablation], rules: [floor]}]}}": "rollouts.grid[0].rules: floor, and ablation makes edits of its own, which have "
+    "theirs",
+    "{vectors: {methods: [sae_probe, mean_difference, raw_probe, ablation, random]}, rollouts: {unit: asc, study: "
+    "{timings: [all], decode_dose: null}, grid: [{methods: [ablation]}]}}": "rollouts.grid[0].methods: ablation makes "
+    "edits of its own, which rollouts.unit asc can't measure",
     "rollouts: {study: {decode_dose: 2}}": "rollouts.study.decode_dose: 2 is not among rollouts.study.doses "
     "(0.2, 0.4, 0.6)",
     "probes: {traits: [autonomy, courage]}": "statistics.primary.courage: missing; each of probes.traits needs "

@@ -10,7 +10,8 @@ from dataclasses import replace
 import numpy as np
 import played
 import pytest
-from played import DIRECTION
+import torch
+from played import DIRECTION, TOKENIZER
 from short import SHORT
 from tiny import ARCHITECTURES, gemma3
 
@@ -18,18 +19,21 @@ from trimtab.forward.packed import pack_rows
 from trimtab.forward.sites import Site
 from trimtab.jobs import stopping
 from trimtab.jobs.stopping import Stopped
+from trimtab.prompts import resources
 from trimtab.rollouts import journal as journals
 from trimtab.rollouts.engine import Engine
 from trimtab.rollouts.episode import Arm
 from trimtab.rollouts.journal import Journal
 from trimtab.steering.changes import Add
 from trimtab.steering.edits import Edit, added
-from trimtab.steering.gates import FIRST, Beyond
+from trimtab.steering.gates import ANY, Trigger
 
 HELD = ["llama", "qwen3_5_moe", "falcon_h1", "padded"]
 """One of each way to hold rows, and layers with keys and states at once."""
 KILLS = 6
-GATED = Edit(Site(2), Add(DIRECTION), -8.0, "decode", Beyond((Site(1),), DIRECTION, 0.0, FIRST))
+FIRST_TASK, *OTHER_TASKS = (set(TOKENIZER(one["task"])["input_ids"]) for one in resources.scenarios()[:3])
+ASKED = Trigger(torch.tensor(sorted(FIRST_TASK.difference(*OTHER_TASKS))), ANY)
+GATED = Edit(Site(2), Add(DIRECTION), -8.0, "decode", ASKED)
 ARMS = [Arm("unsteered"), Arm("all", added(0, DIRECTION, 5.0)), Arm("gated", (GATED,))]
 """A gate that remembers what it saw in the prompt is among them: no hook runs where a step is put back."""
 
@@ -75,7 +79,7 @@ def whole(any_engine, scenarios):
 
 
 def test_the_gate_opens_in_some_scenarios_and_not_in_others(any_engine, scenarios, whole):
-    """So a memory that a kill forgot would show."""
+    """It is open in the first scenario alone, so a memory that a kill forgot would show."""
     ungated = any_engine.run([Arm("gated", (replace(GATED, gate=None),))], scenarios, 5, 0)
     turns = {name: [turn for turn in whole if turn.condition_id == name] for name in ("unsteered", "gated")}
     assert texts(turns["gated"]) != texts(turns["unsteered"])

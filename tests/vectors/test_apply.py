@@ -1,6 +1,7 @@
 """A vector, a rule and a dose make an edit; what they lack is said in one line."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,11 +10,13 @@ from recorded import record
 
 from trimtab.errors import TrimtabError
 from trimtab.forward.sites import Site
-from trimtab.steering.catalogue import RULES
-from trimtab.steering.changes import EditCode
+from trimtab.steering.catalogue import AS_MADE, RULES
+from trimtab.steering.changes import EditCode, ProjectOut
+from trimtab.steering.edits import Edit, added
+from trimtab.steering.gates import Trigger
 from trimtab.vectors.applications import Application
 from trimtab.vectors.apply import edits
-from trimtab.vectors.artifact import Vector
+from trimtab.vectors.artifact import OwnEdits, Vector
 from trimtab.vectors.dose import Scale
 
 SCALE = Scale("v.safetensors", 10.0, {0.2: 3.0}, raw_norm=5.0, intercept=-1.0)
@@ -91,7 +94,32 @@ def test_an_unknown_rule_is_named():
         edit(vector(), "multiply", 0.2)
 
 
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", [name for name in RULES if name != AS_MADE])
 def test_every_rule_of_the_catalogue_makes_an_edit(rule):
     known = {"code": torch.ones(4)} if rule == "edit_code" else {}
     assert callable(edit(vector(**known), rule, 0.2, sae=object()).change)
+
+
+OWN = OwnEdits(Path("o.safetensors"), record(), (*added(1, UNIT, 2.0), Edit(Site(2, "mlp"), ProjectOut(UNIT), 0.5)))
+
+
+@pytest.mark.parametrize("unit", ["residual_share", "absolute"])
+def test_edits_as_made_are_all_applied_at_one_share(unit):
+    one, two = edits(OWN, Application(9, AS_MADE, "decode"), -0.5, unit, SCALE)
+    assert (one.site, one.strength, one.timing) == (Site(1), -1.0, "decode")
+    assert (two.site, two.strength, two.timing) == (Site(2, "mlp"), -0.25, "decode")
+    # nats are a share that was searched for
+    assert edits(OWN, Application(9, AS_MADE, "all"), 0.2, "kl", SCALE)[0].strength == 6.0
+
+
+def test_edits_have_no_rule_and_a_vector_is_not_as_made():
+    with pytest.raises(TrimtabError, match=r"^o.safetensors: raptor makes edits, which rule add can't apply; expected"):
+        edits(OWN, Application(9, "add", "all"), 0.5, "absolute", SCALE)
+    with pytest.raises(TrimtabError, match=r"^v.safetensors: raptor makes a vector, so rule as_made can't apply it"):
+        edit(vector(), AS_MADE, 0.5)
+
+
+def test_a_gate_before_edits_that_have_one_is_refused():
+    gated = replace(OWN, edits=(replace(OWN.edits[0], gate=Trigger(torch.tensor([1]))),))
+    with pytest.raises(TrimtabError, match="raptor makes a gate of its own, so ajar can't stand before it"):
+        edits(gated, Application(9, AS_MADE, "all", "ajar"), 0.5, "absolute", SCALE, gate=Trigger(torch.tensor([2])))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tiny import D_MODEL, LAYERS, llama
 
 from trimtab.errors import TrimtabError
-from trimtab.steering.edits import added
+from trimtab.steering.edits import added, after
 from trimtab.steering.places import Segment
 from trimtab.vectors.applications import Application
 from trimtab.vectors.calibrate import STEPS, TOLERANCE, CalibrationPrompts, scan, solve
@@ -30,7 +30,7 @@ def model():
 
 
 def kl(model, *pushes):
-    return CalibrationPrompts(model, PROMPTS, pushes[0].layer).kl(pushes)
+    return CalibrationPrompts(model, PROMPTS, after(pushes[0])).kl(pushes)
 
 
 @pytest.mark.parametrize("timing", ["all", "prefill", "decode"])

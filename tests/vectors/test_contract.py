@@ -9,9 +9,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from material_of import D_MODEL, dictionary, generator, material, probe
+from material_of import D_MODEL, Kept, dictionary, generator, material, probe
 
 from trimtab.errors import TrimtabError
+from trimtab.forward.sites import Site
 from trimtab.vectors import methods
 from trimtab.vectors.contract import NoDirection, make
 from trimtab.vectors.methods import known
@@ -81,12 +82,34 @@ def test_swapping_the_labels_turns_a_probes_direction_round(method):
     assert torch.equal(make(method, there).unit, -make(method, back).unit)
 
 
-@pytest.mark.parametrize("method", [*known(), "random_1"])
+@pytest.mark.parametrize("method", [*(name for name in known() if not methods.makes_edits(name)), "random_1"])
 def test_every_direction_is_a_unit_of_the_stream(method):
     direction = make(method, material())
     assert direction.unit.shape == (D_MODEL,)
     assert direction.unit.dtype == torch.float32
     assert float(direction.unit.double().norm()) == pytest.approx(1, abs=1e-6)
+
+
+@pytest.mark.parametrize("method", [name for name in known() if methods.makes_edits(name)])
+def test_edits_of_a_methods_own_fit_the_stream_and_change_nothing_at_strength_zero(method):
+    rows = torch.randn(5, D_MODEL)
+    for edit in make(method, material()):
+        assert torch.equal(edit.change(rows, 0.0), rows)
+        assert edit.change(rows, edit.strength).shape == rows.shape
+
+
+def test_ablation_leaves_nothing_of_the_mean_difference_after_any_cached_layer():
+    clouds = material(layer=2)
+    clouds = replace(clouds, rows=Kept({0: (clouds.high, clouds.low), 2: (clouds.high, clouds.low), 5: None}))
+    unit = make("mean_difference", clouds).unit
+    edits = make("ablation", clouds)
+    assert [edit.site for edit in edits] == [Site(0), Site(2), Site(5)]
+    rows = torch.randn(4, D_MODEL)
+    for edit in edits:
+        left = edit.change(rows, edit.strength)
+        torch.testing.assert_close(left @ unit, torch.zeros(4), atol=1e-5, rtol=0)
+        # what is at right angles to it stays
+        torch.testing.assert_close(left + (rows @ unit)[:, None] * unit, rows)
 
 
 def test_the_projection_on_the_mean_difference_separates_the_poles():
@@ -132,7 +155,7 @@ def test_a_probe_without_finite_weights_defines_no_direction(value):
 
 @pytest.mark.parametrize("method", ["umap", "random_x", "random_-1", "sae", ""])
 def test_an_unknown_method_is_named(method):
-    with pytest.raises(TrimtabError, match=r"config\.yaml, vectors.methods: .*; expected one of best_latent, east"):
+    with pytest.raises(TrimtabError, match=r"config\.yaml, vectors.methods: .*; expected one of ablation, best_"):
         make(method, material())
 
 

@@ -20,7 +20,7 @@ from trimtab.jobs.origins import Origins
 from trimtab.rollouts.conditions import trait_conditions
 from trimtab.settings.rollouts import Rollouts
 from trimtab.settings.vectors import VectorSettings
-from trimtab.steering.catalogue import RULES
+from trimtab.steering.catalogue import AS_MADE, RULES
 from trimtab.steering.places import SYSTEM, USER, Segment
 from trimtab.vectors import artifact
 from trimtab.vectors.applications import NATS, Application, Asked, asked
@@ -59,9 +59,12 @@ def verdict(unit, rule, timing, moved):
     return None
 
 
+RULED = [name for name in RULES if name != AS_MADE]
+
+
 @pytest.fixture(scope="module")
 def verdicts():
-    return {each: verdict(*each) for each in product(NATS, RULES, TIMINGS, (False, True))}
+    return {each: verdict(*each) for each in product(NATS, RULED, TIMINGS, (False, True))}
 
 
 SOLVED = [*product(("add", "keep_norm"), (False, True)), *product(("floor", "clamp", "edit_code"), (False,))]

@@ -99,7 +99,7 @@ def test_a_key_that_is_missing_is_named(key):
         ("residual_norm", '{"mean":1}'),
         ("dose_calibration", '[{"dose":1}]'),
         ("kl_calibration", "7"),
-        ("asc", "null"),
+        ("asc", "7"),
         ("sign_check", "left"),
         ("provenance", "[]"),
     ],
@@ -127,3 +127,13 @@ def test_a_record_of_another_layer_than_the_tensor_is_refused(tmp_path):
     tensors.save(path, {"direction.3": UNIT}, record(layer=2).texts())
     with pytest.raises(TrimtabError, match=r"v.safetensors, metadata layer: 2, but the file holds direction.3"):
         artifact.read(path)
+
+
+def test_a_gate_stands_in_the_text_only_where_there_is_one():
+    plain = Solved(0.1, 2.0, True, 0.1, 2, "add", "all")
+    known = record(kl_calibration=(plain, replace(plain, gate="ajar")))
+    one, two = json.loads(known.texts()["kl_calibration"])
+    assert ("gate" in one, two["gate"]) == (False, "ajar")
+    back = Record.of(Path("v"), known.texts())
+    assert back.kl_calibration == known.kl_calibration
+    assert back.lengths(Application(2, "add", "all", "ajar")) == {0.1: 2.0}

@@ -10,9 +10,10 @@ from tiny import D_MODEL, llama
 
 from trimtab.errors import TrimtabError
 from trimtab.settings.vectors import VectorSettings
-from trimtab.steering.edits import added
+from trimtab.steering.edits import after
 from trimtab.steering.places import Segment
-from trimtab.vectors import artifact
+from trimtab.vectors import apply, artifact
+from trimtab.vectors.artifact import OwnEdits
 from trimtab.vectors.calibrate import CalibrationPrompts
 from trimtab.vectors.dose import Scale, length
 from trimtab.vectors.material import Pairs
@@ -58,10 +59,15 @@ def test_every_method_leaves_a_vector_with_lengths_that_have_their_kl(tmp_path):
         for target in (0.05, -0.05):
             reach = length(target, "kl", scale)
             assert reach * target > 0
-            assert prompts.kl([added(LAYER, vector.unit, reach, "all")])[0] == pytest.approx(0.05, rel=0.025)
-        assert length(0.01, "asc", scale) > 0
+            edits = apply.edits(vector, vector.record.plain, target, "kl", scale)
+            assert abs(edits[0].strength) == pytest.approx(abs(reach))
+            start = prompts if after(edits) == LAYER else CalibrationPrompts(sources.model, PROMPTS, after(edits))
+            assert start.kl([edits])[0] == pytest.approx(0.05, rel=0.025)
+        assert isinstance(vector, OwnEdits) or length(0.01, "asc", scale) > 0
     aims = {name: artifact.read(tmp_path / name / "autonomy.safetensors").record.sign_check for name in names}
-    assert {name for name, check in aims.items() if check == "no aim"} == {"random_0", "orthogonal", "shuffled", "east"}
+    assert {name for name, check in aims.items() if check == "no aim"} == {
+        *("random_0", "orthogonal", "shuffled", "east", "ablation")
+    }
     assert aims["mean_difference"] == aims["lda"] == aims["prompt_vector"] == "right"
 
 

@@ -12,11 +12,15 @@ from project import Project
 from safetensors.torch import load_file, save_file
 from tiny import llama
 
+from trimtab.artifacts import tensors
+from trimtab.steering.catalogue import GATES as CATALOGUE
 from trimtab.steering.catalogue import RULES, TIMINGS
 from trimtab.vectors import artifact
 from trimtab.vectors.units import UNITS
 
-METHODS = "[sae_probe, mean_difference, imported, random]"
+METHODS = "[sae_probe, mean_difference, random]"
+MORE = "[sae_probe, mean_difference, imported, ablation, random]"
+GATES = ["spaced", "lit", "said", "beyond"]
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +34,7 @@ def chosen(finished, tmp_path_factory):
     save_file({f"direction.{theirs.layer}": 3 * theirs.unit}, folder / "their deference.safetensors")
     config = f"""
 saes: {{pretrained: "{finished.results}/saes/{{layer}}"}}
-vectors: {{methods: {METHODS}, imported: "{folder}/their {{trait}}.safetensors"}}
+vectors: {{methods: {MORE}, imported: "{folder}/their {{trait}}.safetensors"}}
 probes: {{traits: [deference]}}
 statistics: {{confirmatory: {{dose: 0.1}}}}
 rollouts:
@@ -40,6 +44,13 @@ rollouts:
   grid:
     - {{doses: [0.1], rules: [keep_norm, edit_code]}}
     - {{doses: [-0.05], timings: [user]}}
+    - {{methods: [ablation], doses: [0.001]}}
+    - {{doses: [0.01], gates: [always, spaced, lit, said, beyond]}}
+  gates:
+    spaced: {{kind: trigger, texts: [" ", "e"]}}
+    lit: {{kind: latent, layer: 0, latent: 3, above: -0.05, remembers: any}}
+    said: {{kind: probe, above: 0.2, remembers: first}}
+    beyond: {{kind: projection, above: 0.0}}
   batch_conditions: auto
   memory_mb: 100
 """
@@ -71,18 +82,40 @@ def test_a_vector_is_applied_by_several_rules(chosen):
     assert rules == {
         "sae_probe.deference.all.+0.1.keep_norm": "keep_norm",
         "sae_probe.deference.all.+0.1.edit_code": "edit_code",
+        "ablation.deference.all.+0.001": "as_made",
     }
     effects = pd.read_csv(chosen / "statistics/effects.csv")
     assert set(conditions.index) - {"unsteered"} <= set(effects["condition_id"])
 
 
+def test_a_vector_stands_behind_gates_each_with_a_length_of_its_own(chosen):
+    conditions = pd.read_csv(chosen / "rollouts/conditions.csv", keep_default_na=False).set_index("condition_id")
+    gated = conditions.loc[conditions["gate"] != "", "gate"].to_dict()
+    assert gated == {f"sae_probe.deference.all.+0.01.{name}": name for name in GATES}
+    _, texts = tensors.read(chosen / "vectors/sae_probe/deference.safetensors")
+    solved = {row.get("gate", ""): row for row in json.loads(texts["kl_calibration"]) if row["target"] == 0.01}
+    assert solved.keys() == {"", *GATES}
+    assert all(row["kl"] == pytest.approx(0.01, rel=0.03) for row in solved.values())
+    # a gate that is closed at some tokens needs a longer push for the same nats
+    assert all(abs(solved[name]["length"]) >= abs(solved[""]["length"]) for name in GATES)
+
+
+def test_edits_of_a_methods_own_are_measured_and_applied(chosen):
+    named, texts = tensors.read(chosen / "vectors/ablation/deference.safetensors")
+    assert sorted(named) == ["unit.0", "unit.2"]
+    assert texts["edits_version"] == "1"
+    doses = pd.read_csv(chosen / "vectors/doses.csv")
+    assert doses.loc[doses["method"] == "ablation", "dose"].tolist() == [0.25, 0.5, 1.0]
+
+
 def test_the_report_says_what_was_chosen(chosen):
     page = html.unescape((chosen / "report/report.html").read_text())
     assert "made elsewhere, not trained in this run" in page
-    applied = ("add", "keep_norm", "edit_code")
+    applied = ("add", "keep_norm", "edit_code", "as_made")
     told = [name for name, rule in RULES.items() if rule.sentence.removesuffix(".") in page]
     assert set(told) == set(applied)
     assert [name for name, unit in UNITS.items() if unit.sentence in page] == ["kl"]
+    assert [name for name, gate in CATALOGUE.items() if gate.sentence in page] == [*CATALOGUE]
     assert "At the dose declared before the data (0.1, nats; all tokens;" in page
     assert {name for name, timing in TIMINGS.items() if timing.sentence in page} == {"all", "prefill", "user"}
 

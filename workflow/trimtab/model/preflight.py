@@ -271,7 +271,7 @@ def _hooks_removed(model: PreTrainedModel, prompt: Sequence[int], layers: Sequen
     before = hooks()
     capture(model, layers, input_ids=torch.tensor([list(prompt)], device=model.device))
     try:
-        with hooked(model, {layers[0]: fail}):
+        with hooked(model, {Site(layers[0]): fail}):
             last_logits(model, prompt)
     except ArithmeticError:
         pass

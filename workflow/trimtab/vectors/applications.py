@@ -112,7 +112,8 @@ ONE_BOUND = "which bounds adding at the vector's own layer to all tokens and not
 def _rule(rule: str, unit: str) -> str | None:
     if unit == "asc":
         return None if rule == "add" else ONE_BOUND
-    return None if rule in BY_KL else f"which sets lengths, and its dose is none; expected one of {', '.join(BY_KL)}"
+    allowed = [name for name in BY_KL if name != AS_MADE]
+    return None if rule in BY_KL else f"which sets lengths, and its dose is none; expected one of {', '.join(allowed)}"
 
 
 def _timing(timing: str, unit: str, protocol: str) -> str | None:

@@ -110,6 +110,10 @@ class Record:
         """The metadata of the vector's file."""
         values = asdict(self)
         towards = values.pop("towards")
+        for solved in values["kl_calibration"]:
+            # without a gate, files are as they were before there were gates
+            if not solved["gate"]:
+                del solved["gate"]
         values["sign"] = NO_AIM if towards is None else f"{TOWARDS}{towards}"
         return {key: value if isinstance(value, str) else canonical(value) for key, value in values.items()}
 
