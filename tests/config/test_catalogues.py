@@ -8,8 +8,8 @@ from pydantic import ValidationError
 
 from trimtab.agent.names import FIRST_ACTION
 from trimtab.rollouts.outcomes import OUTCOMES
-from trimtab.settings import rollouts, statistics
-from trimtab.steering.catalogue import FIRST, RULES
+from trimtab.settings import gates, rollouts, statistics
+from trimtab.steering.catalogue import AS_MADE, FIRST, GATES, REMEMBERS, RULES
 from trimtab.steering.catalogue import TIMINGS as TOLD
 from trimtab.vectors.units import UNITS
 
@@ -19,8 +19,14 @@ NEVER_ASKED = {"none", "last_cue", "all_but_last_cue"}
 
 @pytest.mark.parametrize(
     ("choice", "catalogue"),
-    [(rollouts.Rule, RULES), (rollouts.Unit, UNITS), (statistics.Outcome, OUTCOMES)],
-    ids=["rules", "units", "outcomes"],
+    [
+        (rollouts.Rule, RULES.keys() - {AS_MADE}),
+        (rollouts.Unit, UNITS),
+        (statistics.Outcome, OUTCOMES),
+        (gates.GateKind, GATES),
+        (gates.EditGate.model_fields["remembers"].annotation, REMEMBERS),
+    ],
+    ids=["rules", "units", "outcomes", "gates", "memories"],
 )
 def test_every_choice_is_told_and_nothing_else_is(choice, catalogue):
     assert len(get_args(choice)) == len(catalogue)

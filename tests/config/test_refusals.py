@@ -35,7 +35,10 @@ GIVEN = """\
 organism: {mixer: hybrid, steps: 3, batch: 2, learning_rate: 0.01, truth: five_axes}
 rollouts:
   judge: {url: "http://localhost:1/v1", model: x}
-  grid: [{methods: [random], traits: [deference], doses: [-1.5], timings: [decode], rules: [slerp]}, {layers: [4]}]
+  gates: {lit: {kind: latent, layer: 4, latent: 7, above: 0.5, remembers: any}, after: {kind: trigger, texts: [so]}}
+  grid:
+    - {methods: [random], traits: [deference], doses: [-1.5], timings: [decode], rules: [slerp], gates: [lit]}
+    - {layers: [4]}
 saes: {overrides: {18: {k: 8}}}
 """
 """So that each key that the default experiment leaves out has a value."""
@@ -101,7 +104,7 @@ MUST = {"wrong type", "NaN", "infinite", "text for a number", "number for a text
 
 COUNT_OR_WORD = {(key, "number for a text") for key in ("rollouts.batch_conditions", "probes.folds")}
 
-SIGNED = {"rollouts.grid[0].doses"}
+SIGNED = {"rollouts.grid[0].doses", "rollouts.gates.lit.above"}
 """A dose of the grid may turn the vector round."""
 
 
