@@ -15,6 +15,7 @@ from played import DIRECTION, TOKENIZER
 from short import SHORT
 from tiny import ARCHITECTURES, gemma3
 
+from trimtab.agent.few_shot import FewShotProtocol, Texts
 from trimtab.forward.packed import pack_rows
 from trimtab.forward.sites import Site
 from trimtab.jobs import stopping
@@ -32,7 +33,8 @@ HELD = ["llama", "qwen3_5_moe", "falcon_h1", "padded"]
 """One of each way to hold rows, and layers with keys and states at once."""
 KILLS = 6
 FIRST_TASK, *OTHER_TASKS = (set(TOKENIZER(one["task"])["input_ids"]) for one in resources.scenarios()[:3])
-ASKED = Trigger(torch.tensor(sorted(FIRST_TASK.difference(*OTHER_TASKS))), ANY)
+HEADER = FewShotProtocol(Texts.of(resources.load(resources.RESOURCES / "few_shot.yaml")), TOKENIZER).header_tokens()
+ASKED = Trigger(torch.tensor(sorted(FIRST_TASK.difference(HEADER, *OTHER_TASKS))), ANY)
 GATED = Edit(Site(2), Add(DIRECTION), -8.0, "decode", ASKED)
 ARMS = [Arm("unsteered"), Arm("all", added(0, DIRECTION, 5.0)), Arm("gated", (GATED,))]
 """A gate that remembers what it saw in the prompt is among them: no hook runs where a step is put back."""

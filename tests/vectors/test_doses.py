@@ -77,7 +77,7 @@ def solved_timings(verdicts, rule, moved):
 
 
 def test_the_rules_under_which_a_length_is_searched_for(verdicts):
-    assert {each for each in product(RULES, (False, True)) if solved_timings(verdicts, *each)} == set(SOLVED)
+    assert {each for each in product(RULED, (False, True)) if solved_timings(verdicts, *each)} == set(SOLVED)
 
 
 def page(verdicts):
