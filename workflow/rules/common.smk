@@ -196,18 +196,14 @@ shell.prefix(PREFIX.replace("{", "{{").replace("}", "}}"))
 
 
 def made_by_other_settings():
-    """A line that names artifacts whose own settings, inputs or code are others than those that made them."""
+    """A line that names artifacts whose own settings or code are others than those that made them; None: no such."""
     why = {job: workflow.dag.reason(job) for job in workflow.dag.needrun_jobs()}
     jobs = [job for job in why if why[job].params_changed or why[job].code_changed]
-    names = sorted(
-        os.path.relpath(path, RESULTS) for job in jobs for path in job.output
-    )
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    listed = ", ".join(names[:3]) + more
-    return (
-        names
-        and f"{RESULTS}: other settings or code made {listed}; these and what follows are made again"
-    )
+    made = sorted(os.path.relpath(path, RESULTS) for job in jobs for path in job.output)
+    if not made:
+        return None
+    listed = ", ".join(made[:3]) + (f" and {len(made) - 3} more" if made[3:] else "")
+    return f"{RESULTS}: other settings or code made {listed}; these and what follows are made again"
 
 
 def programs(group):
