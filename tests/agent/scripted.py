@@ -36,11 +36,11 @@ class Scripted:
 
         return scripted
 
-    def run(self, scenario, push=None):
+    def run(self, scenario):
         handle = self.model.register_forward_pre_hook(
             lambda module, words, named: self.fed.extend(named["input_ids"][0].tolist()), with_kwargs=True
         )
         try:
-            return rows(self.engine.run([Arm("c", push)], [scenario], 0, 0))
+            return rows(self.engine.run([Arm("c")], [scenario], 0, 0))
         finally:
             handle.remove()
