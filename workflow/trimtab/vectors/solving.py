@@ -9,7 +9,7 @@ import torch
 
 from trimtab.errors import TrimtabError
 from trimtab.saes.sae import SAE
-from trimtab.steering.edits import after
+from trimtab.steering.edits import Edits, after
 from trimtab.steering.places import Places, touched
 from trimtab.steering.replay import Prompt
 from trimtab.vectors.applications import Application, Asked
@@ -45,12 +45,17 @@ def lengths(
     Raises:
         TrimtabError: a timing that touches no token of the prompts, or a vector that lacks what a rule needs.
     """
+
+    def applied(name: str, how: Application, reach: float) -> Edits:
+        return edits(vectors[name], how, reach, "absolute", UNSCALED, sae, gate_of(how, vectors[name]))
+
     found: dict[str, list[Solved]] = {name: [] for name in vectors}
     wanted: dict[tuple[Application, int, bool], list[Asked]] = {}
     for each in asked:
         made = vectors[each.vector]
         application = each.application(made.layer)
-        start = after(made.edits) if isinstance(made, OwnEdits) else application.layer
+        # a gate may read before the vector's layer
+        start = after(applied(each.vector, application, 1.0))
         wanted.setdefault((application, start, isinstance(made, OwnEdits)), []).append(each)
     for (application, start, own), group in wanted.items():
         check_touched(application.timing, prompts)
@@ -61,11 +66,7 @@ def lengths(
             application: Application = application,
             ready: CalibrationPrompts = ready,
         ) -> list[float]:
-            made = []
-            for name, each in pushes:
-                gate = gate_of(application, vectors[name])
-                made.append(edits(vectors[name], application, each, "absolute", UNSCALED, sae, gate))
-            return ready.kl(made)
+            return ready.kl([applied(name, application, each) for name, each in pushes])
 
         for target in dict.fromkeys(each.target for each in group):
             names = dict.fromkeys(each.vector for each in group if each.target == target)
