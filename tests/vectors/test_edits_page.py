@@ -29,6 +29,8 @@ def test_by_hand_in_python():
     plain, steered, both = names["logits"]
     assert not torch.allclose(plain, steered)
     assert not torch.allclose(steered, both)
+    exec(next(block for block in blocks("python") if "log_probabilities" in block), names)
+    assert names["vector"].grad.norm() > 0
 
 
 def test_a_method_that_makes_edits_is_one_file(tmp_path, monkeypatch):

@@ -185,6 +185,14 @@ class LayerCheckpoint:
 
         The checkpoint's inputs are whole sequences, without a cache, and their mask is one for all rows.
         """
+        return self._read_on(copies, keep)
+
+    @torch.enable_grad()
+    def differentiable_logits(self, copies: int, keep: Int[Tensor, "kept"]) -> Float[Tensor, "row kept vocabulary"]:
+        """The same, through which gradients pass to whatever hooks put in: only layers after the checkpoint run."""
+        return self._read_on(copies, keep)
+
+    def _read_on(self, copies: int, keep: Int[Tensor, "kept"]) -> Float[Tensor, "row kept vocabulary"]:
         inputs = {
             name: value.repeat(copies, 1) if name in ("input_ids", "position_ids") else value
             for name, value in self._inputs.items()
@@ -197,7 +205,8 @@ class LayerCheckpoint:
         """Passes inside start from copies of what is kept."""
         if self.layer < 0:
             return nullcontext()
-        first = self.stream
+        # what inference mode made can't be part of a gradient's way
+        first = self.stream.clone() if torch.is_grad_enabled() else self.stream
         # of one row a view is enough
         return self.resumed(first.expand(copies, -1, -1) if len(first) == 1 else first.repeat(copies, 1, 1))
 

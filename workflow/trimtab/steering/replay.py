@@ -6,7 +6,7 @@ layers each prompt is a separate sequence, header included. No edit is before a 
 run once for all of them. Doses are measured this way; agents that write run in `trimtab.rollouts`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 
 import torch
@@ -18,13 +18,15 @@ from trimtab.forward.hooks import LayerCheckpoint
 from trimtab.forward.masks import finished
 from trimtab.forward.recurrent import is_recurrent
 from trimtab.steering.edits import Edits, after
-from trimtab.steering.places import Segment
+from trimtab.steering.places import Places, Segment
 from trimtab.steering.steering import Steering
 
 ROWS = 4
 """Conditions a forward pass: logits of a few hundred tokens over a vocabulary are large."""
 
 Prompt = Sequence[Segment]
+Read = Callable[[int, Int[Tensor, "kept"]], Float[Tensor, "row kept vocabulary"]]
+"""Reads on from the checkpoint in so many copies; gives logits of these tokens."""
 
 
 def packs(prompts: Sequence[Prompt], size: int) -> Iterator[list[int]]:
@@ -85,13 +87,38 @@ class Replay:
         Raises:
             ValueError: an edit changes or reads what comes before the replay's layer.
         """
+        parts = [self._some(edits[at : at + ROWS], keep, self._checkpoint.logits) for at in range(0, len(edits), ROWS)]
+        return torch.cat(parts)
+
+    def log_probabilities(self, edits: Sequence[Edits]) -> Float[Tensor, "edits prompt"]:
+        """Log-probability of what is written in each prompt, given all before it, under the edits of each condition.
+
+        Summed over tokens, in nats, and differentiable in the tensors of the edits: what methods that are trained
+        through the model go by. The model must be one that passes gradients on (`trimtab.model.source.load`,
+        `frozen=False`).
+
+        Raises:
+            ValueError: an edit changes or reads what comes before the replay's layer.
+        """
+        sequence, place = self._at.T
+        written = Places.of(self._places[sequence, place]).written
+        # a token is told by the logits after the one before it, which must be of the same prompt
+        told = (written[1:] & (self._owner[1:] == self._owner[:-1])).nonzero()[:, 0]
+        right = self._ids[sequence, place][told + 1]
+        owner = self._owner[told]
+        parts = []
+        for at in range(0, len(edits), ROWS):
+            logits = self._some(edits[at : at + ROWS], told, self._checkpoint.differentiable_logits)
+            chosen = torch.log_softmax(logits, dim=-1).gather(-1, right.expand(len(logits), -1)[..., None])[..., 0]
+            parts.append(chosen.new_zeros(len(logits), len(self.ends)).index_add(1, owner, chosen))
+        return torch.cat(parts)
+
+    def _some(
+        self, edits: Sequence[Edits], keep: Int[Tensor, "kept"], read: Read
+    ) -> Float[Tensor, "edits kept vocabulary"]:
         for own in edits:
             if own and after(own) < self._checkpoint.layer:
                 raise ValueError(f"an edit after layer {after(own)} of a replay from layer {self._checkpoint.layer}")
-        parts = [self._some(edits[at : at + ROWS], keep) for at in range(0, len(edits), ROWS)]
-        return torch.cat(parts)
-
-    def _some(self, edits: Sequence[Edits], keep: Int[Tensor, "kept"]) -> Float[Tensor, "edits kept vocabulary"]:
         steering = Steering(edits, self._places.device)
         sequences, copies = len(self._places), len(edits)
         places, ids = self._places.repeat(copies, 1), self._ids.repeat(copies, 1)
@@ -100,7 +127,7 @@ class Replay:
         sequence, place = self._at[keep].T
         kept, at = torch.unique(place, return_inverse=True)
         with steering.applied(self._model):
-            logits = self._checkpoint.logits(copies, kept)
+            logits = read(copies, kept)
         # of one sequence, all that was computed was asked for; a copy would be large
         return logits if sequences == 1 else logits.reshape(copies, sequences, *logits.shape[1:])[:, sequence, at]
 
