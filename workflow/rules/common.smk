@@ -149,17 +149,17 @@ def gates_of(names):
 
 def batch_gates(wildcards):
     """The gates of one batch's conditions, as JSON."""
-    if wildcards.batch == COMMON:
-        return "{}"
-    found = planned(wildcards.batch, SETTINGS.rollouts)
+    found = (
+        [] if wildcards.batch == COMMON else planned(wildcards.batch, SETTINGS.rollouts)
+    )
     return json.dumps(
-        gates_of(each.gate for each in found).get("gates", {}), sort_keys=True
+        {"gates": {}, **gates_of(each.gate for each in found)}, sort_keys=True
     )
 
 
 def gate_inputs(wildcards):
     """Artifacts that the gates of one batch's conditions are made from."""
-    found = json.loads(batch_gates(wildcards)).values()
+    found = json.loads(batch_gates(wildcards))["gates"].values()
     saes = sorted({gate["layer"] for gate in found if gate["kind"] == "latent"})
     probes = [wildcards.batch] if any(gate["kind"] == "probe" for gate in found) else []
     return [

@@ -16,7 +16,7 @@ from trimtab.rollouts.batch_size import rows_together
 from trimtab.rollouts.conditions import conditions_of, read_conditions
 from trimtab.rollouts.engine import Engine
 from trimtab.rollouts.episode_files import Cells, complete
-from trimtab.settings.gates import EditGate
+from trimtab.settings.gates import EditGates
 from trimtab.settings.rollouts import BatchSettings, EpisodeSettings
 from trimtab.vectors.gates import GateSources
 
@@ -34,7 +34,7 @@ def main(
     cells: Path,
     saes: Path,
     probes: Path,
-    gates: dict[str, EditGate],
+    gates: EditGates,
     settings: EpisodeSettings,
     rows: BatchSettings,
     run: int,
@@ -46,7 +46,7 @@ def main(
     bias = Calibration.read(calibration).mean_log_probability
     engine = Engine(model, protocols.read(agent, tokenizer), settings, bias)
     design, tasks = conditions_of(read_conditions(conditions)), read_scenarios(scenarios)
-    gate_of = GateSources(described, tokenizer, saes, probes, gates)
+    gate_of = GateSources(described, tokenizer, saes, probes, gates.gates)
     planned = arms(design, vectors, described, resources.requests(traits), saes, gate_of)
     shaped = [resources.agent(agent), settings.record(), bias, code]
     finished = Cells(cells, [described["weights"], described["dtype"], versions(), *shaped])

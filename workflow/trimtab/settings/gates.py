@@ -39,3 +39,9 @@ class EditGate(Settings):
 
     above: Number | None = None
     """The value, probability or share that is to be exceeded."""
+
+
+class EditGates(Settings):
+    """Gates by name, as a job is given them."""
+
+    gates: dict[str, EditGate]
