@@ -14,8 +14,7 @@ from transformers import PreTrainedModel
 from trimtab.errors import TrimtabError
 from trimtab.model.norms import ResidualNorm
 from trimtab.settings.vectors import VectorSettings
-from trimtab.steering.catalogue import AS_MADE
-from trimtab.steering.edits import added, after, scaled
+from trimtab.steering.edits import Edits, added, after, scaled
 from trimtab.steering.replay import Prompt
 from trimtab.vectors import artifact
 from trimtab.vectors.applications import Application, Asked
@@ -54,77 +53,88 @@ def make_vectors(
     asked: Sequence[Asked] = (),
     gate_of: GateOf = ungated,
 ) -> None:
-    """Write `<folder>/<name>/<trait>.safetensors` for every vector.
+    """Write `<folder>/<name>/<trait>.safetensors` for every vector, and for every method's own edits.
 
     Args:
-        targets: signed KL, in nats, for which every vector's length is searched, added at its own layer to all tokens.
+        targets: signed KL, in nats, at which methods are compared: vectors added at their own layer to all tokens,
+            edits as they were made.
         asked: lengths under other applications, of single vectors.
         gate_of: makes the gates that lengths are asked for under.
 
     Raises:
         TrimtabError: a vector that points the wrong way, if the settings say stop.
     """
-    layer, described = material.layer, sources.described
     made = {name: make(name, material) for name in names}
-    directions = {name: each for name, each in made.items() if isinstance(each, Direction)}
-    own = {name: each for name, each in made.items() if not isinstance(each, Direction)}
-    gaps = {name: held_out_gap(direction, sources.held_out) for name, direction in directions.items()}
-    signs = {name: sign_check(direction, gaps[name]) for name, direction in directions.items()}
-    for name in (name for name, sign in signs.items() if sign == WRONG):
-        line = f"vector {name} of {material.trait}: its held-out gap is {gaps[name]:.3g}, so it points the wrong way"
-        if settings.wrong_sign == "stop":
-            raise TrimtabError(f"{line}; leave the method out, or set vectors.wrong_sign: mark")
-        LOG.warning(line)
-    norm = ResidualNorm(**described["residual_norm"][str(layer)])
-    ready: dict[int, CalibrationPrompts] = {}
+    bench = _Bench(folder, material, sources, settings)
+    found = bench.vectors({name: each for name, each in made.items() if isinstance(each, Direction)}, targets)
+    found |= {name: bench.edits(name, each) for name, each in made.items() if not isinstance(each, Direction)}
+    compared = [
+        Asked(name, None, each.record.plain.rule, "all", target)
+        for name, each in found.items()
+        if isinstance(each, OwnEdits)
+        for target in targets
+    ]
+    plain = Application(material.layer, "add", "all")
+    rest = [each for each in asked if each.application(material.layer) != plain or each.target not in targets]
+    wanted = list(dict.fromkeys([*compared, *rest]))
+    solved = lengths(wanted, found, sources.prompts, bench.at_layer, bench.reach, material.sae, gate_of)
+    for name, each in found.items():
+        known = replace(each.record, kl_calibration=(*each.record.kl_calibration, *solved[name]))
+        artifact.save(replace(each, record=known))
+        texts = known.texts()
+        LOG.info("%s: %s; %s", name, texts["dose_calibration"], texts["kl_calibration"])
 
-    def at_layer(start: int) -> CalibrationPrompts:
-        if start not in ready:
+
+class _Bench:
+    """Where what was made for a trait is checked and measured."""
+
+    def __init__(self, folder: Path, material: Material, sources: Sources, settings: VectorSettings) -> None:
+        self._folder, self._material, self._sources, self._settings = folder, material, sources, settings
+        self._layer = material.layer
+        self._ready: dict[int, CalibrationPrompts] = {}
+
+    def at_layer(self, layer: int) -> CalibrationPrompts:
+        """The calibration prompts, read up to a layer."""
+        if layer not in self._ready:
             # one at a time beside the vectors' own: each holds a pass of the model
-            for other in ready.keys() - {layer}:
-                del ready[other]
-            ready[start] = CalibrationPrompts(sources.model, sources.prompts, start)
-        return ready[start]
+            for other in self._ready.keys() - {self._layer}:
+                del self._ready[other]
+            self._ready[layer] = CalibrationPrompts(self._sources.model, self._sources.prompts, layer)
+        return self._ready[layer]
 
-    def record(name: str, scanned: Mapping[float, float], doses: Mapping[float, float], **more: Any) -> Record:
-        """`doses`: dose by length, as scanned."""
-        return Record(
-            method=name,
-            trait=material.trait,
-            model=described["model"],
-            layer=layer,
-            residual_norm=norm,
-            dose_calibration=tuple(Measured(dose, scanned[each], each) for each, dose in doses.items()),
-            provenance=sources.provenance,
-            **more,
-        )
+    def reach(self, layer: int) -> list[float]:
+        """The lengths that a scan at a layer measures, in the order of the settings' doses."""
+        share = Scale("", self._norm(layer).centred_mean, {})
+        return [length(dose, "residual_share", share) for dose in self._settings.calibration_doses]
 
-    prompts = at_layer(layer)
-    vectors: dict[str, Vector | OwnEdits] = {}
-    if directions:
+    def vectors(self, directions: Mapping[str, Direction], targets: Sequence[float]) -> dict[str, Vector | OwnEdits]:
+        """Directions by name, measured side by side: added to all tokens."""
+        if not directions:
+            return {}
+        layer, prompts = self._layer, self.at_layer(self._layer)
+        gaps = {name: held_out_gap(each, self._sources.held_out) for name, each in directions.items()}
+        signs = {name: self._sign(name, each, gaps[name]) for name, each in directions.items()}
 
         def measure(pushes: Sequence[tuple[str, float]]) -> list[float]:
             return prompts.kl([added(layer, directions[name].unit, reach) for name, reach in pushes])
 
-        share = Scale("", norm.centred_mean, {})
-        reach = {dose: length(dose, "residual_share", share) for dose in settings.calibration_doses}
+        reach = dict(zip(self._settings.calibration_doses, self.reach(layer), strict=True))
         # a direction without an aim is pushed one way alone, unless a target asks for the other
         turned = any(target < 0 for target in targets)
         ways = {name: (-1, 1) if turned or each.towards is not None else (1,) for name, each in directions.items()}
         scanned = scan(measure, ways, list(reach.values()))
         plain = Application(layer, "add", "all")
         solved = {target: solve(measure, scanned, target, plain) for target in targets}
+        found: dict[str, Vector | OwnEdits] = {}
         for name, direction in directions.items():
-            slope, curvature = prompts.derivatives(direction.unit, SMALL * norm.centred_mean)
-            doses = {
-                sign * each: sign * dose
-                for sign in ways[name]
-                for dose, each in sorted(reach.items(), reverse=sign < 0)
-            }
-            known = record(
+            slope, curvature = prompts.derivatives(direction.unit, SMALL * self._norm(layer).centred_mean)
+            record = self._record(
                 name,
-                scanned[name],
-                doses,
+                [
+                    Measured(sign * dose, scanned[name][sign * each], sign * each)
+                    for sign in ways[name]
+                    for dose, each in sorted(reach.items(), reverse=sign < 0)
+                ],
                 towards=direction.towards,
                 raw_norm=direction.raw_norm,
                 intercept=direction.intercept,
@@ -134,15 +144,16 @@ def make_vectors(
                 sign_check=signs[name],
             )
             code = None if direction.code is None else (direction.code / direction.raw_norm).float()
-            vectors[name] = Vector(_path(folder, name, material), known, direction.unit, prompts.mean.float(), code)
-    for name, edits in own.items():
-        start = at_layer(after(edits))
-        kl = start.kl([scaled(edits, share) for share in SHARES])
-        known = record(
+            found[name] = Vector(self._path(name), record, direction.unit, prompts.mean.float(), code)
+        return found
+
+    def edits(self, name: str, edits: Edits) -> OwnEdits:
+        """A method's own edits, measured at shares of what they are; they aim nowhere that rows could be held to."""
+        kl = self.at_layer(after(edits)).kl([scaled(edits, share) for share in SHARES])
+        record = self._record(
             name,
-            dict(zip(SHARES, kl, strict=True)),
-            {share: share for share in SHARES},
-            towards=HIGH_POLE,
+            [Measured(share, each, share) for share, each in zip(SHARES, kl, strict=True)],
+            towards=None,
             raw_norm=1.0,
             intercept=None,
             kl_calibration=(),
@@ -150,27 +161,38 @@ def make_vectors(
             held_out_gap=0.0,
             sign_check=NO_AIM,
         )
-        vectors[name] = OwnEdits(_path(folder, name, material), known, edits)
+        return OwnEdits(self._path(name), record, edits)
 
-    def scanned_at(other: int) -> list[float]:
-        share = Scale("", described["residual_norm"][str(other)]["centred_mean"], {})
-        return [length(dose, "residual_share", share) for dose in settings.calibration_doses]
+    def _record(self, name: str, measured: Sequence[Measured], **more: Any) -> Record:
+        return Record(
+            method=name,
+            trait=self._material.trait,
+            model=self._sources.described["model"],
+            layer=self._layer,
+            residual_norm=self._norm(self._layer),
+            dose_calibration=tuple(measured),
+            provenance=self._sources.provenance,
+            **more,
+        )
 
-    compared = [Asked(name, None, AS_MADE, "all", target) for name in own for target in targets]
-    known_already = {(Application(layer, "add", "all"), target) for target in targets}
-    rest = [each for each in asked if (each.application(layer), each.target) not in known_already]
-    found = lengths(
-        list(dict.fromkeys([*compared, *rest])), vectors, sources.prompts, at_layer, scanned_at, material.sae, gate_of
-    )
-    for name, vector in vectors.items():
-        known = replace(vector.record, kl_calibration=(*vector.record.kl_calibration, *found[name]))
-        artifact.save(replace(vector, record=known))
-        texts = known.texts()
-        LOG.info("%s: %s; %s", name, texts["dose_calibration"], texts["kl_calibration"])
+    def _norm(self, layer: int) -> ResidualNorm:
+        return ResidualNorm(**self._sources.described["residual_norm"][str(layer)])
 
+    def _path(self, name: str) -> Path:
+        return self._folder / name / f"{self._material.trait}.safetensors"
 
-def _path(folder: Path, name: str, material: Material) -> Path:
-    return folder / name / f"{material.trait}.safetensors"
+    def _sign(self, name: str, direction: Direction, gap: float) -> str:
+        """
+        Raises:
+            TrimtabError: the direction points the wrong way, and the settings say stop.
+        """
+        found = sign_check(direction, gap)
+        if found == WRONG:
+            line = f"vector {name} of {self._material.trait}: its held-out gap is {gap:.3g}, so it points the wrong way"
+            if self._settings.wrong_sign == "stop":
+                raise TrimtabError(f"{line}; leave the method out, or set vectors.wrong_sign: mark")
+            LOG.warning(line)
+        return found
 
 
 def sign_check(direction: Direction, gap: float) -> str:
