@@ -115,7 +115,7 @@ def test_the_report_says_what_was_chosen(chosen):
     told = [name for name, rule in RULES.items() if rule.sentence.removesuffix(".") in page]
     assert set(told) == set(applied)
     assert [name for name, unit in UNITS.items() if unit.sentence in page] == ["kl"]
-    assert [name for name, gate in CATALOGUE.items() if gate.sentence in page] == [*CATALOGUE]
+    assert [name for name, gate in CATALOGUE.items() if gate.sentence.removesuffix(".") in page] == [*CATALOGUE]
     assert "At the dose declared before the data (0.1, nats; all tokens;" in page
     assert {name for name, timing in TIMINGS.items() if timing.sentence in page} == {"all", "prefill", "user"}
 

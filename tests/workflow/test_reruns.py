@@ -92,6 +92,11 @@ CONFIG = {
     "vectors: {calibration_doses: [0.1]}": vectors(*TRAITS),
     "rollouts: {study: {doses: [0.2, 0.4, 0.6]}}": each("conditions", *TRAITS) | rollouts(*TRAITS),
     "rollouts: {grid: [{traits: [autonomy], timings: [last_prompt]}]}": {"conditions autonomy"} | rollouts("autonomy"),
+    "rollouts: {gates: {lit: {kind: probe, above: 0.5}}}": PAGE,
+    "rollouts: {gates: {lit: {kind: probe, above: 0.5}}, grid: [{traits: [autonomy], gates: [lit]}]}": {
+        "conditions autonomy",
+        *rollouts("autonomy"),
+    },
     "rollouts: {seeds: [0, 1]}": {f"rollouts {batch} .seed1" for batch in ("common", *TRAITS)} | OUTCOMES,
     "rollouts: {reply_tokens: 9}": PAGE,
     "rollouts: {controls: {negative: false}}": each("conditions", "common", *TRAITS) | rollouts("common", *TRAITS),
@@ -107,6 +112,7 @@ CONFIG = {
 
 LIBRARY = "workflow/trimtab"
 CODE = {
+    "model/manifest.py": {"manifest", "action_calibration", *TRANSCRIPTS, *PREFLIGHT},
     "model/preflight.py": PREFLIGHT,
     "prompts/contrast.py": PROMPTS,
     "saes/train.py": saes("0", "2"),
