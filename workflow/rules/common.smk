@@ -113,6 +113,12 @@ def literal(text):
     return lambda wildcards: text
 
 
+def local_texts():
+    """Digests of the files of the corpus' local sources."""
+    found = local.paths(CORPUS["sources"], Path(RESOURCES))
+    return [fingerprint.sha256(path) for paths in found.values() for path in paths]
+
+
 def contrast_templates(trait):
     """What contrast prompts use of a trait's block."""
     kinds = config["prompts"]["contrast"]["kinds"]

@@ -1,12 +1,6 @@
 # Prompts: contrast pairs a trait, scenarios, and the corpus that the SAEs are trained on.
 
 
-def local_texts():
-    """Digests of the files of the corpus' local sources."""
-    found = local.paths(CORPUS["sources"], Path(RESOURCES))
-    return [fingerprint.sha256(path) for paths in found.values() for path in paths]
-
-
 rule contrast_trait:
     output:
         prompts="<results>/prompts/contrast/{trait}.jsonl",
