@@ -42,7 +42,7 @@ DESIGN = [
 def conditions() -> pd.DataFrame:
     table = pd.DataFrame(DESIGN, columns=["condition_id", "method", "trait", "dose", "timing", "arm"])
     draws = [int(name.partition(".")[2]) if name.startswith("random") else np.nan for name in table["condition_id"]]
-    return table.assign(unit="residual_share", layer=17.0, rule="add", draw=draws)
+    return table.assign(unit="residual_share", layer=17.0, rule="add", gate="", draw=draws)
 
 
 def outcomes(scenarios: int = 20, lift: float = 2.0, **others: float) -> pd.DataFrame:

@@ -37,11 +37,15 @@ class Wording:
         return self.label if self.label[1:2].isupper() else self.label[:1].lower() + self.label[1:]
 
 
-@cache
 def constants(path: Path) -> dict[str, str]:
     """The texts that a file of Python binds to names at its top."""
+    return _constants(path.read_bytes(), str(path))
+
+
+@cache
+def _constants(code: bytes, name: str) -> dict[str, str]:
     found: dict[str, str] = {}
-    for node in ast.parse(path.read_bytes(), filename=str(path)).body:
+    for node in ast.parse(code, filename=name).body:
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
             found |= {target.id: node.value.value for target in node.targets if isinstance(target, ast.Name)}
     return found

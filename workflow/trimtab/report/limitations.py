@@ -191,7 +191,7 @@ def _overflows(run: Run) -> list[str]:
     if hit.empty:
         return []
     first = hit.sort_values(["size", "condition_id"]).drop_duplicates(
-        ["method", "trait", "timing", "layer", "rule", "unit", "draw", "side"]
+        ["method", "trait", "timing", "layer", "rule", "gate", "unit", "draw", "side"]
     )
     named = [
         f"{words.condition(run.design[row['condition_id']])} ({words.percent(row['share'])} of its rollouts)"

@@ -107,7 +107,9 @@ def conditions_of(table: pd.DataFrame) -> list[Condition]:
 
 def read_conditions(path: Path) -> pd.DataFrame:
     """A condition table; the empty trait of an unsteered condition is a text, not a missing value."""
-    return pd.read_csv(path, keep_default_na=False, na_values={"draw": [""]}, dtype={"draw": "Int64"})
+    table = pd.read_csv(path, keep_default_na=False, na_values={"draw": [""]}, dtype={"draw": "Int64"})
+    # a run of before there were gates has none
+    return table if "gate" in table else table.assign(gate="")
 
 
 def trait_conditions(trait: str, layer: int, design: Design) -> list[Condition]:

@@ -83,14 +83,14 @@ def read_conditions(path: Path) -> pd.DataFrame:
 
 
 def as_studied(conditions: pd.DataFrame, plan: Plan) -> pd.DataFrame:
-    """Vectors applied at the layer and by the rule of their trait's study.
+    """Vectors applied at the layer and by the rule of their trait's study, behind no gate.
 
-    A grid may apply them at other layers and by other rules too: those have effects like any condition, and no part in
-    curves of dose or in the null of random directions.
+    A grid may apply them at other layers, by other rules and behind gates too: those have effects like any condition,
+    and no part in curves of dose or in the null of random directions.
     """
     study = conditions[(conditions["method"] == plan.method) & (conditions["arm"] != GRID)].groupby("trait").first()
     same = [conditions[column] == conditions["trait"].map(study[column]) for column in ("layer", "rule")]
-    return conditions[(same[0] & same[1]) | (conditions["trait"] == "")]
+    return conditions[(same[0] & same[1] & (conditions["gate"] == "")) | (conditions["trait"] == "")]
 
 
 def of_vectors(conditions: pd.DataFrame, plan: Plan) -> pd.DataFrame:
@@ -117,7 +117,7 @@ def random_for(conditions: pd.DataFrame, condition: Condition) -> list[str]:
     Those of other traits count where they push at the same layer: every trait's draws are its own, and know no trait.
     """
     rows = at(conditions, method=RANDOM, dose=abs(condition.dose), timing=condition.timing)
-    for column in ("unit", "layer", "rule"):
+    for column in ("unit", "layer", "rule", "gate"):
         rows = rows[rows[column] == getattr(condition, column)]
     return list(rows["condition_id"])
 

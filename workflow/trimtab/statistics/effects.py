@@ -151,7 +151,8 @@ def effects(rollouts: Rollouts, conditions: pd.DataFrame, plan: Plan) -> pd.Data
 
 
 def _ranks(table: pd.DataFrame, conditions: pd.DataFrame, plan: Plan) -> pd.DataFrame:
-    """Each vector's effects among those of random directions at its layer, dose, unit and timing.
+    """Each vector's effects among those of random directions at its layer, dose, unit and timing,
+    behind its gate.
 
     The p-value counts the vector itself among the directions, so it cannot fall below 1 / (directions + 1); ranks are
     corrected as a family of their own.
@@ -198,7 +199,7 @@ def dose_response(table: pd.DataFrame, rollouts: Rollouts, conditions: pd.DataFr
     wide = table[table["estimand"] == "mean_difference"]
     d = table[table["estimand"] == "cohens_d"].set_index(["condition_id", "outcome"])["estimate"]
     rows = conditions[
-        ["condition_id", "method", "trait", "timing", "dose", "unit", "layer", "rule", "arm", "draw"]
+        ["condition_id", "method", "trait", "timing", "dose", "unit", "layer", "rule", "gate", "arm", "draw"]
     ].merge(
         wide[["condition_id", "outcome", "estimate", "lower", "upper", "p", "p_corrected", "family"]],
         on="condition_id",

@@ -1,0 +1,43 @@
+"""Which conditions stand for a trait's vector, and which random directions push as a vector does."""
+
+from dataclasses import replace
+
+import pytest
+
+from trimtab.rollouts.conditions import Condition, as_table, conditions_of, read_conditions
+from trimtab.statistics.declared import Plan, as_studied, of_vectors, random_at, random_for
+
+PLAN = Plan({"autonomy": "calls"}, "sae_probe", 0.2, "all", 100, 0.95, 0.5, 1)
+VECTOR = Condition("v", "study", "sae_probe", "autonomy", None, 0.2, "residual_share", "all", 4, "add")
+RANDOM = replace(VECTOR, condition_id="r", arm="control", method="random", draw=0)
+UNSTEERED = Condition("unsteered", "unsteered", "none", "", None, 0.0, "residual_share", "none", 4, "add")
+OTHERS = {"layer": 7, "rule": "slerp", "gate": "lit"}
+"""What a block of the grid may have of its own."""
+
+
+def other(one, name):
+    return replace(one, condition_id=f"{one.condition_id}.{name}", arm="grid", **{name: OTHERS[name]})
+
+
+TABLE = as_table([UNSTEERED, VECTOR, RANDOM, *(other(one, name) for one in (VECTOR, RANDOM) for name in OTHERS)])
+
+
+def test_what_a_grid_applies_otherwise_has_no_part_in_what_is_declared():
+    assert list(as_studied(TABLE, PLAN)["condition_id"]) == ["unsteered", "v", "r"]
+    assert list(of_vectors(TABLE, PLAN)["condition_id"]) == ["v"]
+    assert random_at(TABLE, PLAN) == ["r"]
+    assert PLAN.confirmatory(TABLE) == {"autonomy": "v"}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_vector_is_ranked_among_random_directions_that_are_applied_as_it_is(name):
+    assert random_for(TABLE, VECTOR) == ["r"]
+    assert random_for(TABLE, other(VECTOR, name)) == [f"r.{name}"]
+
+
+def test_a_table_goes_to_its_file_and_back_and_one_without_gates_has_none(tmp_path):
+    TABLE.to_csv(tmp_path / "now.csv", index=False)
+    assert conditions_of(read_conditions(tmp_path / "now.csv")) == conditions_of(TABLE)
+    before = TABLE[TABLE["gate"] == ""].drop(columns="gate")
+    before.to_csv(tmp_path / "before.csv", index=False)
+    assert conditions_of(read_conditions(tmp_path / "before.csv")) == conditions_of(TABLE[TABLE["gate"] == ""])
