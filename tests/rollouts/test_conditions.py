@@ -153,9 +153,9 @@ def test_a_table_by_hand(tmp_path):
     ]
     files.write_csv(tmp_path / "conditions.csv", as_table(made))
     assert (tmp_path / "conditions.csv").read_text().splitlines() == [
-        "condition_id,arm,method,trait,draw,dose,unit,timing,layer,rule",
-        "unsteered,unsteered,none,,,0,absolute,none,11,add",
-        "random.1.x.all.+0.4,control,random,x,1,0.4,absolute,all,17,add",
+        "condition_id,arm,method,trait,draw,dose,unit,timing,layer,rule,gate",
+        "unsteered,unsteered,none,,,0,absolute,none,11,add,",
+        "random.1.x.all.+0.4,control,random,x,1,0.4,absolute,all,17,add,",
     ]
     assert [condition.has_vector for condition in made] == [False, True]
     assert [condition.vector_name for condition in made] == ["none", "random_1"]
