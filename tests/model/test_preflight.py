@@ -115,7 +115,9 @@ def test_a_hook_left_behind_is_caught(monkeypatch):
 
 def test_a_wrong_selector_is_caught(monkeypatch):
     true = Steering.locate
-    monkeypatch.setattr(Steering, "locate", lambda self, row, places: true(self, row, torch.zeros_like(places)))
+    monkeypatch.setattr(
+        Steering, "locate", lambda self, row, places, ids: true(self, row, torch.zeros_like(places), ids)
+    )
     assert failures(llama()) == ["a position selector touches exactly its tokens"]
 
 

@@ -62,7 +62,7 @@ def written(model, ids, tokens):
 def test_dose_0_is_the_librarys_own_generation(kind):
     plain, ours = made(kind), made(kind, packed=True)
     for prompt in (PROMPT, "x", "Once"):
-        hand = ByHand(ours, TOKENIZER, [push(0.0), push(6.0), None])
+        hand = ByHand(ours, TOKENIZER, [push(0.0), push(6.0), ()])
         zero, steered, none = texts(hand.generate(prompt, tokens=40), 3)
         assert zero == none == generated(plain, TOKENIZER(prompt)["input_ids"], 40)
         assert steered != zero
@@ -78,12 +78,12 @@ def test_doses_side_by_side_are_each_alone(model, temperature):
 
 
 def test_alike_rows_draw_alike_and_another_seed_draws_anew(model):
-    draws = [texts(ByHand(model, TOKENIZER, [None, None]).generate(PROMPT, 30, 0.9, seed), 2) for seed in (1, 2)]
+    draws = [texts(ByHand(model, TOKENIZER, [(), ()]).generate(PROMPT, 30, 0.9, seed), 2) for seed in (1, 2)]
     assert draws[0][0] == draws[0][1] != draws[1][0] == draws[1][1]
 
 
 def test_text_comes_as_it_is_written(model):
-    pieces = ByHand(model, TOKENIZER, [None, push(3.0)]).generate(PROMPT, 30)
+    pieces = ByHand(model, TOKENIZER, [(), push(3.0)]).generate(PROMPT, 30)
     first = [next(pieces) for _ in range(2)]
     assert sorted(piece.row for piece in first) == [0, 1]
     assert not any(piece.ended for piece in first)
@@ -93,7 +93,7 @@ def test_text_comes_as_it_is_written(model):
 
 def test_a_chat_goes_on_in_the_template(model):
     """The second answer is the library's own to the whole chat, what was said before standing as it was written."""
-    hand = ByHand(model, TOKENIZER, [None])
+    hand = ByHand(model, TOKENIZER, [()])
     (first,) = texts(hand.chat("Hello", 12, system="Be kind."), 1)
     opened = TOKENIZER.apply_chat_template(
         [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Hello"}],
@@ -110,20 +110,20 @@ def test_a_chat_goes_on_in_the_template(model):
 
 
 def test_a_dose_that_overflows_says_so_and_leaves_the_others(model):
-    zero, hot = texts(ByHand(model, TOKENIZER, [None, push(1e39)]).generate(PROMPT, 30), 2)
+    zero, hot = texts(ByHand(model, TOKENIZER, [(), push(1e39)]).generate(PROMPT, 30), 2)
     assert hot == OVERFLOW
-    assert zero == texts(ByHand(model, TOKENIZER, [None]).generate(PROMPT, 30), 1)[0]
+    assert zero == texts(ByHand(model, TOKENIZER, [()]).generate(PROMPT, 30), 1)[0]
 
 
 def test_a_prompt_that_does_not_fit(model):
     with pytest.raises(TrimtabError, match=r"come to 6\d\d tokens; the model reads at most 512"):
-        list(ByHand(model, TOKENIZER, [None]).generate(PROMPT, tokens=600))
+        list(ByHand(model, TOKENIZER, [()]).generate(PROMPT, tokens=600))
     bare = byte_tokenizer(None)
     for options in ({"tokens": 0}, {"temperature": -1.0}):
         with pytest.raises(TrimtabError, match="expected 1 or more, and 0 or more"):
-            list(ByHand(model, TOKENIZER, [None]).generate(PROMPT, **options))
+            list(ByHand(model, TOKENIZER, [()]).generate(PROMPT, **options))
     with pytest.raises(TrimtabError, match="no chat template; use generate"):
-        ByHand(model, bare, [None]).chat("Hello")
+        ByHand(model, bare, [()]).chat("Hello")
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +144,7 @@ def test_the_command_prints_doses_side_by_side(on_disk, capsys, monkeypatch):
     assert heading.split("|")[1].strip() == "dose +1.5"
     assert set(rule) <= set("-| ")
     # 1.5 of the vector's residual norm of 4 is a length of 6
-    zero, steered = texts(ByHand(made(llama, packed=True), TOKENIZER, [None, push(6.0)]).generate(PROMPT, 30), 2)
+    zero, steered = texts(ByHand(made(llama, packed=True), TOKENIZER, [(), push(6.0)]).generate(PROMPT, 30), 2)
     columns = Columns(["dose 0", "dose +1.5"], 79)
     assert lines == [*columns.add(0, zero, True), *columns.add(1, steered, True)]
 

@@ -119,7 +119,7 @@ def contents(project: Project) -> dict[str, str]:
 
 def orphaned(project: Project) -> str:
     """What a run in the project's folder would be told of the queue."""
-    code = "from trimtab.jobs import running; print(*running.queued())"
+    code = "from trimtab.jobs import running; print(*running.queued('small'))"
     environment = {**os.environ, "PYTHONPATH": str(project.folder / "workflow")}
     words = [sys.executable, "-c", code]
     done = subprocess.run(words, cwd=project.folder, env=environment, check=True, capture_output=True, text=True)
