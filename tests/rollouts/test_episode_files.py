@@ -146,7 +146,7 @@ def test_a_cell_is_named_by_its_scenarios_as_the_file_has_them(tmp_path, scenari
     """Worked out anew: a finished episode keeps its name, whatever is read of a scenario."""
     parts = ["unsteered", "", SEED, RUN, resources.scenarios()[:2]]
     known = json.dumps(parts, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    digest = hashlib.sha256(('"code"' + known + "null").encode()).hexdigest()
+    digest = hashlib.sha256(('"code"' + known + "[0]").encode()).hexdigest()
     assert Cells(tmp_path, "code").path(ARMS[0], scenarios[:2], SEED, RUN) == tmp_path / f"{digest}.json"
 
 
