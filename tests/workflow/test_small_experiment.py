@@ -20,13 +20,14 @@ from trimtab.artifacts import files
 from trimtab.model.source import from_manifest
 from trimtab.report.figures import PLOTS
 from trimtab.rollouts.conditions import read_conditions
-from trimtab.vectors.methods import known
+from trimtab.vectors.methods import known, makes_edits
 
 LAYERS = [0, 2]
 SAES = [*map(str, LAYERS), f"{LAYERS[0]}/again"]
 TRAITS = ["autonomy", "deference"]
 SHARDS = ["000", "001"]
-METHODS = [*(method for method in known() if method not in ("random", "imported")), "random_0", "random_1"]
+METHODS = [method for method in known() if method not in ("random", "imported") and not makes_edits(method)]
+METHODS += ["random_0", "random_1"]
 NO_AIM = {"shuffled", "orthogonal", "random_0", "random_1"}
 CONDITIONS = ["unsteered", "zero"] + [
     name.format(trait=trait)

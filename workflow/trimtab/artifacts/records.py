@@ -14,12 +14,14 @@ import binascii
 import contextlib
 import json
 import os
+import sys
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
 from trimtab.artifacts import files
+from trimtab.errors import TrimtabError
 
 METADATA = Path(".snakemake", "metadata")
 """Snakemake's own records, one file an artifact, below the folder that it works in."""
@@ -70,10 +72,15 @@ def keep(results: Path, about_to_be_made: Collection[str] = ()) -> None:
     prefix = f"{results}/"
     found = {artifact: record for artifact, record in _recorded(prefix) if Path(artifact).exists()}
     found |= {artifact: None for artifact in about_to_be_made if artifact.startswith(prefix)}
-    # results that can't be written to aren't made by this run
-    with contextlib.suppress(PermissionError):
+    try:
         files.write_json(results / "records.json", found)
         _see(results)
+    except PermissionError:
+        # results that can't be written to aren't made by this run
+        return
+    except TrimtabError as error:
+        # on a full disk a job that needs room ends the run; what finished is remembered by .snakemake
+        print(error, file=sys.stderr)
 
 
 def _recorded(prefix: str) -> Iterator[tuple[str, dict[str, Any] | None]]:
