@@ -31,18 +31,18 @@ def touched(engine, model, scenario, timing):
     handle = model.register_forward_pre_hook(
         lambda module, words, named: tokens.extend(named["input_ids"][0].tolist()), with_kwargs=True
     )
-    pushed = Steering.pushed
+    edited = Steering.edited
 
-    def seen(steering, layer, stream):
-        marks.extend((pushed(steering, layer, stream) != stream).any(-1)[0].tolist())
+    def seen(steering, site, stream):
+        marks.extend((edited(steering, site, stream) != stream).any(-1)[0].tolist())
         return stream
 
     try:
         # the model goes on unsteered, so that every timing meets the same episode
-        Steering.pushed = seen
+        Steering.edited = seen
         records = rows(engine.run([Arm("c", push)], [scenario], 5, 0))
     finally:
-        Steering.pushed = pushed
+        Steering.edited = edited
         handle.remove()
     marks += [False] * (len(tokens) - len(marks))
     return tokens, marks, records
