@@ -155,19 +155,20 @@ def gates_of(names):
     return {"gates": written.settle(found)} if found else {}
 
 
+def gates_behind(batch):
+    """The gates of one batch's conditions, by name."""
+    found = [] if batch == COMMON else planned(batch, SETTINGS.rollouts)
+    return gates_of(each.gate for each in found).get("gates", {})
+
+
 def batch_gates(wildcards):
     """The gates of one batch's conditions, as JSON."""
-    found = (
-        [] if wildcards.batch == COMMON else planned(wildcards.batch, SETTINGS.rollouts)
-    )
-    return json.dumps(
-        {"gates": {}, **gates_of(each.gate for each in found)}, sort_keys=True
-    )
+    return json.dumps({"gates": gates_behind(wildcards.batch)}, sort_keys=True)
 
 
 def gate_inputs(wildcards):
     """Artifacts that the gates of one batch's conditions are made from."""
-    found = json.loads(batch_gates(wildcards))["gates"].values()
+    found = gates_behind(wildcards.batch).values()
     saes = sorted({gate["layer"] for gate in found if gate["kind"] == "latent"})
     probes = [wildcards.batch] if any(gate["kind"] == "probe" for gate in found) else []
     return [

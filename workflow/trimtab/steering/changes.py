@@ -36,23 +36,27 @@ class Change(Protocol):
         """The rows that go on."""
 
 
+class _OfRows:
+    """A change that needs nothing but the rows."""
+
+    takes_inputs: ClassVar[bool] = False
+
+
 @dataclass(frozen=True)
-class Add:
+class Add(_OfRows):
     """`h + a u`."""
 
     unit: Unit
-    takes_inputs: ClassVar[bool] = False
 
     def __call__(self, h: Rows, strength: Strength) -> Rows:
         return h + strength * self.unit.to(h)
 
 
 @dataclass(frozen=True)
-class AddRelative:
+class AddRelative(_OfRows):
     """`h + a |h| u`: the strength is a share of each row's own norm."""
 
     unit: Unit
-    takes_inputs: ClassVar[bool] = False
 
     def __call__(self, h: Rows, strength: Strength) -> Rows:
         step: Tensor = strength * h.norm(dim=-1, keepdim=True)
@@ -60,11 +64,10 @@ class AddRelative:
 
 
 @dataclass(frozen=True)
-class KeepNorm:
+class KeepNorm(_OfRows):
     """`h + a u`, scaled back to the norm of `h`."""
 
     unit: Unit
-    takes_inputs: ClassVar[bool] = False
 
     def __call__(self, h: Rows, strength: Strength) -> Rows:
         moved = h + strength * self.unit.to(h)
@@ -74,11 +77,10 @@ class KeepNorm:
 
 
 @dataclass(frozen=True)
-class ProjectOut:
+class ProjectOut(_OfRows):
     """`h - b (h.u) u`: strength 1 leaves nothing along `u`."""
 
     unit: Unit
-    takes_inputs: ClassVar[bool] = False
 
     def __call__(self, h: Rows, strength: Strength) -> Rows:
         unit = self.unit.to(h)
@@ -86,7 +88,7 @@ class ProjectOut:
 
 
 @dataclass(frozen=True)
-class Floor:
+class Floor(_OfRows):
     """`h + max(threshold - h.u, 0) u`: rows that lie below a threshold along `u` are lifted to it.
 
     The floor of `(-u, -threshold)` is the ceiling of `(u, threshold)`.
@@ -94,7 +96,6 @@ class Floor:
 
     unit: Unit
     threshold: float
-    takes_inputs: ClassVar[bool] = False
 
     def __call__(self, h: Rows, strength: Strength) -> Rows:
         unit = self.unit.to(h)
@@ -102,12 +103,11 @@ class Floor:
 
 
 @dataclass(frozen=True)
-class Clamp:
+class Clamp(_OfRows):
     """`h + (value - h.u) u`: every row has the same value along `u`."""
 
     unit: Unit
     value: float
-    takes_inputs: ClassVar[bool] = False
 
     def __call__(self, h: Rows, strength: Strength) -> Rows:
         unit = self.unit.to(h)
@@ -115,13 +115,12 @@ class Clamp:
 
 
 @dataclass(frozen=True)
-class Rotate:
+class Rotate(_OfRows):
     """Turns rows by an angle (radians) in the plane of `u` and `second`, from the first to the second."""
 
     unit: Unit
     second: Unit
     """Unit length, at right angles to `unit`."""
-    takes_inputs: ClassVar[bool] = False
 
     def __call__(self, h: Rows, strength: Strength) -> Rows:
         unit, second = self.unit.to(h), self.second.to(h)
@@ -132,7 +131,7 @@ class Rotate:
 
 
 @dataclass(frozen=True)
-class SetAngle:
+class SetAngle(_OfRows):
     """Gives each row's part in the plane of `u` and `second` the same angle (radians) from `u`, at its own length.
 
     The strength is the share of the way from the row as it is: 1 sets the angle. Angle 0 points along `u`.
@@ -141,7 +140,6 @@ class SetAngle:
     unit: Unit
     second: Unit
     angle: float
-    takes_inputs: ClassVar[bool] = False
 
     def __call__(self, h: Rows, strength: Strength) -> Rows:
         unit, second = self.unit.to(h), self.second.to(h)
@@ -152,14 +150,13 @@ class SetAngle:
 
 
 @dataclass(frozen=True)
-class Slerp:
+class Slerp(_OfRows):
     """Moves rows along the sphere of their own norm, a share of the way to `u` (to `-u` for a negative share).
 
     A row that lies along the line of `u` already has no way to go, or none that is shorter than others; it stays.
     """
 
     unit: Unit
-    takes_inputs: ClassVar[bool] = False
 
     def __call__(self, h: Rows, strength: Strength) -> Rows:
         unit = self.unit.to(h)
@@ -177,14 +174,13 @@ class Slerp:
 
 
 @dataclass(frozen=True)
-class EditCode:
+class EditCode(_OfRows):
     """Edits what an SAE reads in a row, and keeps what it doesn't: `dec(max(z + a code, 0)) + (h - dec(z))`."""
 
     sae: Any
     """A `trimtab.saes.sae.SAE`, or whatever has its `latents` and `W_dec`."""
 
     code: Float[Tensor, "d_sae"]
-    takes_inputs: ClassVar[bool] = False
 
     def __call__(self, h: Rows, strength: Strength) -> Rows:
         before = self.sae.latents(h)
@@ -195,25 +191,23 @@ class EditCode:
 
 
 @dataclass(frozen=True)
-class Affine:
+class Affine(_OfRows):
     """`h + a ((scale - 1) h + shift)`, each coordinate by itself: strength 1 is the whole map."""
 
     scale: Unit
     shift: Unit
-    takes_inputs: ClassVar[bool] = False
 
     def __call__(self, h: Rows, strength: Strength) -> Rows:
         return h + strength * ((self.scale.to(h) - 1) * h + self.shift.to(h))
 
 
 @dataclass(frozen=True)
-class Choose:
+class Choose(_OfRows):
     """`h + a directions[k]`, where `k` is what a linear probe says of the row: the class with the largest score."""
 
     directions: Float[Tensor, "class width"]
     weight: Float[Tensor, "class width"]
     bias: Float[Tensor, "class"]
-    takes_inputs: ClassVar[bool] = False
 
     def __call__(self, h: Rows, strength: Strength) -> Rows:
         chosen = (h @ self.weight.to(h).T + self.bias.to(h)).argmax(dim=-1)

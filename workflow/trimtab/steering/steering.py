@@ -164,14 +164,16 @@ class Steering:
 
     def memory(self) -> dict[str, Float[Tensor, "row"]]:
         """What gates remember, by a name that the same arms give again."""
-        kept = (gated for gated in self._gates.values() if gated.gate.remembers != NOTHING)
-        return {f"gate.{number}": gated.memory for number, gated in enumerate(kept)}
+        return {name: gated.memory for name, gated in self._remembering()}
 
     def set_memory(self, memory: Mapping[str, Tensor]) -> None:
         """Put back what `memory` gave."""
-        kept = (gated for gated in self._gates.values() if gated.gate.remembers != NOTHING)
-        for number, gated in enumerate(kept):
-            gated.memory = memory[f"gate.{number}"].to(self._device)
+        for name, gated in self._remembering():
+            gated.memory = memory[name].to(self._device)
+
+    def _remembering(self) -> list[tuple[str, _Gated]]:
+        kept = [gated for gated in self._gates.values() if gated.gate.remembers != NOTHING]
+        return [(f"gate.{number}", gated) for number, gated in enumerate(kept)]
 
     # --- a pass ---
 

@@ -28,11 +28,30 @@ EDITS, EDITS_VERSION = "edits", "edits_version"
 
 
 @dataclass(frozen=True)
-class Vector:
-    """A vector as in its file."""
+class _Recorded:
+    """What every such file has."""
 
     path: Path
     record: Record
+
+    @property
+    def method(self) -> str:
+        return self.record.method
+
+    @property
+    def trait(self) -> str:
+        return self.record.trait
+
+    @property
+    def layer(self) -> int:
+        """Of the trait's probe: a vector's own, while edits have sites of their own."""
+        return self.record.layer
+
+
+@dataclass(frozen=True)
+class Vector(_Recorded):
+    """A vector as in its file."""
+
     unit: Float[Tensor, "d_model"]
     """Unit length, float32."""
     mean: Float[Tensor, "d_model"]
@@ -40,40 +59,13 @@ class Vector:
     code: Float[Tensor, "d_sae"] | None = None
     """If the vector is a sum of decoder rows, each row's share of the unit vector, float32."""
 
-    @property
-    def method(self) -> str:
-        return self.record.method
-
-    @property
-    def trait(self) -> str:
-        return self.record.trait
-
-    @property
-    def layer(self) -> int:
-        return self.record.layer
-
 
 @dataclass(frozen=True)
-class OwnEdits:
+class OwnEdits(_Recorded):
     """Edits as in their file, for methods that need more than a direction."""
 
-    path: Path
-    record: Record
     edits: Edits
     """At strength 1, on all tokens."""
-
-    @property
-    def method(self) -> str:
-        return self.record.method
-
-    @property
-    def trait(self) -> str:
-        return self.record.trait
-
-    @property
-    def layer(self) -> int:
-        """Of the trait's probe; the edits have sites of their own."""
-        return self.record.layer
 
 
 def save(made: Vector | OwnEdits) -> None:

@@ -4,12 +4,14 @@ The edits are made by `trimtab.vectors.apply`, as for a rollout, so what is meas
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 
 import torch
 
 from trimtab.errors import TrimtabError
 from trimtab.saes.sae import SAE
 from trimtab.steering.edits import Edits, after
+from trimtab.steering.gates import Gate
 from trimtab.steering.places import Places, touched
 from trimtab.steering.replay import Prompt
 from trimtab.vectors.applications import Application, Asked
@@ -46,8 +48,13 @@ def lengths(
         TrimtabError: a timing that touches no token of the prompts, or a vector that lacks what a rule needs.
     """
 
+    @cache
+    def gate(name: str, how: Application) -> Gate | None:
+        # made once and not at each step of a search: a gate may be read from a dictionary
+        return gate_of(how, vectors[name])
+
     def applied(name: str, how: Application, reach: float) -> Edits:
-        return edits(vectors[name], how, reach, "absolute", UNSCALED, sae, gate_of(how, vectors[name]))
+        return edits(vectors[name], how, reach, "absolute", UNSCALED, sae, gate(name, how))
 
     found: dict[str, list[Solved]] = {name: [] for name in vectors}
     wanted: dict[tuple[Application, int, bool], list[Asked]] = {}
