@@ -79,6 +79,23 @@ def test_of_two_checkouts_the_one_that_made_an_artifact_last_is_believed() -> No
     assert remembered(MANIFEST) == ["again mine"]
 
 
+def test_a_copy_of_the_folder_is_another_experiment_of_the_same_making() -> None:
+    made("results/mine/prompts/all.jsonl", "--to results/mine --beside results/mine.v2 results/mine/x.json")
+    made("results/mine.v2/model/manifest.json", "not its own")
+    records.keep(RESULTS)
+    shutil.copytree("results/mine", "results/copy")
+    assert str(records.restore(Path("results/copy"))).startswith("results/copy/records.json: says what made 2 ")
+    assert remembered("results/copy/model/manifest.json") == ["5"]
+    said = "--to results/copy --beside results/mine.v2 results/copy/x.json"
+    assert remembered("results/copy/prompts/all.jsonl") == [said]
+    records.keep(Path("results/copy"))
+    assert {*files.read_json(Path("results/copy/records.json"))} == {
+        "results/copy/model/manifest.json",
+        "results/copy/prompts/all.jsonl",
+    }
+    assert remembered("results/mine.v2/model/manifest.json") == ["not its own"]
+
+
 def test_what_another_run_was_about_to_make_when_it_was_killed_is_made_anew() -> None:
     records.keep(RESULTS, [MANIFEST, "elsewhere/not_of_this_experiment.json"])
     # here the run's own memory says what was made before the kill

@@ -1,19 +1,26 @@
-"""A setting drawn at random reruns the jobs whose commands it changes, what follows them, and nothing else.
+"""A change drawn at random reruns the jobs that it really changes, what follows them, and nothing else.
 
-What a job's command would be is asked of Snakemake with every job forced, so that neither parameters nor recorded
-triggers have a say; what follows what is read from the jobs' lists of files. `test_reruns.py` has chosen cases, of code
-and packages too, with the jobs written down by hand.
+Of a setting, these are the jobs whose commands it changes: what a command would be is asked of Snakemake with every job
+forced, so that neither parameters nor recorded triggers have a say. Of a script or a package, they are the jobs whose
+programs read it, by the programs' own text; of a sentence in the resources, those whose bytes are others afterwards.
+What follows what is read from the jobs' lists of files. `test_reruns.py` has chosen cases, with the jobs written down
+by hand.
 """
 
+import ast
 import random
 import re
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
+from importlib.metadata import packages_distributions
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 import yaml
 from project import JOB, ROOT, SMALL, Project
 from snakemake.utils import update_config
+from test_reruns import changed
 
 from trimtab.artifacts import files
 from trimtab.config.check import check
@@ -99,27 +106,116 @@ def jobs(project: Project, config: str) -> dict[str, Job]:
     return found
 
 
-def expected(project: Project, config: str) -> set[str]:
-    recorded = files.read_json(project.results / "records.json")
-    all_jobs = jobs(project, config)
-    changed = set()
-    for name, job in all_jobs.items():
-        if name == "all":
-            continue
-        before = recorded.get(next(iter(job.outputs)))
-        if before is None or before["shellcmd"] != job.command or set(before["input"]) != job.inputs:
-            changed.add(name)
+def following(all_jobs: dict[str, Job], changes: Callable[[Job], bool]) -> set[str]:
+    """Jobs that change, and what follows them."""
+    found = {name for name, job in all_jobs.items() if name != "all" and changes(job)}
     while True:
-        made = {path for name in changed for path in all_jobs[name].outputs}
-        following = {name for name, job in all_jobs.items() if job.inputs & made} - {*changed, "all"}
-        if not following:
-            return changed
-        changed |= following
+        made = {path for name in found for path in all_jobs[name].outputs}
+        more = {name for name, job in all_jobs.items() if job.inputs & made} - {*found, "all"}
+        if not more:
+            return found
+        found |= more
+
+
+def planned(project: Project, config: str = "") -> set[str]:
+    return {job for job in project.planned(config) if job.split()[0] not in AFTER_THE_CHECKPOINT}
 
 
 @pytest.mark.parametrize("draw", range(DRAWS))
 def test_a_drawn_setting_reruns_the_jobs_whose_commands_it_changes(finished: Project, draw: int) -> None:
     key, value = random.SystemRandom().choice(changes())
     config = yaml.safe_dump(nested(key, value))
-    planned = {job for job in finished.planned(config) if job.split()[0] not in AFTER_THE_CHECKPOINT}
-    assert planned == expected(finished, config), f"{'.'.join(key)}: {value}"
+    recorded = files.read_json(finished.results / "records.json")
+
+    def changes_of(job: Job) -> bool:
+        before = recorded.get(next(iter(job.outputs)))
+        return before is None or before["shellcmd"] != job.command or set(before["input"]) != job.inputs
+
+    wanted = following(jobs(finished, config), changes_of)
+    assert planned(finished, config) == wanted, f"{'.'.join(key)}: {value}"
+
+
+def programs(job: Job) -> list[str]:
+    return re.findall(r"workflow/scripts/(\w+)\.py", job.command)
+
+
+def test_a_drawn_script_reruns_its_jobs(finished: Project) -> None:
+    all_jobs = jobs(finished, "")
+    drawn = random.SystemRandom().choice(sorted({name for job in all_jobs.values() for name in programs(job)}))
+    path = finished.folder / f"workflow/scripts/{drawn}.py"
+    with changed(path, path.read_text() + "\nADDED = 1\n"):
+        assert planned(finished) == following(all_jobs, lambda job: drawn in programs(job)), drawn
+
+
+def loaded(path: Path) -> set[str]:
+    """The top names that a program imports anywhere, itself or by what it imports of the library."""
+    library, found, waiting, seen = path.parents[1], set(), [path], set()
+    while waiting:
+        path = waiting.pop()
+        seen.add(path)
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                names = [str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)]
+            for name in names:
+                found.add(name.partition(".")[0])
+                bases = [library.joinpath(*name.split(".")[:steps]) for steps in range(1, name.count(".") + 2)]
+                own = [file for base in bases for file in (base / "__init__.py", base.with_suffix(".py"))]
+                waiting += [file for file in own if file.is_file() and file not in seen]
+    return found
+
+
+def test_a_drawn_package_reruns_the_jobs_that_import_it(
+    finished: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # what makes vectors is named in the config
+    library = finished.folder / "workflow/trimtab"
+    methods = [library / f"vectors/methods/{name}.py" for name in experiment()["vectors"]["methods"]]
+    imports = {path.stem: loaded(path) for path in (finished.folder / "workflow/scripts").glob("*.py")}
+    imports["vectors_make"] |= set().union(*map(loaded, methods))
+    # files of an installed package are given by name, so that the fork that runs the test has no other version either
+    known = packages_distributions()
+    names = sorted({name for found in imports.values() for name in found if name in known} - {"trimtab", "snakemake"})
+    drawn = random.SystemRandom().choice(names)
+    about = tmp_path / f"{known[drawn][0].replace('-', '_')}.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text(f"Name: {known[drawn][0]}\nVersion: 99.0\n")
+    all_jobs = jobs(finished, "")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    wanted = following(all_jobs, lambda job: any(drawn in imports[program] for program in programs(job)))
+    assert planned(finished) == wanted, drawn
+
+
+def sentences(section: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The places of a file's sentences."""
+    inner = section.items() if isinstance(section, dict) else enumerate(section) if isinstance(section, list) else ()
+    for name, value in inner:
+        if isinstance(value, str) and value.count(" ") > 3:
+            yield (*above, name)
+        yield from sentences(value, (*above, name))
+
+
+@pytest.mark.parametrize("file", ["traits", "scenarios", "tasks"])
+def test_a_drawn_sentence_reruns_the_prompts_that_say_it(finished: Project, tmp_path: Path, file: str) -> None:
+    """And of traits and scenarios no others; templates share their tasks."""
+    project = Project(tmp_path / "project", finished.python)
+    shutil.copytree(finished.folder, project.folder, symlinks=True)
+    path = project.folder / f"workflow/resources/{file}.yaml"
+    content = yaml.safe_load(path.read_text())
+    *above, name = place = random.SystemRandom().choice(list(sentences(content)))
+    section = content
+    for step in above:
+        section = section[step]
+    section[name] += " Then stop."
+    made = {f"contrast_trait {trait}": f"prompts/contrast/{trait}.jsonl" for trait in ("autonomy", "deference", "null")}
+    made["scenarios"] = "prompts/scenarios.jsonl"
+    before = {job: files.sha256(project.results / artifact) for job, artifact in made.items()}
+    path.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+    found = made.keys() & project.planned()
+    targets = [f"results/small/{artifact}" for artifact in made.values()]
+    done = project.snakemake(*targets, "--forcerun", "contrast_trait", "scenarios")
+    assert done.returncode == 0, done.stdout
+    others = {job for job, artifact in made.items() if files.sha256(project.results / artifact) != before[job]}
+    assert others == found if file != "tasks" else others <= found, place

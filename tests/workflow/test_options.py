@@ -13,8 +13,9 @@ HEAD = """\
 # Snakemake's options
 
 What Snakemake's rarer options do to an experiment, as `tests/workflow/test_options.py` tried each of them on a finished
-one. `--touch`, `--retries` and `--profile` are in the README and in `workflow/profiles/slurm`. Words that follow `-q`,
-`--config`, `--forcerun` and other options that take several are read as theirs: write targets first.
+one. `--profile` is told in `workflow/profiles/slurm`; with `--retries`, a job that fails is tried again, but for a
+mistake in the config, which ends in its line at once (`tests/jobs/test_running.py`). `--archive` asks for conda. Words
+that follow `-q`, `--config`, `--forcerun` and other options that take several are read as theirs: write targets first.
 
 Written by `pytest tests/workflow/test_options.py` where it is missing.
 """
@@ -101,6 +102,13 @@ ROWS = [
         "A logger that isn't installed is refused; none is needed.",
         lambda project, output: "argument --logger: invalid choice: 'nosuch'" in output,
         2,
+    ),
+    Row(
+        "--touch",
+        "All artifacts are taken as the settings of this call would make them, and nothing is made: for changes that "
+        "you know to change nothing.",
+        lambda project, output: project.planned("saes: {k: 4}") == set() and rules(output) != set(),
+        config="saes: {k: 4}",
     ),
 ]
 

@@ -5,6 +5,7 @@ Snakemake lists all jobs downstream of one that runs again, so a case is its fir
 
 import os
 import shutil
+import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -237,6 +238,18 @@ def test_what_snakemake_has_forgotten(finished: Project, config: str, jobs: set[
     finally:
         shutil.rmtree(memory)
         aside.rename(memory)
+
+
+def test_an_experiment_that_begins_as_a_copy_of_another(finished: Project) -> None:
+    """By hard links, as docs/experiments.md has it."""
+    copy = finished.results.with_name("copy")
+    subprocess.run(["cp", "-al", finished.results, copy], check=True)
+    try:
+        assert finished.planned("experiment: copy\nsaes: {k: 4}") == CONFIG["saes: {k: 4}"]
+        # the page says which experiment it is of
+        assert finished.planned("experiment: copy") == PAGE
+    finally:
+        shutil.rmtree(copy)
 
 
 def test_a_lost_intermediate_file_is_no_change(finished: Project) -> None:

@@ -8,12 +8,16 @@ run and at its end, and given back to Snakemake where its own are lost or older.
 
 While a run is at work, what it is going to make has no record (null). Whoever finds it so after a kill, and remembers
 no better, makes it anew.
+
+A copy of an experiment's folder brings its records along: under the copy's name they say the same, so that another
+experiment can begin with what it has in common with this one.
 """
 
 import binascii
 import contextlib
 import json
 import os
+import re
 import sys
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Collection, Iterator
@@ -55,7 +59,7 @@ def restore(results: Path) -> str | None:
             "`snakemake --touch` accepts them, deleting them makes them anew"
         )
     restored = 0
-    for artifact, record in files.read_json(kept).items():
+    for artifact, record in _named(files.read_json(kept), results).items():
         path = _path_of(artifact)
         if Path(artifact).exists() and _is_newer(record, path):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -81,6 +85,16 @@ def keep(results: Path, about_to_be_made: Collection[str] = ()) -> None:
     except TrimtabError as error:
         # on a full disk a job that needs room ends the run; what finished is remembered by .snakemake
         print(error, file=sys.stderr)
+
+
+def _named(kept: dict[str, Any], results: Path) -> dict[str, Any]:
+    """Records of an experiment's folder under the name that it has now, which a copy was made without."""
+    before = {str(Path(*Path(artifact).parts[: len(results.parts)])) for artifact in kept} - {str(results)}
+    text = json.dumps(kept, ensure_ascii=False)
+    for name in before:
+        text = re.sub(rf"{re.escape(name)}(?![\w.-])", str(results), text)
+    renamed: dict[str, Any] = json.loads(text)
+    return renamed
 
 
 def _recorded(prefix: str) -> Iterator[tuple[str, dict[str, Any] | None]]:
