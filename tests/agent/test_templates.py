@@ -220,6 +220,28 @@ def test_thoughts_are_kept_apart_and_counted(scenarios):
         assert record["thinking_tokens"] < record["tokens"] == len(protocol.encode(reply))
 
 
+def test_thoughts_are_a_place_of_their_own(scenarios):
+    """The model's own marks and all between them are thoughts, and nothing else is: not marks that the prompt holds."""
+    thoughts, call = (
+        "Hm, <tool_call> is a word.\nI look.",
+        f"\n\nSo: <think>\n{SHAPES['Qwen 3'].call('read_file', PATH)}",
+    )
+    for protocol, begin in ((thinking("Qwen 3"), "<think>\n"), (thinking("Qwen 3 Thinking (2507)"), "")):
+        own = f"{begin}{thoughts}\n</think>"
+        for timing, expected in (("thinking", own), ("answer", call)):
+            touched = Scripted(protocol, [own + call], max_turns=1).touched(scenarios[0], timing)
+            assert protocol.decode(touched) == expected
+
+
+def test_thoughts_of_a_prompt_are_told_from_the_rest_of_its_turn():
+    messages = [{"role": "user", "content": "Find it."}, {"role": "assistant", "content": "I should ask."}]
+    for name, thoughts in (("Qwen 3 Thinking (2507)", "I should ask.\n</think>"), ("Qwen 3", "")):
+        protocol = thinking(name)
+        own = [segment for segment in protocol.prompt(messages) if segment.written]
+        assert "".join(protocol.decode(segment.tokens) for segment in own if segment.thinking) == thoughts
+        assert protocol.decode(own[-1].tokens).endswith('<tool_call>\n{"name": "')
+
+
 def test_a_turn_without_thoughts_counts_none(scenarios):
     (record,) = Scripted(made("Qwen 2.5"), ["Done."], max_turns=1).run(scenarios[0])
     assert (record["thinking"], record["thinking_tokens"]) == ("", 0)

@@ -125,8 +125,11 @@ WRONG = {
     "rollouts: {study: {timings: [decode]}}": 'rollouts.study.timings[0]: "decode" is not one of all, prefill; '
     "which tokens are steered; decode-only has its own key, decode_dose",
     "rollouts: {grid: [{timings: [decode_0]}]}": 'rollouts.grid[0].timings[0]: "decode_0" is not one of all, prefill, '
-    "decode, last_prompt, prefill_but_last, system, user, tool, assistant and decode_<number>; which tokens are "
-    "steered",
+    "decode, last_prompt, prefill_but_last, system, user, tool, assistant, thinking, answer and decode_<number>; which "
+    "tokens are steered",
+    "rollouts: {protocol: native, grid: [{timings: [decode, answer]}]}": "rollouts.grid[0].timings: answer with "
+    "rollouts.protocol native, whose agent is asked for no thoughts; expected another timing, or protocol few_shot or "
+    "native_thinking",
     "rollouts: {grid: [{dose: [1]}]}": "rollouts.grid[0].dose: unknown key; did you mean rollouts.grid[0].doses?",
     "rollouts: {study: {doses: [-0.2, 0.2]}}": "rollouts.study.doses[0]: -0.2 is not above 0; doses of the study, "
     "above 0; the turned-round vector is rollouts.controls.negative",

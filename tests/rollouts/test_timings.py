@@ -1,19 +1,30 @@
 """Which tokens of a whole episode a condition's timing touches, read from the running model."""
 
+from pathlib import Path
+
 import pytest
 import torch
+import yaml
+from chat import byte_tokenizer
+from scripted import Scripted
 from tiny import D_MODEL
 
 from trimtab.agent import protocols
 from trimtab.agent.few_shot import ACTION, THOUGHT
 from trimtab.agent.turn import rows
+from trimtab.config.check import check
+from trimtab.errors import TrimtabError
+from trimtab.jobs.origins import Origins
 from trimtab.prompts import resources
 from trimtab.rollouts.engine import Engine
 from trimtab.rollouts.episode import Arm
-from trimtab.settings.rollouts import EpisodeSettings
+from trimtab.settings.rollouts import TIMINGS, WRITTEN, EpisodeSettings
+from trimtab.steering import places
 from trimtab.steering.edits import added
+from trimtab.steering.places import Places
 from trimtab.steering.steering import Steering
 
+DEFAULT = yaml.safe_load((Path(__file__).parents[2] / "config.yaml").read_text())
 LAYER = 1
 FAR = 1e6
 """Long enough that a touched row can't be taken for another."""
@@ -95,6 +106,65 @@ def test_prefill_and_decode_share_the_episode_out(engine, model, scenarios):
     for other in ("decode", "assistant"):
         _, decode, _ = touched(engine, model, scenarios[0], other)
         assert [a ^ b for a, b in zip(prefill, decode, strict=True)] == [True] * len(prefill)
+
+
+def test_thoughts_and_answers_share_own_text_out(engine, protocol, model, scenarios):
+    _, decode, _ = touched(engine, model, scenarios[0], "decode")
+    tokens, thinking, records = touched(engine, model, scenarios[0], "thinking")
+    _, answer, _ = touched(engine, model, scenarios[0], "answer")
+    assert [a + b for a, b in zip(thinking, answer, strict=True)] == decode
+    thoughts, answers = parts(tokens, thinking, protocol), parts(tokens, answer, protocol)
+    assert len(thoughts) == len(answers) == len(records)
+    for own, rest, record in zip(thoughts, answers, records, strict=True):
+        assert own.startswith(THOUGHT)
+        assert own.removeprefix(THOUGHT).strip() == record["thought"]
+        assert rest.startswith(ACTION)
+
+
+def checked(name, timing):
+    """What the config's check says of a timing in a block of the grid."""
+    rollouts = DEFAULT["rollouts"] | {"protocol": name, "grid": [{"timings": [timing]}]}
+    try:
+        check(DEFAULT | {"rollouts": rollouts}, Origins())
+    except TrimtabError as error:
+        return str(error)
+    return ""
+
+
+def places_of(engine, scenario, monkeypatch):
+    """Where all tokens of an episode stand."""
+    found, locate = [], Steering.locate
+
+    def seen(steering, row, places, ids):
+        found.append(places)
+        locate(steering, row, places, ids)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Steering, "locate", seen)
+        engine.run([Arm("c")], [scenario], 5, 0)
+    return Places.of(torch.cat(found, dim=1))
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_every_protocol_with_every_timing(name, protocol, at_once, model, scenarios, monkeypatch):
+    """What the config takes touches some of an episode's tokens; what it refuses is none of them, or another timing."""
+    if name.startswith("native"):
+        native = protocols.read(resources.RESOURCES / f"{name}.yaml", byte_tokenizer())
+        thoughts = "<think>\nHm.\n</think>\n\n" if name == "native_thinking" else ""
+        call = '<tool_call>\n{"name": "ask_user", "arguments": {"question": "Why?"}}\n</tool_call>'
+        engine = Scripted(native, [f"{thoughts}{call}", "Done."]).engine
+    else:
+        settings = EpisodeSettings(max_turns=3, temperature=0.8, **{f"{each}": 4 for each in WRITTEN[name]})
+        spoken = {"few_shot": protocol, "few_shot_at_once": at_once}[name]
+        engine = Engine(model, spoken, settings, dict.fromkeys(spoken.tools, 0.0))
+    at = places_of(engine, scenarios[0], monkeypatch)
+    refused = {timing for timing in TIMINGS if checked(name, timing)}
+    assert refused == ({"thinking", "answer"} if not bool(at.thinking.any()) else set())
+    for timing in refused:
+        (line,) = checked(name, timing).splitlines()
+        assert line.startswith(f"config.yaml, rollouts.grid[0].timings: {timing} with rollouts.protocol {name}, whose")
+    for timing in {*TIMINGS, "decode_3"} - refused:
+        assert bool(places.touched(timing, at).any()), timing
 
 
 def test_the_last_prompt_token_is_one_a_turn_and_prefill_has_the_others(engine, protocol, model, scenarios):

@@ -9,8 +9,8 @@ from trimtab.steering.places import ASSISTANT, SYSTEM, TOOL, USER, Places, check
 EPISODE = [
     *given(SYSTEM, 2),  # 0, 1
     *given(USER, 2, ends_prompt=True),  # 2, 3
-    *cue(1, before=0),  # 4
-    *written(3),  # 5, 6, 7
+    *cue(1, before=0, thinking=True),  # 4
+    *written(3, thinking=True),  # 5, 6, 7
     *cue(1, before=3, ends_prompt=True),  # 8
     *written(1, before=3),  # 9
     *given(TOOL, 1),  # 10
@@ -37,6 +37,8 @@ EPISODE = [
         "user": [2, 3],
         "tool": [10],
         "assistant": [4, 5, 6, 7, 8, 9, 11, 12, 13],
+        "thinking": [4, 5, 6, 7],
+        "answer": [8, 9, 12, 13],
     }.items(),
 )
 def test_an_episode_of_two_turns(timing, tokens):

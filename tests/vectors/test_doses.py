@@ -35,11 +35,11 @@ TABLE = ROOT / "docs/doses.md"
 DEFAULT = yaml.safe_load((ROOT / "config.yaml").read_text())
 OWN, OTHER, NATS_ASKED = 1, 0, 0.02
 ROLES = ("system", "user", "tool", "assistant")
-TIMINGS = ("all", "prefill", "decode", "last_prompt", "prefill_but_last", *ROLES, "decode_2")
+TIMINGS = ("all", "prefill", "decode", "last_prompt", "prefill_but_last", *ROLES, "thinking", "answer", "decode_2")
 HEADER = Segment([4, 8, 15, 16], written=False, role=SYSTEM)
 PROMPTS = [
-    [HEADER, Segment([23, 42, 7], False, USER, ends_prompt=True), Segment([9, 3], written=True)],
-    [HEADER, Segment([5, 77], False, USER, ends_prompt=True), Segment([11], written=True)],
+    [HEADER, Segment(task, False, USER, ends_prompt=True), Segment(thought, True, thinking=True), Segment(cue, True)]
+    for task, thought, cue in (([23, 42, 7], [9, 3], [6]), ([5, 77], [11], [2]))
 ]
 
 
@@ -93,7 +93,8 @@ def page(verdicts):
         "What becomes of a dose in nats, by rule, layer and timing. *Solved as applied*: the length is searched for",
         "under the rule, layer and timing that the condition names (`kl`), or bounds the KL in closed form (`asc`). A",
         "length that can't be found is an error in one line; all else is refused when the config is checked. With the",
-        "protocol few_shot_at_once, kl refuses decode, decode_<number> and assistant too.",
+        "protocol few_shot_at_once, kl refuses decode, decode_<number> and assistant too; thinking and answer want a",
+        "protocol with thoughts under any unit.",
         "Written by `tests/vectors/test_doses.py`.",
         "",
         "| unit | rule | vector added at | timings | what becomes of it |",
@@ -144,12 +145,14 @@ def touched(timing, at, prompt):
     """Whether a timing touches a prompt's token, by where its segment stands: header, user, then the agent's."""
     bounds = [len(HEADER.tokens), len(HEADER.tokens) + len(prompt[1].tokens)]
     system, user, last = at < bounds[0], bounds[0] <= at < bounds[1], at == bounds[1] - 1
-    own = at >= bounds[1]
+    own, answered = at >= bounds[1], at >= bounds[1] + len(prompt[2].tokens)
     return {
         "all": True,
         "prefill": not own,
         "decode": own,
         "assistant": own,
+        "thinking": own and not answered,
+        "answer": answered,
         "decode_2": own,
         "last_prompt": last,
         "prefill_but_last": not own and not last,

@@ -140,7 +140,7 @@ class FewShotProtocol(Protocol):
         argument = Field("input", self.encode(INPUT), limits["input_tokens"])
         if not self._thoughts:
             return [Field("action", [], 0), argument]
-        thought = Field("thought", self.encode(THOUGHT), limits["thought_tokens"])
+        thought = Field("thought", self.encode(THOUGHT), limits["thought_tokens"], thinks=True)
         return [thought, Field("action", self.encode(ACTION), 0), argument]
 
     def step(self, texts: Mapping[str, str]) -> Step:
@@ -157,10 +157,10 @@ class FewShotProtocol(Protocol):
         if not self._thoughts:
             return [header, *self.asked(f"{by_role['user']} {by_role.get('assistant', '')}")]
         segments = [header, *self.asked(by_role["user"])]
-        segments.append(Segment(self.encode(THOUGHT), written=True))
+        segments.append(Segment(self.encode(THOUGHT), written=True, thinking=True))
         if "assistant" in by_role:
             segments += [
-                Segment(self.encode(f" {_line(by_role['assistant'])}"), written=True),
+                Segment(self.encode(f" {_line(by_role['assistant'])}"), written=True, thinking=True),
                 Segment(self.encode(ACTION), written=True),
             ]
         return segments

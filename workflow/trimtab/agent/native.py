@@ -3,14 +3,16 @@
 The template renders system line, tools, task and answers. An episode only ever grows: what the model wrote stays as it
 wrote it, and an answer is what the template puts after an assistant's turn. Templates that retell earlier turns in
 other words (Qwen3 leaves empty thoughts out of them) would otherwise change text that has been computed. Thinking is
-turned on or off where the template has a switch, as the resource says; thoughts are kept apart from prose.
-`round_trip` proves at the start that the template's calls can be read, and finds their form; how a reply is read is in
-`replies`.
+turned on or off where the template has a switch, as the resource says; thoughts are kept apart from prose, and while
+the model writes, their marks tell whether it is within them. `round_trip` proves at the start that the template's calls
+can be read, and finds their form; how a reply is read is in `replies`.
 """
 
 import json
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 from transformers import PreTrainedTokenizerBase
@@ -50,7 +52,7 @@ class NativeProtocol(Protocol):
         self._spoken = round_trip.proven(
             self._template, self._messages, lambda text: bool(self._control_of(text)), tokenizer.eos_token is not None
         )
-        if thinks and not self._marks_thoughts:
+        if thinks and not self._marks:
             raise TrimtabError(
                 "config.yaml, rollouts.protocol: native_thinking, but this model has no tokens that mark thoughts; use "
                 "native"
@@ -58,10 +60,11 @@ class NativeProtocol(Protocol):
         self.action_tokens = [self.encode(name, after=self._before_name) for name in self._named]
         self.check_names("native.yaml, tools", list(self._named))
 
-    @property
-    def _marks_thoughts(self) -> bool:
-        """Whether some pair of marks around thoughts is one token each."""
-        return any(all(len(self.encode(mark)) == 1 for mark in pair) for pair in replies.THOUGHTS.items())
+    @cached_property
+    def _marks(self) -> list[tuple[int, int]]:
+        """Pairs of marks around thoughts of which each is one token."""
+        pairs = [[self.encode(mark) for mark in pair] for pair in replies.THOUGHTS.items()]
+        return [(opens[0], closes[0]) for opens, closes in pairs if len(opens) == len(closes) == 1]
 
     def _messages(self, task: str, instruction: str = "") -> list[Message]:
         return [{"role": "system", "content": self.system_line(instruction)}, {"role": "user", "content": task}]
@@ -110,7 +113,16 @@ class NativeProtocol(Protocol):
         return str(self.tokenizer.decode(list(tokens), skip_special_tokens=False))
 
     def fields(self, limits: Mapping[str, int]) -> list[Field]:
-        return [Field("reply", [], limits["reply_tokens"])]
+        return [Field("reply", [], limits["reply_tokens"], self._spoken.opened)]
+
+    def thinks(self, line: Sequence[int], before: bool) -> bool:
+        last = line[-1]
+        if any(last == closes for _, closes in self._marks):
+            return False
+        if before or not any(last == opens for opens, _ in self._marks):
+            return before
+        # amid a line the mark is a word, as in `replies`
+        return not self.decode(line[:-1]).rpartition("\n")[2].strip()
 
     def step(self, texts: Mapping[str, str]) -> Step:
         raw = texts["reply"]
@@ -149,8 +161,18 @@ class NativeProtocol(Protocol):
         segments = [header, *self.asked(by_role["user"])]
         if "assistant" in by_role:
             begun = self._spoken.before_prose + self._plain(by_role["assistant"]) + self._before_name
-            segments.append(Segment(self.encode(begun, after=self._asked(by_role["user"])), written=True))
+            tokens = self.encode(begun, after=self._asked(by_role["user"]))
+            segments += self._parted(tokens)
         return segments
+
+    def _parted(self, tokens: Sequence[int]) -> list[Segment]:
+        """The beginning of an assistant's turn, its thoughts and all else apart."""
+        inside, marked = self._spoken.opened, []
+        for at, token in enumerate(tokens):
+            before, inside = inside, self.thinks(tokens[: at + 1], inside)
+            marked.append((token, before or inside))
+        runs = groupby(marked, key=itemgetter(1))
+        return [Segment([token for token, _ in run], written=True, thinking=part) for part, run in runs]
 
     @property
     def _before_name(self) -> str:

@@ -31,6 +31,8 @@ class Field(NamedTuple):
     """Tokens that stand before it."""
     limit: int
     """Tokens that may be written; 0 for a choice among the tools."""
+    thinks: bool = False
+    """Whether it begins within thoughts."""
 
 
 class Step(NamedTuple):
@@ -104,6 +106,15 @@ class Protocol(ABC):
     @abstractmethod
     def fields(self, limits: Mapping[str, int]) -> list[Field]:
         """The assistant's turn; `limits` are the config's `<field>_tokens`."""
+
+    def thinks(self, line: Sequence[int], before: bool) -> bool:
+        """Whether a written field goes on within thoughts after its tokens so far.
+
+        Args:
+            line: at least one token.
+            before: the same before its last token.
+        """
+        return before
 
     @abstractmethod
     def step(self, texts: Mapping[str, str]) -> Step:

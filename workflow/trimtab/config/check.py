@@ -21,7 +21,7 @@ from trimtab.model.names import ORGANISM, PACKAGED
 from trimtab.settings.experiment import Experiment
 from trimtab.settings.gates import NEEDS, EditGate
 from trimtab.settings.model import Model, Organism
-from trimtab.settings.rollouts import ALWAYS, GridBlock, Rollouts, StudySettings
+from trimtab.settings.rollouts import ALWAYS, OF_THOUGHTS, THINKING, GridBlock, Rollouts, StudySettings
 from trimtab.settings.saes import STEADY_SHARE, Saes
 from trimtab.settings.statistics import Statistics
 from trimtab.settings.vectors import Vectors
@@ -216,6 +216,13 @@ def _block(key: str, block: GridBlock, experiment: Experiment) -> Iterator[str]:
             yield f"{key}.methods: {method} is not among vectors.methods ({_listed(made)})"
         elif method == "random" and not experiment.rollouts.controls.random:
             yield f"{key}.methods: random takes the directions of rollouts.controls.random, which is 0"
+    protocol = experiment.rollouts.protocol
+    for timing in block.timings or ():
+        if timing in OF_THOUGHTS and protocol not in THINKING:
+            yield (
+                f"{key}.timings: {timing} with rollouts.protocol {protocol}, whose agent is asked for no thoughts; "
+                f"expected another timing, or protocol {' or '.join(THINKING)}"
+            )
     for trait in block.traits or ():
         if trait not in traits:
             yield f"{key}.traits: {trait} is not among probes.traits ({_listed(traits)})"

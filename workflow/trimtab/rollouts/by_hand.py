@@ -26,6 +26,7 @@ from trimtab.agent.protocol import start
 from trimtab.errors import TrimtabError
 from trimtab.model.source import DTYPES, from_manifest, load
 from trimtab.rollouts import draws
+from trimtab.settings.rollouts import OF_THOUGHTS
 from trimtab.steering import places
 from trimtab.steering.batch import GrowingBatch
 from trimtab.steering.edits import Edits
@@ -99,6 +100,8 @@ class ByHand:
             places.check_timing(timing)
         except ValueError as error:
             raise TrimtabError(str(error)) from error
+        if timing in OF_THOUGHTS:
+            raise TrimtabError(f"--timing {timing}: thoughts are told apart in rollouts alone; expected another timing")
         return cls(loaded, tokenizer, [edits(made, application, dose, unit, scale) for dose in doses])
 
     def generate(self, prompt: str, tokens: int = 200, temperature: float = 0.0, seed: int = 0) -> Iterator[Piece]:

@@ -68,6 +68,8 @@ class Episode:
     probabilities: list[float] = field(default_factory=list)
     tokens: int = 0
     """Tokens that the model wrote in this turn."""
+    thinking: bool = False
+    """Whether what is written next is part of thoughts."""
     length: int = 0
     """Tokens of the episode, header included."""
     pending: list[Piece] = field(default_factory=list)

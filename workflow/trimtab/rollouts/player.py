@@ -94,8 +94,8 @@ class Player:
 
     def _begin(self, episode: Episode, at: int) -> None:
         episode.at, episode.line = at, []
-        cue = self._fields[at].cue
-        episode.feed(cue, places.cue(len(cue), episode.tokens, ends_prompt=True))
+        cue, episode.thinking = self._fields[at].cue, self._fields[at].thinks
+        episode.feed(cue, places.cue(len(cue), episode.tokens, ends_prompt=True, thinking=episode.thinking))
 
     def _field(self, episode: Episode) -> Field:
         return self._fields[episode.at]
@@ -105,7 +105,9 @@ class Player:
         ended = token < len(self._ends) and self._ends[token]
         if not ended:
             episode.line.append(token)
-            episode.feed([token], places.written(1, episode.tokens))
+            before, episode.thinking = episode.thinking, self._protocol.thinks(episode.line, episode.thinking)
+            # a mark is part of the thoughts that it begins or ends
+            episode.feed([token], places.written(1, episode.tokens, before or episode.thinking))
             episode.tokens += 1
             if len(episode.line) < self._field(episode).limit:
                 return

@@ -29,7 +29,10 @@ Rule = Literal[
     "add", "add_relative", "keep_norm", "project_out", "floor", "clamp", "rotate", "set_angle", "slerp", "edit_code"
 ]
 StudyTiming = Literal["all", "prefill"]
-TIMINGS = ("all", "prefill", "decode", "last_prompt", "prefill_but_last", "system", "user", "tool", "assistant")
+OF_THOUGHTS = ("thinking", "answer")
+"""Timings that part the agent's own text by its thoughts."""
+ROLES = ("system", "user", "tool", "assistant")
+TIMINGS = ("all", "prefill", "decode", "last_prompt", "prefill_but_last", *ROLES, *OF_THOUGHTS)
 """Those that a block of the grid may name, besides decode_<number>."""
 
 Timing = Annotated[
@@ -44,6 +47,9 @@ WRITTEN: dict[str, tuple[str, ...]] = {
     "native_thinking": ("reply_tokens",),
 }
 """The limits that count under each protocol: those of the fields that its agent writes."""
+
+THINKING = ("few_shot", "native_thinking")
+"""Protocols whose agent is asked for thoughts."""
 
 
 class ProtocolSettings(Settings):
@@ -133,7 +139,8 @@ class GridBlock(Settings):
 
     timings: Some[Timing] | None = None
     """Which tokens are steered. all, prefill, decode, last_prompt, prefill_but_last, decode_4 for the first four
-    tokens of every turn, or the span of a role: system, user, tool, assistant. Left out: all."""
+    tokens of every turn, or the span of a role: system, user, tool, assistant. Of the agent's own text, thinking is its
+    thoughts and answer all else, for protocols few_shot and native_thinking. Left out: all."""
 
     layers: Some[Count] | None = None
     """Where the vector is added. Left out: the layer of the trait's probe."""

@@ -165,6 +165,12 @@ TIMINGS = {
     "user": Wording("the user's text", "The user's turns are steered, with the markup around them."),
     "tool": Wording("answers of tools", "The answers of tools are steered, with the markup around them."),
     "assistant": Wording("the assistant's turns", "The assistant's turns are steered, with the markup around them."),
+    "thinking": Wording(
+        "own thoughts", "What the agent writes within its thoughts is steered, with the cue or the marks around them."
+    ),
+    "answer": Wording(
+        "own text but thoughts", "What the agent writes outside of its thoughts is steered, with the cues within it."
+    ),
     "none": Wording("none", "No token is steered."),
     "decode_<number>": Wording(
         "first {number} own tokens",

@@ -2,8 +2,9 @@
 
 A push is applied to some of an episode's tokens and not to others, so every token that is fed says who it belongs to:
 whether the model wrote it or was given it, whose turn it is part of, whether it is the last one before the model goes
-on, and how many tokens the model had written in that turn before it. A place is one whole number, so that a pass of
-thousands of tokens is marked by one tensor. What a push does is the business of `trimtab.steering.steering`.
+on, whether it is part of the thoughts before an answer, and how many tokens the model had written in that turn before
+it. A place is one whole number, so that a pass of thousands of tokens is marked by one tensor. What a push does is the
+business of `trimtab.steering.steering`.
 """
 
 from collections.abc import Callable
@@ -19,8 +20,9 @@ from trimtab.steering.catalogue import FIRST
 USER, ASSISTANT, SYSTEM, TOOL = range(4)
 """Whose turn a token is part of; the markup around a turn belongs to it."""
 
-_WRITTEN, _LAST, _ROLE, _BEFORE = 1, 2, 4, 16
-"""A place is the sum of these, the last two times a role and a count; True and False are places as well."""
+_WRITTEN, _LAST, _ROLE, _THINKING, _BEFORE = 1, 2, 4, 16, 32
+"""A place is the sum of these, of which one is taken as often as the role says, and the last as often as the count
+does; True and False are places as well."""
 
 
 def given(role: int, count: int, ends_prompt: bool = False) -> list[int]:
@@ -31,17 +33,18 @@ def given(role: int, count: int, ends_prompt: bool = False) -> list[int]:
     return places
 
 
-def written(count: int, before: int = 0) -> list[int]:
+def written(count: int, before: int = 0, thinking: bool = False) -> list[int]:
     """Places of tokens of the assistant's own turn, of which `before` were written before them.
 
     A cue such as "Action:" is part of that turn, though nobody drew it; it counts for nothing.
     """
-    return [_WRITTEN + ASSISTANT * _ROLE + number * _BEFORE for number in range(before, before + count)]
+    own = _WRITTEN + ASSISTANT * _ROLE + thinking * _THINKING
+    return [own + number * _BEFORE for number in range(before, before + count)]
 
 
-def cue(count: int, before: int, ends_prompt: bool = False) -> list[int]:
+def cue(count: int, before: int, ends_prompt: bool = False, thinking: bool = False) -> list[int]:
     """Places of a cue in the assistant's turn, after `before` written tokens; `ends_prompt` as for given tokens."""
-    places = [_WRITTEN + ASSISTANT * _ROLE + before * _BEFORE] * count
+    places = written(1, before, thinking) * count
     if ends_prompt and count:
         places[-1] += _LAST
     return places
@@ -54,12 +57,14 @@ class Places(NamedTuple):
     last: Bool[Tensor, "*token"]
     role: Int[Tensor, "*token"]
     before: Int[Tensor, "*token"]
+    thinking: Bool[Tensor, "*token"]
 
     @classmethod
     def of(cls, places: Int[Tensor, "*token"] | Bool[Tensor, "*token"]) -> "Places":
         """Take places apart."""
         at = places.long()
-        return cls(at % _LAST == 1, at // _LAST % 2 == 1, at // _ROLE % 4, at // _BEFORE)
+        last, thinking = at // _LAST % 2 == 1, at // _THINKING % 2 == 1
+        return cls(at % _LAST == 1, last, at // _ROLE % 4, at // _BEFORE, thinking)
 
 
 _TOUCHED: dict[str, Callable[[Places], Bool[Tensor, "*token"]]] = {
@@ -74,6 +79,8 @@ _TOUCHED: dict[str, Callable[[Places], Bool[Tensor, "*token"]]] = {
     "user": lambda at: at.role == USER,
     "tool": lambda at: at.role == TOOL,
     "assistant": lambda at: at.role == ASSISTANT,
+    "thinking": lambda at: at.written & at.thinking,
+    "answer": lambda at: at.written & ~at.thinking,
     "none": lambda at: torch.zeros_like(at.written),
 }
 TIMINGS = (*_TOUCHED, "decode_<number>")
@@ -106,10 +113,12 @@ class Segment:
     """Whose turn given text is part of; what is written is the assistant's."""
     ends_prompt: bool = False
     """Whether the model goes on after it."""
+    thinking: bool = False
+    """Whether what is written is part of the thoughts before an answer."""
 
     @property
     def places(self) -> list[int]:
         """The place of each token."""
         if self.written:
-            return cue(len(self.tokens), 0, self.ends_prompt)
+            return cue(len(self.tokens), 0, self.ends_prompt, self.thinking)
         return given(self.role, len(self.tokens), self.ends_prompt)

@@ -1,12 +1,14 @@
 """An agent whose replies are written down, in an engine and an environment as they are."""
 
 import torch
-from tiny import llama
+from tiny import D_MODEL, llama
 
 from trimtab.agent.turn import rows
 from trimtab.rollouts.engine import Engine
 from trimtab.rollouts.episode import Arm
 from trimtab.settings.rollouts import EpisodeSettings
+from trimtab.steering.edits import added
+from trimtab.steering.steering import Steering
 
 
 class Scripted:
@@ -36,11 +38,26 @@ class Scripted:
 
         return scripted
 
-    def run(self, scenario):
+    def run(self, scenario, edits=()):
         handle = self.model.register_forward_pre_hook(
             lambda module, words, named: self.fed.extend(named["input_ids"][0].tolist()), with_kwargs=True
         )
         try:
-            return rows(self.engine.run([Arm("c")], [scenario], 0, 0))
+            return rows(self.engine.run([Arm("c", edits)], [scenario], 0, 0))
         finally:
             handle.remove()
+
+    def touched(self, scenario, timing):
+        """The tokens that a push of this timing would change, in order; the model goes on without it."""
+        marks, edited = [], Steering.edited
+
+        def seen(steering, site, stream):
+            marks.extend((edited(steering, site, stream) != stream).any(-1)[0].tolist())
+            return stream
+
+        try:
+            Steering.edited = seen
+            self.run(scenario, added(1, torch.ones(D_MODEL), 1e6, timing))
+        finally:
+            Steering.edited = edited
+        return [token for token, mark in zip(self.fed, marks, strict=True) if mark]
