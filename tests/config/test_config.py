@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from trimtab.config.check import check
@@ -308,6 +308,7 @@ ANYTHING = st.recursive(
 
 
 @given(path=st.sampled_from(_keys(DEFAULT)[1:]), value=ANYTHING)
+@example(path=("probes",), value={".[p": 0, "a[0": 0, "]": 0, "..": 0, "[": 0, ": ": 0})
 def test_whatever_stands_at_a_key_passes_or_is_told(path, value):
     changed = deepcopy(DEFAULT)
     *parents, key = path

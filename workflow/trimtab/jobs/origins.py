@@ -6,7 +6,6 @@ of the config alone. A job's errors say "config.yaml" for whichever file it was.
 
 import json
 import os
-import re
 from collections.abc import MutableMapping
 from dataclasses import dataclass, field
 
@@ -34,7 +33,7 @@ class Origins:
         while key:
             if key in self.files:
                 return self.files[key]
-            key = re.sub(r"(\[\d+\]|\.?[^.\[]*)$", "", key)
+            key = key[: max(key.rfind("."), key.rfind("["), 0)]
         return CONFIG
 
     def told(self, message: str) -> str:
