@@ -15,11 +15,11 @@ def new_project(toy_model: Path, quick_python: Path, tmp_path_factory: pytest.Te
 
 
 @pytest.fixture(scope="session")
-def whole_run(toy_model: Path, shared: Path) -> Path:
-    """The folder of the small experiment after one whole run as users run it, which all processes that test copy."""
+def whole_run(toy_model: Path, shared: Path, quick_python: Path) -> Path:
+    """The folder of the small experiment after one whole run, which all processes that test copy."""
 
     def make(folder: Path) -> None:
-        done = copied(folder, toy_model).snakemake()
+        done = copied(folder, toy_model, quick_python).snakemake()
         assert done.returncode == 0, done.stdout
 
     return once(shared / "whole-run", make)

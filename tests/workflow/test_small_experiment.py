@@ -462,8 +462,8 @@ def test_a_second_run_does_nothing(finished):
 
 
 def test_the_same_jobs_in_another_folder_make_the_same_bytes(finished, tmp_path):
-    """Some jobs, from training to the page, run again beside a copy of everything they read."""
-    again = Project(tmp_path / "elsewhere", finished.python)
+    """Some jobs, from training to the page, run again beside a copy of everything they read, under Python itself."""
+    again = Project(tmp_path / "elsewhere")
     shutil.copytree(finished.folder, again.folder, symlinks=True)
     # else rollouts would be taken over, not made
     shutil.rmtree(again.results / "rollouts/.cells")
