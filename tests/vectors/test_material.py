@@ -17,7 +17,7 @@ from trimtab.saes.files import Origin, save
 from trimtab.saes.sae import SAE, TopKActivation
 from trimtab.settings.activations import CaptureSettings
 from trimtab.vectors.contract import Direction, make
-from trimtab.vectors.material import gather, held_out_gap, read_pairs
+from trimtab.vectors.material import TraitFiles, gather, held_out_gap, read_pairs
 
 LAYER = 2
 SPLITS = {"pair-b": "fit", "pair-a": "select", "pair-c": "test", "pair-d": "test", "pair-e": "test"}
@@ -98,13 +98,16 @@ def written(tmp_path, layer=LAYER, model="tiny"):
     fitted |= {f"{prefix}intercept": torch.tensor(0.5) for prefix in sizes} | {"association": torch.arange(5.0)}
     tensors.save(tmp_path / "probe.safetensors", fitted, {})
     sae = SAE(torch.eye(D_MODEL, 5), torch.zeros(5), torch.eye(5, D_MODEL), torch.zeros(D_MODEL), TopKActivation(2))
-    save(tmp_path / "sae", sae, Origin(model, layer, 8), {})
-    return tmp_path / "probe.safetensors", tmp_path / "sae"
+    save(tmp_path / str(LAYER), sae, Origin(model, layer, 8), {})
+    return tmp_path / "probe.safetensors", tmp_path
 
 
-def gathered(artifacts, weights, sae):
-    pairs = read_pairs(artifacts / "contrast.jsonl", artifacts / "cache.h5", LAYER, "opening", DEVELOPMENT)
-    return gather("autonomy", {"layer": LAYER, "penalty": 10.0}, weights, pairs, sae, "tiny", Said(), None, 3)
+def gathered(artifacts, weights, saes, imported=()):
+    probe = weights.with_suffix(".json")
+    files.write_json(probe, {"layer": LAYER, "penalty": 10.0})
+    made = TraitFiles(artifacts / "contrast.jsonl", artifacts / "cache.h5", probe, weights, saes, "opening", imported)
+    described = {"model": "tiny", "layers": 4, "d_model": D_MODEL}
+    return gather("autonomy", made, described, Said(), 3)
 
 
 def test_material_is_gathered_at_the_probes_layer(artifacts, tmp_path):
@@ -120,6 +123,15 @@ def test_material_is_gathered_at_the_probes_layer(artifacts, tmp_path):
     torch.testing.assert_close(
         make("mean_difference", material).unit * (high - low).mean(0).norm(), (high - low).mean(0)
     )
+    assert material.imported is None
+    assert torch.equal(material.rows(LAYER)[1], low)
+
+
+def test_an_imported_vector_is_read_at_the_probes_layer(artifacts, tmp_path):
+    table = torch.arange(5.0 * D_MODEL).reshape(5, D_MODEL)
+    tensors.save(tmp_path / "made.safetensors", {"table": table}, {})
+    material = gathered(artifacts, *written(tmp_path), imported=[tmp_path / "made.safetensors"])
+    assert torch.equal(material.imported, table[LAYER + 1])
 
 
 @pytest.mark.parametrize(

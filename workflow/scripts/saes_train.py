@@ -33,10 +33,8 @@ def main(
     repeat: int,
     checkpoint_seconds: float = 120.0,
 ) -> None:
-    """Write weights, cfg.json, provenance.json and training.csv to `folder`; held-out documents are not trained on.
-
-    Of `pretrained` there is one or none; `repeat` counts further seeds of the same dictionary.
-    """
+    """Write weights, cfg.json, provenance.json and training.csv to `folder`; held-out documents are not trained on. Of
+    `pretrained` there is one or none; `repeat` counts further seeds of the same dictionary."""
     described = files.read_json(manifest)
     require_all(caches, described)
     own_seed, where = seeds.derive(seed, "saes", layer, repeat), device_of(device)

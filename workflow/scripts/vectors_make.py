@@ -2,23 +2,18 @@
 
 from trimtab.jobs.entry import script
 
-from dataclasses import replace
 from pathlib import Path
 
 from trimtab.activations.reader import require_all
 from trimtab.agent import protocols
 from trimtab.agent.calibration import Calibration, conversations, dose_prompts
-from trimtab.artifacts import files
 from trimtab.artifacts.provenance import provenance
 from trimtab.model.source import from_manifest
 from trimtab.prompts import resources
-from trimtab.prompts.contrast import DEVELOPMENT, TEST
-from trimtab.saes.files import WEIGHTS
 from trimtab.settings.vectors import VectorSettings
-from trimtab.vectors import foreign
 from trimtab.vectors.applications import AskedLengths
 from trimtab.vectors.gates import GateSources
-from trimtab.vectors.material import CachedRows, gather, read_pairs
+from trimtab.vectors.material import TraitFiles, gather
 from trimtab.vectors.readings import ModelReadings
 from trimtab.vectors.trait_vectors import Sources, make_vectors
 
@@ -49,19 +44,14 @@ def main(
     `imported` at most one file."""
     described, model, tokenizer = from_manifest(manifest)
     require_all([cache], described)
-    protocol, chosen = protocols.read(agent, tokenizer), files.read_json(probe)
-    layer, sae = int(chosen["layer"]), saes / str(chosen["layer"])
-    pairs, held_out = (read_pairs(contrast, cache, layer, kind, splits) for splits in (DEVELOPMENT, TEST))
+    protocol, made = protocols.read(agent, tokenizer), TraitFiles(contrast, cache, probe, weights, saes, kind, imported)
     spare, bias = resources.tasks(tasks)["calibration"], Calibration.read(calibration).mean_log_probability
     request = resources.traits(traits)[trait]["prompt"]
-    readings = ModelReadings(model, protocol, layer, pairs.messages, conversations(spare), request, bias)
-    rows = CachedRows(contrast, cache, kind, DEVELOPMENT)
-    material = gather(trait, chosen, weights, pairs, sae, described["model"], readings, rows, seed)
-    for path in imported:
-        material = replace(material, imported=foreign.read(path, layer, described["layers"], described["d_model"]))
-    inputs = [manifest, calibration, contrast, cache, probe, weights, sae / WEIGHTS, *imported]
-    origin = provenance(inputs, {**settings.record(), "kind": kind, "targets": targets, **lengths.record()}, seed)
-    sources = Sources(described, model, dose_prompts(protocol, spare), held_out, origin)
+    readings = ModelReadings(model, protocol, made.layer, made.pairs.messages, conversations(spare), request, bias)
+    material = gather(trait, made, described, readings, seed)
+    about = {**settings.record(), "kind": kind, "targets": targets, **lengths.record()}
+    origin = provenance([manifest, calibration, *made.read], about, seed)
+    sources = Sources(described, model, dose_prompts(protocol, spare), made.held_out, origin)
     gate_of = GateSources(described, tokenizer, saes, weights.parent, lengths.gates)
     make_vectors(folder, methods, material, sources, settings, targets, lengths.asked, gate_of)
 

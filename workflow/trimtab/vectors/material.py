@@ -4,8 +4,9 @@ Directions are made from the rows that probes are fitted on (splits fit and sele
 that nothing has seen (split test).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,9 @@ from trimtab.activations.reader import Cache
 from trimtab.artifacts import files, tensors
 from trimtab.errors import TrimtabError
 from trimtab.probes.dictionaries import dictionary
-from trimtab.prompts.contrast import POLES
+from trimtab.prompts.contrast import DEVELOPMENT, POLES, TEST
+from trimtab.saes.files import WEIGHTS
+from trimtab.vectors import foreign
 from trimtab.vectors.contract import Direction, LinearProbe, Material, Readings, Rows
 
 
@@ -84,52 +87,94 @@ class CachedRows:
         return pairs.high, pairs.low
 
 
-def gather(
-    trait: str,
-    probe: Mapping[str, Any],
-    weights: Path,
-    pairs: Pairs,
-    sae: Path,
-    model: str,
-    readings: Readings,
-    rows: Rows,
-    seed: int,
-) -> Material:
+@dataclass(frozen=True)
+class TraitFiles:
+    """What earlier stages made for one trait."""
+
+    contrast: Path
+    """prompts/contrast/<trait>.jsonl."""
+    cache: Path
+    """activations/contrast/<trait>.h5."""
+    probe: Path
+    """probes/<trait>.json."""
+    weights: Path
+    """probes/<trait>.safetensors."""
+    saes: Path
+    """Folder of all layers' SAEs."""
+    kind: str
+    """Which kind of contrast prompts (`probes.contrast`)."""
+    imported: Sequence[Path] = ()
+    """A file of another tool's vectors, or none."""
+
+    @cached_property
+    def fit(self) -> Mapping[str, Any]:
+        """What the probe's fit chose."""
+        found: Mapping[str, Any] = files.read_json(self.probe)
+        return found
+
+    @property
+    def layer(self) -> int:
+        return int(self.fit["layer"])
+
+    @property
+    def sae(self) -> Path:
+        """Folder of the layer's SAE."""
+        return self.saes / str(self.layer)
+
+    @property
+    def read(self) -> list[Path]:
+        """Every file that vectors depend on."""
+        return [self.contrast, self.cache, self.probe, self.weights, self.sae / WEIGHTS, *self.imported]
+
+    @cached_property
+    def pairs(self) -> Pairs:
+        """Those that directions are made from, at the layer."""
+        return read_pairs(self.contrast, self.cache, self.layer, self.kind, DEVELOPMENT)
+
+    @property
+    def held_out(self) -> Pairs:
+        """Those that directions are checked on."""
+        return read_pairs(self.contrast, self.cache, self.layer, self.kind, TEST)
+
+    @property
+    def rows(self) -> Rows:
+        """Rows of `pairs`, at any layer."""
+        return CachedRows(self.contrast, self.cache, self.kind, DEVELOPMENT)
+
+
+def gather(trait: str, made: TraitFiles, described: Mapping[str, Any], readings: Readings, seed: int) -> Material:
     """Everything a method may use, at the layer that the trait's probe chose.
 
     Args:
-        probe: content of probes/<trait>.json.
-        weights: probes/<trait>.safetensors.
-        pairs: of the development splits.
-        rows: of the same pairs, at any layer.
-        sae: folder of the layer's SAE.
-        model: name of the model, which the SAE must be of.
+        described: the model's manifest, which the SAE and an imported vector must fit.
 
     Raises:
-        TrimtabError: the SAE is of another layer or model.
+        TrimtabError: the SAE is of another layer or model, or an imported vector doesn't fit.
     """
-    layer = int(probe["layer"])
-    fitted, _ = tensors.read(weights)
+    layer = made.layer
+    fitted, _ = tensors.read(made.weights)
 
     def linear(prefix: str) -> LinearProbe:
         weight, mean, scale = (fitted[f"{prefix}{part}"] for part in ("weight", "mean", "scale"))
         return LinearProbe(weight, mean, scale, float(fitted[f"{prefix}intercept"]))
 
+    imported = [foreign.read(path, layer, described["layers"], described["d_model"]) for path in made.imported]
     return Material(
         trait=trait,
         layer=layer,
-        high=pairs.high,
-        low=pairs.low,
-        selecting=[split == "select" for split in pairs.splits],
+        high=made.pairs.high,
+        low=made.pairs.low,
+        selecting=[split == "select" for split in made.pairs.splits],
         latent_probe=linear(""),
         residual_probe=linear("raw."),
         logistic_probe=linear("raw_logistic."),
-        penalty=float(probe["penalty"]),
+        penalty=float(made.fit["penalty"]),
         association=fitted["association"],
-        sae=dictionary(sae, layer, model),
+        sae=dictionary(made.sae, layer, described["model"]),
         readings=readings,
-        rows=rows,
+        rows=made.rows,
         seed=seed,
+        imported=imported[0] if imported else None,
     )
 
 
