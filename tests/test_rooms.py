@@ -6,9 +6,6 @@ from pathlib import Path
 import pytest
 
 LIBRARY = Path(__file__).parents[1] / "workflow/trimtab"
-COMMANDS = "__main__"
-"""What `python -m trimtab.<room>` runs: it stands above all rooms, whichever names it, and nothing imports it."""
-
 FLOORS = [
     {"errors", "numeric", "seeds"},
     {"settings", "wording"},
@@ -21,15 +18,14 @@ FLOORS = [
     {"plan", "statistics"},
     {"report"},
     {"organism"},
-    {COMMANDS},
 ]
-"""Folders and single modules, from the ground up."""
+"""Folders and single modules, from the ground up; what `python -m trimtab.<room>` runs is of its room."""
 
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 
 
 def room_of(path: Path) -> str:
-    return COMMANDS if path.stem == COMMANDS else path.relative_to(LIBRARY).parts[0].removesuffix(".py")
+    return path.relative_to(LIBRARY).parts[0].removesuffix(".py")
 
 
 def imported(path: Path) -> set[tuple[str, int]]:
@@ -44,8 +40,7 @@ def imported(path: Path) -> set[tuple[str, int]]:
             names = [f"{node.module}.{alias.name}" for alias in node.names]
         for name in names:
             if name.startswith("trimtab."):
-                room = COMMANDS if COMMANDS in name.split(".") else name.split(".")[1]
-                found.add((room, node.lineno))
+                found.add((name.split(".")[1], node.lineno))
     return found
 
 

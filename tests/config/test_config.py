@@ -180,8 +180,8 @@ WRONG = {
     "rollouts: {controls: {methods: [sae_probe]}}": "rollouts.controls.methods: sae_probe is rollouts.study.method, "
     "so it is no control",
     "vectors: {methods: [sae_probe, mean_difference, raw_probe, raptors, random]}": "vectors.methods: raptors is no "
-    "file of workflow/trimtab/vectors/methods (did you mean raptor?); there are ablation, best_latent, east, "
-    "imported, lat, lda, "
+    "file of workflow/trimtab/vectors/methods (did you mean raptor?); there are ablation, best_latent, casal, "
+    "clamped_latent, east, imported, lat, lda, "
     "logistic_probe, mean_difference, orthogonal, pca, prompt_vector, random, raptor, raw_probe, sae_probe, "
     "sae_probe_top, shuffled",
     "vectors: {imported: 'their/{trait}.gguf'}": "vectors.imported: their/{trait}.gguf, and imported is not among "

@@ -11,11 +11,15 @@ from tiny import D_MODEL, llama, qwen3_5_moe
 from trimtab.artifacts import files
 from trimtab.errors import TrimtabError
 from trimtab.forward.packed import pack_rows
-from trimtab.rollouts.by_hand import OVERFLOW, ByHand, Columns
-from trimtab.steering import __main__ as command
-from trimtab.steering.edits import added
+from trimtab.forward.sites import Site
+from trimtab.rollouts import side_by_side as command
+from trimtab.rollouts.by_hand import OVERFLOW, ByHand
+from trimtab.rollouts.side_by_side import Columns
+from trimtab.steering.changes import Affine, LowRank, ProjectOut
+from trimtab.steering.edits import Edit, added, scaled
+from trimtab.steering.gates import ANY, Beyond, Trigger
 from trimtab.vectors import artifact
-from trimtab.vectors.artifact import Vector
+from trimtab.vectors.artifact import OwnEdits, Vector
 
 UNIT = torch.nn.functional.one_hot(torch.tensor(3), D_MODEL).float()
 PROMPT = "The best way to start is"
@@ -133,7 +137,47 @@ def on_disk(tmp_path_factory):
     made(llama).save_pretrained(folder / "model")
     TOKENIZER.save_pretrained(folder / "model")
     artifact.save(Vector(folder / "v.safetensors", record(), UNIT, torch.zeros(D_MODEL)))
+    artifact.save(OwnEdits(folder / "edits.safetensors", record(asc=None), EDITS))
     return folder
+
+
+EDITS = (
+    Edit(Site(1, "mlp.down_proj"), LowRank(UNIT[:, None], torch.ones(1, 48)), 9.0),
+    Edit(Site(2), ProjectOut(UNIT), 1.0, gate=Beyond((Site(1),), UNIT, 0.0)),
+    Edit(Site(3), Affine(1 + UNIT, 6 * UNIT.roll(1)), 1.0, gate=Trigger(torch.arange(200), ANY)),
+)
+"""Of a weight, of the stream, and of many coordinates, two behind gates that the file names."""
+
+
+def test_edits_of_a_file_are_applied_as_they_were_made(on_disk):
+    """Dose 0 is the model as it is, and others are shares."""
+    hand = ByHand.of(on_disk / "model", on_disk / "edits.safetensors", [0.0, 1.0, -0.5])
+    zero, whole, half = texts(hand.generate(PROMPT, 30), 3)
+    loaded = made(llama, packed=True)
+    conditions = [EDITS, scaled(EDITS, -0.5)]
+    assert [whole, half] == texts(ByHand(loaded, TOKENIZER, conditions).generate(PROMPT, 30), 2)
+    assert zero == texts(ByHand(loaded, TOKENIZER, [()]).generate(PROMPT, 30), 1)[0]
+    assert len({zero, whole, half}) == 3
+
+
+@pytest.mark.parametrize(
+    ("edit", "told"),
+    [
+        (Edit(Site(9), ProjectOut(UNIT), 1.0), "layer 9 of LlamaForCausalLM: expected 0 to 3"),
+        (Edit(Site(1, "mlp.up"), ProjectOut(UNIT), 1.0), "layer 1 has no module mlp.up; expected one of"),
+        (Edit(Site(1), Affine(torch.ones(9), torch.ones(9)), 1.0), r"edits.safetensors: its edits don't fit .*\(.*9"),
+        (
+            Edit(Site(1), Affine(torch.ones(9), torch.ones(9)), 1.0, "decode", Trigger(torch.tensor([7]))),
+            "its edits don't fit",
+        ),
+        (Edit(Site(1), ProjectOut(UNIT), 1.0, gate=Beyond((Site(3),), UNIT, 0.0)), "reads at 3, which no pass reaches"),
+    ],
+)
+def test_edits_that_are_of_another_model_are_told_in_one_line(on_disk, tmp_path, edit, told):
+    artifact.save(OwnEdits(tmp_path / "edits.safetensors", record(asc=None), (edit,)))
+    with pytest.raises(TrimtabError, match=told) as error:
+        ByHand.of(on_disk / "model", tmp_path / "edits.safetensors", [1.0])
+    assert "\n" not in str(error.value)
 
 
 def test_the_command_prints_doses_side_by_side(on_disk, capsys, monkeypatch):
@@ -171,6 +215,10 @@ def test_what_does_not_belong_together_is_told_in_one_line(on_disk, tmp_path):
         ((folder, vector), {"unit": "miles"}, "'miles'; expected one of"),
         ((folder, vector), {"rule": "melt"}, "'melt'; expected one of"),
         ((folder, vector), {"unit": "kl"}, "no length with a KL of"),
+        ((folder, vector), {"rule": "as_made"}, "raptor makes a vector, so rule as_made can't apply it"),
+        ((folder, vector), {"rule": "edit_code"}, "raptor has no latent code"),
+        ((folder, on_disk / "edits.safetensors"), {"rule": "add"}, "makes edits, which rule add can't apply"),
+        ((folder, on_disk / "edits.safetensors"), {"unit": "kl"}, "no length with a KL of"),
     ):
         with pytest.raises(TrimtabError, match=complaint) as error:
             ByHand.of(*words, [0.5], **options)

@@ -1,22 +1,26 @@
 """Changes by hand, and the invariants that each must keep."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from tiny import D_MODEL, LAYERS, llama
 
 from trimtab.forward.sites import Site
-from trimtab.saes.sae import SAE, TopKActivation
+from trimtab.saes.sae import SAE, JumpReLUActivation, TopKActivation
 from trimtab.steering.changes import (
+    RAISE,
+    SET,
     Add,
     AddRelative,
     Affine,
     Choose,
     Clamp,
     EditCode,
+    EditLatents,
     Floor,
     KeepNorm,
     ProjectOut,
@@ -109,6 +113,40 @@ def test_an_edit_of_a_latent_moves_along_its_decoder_row_and_keeps_the_error():
     near(EditCode(dictionary, code)(rows, -1e6), rows - before * dictionary.W_dec[3], 10)
 
 
+def test_a_latent_is_set_raised_or_ablated_and_the_rest_stays():
+    """The latent reads the first coordinate less 1, and twice what it reads is written to the second."""
+    parts = torch.tensor([[1.0, 0.0]]), torch.tensor([-1.0]), torch.tensor([0.0]), torch.tensor([[0.0, 2.0]])
+    rows = torch.tensor([[3.0, 5.0], [0.5, 5.0]])
+    for value, way, strength, second in (
+        (4.0, SET, 1.0, [9.0, 13.0]),
+        (0.0, SET, 1.0, [1.0, 5.0]),
+        (0.0, SET, 0.5, [3.0, 5.0]),
+        (1.0, RAISE, 1.0, [7.0, 7.0]),
+        # no latent is below 0
+        (-3.0, RAISE, 1.0, [1.0, 5.0]),
+    ):
+        found = EditLatents(*parts, torch.tensor([value]), way)(rows, strength)
+        near(found, torch.stack([rows[:, 0], torch.tensor(second)], dim=1))
+    # what isn't above the threshold isn't there to be ablated
+    silent = replace(EditLatents(*parts, torch.tensor([0.0])), threshold=torch.tensor([2.0]))
+    assert torch.equal(silent(rows, 1.0), rows)
+
+
+@settings(max_examples=20)
+@given(cases(), st.floats(-2, 2))
+def test_latents_of_a_jumprelu_dictionary_are_edited_as_its_whole_code(case, value):
+    rows, _, _, size = case
+    dictionary = replace(sae(), activation=JumpReLUActivation(torch.linspace(0, 1, 9)))
+    chosen = [7, 2]
+    code = torch.zeros(9).index_fill(0, torch.tensor(chosen), value)
+    readers, written = dictionary.readers(chosen), dictionary.W_dec[chosen]
+    few = EditLatents(*readers, written, torch.full((2,), value), RAISE)
+    # a reading near its threshold may be on either side of it by rounding
+    said = rows @ readers[0].T + readers[1]
+    assume(float((said - readers[2]).abs().min()) > 1e-4 * max(size, 1.0))
+    near(few(rows, 1.0), EditCode(dictionary, code)(rows, 1.0), max(size, 1.0), 1e-4)
+
+
 # --- what must always hold ---
 
 CHANGES = {
@@ -122,6 +160,9 @@ CHANGES = {
     "set_angle": lambda u, v: SetAngle(u, v, 0.4),
     "slerp": lambda u, v: Slerp(u),
     "edit_code": lambda u, v: EditCode(sae(), torch.linspace(-1, 1, 9)),
+    "edit_latents": lambda u, v: EditLatents(
+        torch.stack([u, v]), torch.tensor([0.1, -0.2]), torch.tensor([0.0, 0.1]), torch.stack([v, u]), 1 + u[:2]
+    ),
     "affine": lambda u, v: Affine(1 + u, v),
     "choose": lambda u, v: Choose(torch.stack([u, v, -u]), torch.stack([v, u, -v]), torch.tensor([0.1, 0.0, 0.2])),
 }

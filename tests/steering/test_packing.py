@@ -27,6 +27,9 @@ EVERY_CHANGE = {
     "rotate": changes.Rotate(U, V),
     "set_angle": changes.SetAngle(U, V, 0.25),
     "slerp": changes.Slerp(U),
+    "edit_latents": changes.EditLatents(
+        torch.eye(3)[:2], torch.ones(2), torch.zeros(2), torch.eye(3)[1:], torch.tensor([0.5, 2.0]), changes.RAISE
+    ),
     "affine": Affine(1 + U, V),
     "choose": changes.Choose(torch.eye(3)[:2], torch.eye(3)[1:], torch.tensor([0.0, 1.0])),
     "low_rank": changes.LowRank(torch.ones(3, 2), torch.ones(2, 5)),

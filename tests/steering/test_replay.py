@@ -6,7 +6,7 @@ from tiny import ARCHITECTURES, D_MODEL, SHAPE, gpt2, llama
 from transformers import MixtralConfig, MixtralForCausalLM
 
 from trimtab.forward.hooks import hooked
-from trimtab.forward.sites import Site
+from trimtab.forward.sites import INPUT, Site
 from trimtab.steering.changes import Add, KeepNorm, LowRank, ProjectOut
 from trimtab.steering.edits import Edit, added, after
 from trimtab.steering.gates import Beyond, Trigger
@@ -65,6 +65,27 @@ def test_rows_are_the_stream_at_each_prompts_end(family):
         with torch.no_grad():
             stream = model(torch.tensor([tokens]), output_hidden_states=True).hidden_states[2][0, -1]
         torch.testing.assert_close(row, stream, rtol=1e-4, atol=1e-5)
+
+
+SITES = [Site(1), Site(2), Site(2, "mlp.down_proj"), Site(3, "mlp.down_proj", INPUT), Site(2, "mlp", INPUT, (3, 9))]
+
+
+@pytest.mark.parametrize(
+    ("family", "site"),
+    [*(("llama", site) for site in SITES), ("falcon_h1", Site(2, "feed_forward.down_proj", INPUT))],
+    ids=str,
+)
+def test_rows_at_any_site_are_those_of_each_prompt_alone(family, site):
+    model = MODELS[family]
+    replay = Replay(model, PROMPTS, 1)
+    found = replay.at(site, replay.tail)
+    each = []
+    for prompt in PROMPTS:
+        with torch.no_grad(), hooked(model, {site: each.append}):
+            model(torch.tensor([[token for segment in prompt for token in segment.tokens]]))
+    rows = torch.cat([stream[0, len(HEADER.tokens) :] for stream in each])
+    torch.testing.assert_close(found, rows, rtol=1e-4, atol=1e-5)
+    assert torch.equal(replay.at(site, replay.ends), found[replay.ends])
 
 
 def test_layers_before_the_checkpoint_run_once():

@@ -7,7 +7,8 @@ import torch
 from trimtab.saes.sae import SAE, TopKActivation
 from trimtab.vectors.contract import LinearProbe, Material
 
-D_MODEL, D_SAE = 6, 9
+D_MODEL, D_SAE, D_INNER = 6, 9, 48
+"""The last is what the toy llama's MLP holds."""
 
 
 def generator(seed):
@@ -38,6 +39,10 @@ class Said:
 
     entropies: torch.Tensor | None = None
     prompted: tuple[torch.Tensor, torch.Tensor] | None = None
+    at_sites: tuple[torch.Tensor, torch.Tensor] | None = None
+
+    def at(self, site):
+        return self.at_sites
 
 
 @dataclass
@@ -52,6 +57,12 @@ class Kept:
 
     def __call__(self, layer):
         return self.poles[layer]
+
+
+def said(pairs, prompted):
+    """Random readings; rows at sites are as small as those within a toy's MLP."""
+    inner = torch.randn(2, pairs, D_INNER, generator=generator(9)) / 100
+    return Said(torch.rand(2, pairs, generator=generator(7)), prompted, (inner[0], inner[1]))
 
 
 def material(**parts):
@@ -70,7 +81,7 @@ def material(**parts):
         "penalty": 10.0,
         "association": torch.linspace(-1, 2, D_SAE),
         "sae": dictionary(torch.randn(D_SAE, width, generator=generator(4))),
-        "readings": Said(torch.rand(2, pairs, generator=generator(7)), (asked[0] + 1, asked[1])),
+        "readings": said(pairs, (asked[0] + 1, asked[1])),
         "seed": 7,
         "imported": torch.randn(width, generator=generator(8)),
     }

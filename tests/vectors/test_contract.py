@@ -9,7 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from material_of import D_MODEL, Kept, dictionary, generator, material, probe
+from material_of import D_INNER, D_MODEL, Kept, dictionary, generator, material, probe
 
 from trimtab.errors import TrimtabError
 from trimtab.forward.sites import Site
@@ -92,10 +92,11 @@ def test_every_direction_is_a_unit_of_the_stream(method):
 
 @pytest.mark.parametrize("method", [name for name in known() if methods.makes_edits(name)])
 def test_edits_of_a_methods_own_fit_the_stream_and_change_nothing_at_strength_zero(method):
-    rows = torch.randn(5, D_MODEL)
+    rows, inputs = torch.randn(5, D_MODEL), torch.randn(5, D_INNER)
     for edit in make(method, material()):
-        assert torch.equal(edit.change(rows, 0.0), rows)
-        assert edit.change(rows, edit.strength).shape == rows.shape
+        more = (inputs,) if edit.change.takes_inputs else ()
+        assert torch.equal(edit.change(rows, 0.0, *more), rows)
+        assert edit.change(rows, edit.strength, *more).shape == rows.shape
 
 
 def test_ablation_leaves_nothing_of_the_mean_difference_after_any_cached_layer():

@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 from material_of import D_MODEL, Said, dictionary, generator, material, probe
 
 from trimtab.errors import TrimtabError
+from trimtab.forward.sites import Site
 from trimtab.probes import logistic
 from trimtab.probes.ridge import fit
 from trimtab.vectors.contract import NoDirection, make
+from trimtab.vectors.methods import casal
 
 
 def axis(at, width=D_MODEL, length=1.0):
@@ -58,6 +60,61 @@ def test_the_best_latent_is_turned_to_the_high_pole():
     assert made.unit.tolist() == [0.0, -1.0, 0.0]
     with pytest.raises(NoDirection, match="no latent goes with the trait"):
         make("best_latent", replace(parts, association=torch.zeros(3)))
+
+
+@pytest.mark.parametrize(("turned", "value"), [(1.0, 6.0), (-1.0, 0.0)])
+def test_the_latent_that_goes_best_with_the_trait_is_held_at_its_most_or_ablated(turned, value):
+    """Latent 2 reads the third coordinate: 4 and 6 of the high rows, and 2 of a low one."""
+    high, low = torch.tensor([[0.0, 0.0, 4.0], [0.0, 0.0, 6.0]]), torch.tensor([[0.0, 0.0, 2.0], [0.0, 0.0, -1.0]])
+    parts = material(
+        high=high, low=low, association=turned * torch.tensor([0.5, 0.0, 2.0]), sae=dictionary(torch.eye(3))
+    )
+    (edit,) = make("clamped_latent", parts)
+    assert edit.site == Site(2)
+    rows = torch.cat([high, low])
+    found = edit.change(rows, edit.strength)
+    # below 0 a latent reads nothing, so what is there is error, and stays
+    assert found.tolist() == [[0.0, 0.0, value]] * 3 + [[0.0, 0.0, value - 1.0]]
+
+
+def test_a_latent_that_never_fires_can_not_be_held():
+    parts = material(
+        high=-torch.ones(4, 3), low=torch.ones(4, 3), association=torch.ones(3), sae=dictionary(torch.eye(3))
+    )
+    with pytest.raises(NoDirection, match="the latent that goes best with it reads nothing of the high pole"):
+        make("clamped_latent", parts)
+
+
+# --- weights ---
+
+
+def test_a_weight_that_reads_one_input_of_two():
+    """Inputs (1, 0) of the high pole and (-1, 0) of the low one: the class is the first input itself (CASAL)."""
+    rows, labels = torch.tensor([[1.0, 0.0], [-1.0, 0.0]]).double(), torch.tensor([1.0, -1.0]).double()
+    torch.testing.assert_close(casal.regression(rows, labels, 1e-9).float(), torch.tensor([1.0, 0.0]))
+    # a penalty of the rows' own mean square halves nothing but what the rows say: 2 / (2 + 1)
+    torch.testing.assert_close(casal.regression(rows, labels, 1.0).float(), torch.tensor([2 / 3, 0.0]))
+
+
+def test_casal_is_the_change_of_a_weight_that_moves_both_poles_best():
+    """All matrices are tried, by least squares of what each row shall be moved by; the best one has rank one."""
+    parts = material(**clouds(3, 30, [1.0, 2.0, 0, 0, 0, 0], [1.0] * 6))
+    inputs = torch.randn(2, 30, 4, generator=generator(5)) + torch.tensor([[[0.5]], [[-0.5]]])
+    (edit,) = make("casal", replace(parts, readings=Said(at_sites=(inputs[0], inputs[1]))))
+    assert str(edit.site) == "2.mlp.down_proj"
+    rows = inputs.reshape(60, 4).double()
+    wanted = torch.cat([parts.gap().expand(30, -1), -parts.gap().expand(30, -1)])
+    best = torch.linalg.lstsq(rows, wanted).solution.T
+    made = edit.change.left.double() @ edit.change.right.double()
+    # less what the penalty holds back
+    assert cosine(made.flatten(), best.flatten()) > 0.99
+    high, low = (edit.change(torch.zeros(30, D_MODEL), 1.0, each) @ parts.gap().float() for each in inputs)
+    assert high.mean() > 0 > low.mean()
+
+
+def test_casal_needs_pairs_to_choose_its_penalty_by():
+    with pytest.raises(TrimtabError, match="CASAL of autonomy: it needs pairs in both splits fit and select"):
+        make("casal", material(selecting=[False] * 8))
 
 
 # --- means, components, discriminants ---

@@ -5,7 +5,7 @@ from dataclasses import asdict, replace
 import pytest
 import recorded
 import torch
-from material_of import D_SAE, Said, dictionary, generator, material, probe
+from material_of import D_SAE, dictionary, generator, material, probe, said
 from tiny import D_MODEL, llama
 
 from trimtab.errors import TrimtabError
@@ -40,7 +40,8 @@ def parts(held_out=1.0):
         low=noise[1],
         sae=dictionary(torch.eye(D_SAE, D_MODEL)),
         latent_probe=probe(torch.linspace(1, 0, D_SAE)),
-        readings=Said(torch.rand(2, 12, generator=generator(1)), (noise[2] + axis, noise[2])),
+        association=torch.linspace(1, 0, D_SAE),
+        readings=said(12, (noise[2] + axis, noise[2])),
     )
     rows = Pairs(noise[3] + held_out * axis, noise[2], ["test"] * 12, [[], []])
     return made, Sources(DESCRIBED, llama(initializer_range=0.2), PROMPTS, rows, {"made": "by a test"})
@@ -66,7 +67,7 @@ def test_every_method_leaves_a_vector_with_lengths_that_have_their_kl(tmp_path):
         assert isinstance(vector, OwnEdits) or length(0.01, "asc", scale) > 0
     aims = {name: artifact.read(tmp_path / name / "autonomy.safetensors").record.sign_check for name in names}
     assert {name for name, check in aims.items() if check == "no aim"} == {
-        *("random_0", "orthogonal", "shuffled", "east", "ablation")
+        *("random_0", "orthogonal", "shuffled", "east", "ablation", "casal", "clamped_latent")
     }
     assert aims["mean_difference"] == aims["lda"] == aims["prompt_vector"] == "right"
 

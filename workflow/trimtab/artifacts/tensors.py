@@ -28,7 +28,10 @@ def save(path: Path, named: Mapping[str, Tensor], metadata: Mapping[str, str]) -
 
 
 def save_state(path: Path, named: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Write a safetensors file that goes when its job is done: with a header in any order, and no copy in memory."""
+    """Write a safetensors file with a header in any order, and no copy in memory.
+
+    For states, which go when their job is done, and for weights of whole models.
+    """
     with atomic(path) as temporary:
         safetensors.torch.save_file(dict(named), temporary, dict(metadata))
 

@@ -180,6 +180,19 @@ class LayerCheckpoint:
         return self._output if isinstance(self._output, Tensor) else self._output[0]
 
     @torch.inference_mode()
+    def at(self, site: Site) -> Stream:
+        """What is at a site after the checkpoint, in a pass that ends there."""
+        kept: list[Stream] = []
+
+        def keep(stream: Stream) -> None:
+            kept.append(stream)
+            raise _DeepEnough
+
+        with self._copied(1), hooked(self._model, {site: keep}), suppress(_DeepEnough):
+            base_model(self._model)(**self._inputs, use_cache=False)
+        return kept[0]
+
+    @torch.inference_mode()
     def logits(self, copies: int, keep: Int[Tensor, "kept"]) -> Float[Tensor, "row kept vocabulary"]:
         """Logits of tokens `keep` in `copies` of all rows, one copy after the other, under the hooks that are there.
 

@@ -77,6 +77,19 @@ def read_model(folder: Path, dtype: torch.dtype, **placement: Any) -> PreTrained
     return model
 
 
+def read_skeleton(folder: Path) -> PreTrainedModel:
+    """The modules of the model in `folder`, of which no weight is read.
+
+    Raises:
+        TrimtabError: the folder holds no whole decoder-only model.
+    """
+    _check_folder(folder)
+    with quiet(), readable(f"{folder / CONFIG}: of no decoder-only model", *CODE), torch.device("meta"):
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        model: PreTrainedModel = AutoModelForCausalLM.from_config(config)
+    return model
+
+
 @contextmanager
 def quiet() -> Iterator[None]:
     """Keep out of the log what the library says of loading: one line here names missing and unexpected tensors."""

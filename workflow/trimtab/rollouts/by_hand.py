@@ -1,4 +1,4 @@
-"""A vector tried by hand: one prompt under several doses side by side, as the text comes.
+"""What a method made, tried by hand: one prompt under several doses side by side, as the text comes.
 
     from trimtab.rollouts.by_hand import ByHand
 
@@ -8,12 +8,12 @@
         print(piece.row, piece.text)
 
 All doses are rows of one batch and draw with the same random numbers, so that they differ by the dose alone; dose 0 is
-the model as it is. `python -m trimtab.steering` is the same from the command line. Agents, whose answers are measured,
-run in `trimtab.rollouts.engine`.
+the model as it is. `python -m trimtab.steering` is the same from the command line (`trimtab.rollouts.side_by_side`).
+Agents, whose answers are measured, run in `trimtab.rollouts.engine`.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import jinja2
@@ -23,7 +23,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from trimtab import seeds
 from trimtab.agent.protocol import start
+from trimtab.artifacts.border import readable
 from trimtab.errors import TrimtabError
+from trimtab.forward.hooks import check_layers
 from trimtab.model.source import DTYPES, from_manifest, load
 from trimtab.rollouts import draws
 from trimtab.settings.rollouts import OF_THOUGHTS
@@ -34,6 +36,7 @@ from trimtab.steering.steering import Steering
 from trimtab.vectors import artifact
 from trimtab.vectors.applications import Application
 from trimtab.vectors.apply import edits
+from trimtab.vectors.artifact import OwnEdits, Vector
 from trimtab.vectors.dose import Scale
 
 SAID = "trimtabsaid"
@@ -75,7 +78,7 @@ class ByHand:
         doses: Sequence[float],
         *,
         unit: str = "residual_share",
-        rule: str = "add",
+        rule: str | None = None,
         timing: str = "all",
         dtype: str | None = None,
         device: str | None = None,
@@ -83,18 +86,19 @@ class ByHand:
         """
         Args:
             model: a run's model/manifest.json, or a folder with a model.
-            vector: a file of a run's vectors/.
+            vector: a file of a run's vectors/, which holds a vector or edits.
+            rule: None adds a vector, and applies edits as they were made, of which a dose is the share.
             dtype: for a folder, float32 (if None) or bfloat16; a manifest says its own.
             device: for a folder, cpu (if None), cuda or auto; a manifest says its own.
 
         Raises:
-            TrimtabError: no such model, vector, rule, unit or timing, or a vector of another model.
+            TrimtabError: no such model, vector, rule, unit or timing, or a vector or edits of another model.
         """
         if not doses:
             raise TrimtabError("--dose: expected one dose at least")
-        made = artifact.read_vector(Path(vector))
+        made = artifact.read(Path(vector))
         loaded, tokenizer = _loaded(Path(model), made, dtype, device)
-        application = Application(made.layer, rule, timing)
+        application = Application(made.layer, made.record.plain.rule if rule is None else rule, timing)
         scale = Scale.of(str(vector), made.record, made.record.residual_norm.centred_mean, application)
         try:
             places.check_timing(timing)
@@ -198,67 +202,44 @@ def _drawn(logits: torch.Tensor, temperature: float, uniform: float) -> list[int
 
 
 def _loaded(
-    path: Path, vector: artifact.Vector, dtype: str | None, device: str | None
+    path: Path, made: Vector | OwnEdits, dtype: str | None, device: str | None
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     if path.is_file():
         if dtype is not None or device is not None:
             raise TrimtabError(f"{path}: says its own dtype and device; expected neither beside it")
         described, model, tokenizer = from_manifest(path)
-        if described["model"] != vector.record.model:
-            raise TrimtabError(f"{vector.path}: is of {vector.record.model}; expected one of {described['model']}")
+        if described["model"] != made.record.model:
+            raise TrimtabError(f"{made.path}: is of {made.record.model}; expected one of {described['model']}")
     elif (path / "config.json").is_file():
         if (dtype or "float32") not in DTYPES:
             raise TrimtabError(f"--dtype {dtype}: expected one of {', '.join(DTYPES)}")
         model, tokenizer = load(path, dtype or "float32", device or "cpu")
     else:
         raise TrimtabError(f"{path}: expected a run's model/manifest.json, or a folder with a model")
+    if isinstance(made, OwnEdits):
+        _check_edits(path, made, model)
+    else:
+        _check_vector(path, made, model)
+    return model, tokenizer
+
+
+def _check_vector(path: Path, vector: Vector, model: PreTrainedModel) -> None:
     config = model.config.get_text_config(decoder=True)
     if vector.layer >= config.num_hidden_layers or len(vector.unit) != config.hidden_size:
         raise TrimtabError(
             f"{vector.path}: is of layer {vector.layer} and {len(vector.unit)} dimensions; {path} has "
             f"{config.num_hidden_layers} layers of {config.hidden_size}"
         )
-    return model, tokenizer
 
 
-class Columns:
-    """Texts side by side that grow piece by piece; a line is given out once it is whole in every column."""
-
-    def __init__(self, headings: Sequence[str], width: int) -> None:
-        """`width`: of all columns together, in characters."""
-        self._width = max((width - 3 * (len(headings) - 1)) // len(headings), 12)
-        self._texts = [""] * len(headings)
-        self._ended = [False] * len(headings)
-        self._given = 0
-        self.headings = self._line(headings) + "\n" + self._line(["-" * self._width] * len(headings))
-
-    def add(self, column: int, text: str, ended: bool) -> list[str]:
-        """Lines that are whole now; those of a column that has ended all are."""
-        self._texts[column] += text
-        self._ended[column] = ended
-        columns = [self._wrapped(one) for one in self._texts]
-        # a line that is a column's last may grow, or be broken elsewhere
-        growing = [len(lines) - 1 for lines, over in zip(columns, self._ended, strict=True) if not over]
-        until = min(growing, default=max(map(len, columns)))
-        found = [
-            self._line([lines[at] if at < len(lines) else "" for lines in columns]) for at in range(self._given, until)
-        ]
-        self._given = max(self._given, until)
-        return found
-
-    def _line(self, cells: Sequence[str]) -> str:
-        return " | ".join(cell.ljust(self._width) for cell in cells).rstrip()
-
-    def _wrapped(self, text: str) -> list[str]:
-        """Lines of at most the column's width, broken at the last space where there is one."""
-        lines = []
-        for line in text.split("\n"):
-            # a terminal would do as a control character says
-            left = "".join(each if each.isprintable() else " " for each in line)
-            while len(left) > self._width:
-                at = left.rfind(" ", 1, self._width + 1)
-                at = self._width if at < 0 else at
-                lines.append(left[:at])
-                left = left[at:].removeprefix(" ")
-            lines.append(left)
-        return lines
+def _check_edits(path: Path, made: OwnEdits, model: PreTrainedModel) -> None:
+    """Pass edits whose sites and widths are the model's, as a pass over one token tells."""
+    sites = {site for edit in made.edits for site in (edit.site, *edit.reads)}
+    stack = check_layers(model, (site.layer for site in sites))
+    for site in sites:
+        site.module_of(stack)
+    # behind a gate that is closed nothing would be tried
+    conditions = [made.edits, tuple(replace(edit, gate=None, timing="all") for edit in made.edits)]
+    rows = GrowingBatch(model, Steering(conditions, model.device), len(conditions))
+    with readable(f"{made.path}: its edits don't fit {path}"):
+        rows.advance([[0]] * len(conditions), [places.given(places.USER, 1, ends_prompt=True)] * len(conditions))

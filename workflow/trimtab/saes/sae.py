@@ -5,7 +5,7 @@ that are above a threshold. Latents are computed from rows less the decoder's bi
 How a dictionary is trained is in `trimtab.saes.train`; its layout on disk is SAELens's (`trimtab.saes.files`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -77,6 +77,18 @@ class SAE:
         """The codes with their zeros, for whoever needs every latent as a column."""
         values, pattern = self.encode(rows)
         return rows.new_zeros(len(rows), len(self.b_enc)).index_put((pattern.tokens, pattern.latents), values)
+
+    def readers(
+        self, latents: Sequence[int]
+    ) -> tuple[Float[Tensor, "latent d_in"], Float[Tensor, "latent"], Float[Tensor, "latent"]]:
+        """What each of some latents reads by itself: encoder rows, biases for rows as they are, and thresholds, above
+        which a latent is active (where the k largest are, it may be so above 0)."""
+        encoder = self.W_enc.T[list(latents)]
+        bias = self.b_enc[list(latents)].double() - encoder.double() @ self.b_dec.double()
+        threshold = torch.zeros_like(self.b_enc)
+        if isinstance(self.activation, JumpReLUActivation):
+            threshold = self.activation.threshold.clamp(min=0)
+        return encoder, bias.to(encoder.dtype), threshold[list(latents)]
 
     def decode(self, codes: Codes) -> Float[Tensor, "token d_in"]:
         """The rows that codes stand for."""

@@ -190,6 +190,38 @@ class EditCode(_OfRows):
         return moved
 
 
+SET, RAISE = "set", "raise"
+
+
+@dataclass(frozen=True)
+class EditLatents(_OfRows):
+    """Gives some latents of a dictionary other values and keeps all else of a row: `h + a (wanted - z) decoder`.
+
+    Each latent is read by itself, as `z = encoder . h + bias` where that is above its threshold, else 0. That is what
+    a JumpReLU dictionary reads; of one that chooses the k largest it is what the latent reads before they are chosen,
+    since only the whole dictionary, which `EditCode` has and no file of edits holds, could tell which these are.
+    """
+
+    encoder: Float[Tensor, "latent width"]
+    bias: Float[Tensor, "latent"]
+    """With what the decoder's bias takes away."""
+    threshold: Float[Tensor, "latent"]
+    """Not below 0."""
+    decoder: Float[Tensor, "latent width"]
+    value: Float[Tensor, "latent"]
+    way: str = SET
+    """SET: a latent's new value is `value`, and 0 ablates it; RAISE: it is by `value` more than it was, or 0."""
+
+    def __call__(self, h: Rows, strength: Strength) -> Rows:
+        said = h @ self.encoder.to(h).T + self.bias.to(h)
+        before = torch.where(said > self.threshold.to(h), said, 0)
+        value = self.value.to(h)
+        after = value if self.way == SET else (before + value).clamp_min(0)
+        # only differences are decoded, so what the latents don't hold stays
+        moved: Tensor = h + strength * (after - before) @ self.decoder.to(h)
+        return moved
+
+
 @dataclass(frozen=True)
 class Affine(_OfRows):
     """`h + a ((scale - 1) h + shift)`, each coordinate by itself: strength 1 is the whole map."""

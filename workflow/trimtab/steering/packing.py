@@ -31,11 +31,12 @@ CHANGES = {
     "rotate": changes.Rotate,
     "set_angle": changes.SetAngle,
     "slerp": changes.Slerp,
+    "edit_latents": changes.EditLatents,
     "affine": changes.Affine,
     "choose": changes.Choose,
     "low_rank": changes.LowRank,
 }
-"""By the name that a file gives them; an edit of a code is not among them, since it holds a whole dictionary."""
+"""By the name that a file gives them; an edit of a whole code is not among them, since it holds a dictionary."""
 
 GATES = {"trigger": gates.Trigger, "beyond": gates.Beyond, "logistic": gates.Logistic, "network": gates.Network}
 

@@ -17,6 +17,7 @@ from transformers import PreTrainedModel
 from trimtab.forward.hooks import LayerCheckpoint
 from trimtab.forward.masks import finished
 from trimtab.forward.recurrent import is_recurrent
+from trimtab.forward.sites import Site
 from trimtab.steering.edits import Edits, after
 from trimtab.steering.places import Places, Segment
 from trimtab.steering.steering import Steering
@@ -80,6 +81,13 @@ class Replay:
         """The unsteered residual stream after the layer, at each prompt's last token."""
         sequence, place = self._at[self.ends].T
         return self._checkpoint.stream[sequence, place].float()
+
+    def at(self, site: Site, keep: Int[Tensor, "kept"]) -> Float[Tensor, "kept width"]:
+        """Unsteered rows of tokens `keep` (`tail` or `ends`) at a site that comes after the replay's layer, or is that
+        layer's output."""
+        sequence, place = self._at[keep].T
+        stream = self._checkpoint.at(site)
+        return stream[sequence.to(stream.device), place.to(stream.device)].float()
 
     def logits(self, edits: Sequence[Edits], keep: Int[Tensor, "kept"]) -> Float[Tensor, "edits kept vocabulary"]:
         """Logits of tokens `keep` (`tail` or `ends`) under the edits of each condition.

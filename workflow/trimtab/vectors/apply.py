@@ -100,8 +100,10 @@ def _change(vector: Vector, rule: str, dose: float, unit: str, scale: Scale, sae
     if rule == "set_angle":
         return SetAngle(along, _second(vector), math.radians(dose)), 1.0
     if rule == "edit_code":
-        if vector.code is None or sae is None:
+        if vector.code is None:
             raise TrimtabError(f"{vector.path}: {vector.method} has no latent code, so rule edit_code can't apply it")
+        if sae is None:
+            raise TrimtabError(f"{vector.path}: rule edit_code needs the layer's dictionary, and none is at hand")
         return EditCode(sae, vector.code), length(dose, unit, scale)
     if rule == AS_MADE:
         raise TrimtabError(f"{vector.path}: {vector.method} makes a vector, so rule {AS_MADE} can't apply it")

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from trimtab import seeds
 from trimtab.errors import TrimtabError
+from trimtab.forward.sites import Site
 from trimtab.saes.sae import SAE
 from trimtab.steering.edits import Edits
 from trimtab.steering.packing import all_finite
@@ -72,6 +73,13 @@ class Readings(Protocol):
     @property
     def prompted(self) -> tuple[Float[Tensor, "task d_model"], Float[Tensor, "task d_model"]]:
         """Rows of the same tasks with and without the trait asked for in the system line."""
+
+    def at(self, site: Site) -> tuple[Float[Tensor, "pair width"], Float[Tensor, "pair width"]]:
+        """Rows at any site, of the last tokens of the prompts of `high` and `low`, pair by pair.
+
+        Raises:
+            TrimtabError: the model has no such site.
+        """
 
 
 class Rows(Protocol):

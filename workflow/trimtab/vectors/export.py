@@ -31,10 +31,8 @@ def export(source: Path, target: Path, form: str, length: float, model_type: str
         layers: the model's number of layers, for persona_vectors.
 
     Raises:
-        TrimtabError: an unknown format, a layer that it can't hold, or a length that isn't finite and above 0.
+        TrimtabError: a layer that the format can't hold, or a length that isn't finite and above 0.
     """
-    if form not in FORMATS:
-        raise TrimtabError(f"--format {form}: expected one of {', '.join(FORMATS)}")
     vector = read_vector(source)
     scaled = (length * vector.unit.double()).float()
     # a length may be a number and overflow in the files' float32, or vanish there

@@ -13,6 +13,7 @@ from transformers import PreTrainedModel
 
 from trimtab.agent.protocol import Protocol
 from trimtab.errors import TrimtabError
+from trimtab.forward.sites import Site
 from trimtab.steering.replay import Prompt, Replay, packs
 
 PACK = 25
@@ -56,6 +57,16 @@ class ModelReadings:
         system = {"role": "system", "content": self._instruction}
         asked = [self._protocol.prompt([system, *messages]) for messages in self._tasks]
         return self._rows(asked), self._rows([self._protocol.prompt(messages) for messages in self._tasks])
+
+    def at(self, site: Site) -> tuple[Float[Tensor, "pair width"], Float[Tensor, "pair width"]]:
+        """Rows at a site of the last tokens of the contrast prompts, of the high and of the low pole."""
+        prompts = [self._protocol.prompt(messages) for pole in self._poles for messages in pole]
+        found: dict[int, Tensor] = {}
+        for pack in packs(prompts, PACK):
+            replay = Replay(self._model, [prompts[i] for i in pack], site.after)
+            found |= zip(pack, replay.at(site, replay.ends).cpu(), strict=True)
+        rows = torch.stack([found[i] for i in range(len(prompts))])
+        return rows[: len(rows) // 2], rows[len(rows) // 2 :]
 
     def _rows(self, prompts: Sequence[Prompt]) -> Float[Tensor, "task d_model"]:
         parts = [Replay(self._model, [prompts[i] for i in pack], self._layer).rows for pack in packs(prompts, PACK)]
