@@ -50,3 +50,19 @@ def test_as_a_module_of_another_workflow(checkout: Path, whole_run: Path, tmp_pa
     lines = [f'module t:\n    snakefile: "{checkout}/Snakefile"\n    config: config\n', "use rule * from t as t_*\n"]
     (tmp_path / "Snakefile").write_text("".join(lines))
     assert made(tmp_path, "--configfile", "config.yaml") == (whole_run / NAME).read_bytes()
+
+
+def test_fetched_from_a_repository_without_its_library(checkout: Path, tmp_path: Path) -> None:
+    """As snakedeploy has it: refused in a line."""
+    shutil.copytree(checkout, tmp_path / "repository/inside", symlinks=True)
+    known = {"cwd": tmp_path / "repository", "check": True, "capture_output": True}
+    for words in (["init", "-b", "main"], ["add", "."], ["commit", "-m", "all"]):
+        subprocess.run(["git", "-c", "user.name=n", "-c", "user.email=n@n", *words], **known)
+    address = f"git+file://{tmp_path}/repository/inside/Snakefile@main"
+    lines = [f'module t:\n    snakefile: "{address}"\n    config: config\n', "use rule * from t as t_*\n"]
+    (tmp_path / "Snakefile").write_text("".join(lines))
+    words = [sys.executable, "-m", "snakemake", "--dry-run", "--configfile", str(checkout / "config.yaml")]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "clone the repository and give the path of its Snakefile" in done.stderr
+    assert "Traceback" not in done.stderr

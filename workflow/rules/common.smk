@@ -11,9 +11,17 @@ from pathlib import Path
 # what Snakemake has imported, the rules and the DAG stay to the end: until jobs start, looking for garbage finds none
 gc.disable()
 
+from snakemake.exceptions import WorkflowError
+
 # scripts and rules find the library in this checkout, installed or not; not the main Snakefile's folder, which is
 # another where this workflow is a module of it
-LIBRARY = Path(workflow.current_basedir).parent
+try:
+    LIBRARY = Path(workflow.current_basedir).parent
+except TypeError:
+    raise WorkflowError(
+        f"{workflow.current_basedir.get_path_or_uri(secret_free=True)}: Snakemake fetches the rules alone, and their "
+        "jobs need this workflow's library; clone the repository and give the path of its Snakefile"
+    ) from None
 CHECKOUT = LIBRARY.parent
 sys.path.insert(0, str(LIBRARY))
 os.environ.update(
@@ -23,8 +31,6 @@ os.environ.update(
     # text is UTF-8 whatever the shell's locale
     PYTHONUTF8="1",
 )
-
-from snakemake.exceptions import WorkflowError
 
 from trimtab.config import written
 from trimtab.config.check import check
