@@ -183,7 +183,7 @@ WRONG = {
     "file of workflow/trimtab/vectors/methods (did you mean raptor?); there are ablation, best_latent, casal, "
     "clamped_latent, east, imported, lat, lda, "
     "logistic_probe, mean_difference, orthogonal, pca, prompt_vector, random, raptor, raw_probe, sae_probe, "
-    "sae_probe_top, shuffled",
+    "sae_probe_top, shuffled, written_means",
     "vectors: {imported: 'their/{trait}.gguf'}": "vectors.imported: their/{trait}.gguf, and imported is not among "
     "vectors.methods",
     "vectors: {methods: [sae_probe, mean_difference, raw_probe, random, imported]}": "vectors.imported: null, and "

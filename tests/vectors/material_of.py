@@ -1,11 +1,12 @@
 """Material for methods, made of small random parts; a test names what it cares about."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 
 from trimtab.saes.sae import SAE, TopKActivation
-from trimtab.vectors.contract import LinearProbe, Material
+from trimtab.vectors.contract import LinearProbe, Material, TokenRows
 
 D_MODEL, D_SAE, D_INNER = 6, 9, 48
 """The last is what the toy llama's MLP holds."""
@@ -40,9 +41,13 @@ class Said:
     entropies: torch.Tensor | None = None
     prompted: tuple[torch.Tensor, torch.Tensor] | None = None
     at_sites: tuple[torch.Tensor, torch.Tensor] | None = None
+    of_tokens: Sequence[TokenRows] = ()
 
     def at(self, site):
         return self.at_sites
+
+    def tokens(self, site):
+        return iter(self.of_tokens)
 
 
 @dataclass
@@ -62,7 +67,16 @@ class Kept:
 def said(pairs, prompted):
     """Random readings; rows at sites are as small as those within a toy's MLP."""
     inner = torch.randn(2, pairs, D_INNER, generator=generator(9)) / 100
-    return Said(torch.rand(2, pairs, generator=generator(7)), prompted, (inner[0], inner[1]))
+    written = torch.randn(2, pairs, prompted[0].shape[1], generator=generator(10))
+    entropies = torch.rand(2, pairs, generator=generator(7))
+    return Said(entropies, prompted, (inner[0], inner[1]), [tokens((written[0] + 1, written[1]))])
+
+
+def tokens(poles):
+    """One written token a prompt, whose rows are given: of the high pole, then of the low one."""
+    count = [len(rows) for rows in poles]
+    pair, high = torch.cat([torch.arange(n) for n in count]), torch.arange(sum(count)) < count[0]
+    return TokenRows(torch.cat(poles), pair, high, torch.ones_like(high), torch.zeros_like(pair))
 
 
 def material(**parts):

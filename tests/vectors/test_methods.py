@@ -7,13 +7,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from material_of import D_MODEL, Said, dictionary, generator, material, probe
+from material_of import D_MODEL, Said, dictionary, generator, material, probe, tokens
 
 from trimtab.errors import TrimtabError
 from trimtab.forward.sites import Site
 from trimtab.probes import logistic
 from trimtab.probes.ridge import fit
-from trimtab.vectors.contract import NoDirection, make
+from trimtab.vectors.contract import NoDirection, TokenRows, make
 from trimtab.vectors.methods import casal
 
 
@@ -118,6 +118,29 @@ def test_casal_needs_pairs_to_choose_its_penalty_by():
 
 
 # --- means, components, discriminants ---
+
+
+def test_means_of_what_the_agent_wrote_count_each_prompt_once():
+    """One prompt a pole, in two parts: tokens (1, 3) high, their mean 2, and 7 low; what was given doesn't count."""
+    rows = torch.tensor([[1.0, 0.0], [3.0, 0.0], [9.0, 9.0]])
+    pair, high = torch.zeros(3, dtype=torch.long), torch.tensor([True, True, True])
+    parts = [
+        TokenRows(rows, pair, high, torch.tensor([True, True, False]), pair),
+        TokenRows(torch.tensor([[7.0, 0.0]]), pair[:1], ~high[:1], high[:1], pair[:1]),
+    ]
+    made = make(
+        "written_means", material(high=torch.zeros(1, 2), low=torch.zeros(1, 2), readings=Said(of_tokens=parts))
+    )
+    assert (made.unit.tolist(), made.raw_norm) == ([-1.0, 0.0], 5.0)
+    given = [parts[0], parts[1]._replace(written=~high[:1])]
+    with pytest.raises(NoDirection, match="written means of autonomy: a contrast prompt ends before the agent's own"):
+        make("written_means", material(high=torch.zeros(1, 2), low=torch.zeros(1, 2), readings=Said(of_tokens=given)))
+
+
+def test_of_one_written_token_a_prompt_they_are_the_difference_of_means():
+    parts = material()
+    same = replace(parts, readings=Said(of_tokens=[tokens((parts.high, parts.low))]))
+    torch.testing.assert_close(make("written_means", same).unit, make("mean_difference", parts).unit)
 
 
 @pytest.mark.parametrize("method", ["pca", "lat"])

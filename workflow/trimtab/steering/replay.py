@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from transformers import PreTrainedModel
 
@@ -55,14 +55,15 @@ class Replay:
         padded = [[*sequence, *[(0, 0)] * (longest - len(sequence))] for sequence in sequences]
         device = model.device
         self._places = torch.tensor([[place for _, place in sequence] for sequence in padded], device=device)
-        self._owner = torch.tensor([at for at, tokens in enumerate(own) for _ in tokens], device=device)
-        counts = torch.bincount(self._owner, minlength=len(prompts))
+        self.owner = torch.tensor([at for at, tokens in enumerate(own) for _ in tokens], device=device)
+        """The prompt of every token after the header."""
+        counts = torch.bincount(self.owner, minlength=len(prompts))
         starts = counts.cumsum(0) - counts
-        place = header + torch.arange(len(self._owner), device=device)
-        position = place - starts[self._owner]
-        self._at = torch.stack([self._owner, position] if apart else [torch.zeros_like(place), place], dim=1)
+        place = header + torch.arange(len(self.owner), device=device)
+        position = place - starts[self.owner]
+        self._at = torch.stack([self.owner, position] if apart else [torch.zeros_like(place), place], dim=1)
         """Sequence and place of every token after the header."""
-        self.tail = torch.arange(len(self._owner), device=device)
+        self.tail = torch.arange(len(self.owner), device=device)
         """Every token after the header, prompt after prompt."""
         self.ends = counts.cumsum(0) - 1
         """The last token of each prompt."""
@@ -81,6 +82,12 @@ class Replay:
         """The unsteered residual stream after the layer, at each prompt's last token."""
         sequence, place = self._at[self.ends].T
         return self._checkpoint.stream[sequence, place].float()
+
+    @property
+    def written(self) -> Bool[Tensor, "token"]:
+        """Whether the agent wrote it, of every token after the header."""
+        sequence, place = self._at.T
+        return Places.of(self._places[sequence, place]).written
 
     def at(self, site: Site, keep: Int[Tensor, "kept"]) -> Float[Tensor, "kept width"]:
         """Unsteered rows of tokens `keep` (`tail` or `ends`) at a site that comes after the replay's layer, or is that
@@ -109,11 +116,11 @@ class Replay:
             ValueError: an edit changes or reads what comes before the replay's layer.
         """
         sequence, place = self._at.T
-        written = Places.of(self._places[sequence, place]).written
+        written = self.written
         # a token is told by the logits after the one before it, which must be of the same prompt
-        told = (written[1:] & (self._owner[1:] == self._owner[:-1])).nonzero()[:, 0]
+        told = (written[1:] & (self.owner[1:] == self.owner[:-1])).nonzero()[:, 0]
         right = self._ids[sequence, place][told + 1]
-        owner = self._owner[told]
+        owner = self.owner[told]
         parts = []
         for at in range(0, len(edits), ROWS):
             logits = self._some(edits[at : at + ROWS], told, self._checkpoint.differentiable_logits)
@@ -142,7 +149,7 @@ class Replay:
     def _mask(self, model: PreTrainedModel, position: Int[Tensor, "token"]) -> Tensor | dict[str, Tensor]:
         """What each token sees: the header and its own prompt, up to itself."""
         place = torch.arange(len(position), device=position.device)
-        owner = torch.cat([self._owner.new_full((len(position) - len(self._owner),), -1), self._owner])
+        owner = torch.cat([self.owner.new_full((len(position) - len(self.owner),), -1), self.owner])
         seen = (place <= place[:, None]) & ((owner == owner[:, None]) | (owner < 0))
         at = position[None]
         return finished(seen[None], at, at, model.config.get_text_config(decoder=True), model.dtype)

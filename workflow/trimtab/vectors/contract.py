@@ -7,11 +7,12 @@ business of `trimtab.steering.steering`, and how strongly, of `trimtab.vectors.d
 """
 
 import importlib
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from trimtab import seeds
@@ -63,6 +64,20 @@ class LinearProbe:
         return weight, self.intercept - float(weight @ self.mean.double())
 
 
+class TokenRows(NamedTuple):
+    """Rows of all tokens of some contrast prompts after their header, with what is known of each token."""
+
+    rows: Float[Tensor, "token width"]
+    pair: Int[Tensor, "token"]
+    """The prompt's, as in `Material.high` and `low`."""
+    high: Bool[Tensor, "token"]
+    """Whether the prompt is of the high pole."""
+    written: Bool[Tensor, "token"]
+    """Whether the agent wrote it."""
+    left: Int[Tensor, "token"]
+    """How many tokens of the prompt come after it: 0 for the last, whose rows `Material` holds."""
+
+
 class Readings(Protocol):
     """What only the running model can tell (`trimtab.vectors.readings`); read when a method asks."""
 
@@ -76,6 +91,14 @@ class Readings(Protocol):
 
     def at(self, site: Site) -> tuple[Float[Tensor, "pair width"], Float[Tensor, "pair width"]]:
         """Rows at any site, of the last tokens of the prompts of `high` and `low`, pair by pair.
+
+        Raises:
+            TrimtabError: the model has no such site.
+        """
+
+    def tokens(self, site: Site) -> Iterator[TokenRows]:
+        """Rows at any site of all tokens of these prompts after their header, some prompts at a time: no more are in
+        memory than the caller keeps.
 
         Raises:
             TrimtabError: the model has no such site.

@@ -3,7 +3,7 @@
 Nothing is read before a method asks, and then once.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 
 import torch
@@ -15,6 +15,7 @@ from trimtab.agent.protocol import Protocol
 from trimtab.errors import TrimtabError
 from trimtab.forward.sites import Site
 from trimtab.steering.replay import Prompt, Replay, packs
+from trimtab.vectors.contract import TokenRows
 
 PACK = 25
 """Prompts a sequence: attention between prompts is computed and thrown away, so a sequence must not grow."""
@@ -60,13 +61,26 @@ class ModelReadings:
 
     def at(self, site: Site) -> tuple[Float[Tensor, "pair width"], Float[Tensor, "pair width"]]:
         """Rows at a site of the last tokens of the contrast prompts, of the high and of the low pole."""
-        prompts = [self._protocol.prompt(messages) for pole in self._poles for messages in pole]
         found: dict[int, Tensor] = {}
-        for pack in packs(prompts, PACK):
-            replay = Replay(self._model, [prompts[i] for i in pack], site.after)
+        for pack, replay in self._contrast(site.after):
             found |= zip(pack, replay.at(site, replay.ends).cpu(), strict=True)
-        rows = torch.stack([found[i] for i in range(len(prompts))])
+        rows = torch.stack([found[i] for i in range(len(found))])
         return rows[: len(rows) // 2], rows[len(rows) // 2 :]
+
+    def tokens(self, site: Site) -> Iterator[TokenRows]:
+        """Rows at a site of all tokens of the contrast prompts after their header, some prompts at a time."""
+        pairs = len(self._poles[0])
+        for pack, replay in self._contrast(site.after):
+            prompt = torch.tensor(pack)[replay.owner.cpu()]
+            left = (replay.ends[replay.owner] - replay.tail).cpu()
+            rows, written = replay.at(site, replay.tail).cpu(), replay.written.cpu()
+            yield TokenRows(rows, prompt % pairs, prompt < pairs, written, left)
+
+    def _contrast(self, layer: int) -> Iterator[tuple[list[int], Replay]]:
+        """The contrast prompts, read up to a layer: those of the high pole, then those of the low one, by number."""
+        prompts = [self._protocol.prompt(messages) for pole in self._poles for messages in pole]
+        for pack in packs(prompts, PACK):
+            yield pack, Replay(self._model, [prompts[i] for i in pack], layer)
 
     def _rows(self, prompts: Sequence[Prompt]) -> Float[Tensor, "task d_model"]:
         parts = [Replay(self._model, [prompts[i] for i in pack], self._layer).rows for pack in packs(prompts, PACK)]
