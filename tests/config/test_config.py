@@ -111,7 +111,8 @@ WRONG = {
     "saes: {gates: {dead_share: 40}}": "saes.gates.dead_share: 40 is not at most 1; "
     "a layer above it is marked as failing",
     "saes: {overrides: {18: {gates: {}}}}": "saes.overrides.18.gates: unknown key; known: architecture, latents, k, "
-    "tokens, batch, learning_rate, warmup_steps, aux_coefficient, dead_steps, resample_steps, bias, precision",
+    "tokens, batch, learning_rate, warmup_steps, aux_coefficient, dead_steps, resample_steps, bias, precision, "
+    "massive_norm",
     "saes: {overrides: {all: {k: 64}}}": "saes.overrides.all: unknown key; known: numbers of layers",
     "saes: {batch: true}": "saes.batch: true is a word that YAML reads as true or false, not a whole number; "
     "tokens a training step",

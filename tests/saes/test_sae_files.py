@@ -7,8 +7,10 @@ import pytest
 import torch
 
 from trimtab.errors import TrimtabError
+from trimtab.saes.__main__ import info
 from trimtab.saes.files import Origin, load, save
 from trimtab.saes.sae import SAE, JumpReLUActivation, TopKActivation
+from trimtab.saes.trained import Massive, Trained
 
 ORIGIN = Origin(model="smollm2", layer=5, context_size=384)
 
@@ -48,6 +50,16 @@ def test_config_names_the_hook_and_says_that_nothing_is_left_to_fold(folder):
     assert config["normalize_activations"] == "none"
     assert config["metadata"]["hook_name"] == "blocks.5.hook_resid_post"
     assert config["metadata"]["hf_hook_name"] == "model.layers.5"
+
+
+def test_rows_that_were_left_out_are_counted_beside_the_weights(tmp_path, capsys, sae, folder):
+    Trained(sae, [], Massive(8.0, 412.5, 37, 3000)).save(tmp_path / "filtered", ORIGIN, {})
+    said = {"left_out": 37, "longest": 412.5, "of": 3000, "times_median": 8.0}
+    assert json.loads((tmp_path / "filtered/cfg.json").read_text())["metadata"]["massive_rows"] == said
+    assert load(tmp_path / "filtered").W_enc.equal(sae.W_enc)
+    info(tmp_path / "filtered")
+    assert 'massive_rows {"left_out":37,"longest":412.5,"of":3000,"times_median":8.0}' in capsys.readouterr().out
+    assert "massive_rows" not in (folder / "cfg.json").read_text()
 
 
 def test_thresholds_make_it_a_jumprelu(tmp_path, sae):

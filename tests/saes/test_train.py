@@ -245,6 +245,40 @@ def test_curve_counts_tokens_and_ends_with_the_last_step():
     assert curve[-1].l0 <= 3
 
 
+def test_rows_of_massive_norm_leave_no_trace_but_their_count():
+    rows, _ = planted()
+    rows[::50] *= 30
+    settings = SaeSettings(**BASE | {"tokens": 3000, "resample_steps": 5, "massive_norm": 10.0})
+    found = train(opened(rows, settings), Recipe(settings, seed=0))
+    all_of_them = list(batches(rows, settings))
+    norms = [batch.norm(dim=1) for batch in all_of_them]
+    longest = 10 * torch.cat(norms[:8]).median()
+    kept = [batch[own <= longest] for batch, own in zip(all_of_them, norms, strict=True)]
+    # the same training on rows that somebody else has filtered
+    plain = SaeSettings(**BASE | {"tokens": 3000, "resample_steps": 5})
+    wanted = train(lambda step: iter(kept[step:]), Recipe(plain, seed=0))
+    assert found.sae.W_enc.equal(wanted.sae.W_enc)
+    assert found.sae.b_dec.equal(wanted.sae.b_dec)
+    assert 30 < found.massive.left_out == 3000 - sum(map(len, kept)) < 90
+    assert found.massive == (10.0, pytest.approx(float(longest)), found.massive.left_out, 3000)
+    assert wanted.massive is None
+    assert "massive_norm" not in plain.record()
+    assert settings.record()["massive_norm"] == 10.0
+
+
+def test_a_batch_of_nothing_but_massive_rows_is_refused():
+    rows, _ = planted()
+    settings = SaeSettings(**BASE | {"massive_norm": 5.0})
+
+    def late(step):
+        return (100 * batch if at == 9 else batch for at, batch in enumerate(opened(rows, settings)(step), step))
+
+    with pytest.raises(
+        TrimtabError, match=r"all 256 rows of step 9 are longer than [0-9.]+; expected a larger saes\.m"
+    ):
+        train(late, Recipe(settings, seed=0))
+
+
 @pytest.mark.parametrize("rows", [torch.full((2048, 16), math.nan), torch.ones(2048, 16)])
 def test_rows_without_a_scale_are_refused(rows):
     settings = SaeSettings(**BASE)

@@ -200,5 +200,7 @@ def _trained(saes: Saes) -> str:
         return "made elsewhere, not trained in this run"
     active = f"{saes.k} active a token{'' if saes.architecture == 'topk' else ' on average'}"
     text = f"{saes.architecture}, {saes.latents:,} latents, {active}, {saes.tokens:,} training tokens"
+    if saes.massive_norm is not None:
+        text += f", rows longer than {saes.massive_norm:g} times the layer's median left out"
     layers = listed([str(layer) for layer in sorted(saes.overrides)])
     return f"{text}; settings of layers with overrides ({layers}) differ" if layers else text

@@ -41,6 +41,7 @@ ORIGINS = (
     "sae_lens_version",
     "trained_by",
     "converted_from",
+    "massive_rows",
 )
 """Keys of cfg.json that say what a dictionary was made from."""
 
@@ -58,6 +59,8 @@ class Origin:
     """The longest prompt, in tokens."""
     converted_from: Mapping[str, Any] | None = None
     """What the files that it was read from said of themselves; None for a dictionary of our own."""
+    massive: Mapping[str, Any] | None = None
+    """Which rows were left out of training, and how many (`trimtab.saes.trained.Massive`); None for none."""
 
 
 def save(folder: Path, sae: SAE, origin: Origin, provenance: Mapping[str, Any]) -> None:
@@ -92,6 +95,7 @@ def save(folder: Path, sae: SAE, origin: Origin, provenance: Mapping[str, Any]) 
             "seqpos_slice": [1, None],
             "model_from_pretrained_kwargs": {},
             **({} if origin.converted_from is None else {"converted_from": dict(origin.converted_from)}),
+            **({} if origin.massive is None else {"massive_rows": dict(origin.massive)}),
         },
     }
     files.write_json(folder / CONFIG, config)

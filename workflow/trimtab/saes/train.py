@@ -19,7 +19,7 @@ from trimtab.saes.checkpoint import Saved, TrainingCheckpoint
 from trimtab.saes.dictionary import Dictionary
 from trimtab.saes.schedule import rate
 from trimtab.saes.sparse import SPARSE, Products, fastest
-from trimtab.saes.trained import Progress, Trained
+from trimtab.saes.trained import Massive, Progress, Trained
 from trimtab.settings.saes import SaeSettings
 
 SAMPLE_BATCHES = 8
@@ -85,11 +85,11 @@ def train_together(
         begin, opened = saved.step, batches(saved.step)
     for step, rows in enumerate(chain(_emptied(first), opened), begin):
         if step % LOG_STEPS == 0 and checkpoint and checkpoint.due():
-            state = {f"{at}.{name}": own for at, run in runs.items() for name, own in run.dictionary.state.items()}
+            state = {f"{at}.{name}": own for at, run in runs.items() for name, own in run.state.items()}
             checkpoint.write(step, state, [(layer, *row) for layer, run in runs.items() for row in run.curve])
         for layer, run in runs.items():
             run.take(step, rows[layer])
-    return {layer: Trained(run.dictionary.folded(), run.curve) for layer, run in runs.items()}
+    return {layer: run.trained() for layer, run in runs.items()}
 
 
 T = TypeVar("T")
@@ -106,15 +106,23 @@ class TrainingRun:
 
     def __init__(self, sample: Float[Tensor, "row d_in"], recipe: Recipe) -> None:
         self.settings = recipe.settings
-        self.dictionary = Dictionary(sample, recipe.settings, recipe.seed, recipe.products)
+        self._longest = longest(sample, recipe.settings.massive_norm)
+        self._left_out = torch.zeros((), dtype=torch.int64, device=sample.device)
+        self.dictionary = Dictionary(self._ordinary(sample), recipe.settings, recipe.seed, recipe.products)
         self.curve: list[Progress] = []
         # kept on the device, which is waited for only where figures are logged
         self._rows_finite = torch.ones((), dtype=torch.bool, device=sample.device)
+
+    @property
+    def state(self) -> dict[str, Tensor]:
+        """Everything that the next step depends on, and what is counted."""
+        return self.dictionary.state | {"left_out": self._left_out}
 
     def restore(self, layer: int, saved: Saved) -> None:
         """Take up what a checkpoint holds of this layer."""
         about = f"{layer}."
         own = {name.removeprefix(about): value for name, value in saved.tensors.items() if name.startswith(about)}
+        self._left_out.copy_(own.pop("left_out"))
         self.dictionary.restore(own)
         self.curve = [Progress(*row) for of, *row in saved.curve if of == layer]
 
@@ -124,6 +132,13 @@ class TrainingRun:
         if step % LOG_STEPS == 0:
             dictionary.count_dead()
         self._rows_finite &= rows.abs().amax().isfinite()
+        served, rows = len(rows), self._ordinary(rows)
+        self._left_out += served - len(rows)
+        if not len(rows):
+            raise TrimtabError(
+                f"SAE training: all {served} rows of step {step} are longer than {self._longest:g}; expected a larger "
+                "saes.massive_norm or null"
+            )
         figures = dictionary.step(rows, rate(step, settings))
         if settings.resample_steps and (step + 1) % settings.resample_steps == 0:
             dictionary.revive(rows)
@@ -150,3 +165,21 @@ class TrainingRun:
                     "saes.learning_rate"
                 )
             self.curve.append(progress)
+
+    def _ordinary(self, rows: Float[Tensor, "row d_in"]) -> Float[Tensor, "kept d_in"]:
+        """Rows that are not massive."""
+        return rows if self._longest is None else rows[rows.norm(dim=1) <= self._longest]
+
+    def trained(self) -> Trained:
+        """What the training leaves."""
+        if self._longest is None:
+            return Trained(self.dictionary.folded(), self.curve)
+        massive = Massive(
+            float(self.settings.massive_norm or 0), self._longest, int(self._left_out), self.settings.tokens
+        )
+        return Trained(self.dictionary.folded(), self.curve, massive)
+
+
+def longest(sample: Float[Tensor, "row d_in"], times: float | None) -> float | None:
+    """How long a row may be that is trained on: so many times the sample's median norm; None for any length."""
+    return None if times is None else times * float(sample.norm(dim=1).median())

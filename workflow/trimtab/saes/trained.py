@@ -4,6 +4,7 @@ Apart from `trimtab.saes.train`, so that what only reads dictionaries does not d
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,13 +30,29 @@ class Progress(NamedTuple):
     learning_rate: float
 
 
+class Massive(NamedTuple):
+    """Rows of massive norm, which were left out of training."""
+
+    times_median: float
+    """The setting."""
+    longest: float
+    """The norm that it came to: of the longest row that was trained on, at most."""
+    left_out: int
+    of: int
+    """Rows that there were, epochs counted again."""
+
+
 class Trained(NamedTuple):
     """A finished dictionary with its training curve."""
 
     sae: SAE
     curve: list[Progress]
+    massive: Massive | None = None
+    """None where all rows were trained on."""
 
     def save(self, folder: Path, origin: Origin, provenance: Mapping[str, Any]) -> None:
         """Write the curve (`training.csv`), then the dictionary."""
         files.write_csv(folder / "training.csv", pd.DataFrame(self.curve, columns=list(Progress._fields)))
+        if self.massive is not None:
+            origin = replace(origin, massive=self.massive._asdict())
         save(folder, self.sae.to("cpu"), origin, provenance)

@@ -6,7 +6,18 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, Strict, create_model
 
-from trimtab.settings.base import AboveZero, Count, NotNegative, Positive, Settings, Share, Text, default
+from trimtab.settings.base import (
+    DEFAULT,
+    AboveOne,
+    AboveZero,
+    Count,
+    NotNegative,
+    Positive,
+    Settings,
+    Share,
+    Text,
+    default,
+)
 
 STEADY_SHARE = 0.8
 """Share of a training run after which the learning rate falls, linearly to zero."""
@@ -57,6 +68,15 @@ class SaeSettings(Settings):
     precision: Literal["float32", "bfloat16"] = default("float32")
     """Precision in which latents are ranked. bfloat16 helps where the processor multiplies it fast; the values of the
     chosen latents are float32 always."""
+
+    massive_norm: AboveOne | None = Field(default=None, json_schema_extra={DEFAULT: None})
+    """Rows longer than this many times the layer's median row are left out of training, and counted in cfg.json. null:
+    none are. Such rows are massive activations (Sun et al. 2024, 2402.17762); figures of quality are of all rows."""
+
+    def record(self) -> dict[str, Any]:
+        """Without a filter that isn't there."""
+        record = super().record()
+        return record if self.massive_norm is not None else {k: v for k, v in record.items() if k != "massive_norm"}
 
     @property
     def steps(self) -> int:
