@@ -9,6 +9,7 @@ import torch
 import transformers
 from transformers import CONFIG_MAPPING, PreTrainedConfig, PreTrainedModel
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES as CLASSES
+from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES as WRAPPERS
 
 LAYERS, WIDTH, VOCABULARY, WINDOW = 2, 32, 97, 5
 LARGEST = 1_000_000
@@ -56,6 +57,7 @@ SIZES: dict[str, Any] = {
 }
 
 MLA = {"num_key_value_heads": 4, "head_dim": 4}
+MROPE = {"rope_parameters": {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [2, 1, 1]}}
 OWN: dict[str, dict[str, Any]] = {
     **dict.fromkeys(["deepseek_v3", "axk1", "youtu", "longcat_flash"], MLA),
     "ctrl": {"dff": 48},
@@ -82,10 +84,30 @@ OWN: dict[str, dict[str, Any]] = {
     },
     "reformer": {"axial_pos_embds": False},
     "xmod": {"default_language": "en_XX"},
+    **dict.fromkeys(["qwen2_vl_text", "qwen2_5_vl_text", "qwen3_vl_text", "qwen3_vl_moe_text"], MROPE),
 }
 
+SEEING: dict[str, tuple[str, dict[str, Any]]] = {
+    "gemma3": ("gemma3_text", {"image_size": 28, "patch_size": 14}),
+    "llava": ("llama", {"image_size": 28, "patch_size": 14, "projection_dim": 16}),
+    "mistral3": ("mistral", {"image_size": 28, "patch_size": 14, "head_dim": 4}),
+    "qwen2_5_vl": ("qwen2_5_vl_text", {"out_hidden_size": WIDTH, "fullatt_block_indexes": [0]}),
+    "qwen2_vl": ("qwen2_vl_text", {"embed_dim": 16, "hidden_size": WIDTH, "mlp_ratio": 2}),
+    "qwen3_vl": ("qwen3_vl_text", {"out_hidden_size": WIDTH, "deepstack_visual_indexes": [0]}),
+    "qwen3_vl_moe": ("qwen3_vl_moe_text", {"out_hidden_size": WIDTH, "deepstack_visual_indexes": [0]}),
+}
+"""Wrappers with an encoder of pictures: their text side, and sizes of the encoder's own."""
+
+EYE = {
+    **dict.fromkeys(["num_hidden_layers", "depth"], LAYERS),
+    **dict.fromkeys(["num_attention_heads", "num_heads"], 4),
+    "hidden_size": 16,
+    "intermediate_size": 24,
+}
+"""Sizes of an encoder, as deep as the language model beside it."""
+
 NO_TOY = {
-    "blt", "cohere_compass_text", "dbrx", "dots3_note", "dots3_note_text", "emu3", "fuyu", "gemma3", "gemma3n",
+    "blt", "cohere_compass_text", "dbrx", "dots3_note", "dots3_note_text", "emu3", "fuyu", "gemma3n",
     "gemma4", "gemma4_assistant", "gemma4_text", "gemma4_unified", "gemma4_unified_assistant", "git", "got_ocr2",
     "llama4", "mllama", "moss_transcribe_diarize", "musicgen", "musicgen_melody", "phi4_multimodal", "qwen3_5",
     "qwen3_5_moe", "qwen4_exp", "qwen4_exp_text", "roc_bert", "zaya",
@@ -100,7 +122,7 @@ def small(kind: str, **changes: Any) -> PreTrainedModel:
         Exception: whatever the class raises at sizes that it doesn't go with.
     """
     config = small_config(kind, **changes)
-    made = getattr(transformers, CLASSES[kind])
+    made = getattr(transformers, WRAPPERS[kind] if kind in SEEING else CLASSES[kind])
     with torch.device("meta"):
         if (parameters := made(config).num_parameters()) > LARGEST:
             raise ValueError(f"{kind}: {parameters} parameters")
@@ -115,6 +137,12 @@ def small(kind: str, **changes: Any) -> PreTrainedModel:
 def small_config(kind: str, **changes: Any) -> PreTrainedConfig:
     made = CONFIG_MAPPING[kind]
     default = made()
+    if kind in SEEING:
+        text, own = SEEING[kind]
+        seen = default.vision_config
+        eye = {name: size for name, size in EYE.items() if hasattr(seen, name)}
+        vision = {**eye, **own, "model_type": seen.model_type}
+        return made(text_config=small_config(text).to_dict(), vision_config=vision, **changes)
     names = {*getattr(made, "__dataclass_fields__", ()), *vars(default), *made.attribute_map}
     names -= {name for name in names if isinstance(getattr(made, made.attribute_map.get(name, name), None), property)}
     sizes = {name: size for name, size in SIZES.items() if name in names}

@@ -2,6 +2,8 @@
 
 import torch
 from transformers import (
+    BloomConfig,
+    BloomForCausalLM,
     FalconH1Config,
     FalconH1ForCausalLM,
     Gemma3Config,
@@ -10,6 +12,8 @@ from transformers import (
     Gemma3TextConfig,
     GPT2Config,
     GPT2LMHeadModel,
+    GPTNeoConfig,
+    GPTNeoForCausalLM,
     LlamaConfig,
     LlamaForCausalLM,
     MambaConfig,
@@ -47,6 +51,25 @@ def gpt2(**changes: object) -> PreTrainedModel:
     shape = {"n_embd": D_MODEL, "n_layer": LAYERS, "n_head": 4}
     named = {name: {**SHAPE, **changes}[name] for name in ("vocab_size", "max_position_embeddings")}
     return _build(GPT2LMHeadModel, GPT2Config(**shape, **named))
+
+
+def bloom(**changes: object) -> PreTrainedModel:
+    # takes no positions, and any number of them
+    return _build(
+        BloomForCausalLM,
+        BloomConfig(vocab_size={**SHAPE, **changes}["vocab_size"], hidden_size=D_MODEL, n_layer=LAYERS, n_head=4),
+    )
+
+
+def gpt_neo(**changes: object) -> PreTrainedModel:
+    shape = {name: {**SHAPE, **changes}[name] for name in ("vocab_size", "max_position_embeddings")}
+    layers = [[["global", "local"], LAYERS // 2]]
+    return _build(
+        GPTNeoForCausalLM,
+        GPTNeoConfig(
+            **shape, hidden_size=D_MODEL, num_layers=LAYERS, num_heads=4, attention_types=layers, window_size=8
+        ),
+    )
 
 
 def gemma3(**changes: object) -> PreTrainedModel:
@@ -131,6 +154,9 @@ ARCHITECTURES = FAMILIES | {
     "gemma3_with_eyes": gemma3_with_eyes,
 }
 """What rows can be captured from."""
+
+ALONE = {"bloom": bloom, "gpt_neo": gpt_neo}
+"""What has rows that can't be padded."""
 
 
 def _build(kind: type[PreTrainedModel], config: object) -> PreTrainedModel:

@@ -9,19 +9,20 @@ from typing import NamedTuple
 
 import pytest
 import transformers
-from small_of_class import CLASSES, NO_TOY, small
+from small_of_class import CLASSES, NO_TOY, SEEING, small
 
 from trimtab.errors import TrimtabError
 from trimtab.forward import capture
 from trimtab.forward.packed import pack_rows, packs_rows
 from trimtab.forward.recurrent import is_recurrent
+from trimtab.forward.single import goes_alone
 from trimtab.model.checks import GROWING, PADDED
 from trimtab.model.preflight import judge, preflight
 from trimtab.model.reference import reference
 
 PAGE = Path(__file__).parents[2] / "docs/architectures.md"
 PROMPTS = [[3, 50, 7, 21, 9, 60, 33, 12], [8, 14, 90, 2, 41], [77, 5, 5, 31, 62, 10]]
-KINDS = sorted(set(CLASSES) - set(NO_TOY))
+KINDS = sorted({*CLASSES, *SEEING} - set(NO_TOY))
 KNOWN = {
     "bert", "cohere2", "deepseek_v2", "deepseek_v3", "falcon", "falcon_h1", "gemma", "gemma2", "gemma3_text", "glm4",
     "glm4_moe", "gpt2", "gpt_neox", "gpt_oss", "gptj", "granite", "llama", "llama4_text", "minicpm3", "mistral",
@@ -80,7 +81,9 @@ def way(model: transformers.PreTrainedModel) -> str:
 def rows_of(model: transformers.PreTrainedModel) -> str:
     if packs_rows(model):
         return "packed"
-    return "in equally long pieces" if is_recurrent(model) else "padded"
+    if is_recurrent(model):
+        return "in equally long pieces"
+    return "one at a time" if goes_alone(model) else "padded"
 
 
 def plain(line: str) -> str:
@@ -95,13 +98,15 @@ def page(rows: list[Row]) -> str:
         "# Architectures",
         "",
         f"What becomes of {len(rows)} decoder-only classes of `transformers` {transformers.__version__}, as toy models",
-        "of random weights whose windows, chunks and experts are small enough to matter.",
+        "of random weights whose windows, chunks and experts are small enough to matter. Of wrappers that see pictures",
+        f"({', '.join(f'`{kind}`' for kind in SEEING)}) it is the text side.",
         "",
         "- *Exact*: rows equal `hidden_states[layer + 1]` of the plain model, and logits equal those of each text",
         "  alone: in batches of unequal lengths, over a shared header, in second turns, and where one of two alike",
         "  rows is steered.",
         "- *Packed*: rows lie one after another without padding. *Padded* and *in equally long pieces* are the ways",
-        "  for attention that can't be packed, and for layers that keep a state.",
+        "  for attention that can't be packed, and for layers that keep a state. *One at a time*, slower, is for",
+        "  models whose rows can't be padded, since they count positions or windows themselves.",
         "- *Refused*: by the preflight, with the first check that fails, or why none can be run. Naming these checks",
         "  in `model.accepted_failures` lets a class that is captured exactly be used up to its vectors.",
         "",

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from small_folder import saved
+from small_of_class import small
 from tiny import LAYERS, VOCABULARY, llama, qwen3_5_moe
 from transformers import AutoModelForCausalLM
 
@@ -58,6 +59,12 @@ def test_layers_that_accelerate_brings_from_elsewhere_are_captured_and_steered_a
     torch.testing.assert_close(logits[1], logits[0])
     with torch.no_grad():
         assert not torch.allclose(spread(IDS).logits, logits[1])
+
+
+def test_of_a_wrapper_that_sees_the_text_side_is_loaded(tmp_path):
+    model, _ = load(saved(tmp_path, small, kind="qwen2_5_vl"), "float32", "cpu")
+    with torch.no_grad():
+        torch.testing.assert_close(model(IDS).logits, small("qwen2_5_vl")(IDS).logits)
 
 
 def test_a_tokenizer_of_no_family_keeps_its_own_rules(folder):

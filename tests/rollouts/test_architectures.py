@@ -3,7 +3,7 @@
 import pytest
 import torch
 from short import SHORT
-from tiny import ARCHITECTURES, D_MODEL, gemma3
+from tiny import ALONE, ARCHITECTURES, D_MODEL, gemma3
 
 from trimtab.agent.calibration import action_scores, as_prompt, segments_of
 from trimtab.agent.turn import rows
@@ -22,13 +22,13 @@ DIRECTION = torch.ones(D_MODEL) / D_MODEL**0.5
 TASKS = {"coding": ["Sort the list.", "Find out why the test fails on Mondays, and say so."]}
 
 
-@pytest.fixture(scope="module", params=[*sorted(ARCHITECTURES), "padded"])
+@pytest.fixture(scope="module", params=[*sorted(ARCHITECTURES), "bloom", "padded"])
 def family(request, protocol):
     shape = {"vocab_size": len(protocol.tokenizer), "max_position_embeddings": 2048}
     if request.param == "padded":
         # whose rows aren't packed, as those of a model with attention of its own kind
         return request.param, gemma3(**shape)
-    model = ARCHITECTURES[request.param](**shape)
+    model = (ARCHITECTURES | ALONE)[request.param](**shape)
     pack_rows(model)
     return request.param, model
 

@@ -6,12 +6,12 @@ import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from tiny import ARCHITECTURES, D_MODEL, SHAPE, VOCABULARY
+from tiny import ALONE, ARCHITECTURES, D_MODEL, SHAPE, VOCABULARY
 from transformers import MixtralConfig, MixtralForCausalLM
 
 from trimtab.forward.hooks import hooked
 from trimtab.forward.packed import pack_rows
-from trimtab.forward.recurrent import cut
+from trimtab.forward.recurrent import cut, singly
 from trimtab.forward.rows import SPARE
 from trimtab.forward.sites import Site
 from trimtab.steering.batch import GrowingBatch
@@ -20,9 +20,10 @@ from trimtab.steering.steering import Steering
 
 RECURRENT = ["qwen3_5_moe", "falcon_h1"]
 MODELS = {family: ARCHITECTURES[family]() for family in ["llama", "gpt2", "gemma3", "mixtral", *RECURRENT]}
+MODELS |= {family: make() for family, make in ALONE.items()}
 # gemma3 has windows in some layers, this one in all
 MODELS["windowed"] = MixtralForCausalLM(MixtralConfig(**SHAPE, sliding_window=8, num_local_experts=2)).eval()
-for family in [name for name in MODELS if name not in RECURRENT]:
+for family in [name for name in MODELS if name not in [*RECURRENT, *ALONE]]:
     MODELS[f"packed {family}"] = packed = deepcopy(MODELS[family])
     pack_rows(packed)
 CPU = torch.device("cpu")
@@ -95,7 +96,7 @@ def test_repeated_and_selected_rows_go_on_where_they_were(family):
 
 @settings(max_examples=15)
 @given(
-    st.sampled_from(["llama", "packed llama", *RECURRENT]),
+    st.sampled_from(["llama", "packed llama", *RECURRENT, *ALONE]),
     ragged_rounds(),
     st.sampled_from(["all", "prefill", "decode", "none"]),
     st.randoms(use_true_random=False),
@@ -120,7 +121,12 @@ def test_a_timing_touches_its_tokens_only_over_all_rounds(family, rounds, timing
         torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("family", ["llama", "packed llama", *RECURRENT])
+def test_rows_that_grow_alone_keep_no_steps():
+    kept = {name: GrowingBatch(MODELS[name], Steering([()], CPU), 1).keeps_steps for name in MODELS}
+    assert [name for name, keeps in kept.items() if not keeps] == [*ALONE]
+
+
+@pytest.mark.parametrize("family", ["llama", "packed llama", *RECURRENT, *ALONE])
 def test_logits_of_all_tokens_are_those_of_every_prefix(family):
     model = MODELS[family]
     batch = GrowingBatch(model, Steering([()] * 2, CPU), 2)
@@ -146,6 +152,13 @@ def test_passes_feed_every_token_once_in_order_and_never_pad(lengths):
 
 def test_a_round_of_many_lengths_is_cut_in_powers_of_two():
     assert cut([5, 0, 3, 1, 4]) == [[(0, 0, 4), (4, 0, 4)], [(2, 0, 2)], [(0, 4, 5), (2, 2, 3), (3, 0, 1)]]
+
+
+def test_layers_that_read_on_by_one_token_are_fed_so():
+    first, *steps = singly([5, 2, 0, 3], [False, True, True, True])
+    assert first == [(0, 0, 5)]
+    assert steps == [[(1, 0, 1), (3, 0, 1)], [(1, 1, 2), (3, 1, 2)], [(3, 2, 3)]]
+    assert singly([4, 2, 4], [False] * 3) == [[(1, 0, 2)], [(0, 0, 4), (2, 0, 4)]]
 
 
 def test_a_round_of_few_lengths_takes_one_pass_each():

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from tiny import ARCHITECTURES, D_MODEL, SHAPE, gpt2, llama
+from tiny import ALONE, ARCHITECTURES, D_MODEL, SHAPE, gpt2, llama
 from transformers import MixtralConfig, MixtralForCausalLM
 
 from trimtab.forward.hooks import hooked
@@ -22,6 +22,7 @@ PROMPTS = [
 ]
 RECURRENT = ["qwen3_5_moe", "falcon_h1"]
 MODELS = {family: ARCHITECTURES[family]() for family in ["llama", "gpt2", "gemma3", "mixtral", *RECURRENT]}
+MODELS |= {family: make() for family, make in ALONE.items()}
 MODELS["windowed"] = MixtralForCausalLM(MixtralConfig(**SHAPE, sliding_window=8, num_local_experts=2)).eval()
 UNIT = torch.ones(D_MODEL) / D_MODEL**0.5
 

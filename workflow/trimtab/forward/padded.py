@@ -2,7 +2,8 @@
 
 Shorter chunks are padded on the left, and padding is masked for good. The cache is the library's own, except that
 layers with a sliding window keep what has left it: a window counts a row's real tokens, and the library's layer would
-count padding too. Recurrent layers can't forget padding; their rows grow in `trimtab.forward.recurrent`.
+count padding too. Recurrent layers can't forget padding; their rows grow in `trimtab.forward.recurrent`. Models that
+can't be told of it have their rows in `trimtab.forward.single`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,14 +20,6 @@ from trimtab.forward.hooks import LayerCheckpoint
 from trimtab.forward.masks import finished
 from trimtab.forward.rows import Fed, Placed, all_chunks
 from trimtab.forward.shared_prefix import Alike, SharedPrefixes
-
-
-def counts_padding(model: PreTrainedModel) -> bool:
-    """Whether attention has a window that no mask tells it of (GPT-Neo): it counts places, padding among them.
-
-    Short rows show no such window, so it is told by the config.
-    """
-    return "local" in (getattr(model.config, "attention_layers", None) or ())
 
 
 class PaddedRows:

@@ -2,13 +2,15 @@
 
 A state decays over padding, masked or not, so nothing is ever padded: a round is fed in passes in which every row has
 the same number of new tokens. Chunks of many lengths are cut in powers of two, so that a round of any raggedness takes
-few passes. Between passes all rows' states lie in the library's own layers, of which a pass sees its rows; keys and
-values of attention layers lie at their positions, each row's own from 0 on, so that a mask is a comparison of numbers.
+few passes; layers that go on from a state by one token alone (Jamba's) are fed so. Between passes all rows' states lie
+in the library's own layers, of which a pass sees its rows; keys and values of attention layers lie at their positions,
+each row's own from 0 on, so that a mask is a comparison of numbers.
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from jaxtyping import Float, Int
@@ -16,6 +18,7 @@ from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer, LinearAttentionCacheLayerMixin, LinearAttentionLayer
 
+from trimtab.forward import proof
 from trimtab.forward.hooks import LayerCheckpoint
 from trimtab.forward.masks import finished
 from trimtab.forward.rows import Fed, Part, Placed, grown
@@ -42,6 +45,19 @@ def cut(lengths: Sequence[int]) -> list[list[Part]]:
     return [
         [Part(row, start[row], start[row] + power) for row, length in enumerate(lengths) if length & power]
         for power, start in zip(powers, starts, strict=True)
+    ]
+
+
+def singly(lengths: Sequence[int], begun: Sequence[bool]) -> list[list[Part]]:
+    """Passes that feed rows that have begun token by token, and the others their chunks at once."""
+    fresh = [0 if has else length for length, has in zip(lengths, begun, strict=True)]
+    steps = [length if has else 0 for length, has in zip(lengths, begun, strict=True)]
+    wholes = [
+        [Part(row, 0, length) for row, length in enumerate(fresh) if length == wanted]
+        for wanted in sorted({*fresh} - {0})
+    ]
+    return wholes + [
+        [Part(row, at, at + 1) for row, length in enumerate(steps) if at < length] for at in range(max(steps))
     ]
 
 
@@ -91,9 +107,11 @@ class _KeysAndState(LinearAttentionLayer, _Keys):  # type: ignore[misc, override
 class RecurrentRows:
     """The state of a batch of rows between passes; methods as in `trimtab.forward.rows.GrowingRows`."""
 
-    def __init__(self, model: PreTrainedModel, rows: int) -> None:
+    def __init__(self, model: PreTrainedModel, rows: int, in_pieces: bool | None = None) -> None:
+        """`in_pieces`: whether layers go on from a state by several tokens at once; None for what a trial says."""
         self._model, self._dtype, self._device = model, model.dtype, model.device
         self._config = model.config.get_text_config(decoder=True)
+        self._in_pieces = takes_pieces(model) if in_pieces is None else in_pieces
         self._lengths = [0] * rows
         self._counts = [0] * rows
         self._prefixes = SharedPrefixes(rows)
@@ -124,7 +142,8 @@ class RecurrentRows:
         """Several passes where chunks have several lengths."""
         self._counts = [len(chunk) for chunk in chunks]
         alike = self._prefixes.alike(chunks)
-        for parts in cut(self._counts):
+        begun_rows = [length > 0 for length in self._lengths]
+        for parts in cut(self._counts) if self._in_pieces else singly(self._counts, begun_rows):
             begun: AbstractContextManager[None] = nullcontext()
             kept: list[States] = []
             if alike and unsteered:
@@ -240,3 +259,28 @@ class RecurrentRows:
         for layer in self.cache.layers:
             layer.reorder_cache(torch.LongTensor(list(rows)))
         self._lengths = [self._lengths[row] for row in rows]
+
+
+_takes_pieces: WeakKeyDictionary[PreTrainedModel, bool] = WeakKeyDictionary()
+
+
+def takes_pieces(model: PreTrainedModel) -> bool:
+    """Whether layers go on from a state by several tokens at once, as seen by trying it once a model."""
+    if model not in _takes_pieces:
+        [tokens] = proof.rows_of_tokens(model, [7])
+        _takes_pieces[model] = True
+        # what raises here raises in the preflight too, and is told there
+        with suppress(*proof.FAILURES):
+            whole, after = _read(model, [tokens]), _read(model, [tokens[:3], tokens[3:]])
+            _takes_pieces[model] = proof.alike(model, [whole], [after])
+    return _takes_pieces[model]
+
+
+@torch.inference_mode()
+def _read(model: PreTrainedModel, rounds: Sequence[Sequence[int]]) -> Float[Tensor, "vocabulary"]:
+    """The last token's logits of one row that was fed in these rounds, each at once."""
+    rows = RecurrentRows(model, 1, in_pieces=True)
+    for chunk in rounds:
+        for fed in rows.passes([chunk]):
+            logits: Tensor = model(**fed.inputs, use_cache=True).logits
+    return logits[0, -1]

@@ -1,8 +1,9 @@
-"""What the three kinds of growing rows have in common: their interface, and what a pass of the model is made of.
+"""What the kinds of growing rows have in common: their interface, and what a pass of the model is made of.
 
 Rows of text grow side by side through one model. `trimtab.forward.packed` lays them one after another without padding,
-`trimtab.forward.padded` pads them, and `trimtab.forward.recurrent` feeds equally long pieces to layers that keep a
-state. Which kind a model's rows are is decided where a batch is made (`trimtab.steering.batch`).
+`trimtab.forward.padded` pads them, `trimtab.forward.recurrent` feeds equally long pieces to layers that keep a state,
+and `trimtab.forward.single` feeds row by row. Which kind a model's rows are is decided where a batch is made
+(`trimtab.steering.batch`).
 """
 
 from collections.abc import Iterator, Sequence
@@ -50,12 +51,6 @@ class Placed(NamedTuple):
 class GrowingRows(Protocol):
     """The state of a batch of rows between passes of the model."""
 
-    cache: DynamicCache
-
-    @property
-    def placed(self) -> Placed:
-        """Where the last round's tokens lie in the keys and values of the cache."""
-
     def passes(self, chunks: Sequence[Sequence[int]], unsteered: int = 0) -> Iterator[Fed]:
         """The passes that append its chunk (which may be empty) to each row; each is to be run before the next.
 
@@ -68,6 +63,16 @@ class GrowingRows(Protocol):
 
     def select(self, rows: Sequence[int]) -> None:
         """Keep only `rows`, in their order."""
+
+
+class JoinedRows(GrowingRows, Protocol):
+    """Rows whose keys and values lie in one cache."""
+
+    cache: DynamicCache
+
+    @property
+    def placed(self) -> Placed:
+        """Where the last round's tokens lie in the keys and values of the cache."""
 
 
 def all_chunks(chunks: Sequence[Sequence[int]]) -> list[Part]:

@@ -8,7 +8,7 @@ else keeps a folder from being the model that its owner thinks it is. What is do
 
 import logging
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,14 @@ from transformers import (
     CONFIG_MAPPING,
     AutoConfig,
     AutoModelForCausalLM,
+    AutoModelForImageTextToText,
     AutoTokenizer,
     PreTrainedModel,
     PreTrainedTokenizerBase,
+)
+from transformers.models.auto.modeling_auto import (
+    MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+    MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES,
 )
 
 from trimtab.artifacts.border import check_whole, read_object, readable
@@ -55,7 +60,7 @@ def read_model(folder: Path, dtype: torch.dtype, **placement: Any) -> PreTrained
     config, weights = _check_folder(folder)
     with quiet(), readable(f"config.yaml, model.source: {folder} can't be loaded as a decoder-only model", *CODE):
         # Any: the library's annotations know nothing of what it says of loading
-        loaded: Any = AutoModelForCausalLM.from_pretrained(
+        loaded: Any = _library_class(config).from_pretrained(
             folder,
             dtype=dtype,
             local_files_only=True,
@@ -83,11 +88,18 @@ def read_skeleton(folder: Path) -> PreTrainedModel:
     Raises:
         TrimtabError: the folder holds no whole decoder-only model.
     """
-    _check_folder(folder)
+    said, _ = _check_folder(folder)
     with quiet(), readable(f"{folder / CONFIG}: of no decoder-only model", *CODE), torch.device("meta"):
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-        model: PreTrainedModel = AutoModelForCausalLM.from_config(config)
+        model: PreTrainedModel = _library_class(said).from_config(config)
     return model
+
+
+def _library_class(config: Mapping[str, Any]) -> Any:
+    """What builds the model of a config: a language model, or a wrapper that sees too and has one as its text side."""
+    kind = config.get("model_type")
+    sees = kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and kind in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
+    return AutoModelForImageTextToText if sees else AutoModelForCausalLM
 
 
 @contextmanager

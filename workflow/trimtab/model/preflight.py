@@ -7,6 +7,7 @@ with a tolerance that follows the dtype; a hook's own row, a hook of dose 0, hoo
 number that isn't finite fails a check. What mends a failure is in `trimtab.model.stack`.
 """
 
+import inspect
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -18,10 +19,10 @@ from transformers import PreTrainedModel
 
 from trimtab.artifacts.border import in_short
 from trimtab.errors import TrimtabError
-from trimtab.forward.capture import Prompt, kept_rows, reads_cache
-from trimtab.forward.hooks import Stream, capture, decoder_layers, hooked
-from trimtab.forward.padded import counts_padding
+from trimtab.forward.capture import Prompt, kept_rows
+from trimtab.forward.hooks import Stream, base_model, capture, decoder_layers, hooked
 from trimtab.forward.proof import FAILURES, TOLERANCE, relative
+from trimtab.forward.single import goes_alone
 from trimtab.forward.sites import Site
 from trimtab.model.checks import (
     BATCHED,
@@ -117,7 +118,7 @@ def preflight(
         _rows_are_plain(model, prompts, wanted),
         _hooks_removed(model, prompts[0], layers),
         _compare(model, PLAIN, wanted.alone, [last_logits(model, prompt) for prompt in prompts]),
-        _compare(model, PADDED, wanted.alone[:1], [_padded(model, prompts[0])]),
+        _unpadded(model) or _compare(model, PADDED, wanted.alone[:1], [_padded(model, prompts[0])]),
     ]
     if why := _cannot_grow(model):
         return checks + [Check(name, False, None, TOLERANCE[model.dtype], f"not run, since {why}") for name in GROWING]
@@ -135,12 +136,18 @@ def preflight(
     return [*checks, *(_tried(model, name, check) for name, check in growing.items())]
 
 
+def _unpadded(model: PreTrainedModel) -> Check | None:
+    """The check of padding where no row has any."""
+    if not goes_alone(model):
+        return None
+    told = "not run: this model's rows can't be padded, so they run one at a time, which is exact and slower"
+    return Check(PADDED, True, None, 0.0, told)
+
+
 def _cannot_grow(model: PreTrainedModel) -> str:
-    """Why rollouts can't run the model, as far as its signature and config tell; empty where they don't."""
-    if not reads_cache(model):
-        return "the model's forward takes no past_key_values with position_ids, as rollouts need it"
-    if counts_padding(model):
-        return "the model's local attention counts the padding between a row's turns, as rollouts have it"
+    """Why rollouts can't run the model, as far as its signature tells; empty where it doesn't."""
+    if "past_key_values" not in inspect.signature(base_model(model).forward).parameters:
+        return "the model's forward takes no past_key_values, as rollouts need it"
     return ""
 
 

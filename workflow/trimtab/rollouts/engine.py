@@ -7,6 +7,7 @@ How an episode goes on with what it chose is `player`'s business, how a token is
 which rows `trimtab.steering.steering`'s.
 """
 
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from itertools import count
@@ -23,6 +24,7 @@ from trimtab.agent.protocol import Protocol
 from trimtab.agent.scenario import Assignment
 from trimtab.agent.turn import Turn
 from trimtab.errors import TrimtabError
+from trimtab.forward.single import goes_alone
 from trimtab.rollouts import draws
 from trimtab.rollouts.draws import choose, sharpened, tokens
 from trimtab.rollouts.episode import Arm, Choice, Episode, shared_starts, system
@@ -31,6 +33,8 @@ from trimtab.rollouts.player import Player
 from trimtab.settings.rollouts import EpisodeSettings
 from trimtab.steering.batch import GrowingBatch
 from trimtab.steering.steering import Steering
+
+log = logging.getLogger(__name__)
 
 ROWS_KEPT = 0.75
 """Finished episodes are dropped from the batch once the live share falls below this. Dropping copies the keys and
@@ -44,6 +48,8 @@ class Engine:
         self, model: PreTrainedModel, protocol: Protocol, settings: EpisodeSettings, action_bias: Mapping[str, float]
     ) -> None:
         """`action_bias`: mean log-probability of each action on calibration tasks, subtracted before a choice."""
+        if goes_alone(model):
+            log.warning("this model's rows can't be padded: they run one at a time, which is exact and slower")
         self._model = model
         self._protocol = protocol
         self._temperature = settings.temperature
@@ -80,6 +86,7 @@ class Engine:
         for at, episode in enumerate(episodes):
             self.player.begin(episode, len(headers[at // len(scenarios)]))
         batch, steering, rows = self._opened(arms, headers, episodes, len(scenarios))
+        journal = journal if batch.keeps_steps else None
         for step in count():
             chunks = [episode.pop_all() for episode in rows]
             fed, going = [chunk.tokens for chunk in chunks], [episode for episode in rows if not episode.done]

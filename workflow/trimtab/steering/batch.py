@@ -2,7 +2,8 @@
 
 A row's tokens come in chunks of any length, and a round may leave rows out. Of how many passes of the model a round
 is made and how rows lie in them is up to `trimtab.forward.packed`, `trimtab.forward.recurrent` for models with
-recurrent layers, and `trimtab.forward.padded` for all others.
+recurrent layers, `trimtab.forward.single` for those whose rows can't be padded, and `trimtab.forward.padded` for all
+others.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +19,8 @@ from transformers.cache_utils import DynamicLayer, LinearAttentionCacheLayerMixi
 from trimtab.forward.packed import PackedRows, packs_rows
 from trimtab.forward.padded import PaddedRows
 from trimtab.forward.recurrent import RecurrentRows, is_recurrent
-from trimtab.forward.rows import GrowingRows
+from trimtab.forward.rows import JoinedRows
+from trimtab.forward.single import SingleRows, goes_alone
 from trimtab.steering.steering import Steering
 
 
@@ -67,7 +69,7 @@ class GrowingBatch:
 
     def added(self) -> dict[str, Tensor]:
         """Keys and values (token, head, dim) that the last round added, by layer, and what gates remember after it."""
-        row, place = self._rows.placed
+        row, place = self._joined.placed
         kept = {
             f"{at}.{name}": _taken(getattr(layer, name), row, place)
             for at, layer in self._attending()
@@ -94,9 +96,20 @@ class GrowingBatch:
 
     def _attending(self) -> Iterator[tuple[int, Any]]:
         """The layers that have keys and values (row, head, place, dim), headers having been read."""
-        for at, layer in enumerate(self._rows.cache.layers):
+        for at, layer in enumerate(self._joined.cache.layers):
             if isinstance(layer, DynamicLayer) and layer.is_initialized:
                 yield at, layer
+
+    @property
+    def keeps_steps(self) -> bool:
+        """Whether what a round adds can be kept and put back."""
+        return not isinstance(self._rows, SingleRows)
+
+    @property
+    def _joined(self) -> JoinedRows:
+        if isinstance(self._rows, SingleRows):
+            raise TypeError("rows that grow one at a time have no cache in common")
+        return self._rows
 
     @property
     def has_states(self) -> bool:
@@ -117,7 +130,7 @@ class GrowingBatch:
         """Name of each place for a state, and where it is."""
         return [
             (f"{number}.{kind}.{at}", held, at)
-            for number, layer in enumerate(self._rows.cache.layers)
+            for number, layer in enumerate(self._joined.cache.layers)
             if isinstance(layer, LinearAttentionCacheLayerMixin)
             for kind, held in (("conv", layer.conv_states), ("recurrent", layer.recurrent_states))
             for at in held
@@ -139,11 +152,13 @@ class GrowingBatch:
         self._steering, self._count = steering, len(rows)
 
 
-def _rows_of(model: PreTrainedModel, rows: int) -> GrowingRows:
+def _rows_of(model: PreTrainedModel, rows: int) -> JoinedRows | SingleRows:
     """Rows of the kind that suits the model's layers."""
     if packs_rows(model):
         return PackedRows(model, rows)
-    return RecurrentRows(model, rows) if is_recurrent(model) else PaddedRows(model, rows)
+    if is_recurrent(model):
+        return RecurrentRows(model, rows)
+    return SingleRows(model, rows) if goes_alone(model) else PaddedRows(model, rows)
 
 
 def _taken(

@@ -2,8 +2,9 @@
 
 Prompts that share a header stand in one sequence, each after the header and blind to the others, so the header is read
 once a condition and not once a prompt. Only attention keeps prompts of one sequence apart: for models with recurrent
-layers each prompt is a separate sequence, header included. No edit is before a certain layer, so the layers up to there
-run once for all of them. Doses are measured this way; agents that write run in `trimtab.rollouts`.
+layers, or that count positions themselves, each prompt is a separate sequence, header included. No edit is before a
+certain layer, so the layers up to there run once for all of them. Doses are measured this way; agents that write run in
+`trimtab.rollouts`.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +18,7 @@ from transformers import PreTrainedModel
 from trimtab.forward.hooks import LayerCheckpoint
 from trimtab.forward.masks import finished
 from trimtab.forward.recurrent import is_recurrent
+from trimtab.forward.single import goes_alone
 from trimtab.forward.sites import Site
 from trimtab.steering.edits import Edits, after
 from trimtab.steering.places import Places, Segment
@@ -45,7 +47,7 @@ class Replay:
         """`layer`: what edits may change comes after its output, or is that; -1 is before the first."""
         self._model = model
         header = len(prompts[0][0].tokens)
-        apart = is_recurrent(model)
+        apart = is_recurrent(model) or goes_alone(model)
         whole = [[pair for one in prompt for pair in zip(one.tokens, one.places, strict=True)] for prompt in prompts]
         own = [tokens[header:] for tokens in whole]
         # one sequence of all prompts after one header, or each prompt's own sequence
