@@ -12,6 +12,7 @@ import random
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,6 +31,7 @@ from trimtab.jobs.origins import Origins
 DRAWS = 2
 AFTER_THE_CHECKPOINT = ("sae_again", "sae_agreement", "vectors_stability")
 """Rules whose files and commands name layers that are known when the probes are, and can't be asked for before."""
+CHECKPOINT = "results/small/probes/layers.json"
 ELSEWHERE = {"experiment", "resources", "model.source", "model.revision", "saes.second_seeds"}
 """Keys that stand for other files, other folders or jobs after the checkpoint."""
 
@@ -101,19 +103,20 @@ def jobs(project: Project, config: str) -> dict[str, Job]:
         said = dict(re.findall(r"^    (input|output|wildcards): (.*)$", about, re.MULTILINE))
         values = [each.partition("=")[2] for each in said.get("wildcards", "").split(", ")]
         inputs, outputs = (frozenset(said.get(kind, "").split(", ")) - {""} for kind in ("input", "output"))
-        if rule not in AFTER_THE_CHECKPOINT:
-            found[" ".join([rule, *filter(None, values)])] = Job(inputs, outputs, command)
+        if rule in AFTER_THE_CHECKPOINT:
+            inputs, command = frozenset([CHECKPOINT]), ""
+        found[" ".join([rule, *filter(None, values)])] = Job(inputs, outputs, command)
     return found
 
 
 def following(all_jobs: dict[str, Job], changes: Callable[[Job], bool]) -> set[str]:
-    """Jobs that change, and what follows them."""
+    """Jobs that change, and what follows them; those after the checkpoint stand between others, and aren't compared."""
     found = {name for name, job in all_jobs.items() if name != "all" and changes(job)}
     while True:
         made = {path for name in found for path in all_jobs[name].outputs}
         more = {name for name, job in all_jobs.items() if job.inputs & made} - {*found, "all"}
         if not more:
-            return found
+            return {name for name in found if name.split()[0] not in AFTER_THE_CHECKPOINT}
         found |= more
 
 
@@ -128,6 +131,8 @@ def test_a_drawn_setting_reruns_the_jobs_whose_commands_it_changes(finished: Pro
     recorded = files.read_json(finished.results / "records.json")
 
     def changes_of(job: Job) -> bool:
+        if not job.command:
+            return False
         before = recorded.get(next(iter(job.outputs)))
         return before is None or before["shellcmd"] != job.command or set(before["input"]) != job.inputs
 
@@ -147,23 +152,28 @@ def test_a_drawn_script_reruns_its_jobs(finished: Project) -> None:
         assert planned(finished) == following(all_jobs, lambda job: drawn in programs(job)), drawn
 
 
-def loaded(path: Path) -> set[str]:
-    """The top names that a program imports anywhere, itself or by what it imports of the library."""
-    library, found, waiting, seen = path.parents[1], set(), [path], set()
+@cache
+def imported(path: Path, library: Path) -> tuple[set[str], set[Path]]:
+    """The top names that a file imports anywhere, and the library's own files among them."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)}
+    bases = {library.joinpath(*name.split(".")[:steps]) for name in names for steps in range(1, name.count(".") + 2)}
+    own = {file for base in bases for file in (base / "__init__.py", base.with_suffix(".py")) if file.is_file()}
+    return {name.partition(".")[0] for name in names}, own
+
+
+def loaded(program: Path, library: Path) -> set[str]:
+    """The top names that a program imports, itself or by what it imports of the library."""
+    found, waiting, seen = set(), {program}, set()
     while waiting:
-        path = waiting.pop()
-        seen.add(path)
-        for node in ast.walk(ast.parse(path.read_text())):
-            names = []
-            if isinstance(node, ast.Import):
-                names = [alias.name for alias in node.names]
-            elif isinstance(node, ast.ImportFrom):
-                names = [str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)]
-            for name in names:
-                found.add(name.partition(".")[0])
-                bases = [library.joinpath(*name.split(".")[:steps]) for steps in range(1, name.count(".") + 2)]
-                own = [file for base in bases for file in (base / "__init__.py", base.with_suffix(".py"))]
-                waiting += [file for file in own if file.is_file() and file not in seen]
+        seen |= waiting
+        read = [imported(path, library) for path in waiting]
+        found |= set().union(*(names for names, _ in read))
+        waiting = set().union(*(own for _, own in read)) - seen
     return found
 
 
@@ -171,10 +181,10 @@ def test_a_drawn_package_reruns_the_jobs_that_import_it(
     finished: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # what makes vectors is named in the config
-    library = finished.folder / "workflow/trimtab"
-    methods = [library / f"vectors/methods/{name}.py" for name in experiment()["vectors"]["methods"]]
-    imports = {path.stem: loaded(path) for path in (finished.folder / "workflow/scripts").glob("*.py")}
-    imports["vectors_make"] |= set().union(*map(loaded, methods))
+    library = finished.folder / "workflow"
+    methods = [library / f"trimtab/vectors/methods/{name}.py" for name in experiment()["vectors"]["methods"]]
+    imports = {path.stem: loaded(path, library) for path in library.glob("scripts/*.py")}
+    imports["vectors_make"] |= set().union(*(loaded(path, library) for path in methods))
     # files of an installed package are given by name, so that the fork that runs the test has no other version either
     known = packages_distributions()
     names = sorted({name for found in imports.values() for name in found if name in known} - {"trimtab", "snakemake"})
