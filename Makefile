@@ -9,6 +9,7 @@
 # make mutants  faults made on purpose in a copy, each of which a test must notice, to tests/mutants/MUTANTS.md
 # make validity  simulations of what the statistics promise (coverage, size, false names), to docs/validity.md, in
 #             minutes (some parts, to the screen: python benchmarks/validity.py few_scenarios axes)
+# make docs   this documentation in a browser
 # make bench  Trimtab beside its peers, to benchmarks/RESULTS.md (one bench: make bench BENCHES=capture)
 
 VENV := .venv
@@ -28,7 +29,7 @@ TRAININGS := 5
 FURTHER := $(shell seq 2 $(TRAININGS))
 FURTHER_ORGANISMS := $(foreach organism,$(ORGANISMS),$(FURTHER:%=$(organism).%))
 
-.PHONY: run test quick slurm-test family-test mutants validity lint clean browser organism $(ORGANISMS:%=run-%) \
+.PHONY: run test quick slurm-test family-test mutants validity lint docs clean browser organism $(ORGANISMS:%=run-%) \
 	$(FURTHER_ORGANISMS:%=train-%) bench $(BENCHES:%=bench-%)
 
 run: $(READY)
@@ -42,7 +43,7 @@ $(READY): pyproject.toml envs/lock.txt envs/data.txt
 	touch $@
 
 $(TOOLS): $(READY)
-	pip install --quiet --disable-pip-version-check --constraint envs/lock.txt --editable '.[test,lint]'
+	pip install --quiet --disable-pip-version-check --constraint envs/lock.txt --editable '.[test,lint,docs]'
 	touch $@
 
 # the report's page is tested in a real browser; without one those tests are skipped and say so
@@ -76,6 +77,11 @@ lint: $(TOOLS)
 	snakefmt --check Snakefile workflow/rules
 	mypy
 	snakemake --lint
+	NO_MKDOCS_2_WARNING=1 mkdocs build --strict
+
+# in the browser, at the address that it prints; what is saved shows at once
+docs: $(TOOLS)
+	NO_MKDOCS_2_WARNING=1 mkdocs serve
 
 # side by side, since each begins with one long job, the training
 organism: $(READY)
@@ -110,4 +116,4 @@ $(BENCHES:%=bench-%): bench-%: .venv-bench-%/.ready
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(BENCHES:%=.venv-bench-%)
+	rm -rf $(VENV) $(BENCHES:%=.venv-bench-%) site

@@ -161,9 +161,11 @@ def test_an_unknown_method_is_named(method):
 
 
 def test_a_method_is_one_file(tmp_path, monkeypatch):
-    """What the README shows: a file in the folder, and its name is a method."""
-    text = (Path(__file__).parents[2] / "README.md").read_text()
+    """What the README and docs/vectors.md show: a file in the folder, and its name is a method."""
+    root = Path(__file__).parents[2]
+    text = (root / "README.md").read_text()
     example = re.search(r"```python\n# workflow/trimtab/vectors/methods/(\w+)\.py\n(.*?)```", text, re.DOTALL)
+    assert example[0] in (root / "docs/vectors.md").read_text()
     name, code = example.groups()
     (tmp_path / f"{name}.py").write_text(code)
     monkeypatch.setattr(methods, "__path__", [*methods.__path__, str(tmp_path)])
