@@ -72,6 +72,12 @@ def test_the_default_experiment_passes():
         " statistics: {confirmatory: {dose: 0.9, method: raptor}}}",
         "{rollouts: {rule: floor, unit: kl, study: {doses: [0.1], decode_dose: 0.1}, controls: {dose: 0.1}},"
         " statistics: {confirmatory: {dose: 0.1}}}",
+        # applied after what it would take away, at a share of it, along another vector, or under a rule that does more
+        "{vectors: {methods: [sae_probe, mean_difference, raw_probe, ablation, random]}, rollouts: {grid: ["
+        "{methods: [ablation], traits: [autonomy], doses: [1], also: [mean_difference.autonomy.0.4]},"
+        " {methods: [mean_difference], traits: [autonomy], also: [ablation.autonomy.0.5]},"
+        " {also: [ablation.autonomy.1, random_3.deference.-2]},"
+        " {methods: [mean_difference], traits: [autonomy], rules: [slerp], also: [ablation.autonomy.1]}]}}",
         "{rollouts: {unit: absolute, study: {doses: [1, 2, 3], decode_dose: 2}, controls: {dose: 2}},"
         " statistics: {confirmatory: {dose: 2}}}",
     ],
@@ -220,6 +226,35 @@ WRONG = {
     "grid[0].rules: slerp with rollouts.unit probability, which is a rule by itself; use add",
     "rollouts: {grid: [{rules: [multiply]}]}": 'rollouts.grid[0].rules[0]: "multiply" is not one of add, add_relative, '
     "keep_norm, project_out, floor, clamp, rotate, set_angle, slerp, edit_code; what a vector does to the stream",
+    "rollouts: {grid: [{also: [mean_diference.autonomy.0.4]}]}": "rollouts.grid[0].also: mean_diference.autonomy.+0.4: "
+    "mean_diference is not among vectors.methods (sae_probe, sae_probe_top, raw_probe, logistic_probe, raptor, "
+    "mean_difference, lda, pca, prompt_vector, shuffled, random)",
+    "rollouts: {grid: [{also: [raw_probe.courage.0.4]}]}": "rollouts.grid[0].also: raw_probe.courage.+0.4: courage is "
+    "not among probes.traits (autonomy, tool_use_eagerness, persistence, risk_calibration, deference)",
+    "rollouts: {grid: [{also: [raw_probe.deference]}]}": 'rollouts.grid[0].also[0]: "raw_probe.deference" is not '
+    "<method>.<trait>.<dose>, such as mean_difference.deference.0.4; what is applied as well in each condition, all of "
+    "it at once: <method>.<trait>.<dose>, such as mean_difference.deference.0.4 or random_0.deference.0.4",
+    "rollouts: {grid: [{also: [raw_probe.deference.-0]}]}": "rollouts.grid[0].also: raw_probe.deference.-0: a dose of "
+    "0 applies nothing; leave it out",
+    "rollouts: {grid: [{also: [raw_probe.deference.0.1234567]}]}": "rollouts.grid[0].also: "
+    "raw_probe.deference.+0.123457: a dose has six digits at most",
+    "rollouts: {grid: [{also: [random.deference.0.4]}]}": "rollouts.grid[0].also: random.deference.+0.4: random "
+    "directions are named with their draw, random_0 to random_3",
+    "rollouts: {grid: [{also: [random_4.deference.0.4]}]}": "rollouts.grid[0].also: random_4.deference.+0.4: draw 4 is "
+    "none of the 4 random direction(s) made (vectors.random_draws)",
+    "rollouts: {grid: [{also: [sae_probe.autonomy.0.2]}]}": "rollouts.grid[0].also: sae_probe.autonomy is applied "
+    "twice, at 0.4 and at 0.2; expected each vector once",
+    "rollouts: {grid: [{methods: [random], also: [random_1.autonomy.-0.2]}]}": "rollouts.grid[0].also: "
+    "random_1.autonomy is applied twice, at 0.4 and at -0.2; expected each vector once",
+    "rollouts: {grid: [{traits: [deference], also: [raw_probe.autonomy.0.2, raw_probe.autonomy.-0.2]}]}": "rollouts."
+    "grid[0].also: raw_probe.autonomy is applied twice, at 0.2 and at -0.2; expected each vector once",
+    "{vectors: {methods: [sae_probe, mean_difference, raw_probe, ablation, random]}, rollouts: {grid: [{methods: "
+    "[mean_difference], traits: [autonomy], also: [ablation.autonomy.1]}]}}": "rollouts.grid[0].also: "
+    "ablation.autonomy.+1 leaves nothing of mean_difference.autonomy.+0.4, which is applied before it",
+    "{rollouts: {unit: kl, study: {doses: [0.1], decode_dose: 0.1}, controls: {dose: 0.1}, grid: [{also: "
+    "[raw_probe.deference.0.1]}]}, statistics: {confirmatory: {dose: 0.1}}}": "rollouts.grid[0].also: "
+    "raw_probe.deference.0.1 with rollouts.unit kl, whose lengths are found for each vector alone and come to other "
+    "nats together; use residual_share or absolute",
     "rollouts: {grid: [{gates: [ajar]}]}": "rollouts.grid[0].gates: ajar is not among rollouts.gates (always)",
     "rollouts: {gates: {always: {kind: probe, above: 0.5}}}": "rollouts.gates.always: always is no name for a gate; "
     "expected small letters, digits and _, and not always",

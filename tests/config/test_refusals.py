@@ -4,6 +4,8 @@ The values come from what the default experiment has at a key, not from the mode
 """
 
 from collections.abc import Iterator
+from copy import deepcopy
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -37,17 +39,24 @@ rollouts:
   judge: {url: "http://localhost:1/v1", model: x}
   gates: {lit: {kind: latent, layer: 4, latent: 7, above: 0.5, remembers: any}, after: {kind: trigger, texts: [so]}}
   grid:
-    - {methods: [random], traits: [deference], doses: [-1.5], timings: [decode], rules: [slerp], gates: [lit]}
+    - {methods: [random], traits: [deference], doses: [-1.5], timings: [decode], rules: [slerp], gates: [lit],
+       also: [mean_difference.deference.-0.5]}
     - {layers: [4]}
 saes: {overrides: {18: {k: 8}}}
 """
 """So that each key that the default experiment leaves out has a value."""
 
 
-def experiment() -> dict[str, Any]:
+@cache
+def read() -> dict[str, Any]:
     config: dict[str, Any] = yaml.safe_load((ROOT / "config.yaml").read_text())
     update_config(config, yaml.safe_load(GIVEN))
     return config
+
+
+def experiment() -> dict[str, Any]:
+    """A copy: reading the file takes longer than a check, and there are a thousand checks."""
+    return deepcopy(read())
 
 
 Step = str | int

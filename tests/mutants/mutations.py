@@ -119,7 +119,7 @@ MUTATIONS = [
     Mutation(
         "ranks among random directions of any layer and rule",
         "statistics/declared.py",
-        'for column in ("unit", "layer", "rule", "gate"):',
+        'for column in ("unit", "layer", "rule", "gate", "also"):',
         'for column in ("unit",):',
         CORRECTIONS,
     ),

@@ -15,6 +15,7 @@ from trimtab.agent.turn import Turn
 from trimtab.artifacts import files
 from trimtab.artifacts.provenance import provenance
 from trimtab.report.run import WholeRun
+from trimtab.rollouts.openings import openings
 from trimtab.settings.base import Settings
 
 T = TypeVar("T", bound=Settings)
@@ -165,6 +166,7 @@ def write_rollouts(results: Path, scenarios: int = 50, effect: float = 1.0) -> N
     design = conditions()
     turns, outcomes = rollouts(design, scenarios, effect)
     files.write_csv(results / "rollouts/conditions.csv", design)
+    files.write_csv(results / "rollouts/gates.csv", openings(turns, []))
     half = len(turns) // 2
     first, second = (results / f"rollouts/turns/{name}.parquet" for name in ("000", "001"))
     files.write_parquet(first, turns.iloc[:half], {})

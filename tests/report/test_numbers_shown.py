@@ -33,7 +33,7 @@ def conditions() -> pd.DataFrame:
     ]
     table = pd.DataFrame(rows, columns=["condition_id", "method", "trait", "dose", "timing", "arm"])
     draw = np.where(table["method"] == "random", 0.0, np.nan)
-    return table.assign(unit="residual_share", layer=17, rule="add", gate="", draw=draw)
+    return table.assign(unit="residual_share", layer=17, rule="add", gate="", also="", draw=draw)
 
 
 def effect(condition: str, outcome: str, estimand: str) -> float:

@@ -12,14 +12,17 @@ from fake_run import MARKUP, changed
 
 from trimtab.artifacts.trail import trail
 from trimtab.errors import TrimtabError
-from trimtab.report import observations, tables_effects, tables_parts, tables_vectors, words
+from trimtab.report import observations, tables_effects, tables_parts, tables_response, tables_vectors, words
 from trimtab.report.abstract import abstract
 from trimtab.report.figures import PLOTS, write_figure
 from trimtab.report.limitations import limitations
+from trimtab.report.methods import methods
 from trimtab.report.page import render
 from trimtab.report.run import read_whole_run
 from trimtab.report.transcripts import transcripts
+from trimtab.statistics.contrasts import BEYOND_SUM
 from trimtab.statistics.summary import Breakage, Rank
+from trimtab.vectors.design import TOGETHER
 from trimtab.wording import listed
 
 
@@ -127,8 +130,59 @@ def test_limitations_name_the_dose_from_which_numbers_overflow(run):
     )
     text = " ".join(limitations(replace(run, outcomes=run.outcomes.assign(numerical=some.astype(float)))))
     assert "under 2 conditions logits are NaN or infinite" in text
-    assert "from this dose on: SAE-decoded probe · Autonomy · dose 0.20, all tokens (10 % of its rollouts)." in text
+    named = "SAE-decoded probe · Autonomy · dose 0.20, all tokens, after layer 17 (10 % of its rollouts)"
+    assert f"from this dose on: {named}." in text
     assert "limit of bfloat16" in text
+
+
+BOTH = "sae_probe.autonomy.all.+0.2_with_raw_probe.deference.-0.4"
+IN_WORDS = (
+    "SAE-decoded probe · Autonomy · dose 0.20, all tokens · layer 17, added · with raw-residual probe of deference, "
+    f"dose {words.MINUS}0.40"
+)
+
+
+@pytest.fixture
+def with_both(run):
+    """And a condition that applies two vectors."""
+    own = run.conditions[run.conditions["condition_id"] == "sae_probe.autonomy.all.+0.2"]
+    both = own.assign(condition_id=BOTH, arm="grid", also="raw_probe.deference.-0.4")
+    return replace(run, conditions=pd.concat([run.conditions, both]))
+
+
+def test_limitations_name_conditions_whose_parts_are_not_run(run, with_both):
+    assert "Interactions" not in " ".join(limitations(run))
+    told = f"parts of one condition are not run alone, so that no interaction is known: {IN_WORDS}."
+    assert told in " ".join(limitations(with_both))
+
+
+def test_several_at_once_are_told_with_what_they_do_beyond_the_sum(run, with_both):
+    table = run.tables["contrasts"]
+    row = table[table["estimand"] == "mean_difference"].iloc[:1]
+    about = {"kind": "interaction", "condition_id": BOTH, "baseline_id": "sum of a and b", "p_corrected": 0.5}
+    tables = {**run.tables, "contrasts": pd.concat([table, row.assign(**about)])}
+    compared = replace(with_both, tables=tables)
+    assert "Interactions" not in " ".join(limitations(compared))
+    shown = tables_response.contrasts(compared)
+    assert BEYOND_SUM.sentence in shown.caption
+    assert BEYOND_SUM.sentence not in tables_response.contrasts(run).caption
+    texts = [cell.text for cell in shown.rows[-1]]
+    assert texts[1:3] == [IN_WORDS, "all at once minus the sum of each alone"]
+    assert observations.interactions(run) == ""
+    assert observations.interactions(compared).endswith("0 of one difference of the outcome are shown.")
+    assert TOGETHER.sentence in " ".join(text for _, text in methods(with_both))
+    assert TOGETHER.sentence not in " ".join(text for _, text in methods(run))
+
+
+def test_limitations_name_gates_that_made_no_difference_between_tokens(run, with_both):
+    columns = ["condition_id", "number", "gate", "n_rollouts", "tokens", "open_share", "rollouts_open"]
+    assert "Gates." not in " ".join(limitations(run))
+    rows = [(BOTH, 0, "lit", 30, 90, 0.0, 0.0), (BOTH, 1, "", 30, 90, 1.0, 1.0), (BOTH, 2, "", 30, 90, 0.5, 1.0)]
+    table = pd.DataFrame(rows, columns=columns)
+    text = " ".join(limitations(replace(with_both, tables={**run.tables, "gates": table})))
+    assert f"Gates. Never open, so that nothing was done behind them: {IN_WORDS}." in text
+    assert f"Open at every token, as if there were none: {IN_WORDS}, gate 2 of those that methods made." in text
+    assert "gate 3" not in text
 
 
 def test_limitations_say_how_many_single_latents_another_seed_has(run):

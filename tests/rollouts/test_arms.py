@@ -1,15 +1,19 @@
 """A condition is applied with the vector that it names, or refused."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from recorded import lengths, record
 
 from trimtab.errors import TrimtabError
+from trimtab.forward.sites import Site
 from trimtab.rollouts.arms import arms, vector_files
 from trimtab.rollouts.conditions import Condition
 from trimtab.steering.changes import ProjectOut
+from trimtab.steering.edits import Edit
 from trimtab.vectors import artifact
-from trimtab.vectors.artifact import Vector
+from trimtab.vectors.artifact import OwnEdits, Vector
 from trimtab.vectors.design import GRID
 
 DESCRIBED = {"model": "tiny", "d_model": 3, "residual_norm": {"2": {"centred_mean": 10.0}}}
@@ -117,3 +121,37 @@ def test_a_vector_of_another_model_is_refused_in_one_line(vectors):
     with pytest.raises(TrimtabError, match=r"holds direction.2 of tiny; .* needs direction.2 of huge") as error:
         made(vectors, row("sae_probe"), described={**DESCRIBED, "model": "huge"})
     assert "\n" not in str(error.value)
+
+
+def test_a_condition_may_apply_another_traits_vector_as_well(vectors):
+    """Each at its own layer, in the condition's unit and timing."""
+    unit = torch.tensor([0.0, 0.6, 0.8])
+    path = vectors / "lda" / "deference.safetensors"
+    artifact.save(Vector(path, record(method="lda", trait="deference", layer=5), unit, torch.zeros(3)))
+    one = replace(row("sae_probe", timing="decode"), also="lda.deference.-0.5")
+    described = {**DESCRIBED, "residual_norm": {"2": {"centred_mean": 10.0}, "5": {"centred_mean": 4.0}}}
+    (arm,) = made(vectors, one, described=described)
+    own, other = arm.edits
+    assert (own.site.layer, own.strength, own.timing) == (2, pytest.approx(2.0), "decode")
+    assert (other.site.layer, other.strength, other.timing) == (5, pytest.approx(-2.0), "decode")
+    assert other.change.unit.tolist() == unit.tolist()
+    assert vector_files([one], vectors) == [path, vectors / "sae_probe" / "autonomy.safetensors"]
+    artifact.save(Vector(path, record(method="lda", trait="deference", layer=5, model="other"), unit, torch.zeros(3)))
+    with pytest.raises(TrimtabError, match=r"deference\.safetensors: is of other; expected tiny"):
+        made(vectors, one, described=described)
+
+
+def test_edits_that_undo_the_conditions_own_are_refused_in_one_line(vectors):
+    """Along the same direction under another name, which only the tensors show."""
+    path = vectors / "ablation" / "autonomy.safetensors"
+    edits = (Edit(Site(4), ProjectOut(torch.tensor([1.0, 0.0, 0.0])), 1.0),)
+    artifact.save(OwnEdits(path, record(method="ablation"), edits))
+    one = replace(row("sae_probe"), condition_id="both", also="ablation.autonomy.+1")
+    (arm,) = made(vectors, one)
+    assert [edit.site.layer for edit in arm.edits] == [2, 4]
+    artifact.save(OwnEdits(path, record(method="ablation"), (replace(edits[0], site=Site(2)),)))
+    with pytest.raises(TrimtabError, match=r"^condition both: at site 2, ablation.autonomy leaves nothing") as told:
+        made(vectors, one)
+    assert "\n" not in str(told.value)
+    # and half of it leaves half
+    assert len(made(vectors, replace(one, also="ablation.autonomy.+0.5"))[0].edits) == 2

@@ -110,6 +110,20 @@ def test_what_a_block_leaves_out_is_the_studys():
     assert (row["method"], row["dose"], row["timing"], row["layer"]) == ("sae_probe", 0.4, "tool", 17)
 
 
+def test_a_gate_and_what_is_applied_as_well_are_part_of_the_name():
+    also = ["mean_difference.deference.-0.4", "ablation.autonomy.1"]
+    block = {"doses": [0.3], "gates": ["always", "lit"], "also": also}
+    table = trait_conditions("autonomy", 17, with_grid(block)).query("arm == 'grid'")
+    tail = "_with_mean_difference.deference.-0.4_with_ablation.autonomy.+1"
+    assert table["condition_id"].tolist() == [
+        f"sae_probe.autonomy.all.+0.3{tail}",
+        f"sae_probe.autonomy.all.+0.3.lit{tail}",
+    ]
+    assert table["gate"].tolist() == ["", "lit"]
+    assert [one.alone for one in conditions_of(table)] == [name.removesuffix(tail) for name in table["condition_id"]]
+    assert table["also"].tolist() == ["mean_difference.deference.-0.4 ablation.autonomy.+1"] * 2
+
+
 def test_another_layer_is_part_of_the_name():
     table = trait_conditions("autonomy", 17, with_grid({"doses": [0.3], "layers": [11, 17]})).query("arm == 'grid'")
     assert table["condition_id"].tolist() == ["sae_probe.autonomy.all.+0.3.L11", "sae_probe.autonomy.all.+0.3"]
@@ -153,9 +167,9 @@ def test_a_table_by_hand(tmp_path):
     ]
     files.write_csv(tmp_path / "conditions.csv", as_table(made))
     assert (tmp_path / "conditions.csv").read_text().splitlines() == [
-        "condition_id,arm,method,trait,draw,dose,unit,timing,layer,rule,gate",
-        "unsteered,unsteered,none,,,0,absolute,none,11,add,",
-        "random.1.x.all.+0.4,control,random,x,1,0.4,absolute,all,17,add,",
+        "condition_id,arm,method,trait,draw,dose,unit,timing,layer,rule,gate,also",
+        "unsteered,unsteered,none,,,0,absolute,none,11,add,,",
+        "random.1.x.all.+0.4,control,random,x,1,0.4,absolute,all,17,add,,",
     ]
     assert [condition.has_vector for condition in made] == [False, True]
     assert [condition.vector_name for condition in made] == ["none", "random_1"]

@@ -84,7 +84,7 @@ def results(tmp_path_factory, engine, scenarios):
     # first of the condition whose calls are counted below, and without a first choice
     turns.loc[0, [name for name in turns if name.startswith("p_")]] = None
     design = [[name, "study", "m", "t", pd.NA, 0.4, "absolute", "all", 2, "add"] for name in ("a.b.+0.4", "c")]
-    files.write_csv(root / "rollouts/conditions.csv", pd.DataFrame([[*row, ""] for row in design], columns=COLUMNS))
+    files.write_csv(root / "rollouts/conditions.csv", pd.DataFrame([[*row, "", ""] for row in design], columns=COLUMNS))
     files.write_parquet(root / "rollouts/turns/one.parquet", turns, {})
     record = provenance([root / "rollouts/turns/one.parquet"], {})
     files.write_parquet(root / "rollouts/outcomes.parquet", outcomes(turns, scenarios), record)

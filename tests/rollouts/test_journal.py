@@ -1,5 +1,6 @@
 """A batch of the model that is killed goes on after its last step and ends with the same bits."""
 
+import json
 import logging
 import multiprocessing
 import os
@@ -86,6 +87,9 @@ def test_the_gate_opens_in_some_scenarios_and_not_in_others(any_engine, scenario
     turns = {name: [turn for turn in whole if turn.condition_id == name] for name in ("unsteered", "gated")}
     assert texts(turns["gated"]) != texts(turns["unsteered"])
     assert texts(turns["gated"]) != texts(ungated)
+    assert {turn.gates for turn in turns["unsteered"]} == {""}
+    last = {turn.scenario_id: json.loads(turn.gates) for turn in turns["gated"]}
+    assert [opened / tokens for ((opened, tokens),) in last.values()] == [1, 0, 0]
 
 
 def texts(turns):

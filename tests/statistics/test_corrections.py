@@ -67,7 +67,7 @@ def conditions() -> pd.DataFrame:
     rows += [(f"layer.{draw}", "random", "a", 0.2, 20, "add", "grid", draw) for draw in range(3)]
     rows += [(f"rule.{draw}", "random", "a", 0.2, 17, "floor", "grid", draw) for draw in range(3)]
     columns = ["condition_id", "method", "trait", "dose", "layer", "rule", "arm", "draw"]
-    table = pd.DataFrame(rows, columns=columns).assign(unit="residual_share", timing="all", gate="")
+    table = pd.DataFrame(rows, columns=columns).assign(unit="residual_share", timing="all", gate="", also="")
     return table.assign(timing=np.where(table["method"] == "none", "none", "all"))
 
 

@@ -11,7 +11,7 @@ PLAN = Plan({"autonomy": "calls"}, "sae_probe", 0.2, "all", 100, 0.95, 0.5, 1)
 VECTOR = Condition("v", "study", "sae_probe", "autonomy", None, 0.2, "residual_share", "all", 4, "add")
 RANDOM = replace(VECTOR, condition_id="r", arm="control", method="random", draw=0)
 UNSTEERED = Condition("unsteered", "unsteered", "none", "", None, 0.0, "residual_share", "none", 4, "add")
-OTHERS = {"layer": 7, "rule": "slerp", "gate": "lit"}
+OTHERS = {"layer": 7, "rule": "slerp", "gate": "lit", "also": "lda.autonomy.+0.2"}
 """What a block of the grid may have of its own."""
 
 
@@ -38,6 +38,8 @@ def test_a_vector_is_ranked_among_random_directions_that_are_applied_as_it_is(na
 def test_a_table_goes_to_its_file_and_back_and_one_without_gates_has_none(tmp_path):
     TABLE.to_csv(tmp_path / "now.csv", index=False)
     assert conditions_of(read_conditions(tmp_path / "now.csv")) == conditions_of(TABLE)
-    before = TABLE[TABLE["gate"] == ""].drop(columns="gate")
+    before = TABLE[(TABLE["gate"] == "") & (TABLE["also"] == "")].drop(columns=["gate", "also"])
     before.to_csv(tmp_path / "before.csv", index=False)
-    assert conditions_of(read_conditions(tmp_path / "before.csv")) == conditions_of(TABLE[TABLE["gate"] == ""])
+    assert conditions_of(read_conditions(tmp_path / "before.csv")) == conditions_of(
+        TABLE[(TABLE["gate"] == "") & (TABLE["also"] == "")]
+    )

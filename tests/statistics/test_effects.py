@@ -9,7 +9,7 @@ import pytest
 from trimtab.artifacts import files
 from trimtab.errors import TrimtabError
 from trimtab.statistics.bootstrap import share_interval
-from trimtab.statistics.contrasts import against_controls, between_conditions
+from trimtab.statistics.contrasts import INTERACTION, against_controls, between_conditions
 from trimtab.statistics.declared import Plan, read_conditions
 from trimtab.statistics.effects import RANK, dose_response, effects
 from trimtab.statistics.findings import findings
@@ -42,7 +42,7 @@ DESIGN = [
 def conditions() -> pd.DataFrame:
     table = pd.DataFrame(DESIGN, columns=["condition_id", "method", "trait", "dose", "timing", "arm"])
     draws = [int(name.partition(".")[2]) if name.startswith("random") else np.nan for name in table["condition_id"]]
-    return table.assign(unit="residual_share", layer=17.0, rule="add", gate="", draw=draws)
+    return table.assign(unit="residual_share", layer=17.0, rule="add", gate="", also="", draw=draws)
 
 
 def outcomes(scenarios: int = 20, lift: float = 2.0, **others: float) -> pd.DataFrame:
@@ -244,3 +244,55 @@ def test_an_empty_trait_is_a_name(tmp_path):
     conditions().to_csv(path, index=False)
     table = read_conditions(path)
     assert table.set_index("condition_id").loc["zero", "trait"] == ""
+
+
+BOTH = "up_with_sae_probe.deference.+0.2"
+
+
+def together() -> tuple[pd.DataFrame, pd.DataFrame]:
+    """`up` and `same`, of two traits, at once: five calls more than `up`, and two questions more.
+
+    Of `same`, a grid has a copy at another layer, which is no part of it.
+    """
+    design, rows = conditions(), outcomes()
+    both = design[design["condition_id"] == "up"].assign(condition_id=BOTH, arm="grid", also="sae_probe.deference.+0.2")
+    moved = design[design["condition_id"] == "same"].assign(condition_id="same.L4", arm="grid", layer=4.0)
+    of_both = rows[rows["condition_id"] == "up"].assign(
+        condition_id=BOTH, calls=lambda table: table["calls"] + 5, asks=lambda table: table["asks"] + 2
+    )
+    of_moved = rows[rows["condition_id"] == "same"].assign(
+        condition_id="same.L4", calls=lambda table: table["calls"] + 100
+    )
+    return pd.concat([design, both, moved]), pd.concat([rows, of_both, of_moved])
+
+
+def interactions(design: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
+    table = between_conditions(Rollouts.of(rows), design, PLAN)
+    return table[(table["kind"] == INTERACTION) & (table["estimand"] == "mean_difference")]
+
+
+def test_several_vectors_at_once_are_held_against_the_sum_of_each_alone():
+    """On the outcome of each trait: `same` alone does nothing, with it `up` does five calls and two questions more."""
+    found = interactions(*together())
+    assert found[["condition_id", "baseline_id", "trait", "outcome", "estimate"]].to_numpy().tolist() == [
+        [BOTH, "sum of up and same", "autonomy", "calls", 5.0],
+        [BOTH, "sum of up and same", "deference", "asks", 2.0],
+    ]
+
+
+def test_without_one_of_its_parts_there_is_no_sum():
+    design, rows = together()
+    alone = [table[table["condition_id"] != "same"] for table in (design, rows)]
+    assert interactions(*alone).empty
+
+
+def test_a_sum_is_of_effects_and_not_of_outcomes():
+    """Of a, b and c over what is unsteered, in numbers: 3 + 5 + 4 less twice 2 is 8."""
+    values = {"unsteered": 2.0, "a": 3.0, "b": 5.0, "c": 4.0}
+    rows = pd.DataFrame(
+        [{"condition_id": name, "scenario_id": "s", "seed": 0, "calls": value} for name, value in values.items()]
+    )
+    sums = Rollouts.of(rows).with_sums({"all": ["a", "b", "c"], "two": ["a", "a"]}, "unsteered")
+    assert sums.of_condition("all", "calls").tolist() == [[8.0]]
+    assert sums.of_condition("two", "calls").tolist() == [[4.0]]
+    assert sums.of_condition("b", "calls").tolist() == [[5.0]]

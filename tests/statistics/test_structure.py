@@ -28,7 +28,7 @@ def conditions() -> pd.DataFrame:
     rows += [(f"{t}.{dose}", "sae_probe", t, dose, "all", "study") for t in TRAITS for dose in (0.1, 0.2, 0.4)]
     rows += [(f"raw.{t}", "raw_probe", t, 0.2, "all", "control") for t in TRAITS]
     table = pd.DataFrame(rows, columns=["condition_id", "method", "trait", "dose", "timing", "arm"])
-    return table.assign(unit="residual_share", layer=17.0, rule="add", gate="", draw=np.nan)
+    return table.assign(unit="residual_share", layer=17.0, rule="add", gate="", also="", draw=np.nan)
 
 
 def run(push: dict[str, list[float]], scenarios: int = 40, coupled: float = 0.0) -> Rollouts:

@@ -13,7 +13,7 @@ from trimtab.steering.changes import Add
 from trimtab.steering.edits import Edit, added
 from trimtab.steering.gates import ANY, FIRST, NOTHING, REMEMBERS, Beyond, Logistic, Network, Trigger
 from trimtab.steering.memory import at_first, scanned
-from trimtab.steering.steering import Steering
+from trimtab.steering.steering import Opening, Steering
 
 CPU = torch.device("cpu")
 AXIS = torch.nn.functional.one_hot(torch.tensor(3), D_MODEL).float()
@@ -107,6 +107,7 @@ GATES = {
     "trigger": lambda how: Trigger(torch.tensor([7, 11]), how),
     "projection": lambda how: Beyond((Site(0),), AXIS, 0.02, how),
     "two layers": lambda how: Logistic((Site(0), Site(1)), torch.cat([40 * AXIS, -40 * AXIS]), 0.1, how),
+    "network": lambda how: Network((Site(0),), torch.stack([40 * AXIS, -AXIS]), torch.zeros(2), torch.ones(2), -1, how),
 }
 
 
@@ -126,12 +127,18 @@ def test_batched_and_cut_is_alone_and_whole(name, how):
     if name != "trigger":
         edits[2] = ()
     where = [at(len(text), 5) for text in texts]
-    batch = GrowingBatch(model, Steering(edits, CPU), 3)
+    steering = Steering(edits, CPU)
+    batch = GrowingBatch(model, steering, 3)
     for cut in (slice(0, 3), slice(3, 6), slice(6, None)):
         last = batch.advance([text[cut] for text in texts], [own[cut] for own in where])
-    for text, own, place, found in zip(texts, edits, where, last, strict=True):
-        alone = GrowingBatch(model, Steering([own], CPU), 1).advance([text], [place])[0]
+    for text, own, place, found, counted in zip(texts, edits, where, last, steering.openings([0, 1, 2]), strict=True):
+        by_itself = Steering([own], CPU)
+        alone = GrowingBatch(model, by_itself, 1).advance([text], [place])[0]
         torch.testing.assert_close(found, alone, rtol=1e-3, atol=1e-4)
+        # a reading may be rounded otherwise, a thousandth a token
+        (expected,) = by_itself.openings([0])
+        assert [each.tokens for each in counted] == [each.tokens for each in expected] == [len(text)] * len(counted)
+        assert [each.open for each in counted] == pytest.approx([each.open for each in expected], abs=0.01)
 
 
 def test_memory_goes_with_its_row_when_rows_are_repeated_and_left_out():
@@ -158,3 +165,53 @@ def test_a_gate_behind_its_edit_is_told():
     steering = Steering([(Edit(Site(0), Add(AXIS), 1.0, gate=Beyond((Site(2),), AXIS, 0.0)),)], CPU)
     with pytest.raises(ValueError, match=r"the gate of the edit at 0 reads at 2, which no pass reaches before"):
         GrowingBatch(llama(), steering, 1).advance([[3, 4]], [[0, 0]])
+
+
+# --- how often they were open ---
+
+
+def test_openings_are_counted_at_the_tokens_of_the_timing():
+    """Of three written tokens one is the trigger; the given one is none of the timing's, the other row has none."""
+    gate, other = Trigger(torch.tensor([7])), Trigger(torch.tensor([5]))
+    edits = (Edit(Site(1), Add(AXIS), 2.0, "decode", gate), Edit(Site(2), Add(AXIS), 0.0, gate=other))
+    steering = Steering([edits, (), edits[:1]], CPU)
+    row = torch.tensor([[0, 0, 0, 0, 0, 1, -1]])
+    ids = torch.tensor([[7, 5, 7, 6, 5, 7, 7]])
+    where = torch.tensor([[*places.given(places.USER, 2), *places.written(3), *places.written(1), 0]])
+    steering.locate(row, where, ids)
+    assert steering.openings([0, 1, 2]) == [[Opening(1, 3), Opening(2, 5)], [], [Opening(0, 0)]]
+    steering.locate(row, where, ids)
+    assert steering.openings([0]) == [[Opening(2, 6), Opening(4, 10)]]
+    # repeated rows have seen what the one did, and go on by themselves
+    later = steering.select([0, 0])
+    later.remember(steering, [0, 0])
+    later.locate(torch.tensor([[1]]), torch.tensor([places.written(1)]), torch.tensor([[7]]))
+    assert later.openings([1, 0]) == [[Opening(3, 7), Opening(4, 11)], [Opening(2, 6), Opening(4, 10)]]
+
+
+def test_a_gate_between_closed_and_open_counts_as_far_as_it_was_open():
+    steering = Steering([(Edit(Site(0), Add(AXIS), 1.0, gate=Logistic((Site(0),), AXIS, 0.0)),)], CPU)
+    stream = torch.zeros(1, 3, D_MODEL)
+    stream[0, :, 3] = torch.tensor([0.0, 1.0, -2.0])
+    steering.locate(
+        torch.zeros(1, 3, dtype=torch.long), torch.zeros(1, 3, dtype=torch.long), torch.zeros(1, 3, dtype=torch.long)
+    )
+    steering.edited(Site(0), stream)
+    ((seen,),) = steering.openings([0])
+    assert (seen.open, seen.tokens) == (pytest.approx(0.5 + 0.731 + 0.119), 3)
+
+
+@pytest.mark.parametrize("how", REMEMBERS)
+def test_a_row_that_overflows_opens_nothing_and_is_nobody_elses_matter(how):
+    """A scan looks at all rows at once, and a number that is none would go from row to row."""
+    gate = Logistic((Site(0),), AXIS, 0.0, how)
+    steering = Steering([(Edit(Site(0), Add(AXIS), 1.0, gate=gate),)] * 2, CPU)
+    stream = torch.zeros(1, 4, D_MODEL)
+    stream[0, 0] = float("nan")
+    where = torch.tensor([[*places.given(places.USER, 2, ends_prompt=True)] * 2])
+    steering.locate(torch.tensor([[0, 0, 1, 1]]), where, torch.zeros(1, 4, dtype=torch.long))
+    steering.edited(Site(0), stream)
+    broken, sound = (seen.open for (seen,) in steering.openings([0, 1]))
+    # what is decided at a prompt's last token is not known before it
+    assert sound == (0.5 if how == FIRST else 1.0)
+    assert broken == 0.5

@@ -11,6 +11,7 @@ from tiny import llama
 
 from trimtab.config.check import check
 from trimtab.jobs.origins import Origins
+from trimtab.rollouts.conditions import trait_conditions
 from trimtab.steering.changes import Affine
 from trimtab.vectors import methods
 from trimtab.vectors.contract import make
@@ -75,6 +76,17 @@ def test_three_latents_are_taken_away(example):
     rows, association = torch.tensor([[1.0, 2.0, 3.0, -4.0]]), torch.tensor([-1.0, 2.0, -3.0, -2.0])
     edit = example("low_latents_out", association=association, sae=dictionary(torch.eye(4)))
     assert edit.change(rows, edit.strength).tolist() == [[0.0, 2.0, 0.0, -4.0]]
+
+
+def test_what_the_page_applies_at_once_is_taken_with_all_its_parts():
+    config = yaml.safe_load((ROOT / "config.yaml").read_text())
+    told = next(yaml.safe_load(block) for block in blocks("yaml") if "also" in block)
+    config["rollouts"] |= told["rollouts"]
+    design = check(config, Origins()).rollouts
+    conditions = [one for trait in ("autonomy", "deference") for one in trait_conditions(trait, 17, design)]
+    (both,) = [one for one in conditions if one.also]
+    assert f"`{both.condition_id}`" in PAGE
+    assert {both.alone, "mean_difference.deference.all.+0.4"} <= {one.condition_id for one in conditions}
 
 
 def test_the_configs_gates_are_taken():

@@ -13,9 +13,11 @@ from safetensors.torch import load_file, save_file
 from tiny import llama
 
 from trimtab.artifacts import tensors
+from trimtab.statistics.contrasts import BEYOND_SUM
 from trimtab.steering.catalogue import GATES as CATALOGUE
 from trimtab.steering.catalogue import RULES, TIMINGS
 from trimtab.vectors import artifact
+from trimtab.vectors.design import TOGETHER
 from trimtab.vectors.units import UNITS
 
 METHODS = "[sae_probe, mean_difference, random]"
@@ -100,6 +102,24 @@ def test_a_vector_stands_behind_gates_each_with_a_length_of_its_own(chosen):
     assert all(abs(solved[name]["length"]) >= abs(solved[""]["length"]) for name in GATES)
 
 
+def test_it_is_counted_how_often_each_gate_was_open(chosen):
+    """By the last turns of the rollouts, which are counted here in another way."""
+    gates = pd.read_csv(chosen / "rollouts/gates.csv").set_index("condition_id")
+    assert gates["gate"].to_dict() == {f"sae_probe.deference.all.+0.01.{name}": name for name in GATES}
+    turns = pd.read_parquet(chosen / "rollouts/turns/deference.parquet")
+    for name, row in gates.iterrows():
+        own = turns[turns["condition_id"] == name].groupby(["scenario_id", "seed"])["gates"]
+        (counts,) = zip(*(max(map(json.loads, each), key=lambda gates: gates[0][1]) for _, each in own), strict=True)
+        opened, tokens = (sum(each) for each in zip(*counts, strict=True))
+        assert (row["n_rollouts"], row["tokens"]) == (len(own), tokens)
+        assert row["open_share"] == pytest.approx(opened / tokens)
+        assert row["rollouts_open"] == sum(count[0] > 0 for count in counts) / len(counts)
+    assert (turns.loc[~turns["condition_id"].isin(gates.index), "gates"] == "").all()
+    page = html.unescape((chosen / "report/report.html").read_text())
+    stuck = gates["open_share"].isin([0, 1]).any()
+    assert ("Gates. Never open" in page or "Gates. Open at every token" in page) == stuck
+
+
 def test_edits_of_a_methods_own_are_measured_and_applied(chosen):
     named, texts = tensors.read(chosen / "vectors/ablation/deference.safetensors")
     assert sorted(named) == ["unit.0", "unit.2"]
@@ -139,6 +159,9 @@ rollouts:
   reply_tokens: 12
   study: {{doses: [0.4]}}
   controls: {{methods: [mean_difference]}}
+  gates: {{never: {{kind: projection, above: 100}}}}
+  grid:
+    - {{doses: [0.4], gates: [always, never], also: [mean_difference.deference.0.4]}}
 """
     done = project.snakemake(config=config)
     assert done.returncode == 0, done.stdout
@@ -147,4 +170,22 @@ rollouts:
     outcomes = pd.read_parquet(project.results / "rollouts/outcomes.parquet")
     assert not list(outcomes.filter(regex="^p_"))
     assert (outcomes["no_call"] == 1).all()
-    assert (project.results / "report/report.html").is_file()
+    page = html.unescape((project.results / "report/report.html").read_text())
+    # two vectors at once, of which one is behind a gate that never opens
+    both = "sae_probe.deference.all.+0.4_with_mean_difference.deference.+0.4"
+    shut = "sae_probe.deference.all.+0.4.never_with_mean_difference.deference.+0.4"
+    (row,) = pd.read_csv(project.results / "rollouts/gates.csv").to_dict("records")
+    assert (row["condition_id"], row["gate"], row["open_share"], row["rollouts_open"]) == (shut, "never", 0, 0)
+    assert "Gates. Never open, so that nothing was done behind them: SAE-decoded probe · Deference · dose 0.40" in page
+    said = turns.set_index(["condition_id", "scenario_id", "turn"])["thought"]
+    alone = said["mean_difference.deference.all.+0.4"]
+    # a row's place in its batch may move a draw
+    assert (said[shut] == alone).mean() > 0.5 >= (said[both] == alone).mean()
+    contrasts = pd.read_csv(project.results / "statistics/contrasts.csv")
+    together = contrasts[contrasts["kind"] == "interaction"].drop_duplicates(["condition_id", "baseline_id"])
+    assert together[["condition_id", "baseline_id"]].to_numpy().tolist() == [
+        [both, "sum of sae_probe.deference.all.+0.4 and mean_difference.deference.all.+0.4"]
+    ]
+    assert "Interactions: parts of one condition are not run alone" in page
+    assert BEYOND_SUM.sentence in page
+    assert TOGETHER.sentence in page

@@ -172,6 +172,15 @@ def batch_gates(wildcards):
     return json.dumps({"gates": gates_behind(wildcards.batch)}, sort_keys=True)
 
 
+def also_inputs(wildcards):
+    """Vectors of other traits, or others of the batch's own, that its conditions apply as well."""
+    if wildcards.batch == COMMON:
+        return []
+    found = planned(wildcards.batch, SETTINGS.rollouts)
+    names = {f"{also.method}/{also.trait}" for each in found for also in each.also}
+    return expand("<results>/vectors/{name}.safetensors", name=sorted(names))
+
+
 def gate_inputs(wildcards):
     """Artifacts that the gates of one batch's conditions are made from."""
     found = gates_behind(wildcards.batch).values()

@@ -37,6 +37,7 @@ rule report_figures:
         "<results>/vectors/comparison.csv",
         "<results>/vectors/doses.csv",
         "<results>/rollouts/conditions.csv",
+        "<results>/rollouts/gates.csv",
         # and the turns of which it tells, each a file of its own: naming them again would cost the plan of a large
         # run a tenth of its time
         "<results>/rollouts/outcomes.parquet",

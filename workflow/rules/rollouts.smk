@@ -115,6 +115,7 @@ rule rollouts:
             else []
         ),
         gates=gate_inputs,
+        also=also_inputs,
     output:
         turns="<results>/rollouts/turns/{batch}{run}.parquet",
     log:
@@ -159,6 +160,8 @@ rule outcomes:
         conditions="<results>/rollouts/conditions.csv",
         record="<results>/rollouts/conditions.provenance.json",
         outcomes="<results>/rollouts/outcomes.parquet",
+        gates="<results>/rollouts/gates.csv",
+        gates_record="<results>/rollouts/gates.provenance.json",
     log:
         "<logs>/rollouts/outcomes.log",
     benchmark:
@@ -169,7 +172,7 @@ rule outcomes:
         code=code_digest("rollouts_outcomes"),
     shell:
         "python workflow/scripts/rollouts_outcomes.py {input.scenarios} {output.conditions} {output.outcomes}"
-        " --parts {input.parts} --turns {input.turns} 2> {log}"
+        " {output.gates} --parts {input.parts} --turns {input.turns} 2> {log}"
 
 
 rule judge:

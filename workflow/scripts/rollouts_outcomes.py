@@ -1,4 +1,4 @@
-"""Rule outcomes: all batches' turns as one row a rollout, and all conditions as one table."""
+"""Rule outcomes: all turns as one row a rollout, all conditions as one table, and how often their gates were open."""
 
 from trimtab.jobs.entry import script
 
@@ -9,16 +9,19 @@ import pandas as pd
 from trimtab.agent.scenario import read_scenarios
 from trimtab.artifacts import files
 from trimtab.artifacts.provenance import provenance
-from trimtab.rollouts.conditions import read_conditions
+from trimtab.rollouts.conditions import conditions_of, read_conditions
+from trimtab.rollouts.openings import NOTED, openings
 from trimtab.rollouts.outcomes import outcomes
 
 
-def main(scenarios: Path, conditions: Path, table: Path, *, parts: list[Path], turns: list[Path]) -> None:
-    """Join the condition tables of `parts`, and measure the episodes of `turns`."""
+def main(scenarios: Path, conditions: Path, table: Path, gates: Path, *, parts: list[Path], turns: list[Path]) -> None:
+    """Join the condition tables of `parts`, measure the episodes of `turns`, and say how their `gates` stood."""
     joined = pd.concat([read_conditions(part) for part in parts], ignore_index=True)
     tasks = read_scenarios(scenarios)
     measured = pd.concat([outcomes(pd.read_parquet(path), tasks) for path in turns], ignore_index=True)
+    noted = pd.concat([pd.read_parquet(path, columns=NOTED) for path in turns], ignore_index=True)
     files.write_csv(conditions, joined, provenance(parts, {}))
+    files.write_csv(gates, openings(noted, conditions_of(joined)), provenance([*parts, *turns], {}))
     files.write_parquet(table, measured, provenance([scenarios, *parts, *turns], {}))
 
 

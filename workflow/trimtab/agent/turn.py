@@ -59,6 +59,10 @@ class Turn:
     """Thoughts that the turn's marks set apart; those that the few-shot protocol asks for are in `thought`."""
     thinking_tokens: int = 0
     """Tokens that `thinking` makes; marks and white space around it are not among them."""
+    gates: str = ""
+    """How each gate of the condition stood in the rollout up to here, as JSON: of each, in the order of the condition's
+    edits, the sum of how far it was open over the tokens of the condition's timing, and the number of these tokens;
+    empty for a condition without gates."""
     chances: Mapping[str, float] = field(default_factory=dict)
     """Probability of each tool where one is chosen; empty for protocols that choose none, and for turns that came to no
     choice."""
@@ -77,7 +81,7 @@ class Turn:
 
 
 NAMES = [each.name for each in fields(Turn) if each.name != "chances"]
-LATER = ("system", "thinking", "thinking_tokens")
+LATER = ("system", "thinking", "thinking_tokens", "gates")
 """Columns that tables of earlier runs may lack."""
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from trimtab.artifacts.schemas import near, shown
-from trimtab.config import complaints
+from trimtab.config import complaints, together
 from trimtab.errors import TrimtabError
 from trimtab.jobs.origins import Origins
 from trimtab.model.checks import ALL
@@ -226,6 +226,8 @@ def _block(key: str, block: GridBlock, experiment: Experiment) -> Iterator[str]:
     for trait in block.traits or ():
         if trait not in traits:
             yield f"{key}.traits: {trait} is not among probes.traits ({_listed(traits)})"
+    if block.also:
+        yield from together.refusals(f"{key}.also", block, experiment)
     for gate in block.gates or ():
         if gate != ALWAYS and gate not in experiment.rollouts.gates:
             yield f"{key}.gates: {gate} is not among rollouts.gates ({_listed((ALWAYS, *experiment.rollouts.gates))})"

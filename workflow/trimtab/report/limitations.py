@@ -1,9 +1,14 @@
 """What a run cannot say, computed from the run: power, seeds, failed gates and checks, breakage, few controls."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from trimtab.artifacts.files import records
 from trimtab.report import words
 from trimtab.report.run import Run, WholeRun
+from trimtab.rollouts.conditions import Condition
 from trimtab.rollouts.outcomes import OVERFLOW
+from trimtab.statistics.contrasts import BEYOND_SUM, INTERACTION
 from trimtab.statistics.coupling import UNSTEERED_MATRIX
 from trimtab.statistics.declared import random_at
 from trimtab.wording import listed
@@ -47,6 +52,8 @@ def limitations(run: WholeRun) -> list[str]:
         )
     texts += _broken_conditions(run)
     texts += _overflows(run)
+    texts += _never_or_always_open(run)
+    texts += _without_sums(run)
     texts += _coupled(run)
     draws = len(random_at(run.conditions, run.plan))
     if 1 / (draws + 1) > run.plan.alpha:
@@ -123,6 +130,37 @@ def _unsure_layers(run: Run) -> list[str]:
     return texts
 
 
+def _never_or_always_open(run: Run) -> list[str]:
+    """Gates that made no difference between tokens."""
+    table = run.tables["gates"]
+    kinds = {"Never open, so that nothing was done behind them": 0, "Open at every token, as if there were none": 1}
+    texts = []
+    for told, share in kinds.items():
+        rows = records(table[table["open_share"] == share])
+        if rows:
+            named = [f"{words.condition(run.design[row['condition_id']])}{_of_method(row)}" for row in rows]
+            texts.append(f"{told}: {_some(named)}.")
+    return [" ".join(["Gates.", *texts])] if texts else []
+
+
+def _of_method(row: Mapping[str, Any]) -> str:
+    """Which of a condition's gates, where its name doesn't say so."""
+    return "" if row["gate"] else f", gate {row['number'] + 1} of those that methods made"
+
+
+def _without_sums(run: Run) -> list[str]:
+    """Conditions that apply several things, of which nobody can say whether these add up."""
+    table = run.tables["contrasts"]
+    compared = set(table.loc[table["kind"] == INTERACTION, "condition_id"])
+    alone = [words.condition(one) for one in run.design.values() if one.also and one.condition_id not in compared]
+    if not alone:
+        return []
+    return [
+        f"Interactions: parts of {words.count(len(alone), 'condition')} are not run alone, so that no "
+        f"{BEYOND_SUM.label} is known: {_some(alone)}."
+    ]
+
+
 def _failed_gates(run: Run) -> list[str]:
     quality = run.tables["quality"]
     failed = quality[~quality["passes_gates"].astype(bool)]
@@ -179,8 +217,12 @@ def _broken_conditions(run: Run) -> list[str]:
     ]
 
 
-OVERFLOWS_NAMED = 6
-"""Overflowing vectors that are named; of more, how many."""
+NAMED = 6
+"""Conditions of a kind that are named; of more, how many."""
+
+
+def _some(named: list[str]) -> str:
+    return "; ".join(named[:NAMED]) + (f", and {len(named) - NAMED} more" if len(named) > NAMED else "")
 
 
 def _overflows(run: Run) -> list[str]:
@@ -191,15 +233,19 @@ def _overflows(run: Run) -> list[str]:
     if hit.empty:
         return []
     first = hit.sort_values(["size", "condition_id"]).drop_duplicates(
-        ["method", "trait", "timing", "layer", "rule", "gate", "unit", "draw", "side"]
+        ["method", "trait", "timing", "layer", "rule", "gate", "also", "unit", "draw", "side"]
     )
     named = [
-        f"{words.condition(run.design[row['condition_id']])} ({words.percent(row['share'])} of its rollouts)"
+        f"{_at_layer(run.design[row['condition_id']])} ({words.percent(row['share'])} of its rollouts)"
         for row in records(first)
     ]
-    more = f", and {len(named) - OVERFLOWS_NAMED} more" if len(named) > OVERFLOWS_NAMED else ""
     return [
         f"Overflow: under {words.count(len(hit), 'condition')} logits are NaN or infinite, and the episode ends as "
-        f"broken. Of each vector, from this dose on: {'; '.join(named[:OVERFLOWS_NAMED])}{more}. That is a limit of "
+        f"broken. Of each vector, from this dose on: {_some(named)}. That is a limit of "
         f"{run.records['manifest']['dtype']} and no behaviour of the model."
     ]
+
+
+def _at_layer(one: Condition) -> str:
+    """A condition in words, which name the layer in any case."""
+    return words.condition(one) if one.of_grid else f"{words.condition(one)}, after layer {one.layer}"

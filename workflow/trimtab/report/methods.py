@@ -10,6 +10,7 @@ from trimtab.statistics.nulls import SHUFFLES
 from trimtab.statistics.significance import EXACT_PAIRS
 from trimtab.steering import catalogue
 from trimtab.steering.catalogue import AS_MADE
+from trimtab.vectors.design import TOGETHER
 from trimtab.wording import listed
 
 PROTOCOLS = {
@@ -176,6 +177,8 @@ def _steering(run: WholeRun) -> str:
     for name, gate in run.edit_gates.items():
         kind = catalogue.GATES[gate.kind]
         texts.append(f"Gate “{name}”: {words.cited(kind)} {catalogue.REMEMBERS[gate.remembers].sentence}")
+    if any(condition.also for condition in run.applied):
+        texts.append(TOGETHER.sentence)
     return f"{' '.join(texts)} What lengths come to in KL is tabulated below."
 
 

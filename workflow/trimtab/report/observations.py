@@ -9,7 +9,7 @@ import pandas as pd
 from trimtab.artifacts.files import records
 from trimtab.report import words
 from trimtab.report.run import Run
-from trimtab.statistics.contrasts import DOSE_STEP, TIMING
+from trimtab.statistics.contrasts import DOSE_STEP, INTERACTION, TIMING
 from trimtab.wording import listed
 
 
@@ -68,6 +68,14 @@ def timings(run: Run) -> str:
     """Whether it matters which tokens are steered."""
     tests = _tests(run, TIMING)
     return "" if tests.empty else f"Between two timings at one dose, {_shown(tests, run)} of the outcome are shown."
+
+
+def interactions(run: Run) -> str:
+    """Whether several things at once do anything else than each alone, added up."""
+    tests = _tests(run, INTERACTION)
+    if tests.empty:
+        return ""
+    return f"Between several things at once and the sum of each alone, {_shown(tests, run)} of the outcome are shown."
 
 
 def mix(run: Run) -> str:

@@ -78,6 +78,7 @@ def render(run: WholeRun, figures: Path) -> str:
                 observations.checks,
                 observations.doses,
                 observations.timings,
+                observations.interactions,
                 observations.mix,
                 observations.forecast,
             )

@@ -32,6 +32,7 @@ TABLES = {
     "gaps": "probes/gaps.csv",
     "geometry": "vectors/geometry.csv",
     "doses": "vectors/doses.csv",
+    "gates": "rollouts/gates.csv",
     "dimensions": "vectors/dimensions.csv",
     "stability": "vectors/stability.csv",
     "comparison": "vectors/comparison.csv",
@@ -52,7 +53,7 @@ RECORDS = {
 }
 SUMMARY = "statistics/summary.json"
 AGREEMENT = "saes/agreement.csv"
-NAMES = ("trait", "vector", "condition_id", "method", "timing", "tool", "outcome", "other")
+NAMES = ("trait", "vector", "condition_id", "method", "timing", "gate", "tool", "outcome", "other")
 
 
 @dataclass(frozen=True)
@@ -215,7 +216,7 @@ def _table(path: Path) -> pd.DataFrame:
     table = pd.read_csv(path)
     # an empty name is a name: random directions have no trait
     names = [name for name in NAMES if name in table]
-    return table.assign(**{name: table[name].fillna("").astype(str) for name in names})
+    return table.assign(**{name: table[name].astype(object).fillna("").astype(str) for name in names})
 
 
 def _stacked(frames: Iterable[pd.DataFrame]) -> pd.DataFrame:

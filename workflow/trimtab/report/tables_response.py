@@ -11,7 +11,7 @@ from trimtab.report import words
 from trimtab.report.run import Run
 from trimtab.report.table import Table, absent, p, table, text, value, with_interval
 from trimtab.rollouts.conditions import Condition
-from trimtab.statistics.contrasts import TIMING
+from trimtab.statistics.contrasts import BEYOND_SUM, INTERACTION, TIMING
 from trimtab.statistics.declared import BASELINE
 
 
@@ -46,25 +46,32 @@ def _vector(condition: Condition) -> str:
     if not condition.of_grid:
         return name
     gate = f", gate {condition.gate}" if condition.gate else ""
-    return f"{name}, layer {condition.layer}, {words.action(condition.rule, condition.unit).label}{gate}"
+    others = "".join(f"; with {words.applied(other)}" for other in condition.others)
+    return f"{name}, layer {condition.layer}, {words.action(condition.rule, condition.unit).label}{gate}{others}"
 
 
 def contrasts(run: Run) -> Table:
-    """Vectors against themselves turned round, timings against one another, doses against the next nearer to 0."""
+    """Vectors against themselves turned round, timings against one another, doses against the next nearer to 0, and
+    several things at once against the sum of each alone."""
     frame = run.tables["contrasts"]
     frame = frame[frame["estimand"] == "mean_difference"]
 
     def short(name: str, kind: str) -> str:
         if name == BASELINE:
             return "no dose"
+        if kind == INTERACTION:
+            return "all at once" if name in run.design else "the sum of each alone"
         one = run.design[name]
         return words.timing(one.timing) if kind == TIMING else f"dose {words.number(one.dose)}"
 
     def held(name: str, kind: str) -> str:
         one = run.design[name]
+        if kind == INTERACTION:
+            return words.condition(one)
         return f"dose {words.number(one.dose)}" if kind == TIMING else words.timing(one.timing)
 
     rows = records(frame)
+    together = f" {BEYOND_SUM.sentence}" if (frame["kind"] == INTERACTION).any() else ""
     frame = frame.assign(
         held=[held(row["condition_id"], row["kind"]) for row in rows],
         compared=[
@@ -76,7 +83,7 @@ def contrasts(run: Run) -> Table:
         "Does a vector do more than when it is turned round, does it matter which tokens are steered, and does each "
         "further step of dose add anything? Differences between two steered conditions on the trait's primary outcome, "
         "over the same scenarios. p is Benjamini-Hochberg-corrected over this table; that of a declared vector against "
-        "itself turned round is Holm-corrected.",
+        f"itself turned round is Holm-corrected.{together}",
         frame,
         {
             "Trait": text("trait", words.trait),

@@ -16,6 +16,7 @@ from trimtab.statistics.summary import Verdict
 from trimtab.steering import catalogue
 from trimtab.steering.catalogue import LENGTH, RULES
 from trimtab.vectors import methods
+from trimtab.vectors.design import Also
 from trimtab.vectors.methods import known
 from trimtab.vectors.units import UNITS
 from trimtab.wording import Wording
@@ -141,7 +142,12 @@ def condition(one: Condition) -> str:
         parts.append(f"layer {one.layer}, {action(one.rule, one.unit).label}")
     if one.gate:
         parts.append(f"gate {one.gate}")
-    return " · ".join(parts)
+    return " · ".join([*parts, *(f"with {applied(other)}" for other in one.others)])
+
+
+def applied(other: Also) -> str:
+    """What a condition applies besides its own vector."""
+    return f"{of_method(other.method).inside} of {trait(other.trait).lower()}, dose {number(other.dose)}"
 
 
 def number(value: Any, digits: int = 2) -> str:

@@ -1,6 +1,7 @@
 """From conditions to what the engine applies."""
 
 from collections.abc import Mapping, Sequence
+from itertools import chain, combinations, product
 from pathlib import Path
 from typing import Any
 
@@ -11,22 +12,24 @@ from trimtab.errors import TrimtabError
 from trimtab.rollouts.conditions import Condition
 from trimtab.rollouts.episode import Arm
 from trimtab.saes.files import load
-from trimtab.steering.edits import added
+from trimtab.steering.edits import Edits, added
+from trimtab.steering.exclusion import excluded
 from trimtab.vectors import artifact
 from trimtab.vectors.applications import Application
 from trimtab.vectors.apply import edits
-from trimtab.vectors.design import GRID
+from trimtab.vectors.design import GRID, Also
 from trimtab.vectors.dose import Scale
 from trimtab.vectors.gates import GateOf, ungated
 
 
 def vector_files(conditions: Sequence[Condition], vectors: Path) -> list[Path]:
     """The vectors that conditions apply, each once."""
-    return sorted({_vector_file(condition, vectors) for condition in conditions if condition.has_vector})
+    own = {_file(vectors, each.vector_name, each.trait) for each in conditions if each.has_vector}
+    return sorted(own | {_file(vectors, also.method, also.trait) for each in conditions for also in each.others})
 
 
-def _vector_file(condition: Condition, vectors: Path) -> Path:
-    return vectors / condition.vector_name / f"{condition.trait}.safetensors"
+def _file(vectors: Path, name: str, trait: str) -> Path:
+    return vectors / name / f"{trait}.safetensors"
 
 
 def arms(
@@ -47,7 +50,8 @@ def arms(
         gate_of: makes the gates that conditions name.
 
     Raises:
-        TrimtabError: a vector made for another model or layer than the condition names.
+        TrimtabError: a vector made for another model or layer than the condition names, or edits that exclude each
+            other.
     """
     return [_arm(condition, vectors, described, instructions, saes, gate_of) for condition in conditions]
 
@@ -68,7 +72,7 @@ def _arm(
     if condition.method == ZERO:
         direction = torch.nn.functional.one_hot(torch.tensor(0), described["d_model"]).float()
         return Arm(condition.condition_id, added(layer, direction, 0.0, condition.timing))
-    vector = artifact.read(_vector_file(condition, vectors))
+    vector = artifact.read(_file(vectors, condition.vector_name, condition.trait))
     # only a grid adds a vector elsewhere than where it was read
     moved = condition.arm == GRID and vector.layer != layer
     if (vector.layer != layer and not moved) or vector.record.model != described["model"]:
@@ -81,4 +85,28 @@ def _arm(
     scale = Scale.of(str(vector.path), vector.record, norm, application)
     sae = load(saes / str(layer)) if saes is not None and condition.rule == "edit_code" else None
     gate = gate_of(application, vector)
-    return Arm(condition.condition_id, edits(vector, application, condition.dose, condition.unit, scale, sae, gate))
+    own = edits(vector, application, condition.dose, condition.unit, scale, sae, gate)
+    parts = {f"{vector.method}.{vector.trait}": own}
+    parts |= {f"{also.method}.{also.trait}": _other(also, condition, vectors, described) for also in condition.others}
+    _check_together(condition, parts)
+    return Arm(condition.condition_id, tuple(chain.from_iterable(parts.values())))
+
+
+def _check_together(condition: Condition, parts: Mapping[str, Edits]) -> None:
+    for (name, before), (other, after) in combinations(parts.items(), 2):
+        for earlier, later in product(before, after):
+            if why := excluded(earlier, later):
+                raise TrimtabError(
+                    f"condition {condition.condition_id}: at site {later.site}, {other} {why} {name}, which is applied "
+                    "before it; expected edits that can both hold"
+                )
+
+
+def _other(also: Also, condition: Condition, vectors: Path, described: Mapping[str, Any]) -> Edits:
+    """What a condition applies as well, at its own layer and without a gate."""
+    made = artifact.read(_file(vectors, also.method, also.trait))
+    if made.record.model != described["model"]:
+        raise TrimtabError(f"{made.path}: is of {made.record.model}; expected {described['model']}")
+    how = Application(made.layer, also.rule, condition.timing)
+    norm = described["residual_norm"][str(made.layer)]["centred_mean"]
+    return edits(made, how, also.dose, condition.unit, Scale.of(str(made.path), made.record, norm, how))

@@ -16,10 +16,13 @@ import pandas as pd
 from trimtab.agent.names import PROMPT, RANDOM, UNSTEERED, WITHOUT_VECTOR, ZERO
 from trimtab.settings.rollouts import CommonDesign, Design
 from trimtab.steering.catalogue import AS_MADE
-from trimtab.vectors.design import ADD, CONTROL, GRID, Planned, planned, vector_name
+from trimtab.vectors.design import ADD, CONTROL, GRID, Also, Planned, planned, vector_name
 
 COMMON = "common"
 """The batch of the conditions that belong to no trait."""
+
+WITH = "_with_"
+"""Within an id, before each thing that is applied as well."""
 
 UNSTEERED_ID = "unsteered"
 """Id and arm of the condition in which nothing is done."""
@@ -49,6 +52,8 @@ class Condition:
     """How it is applied (`trimtab.steering.catalogue.RULES`)."""
     gate: str = ""
     """Behind which gate (`rollouts.gates`); empty for none."""
+    also: str = ""
+    """What is applied as well (`trimtab.vectors.design.Also`), with blanks between; empty for nothing else."""
 
     @property
     def is_control(self) -> bool:
@@ -78,6 +83,16 @@ class Condition:
         return self.method not in WITHOUT_VECTOR
 
     @property
+    def others(self) -> list[Also]:
+        """What is applied besides the condition's own vector."""
+        return [Also.of(each) for each in self.also.split()]
+
+    @property
+    def alone(self) -> str:
+        """Id of the condition that applies the own vector and nothing else."""
+        return self.condition_id.removesuffix("".join(f"{WITH}{other}" for other in self.others))
+
+    @property
     def vector_name(self) -> str:
         """Folder of the vector."""
         return vector_name(self.method, self.draw)
@@ -100,6 +115,7 @@ def conditions_of(table: pd.DataFrame) -> list[Condition]:
             dose=float(row["dose"]),
             layer=int(row["layer"]),
             gate=str(row.get("gate", "")),
+            also=str(row.get("also", "")),
         )
         for row in table.to_dict("records")
     ]
@@ -108,8 +124,8 @@ def conditions_of(table: pd.DataFrame) -> list[Condition]:
 def read_conditions(path: Path) -> pd.DataFrame:
     """A condition table; the empty trait of an unsteered condition is a text, not a missing value."""
     table = pd.read_csv(path, keep_default_na=False, na_values={"draw": [""]}, dtype={"draw": "Int64"})
-    # a run of before there were gates has none
-    return table if "gate" in table else table.assign(gate="")
+    # a run of before there were gates has none, and its conditions apply one vector each
+    return table.assign(**{name: table.get(name, "") for name in ("gate", "also")})
 
 
 def trait_conditions(trait: str, layer: int, design: Design) -> list[Condition]:
@@ -143,7 +159,7 @@ def _condition(each: Planned, trait: str, own: int, design: CommonDesign) -> Con
     else:
         parts = {UNSTEERED: [UNSTEERED_ID], ZERO: [ZERO], PROMPT: [PROMPT, trait]}[each.method]
     return Condition(
-        condition_id=".".join(parts),
+        condition_id=WITH.join([".".join(parts), *map(str, each.also)]),
         arm=each.arm,
         method=each.method,
         trait=trait,
@@ -154,4 +170,5 @@ def _condition(each: Planned, trait: str, own: int, design: CommonDesign) -> Con
         layer=layer,
         rule=each.rule,
         gate=each.gate,
+        also=" ".join(map(str, each.also)),
     )

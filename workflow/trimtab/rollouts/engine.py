@@ -10,6 +10,7 @@ which rows `trimtab.steering.steering`'s.
 import logging
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import count
 
 import numpy as np
@@ -23,6 +24,7 @@ from trimtab.agent.environment import Environment
 from trimtab.agent.protocol import Protocol
 from trimtab.agent.scenario import Assignment
 from trimtab.agent.turn import Turn
+from trimtab.artifacts import files
 from trimtab.errors import TrimtabError
 from trimtab.forward.single import goes_alone
 from trimtab.rollouts import draws
@@ -97,6 +99,8 @@ class Engine:
                     journal.write(batch, step, chosen)
             for episode, choice in zip(going, chosen, strict=True):
                 self._take(episode, choice)
+            if steering.has_gates:
+                _note_gates(rows, steering)
             kept = [row for row, episode in enumerate(rows) if not episode.done]
             if not kept:
                 break
@@ -177,3 +181,11 @@ class Engine:
     def _action_probabilities(self, logits: Float[Tensor, "row vocabulary"]) -> Float[Tensor, "row action"]:
         """Probabilities of the actions alone, after contextual calibration (Zhao et al. 2021), at temperature 1."""
         return torch.softmax(self._protocol.action_scores(logits) - self._bias, dim=-1)
+
+
+def _note_gates(rows: Sequence[Episode], steering: Steering) -> None:
+    """Turns that have just ended say how the gates of their episodes stood."""
+    ended = [row for row, episode in enumerate(rows) if episode.gated and episode.turns and not episode.turns[-1].gates]
+    for row, seen in zip(ended, steering.openings(ended), strict=True):
+        turns = rows[row].turns
+        turns[-1] = replace(turns[-1], gates=files.canonical(seen))

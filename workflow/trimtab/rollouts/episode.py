@@ -77,6 +77,11 @@ class Episode:
     turns: list[Turn] = field(default_factory=list)
     done: bool = False
 
+    @property
+    def gated(self) -> bool:
+        """Whether gates are before any of its edits."""
+        return any(edit.gate is not None for edit in self.arm.edits)
+
     def feed(self, tokens: list[int], at: list[int]) -> None:
         self.pending.append(Piece(tokens, at))
         self.length += len(tokens)

@@ -23,6 +23,11 @@ from trimtab.settings.gates import EditGate
 ALWAYS = "always"
 """Name of a gate that is none."""
 
+Applied = Annotated[
+    str,
+    Text(r"[a-z]\w*\.[a-z]\w*\.[+-]?\d+(\.\d+)?", "<method>.<trait>.<dose>, such as mean_difference.deference.0.4"),
+]
+
 Protocol = Literal["few_shot", "few_shot_at_once", "native", "native_thinking"]
 Unit = Literal["residual_share", "absolute", "kl", "asc", "probability"]
 Rule = Literal[
@@ -144,6 +149,11 @@ class GridBlock(Settings):
 
     layers: Some[Count] | None = None
     """Where the vector is added. Left out: the layer of the trait's probe."""
+
+    also: Some[Applied] | None = None
+    """What is applied as well in each condition, all of it at once: <method>.<trait>.<dose>, such as
+    mean_difference.deference.0.4 or random_0.deference.0.4. Vectors are added at their own layer, edits are as made;
+    unit and timing are the condition's, and a gate is before its own vector alone. Left out: nothing."""
 
     gates: Some[str] | None = None
     """Names of rollouts.gates, or always, which is no gate. Left out: always."""

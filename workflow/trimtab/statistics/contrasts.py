@@ -11,13 +11,22 @@ from typing import NamedTuple
 import pandas as pd
 
 from trimtab.artifacts.files import records
-from trimtab.rollouts.conditions import conditions_of
+from trimtab.rollouts.conditions import Condition, conditions_of
 from trimtab.statistics.declared import BASELINE, Contrast, Plan, of_vectors
 from trimtab.statistics.effects import contrast_table
 from trimtab.statistics.outcomes import Rollouts
+from trimtab.vectors.design import GRID, Also
+from trimtab.wording import Wording
 
-TURNED, TIMING, DOSE_STEP = "turned", "timing", "dose_step"
-"""Kinds of contrasts: a vector with the same vector turned round, two timings, and a dose with the next nearer to 0."""
+TURNED, TIMING, DOSE_STEP, INTERACTION = "turned", "timing", "dose_step", "interaction"
+"""Kinds of contrasts: a vector with the same vector turned round, two timings, a dose with the next nearer to 0, and
+several things at once with the sum of what each does alone."""
+
+BEYOND_SUM = Wording(
+    "interaction",
+    "What several things do at once is compared with the sum of what each does alone, scenario by scenario; the "
+    "difference is their interaction, which is negative, too, where an outcome has no room for the sum.",
+)
 
 
 def against_controls(rollouts: Rollouts, conditions: pd.DataFrame, plan: Plan) -> pd.DataFrame:
@@ -36,14 +45,17 @@ def against_controls(rollouts: Rollouts, conditions: pd.DataFrame, plan: Plan) -
 
 
 def between_conditions(rollouts: Rollouts, conditions: pd.DataFrame, plan: Plan) -> pd.DataFrame:
-    """Do the direction's sign, the tokens that are steered, and each step of dose matter?
+    """Do the direction's sign, the tokens that are steered, each step of dose, and what else is applied matter?
 
-    One block of rows a contrast, with `kind` (turned, timing or dose_step) and `trait`, on the trait's primary outcome.
+    One block of rows a contrast, with `kind` (turned, timing, dose_step or interaction) and `trait`, on the trait's
+    primary outcome.
     `turned` is a dose minus the opposite one; that of the confirmatory condition is declared. A step is a dose minus
-    the next one nearer to 0, the unsteered condition being dose 0.
+    the next one nearer to 0, the unsteered condition being dose 0. An interaction is a condition minus a sum that was
+    not run, whose `baseline_id` names its parts, on the outcomes of all traits whose vectors are in it.
     """
     own = of_vectors(conditions, plan)
-    found = [*_turned(own), *_timings(own), *_steps(own)]
+    rollouts, together = _with_sums(rollouts, conditions, plan)
+    found = [*_turned(own), *_timings(own), *_steps(own), *together]
     contrasts = [Contrast(row.condition, row.other, plan.primary[row.trait]) for row in found]
     confirmatory = set(plan.confirmatory(conditions).values())
     declared = {
@@ -52,8 +64,12 @@ def between_conditions(rollouts: Rollouts, conditions: pd.DataFrame, plan: Plan)
         if row.kind == TURNED and row.condition in confirmatory
     }
     table = contrast_table(rollouts, contrasts, plan, declared, {})
-    about = pd.DataFrame(found, columns=["kind", "trait", "condition_id", "baseline_id"])
-    return about.merge(table, on=["condition_id", "baseline_id"], how="right", validate="one_to_many")
+    keys = ["condition_id", "baseline_id", "outcome"]
+    about = pd.DataFrame(
+        [(row.kind, row.trait, *contrast) for row, contrast in zip(found, contrasts, strict=True)],
+        columns=["kind", "trait", *keys],
+    )
+    return about.merge(table, on=keys, how="right", validate="one_to_many")
 
 
 class Row(NamedTuple):
@@ -88,3 +104,41 @@ def _steps(own: pd.DataFrame) -> Iterator[Row]:
                 if nearer != BASELINE:
                     yield Row(DOSE_STEP, str(trait), row["condition_id"], nearer)
                 nearer = row["condition_id"]
+
+
+def _with_sums(rollouts: Rollouts, conditions: pd.DataFrame, plan: Plan) -> tuple[Rollouts, list[Row]]:
+    """The rollouts and, for each condition that applies several things, what their effects would add up to.
+
+    Of parts a and b that is `a + b - unsteered`, rollout by rollout, under an id of its own. A condition with a part
+    that is not run alone has no sum.
+    """
+    sums: dict[str, list[str]] = {}
+    found = []
+    for one, parts in _parts(conditions):
+        if not all(part in rollouts.conditions for part in parts):
+            continue
+        total = f"sum of {' and '.join(parts)}"
+        sums[total] = parts
+        about: dict[str, str] = {}
+        for trait in (one.trait, *(also.trait for also in one.others)):
+            if trait in plan.primary:
+                # traits may share an outcome
+                about.setdefault(plan.primary[trait], trait)
+        found += [Row(INTERACTION, trait, one.condition_id, total) for trait in about.values()]
+    return rollouts.with_sums(sums, BASELINE), found
+
+
+def _parts(conditions: pd.DataFrame) -> Iterator[tuple[Condition, list[str]]]:
+    """Conditions that apply several things, and the ids of those that apply each alone, empty for one that isn't
+    run."""
+    design = conditions_of(conditions)
+    # what is applied as well is applied at its trait's own layer, to the same tokens, and behind no gate
+    layers = {one.trait: one.layer for one in design if one.has_vector and one.arm != GRID}
+    alone = {
+        (Also(one.vector_name, one.trait, one.dose), one.timing, one.rule): one.condition_id
+        for one in design
+        if one.has_vector and not (one.gate or one.also) and one.layer == layers.get(one.trait)
+    }
+    for one in design:
+        if one.also:
+            yield one, [one.alone, *(alone.get((also, one.timing, also.rule), "") for also in one.others)]

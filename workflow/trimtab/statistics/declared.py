@@ -83,14 +83,15 @@ def read_conditions(path: Path) -> pd.DataFrame:
 
 
 def as_studied(conditions: pd.DataFrame, plan: Plan) -> pd.DataFrame:
-    """Vectors applied at the layer and by the rule of their trait's study, behind no gate.
+    """Vectors applied at the layer and by the rule of their trait's study, behind no gate and alone.
 
-    A grid may apply them at other layers, by other rules and behind gates too: those have effects like any condition,
-    and no part in curves of dose or in the null of random directions.
+    A grid may apply them at other layers, by other rules, behind gates and with others too: those have effects like any
+    condition, and no part in curves of dose or in the null of random directions.
     """
     study = conditions[(conditions["method"] == plan.method) & (conditions["arm"] != GRID)].groupby("trait").first()
     same = [conditions[column] == conditions["trait"].map(study[column]) for column in ("layer", "rule")]
-    return conditions[(same[0] & same[1] & (conditions["gate"] == "")) | (conditions["trait"] == "")]
+    plain = (conditions["gate"] == "") & (conditions["also"] == "")
+    return conditions[(same[0] & same[1] & plain) | (conditions["trait"] == "")]
 
 
 def of_vectors(conditions: pd.DataFrame, plan: Plan) -> pd.DataFrame:
@@ -117,14 +118,18 @@ def random_for(conditions: pd.DataFrame, condition: Condition) -> list[str]:
     Those of other traits count where they push at the same layer: every trait's draws are its own, and know no trait.
     """
     rows = at(conditions, method=RANDOM, dose=abs(condition.dose), timing=condition.timing)
-    for column in ("unit", "layer", "rule", "gate"):
+    for column in ("unit", "layer", "rule", "gate", "also"):
         rows = rows[rows[column] == getattr(condition, column)]
     return list(rows["condition_id"])
 
 
 def claims(conditions: pd.DataFrame, plan: Plan) -> dict[Contrast, int]:
-    """Direction in which a trait's conditions should move its primary outcome: up, and down for negative doses."""
-    rows = conditions[conditions["trait"].isin(plan.primary) & (conditions["method"] != RANDOM)]
+    """Direction in which a trait's conditions should move its primary outcome: up, and down for negative doses.
+
+    Nothing is claimed of conditions that apply other vectors as well, which may pull elsewhere.
+    """
+    alone = (conditions["method"] != RANDOM) & (conditions["also"] == "")
+    rows = conditions[conditions["trait"].isin(plan.primary) & alone]
     return {
         Contrast(each.condition_id, BASELINE, plan.primary[each.trait]): -1 if each.dose < 0 else 1
         for each in conditions_of(rows)

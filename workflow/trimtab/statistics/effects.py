@@ -199,7 +199,7 @@ def dose_response(table: pd.DataFrame, rollouts: Rollouts, conditions: pd.DataFr
     wide = table[table["estimand"] == "mean_difference"]
     d = table[table["estimand"] == "cohens_d"].set_index(["condition_id", "outcome"])["estimate"]
     rows = conditions[
-        ["condition_id", "method", "trait", "timing", "dose", "unit", "layer", "rule", "gate", "arm", "draw"]
+        ["condition_id", "method", "trait", "timing", "dose", "unit", "layer", "rule", "gate", "also", "arm", "draw"]
     ].merge(
         wide[["condition_id", "outcome", "estimate", "lower", "upper", "p", "p_corrected", "family"]],
         on="condition_id",

@@ -63,6 +63,22 @@ class Rollouts:
             np.array(claimed),
         )
 
+    def with_sums(self, sums: Mapping[str, Sequence[str]], baseline: str) -> "Rollouts":
+        """And conditions that were not run: by name, each the sum of the effects of some that were.
+
+        Args:
+            baseline: the condition that effects are differences from.
+        """
+        if not sums:
+            return self
+        (base,) = self._places(self.conditions, [baseline], "condition")
+        added = [
+            self.values[self._places(self.conditions, [*parts], "condition")].sum(axis=0)
+            - (len(parts) - 1) * self.values[base]
+            for parts in sums.values()
+        ]
+        return Rollouts(self.conditions.append(pd.Index([*sums])), self.outcomes, np.concatenate([self.values, added]))
+
     def of_condition(self, condition: str, outcome: str) -> Float[ndarray, "scenario seed"]:
         """All rollouts of one condition, on one outcome."""
         (row,) = self._places(self.conditions, [condition], "condition")

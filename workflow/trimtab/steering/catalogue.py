@@ -107,6 +107,9 @@ RULES = {
     ),
 }
 
+ALONG = ("add", "add_relative", "project_out", "floor", "clamp")
+"""Rules under which rows move along the vector and in no other way."""
+
 GATES = {
     "trigger": Wording(
         "at trigger tokens",

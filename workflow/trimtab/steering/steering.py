@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -44,15 +45,44 @@ class _Step:
         )
 
 
+PARTS = 1000
+"""A gate's openings are counted in thousandths: sums of whole numbers are the same in any order."""
+
+
+class Opening(NamedTuple):
+    """How a gate stood at the tokens of a row that its edits' timing touches."""
+
+    open: float
+    """Sum over these tokens of how far it was open; of a gate that is open or closed, how many it opened."""
+    tokens: int
+    """How many there were."""
+
+
 @dataclass
 class _Gated:
-    """A gate, the rows behind it, and what it remembers of them."""
+    """A gate, the rows behind it, what it remembers of them, and how often it was open."""
 
     gate: Gate
     own: Bool[Tensor, "row"]
     memory: Float[Tensor, "row"]
+    counted: Int[Tensor, "row 2"]
+    """So far, at tokens that the edits' timing touches: parts of openings, and tokens."""
+    timings: dict[str, Bool[Tensor, "row"]] = field(default_factory=dict)
+    """Rows behind it, by the timing of their edits."""
     open: Float[Tensor, "batch token"] | None = None
     """Of the announced pass, once its sites were reached."""
+
+    @classmethod
+    def at_first(cls, gate: Gate, own: Bool[Tensor, "row"]) -> "_Gated":
+        """Of rows of which nothing was read."""
+        memory = at_first(gate.remembers, len(own), own.device)
+        return cls(gate, own, memory, torch.zeros(len(own), 2, dtype=torch.long, device=own.device))
+
+    def of_rows(self, index: Int[Tensor, "chosen"]) -> "_Gated":
+        """The same for a batch made of some of the rows, of which nothing was read yet."""
+        chosen = _Gated.at_first(self.gate, self.own[index])
+        chosen.timings = {timing: own[index] for timing, own in self.timings.items()}
+        return chosen
 
 
 @dataclass(frozen=True)
@@ -110,7 +140,9 @@ class Steering:
                     steps[number].others.append((edit, masks[key]))
                 masks[key][row] = True
                 if edit.gate is not None:
-                    self._gated(edit.gate).own[row] = True
+                    gated = self._gated(edit.gate)
+                    gated.own[row] = True
+                    gated.timings.setdefault(edit.timing, self._nobody())[row] = True
 
     def _nobody(self) -> Bool[Tensor, "row"]:
         return torch.zeros(self._rows, dtype=torch.bool, device=self._device)
@@ -123,8 +155,7 @@ class Steering:
 
     def _gated(self, gate: Gate) -> _Gated:
         if id(gate) not in self._gates:
-            memory = at_first(gate.remembers, self._rows, self._device)
-            self._gates[id(gate)] = _Gated(gate, self._nobody(), memory)
+            self._gates[id(gate)] = _Gated.at_first(gate, self._nobody())
         return self._gates[id(gate)]
 
     @property
@@ -148,32 +179,49 @@ class Steering:
         index = torch.tensor(list(rows), dtype=torch.long, device=self._device).repeat_interleave(repeats)
         chosen._rows = len(index)
         chosen._steps = {site: [step.of_rows(index) for step in steps] for site, steps in self._steps.items()}
-        for key, gated in self._gates.items():
-            memory = at_first(gated.gate.remembers, len(index), self._device)
-            chosen._gates[key] = _Gated(gated.gate, gated.own[index], memory)
+        chosen._gates = {key: gated.of_rows(index) for key, gated in self._gates.items()}
         return chosen
 
-    # --- what gates remember ---
+    # --- what gates remember, and how often they were open ---
 
     def remember(self, other: "Steering", rows: Sequence[int]) -> None:
-        """Go on with what gates remember of `rows` of another steering: each of these rows is one of those."""
+        """Go on with what gates saw of `rows` of another steering: each of these rows is one of those."""
         index = torch.tensor(list(rows), dtype=torch.long, device=self._device)
         for key, gated in self._gates.items():
             if key in other._gates:
-                gated.memory = other._gates[key].memory[index]
+                gated.memory, gated.counted = other._gates[key].memory[index], other._gates[key].counted[index]
 
-    def memory(self) -> dict[str, Float[Tensor, "row"]]:
-        """What gates remember, by a name that the same arms give again."""
-        return {name: gated.memory for name, gated in self._remembering()}
+    def memory(self) -> dict[str, Tensor]:
+        """What gates remember and have counted, by names that the same arms give again."""
+        counted = {f"{name}.counted": gated.counted for name, gated in self._named()}
+        return counted | {name: gated.memory for name, gated in self._named() if gated.gate.remembers != NOTHING}
 
     def set_memory(self, memory: Mapping[str, Tensor]) -> None:
         """Put back what `memory` gave."""
-        for name, gated in self._remembering():
-            gated.memory = memory[name].to(self._device)
+        for name, gated in self._named():
+            gated.counted = memory[f"{name}.counted"].to(self._device)
+            if gated.gate.remembers != NOTHING:
+                gated.memory = memory[name].to(self._device)
 
-    def _remembering(self) -> list[tuple[str, _Gated]]:
-        kept = [gated for gated in self._gates.values() if gated.gate.remembers != NOTHING]
-        return [(f"gate.{number}", gated) for number, gated in enumerate(kept)]
+    def _named(self) -> list[tuple[str, _Gated]]:
+        return [(f"gate.{number}", gated) for number, gated in enumerate(self._gates.values())]
+
+    @property
+    def has_gates(self) -> bool:
+        return bool(self._gates)
+
+    def openings(self, rows: Sequence[int]) -> list[list[Opening]]:
+        """Of each of these rows, how its gates stood so far, in the order in which its edits have them."""
+        gates = [*self._gates.values()]
+        if not gates or not rows:
+            return [[] for _ in rows]
+        index = torch.tensor(list(rows), dtype=torch.long, device=self._device)
+        own = torch.stack([gated.own[index] for gated in gates], dim=1).tolist()
+        counted = torch.stack([gated.counted[index] for gated in gates], dim=1).tolist()
+        return [
+            [Opening(parts / PARTS, tokens) for behind, (parts, tokens) in zip(*row, strict=True) if behind]
+            for row in zip(own, counted, strict=True)
+        ]
 
     # --- a pass ---
 
@@ -277,9 +325,13 @@ class Steering:
         at = now.real & gated.own[now.row]
         rows = [self._read[site][at.to(self._read[site].device)].float() for site in gated.gate.sites]
         read = torch.cat([each.to(self._device) for each in rows], dim=-1) if rows else None
-        said = gated.gate(now.ids[at], read)
+        # rows whose numbers overflow open nothing, and those beside them must not see that they did
+        said = gated.gate(now.ids[at], read).nan_to_num(0.0)
         opened, gated.memory = scanned(
             gated.gate.remembers, said, now.row[at], now.places.written[at], now.places.last[at], gated.memory
         )
         gated.open = torch.zeros(at.shape, device=self._device)
         gated.open[at] = opened
+        at = self._timed(gated.timings, now)
+        parts = (PARTS * gated.open[at].detach()).round().long()
+        gated.counted = gated.counted.index_add(0, now.row[at], torch.stack([parts, torch.ones_like(parts)], dim=1))

@@ -104,8 +104,11 @@ def refusals(rollouts: Rollouts) -> Iterator[str]:
             yield f"{key}.gates: {', '.join(block.gates)} with rollouts.unit asc, {ONE_BOUND}"
         if unit == "asc" and block.layers:
             yield f"{key}.layers: {', '.join(map(str, block.layers))} with rollouts.unit asc, {ONE_BOUND}"
+        if block.also:
+            yield f"{key}.also: {', '.join(block.also)} with rollouts.unit {unit}, {OF_ONE}"
 
 
+OF_ONE = "whose lengths are found for each vector alone and come to other nats together; use residual_share or absolute"
 ONE_BOUND = "which bounds adding at the vector's own layer to all tokens and nothing else; use kl"
 
 

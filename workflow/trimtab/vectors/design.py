@@ -3,9 +3,11 @@
 The study, its controls and the blocks of the grid are walked here and nowhere else. The table of conditions
 (`trimtab.rollouts.conditions`), the lengths that doses in nats need (`trimtab.vectors.applications`) and the vectors
 that rollouts wait for are made from this one list. It is read when Snakemake starts and imports nothing heavy.
+A condition has a vector, or edits, of its own trait, and may apply what was made for other traits or by other methods
+as well.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 
@@ -13,12 +15,45 @@ from trimtab.agent.names import PROMPT, RANDOM, WITHOUT_VECTOR
 from trimtab.settings.rollouts import ALWAYS, Design, GridBlock
 from trimtab.steering.catalogue import AS_MADE
 from trimtab.vectors.methods import makes_edits
+from trimtab.wording import Wording
 
 STUDY, CONTROL, GRID = "study", "control", "grid"
 """Arms of the design: what a condition is there for."""
 
 ADD = "add"
 """The rule in the table of conditions without a vector."""
+
+TOGETHER = Wording(
+    "applied together",
+    "Some conditions apply other vectors and edits as well, each at its own layer or sites and at the dose that it has "
+    "alone; of those that meet at one site, the condition's own comes first, and the others follow in the order in "
+    "which the condition names them.",
+)
+"""What a condition does that says `also`."""
+
+
+@dataclass(frozen=True)
+class Also:
+    """What a condition applies besides its own vector: another trait's, or another of its own trait."""
+
+    method: str
+    """Folder of the vector; a random direction's has its draw."""
+    trait: str
+    dose: float
+
+    @classmethod
+    def of(cls, text: str) -> "Also":
+        """From `<method>.<trait>.<dose>`."""
+        method, trait, dose = text.split(".", 2)
+        return cls(method, trait, float(dose))
+
+    def __str__(self) -> str:
+        return f"{self.method}.{self.trait}.{self.dose:+g}"
+
+    @property
+    def rule(self) -> str:
+        """Vectors are added, edits are as made."""
+        return rule_of(self.method, ADD)
 
 
 @dataclass(frozen=True)
@@ -39,6 +74,8 @@ class Planned:
     """None for the trait's own."""
     gate: str = ""
     """Name in `rollouts.gates`; empty for none."""
+    also: tuple[Also, ...] = ()
+    """In the order in which they are applied."""
 
     @property
     def has_vector(self) -> bool:
@@ -62,7 +99,7 @@ def rule_of(method: str, rule: str) -> str:
 def planned(trait: str, design: Design) -> list[Planned]:
     """What is asked for of one trait, in the order of the table; a block of the grid may repeat what came before."""
     study, controls = design.study, design.controls
-    own, dose, draws = study.method, controls.dose, range(controls.random)
+    own, dose = study.method, controls.dose
     rule = rule_of(own, design.rule)
     found = [Planned(STUDY, own, each, rule, timing) for timing in study.timings for each in study.doses]
     if study.decode_dose is not None:
@@ -70,17 +107,18 @@ def planned(trait: str, design: Design) -> list[Planned]:
     if controls.negative:
         found.append(Planned(CONTROL, own, -dose, rule))
     found += [Planned(CONTROL, method, dose, rule_of(method, design.rule)) for method in controls.methods]
-    found += [Planned(CONTROL, RANDOM, dose, design.rule, draw=draw) for draw in draws]
+    found += [Planned(CONTROL, RANDOM, dose, design.rule, draw=draw) for draw in range(controls.random)]
     if controls.prompt:
         found.append(Planned(CONTROL, PROMPT, 0.0, ADD, "none"))
     for block in design.grid:
         if block.traits is None or trait in block.traits:
-            found += _combinations(block, design, draws)
+            found += combinations(block, design)
     return found
 
 
-def _combinations(block: GridBlock, design: Design, draws: Sequence[int]) -> Iterator[Planned]:
+def combinations(block: GridBlock, design: Design) -> Iterator[Planned]:
     """Of a block of the grid; a list that it leaves out is the study's one choice."""
+    also = tuple(map(Also.of, block.also or ()))
     for method, layer, timing, dose, rule, gate in product(
         block.methods or [design.study.method],
         block.layers or [None],
@@ -89,7 +127,6 @@ def _combinations(block: GridBlock, design: Design, draws: Sequence[int]) -> Ite
         block.rules or [design.rule],
         block.gates or [ALWAYS],
     ):
-        for draw in draws if method == RANDOM else [None]:
-            yield Planned(
-                GRID, method, dose, rule_of(method, rule), timing, draw, layer, "" if gate == ALWAYS else gate
-            )
+        behind = "" if gate == ALWAYS else gate
+        for draw in range(design.controls.random) if method == RANDOM else [None]:
+            yield Planned(GRID, method, dose, rule_of(method, rule), timing, draw, layer, behind, also)

@@ -14,6 +14,7 @@ LABEL = "Directional ablation"
 SENTENCE = "The mean difference of the poles at the probe's layer is projected out after every hooked layer."
 SOURCE = "Arditi et al. 2024"
 MAKES = "edits"
+REMOVES = "mean_difference"
 
 
 def make(material: Material) -> Edits:
