@@ -187,10 +187,18 @@ WRONG = {
     "rollouts: {controls: {methods: [sae_probe]}}": "rollouts.controls.methods: sae_probe is rollouts.study.method, "
     "so it is no control",
     "vectors: {methods: [sae_probe, mean_difference, raw_probe, raptors, random]}": "vectors.methods: raptors is no "
-    "file of workflow/trimtab/vectors/methods (did you mean raptor?); there are ablation, best_latent, casal, "
-    "clamped_latent, east, imported, lat, lda, "
-    "logistic_probe, mean_difference, orthogonal, pca, prompt_vector, random, raptor, raw_probe, sae_probe, "
-    "sae_probe_top, shuffled, written_means",
+    "file of workflow/trimtab/vectors/methods (did you mean raptor?); there are ablation, behaviour, best_latent, "
+    "casal, clamped_latent, corpus_random, east, gradient, imported, lat, lda, "
+    "logistic_probe, mean_difference, orthogonal, pca, prompt_vector, random, raptor, raw_pattern, raw_probe, "
+    "sae_attributed, sae_attributed_random, sae_behaviour, sae_pattern, sae_probe, sae_probe_top, shuffled, "
+    "written_means",
+    "vectors: {methods: [sae_probe, mean_difference, raw_probe, ablation, specific_ablation, random]}": "vectors."
+    "methods: specific_ablation: ablation makes edits of its own, and specific takes a direction",
+    "{vectors: {methods: [sae_probe, mean_difference, raw_probe, gradient, random]}, statistics: {primary: {deference: "
+    "tokens}}}": "statistics.primary.deference: tokens is seen in no first action, which gradient in vectors.methods "
+    "goes by; expected one of asks, asked, p_ask, study_deference, proactive_calls, acted, p_act, study_tool_use, "
+    "risky_share, irreversible, study_risk, calls, turns, retries, study_persistence, finished, study_autonomy, "
+    "web_search_calls, code_execute_calls, file_read_calls, file_write_calls",
     "vectors: {imported: 'their/{trait}.gguf'}": "vectors.imported: their/{trait}.gguf, and imported is not among "
     "vectors.methods",
     "vectors: {methods: [sae_probe, mean_difference, raw_probe, random, imported]}": "vectors.imported: null, and "

@@ -6,15 +6,20 @@ from pathlib import Path
 from trimtab.agent.names import WITHOUT_VECTOR
 from trimtab.rollouts.outcomes import OUTCOMES
 from trimtab.steering.catalogue import GATES, REMEMBERS, RULES, TIMINGS
-from trimtab.vectors import methods
+from trimtab.vectors import methods, transformations
 from trimtab.vectors.units import UNITS
-from trimtab.wording import Wording
+from trimtab.wording import Wording, of_file
 
 PAGE = Path(__file__).parents[2] / "docs/choices.md"
 KINDS: dict[str, tuple[str, Mapping[str, Wording]]] = {
     "method": (
         "Methods of making vectors (`vectors.methods`; a file each in `workflow/trimtab/vectors/methods`)",
         {name: methods.wording(name) for name in methods.known()},
+    ),
+    "transformation": (
+        "Transformations of methods (`<transformation>_<method>` in `vectors.methods`; a file each in "
+        "`workflow/trimtab/vectors/transformations`)",
+        {name: of_file(transformations.FOLDER / f"{name}.py") for name in transformations.known()},
     ),
     "control": ("Conditions without a vector (`rollouts.controls`)", WITHOUT_VECTOR),
     "rule": ("Rules (`rollouts.rule`, `rollouts.grid`; `workflow/trimtab/steering/catalogue.py`)", RULES),

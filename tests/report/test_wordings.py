@@ -88,6 +88,7 @@ def own(run: WholeRun) -> dict[str, set[str]]:
     named = {condition.method for condition in applied}
     return {
         "method": {methods_folder.wording(name).sentence for name in named},
+        "transformation": {of_file(path).sentence for name in named for path in methods_folder.files(name)[1:]},
         "control": {WITHOUT_VECTOR[name].sentence for name in WITHOUT_VECTOR if name in named},
         "rule": {RULES[rule].sentence for rule, unit in pairs if not UNITS[unit].is_rule},
         "unit": {UNITS[unit].sentence for rule, unit in pairs if UNITS[unit].is_rule or RULES[rule].counts == "length"},

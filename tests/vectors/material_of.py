@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from trimtab.saes.sae import SAE, TopKActivation
-from trimtab.vectors.contract import LinearProbe, Material, TokenRows
+from trimtab.vectors.contract import Behaviour, Gradients, LinearProbe, Material, TokenRows
 
 D_MODEL, D_SAE, D_INNER = 6, 9, 48
 """The last is what the toy llama's MLP holds."""
@@ -42,6 +42,8 @@ class Said:
     prompted: tuple[torch.Tensor, torch.Tensor] | None = None
     at_sites: tuple[torch.Tensor, torch.Tensor] | None = None
     of_tokens: Sequence[TokenRows] = ()
+    behaviour: Behaviour | None = None
+    gradients: Gradients | None = None
 
     def at(self, site):
         return self.at_sites
@@ -64,12 +66,30 @@ class Kept:
         return self.poles[layer]
 
 
+@dataclass
+class Around:
+    """Rows that are not of the trait's own pairs."""
+
+    corpus: torch.Tensor
+    gaps: dict[str, torch.Tensor]
+
+
 def said(pairs, prompted):
     """Random readings; rows at sites are as small as those within a toy's MLP."""
     inner = torch.randn(2, pairs, D_INNER, generator=generator(9)) / 100
     written = torch.randn(2, pairs, prompted[0].shape[1], generator=generator(10))
     entropies = torch.rand(2, pairs, generator=generator(7))
-    return Said(entropies, prompted, (inner[0], inner[1]), [tokens((written[0] + 1, written[1]))])
+    width = prompted[0].shape[1]
+    behaviour = Behaviour(torch.randn(12, width, generator=generator(9)), torch.randn(12, generator=generator(10)))
+    own, other = torch.randn(2, width, generator=generator(11))
+    return Said(
+        entropies,
+        prompted,
+        (inner[0], inner[1]),
+        [tokens((written[0] + 1, written[1]))],
+        behaviour,
+        Gradients(own, {"persistence": other}),
+    )
 
 
 def tokens(poles):
@@ -93,9 +113,14 @@ def material(**parts):
         "residual_probe": probe(torch.randn(width, generator=generator(3))),
         "logistic_probe": probe(torch.randn(width, generator=generator(6)), intercept=0.25),
         "penalty": 10.0,
+        "raw_penalties": (10.0, 1.0),
         "association": torch.linspace(-1, 2, D_SAE),
         "sae": dictionary(torch.randn(D_SAE, width, generator=generator(4))),
         "readings": said(pairs, (asked[0] + 1, asked[1])),
+        "elsewhere": Around(
+            torch.randn(20, width, generator=generator(12)),
+            {"persistence": torch.randn(width, generator=generator(13))},
+        ),
         "seed": 7,
         "imported": torch.randn(width, generator=generator(8)),
     }

@@ -13,7 +13,7 @@ from material_of import D_INNER, D_MODEL, Kept, dictionary, generator, material,
 
 from trimtab.errors import TrimtabError
 from trimtab.forward.sites import Site
-from trimtab.vectors import methods
+from trimtab.vectors import methods, transformations
 from trimtab.vectors.contract import NoDirection, make
 from trimtab.vectors.methods import known
 
@@ -82,7 +82,11 @@ def test_swapping_the_labels_turns_a_probes_direction_round(method):
     assert torch.equal(make(method, there).unit, -make(method, back).unit)
 
 
-@pytest.mark.parametrize("method", [*(name for name in known() if not methods.makes_edits(name)), "random_1"])
+DIRECTIONS = [name for name in known() if not methods.makes_edits(name)]
+TRANSFORMED = [f"{name}_sae_attributed" for name in transformations.known()]
+
+
+@pytest.mark.parametrize("method", [*DIRECTIONS, *TRANSFORMED, "random_1", "specific_shuffled_sae_attributed_1"])
 def test_every_direction_is_a_unit_of_the_stream(method):
     direction = make(method, material())
     assert direction.unit.shape == (D_MODEL,)
@@ -154,10 +158,34 @@ def test_a_probe_without_finite_weights_defines_no_direction(value):
             make(method, broken)
 
 
-@pytest.mark.parametrize("method", ["umap", "random_x", "random_-1", "sae", ""])
+@pytest.mark.parametrize("method", ["umap", "random_x", "random_-1", "sae", "", "specific", "specific_umap_1"])
 def test_an_unknown_method_is_named(method):
-    with pytest.raises(TrimtabError, match=r"config\.yaml, vectors.methods: .*; expected one of ablation, best_"):
+    with pytest.raises(TrimtabError, match=r"config\.yaml, vectors.methods: .*; expected one of ablation, behav"):
         make(method, material())
+
+
+def test_a_name_is_its_transformations_and_its_method():
+    assert methods.split("specific_shuffled_sae_attributed") == (["specific", "shuffled"], "sae_attributed")
+    # a method that is called like a transformation is the method
+    assert methods.split("shuffled") == ([], "shuffled")
+    assert [path.stem for path in methods.files("specific_shuffled_sae_pattern")] == [
+        *("sae_pattern", "shuffled", "specific")
+    ]
+    assert methods.needs("specific_behaviour") == {"actions", "prompts"}
+    assert methods.needs("apart_mean_difference") == {"rows"}
+    assert methods.needs("shuffled_raw_pattern") == set()
+
+
+def test_a_transformed_method_is_said_to_be_both():
+    plain, both = methods.wording("sae_pattern"), methods.wording("specific_shuffled_sae_pattern")
+    assert both.label == f"{plain.label}, shuffled labels, without the other traits' gradients"
+    assert both.sentence.startswith(plain.sentence)
+    assert both.source == plain.source
+
+
+@pytest.mark.parametrize("method", [*known(), *TRANSFORMED])
+def test_a_method_asks_for_what_is_known(method):
+    assert methods.needs(method) <= methods.NEEDS.keys()
 
 
 def test_a_method_is_one_file(tmp_path, monkeypatch):
@@ -171,7 +199,8 @@ def test_a_method_is_one_file(tmp_path, monkeypatch):
     monkeypatch.setattr(methods, "__path__", [*methods.__path__, str(tmp_path)])
     clouds = material()
     assert name not in methods.known()
-    monkeypatch.setattr("trimtab.vectors.contract.known", lambda: [*methods.known(), name])
+    there = methods.known()
+    monkeypatch.setattr(methods, "known", lambda: [*there, name])
     direction = make(name, clouds)
     assert float(direction.unit.double().norm()) == pytest.approx(1, abs=1e-6)
     assert float(direction.unit.double() @ clouds.gap()) > 0

@@ -46,7 +46,8 @@ def example(tmp_path, monkeypatch):
         (tmp_path / f"{name}.py").write_text(code)
         assert constants(tmp_path / f"{name}.py")["MAKES"] == "edits"
         monkeypatch.setattr(methods, "__path__", [*methods.__path__, str(tmp_path)])
-        monkeypatch.setattr("trimtab.vectors.contract.known", lambda: [*methods.known(), name])
+        there = methods.known()
+        monkeypatch.setattr(methods, "known", lambda: [*there, name])
         (edit,) = make(name, material(**parts))
         return edit
 

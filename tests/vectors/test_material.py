@@ -104,10 +104,11 @@ def written(tmp_path, layer=LAYER, model="tiny"):
 
 def gathered(artifacts, weights, saes, imported=()):
     probe = weights.with_suffix(".json")
-    files.write_json(probe, {"layer": LAYER, "penalty": 10.0})
+    penalties = {"sae": 10.0, "raw": 5.0, "raw_logistic": 2.0}
+    files.write_json(probe, {"layer": LAYER, "penalty": 10.0, "penalties": penalties})
     made = TraitFiles(artifacts / "contrast.jsonl", artifacts / "cache.h5", probe, weights, saes, "opening", imported)
     described = {"model": "tiny", "layers": 4, "d_model": D_MODEL}
-    return gather("autonomy", made, described, Said(), 3)
+    return gather("autonomy", made, described, Said(), None, 3)
 
 
 def test_material_is_gathered_at_the_probes_layer(artifacts, tmp_path):
@@ -119,6 +120,7 @@ def test_material_is_gathered_at_the_probes_layer(artifacts, tmp_path):
     assert material.selecting == [True, False]
     assert material.latent_probe.scale.tolist() == [2.0] * 5
     assert material.logistic_probe.intercept == 0.5
+    assert material.raw_penalties == (5.0, 2.0)
     assert (material.penalty, material.association.tolist()) == (10.0, [0, 1, 2, 3, 4])
     torch.testing.assert_close(
         make("mean_difference", material).unit * (high - low).mean(0).norm(), (high - low).mean(0)

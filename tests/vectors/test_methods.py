@@ -49,7 +49,7 @@ def test_the_top_of_a_dictionary_no_larger_than_k_is_the_whole():
 
 def test_a_decoded_vector_is_the_sum_of_its_code():
     parts = material()
-    for method in ("sae_probe", "sae_probe_top", "best_latent"):
+    for method in ("sae_probe", "sae_probe_top", "sae_pattern", "best_latent"):
         made = make(method, parts)
         torch.testing.assert_close(parts.sae.W_dec.double().T @ made.code, made.raw_norm * made.unit.double())
 
@@ -115,6 +115,54 @@ def test_casal_is_the_change_of_a_weight_that_moves_both_poles_best():
 def test_casal_needs_pairs_to_choose_its_penalty_by():
     with pytest.raises(TrimtabError, match="CASAL of autonomy: it needs pairs in both splits fit and select"):
         make("casal", material(selecting=[False] * 8))
+
+
+# --- patterns ---
+
+
+def test_filter_and_pattern_of_one_feature_that_is_read_and_one_that_is_written():
+    """Rows (t + n, n): the trait is written to the first axis, a nuisance n to both. Reading t is (1, -1), to cancel n;
+    what varies with t is (1, 0).
+
+    With t in (1, -1) and n in (1, -1) crossed, rows are (2, 1), (0, -1), (0, 1), (-2, -1) and the covariance with its
+    n - 1 is 4/3 of (2, 1; 1, 1), which takes (1, -1) to (1, 0).
+    """
+    rows = torch.tensor([[2.0, 1.0], [0.0, -1.0], [0.0, 1.0], [-2.0, -1.0]])
+    parts = material(high=rows[:2], low=rows[2:], residual_probe=probe([2.0, -2.0], [2.0, 2.0]))
+    assert cosine(make("raw_probe", parts).unit, torch.tensor([1.0, -1.0])) == pytest.approx(1)
+    pattern = make("raw_pattern", parts)
+    torch.testing.assert_close(pattern.unit, torch.tensor([1.0, 0.0]))
+    assert pattern.raw_norm == pytest.approx(4 / 3)
+
+
+def test_with_linear_codes_of_an_orthonormal_dictionary_both_patterns_are_one():
+    """An encoder of both signs and a decoder turned likewise: latents relu(±R x) hold the rows, and each decodes."""
+    turned = torch.linalg.qr(torch.randn(D_MODEL, D_MODEL, generator=generator(3)))[0]
+    parts = material(**clouds(2, 30, [1.0, 0.5, 0, 0, 0, 0], [1.0, 2.0, 0.5, 1.0, 1.0, 3.0]))
+    weight = torch.randn(D_MODEL, generator=generator(4))
+    both = torch.cat([turned, -turned])
+    linear = replace(
+        parts,
+        sae=dictionary(both, k=2 * D_MODEL),
+        latent_probe=probe(both @ weight),
+        residual_probe=probe(weight),
+    )
+    made, raw = make("sae_pattern", linear), make("raw_pattern", linear)
+    torch.testing.assert_close(made.unit, raw.unit, rtol=1e-3, atol=1e-4)
+    assert made.raw_norm == pytest.approx(raw.raw_norm, rel=1e-3)
+
+
+@settings(max_examples=20)
+@given(st.integers(0, 10_000), st.floats(0.01, 1000))
+def test_the_pattern_of_a_ridge_probe_is_the_difference_of_means_less_the_penaltys_part(seed, penalty):
+    """(S + p D²) w = S_y, the sum of products with labels, gap n / 4; the pattern is S w / (n - 1)."""
+    parts = material(**clouds(seed, 20, [1.0, -1.0, 0, 0, 0, 0], [1.0, 2.0, 0.5, 1.0, 1.0, 3.0]))
+    rows = torch.cat([parts.high, parts.low])
+    fitted = fit(rows, (torch.arange(40) < 20).double(), penalty)
+    made = make("raw_pattern", replace(parts, residual_probe=probe(fitted.weight, fitted.scale, fitted.mean)))
+    weight = fitted.weight / fitted.scale
+    expected = (parts.gap() * 40 / 4 - penalty * fitted.scale**2 * weight) / 39
+    torch.testing.assert_close(made.raw_norm * made.unit.double(), expected, rtol=1e-4, atol=1e-6)
 
 
 # --- means, components, discriminants ---

@@ -67,7 +67,8 @@ def test_every_method_leaves_a_vector_with_lengths_that_have_their_kl(tmp_path):
         assert isinstance(vector, OwnEdits) or length(0.01, "asc", scale) > 0
     aims = {name: artifact.read(tmp_path / name / "autonomy.safetensors").record.sign_check for name in names}
     assert {name for name, check in aims.items() if check == "no aim"} == {
-        *("random_0", "orthogonal", "shuffled", "east", "ablation", "casal", "clamped_latent")
+        *("random_0", "orthogonal", "shuffled", "east", "ablation", "casal", "clamped_latent", "gradient"),
+        *("behaviour", "sae_behaviour", "sae_attributed_random", "corpus_random"),
     }
     assert aims["mean_difference"] == aims["lda"] == aims["prompt_vector"] == "right"
 

@@ -27,8 +27,11 @@ SAES = [*map(str, LAYERS), f"{LAYERS[0]}/again"]
 TRAITS = ["autonomy", "deference"]
 SHARDS = ["000", "001"]
 METHODS = [method for method in known() if method not in ("random", "imported") and not makes_edits(method)]
-METHODS += ["random_0", "random_1"]
-NO_AIM = {"shuffled", "orthogonal", "random_0", "random_1"}
+METHODS += ["random_0", "random_1", "specific_sae_pattern", "apart_mean_difference", "shuffled_sae_attributed"]
+NO_AIM = {"shuffled", "orthogonal", "random_0", "random_1", "corpus_random"}
+NO_AIM |= {"sae_attributed_random", "shuffled_sae_attributed"}
+DECODED = ["sae_probe", "sae_probe_top", "sae_pattern", "best_latent", "sae_behaviour"]
+DECODED += ["sae_attributed", "sae_attributed_random", "shuffled_sae_attributed"]
 CONDITIONS = ["unsteered", "zero"] + [
     name.format(trait=trait)
     for trait in TRAITS
@@ -286,7 +289,7 @@ def test_probes_and_vectors_agree_on_a_layer(results, trait):
         direction = named.pop(f"direction.{layer}")
         assert named.pop(f"mean.{layer}").shape == (D_MODEL,)
         code = named.pop(f"code.{layer}", None)
-        assert (code is not None) == (method in ("sae_probe", "sae_probe_top", "best_latent"))
+        assert (code is not None) == (method in DECODED)
         assert not named
         assert direction.dtype == torch.float32
         assert direction.norm().item() == pytest.approx(1, abs=1e-6)

@@ -12,13 +12,21 @@ METHODS = [
 
 IMPORTED = config["vectors"]["imported"]
 
+# a method's file, and those of its transformations
 METHOD_DIGESTS = [
-    digest.code_digest(
-        LIBRARY / "trimtab" / "vectors" / "methods" / f"{method}.py",
-        LIBRARY / "trimtab",
-    )
+    digest.code_digest(path, LIBRARY / "trimtab")
     for method in sorted(config["vectors"]["methods"])
+    for path in methods.files(method)
 ]
+# what some method asks for beyond the trait's own rows
+NEEDED = {
+    need for method in config["vectors"]["methods"] for need in methods.needs(method)
+}
+DECLARED = {
+    trait: config["statistics"]["primary"][trait]
+    for trait in TRAITS
+    if "actions" in NEEDED
+}
 VECTOR_TABLES = ["geometry", "dimensions", "latents", "doses", "kl"]
 
 
@@ -32,6 +40,18 @@ rule vectors:
         weights="<results>/probes/{trait}.safetensors",
         saes=expand("<results>/saes/{layer}/sae_weights.safetensors", layer=LAYERS),
         imported=[IMPORTED] if IMPORTED else [],
+        prompts=expand(
+            "<results>/prompts/contrast/{other}.jsonl",
+            other=TRAITS if NEEDED & {"prompts", "rows"} else [],
+        ),
+        caches=expand(
+            "<results>/activations/contrast/{other}.h5",
+            other=TRAITS if "rows" in NEEDED else [],
+        ),
+        corpus=expand(
+            "<results>/activations/corpus/{shard}.h5",
+            shard=SHARDS[:1] if "corpus" in NEEDED else [],
+        ),
     output:
         expand(
             "<results>/vectors/{method}/{trait}.safetensors",
@@ -63,6 +83,15 @@ rule vectors:
         imported=lambda wildcards, input: [
             fingerprint.digest(Path(path)) for path in input.imported
         ],
+        elsewhere=lambda wildcards, input: json.dumps(
+            {
+                "primary": DECLARED,
+                "prompts": list(input.prompts),
+                "caches": list(input.caches),
+                "corpus": list(input.corpus),
+            },
+            sort_keys=True,
+        ),
         seed=config["seed"],
         # methods are imported by name, which a digest of the script doesn't see
         code=[code_digest("vectors_make"), *METHOD_DIGESTS],
@@ -71,7 +100,7 @@ rule vectors:
         " {input.probe} {input.weights} {params.agent:q} {params.data:q}/tasks.yaml"
         " {params.data:q}/traits.yaml {params.folder} --trait {wildcards.trait} --methods {params.methods}"
         " --saes {params.saes} --kind {params.kind} --settings {params.settings:q} --targets {params.targets}"
-        " --lengths {params.asked:q} --imported {input.imported:q}"
+        " --lengths {params.asked:q} --imported {input.imported:q} --elsewhere {params.elsewhere:q}"
         " --seed {params.seed} > {log} 2>&1"
 
 

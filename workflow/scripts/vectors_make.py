@@ -12,6 +12,7 @@ from trimtab.model.source import from_manifest
 from trimtab.prompts import resources
 from trimtab.settings.vectors import VectorSettings
 from trimtab.vectors.applications import AskedLengths
+from trimtab.vectors.elsewhere import ElsewhereFiles, ElsewhereSettings
 from trimtab.vectors.gates import GateSources
 from trimtab.vectors.material import TraitFiles, gather
 from trimtab.vectors.readings import ModelReadings
@@ -38,19 +39,19 @@ def main(
     targets: list[float],
     lengths: AskedLengths,
     imported: list[Path],
+    elsewhere: ElsewhereSettings,
     seed: int,
 ) -> None:
-    """Write `<folder>/<method>/<trait>.safetensors` for every method; `saes` is the folder of all layers' SAEs, and
-    `imported` at most one file."""
+    """Write `<folder>/<method>/<trait>.safetensors` for every method; `imported` is at most one file."""
     described, model, tokenizer = from_manifest(manifest)
-    require_all([cache], described)
+    require_all([cache, *map(Path, (*elsewhere.caches, *elsewhere.corpus))], described)
     protocol, made = protocols.read(agent, tokenizer), TraitFiles(contrast, cache, probe, weights, saes, kind, imported)
     spare, bias = resources.tasks(tasks)["calibration"], Calibration.read(calibration).mean_log_probability
-    request = resources.traits(traits)[trait]["prompt"]
-    readings = ModelReadings(model, protocol, made.layer, made.pairs.messages, conversations(spare), request, bias)
-    material = gather(trait, made, described, readings, seed)
-    about = {**settings.record(), "kind": kind, "targets": targets, **lengths.record()}
-    origin = provenance([manifest, calibration, *made.read], about, seed)
+    request, around = resources.traits(traits)[trait]["prompt"], ElsewhereFiles(trait, made.layer, kind, elsewhere)
+    told = made.pairs.messages, conversations(spare), request, bias, around.declared(manifest)
+    material = gather(trait, made, described, ModelReadings(model, protocol, made.layer, *told), around, seed)
+    about = {**settings.record(), "kind": kind, "targets": targets, **lengths.record(), **around.record()}
+    origin = provenance([manifest, calibration, *made.read, *around.read], about, seed)
     sources = Sources(described, model, dose_prompts(protocol, spare), made.held_out, origin)
     gate_of = GateSources(described, tokenizer, saes, weights.parent, lengths.gates)
     make_vectors(folder, methods, material, sources, settings, targets, lengths.asked, gate_of)

@@ -1,5 +1,7 @@
 """Names that stages share without sharing code: the agent's actions, and methods that need no vector."""
 
+from collections.abc import Mapping
+
 from trimtab.wording import Wording
 
 FINISH = "finish"
@@ -22,8 +24,19 @@ FIRST_ACTION = {
     **dict.fromkeys(["calls", "turns", "retries", "study_persistence"], CALLS),
     "finished": (FINISH,),
     "study_autonomy": (*PROACTIVE, FINISH),
+    **{f"{tool}_calls": (tool,) for tool in PROACTIVE},
 }
 """Which first actions go with more of an outcome: what a decision can show of it before an episode is run."""
+
+
+def first_actions(primary: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    """The first actions that go with more of each trait's declared outcome, for traits whose outcome they show.
+
+    Args:
+        primary: trait -> outcome (config.yaml, `statistics.primary`).
+    """
+    return {trait: FIRST_ACTION[outcome] for trait, outcome in primary.items() if outcome in FIRST_ACTION}
+
 
 UNSTEERED, PROMPT, ZERO, RANDOM = "none", "prompt", "zero", "random"
 """Methods in tables that stand for no steering, for the trait asked for in the prompt, for hooks that add nothing, and

@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from trimtab.agent.names import FIRST_ACTION
 from trimtab.artifacts.schemas import near, shown
 from trimtab.config import complaints, together
 from trimtab.errors import TrimtabError
@@ -26,7 +27,7 @@ from trimtab.settings.saes import STEADY_SHARE, Saes
 from trimtab.settings.statistics import Statistics
 from trimtab.settings.vectors import Vectors
 from trimtab.vectors.applications import refusals
-from trimtab.vectors.methods import known, makes_edits, wording
+from trimtab.vectors.methods import exists, known, makes_edits, needs, split, wording
 
 IMPORTED = "imported"
 """The method that reads its vectors from files."""
@@ -64,7 +65,7 @@ def _disagreements(experiment: Experiment) -> Iterator[str]:
     yield from _prompts(experiment)
     for layer in [None, *saes.overrides]:
         yield from _sae(saes, layer)
-    yield from _methods(experiment.vectors.methods)
+    yield from _methods(experiment.vectors.methods, experiment.statistics.primary, experiment.probes.traits)
     yield from _imported(experiment.vectors)
     yield from _conditions(rollouts, experiment.vectors)
     for name, gate in rollouts.gates.items():
@@ -153,9 +154,9 @@ def _sae(saes: Saes, layer: int | None) -> Iterator[str]:
         )
 
 
-def _methods(methods: Iterable[str]) -> Iterator[str]:
+def _methods(methods: Iterable[str], primary: Mapping[str, str], traits: Iterable[str]) -> Iterator[str]:
     for method in methods:
-        if method not in known():
+        if not exists(method):
             guess = near(method, known())
             hint = f" (did you mean {guess}?)" if guess else ""
             yield (
@@ -167,6 +168,16 @@ def _methods(methods: Iterable[str]) -> Iterator[str]:
             wording(method)
         except TrimtabError as error:
             yield f"vectors.methods: {method}: {error}"
+        changes, plain = split(method)
+        if changes and makes_edits(method):
+            yield f"vectors.methods: {method}: {plain} makes edits of its own, and {changes[-1]} takes a direction"
+        if "actions" in needs(method):
+            for trait in traits:
+                if trait in primary and primary[trait] not in FIRST_ACTION:
+                    yield (
+                        f"statistics.primary.{trait}: {primary[trait]} is seen in no first action, which {method} in "
+                        f"vectors.methods goes by; expected one of {_listed(FIRST_ACTION)}"
+                    )
 
 
 def _imported(vectors: Vectors) -> Iterator[str]:

@@ -118,6 +118,19 @@ def from_manifest(manifest: Path) -> tuple[dict[str, Any], PreTrainedModel, PreT
     return described, *load(Path(described["path"]), described["dtype"], described["device"])
 
 
+def differentiable(manifest: Path) -> PreTrainedModel:
+    """The manifest's model once more, for gradients to what hooks put in; its own weights get none.
+
+    On a CPU its sums are in float32, as those of `plain_of`.
+    """
+    described = files.read_json(manifest)
+    verify(manifest, described)
+    # Any: the library's own annotations of `float` are wrong
+    model: Any = load(Path(described["path"]), described["dtype"], described["device"], frozen=False)[0]
+    model.requires_grad_(False)
+    return cast(PreTrainedModel, model.float() if described["device"] == "cpu" else model)
+
+
 def plain_of(manifest: Path) -> PreTrainedModel:
     """The manifest's model as `transformers` alone runs it.
 

@@ -99,8 +99,8 @@ class Answers:
 
 def in_words(value: object) -> str:
     """A cell of the table in words; of a method its own label."""
-    if value in methods.known():
-        return methods.wording(str(value)).inside
+    if isinstance(value, str) and methods.exists(value):
+        return methods.wording(value).inside
     return f"{value:g}" if isinstance(value, float) else str(value).replace("_", " ")
 
 

@@ -26,12 +26,16 @@ PRIMARY = {
 """That of the default experiment."""
 
 
-class ComparisonSettings(Settings):
-    """What is estimated, and how."""
+class PrimarySettings(Settings):
+    """What is declared before data."""
 
     primary: dict[TraitName, OutcomeColumn] = default(PRIMARY)
     """One outcome a trait, declared before data. The confirmatory family is these, at the method, dose and timing of
     statistics.confirmatory."""
+
+
+class ComparisonSettings(PrimarySettings):
+    """What is estimated, and how."""
 
     draws: Annotated[int, Field(ge=100)] = default(10000)
     """Bootstrap and permutation draws."""

@@ -34,8 +34,8 @@ class VectorSettings(Settings):
 
 class MethodSettings(Settings):
     methods: Some[str] = default(METHODS)
-    """Makers of steering vectors, each a file of workflow/trimtab/vectors/methods, which says what it does. There are
-    also lat, best_latent, east, orthogonal and imported; a method takes a few seconds a trait."""
+    """Makers of steering vectors, each a file of workflow/trimtab/vectors/methods, which says what it does;
+    docs/choices.md lists them all. A method takes a few seconds a trait."""
 
     imported: Annotated[str, Text(r".*\{trait\}.*", "a path with {trait} in it")] | None = default(None)
     """A file with {trait} in its name, for the method imported: vectors made elsewhere, one file a trait. GGUF control

@@ -107,6 +107,17 @@ class Replay:
         parts = [self._some(edits[at : at + ROWS], keep, self._checkpoint.logits) for at in range(0, len(edits), ROWS)]
         return torch.cat(parts)
 
+    def differentiable_logits(
+        self, edits: Sequence[Edits], keep: Int[Tensor, "kept"]
+    ) -> Float[Tensor, "edits kept vocabulary"]:
+        """The same, differentiable in the tensors of the edits, as `log_probabilities` is.
+
+        Raises:
+            ValueError: an edit changes or reads what comes before the replay's layer.
+        """
+        read = self._checkpoint.differentiable_logits
+        return torch.cat([self._some(edits[at : at + ROWS], keep, read) for at in range(0, len(edits), ROWS)])
+
     def log_probabilities(self, edits: Sequence[Edits]) -> Float[Tensor, "edits prompt"]:
         """Log-probability of what is written in each prompt, given all before it, under the edits of each condition.
 

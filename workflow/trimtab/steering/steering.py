@@ -278,8 +278,10 @@ class Steering:
         # float32: a push is often below the rounding of a bfloat16 stream
         if step.added is not None:
             added = step.added.to(stream.device)
-            # a zero push runs the hook and leaves every bit alone, which adding 0.0 to -0.0 wouldn't
-            moved = self._timed(step.timings, now).to(stream.device) & (added != 0).any(dim=1)[row]
+            # a zero push runs the hook and leaves every bit alone, which adding 0.0 to -0.0 wouldn't; but where a
+            # gradient is asked of it, zero is where it starts
+            pushed = (added != 0).any(dim=1) | added.requires_grad
+            moved = self._timed(step.timings, now).to(stream.device) & pushed[row]
             if moved.any():
                 edited = stream.clone() if edited is stream else edited
                 edited[moved] = (edited[moved].float() + added[row[moved]]).to(stream.dtype)

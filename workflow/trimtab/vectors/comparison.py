@@ -13,7 +13,7 @@ import pandas as pd
 from jaxtyping import Float
 from numpy import ndarray
 
-from trimtab.agent.names import FIRST_ACTION, PROMPT, RANDOM, UNSTEERED
+from trimtab.agent.names import PROMPT, RANDOM, UNSTEERED, first_actions
 from trimtab.numeric import middle, resamples
 
 KEYS = ["method", "trait", "scenario_id"]
@@ -31,11 +31,7 @@ def measures(table: pd.DataFrame, primary: Mapping[str, str]) -> pd.DataFrame:
         primary: trait -> outcome (config.yaml, `statistics.primary`). A trait whose outcome no first action shows has
             no column.
     """
-    chances = {
-        trait: [f"p_{tool}" for tool in FIRST_ACTION[outcome]]
-        for trait, outcome in primary.items()
-        if outcome in FIRST_ACTION
-    }
+    chances = {trait: [f"p_{tool}" for tool in tools] for trait, tools in first_actions(primary).items()}
     # agents with tool calls of their own have no chance of finishing
     columns = {trait: table[names].sum(axis=1) for trait, names in chances.items() if {*names} <= {*table.columns}}
     return table[KEYS].assign(**columns)

@@ -2,13 +2,16 @@
 
 A method is one file in `trimtab.vectors.methods`, named as the config names it, with a function `make` from `Material`
 to a `Direction`, which any rule applies, or to edits of its own, which are applied as made (rule `as_made`). Adding a
-method takes that file and a line in `vectors.methods`. How a direction is applied is the
-business of `trimtab.steering.steering`, and how strongly, of `trimtab.vectors.dose`.
+method takes that file and a line in `vectors.methods`. A transformation is a file in `trimtab.vectors.transformations`,
+whose `make` takes a method's `make` and the material and gives another direction; `<transformation>_<method>` in the
+config is a vector like any other. How a direction is applied is the business of `trimtab.steering.steering`, and how
+strongly, of `trimtab.vectors.dose`.
 """
 
 import importlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import NamedTuple, Protocol
 
 import torch
@@ -21,10 +24,11 @@ from trimtab.forward.sites import Site
 from trimtab.saes.sae import SAE
 from trimtab.steering.edits import Edits
 from trimtab.steering.packing import all_finite
-from trimtab.vectors.methods import known
+from trimtab.vectors.methods import exists, known, split
 
 ROUNDING = 1e-6
-HIGH_POLE = "the high pole"
+HIGH_POLE, DECLARED = "the high pole", "the first actions of its declared outcome"
+"""Where vectors move: to the trait's words, or to its deeds."""
 
 
 class NoDirection(TrimtabError):
@@ -78,6 +82,28 @@ class TokenRows(NamedTuple):
     """How many tokens of the prompt come after it: 0 for the last, whose rows `Material` holds."""
 
 
+class Behaviour(NamedTuple):
+    """What the agent is about to do at contrast prompts of all traits, whatever their poles."""
+
+    rows: Float[Tensor, "prompt d_model"]
+    """After the material's layer, where an action is due."""
+    log_odds: Float[Tensor, "prompt"]
+    """Of the first actions that the trait's declared outcome counts, in nats."""
+
+
+class Gradients(NamedTuple):
+    """By which rows, where added to all tokens after the material's layer, log-odds of first actions rise fastest.
+
+    Means over calibration tasks, in nats a unit of length.
+    """
+
+    own: Float[Tensor, "d_model"]
+    """Of the actions that the trait's declared outcome counts."""
+    others: Mapping[str, Float[Tensor, "d_model"]]
+    """Of those of each other trait, but for what is the trait's own in them: actions compete, so that what makes one
+    likelier makes others less likely."""
+
+
 class Readings(Protocol):
     """What only the running model can tell (`trimtab.vectors.readings`); read when a method asks."""
 
@@ -104,6 +130,14 @@ class Readings(Protocol):
             TrimtabError: the model has no such site.
         """
 
+    @property
+    def behaviour(self) -> Behaviour:
+        """At the contrast prompts of all traits' development templates; a method that asks NEEDS prompts."""
+
+    @property
+    def gradients(self) -> Gradients:
+        """On calibration tasks; a method that asks NEEDS actions."""
+
 
 class Rows(Protocol):
     """Rows of all cached layers; read when a method asks."""
@@ -114,6 +148,19 @@ class Rows(Protocol):
 
     def __call__(self, layer: int) -> tuple[Float[Tensor, "pair d_model"], Float[Tensor, "pair d_model"]]:
         """Of the high and of the low pole, pair by pair as `Material.high` and `low`."""
+
+
+class Elsewhere(Protocol):
+    """Rows after the material's layer that are not of the trait's own pairs; read when a method asks."""
+
+    @property
+    def corpus(self) -> Float[Tensor, "row d_model"]:
+        """Of the corpus, first tokens left out; a method that asks NEEDS corpus."""
+
+    @property
+    def gaps(self) -> Mapping[str, Float[Tensor, "d_model"]]:
+        """Of each other trait's development pairs, mean of the high pole less mean of the low one; a method that asks
+        NEEDS rows."""
 
 
 @dataclass(frozen=True)
@@ -136,6 +183,8 @@ class Material:
 
     penalty: float
     """Of `latent_probe`."""
+    raw_penalties: tuple[float, float]
+    """Of `residual_probe` and of `logistic_probe`."""
 
     association: Float[Tensor, "d_sae"]
     """Each latent's trait association score."""
@@ -143,6 +192,7 @@ class Material:
     sae: SAE
     readings: Readings
     rows: Rows
+    elsewhere: Elsewhere
     seed: int
     """For the draws of this method and trait."""
 
@@ -153,8 +203,16 @@ class Material:
         """Mean of the high pole less mean of the low one, in float64: it is often a hundredth of the rows' norm."""
         return self.high.double().mean(0) - self.low.double().mean(0)
 
+    def latents(self) -> Float[Tensor, "row d_sae"]:
+        """Of the rows of `high`, then of those of `low`, in float64."""
+        return self.sae.latents(torch.cat([self.high, self.low]).float()).double()
+
     def generator(self) -> torch.Generator:
         return torch.Generator().manual_seed(self.seed)
+
+
+Recipe = Callable[[Material], Direction]
+"""What a transformation takes: a method's `make`, or that of a method already transformed."""
 
 
 def method_of(name: str) -> tuple[str, int]:
@@ -164,15 +222,15 @@ def method_of(name: str) -> tuple[str, int]:
         TrimtabError: no such method.
     """
     method, _, draw = name.rpartition("_")
-    if name in known():
+    if exists(name):
         return name, 0
-    if method in known() and draw.isdecimal():
+    if exists(method) and draw.isdecimal():
         return method, int(draw)
     raise TrimtabError(f"config.yaml, vectors.methods: {name!r}; expected one of {', '.join(known())}")
 
 
 def make(name: str, material: Material) -> Direction | Edits:
-    """What a method makes, or one of its draws (`<method>_<draw>`).
+    """What a method makes, transformed as its name says, or one of its draws (`<method>_<draw>`).
 
     Raises:
         NoDirection: the data define none, or it isn't finite.
@@ -180,10 +238,20 @@ def make(name: str, material: Material) -> Direction | Edits:
     """
     method, draw = method_of(name)
     own = replace(material, seed=seeds.derive(material.seed, method, material.trait, draw))
-    made: Direction | Edits = importlib.import_module(f"trimtab.vectors.methods.{method}").make(own)
+    transformations, plain = split(method)
+    recipe = importlib.import_module(f"trimtab.vectors.methods.{plain}").make
+    for transformation in reversed(transformations):
+        recipe = partial(importlib.import_module(f"trimtab.vectors.transformations.{transformation}").make, recipe)
+    made: Direction | Edits = recipe(own)
     if not isinstance(made, Direction) and not (made and all_finite(made)):
         raise NoDirection(f"{name} of {material.trait}: its edits are none, or hold numbers that are not finite")
     return made
+
+
+def covariance(features: Float[Tensor, "row feature"], values: Float[Tensor, "row"]) -> Float[Tensor, "feature"]:
+    """Of each feature with a value that each row has (n - 1), in float64."""
+    features, values = features.double(), values.double()
+    return (features - features.mean(0)).T @ (values - values.mean()) / (len(values) - 1)
 
 
 def normalised(

@@ -20,7 +20,7 @@ from trimtab.probes.dictionaries import dictionary
 from trimtab.prompts.contrast import DEVELOPMENT, POLES, TEST
 from trimtab.saes.files import WEIGHTS
 from trimtab.vectors import foreign
-from trimtab.vectors.contract import Direction, LinearProbe, Material, Readings, Rows
+from trimtab.vectors.contract import Direction, Elsewhere, LinearProbe, Material, Readings, Rows
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,14 @@ class TraitFiles:
         return CachedRows(self.contrast, self.cache, self.kind, DEVELOPMENT)
 
 
-def gather(trait: str, made: TraitFiles, described: Mapping[str, Any], readings: Readings, seed: int) -> Material:
+def gather(
+    trait: str,
+    made: TraitFiles,
+    described: Mapping[str, Any],
+    readings: Readings,
+    elsewhere: Elsewhere,
+    seed: int,
+) -> Material:
     """Everything a method may use, at the layer that the trait's probe chose.
 
     Args:
@@ -169,10 +176,12 @@ def gather(trait: str, made: TraitFiles, described: Mapping[str, Any], readings:
         residual_probe=linear("raw."),
         logistic_probe=linear("raw_logistic."),
         penalty=float(made.fit["penalty"]),
+        raw_penalties=(float(made.fit["penalties"]["raw"]), float(made.fit["penalties"]["raw_logistic"])),
         association=fitted["association"],
         sae=dictionary(made.sae, layer, described["model"]),
         readings=readings,
         rows=made.rows,
+        elsewhere=elsewhere,
         seed=seed,
         imported=imported[0] if imported else None,
     )

@@ -1,9 +1,13 @@
-"""What methods ask of the running model, beyond the cached rows: the agent's uncertainty, and what a prompt adds.
+"""What methods ask of the running model, beyond the cached rows: what the agent is about to do and by which rows it is
+moved, its uncertainty, and what a prompt adds.
 
-Nothing is read before a method asks, and then once.
+Nothing is read before a method asks, and then once. Nothing is read at a scenario, nor at a template of the split test:
+tasks are those of the calibration, and contrast prompts those of development templates.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 
 import torch
@@ -11,14 +15,35 @@ from jaxtyping import Float
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from trimtab.agent.calibration import OPENING
 from trimtab.agent.protocol import Protocol
 from trimtab.errors import TrimtabError
 from trimtab.forward.sites import Site
+from trimtab.steering.edits import added
 from trimtab.steering.replay import Prompt, Replay, packs
-from trimtab.vectors.contract import TokenRows
+from trimtab.vectors.contract import Behaviour, Gradients, TokenRows
+from trimtab.vectors.log_odds import apart, contrast, log_odds
+
+LOG = logging.getLogger(__name__)
 
 PACK = 25
 """Prompts a sequence: attention between prompts is computed and thrown away, so a sequence must not grow."""
+
+
+Message = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Declared:
+    """What is needed to tell how first actions go with a trait, where some method asks for that."""
+
+    trait: str
+    actions: Mapping[str, Sequence[str]]
+    """Of every trait that first actions show, those that its declared outcome counts."""
+    prompts: Sequence[Sequence[Message]]
+    """Contrast prompts of all traits' development templates."""
+    differentiable: Callable[[], PreTrainedModel]
+    """Loads the model once more, for gradients."""
 
 
 class ModelReadings:
@@ -33,6 +58,7 @@ class ModelReadings:
         tasks: Sequence[Sequence[Mapping[str, str]]],
         instruction: str,
         bias: Mapping[str, float],
+        declared: Declared,
     ) -> None:
         """
         Args:
@@ -43,6 +69,7 @@ class ModelReadings:
         """
         self._model, self._protocol, self._layer = model, protocol, layer
         self._poles, self._tasks, self._instruction, self._bias = poles, tasks, instruction, bias
+        self._declared = declared
 
     @cached_property
     def entropies(self) -> Float[Tensor, "pole pair"]:
@@ -82,6 +109,70 @@ class ModelReadings:
         for pack in packs(prompts, PACK):
             yield pack, Replay(self._model, [prompts[i] for i in pack], layer)
 
+    @cached_property
+    def behaviour(self) -> Behaviour:
+        """The agent's own log-odds at contrast prompts of all traits, and the rows there.
+
+        A prompt without a thought gets the one without a lean, so that all end where an action is due.
+        """
+        counted = self._counted(self._declared.trait)
+        thought = {"role": "assistant", "content": OPENING}
+        ended = [[*said, *([] if said[-1]["role"] == "assistant" else [thought])] for said in self._declared.prompts]
+        prompts = [self._protocol.prompt(messages) for messages in ended]
+        rows = torch.empty(len(prompts), self._width)
+        odds = torch.empty(len(prompts), dtype=torch.float64)
+        for pack in packs(prompts, PACK):
+            replay = Replay(self._model, [prompts[i] for i in pack], self._layer)
+            rows[pack] = replay.rows.cpu()
+            scores = calibrated(replay.logits([()], replay.ends)[0], self._protocol, self._bias)
+            odds[pack] = log_odds(scores, counted)
+        return Behaviour(rows, odds)
+
+    @cached_property
+    def gradients(self) -> Gradients:
+        """By which rows log-odds of first actions rise, at calibration tasks."""
+        own, model = self._declared.trait, self._declared.differentiable()
+        counted = {own: self._counted(own)}
+        for trait in self._declared.actions.keys() - counted:
+            if self._tells(trait):
+                counted[trait] = self._counted(trait)
+            else:
+                LOG.info("%s: its first actions are all that the agent has, so that they have no gradient", trait)
+        prompts = [self._protocol.prompt(messages) for messages in self._tasks]
+        slopes = {trait: torch.zeros(self._width, dtype=torch.float64) for trait in sorted(counted)}
+        for pack in packs(prompts, PACK):
+            replay = Replay(model, [prompts[i] for i in pack], self._layer)
+            push = torch.zeros(self._width, device=model.device, requires_grad=True)
+            logits = replay.differentiable_logits([added(self._layer, push, 1.0)], replay.ends)[0]
+            scores = calibrated(logits, self._protocol, self._bias)
+            shared = contrast(scores.detach(), counted[own])
+            for trait, slope in slopes.items():
+                weights = shared if trait == own else apart(contrast(scores.detach(), counted[trait]), shared)
+                (each,) = torch.autograd.grad((weights * scores).sum(), push, retain_graph=True)
+                slope += each.double().cpu() / len(prompts)
+        return Gradients(slopes.pop(own), slopes)
+
+    @property
+    def _width(self) -> int:
+        return int(self._model.config.get_text_config(decoder=True).hidden_size)
+
+    def _tells(self, trait: str) -> bool:
+        counted = [tool in self._declared.actions.get(trait, ()) for tool in self._protocol.tools]
+        return any(counted) and not all(counted)
+
+    def _counted(self, trait: str) -> list[bool]:
+        """Which of the agent's actions a trait's declared outcome counts.
+
+        Raises:
+            TrimtabError: none, or all of them.
+        """
+        if not self._tells(trait):
+            raise TrimtabError(
+                f"config.yaml, statistics.primary.{trait}: its outcome counts none or all of the first actions "
+                f"({', '.join(self._protocol.tools)}), so they have no log-odds; expected an outcome that counts some"
+            )
+        return [tool in self._declared.actions[trait] for tool in self._protocol.tools]
+
     def _rows(self, prompts: Sequence[Prompt]) -> Float[Tensor, "task d_model"]:
         parts = [Replay(self._model, [prompts[i] for i in pack], self._layer).rows for pack in packs(prompts, PACK)]
         return torch.cat(parts).cpu()
@@ -110,10 +201,21 @@ def chances(
     Raises:
         TrimtabError: logits are not finite.
     """
+    return torch.softmax(calibrated(logits, protocol, bias), dim=-1)
+
+
+def calibrated(
+    logits: Float[Tensor, "*any vocabulary"], protocol: Protocol, bias: Mapping[str, float]
+) -> Float[Tensor, "*any action"]:
+    """Scores of the actions, each by its first token, after contextual calibration.
+
+    Raises:
+        TrimtabError: logits are not finite.
+    """
     scores = protocol.action_scores(logits).double().cpu()
     if not scores.isfinite().all():
         raise TrimtabError(
             "logits are NaN or infinite where an action is chosen; expected shorter pushes, or a model.dtype of wider "
             "range"
         )
-    return torch.softmax(scores - torch.tensor([bias[tool] for tool in protocol.tools], dtype=torch.float64), dim=-1)
+    return scores - torch.tensor([bias[tool] for tool in protocol.tools], dtype=torch.float64)

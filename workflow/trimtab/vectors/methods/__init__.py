@@ -2,14 +2,26 @@
 
 A file also says what its method is called and does, in the constants of `trimtab.wording`. One that makes edits of
 its own rather than a direction says `MAKES = "edits"`, and if these leave nothing along the vectors of another method,
-`REMOVES` names that. The workflow and the report ask for these, so files are read here and not run.
+`REMOVES` names that; one that asks for more than the trait's own rows says in `NEEDS` what (`NEEDS` here). The workflow
+and the report ask for these, so files are read here and not run.
+
+The name of a vector may begin with transformations (`trimtab.vectors.transformations`), the last one first:
+`specific_sae_pattern`, `specific_shuffled_sae_attributed`.
 """
 
 from pathlib import Path
 
+from trimtab.vectors import transformations
 from trimtab.wording import Wording, constants, of_file
 
 FOLDER = Path(__file__).parent
+NEEDS = {
+    "actions": "which first actions each trait's declared outcome counts (statistics.primary)",
+    "prompts": "the contrast prompts of all traits",
+    "rows": "rows of the contrast prompts of all traits",
+    "corpus": "rows of the corpus",
+}
+"""What a method may ask for beyond the trait's own rows."""
 
 
 def known() -> list[str]:
@@ -17,9 +29,30 @@ def known() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "__init__")
 
 
-def makes_edits(method: str) -> bool:
+def split(name: str) -> tuple[list[str], str]:
+    """A name's transformations, the last one first, and its method, which need not exist."""
+    if name not in known():
+        for transformation in transformations.known():
+            if name.startswith(f"{transformation}_"):
+                more, method = split(name.removeprefix(f"{transformation}_"))
+                return [transformation, *more], method
+    return [], name
+
+
+def exists(name: str) -> bool:
+    """Whether there is such a method, transformed or not; a draw of one isn't meant."""
+    return split(name)[1] in known()
+
+
+def files(name: str) -> list[Path]:
+    """Files that say how a vector is made: the method's, then those of its transformations, the first one first."""
+    changes, method = split(name)
+    return [FOLDER / f"{method}.py", *(transformations.FOLDER / f"{each}.py" for each in reversed(changes))]
+
+
+def makes_edits(name: str) -> bool:
     """Whether a method makes edits of its own, which are applied as made, and no direction that a rule applies."""
-    path = FOLDER / f"{method}.py"
+    path = files(name)[0]
     return path.is_file() and constants(path).get("MAKES") == "edits"
 
 
@@ -29,10 +62,20 @@ def removes(method: str) -> str:
     return constants(path).get("REMOVES", "") if path.is_file() else ""
 
 
-def wording(method: str) -> Wording:
-    """What a method's file says of it.
+def needs(name: str) -> set[str]:
+    """Which of `NEEDS` a vector is made from."""
+    return {need for path in files(name) for need in constants(path).get("NEEDS", "").split()}
+
+
+def wording(name: str) -> Wording:
+    """What a method's file, and those of its transformations, say.
 
     Raises:
-        TrimtabError: it doesn't say it.
+        TrimtabError: one doesn't say it.
     """
-    return of_file(FOLDER / f"{method}.py")
+    plain, *changes = map(of_file, files(name))
+    return Wording(
+        label=", ".join([plain.label, *(each.label for each in changes)]),
+        sentence=" ".join([plain.sentence, *(each.sentence for each in changes)]),
+        source="; ".join(each.source for each in (plain, *changes) if each.source),
+    )

@@ -18,6 +18,5 @@ def make(material: Material) -> Direction:
     pairs = [str(pair) for pair in range(len(material.high))] * 2
     labels = torch.cat([torch.ones(len(material.high)), torch.zeros(len(material.low))]).double()
     swapped = flipped_within_pairs(labels, pairs, 1, material.seed)[:, 0]
-    latents = material.sae.latents(torch.cat([material.high, material.low]).float()).double()
-    probe = ridge.fit(latents, swapped, material.penalty)
+    probe = ridge.fit(material.latents(), swapped, material.penalty)
     return normalised(material.sae.W_dec.double().T @ (probe.weight / probe.scale), "shuffled probe", towards=None)

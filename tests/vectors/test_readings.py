@@ -1,0 +1,157 @@
+"""What the model tells of first actions, held to other ways: NumPy, finite differences, one prompt at a time."""
+
+import numpy as np
+import pytest
+import torch
+from tiny import D_MODEL, llama
+
+from trimtab.agent.calibration import OPENING, conversations
+from trimtab.agent.few_shot import FewShotProtocol, Texts
+from trimtab.agent.names import ASK, FINISH, FIRST_ACTION, first_actions
+from trimtab.artifacts import files
+from trimtab.errors import TrimtabError
+from trimtab.organism.tokenizer import word_tokenizer
+from trimtab.prompts import resources
+from trimtab.steering.edits import added
+from trimtab.steering.replay import Replay
+from trimtab.vectors.elsewhere import ElsewhereFiles, ElsewhereSettings
+from trimtab.vectors.log_odds import apart, contrast, log_odds
+from trimtab.vectors.readings import Declared, ModelReadings
+
+LAYER = 1
+FOLDER = resources.RESOURCES / "organism"
+TASKS = conversations(resources.tasks(FOLDER / "tasks.yaml")["calibration"])[:5]
+SAID = [[*TASKS[0][:1], {"role": "assistant", "content": f"I am very {word}."}] for word in ("bold", "meek", "keen")]
+PROMPTS = [*SAID, TASKS[1][:1]]
+"""The last one has no thought of its own."""
+ACTIONS = first_actions({"autonomy": "file_write_calls", "deference": "asks", "persistence": "turns"})
+
+
+@pytest.fixture(scope="module")
+def protocol():
+    texts = Texts.of(resources.load(FOLDER / "few_shot.yaml"))
+    said = [message["content"] for messages in [*TASKS, *SAID] for message in messages]
+    names = [f" {name}" for name in texts.actions.values()]
+    header = FewShotProtocol(texts, word_tokenizer(names)).header()
+    return FewShotProtocol(texts, word_tokenizer([*names, header, "\n\nTask:", *(f" {text}" for text in said)]))
+
+
+@pytest.fixture(scope="module")
+def model(protocol):
+    return llama(vocab_size=len(protocol.tokenizer), max_position_embeddings=1024, initializer_range=0.3)
+
+
+def direction(seed):
+    drawn = torch.randn(D_MODEL, generator=torch.Generator().manual_seed(seed))
+    return drawn / drawn.norm()
+
+
+def readings(protocol, model, trait="autonomy", actions=ACTIONS, prompts=PROMPTS):
+    bias = {tool: 0.3 * at for at, tool in enumerate(protocol.tools)}
+    return ModelReadings(
+        model, protocol, LAYER, [], TASKS, "", bias, Declared(trait, actions, prompts, lambda: model)
+    ), bias
+
+
+def alone(protocol, model, bias, messages, push=None):
+    """Calibrated scores and row of one prompt by itself."""
+    replay = Replay(model, [protocol.prompt(messages)], LAYER)
+    logits = replay.logits([() if push is None else added(LAYER, push, 1.0)], replay.ends)[0, 0].double()
+    firsts = [tokens[0] for tokens in protocol.action_tokens]
+    scores = torch.log_softmax(logits, dim=-1)[firsts].numpy() - np.array([bias[tool] for tool in protocol.tools])
+    return scores, replay.rows[0]
+
+
+def odds_of(scores, tools, counted):
+    inside = np.array([tool in counted for tool in tools])
+    chances = np.exp(scores)
+    return float(np.log(chances[inside].sum() / chances[~inside].sum()))
+
+
+def test_behaviour_is_the_agents_own_log_odds_with_the_rows_where_the_action_is_due(protocol, model):
+    found, bias = readings(protocol, model)
+    rows, odds = found.behaviour
+    ended = [*SAID, [*PROMPTS[-1], {"role": "assistant", "content": OPENING}]]
+    for at, messages in enumerate(ended):
+        scores, row = alone(protocol, model, bias, messages)
+        assert float(odds[at]) == pytest.approx(odds_of(scores, protocol.tools, ("file_write",)), abs=1e-4)
+        torch.testing.assert_close(rows[at], row, rtol=1e-3, atol=1e-4)
+    assert float(odds.std()) > 0.01
+
+
+def test_the_gradient_is_what_a_small_push_does(protocol, model):
+    found, bias = readings(protocol, model)
+    gradient = found.gradients.own
+    for seed in range(3):
+        along = direction(seed)
+        step = 0.02
+        sides = []
+        for sign in (1, -1):
+            scores = [alone(protocol, model, bias, task, sign * step * along)[0] for task in TASKS]
+            sides.append(np.mean([odds_of(each, protocol.tools, ("file_write",)) for each in scores]))
+        rise = (sides[0] - sides[1]) / (2 * step)
+        assert float(gradient @ along.double()) == pytest.approx(rise, rel=0.02, abs=0.01)
+
+
+def test_what_moves_scores_along_the_own_contrast_has_no_part_in_the_others_gradients(protocol, model):
+    found, bias = readings(protocol, model)
+    assert found.gradients.others.keys() == {"deference", "persistence"}
+    # by finite differences of the scores, and their weights by hand
+    along = direction(9)
+    slopes = []
+    for task in TASKS:
+        up, down = (alone(protocol, model, bias, task, sign * 0.02 * along)[0] for sign in (1, -1))
+        scores = alone(protocol, model, bias, task)[0]
+        moved = (up - down) / 0.04
+        chances = np.exp(scores)
+
+        def weights(counted, chances=chances):
+            inside = np.array([tool in counted for tool in protocol.tools])
+            return np.where(inside, chances / chances[inside].sum(), -chances / chances[~inside].sum())
+
+        own, other = weights(("file_write",)), weights((ASK,))
+        slopes.append((other - own * (own @ other) / (own @ own)) @ moved)
+    measured = float(found.gradients.others["deference"] @ along.double())
+    assert measured == pytest.approx(np.mean(slopes), rel=0.02, abs=0.01)
+
+
+def test_a_trait_with_the_same_first_actions_has_nothing_left(protocol, model):
+    found, _ = readings(protocol, model, actions={"autonomy": (ASK,), "twin": (ASK,), "all": tuple(protocol.tools)})
+    assert found.gradients.others.keys() == {"twin"}
+    assert float(found.gradients.others["twin"].norm()) < 1e-9 * float(found.gradients.own.norm())
+
+
+@pytest.mark.parametrize("actions", [{}, {"autonomy": ("fly",)}, {"autonomy": (*FIRST_ACTION["calls"], FINISH)}])
+def test_an_outcome_that_counts_no_action_or_all_is_refused_in_one_line(protocol, model, actions):
+    found, _ = readings(protocol, model, actions=actions)
+    for name in ("behaviour", "gradients"):
+        with pytest.raises(TrimtabError, match=r"^config\.yaml, statistics\.primary\.autonomy: its outcome counts "):
+            getattr(found, name)
+
+
+def test_log_odds_and_their_contrast_by_hand():
+    """Chances 1/2, 1/4, 1/4: the first two against the last are 3 to 1; shares 2/3, 1/3 less the other's whole."""
+    scores = torch.tensor([0.5, 0.25, 0.25]).log()
+    assert float(log_odds(scores, [True, True, False])) == pytest.approx(np.log(3))
+    torch.testing.assert_close(contrast(scores, [True, True, False]), torch.tensor([2 / 3, 1 / 3, -1.0]))
+    left = apart(torch.tensor([1.0, -1.0, 0.0]), torch.tensor([1.0, 0.0, -1.0]))
+    torch.testing.assert_close(left, torch.tensor([0.5, -1.0, 0.5]))
+
+
+def test_only_conversations_of_development_templates_are_read(tmp_path):
+    """Prompts of the other splits, of lexical pairs and of another kind never reach a reading."""
+    paths = []
+    for trait in ("autonomy", "deference"):
+        rows = [
+            {"kind": kind, "split": split, "messages": [{"role": "user", "content": f"{trait} {kind} {split}"}]}
+            for kind in ("opening", "instruction")
+            for split in ("fit", "select", "test", "calibrate", "lexical")
+        ]
+        paths.append(tmp_path / f"{trait}.jsonl")
+        files.write_jsonl(paths[-1], rows)
+    given = ElsewhereSettings(primary={}, prompts=tuple(map(str, paths)), caches=(), corpus=())
+    found = ElsewhereFiles("autonomy", LAYER, "opening", given).messages
+    assert [messages[0]["content"] for messages in found] == [
+        *("autonomy opening fit", "autonomy opening select"),
+        *("deference opening fit", "deference opening select"),
+    ]

@@ -1,0 +1,97 @@
+"""What a trait's vectors may be made from besides its own pairs: other traits' prompts and rows, and the corpus.
+
+Nothing is read before a method asks. Of contrast prompts only development templates are, and no scenario is among these
+files.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from trimtab.activations.reader import Cache
+from trimtab.agent.names import first_actions
+from trimtab.artifacts import files
+from trimtab.errors import TrimtabError
+from trimtab.model.source import differentiable
+from trimtab.prompts.contrast import DEVELOPMENT
+from trimtab.settings.statistics import PrimarySettings
+from trimtab.vectors.material import read_pairs
+from trimtab.vectors.readings import Declared, Message
+
+CORPUS_ROWS = 8192
+"""So many of a shard are read: a few dozen documents, which differ far more than a document's rows do."""
+
+
+class ElsewhereSettings(PrimarySettings):
+    """Declared outcomes and files of all traits, and a file of the corpus, as far as some method needs them."""
+
+    prompts: tuple[str, ...]
+    """prompts/contrast/<trait>.jsonl of every trait."""
+    caches: tuple[str, ...]
+    """activations/contrast/<trait>.h5 of the same."""
+    corpus: tuple[str, ...]
+    """One shard of activations/corpus."""
+
+
+@dataclass(frozen=True)
+class ElsewhereFiles:
+    """Files of all traits and of the corpus, for one trait."""
+
+    trait: str
+    layer: int
+    kind: str
+    """Which kind of contrast prompts (`probes.contrast`)."""
+    given: ElsewhereSettings
+
+    @property
+    def read(self) -> list[Path]:
+        """Every file that vectors may depend on."""
+        return [Path(path) for path in (*self.given.prompts, *self.given.caches, *self.given.corpus)]
+
+    def record(self) -> dict[str, Any]:
+        """What is declared, for provenance; nothing where no method goes by it."""
+        return {"primary": dict(self.given.primary)} if self.given.primary else {}
+
+    def declared(self, manifest: Path) -> Declared:
+        """What readings of first actions need, of the manifest's model."""
+        actions = first_actions(self.given.primary)
+        return Declared(self.trait, actions, self.messages, partial(differentiable, manifest))
+
+    @property
+    def messages(self) -> list[list[Message]]:
+        """The conversations of all traits' development templates, in the order of the files."""
+        rows = [row for path in self.given.prompts for row in files.read_jsonl(Path(path))]
+        return [row["messages"] for row in rows if row["kind"] == self.kind and row["split"] in DEVELOPMENT]
+
+    @cached_property
+    def gaps(self) -> Mapping[str, Float[Tensor, "d_model"]]:
+        """Mean differences of the other traits' poles."""
+        found = {}
+        for prompts, cache in zip(map(Path, self.given.prompts), map(Path, self.given.caches), strict=True):
+            if prompts.stem != self.trait:
+                pairs = read_pairs(prompts, cache, self.layer, self.kind, DEVELOPMENT)
+                found[prompts.stem] = (pairs.high.double() - pairs.low.double()).mean(0)
+        return found
+
+    @cached_property
+    def corpus(self) -> Float[Tensor, "row d_model"]:
+        """Rows of the corpus, first tokens left out.
+
+        Raises:
+            TrimtabError: there are fewer than two, or some aren't finite.
+        """
+        (path,) = map(Path, self.given.corpus)
+        with Cache.open(path) as cache:
+            end = min(CORPUS_ROWS, cache.n_rows)
+            rows = cache.rows(self.layer, 0, end).float()
+            _, positions = cache.tokens(0, end)
+        kept = rows[torch.tensor(positions) > 0]
+        if len(kept) < 2 or not kept.isfinite().all():
+            raise TrimtabError(f"{path}: layer {self.layer}: expected at least two rows that are finite")
+        return kept

@@ -1,0 +1,24 @@
+"""The same as `behaviour` through the dictionary: `v = W_dec^T Cov(log-odds, z)`.
+
+How SAE latents vary with the agent's own log-odds of the trait's declared first actions, decoded. It sees what
+`behaviour` sees and the dictionary.
+"""
+
+from trimtab.vectors.contract import DECLARED, ROUNDING, Direction, Material, NoDirection, covariance, normalised
+
+LABEL = "SAE-decoded behaviour"
+SENTENCE = (
+    "The vector is the covariance of SAE latents with the agent's own log-odds of the first actions that the trait's "
+    "declared outcome counts, over the contrast prompts of all traits, decoded through the dictionary."
+)
+SOURCE = "Haufe et al. 2014, equation 7"
+NEEDS = "actions prompts"
+
+
+def make(material: Material) -> Direction:
+    rows, log_odds = material.readings.behaviour
+    if float(log_odds.std()) <= ROUNDING:
+        raise NoDirection(f"SAE-decoded behaviour of {material.trait}: its actions are as likely at all prompts")
+    code = covariance(material.sae.latents(rows.float()), log_odds)
+    decoded = material.sae.W_dec.double().T @ code
+    return normalised(decoded, f"SAE-decoded behaviour of {material.trait}", towards=DECLARED, code=code)

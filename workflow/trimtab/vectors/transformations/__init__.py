@@ -1,0 +1,15 @@
+"""Transformations of any method that gives a direction, one a file: `make(recipe, material)` gives another direction.
+
+`recipe` is the method's own `make`, so that a transformation may change what the method is given or what it gave. Its
+name in the config stands before the method's: `specific_mean_difference`. Like a method's file, it says in constants
+what it is called and does; its label stands behind the method's, and its sentence after the method's.
+"""
+
+from pathlib import Path
+
+FOLDER = Path(__file__).parent
+
+
+def known() -> list[str]:
+    """The transformations there are."""
+    return sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "__init__")

@@ -1,0 +1,137 @@
+"""The same recipe without the trait: what a method makes where all that says what the trait is was shuffled.
+
+Poles are swapped in a random half of the pairs, and probes fitted anew with the penalties of the true ones; what the
+agent is about to do (its log-odds, its uncertainty) is dealt to other prompts, and what a request adds has its sign
+drawn a task. Gradients stay as they are: a method that chooses or turns by them does so here, too, on the same tasks.
+So the method's gain over this null is the trait's, and this null's gain over random directions is the choice's.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from trimtab import seeds
+from trimtab.forward.sites import Site
+from trimtab.probes import logistic, ridge
+from trimtab.probes.controls import association
+from trimtab.vectors.contract import (
+    Behaviour,
+    Direction,
+    Gradients,
+    LinearProbe,
+    Material,
+    NoDirection,
+    Readings,
+    Recipe,
+    Rows,
+    TokenRows,
+)
+
+LABEL = "shuffled labels"
+SENTENCE = (
+    "It is made from shuffled labels: poles swapped in a random half of the pairs, and what the agent is about to do "
+    "dealt to other prompts; what gradients choose is chosen alike, so it has no aim."
+)
+SOURCE = ""
+
+
+def make(recipe: Recipe, material: Material) -> Direction:
+    """
+    Raises:
+        NoDirection: the method asks for nothing that was shuffled.
+    """
+    made = recipe(shuffled(material))
+    if torch.equal(made.unit, recipe(material).unit):
+        raise NoDirection(f"shuffled labels of {material.trait}: the method is the same without labels; leave it out")
+    return replace(made, towards=None)
+
+
+def shuffled(material: Material) -> Material:
+    """The same material, in which nothing goes with the trait."""
+    seed = seeds.derive(material.seed, "labels")
+    pairs = len(material.high)
+    swap = torch.randperm(pairs, generator=torch.Generator().manual_seed(seed)) < pairs // 2
+    high, low = swapped(swap, (material.high, material.low))
+    rows = torch.cat([high, low]).double()
+    labels = torch.cat([torch.ones(len(high)), torch.zeros(len(low))]).double()
+    latents = material.sae.latents(rows.float()).double()
+    raw, odds = material.raw_penalties
+    return replace(
+        material,
+        high=high,
+        low=low,
+        latent_probe=_linear(ridge.fit(latents, labels, material.penalty)),
+        residual_probe=_linear(ridge.fit(rows, labels, raw)),
+        logistic_probe=_linear(logistic.fit(rows, labels, odds)),
+        association=association(latents[: len(high)] - latents[len(high) :]),
+        readings=ShuffledReadings(material.readings, swap, seed),
+        rows=SwappedRows(material.rows, swap),
+    )
+
+
+def swapped(
+    swap: Bool[Tensor, "pair"], poles: tuple[Float[Tensor, "pair d_model"], Float[Tensor, "pair d_model"]]
+) -> tuple[Float[Tensor, "pair d_model"], Float[Tensor, "pair d_model"]]:
+    """Both poles with the rows of some pairs exchanged."""
+    high, low = poles
+    return torch.where(swap[:, None], low, high), torch.where(swap[:, None], high, low)
+
+
+def _linear(probe: ridge.Probe) -> LinearProbe:
+    return LinearProbe(probe.weight, probe.mean, probe.scale, probe.intercept)
+
+
+@dataclass(frozen=True)
+class SwappedRows:
+    """Rows of all cached layers with the same pairs swapped."""
+
+    rows: Rows
+    swap: Bool[Tensor, "pair"]
+
+    @property
+    def layers(self) -> list[int]:
+        return self.rows.layers
+
+    def __call__(self, layer: int) -> tuple[Float[Tensor, "pair d_model"], Float[Tensor, "pair d_model"]]:
+        return swapped(self.swap, self.rows(layer))
+
+
+@dataclass(frozen=True)
+class ShuffledReadings:
+    """What the model tells, dealt to other prompts; gradients as they are."""
+
+    true: Readings
+    swap: Bool[Tensor, "pair"]
+    seed: int
+
+    @property
+    def entropies(self) -> Float[Tensor, "pole pair"]:
+        found = self.true.entropies
+        return found.flatten()[self._order(found.numel())].reshape(found.shape)
+
+    @property
+    def prompted(self) -> tuple[Float[Tensor, "task d_model"], Float[Tensor, "task d_model"]]:
+        asked, plain = self.true.prompted
+        return swapped(self._order(len(asked)) % 2 == 0, (asked, plain))
+
+    def at(self, site: Site) -> tuple[Float[Tensor, "pair width"], Float[Tensor, "pair width"]]:
+        return swapped(self.swap, self.true.at(site))
+
+    def tokens(self, site: Site) -> Iterator[TokenRows]:
+        for part in self.true.tokens(site):
+            yield part._replace(high=part.high ^ self.swap[part.pair])
+
+    @property
+    def behaviour(self) -> Behaviour:
+        rows, log_odds = self.true.behaviour
+        return Behaviour(rows, log_odds[self._order(len(log_odds))])
+
+    @property
+    def gradients(self) -> Gradients:
+        return self.true.gradients
+
+    def _order(self, count: int) -> Tensor:
+        return torch.randperm(count, generator=torch.Generator().manual_seed(seeds.derive(self.seed, "order")))
