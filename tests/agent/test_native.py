@@ -8,6 +8,7 @@ import pytest
 import torch
 from chat import CONTROL, byte_tokenizer
 from scripted import Scripted
+from shapes_of_templates import SHAPES
 from tiny import D_MODEL, llama
 
 from trimtab.agent import protocols
@@ -18,6 +19,7 @@ from trimtab.errors import TrimtabError
 from trimtab.prompts import resources
 from trimtab.rollouts.engine import Engine
 from trimtab.rollouts.episode import Arm
+from trimtab.rollouts.journal import Journal
 from trimtab.rollouts.outcomes import outcomes
 from trimtab.settings.rollouts import EpisodeSettings
 from trimtab.steering import places
@@ -232,6 +234,40 @@ def test_a_models_own_episodes_do_not_depend_on_their_batch(native, scenarios):
     together = rows(engine.run(arms, scenarios[:2], 0, 0))
     apart = [r for arm in arms for s in scenarios[:2] for r in rows(engine.run([arm], [s], 0, 0))]
     assert together == apart
+
+
+def test_pushes_on_thoughts_do_not_depend_on_the_batch_nor_on_a_kill(scenarios, tmp_path, monkeypatch):
+    shape = SHAPES["Qwen 3 Thinking (2507)"]
+    tokenizer = byte_tokenizer(shape.template, shape.control, shape.marks, shape.control[0])
+    thinking = protocols.read(resources.RESOURCES / "native_thinking.yaml", tokenizer)
+    model = llama(vocab_size=len(tokenizer), max_position_embeddings=8192, initializer_range=0.25).double()
+    # the end of thoughts is likely wherever its logit is positive
+    model.lm_head.weight[thinking.encode("</think>")] *= 5
+    settings = EpisodeSettings(max_turns=2, reply_tokens=16, temperature=0.8)
+    engine = Engine(model, thinking, settings, dict.fromkeys(thinking.tools, 0.0))
+    unit = torch.nn.functional.normalize(torch.ones(D_MODEL), dim=0)
+    arms = [Arm("unsteered"), *(Arm(timing, added(1, unit, 8.0, timing)) for timing in ("thinking", "answer"))]
+    together = engine.run(arms, scenarios[:2], 0, 0)
+    assert together == [turn for arm in arms for s in scenarios[:2] for turn in engine.run([arm], [s], 0, 0)]
+    first = {turn.condition_id: json.loads(turn.messages)[1]["content"] for turn in reversed(together) if not turn.turn}
+    thoughts = {name: reply.partition("</think>") for name, reply in first.items()}
+    assert all(mark and answer for _, mark, answer in thoughts.values())
+    # what is written before the answer is not touched by a push on it
+    assert thoughts["answer"][0] == thoughts["unsteered"][0] != thoughts["thinking"][0]
+    assert thoughts["answer"][2] != thoughts["unsteered"][2]
+
+    write = Journal.write
+
+    def killed(journal, batch, step, chosen):
+        if step == 9:
+            raise KeyboardInterrupt
+        write(journal, batch, step, chosen)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "write", killed)
+        with pytest.raises(KeyboardInterrupt):
+            engine.run(arms, scenarios[:2], 0, 0, Journal(tmp_path / "steps"))
+    assert engine.run(arms, scenarios[:2], 0, 0, Journal(tmp_path / "steps")) == together
 
 
 def test_tools_have_chances_where_they_are_named(native):
