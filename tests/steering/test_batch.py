@@ -6,12 +6,13 @@ import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from small_of_class import small
 from tiny import ALONE, ARCHITECTURES, D_MODEL, SHAPE, VOCABULARY
 from transformers import MixtralConfig, MixtralForCausalLM
 
 from trimtab.forward.hooks import hooked
 from trimtab.forward.packed import pack_rows
-from trimtab.forward.recurrent import cut, singly
+from trimtab.forward.recurrent import cut, singly, takes_pieces
 from trimtab.forward.rows import SPARE
 from trimtab.forward.sites import Site
 from trimtab.steering.batch import GrowingBatch
@@ -159,6 +160,15 @@ def test_layers_that_read_on_by_one_token_are_fed_so():
     assert first == [(0, 0, 5)]
     assert steps == [[(1, 0, 1), (3, 0, 1)], [(1, 1, 2), (3, 1, 2)], [(3, 2, 3)]]
     assert singly([4, 2, 4], [False] * 3) == [[(1, 0, 2)], [(0, 0, 4), (2, 0, 4)]]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_state_that_is_forgotten_is_told_from_rounding(dtype):
+    assert not takes_pieces(small("jamba").to(dtype))
+    # the same layers, of which little is left in the toy's logits: bfloat16 rounds it away
+    assert dtype == torch.bfloat16 or not takes_pieces(small("zamba"))
+    for family in RECURRENT:
+        assert takes_pieces(ARCHITECTURES[family]().to(dtype))
 
 
 def test_a_round_of_few_lengths_takes_one_pass_each():
