@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from pydantic import ValidationError
@@ -64,6 +64,7 @@ def schema() -> Draft202012Validator:
 
 
 @given(path=st.sampled_from(keys(DEFAULT)), value=VALUES)
+@example(path=("saes", "overrides"), value={"k": {}})
 def test_the_schema_passes_what_the_models_pass(schema, path, value):
     """The models check the config; editors check it with the schema."""
     changed = deepcopy(DEFAULT)

@@ -13,6 +13,7 @@ from trimtab.settings.base import (
     Count,
     NotNegative,
     Positive,
+    Schema,
     Settings,
     Share,
     Text,
@@ -150,7 +151,7 @@ class Saes(SaeSettings, SaeRowsSettings):
 
     examples: ExampleSettings
 
-    overrides: dict[Layer, SaeOverride] = default({})
+    overrides: Annotated[dict[Layer, SaeOverride], Schema("propertyNames", {"pattern": "^[0-9]+$"})] = default({})
     """Settings of single layers, such as {18: {k: 64}}."""
 
     def of_layer(self, layer: int) -> SaeSettings:
