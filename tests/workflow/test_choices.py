@@ -21,7 +21,9 @@ from trimtab.vectors.design import TOGETHER
 from trimtab.vectors.units import UNITS
 
 METHODS = "[sae_probe, mean_difference, random]"
-MORE = "[sae_probe, mean_difference, imported, ablation, random]"
+AROUND = ["specific_sae_attributed", "apart_sae_behaviour", "shuffled_behaviour", "corpus_random"]
+"""Vectors that need all that a method may ask for beyond the trait's own rows."""
+MORE = f"[sae_probe, mean_difference, imported, ablation, {', '.join(AROUND)}, random]"
 GATES = ["spaced", "lit", "said", "beyond"]
 
 
@@ -76,6 +78,17 @@ def test_a_vector_made_elsewhere_is_a_method(chosen, finished):
     assert torch.allclose(ours.unit, theirs.unit, atol=1e-6)
     assert ours.record.raw_norm == pytest.approx(3)
     assert any("their deference.safetensors" in path for path in ours.record.provenance["inputs"])
+
+
+def test_vectors_are_made_from_more_than_the_traits_own_rows(chosen):
+    compared = pd.read_csv(chosen / "vectors/comparison.csv")
+    for name in AROUND:
+        made = artifact.read(chosen / f"vectors/{name}/deference.safetensors")
+        assert made.unit.norm().item() == pytest.approx(1, abs=1e-6)
+        origin = made.record.provenance
+        assert any("activations/corpus/000.h5" in path for path in origin["inputs"])
+        assert origin["settings"]["primary"] == {"deference": "asks"}
+        assert name in set(compared["method"]) or None in made.record.lengths(made.record.plain).values()
 
 
 def test_a_vector_is_applied_by_several_rules(chosen):

@@ -20,18 +20,20 @@ from trimtab.artifacts import files
 from trimtab.model.source import from_manifest
 from trimtab.report.figures import PLOTS
 from trimtab.rollouts.conditions import read_conditions
-from trimtab.vectors.methods import known, makes_edits
+from trimtab.vectors.methods import known, makes_edits, needs
 
 LAYERS = [0, 2]
 SAES = [*map(str, LAYERS), f"{LAYERS[0]}/again"]
 TRAITS = ["autonomy", "deference"]
 SHARDS = ["000", "001"]
-METHODS = [method for method in known() if method not in ("random", "imported") and not makes_edits(method)]
-METHODS += ["random_0", "random_1", "specific_sae_pattern", "apart_mean_difference", "shuffled_sae_attributed"]
-NO_AIM = {"shuffled", "orthogonal", "random_0", "random_1", "corpus_random"}
-NO_AIM |= {"sae_attributed_random", "shuffled_sae_attributed"}
-DECODED = ["sae_probe", "sae_probe_top", "sae_pattern", "best_latent", "sae_behaviour"]
-DECODED += ["sae_attributed", "sae_attributed_random", "shuffled_sae_attributed"]
+METHODS = [
+    method
+    for method in known()
+    if method not in ("random", "imported") and not makes_edits(method) and not needs(method)
+]
+METHODS += ["random_0", "random_1"]
+NO_AIM = {"shuffled", "orthogonal", "random_0", "random_1"}
+DECODED = ["sae_probe", "sae_probe_top", "sae_pattern", "best_latent"]
 CONDITIONS = ["unsteered", "zero"] + [
     name.format(trait=trait)
     for trait in TRAITS
