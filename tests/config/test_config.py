@@ -199,6 +199,16 @@ WRONG = {
     "goes by; expected one of asks, asked, p_ask, study_deference, proactive_calls, acted, p_act, study_tool_use, "
     "risky_share, irreversible, study_risk, calls, turns, retries, study_persistence, finished, study_autonomy, "
     "web_search_calls, code_execute_calls, file_read_calls, file_write_calls",
+    "vectors: {settings: {raptr: {}}}": "vectors.settings.raptr: raptr is not among vectors.methods; "
+    "did you mean raptor?",
+    "vectors: {settings: {pca: {k: 3}}}": "vectors.settings.pca.k: unknown key; pca has no settings",
+    "vectors: {methods: [sae_probe, mean_difference, raw_probe, casal, random], settings: {casal: {modul: x}}}": ""
+    "vectors.settings.casal.modul: unknown key; did you mean vectors.settings.casal.module?",
+    "vectors: {methods: [sae_probe, mean_difference, raw_probe, casal, random], settings: {casal: {module: 3}}}": ""
+    "vectors.settings.casal.module: 3 is a number, not text",
+    "vectors: {methods: [sae_probe, raw_probe, mean_difference, clamped_latent, random], "
+    "settings: {clamped_latent: {times: true}}}": "vectors.settings.clamped_latent.times: true is a word that YAML "
+    "reads as true or false, not a number",
     "vectors: {imported: 'their/{trait}.gguf'}": "vectors.imported: their/{trait}.gguf, and imported is not among "
     "vectors.methods",
     "vectors: {methods: [sae_probe, mean_difference, raw_probe, random, imported]}": "vectors.imported: null, and "

@@ -136,7 +136,7 @@ def solved(verdicts, tmp_path_factory):
         for target in targets
     ]
     folder = tmp_path_factory.mktemp("vectors")
-    settings = VectorSettings(calibration_doses=[0.1, 0.4], wrong_sign="mark")
+    settings = VectorSettings(calibration_doses=[0.1, 0.4], settings={}, wrong_sign="mark")
     make_vectors(folder, ["sae_probe"], made, sources, settings, [0.05], wanted)
     return model, made.sae, artifact.read(folder / "sae_probe/autonomy.safetensors")
 

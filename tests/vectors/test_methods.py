@@ -77,6 +77,21 @@ def test_the_latent_that_goes_best_with_the_trait_is_held_at_its_most_or_ablated
     assert found.tolist() == [[0.0, 0.0, value]] * 3 + [[0.0, 0.0, value - 1.0]]
 
 
+def test_settings_of_a_method_are_its_own_and_the_others_keep_theirs():
+    given = {"clamped_latent": {"times": 3}, "casal": {"module": "mlp.c_proj"}}
+    parts = material(
+        high=torch.ones(4, 3), low=-torch.ones(4, 3), association=torch.ones(3), sae=dictionary(torch.eye(3))
+    )
+    (plain,), (thrice,) = (make("clamped_latent", replace(parts, settings=each)) for each in ({}, given))
+    assert torch.equal(thrice.change.value, 3 * plain.change.value)
+    readings = replace(parts.readings, at_sites=(torch.eye(4), -torch.eye(4)))
+    parts = replace(parts, readings=readings)
+    assert [str(make("casal", replace(parts, settings=each))[0].site) for each in ({}, given)] == [
+        "2.mlp.down_proj",
+        "2.mlp.c_proj",
+    ]
+
+
 def test_a_latent_that_never_fires_can_not_be_held():
     parts = material(
         high=-torch.ones(4, 3), low=torch.ones(4, 3), association=torch.ones(3), sae=dictionary(torch.eye(3))

@@ -27,7 +27,7 @@ PROMPTS = [
     [HEADER, Segment([5], written=False), Segment([11], written=True)],
 ]
 DESCRIBED = {"model": "tiny", "residual_norm": {str(LAYER): asdict(recorded.norm(4.0))}}
-SETTINGS = VectorSettings(calibration_doses=[0.1, 0.4], wrong_sign="mark")
+SETTINGS = VectorSettings(calibration_doses=[0.1, 0.4], settings={}, wrong_sign="mark")
 
 
 def parts(held_out=1.0):
@@ -77,7 +77,7 @@ def test_a_wrong_way_on_held_out_rows_marks_or_stops(tmp_path):
     made, sources = parts(held_out=-1.0)
     make_vectors(tmp_path, ["mean_difference"], made, sources, SETTINGS, [0.05])
     assert artifact.read(tmp_path / "mean_difference/autonomy.safetensors").record.sign_check == "wrong"
-    stop = VectorSettings(calibration_doses=[0.1, 0.4], wrong_sign="stop")
+    stop = VectorSettings(calibration_doses=[0.1, 0.4], settings={}, wrong_sign="stop")
     with pytest.raises(TrimtabError, match=r"^vector mean_difference of autonomy: .* it points the wrong way; leave"):
         make_vectors(tmp_path, ["mean_difference"], made, sources, stop, [0.05])
     # a control has no way to be wrong about

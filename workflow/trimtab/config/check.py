@@ -28,6 +28,7 @@ from trimtab.settings.statistics import Statistics
 from trimtab.settings.vectors import Vectors
 from trimtab.vectors.applications import refusals
 from trimtab.vectors.methods import exists, known, makes_edits, needs, split, wording
+from trimtab.vectors.own_settings import misfits
 
 IMPORTED = "imported"
 """The method that reads its vectors from files."""
@@ -68,6 +69,7 @@ def _disagreements(experiment: Experiment) -> Iterator[str]:
     yield from _methods(experiment.vectors.methods, experiment.statistics.primary, experiment.probes.traits)
     yield from _imported(experiment.vectors)
     yield from _conditions(rollouts, experiment.vectors)
+    yield from misfits(experiment.vectors.settings, experiment.vectors.methods)
     for name, gate in rollouts.gates.items():
         yield from _gate(f"rollouts.gates.{name}", gate, experiment.layers)
     for at, block in enumerate(rollouts.grid):

@@ -27,6 +27,10 @@ class VectorSettings(Settings):
     """Doses whose KL is measured, as shares of the residual norm. The KL is that to the unsteered next-token
     distribution, in both directions of the vector."""
 
+    settings: dict[str, dict[str, bool | int | float | str]] = default({})
+    """Settings of single methods, by the method's name and theirs. The class Settings in a method's file says which it
+    has and what they are; those left out are as there, as in casal: {module: mlp.c_proj}."""
+
     wrong_sign: Literal["mark", "stop"] = default("mark")
     """What happens to a vector that points the wrong way. Its positive side holds the held-out rows of the low pole.
     mark: the tables say so; stop: the job fails."""

@@ -10,9 +10,9 @@ strongly, of `trimtab.vectors.dose`.
 
 import importlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -25,10 +25,14 @@ from trimtab.saes.sae import SAE
 from trimtab.steering.edits import Edits
 from trimtab.steering.packing import all_finite
 from trimtab.vectors.methods import exists, known, split
+from trimtab.vectors.own_settings import Value
 
 ROUNDING = 1e-6
 HIGH_POLE, DECLARED = "the high pole", "the first actions of its declared outcome"
 """Where vectors move: to the trait's words, or to its deeds."""
+
+
+OwnSettings = TypeVar("OwnSettings")
 
 
 class NoDirection(TrimtabError):
@@ -198,6 +202,14 @@ class Material:
 
     imported: Float[Tensor, "d_model"] | None = None
     """The trait's vector of another tool, if the config names one."""
+
+    settings: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)
+    """Of methods, by their names, as the config gives them (`vectors.settings`)."""
+
+    def own(self, kind: type[OwnSettings]) -> OwnSettings:
+        """The settings of the method whose file defines this class of them: as the config gives them, else as the class
+        does."""
+        return kind(**self.settings.get(kind.__module__.rpartition(".")[2], {}))
 
     def gap(self) -> Float[Tensor, "d_model"]:
         """Mean of the high pole less mean of the low one, in float64: it is often a hundredth of the rows' norm."""

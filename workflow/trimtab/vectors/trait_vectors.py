@@ -64,6 +64,7 @@ def make_vectors(
     Raises:
         TrimtabError: a vector that points the wrong way, if the settings say stop.
     """
+    material = replace(material, settings=settings.settings)
     made = {name: make(name, material) for name in names}
     bench = _Bench(folder, material, sources, settings)
     found = bench.vectors({name: each for name, each in made.items() if isinstance(each, Direction)}, targets)

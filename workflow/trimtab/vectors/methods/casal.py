@@ -8,6 +8,8 @@ of ridge, with the penalty that says best which class pairs kept from the fit ar
 MLP gives before they add it to the stream (Gemma) the length that arrives there is another.
 """
 
+from dataclasses import dataclass
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -27,13 +29,18 @@ SENTENCE = (
 SOURCE = "CASAL, 2510.02324"
 MAKES = "edits"
 
-MODULE = "mlp.down_proj"
 PENALTIES = [10.0**power for power in range(-4, 2)]
 """As shares of the mean squared length of a row."""
 
 
+@dataclass(frozen=True)
+class Settings:
+    module: str = "mlp.down_proj"
+    """The linear module of a layer whose weight is changed, as that layer calls it."""
+
+
 def make(material: Material) -> Edits:
-    site = Site(material.layer, MODULE)
+    site = Site(material.layer, material.own(Settings).module)
     high, low = (rows.double() for rows in material.readings.at(site.inputs))
     rows, labels = torch.cat([high, low]), torch.cat([torch.ones(len(high)), -torch.ones(len(low))]).double()
     kept = torch.tensor(material.selecting * 2)

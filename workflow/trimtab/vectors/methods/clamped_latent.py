@@ -1,8 +1,10 @@
 """One latent of the dictionary held at a value (Templeton et al. 2024): the one that goes best with the trait.
 
-A latent that fires on the high pole is set to the most that it reads in the high pole's rows, one that fires on the low
-pole to 0. Of what else is in a row, the dictionary's error included, nothing changes.
+A latent that fires on the high pole is set to the most that it reads in the high pole's rows, or to a multiple of it;
+one that fires on the low pole, to 0. Of what else is in a row, the dictionary's error included, nothing changes.
 """
+
+from dataclasses import dataclass
 
 import torch
 
@@ -20,6 +22,12 @@ SOURCE = "Templeton et al. 2024"
 MAKES = "edits"
 
 
+@dataclass(frozen=True)
+class Settings:
+    times: float = 1.0
+    """How many times the most that the latent reads it is held at."""
+
+
 def make(material: Material) -> Edits:
     best = int(material.association.abs().argmax())
     score = float(material.association[best])
@@ -32,6 +40,6 @@ def make(material: Material) -> Edits:
             f"clamped latent of {material.trait}, layer {material.layer}: the latent that goes best with it reads "
             "nothing of the high pole"
         )
-    value = most if score > 0 else torch.zeros(1)
+    value = material.own(Settings).times * most if score > 0 else torch.zeros(1)
     change = EditLatents(encoder, bias, threshold, material.sae.W_dec[[best]], value)
     return (Edit(Site(material.layer), change, 1.0),)
