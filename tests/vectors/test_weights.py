@@ -101,9 +101,11 @@ def test_an_adapter_says_in_its_files_what_is_added_to_which_weight(made, tmp_pa
 @pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing.:FutureWarning")
 @pytest.mark.parametrize("dose", [DOSE, 0.0])
 def test_peft_applies_the_adapter(made, tmp_path, dose):
-    peft = pytest.importorskip("peft", reason="PEFT isn't installed; the format's rules are tested above")
+    # which takes seconds
+    from peft import PeftModel
+
     base = logits(read(made / "model"))
-    model = peft.PeftModel.from_pretrained(read(made / "model"), exported(made, tmp_path / "out", "peft", dose)).eval()
+    model = PeftModel.from_pretrained(read(made / "model"), exported(made, tmp_path / "out", "peft", dose)).eval()
     with torch.no_grad():
         found = model(IDS).logits
         merged = model.merge_and_unload()(IDS).logits
