@@ -62,7 +62,8 @@ def test_fetched_from_a_repository_without_its_library(checkout: Path, tmp_path:
     lines = [f'module t:\n    snakefile: "{address}"\n    config: config\n', "use rule * from t as t_*\n"]
     (tmp_path / "Snakefile").write_text("".join(lines))
     words = [sys.executable, "-m", "snakemake", "--dry-run", "--configfile", str(checkout / "config.yaml")]
-    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    done = subprocess.run(words, cwd=tmp_path, **pipes)
     assert done.returncode == 1
-    assert "clone the repository and give the path of its Snakefile" in done.stderr
-    assert "Traceback" not in done.stderr
+    assert "clone the repository and give the path of its Snakefile" in done.stdout
+    assert "Traceback" not in done.stdout
