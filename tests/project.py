@@ -1,6 +1,7 @@
 """Copies of the project, for tests that run the whole workflow, and what all processes of one test run share."""
 
 import fcntl
+import importlib.util
 import os
 import re
 import shutil
@@ -8,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from tiny import llama
@@ -96,6 +98,16 @@ def copied(folder: Path, model: Path | None = None, python: Path = Path(sys.exec
     if model is not None:
         shutil.copytree(model, folder / "tiny-llama")
     return Project(folder, python)
+
+
+def script_of_docs(name: str) -> ModuleType:
+    """A script of docs/, which no package holds, as a module."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / f"docs/{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def make_model(folder: Path) -> None:

@@ -1,20 +1,13 @@
 """The picture of filter and pattern is drawn from what it says."""
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pytest
-
-PATH = Path(__file__).parents[1] / "docs/filter_and_pattern.py"
+from project import script_of_docs
 
 
 @pytest.fixture(scope="module")
 def page():
-    spec = importlib.util.spec_from_file_location("filter_and_pattern", PATH)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return script_of_docs("filter_and_pattern")
 
 
 def test_the_pattern_is_the_difference_of_means_and_the_filter_is_not(page):

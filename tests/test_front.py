@@ -1,11 +1,8 @@
 """What docs/front.py makes of a report: its own words, once, however often it is called."""
 
-import importlib.util
-from pathlib import Path
-
 import pytest
+from project import ROOT, script_of_docs
 
-PATH = Path(__file__).parents[1] / "docs/front.py"
 REPORT = """<p><strong>Not this.</strong></p>
 <section id="abstract" class="abstract" aria-label="Abstract">
   <p>Design.</p>
@@ -16,10 +13,7 @@ SENTENCE = "> No vector was shown to move its trait's outcome (p < 0.05).\n"
 
 @pytest.fixture(scope="module")
 def front():
-    spec = importlib.util.spec_from_file_location("front", PATH)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return script_of_docs("front")
 
 
 def test_the_abstracts_own_sentence_stands_before_the_commands(front):
@@ -43,6 +37,6 @@ def test_a_page_that_is_no_report_is_refused(front):
 
 
 def test_the_readme_has_a_place_for_it(front):
-    text = (PATH.parents[1] / "README.md").read_text()
+    text = (ROOT / "README.md").read_text()
     assert text.count(front.BEGIN) == text.count(front.END) <= 1
     assert front.AFTER in text

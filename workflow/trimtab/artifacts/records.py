@@ -90,6 +90,8 @@ def keep(results: Path, about_to_be_made: Collection[str] = ()) -> None:
 def _named(kept: dict[str, Any], results: Path) -> dict[str, Any]:
     """Records of an experiment's folder under the name that it has now, which a copy was made without."""
     before = {str(Path(*Path(artifact).parts[: len(results.parts)])) for artifact in kept} - {str(results)}
+    if not before:
+        return kept
     text = json.dumps(kept, ensure_ascii=False)
     for name in before:
         text = re.sub(rf"{re.escape(name)}(?![\w.-])", str(results), text)

@@ -260,6 +260,18 @@ def make(name: str, material: Material) -> Direction | Edits:
     return made
 
 
+def varying_behaviour(material: Material, what: str) -> Behaviour:
+    """What the agent is about to do at contrast prompts, for a method that goes by how it varies.
+
+    Raises:
+        NoDirection: it is the same at all prompts.
+    """
+    found = material.readings.behaviour
+    if float(found.log_odds.std()) <= ROUNDING:
+        raise NoDirection(f"{what} of {material.trait}: its actions are as likely at all prompts")
+    return found
+
+
 def covariance(features: Float[Tensor, "row feature"], values: Float[Tensor, "row"]) -> Float[Tensor, "feature"]:
     """Of each feature with a value that each row has (n - 1), in float64."""
     features, values = features.double(), values.double()

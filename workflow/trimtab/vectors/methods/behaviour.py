@@ -6,7 +6,7 @@ pattern (Haufe et al. 2014, equation 7) of what the model does instead of what i
 gradient and no scenario.
 """
 
-from trimtab.vectors.contract import DECLARED, ROUNDING, Direction, Material, NoDirection, covariance, normalised
+from trimtab.vectors.contract import DECLARED, Direction, Material, covariance, normalised, varying_behaviour
 
 LABEL = "Behaviour"
 SENTENCE = (
@@ -18,7 +18,5 @@ NEEDS = "actions prompts"
 
 
 def make(material: Material) -> Direction:
-    rows, log_odds = material.readings.behaviour
-    if float(log_odds.std()) <= ROUNDING:
-        raise NoDirection(f"behaviour of {material.trait}: its actions are as likely at all prompts")
+    rows, log_odds = varying_behaviour(material, "behaviour")
     return normalised(covariance(rows, log_odds), f"behaviour of {material.trait}", towards=DECLARED)

@@ -4,7 +4,7 @@ How SAE latents vary with the agent's own log-odds of the trait's declared first
 `behaviour` sees and the dictionary.
 """
 
-from trimtab.vectors.contract import DECLARED, ROUNDING, Direction, Material, NoDirection, covariance, normalised
+from trimtab.vectors.contract import DECLARED, Direction, Material, covariance, normalised, varying_behaviour
 
 LABEL = "SAE-decoded behaviour"
 SENTENCE = (
@@ -16,9 +16,7 @@ NEEDS = "actions prompts"
 
 
 def make(material: Material) -> Direction:
-    rows, log_odds = material.readings.behaviour
-    if float(log_odds.std()) <= ROUNDING:
-        raise NoDirection(f"SAE-decoded behaviour of {material.trait}: its actions are as likely at all prompts")
+    rows, log_odds = varying_behaviour(material, "SAE-decoded behaviour")
     code = covariance(material.sae.latents(rows.float()), log_odds)
     decoded = material.sae.W_dec.double().T @ code
     return normalised(decoded, f"SAE-decoded behaviour of {material.trait}", towards=DECLARED, code=code)
