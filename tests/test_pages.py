@@ -9,6 +9,7 @@ from snakemake.utils import update_config
 from test_rooms import FLOORS
 
 from trimtab.config.check import check
+from trimtab.config.written import take_groups
 from trimtab.errors import TrimtabError
 from trimtab.jobs.origins import Origins
 
@@ -30,6 +31,7 @@ def complaints(example: str) -> list[str]:
     """What the check says of the default experiment with an example on top."""
     config = yaml.safe_load((ROOT / "config.yaml").read_text())
     update_config(config, yaml.safe_load(example))
+    take_groups(config)
     try:
         check(config, Origins())
     except TrimtabError as error:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from trimtab.config.check import check
 from trimtab.errors import TrimtabError
 from trimtab.jobs.origins import Origins
+from trimtab.vectors.methods import known
 
 ROOT = Path(__file__).parents[2]
 DEFAULT: dict[str, Any] = yaml.safe_load((ROOT / "config.yaml").read_text())
@@ -187,11 +188,8 @@ WRONG = {
     "rollouts: {controls: {methods: [sae_probe]}}": "rollouts.controls.methods: sae_probe is rollouts.study.method, "
     "so it is no control",
     "vectors: {methods: [sae_probe, mean_difference, raw_probe, raptors, random]}": "vectors.methods: raptors is no "
-    "file of workflow/trimtab/vectors/methods (did you mean raptor?); there are ablation, behaviour, best_latent, "
-    "casal, clamped_latent, corpus_random, east, gradient, imported, lat, lda, "
-    "logistic_probe, mean_difference, orthogonal, pca, prompt_vector, random, raptor, raw_pattern, raw_probe, "
-    "sae_attributed, sae_attributed_random, sae_behaviour, sae_pattern, sae_probe, sae_probe_top, shuffled, "
-    "written_means",
+    f"file of workflow/trimtab/vectors/methods (did you mean raptor?); there are {', '.join(known())}, and for several "
+    "of them all, means, probes, patterns, gradients, edits, controls",
     "vectors: {methods: [sae_probe, mean_difference, raw_probe, ablation, specific_ablation, random]}": "vectors."
     "methods: specific_ablation: ablation makes edits of its own, and specific takes a direction",
     "{vectors: {methods: [sae_probe, mean_difference, raw_probe, gradient, random]}, statistics: {primary: {deference: "

@@ -9,9 +9,10 @@ from snakemake.cli import parse_config
 from snakemake.utils import update_config
 
 from trimtab.config.check import check
-from trimtab.config.written import read, settle, take_paths, take_words
+from trimtab.config.written import read, settle, take_groups, take_paths, take_words
 from trimtab.errors import TrimtabError
 from trimtab.jobs.origins import VARIABLE, Origins
+from trimtab.vectors.methods import known
 
 ROOT = Path(__file__).parents[2]
 DEFAULT = ROOT / "config.yaml"
@@ -136,3 +137,27 @@ def test_in_the_checkout_itself_paths_stay_as_they_are_written(tmp_path, monkeyp
     config = {"resources": "own"}
     take_paths(config, Origins(), tmp_path)
     assert config == {"resources": "own"}
+
+
+@pytest.mark.parametrize("given", ["[sae_probe, probes, random]", "all", "[all, imported]", "[raptor, raptor]"])
+def test_groups_of_methods_are_their_methods_each_once(given):
+    config = {"vectors": {"methods": yaml.safe_load(given)}}
+    take_groups(config)
+    found = config["vectors"]["methods"]
+    expected = {
+        "[sae_probe, probes, random]": [
+            *("sae_probe", "best_latent", "lda", "logistic_probe", "raptor", "raw_probe", "sae_probe_top", "random")
+        ],
+        "all": [name for name in known() if name != "imported"],
+        "[all, imported]": [*(name for name in known() if name != "imported"), "imported"],
+        # a slip, which the check names
+        "[raptor, raptor]": ["raptor", "raptor"],
+    }
+    assert found == expected[given]
+
+
+@pytest.mark.parametrize("config", [{}, {"vectors": None}, {"vectors": {"methods": 3}}, {"vectors": {"methods": [3]}}])
+def test_what_is_no_list_of_methods_is_left_to_the_check(config):
+    before = copy.deepcopy(config)
+    take_groups(config)
+    assert config == before

@@ -176,6 +176,17 @@ def test_a_name_is_its_transformations_and_its_method():
     assert methods.needs("shuffled_raw_pattern") == set()
 
 
+def test_groups_hold_methods_and_are_called_like_none():
+    assert not {methods.EVERY, *methods.GROUPS} & {*known(), *transformations.known()}
+    named = {
+        group
+        for name in known()
+        for group in methods.constants(methods.FOLDER / f"{name}.py").get("GROUPS", "").split()
+    }
+    assert {*named, "edits"} == methods.GROUPS.keys()
+    assert methods.members("edits") == [name for name in known() if methods.makes_edits(name)]
+
+
 def test_a_transformed_method_is_said_to_be_both():
     plain, both = methods.wording("sae_pattern"), methods.wording("specific_shuffled_sae_pattern")
     assert both.label == f"{plain.label}, shuffled labels, without the other traits' gradients"

@@ -70,6 +70,7 @@ try:
     written.take_words(config, words)
     written.take_paths(config, origins, CHECKOUT)
     config.update(written.settle(config))
+    written.take_groups(config)
     SETTINGS = check(config, origins)
     # resources are part of the project, so rules carry a digest of the part they use, not the file: editing one trait
     # reruns that trait, and a fresh clone reruns nothing

@@ -27,11 +27,8 @@ from trimtab.settings.saes import STEADY_SHARE, Saes
 from trimtab.settings.statistics import Statistics
 from trimtab.settings.vectors import Vectors
 from trimtab.vectors.applications import refusals
-from trimtab.vectors.methods import exists, known, makes_edits, needs, split, wording
+from trimtab.vectors.methods import EVERY, GROUPS, IMPORTED, exists, known, makes_edits, needs, split, wording
 from trimtab.vectors.own_settings import misfits
-
-IMPORTED = "imported"
-"""The method that reads its vectors from files."""
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 GATE_NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -159,11 +156,11 @@ def _sae(saes: Saes, layer: int | None) -> Iterator[str]:
 def _methods(methods: Iterable[str], primary: Mapping[str, str], traits: Iterable[str]) -> Iterator[str]:
     for method in methods:
         if not exists(method):
-            guess = near(method, known())
+            guess = near(method, [*known(), EVERY, *GROUPS])
             hint = f" (did you mean {guess}?)" if guess else ""
             yield (
                 f"vectors.methods: {method} is no file of workflow/trimtab/vectors/methods{hint}; "
-                f"there are {_listed(known())}"
+                f"there are {_listed(known())}, and for several of them {_listed([EVERY, *GROUPS])}"
             )
             continue
         try:

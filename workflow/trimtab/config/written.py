@@ -17,6 +17,7 @@ from trimtab.artifacts import strict_yaml
 from trimtab.artifacts.schemas import dotted
 from trimtab.errors import TrimtabError
 from trimtab.jobs.origins import CONFIG, Origins
+from trimtab.vectors.methods import EVERY, expanded
 
 COMMAND_LINE = "--config"
 """What stands for a file's name where a key came from the command line."""
@@ -82,6 +83,15 @@ def settle(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [settle(inner) for inner in value]
     return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def take_groups(config: Mapping[str, Any]) -> None:
+    """Put methods in the place of the groups that `vectors.methods` names; what is no list of texts is left alone."""
+    section = config.get("vectors")
+    if isinstance(section, MutableMapping):
+        given = [EVERY] if (value := section.get("methods")) == EVERY else value
+        if isinstance(given, list) and all(isinstance(name, str) for name in given):
+            section["methods"] = [*expanded(given)]
 
 
 def take_paths(config: MutableMapping[Any, Any], origins: Origins, checkout: Path) -> None:

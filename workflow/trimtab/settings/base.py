@@ -87,6 +87,16 @@ class Schema:
         return handler(core) | {self.keyword: self.value}
 
 
+@dataclass(frozen=True, eq=False)
+class OrWord:
+    """Annotation of a list for which a word may stand in the file; the list takes its place before the check."""
+
+    word: str
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"anyOf": [{"const": self.word}, handler(core)]}
+
+
 def _as_written(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
     handler(value)
     return value

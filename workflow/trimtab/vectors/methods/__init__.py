@@ -7,8 +7,12 @@ and the report ask for these, so files are read here and not run.
 
 The name of a vector may begin with transformations (`trimtab.vectors.transformations`), the last one first:
 `specific_sae_pattern`, `specific_shuffled_sae_attributed`.
+
+In the config the name of a group, which files name in `GROUPS` (`GROUPS` here), stands for its methods, and `all` for
+all there are.
 """
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from trimtab.vectors import transformations
@@ -22,11 +26,45 @@ NEEDS = {
     "corpus": "rows of the corpus",
 }
 """What a method may ask for beyond the trait's own rows."""
+EVERY = "all"
+IMPORTED = "imported"
+"""The method that reads its vectors from files, and is named by itself: no group holds it."""
+GROUPS = {
+    "means": "directions from the means and components of rows",
+    "probes": "directions from what a probe's weights, or a discriminant's, say",
+    "patterns": "directions from how rows vary with what a probe reads, or with what the agent does",
+    "gradients": "directions that go by gradients of the agent's first actions",
+    "edits": "methods that make edits of their own and no direction",
+    "controls": "directions that have no aim, and show what chance or the choice of a method does",
+}
+"""Names that stand for several methods, and what these have in common."""
 
 
 def known() -> list[str]:
     """The methods there are."""
     return sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "__init__")
+
+
+def members(group: str) -> list[str]:
+    """The methods of a group, or of `EVERY`."""
+    return [name for name in known() if name != IMPORTED and group in (EVERY, *_groups(name))]
+
+
+def _groups(method: str) -> list[str]:
+    found = constants(FOLDER / f"{method}.py")
+    return [*found.get("GROUPS", "").split(), *(["edits"] if found.get("MAKES") == "edits" else [])]
+
+
+def expanded(given: Sequence[str]) -> Iterator[str]:
+    """Names of a config, with the methods of a group in its place, but for those that are named or came before."""
+    seen = set(given)
+    for name in given:
+        if name not in (EVERY, *GROUPS):
+            yield name
+            continue
+        new = [each for each in members(name) if each not in seen]
+        seen.update(new)
+        yield from new
 
 
 def split(name: str) -> tuple[list[str], str]:

@@ -14,6 +14,7 @@ SENTENCE = (
     "outcome counts, over the contrast prompts of all traits, whatever their poles."
 )
 SOURCE = "Haufe et al. 2014, equation 7"
+GROUPS = "patterns"
 NEEDS = "actions prompts"
 
 

@@ -10,6 +10,7 @@ SENTENCE = (
     "latent fires on the low pole; a dictionary of another seed may have no such latent."
 )
 SOURCE = ""
+GROUPS = "probes"
 
 
 def make(material: Material) -> Direction:

@@ -15,6 +15,7 @@ SENTENCE = (
     "aim and shows what any push does along directions in which the model's rows vary."
 )
 SOURCE = ""
+GROUPS = "controls"
 NEEDS = "corpus"
 
 

@@ -15,6 +15,7 @@ SENTENCE = (
     "knows no trait, and a positive dose moves towards higher entropy."
 )
 SOURCE = "EAST, 2406.00244"
+GROUPS = "patterns"
 
 
 def make(material: Material) -> Direction:

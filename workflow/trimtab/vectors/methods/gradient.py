@@ -13,6 +13,7 @@ SENTENCE = (
     "over calibration tasks; the trait's pairs have no part in it."
 )
 SOURCE = ""
+GROUPS = "gradients"
 NEEDS = "actions"
 
 

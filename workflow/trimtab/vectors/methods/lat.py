@@ -13,6 +13,7 @@ SENTENCE = (
     "high pole."
 )
 SOURCE = "Zou et al. 2023"
+GROUPS = "means"
 
 
 def make(material: Material) -> Direction:

@@ -15,6 +15,7 @@ SENTENCE = (
     "inverse of the shrunk scatter within them."
 )
 SOURCE = "Ledoit and Wolf 2004 for the shrinkage"
+GROUPS = "probes"
 
 
 def make(material: Material) -> Direction:

@@ -5,6 +5,7 @@ from trimtab.vectors.contract import Direction, Material, normalised
 LABEL = "Logistic probe"
 SENTENCE = "The vector has the weights of a logistic probe on the residual stream."
 SOURCE = ""
+GROUPS = "probes"
 
 
 def make(material: Material) -> Direction:

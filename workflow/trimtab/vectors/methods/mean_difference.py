@@ -5,6 +5,7 @@ from trimtab.vectors.contract import ROUNDING, Direction, Material, NoDirection,
 LABEL = "Mean difference"
 SENTENCE = "The vector is the mean row of the high pole less the mean row of the low one."
 SOURCE = "Rimsky et al. 2024"
+GROUPS = "means"
 
 
 def make(material: Material) -> Direction:

@@ -10,6 +10,7 @@ from trimtab.vectors.methods import sae_probe
 LABEL = "Orthogonal direction"
 SENTENCE = "The vector is a random direction at right angles to the trait's decoded SAE probe, so it has no aim."
 SOURCE = ""
+GROUPS = "controls"
 
 
 def make(material: Material) -> Direction:

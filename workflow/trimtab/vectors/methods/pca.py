@@ -12,6 +12,7 @@ SENTENCE = (
     "The vector is the first principal component of the pairs' differences, not centred, turned towards the high pole."
 )
 SOURCE = "Zou et al. 2023"
+GROUPS = "means"
 
 
 def make(material: Material) -> Direction:

@@ -8,6 +8,7 @@ from trimtab.vectors.contract import ROUNDING, Direction, Material, NoDirection,
 LABEL = "Prompt as a vector"
 SENTENCE = "The vector is what asking for the trait in the system line adds to the residual stream, mean over tasks."
 SOURCE = ""
+GROUPS = "means"
 
 
 def make(material: Material) -> Direction:

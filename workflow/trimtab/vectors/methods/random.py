@@ -7,6 +7,7 @@ from trimtab.vectors.contract import Direction, Material, normalised
 LABEL = "Random direction"
 SENTENCE = "The vector is drawn uniformly from the sphere, so it has no aim and shows what any direction does."
 SOURCE = ""
+GROUPS = "controls"
 
 
 def make(material: Material) -> Direction:

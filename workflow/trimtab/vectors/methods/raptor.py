@@ -18,6 +18,7 @@ SENTENCE = (
     "for rows kept from its fit."
 )
 SOURCE = "RAPTOR, 2602.00158"
+GROUPS = "probes"
 
 INVERSE_PENALTIES = torch.logspace(-4, 2, 100, dtype=torch.float64)
 

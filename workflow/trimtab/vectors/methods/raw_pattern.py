@@ -13,6 +13,7 @@ SENTENCE = (
     "The vector is how rows of the residual stream vary with what a ridge probe on them reads; no dictionary is used."
 )
 SOURCE = "Haufe et al. 2014, equation 6"
+GROUPS = "patterns"
 
 
 def make(material: Material) -> Direction:

@@ -16,6 +16,7 @@ SENTENCE = (
     "the log-odds of the trait's first actions to first order, on calibration tasks."
 )
 SOURCE = "attribution: Syed et al. 2023, 2310.10348"
+GROUPS = "gradients"
 NEEDS = "actions"
 
 

@@ -16,6 +16,7 @@ SENTENCE = (
     "the trait's first actions to first order: what the choice of latents does without the trait."
 )
 SOURCE = ""
+GROUPS = "gradients controls"
 NEEDS = "actions"
 
 

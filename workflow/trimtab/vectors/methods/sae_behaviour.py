@@ -12,6 +12,7 @@ SENTENCE = (
     "declared outcome counts, over the contrast prompts of all traits, decoded through the dictionary."
 )
 SOURCE = "Haufe et al. 2014, equation 7"
+GROUPS = "patterns"
 NEEDS = "actions prompts"
 
 

@@ -15,6 +15,7 @@ SENTENCE = (
     "goes with the trait, where the probe's weights are what reads it."
 )
 SOURCE = "Haufe et al. 2014, equation 6"
+GROUPS = "patterns"
 
 
 def make(material: Material) -> Direction:

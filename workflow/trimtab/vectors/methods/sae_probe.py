@@ -9,6 +9,7 @@ from trimtab.vectors.contract import Direction, Material, normalised
 LABEL = "SAE-decoded probe"
 SENTENCE = "The vector is the weights of a ridge probe on SAE latents, decoded through the dictionary."
 SOURCE = "Yap 2026, 2603.16335"
+GROUPS = "probes"
 
 
 def make(material: Material) -> Direction:

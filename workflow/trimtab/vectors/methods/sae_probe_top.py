@@ -13,6 +13,7 @@ SENTENCE = (
     "The vector decodes only the weightiest latents of a ridge probe on SAE latents, as many as are active on a token."
 )
 SOURCE = ""
+GROUPS = "probes"
 
 
 def make(material: Material) -> Direction:

@@ -12,6 +12,7 @@ SENTENCE = (
     "it has no aim."
 )
 SOURCE = ""
+GROUPS = "controls"
 
 
 def make(material: Material) -> Direction:

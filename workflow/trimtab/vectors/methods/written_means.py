@@ -15,6 +15,7 @@ SENTENCE = (
     "that the agent wrote."
 )
 SOURCE = "persona vectors, 2507.21509"
+GROUPS = "means"
 
 
 def make(material: Material) -> Direction:
