@@ -17,6 +17,8 @@ from trimtab.artifacts.provenance import provenance
 from trimtab.report.run import WholeRun
 from trimtab.rollouts.openings import openings
 from trimtab.settings.base import Settings
+from trimtab.vectors import unmade
+from trimtab.vectors.unmade import Unmade
 
 T = TypeVar("T", bound=Settings)
 
@@ -296,6 +298,8 @@ def write_parts(results: Path) -> None:
             null_lower=4.5, null_upper=4.9
         ),
     )
+    nothing = Unmade("lat", "persistence", 17, "LAT of persistence, layer 17: all rows are the same")
+    files.write_csv(results / "vectors/not_made.csv", unmade.table([nothing]))
     effects = {"sae_probe": 0.2, "mean_difference": 0.1, "lda": 0.25, "prompt": 0.02, "random_0": -0.1, "random": -0.1}
     compared = [
         {

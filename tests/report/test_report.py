@@ -225,6 +225,15 @@ def test_two_seeds_are_told_with_the_layers_that_they_are_of(run):
     assert "Measured" not in tables_vectors.stability(nowhere).caption
 
 
+def test_what_could_not_be_made_is_told_and_says_why(page, run, results):
+    (row,) = tables_vectors.not_made(run).rows
+    told = [cell.text for cell in row]
+    assert told == ["Persistence", words.method("lat"), "LAT of persistence, layer 17: all rows are the same"]
+    assert 'id="table-not_made"' in page
+    whole = replace(run, tables={**run.tables, "not_made": run.tables["not_made"].iloc[:0]})
+    assert 'id="table-not_made"' not in render(whole, results / "report/figures")
+
+
 def test_outcomes_that_cannot_come_apart_are_a_limitation(run):
     text = " ".join(limitations(run))
     assert "Coupled outcomes" in text

@@ -14,7 +14,8 @@ from trimtab.steering.changes import ProjectOut
 from trimtab.steering.edits import Edit
 from trimtab.vectors import artifact
 from trimtab.vectors.artifact import OwnEdits, Vector
-from trimtab.vectors.design import GRID
+from trimtab.vectors.design import CONTROL, GRID
+from trimtab.vectors.unmade import Unmade
 
 DESCRIBED = {"model": "tiny", "d_model": 3, "residual_norm": {"2": {"centred_mean": 10.0}}}
 INSTRUCTIONS = {"autonomy": "Decide by yourself."}
@@ -92,6 +93,20 @@ def test_the_files_of_a_design_are_named_once_and_in_order(tmp_path):
     design = [row("random", draw=1), row("none"), row("prompt"), row("zero"), row("random", -0.2, draw=1), row("lda")]
     folders = [path.relative_to(tmp_path) for path in vector_files(design, tmp_path)]
     assert [str(path) for path in folders] == ["lda/autonomy.safetensors", "random_1/autonomy.safetensors"]
+
+
+def test_a_condition_without_its_vector_is_left_out_unless_it_is_the_studys(vectors, caplog):
+    nothing = Unmade("lda", "autonomy", 2, "the poles coincide")
+    artifact.save_unmade(vectors / "lda" / "autonomy.safetensors", nothing, {"made": "by a test"})
+    with_it = replace(row("sae_probe", arm=GRID), also="lda.autonomy.0.5")
+    (arm,) = made(vectors, row("lda", arm=CONTROL), row("sae_probe"), with_it, row("lda", arm=GRID))
+    assert arm.condition_id == "sae_probe.None"
+    told = f"{vectors}/lda/autonomy.safetensors: lda could not be made for autonomy: the poles coincide"
+    assert [line.getMessage() for line in caplog.records] == [
+        f"condition {name}.None is left out: {told}" for name in ("lda", "sae_probe", "lda")
+    ]
+    with pytest.raises(TrimtabError, match=f"^{told}; expected a method in rollouts.study.method that can be$"):
+        made(vectors, row("lda"))
 
 
 def test_unsteered_prompt_and_zero_need_no_vector(tmp_path):

@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from material_of import D_MODEL, D_SAE, Around, Said, dictionary, generator, material, probe
 
 from trimtab.probes import ridge
-from trimtab.vectors.contract import Behaviour, Gradients, NoDirection, make
+from trimtab.vectors.contract import Behaviour, Gradients, make
 from trimtab.vectors.elsewhere import ElsewhereFiles
 from trimtab.vectors.projection import DAMPING, without
 from trimtab.vectors.readings import ModelReadings
 from trimtab.vectors.transformations.shuffled import shuffled
+from trimtab.vectors.unmade import CannotBeMade
 
 RULES = Path(__file__).parents[2] / "workflow/rules/vectors.smk"
 
@@ -68,7 +69,7 @@ def test_behaviour_knows_no_poles(method):
 @pytest.mark.parametrize("method", ["behaviour", "sae_behaviour"])
 def test_actions_that_are_as_likely_everywhere_define_no_direction(method):
     rows, odds = material().readings.behaviour
-    with pytest.raises(NoDirection, match="its actions are as likely at all prompts"):
+    with pytest.raises(CannotBeMade, match="its actions are as likely at all prompts"):
         make(method, parts(behaviour=Behaviour(rows, torch.full_like(odds, -1.5))))
 
 
@@ -164,7 +165,7 @@ def test_shuffled_labels_leave_nothing_of_a_planted_trait():
 
 @pytest.mark.parametrize("method", ["gradient", "random", "corpus_random"])
 def test_a_method_without_labels_has_no_such_null(method):
-    with pytest.raises(NoDirection, match="the method is the same without labels"):
+    with pytest.raises(CannotBeMade, match="the method is the same without labels"):
         make(f"shuffled_{method}", material())
 
 

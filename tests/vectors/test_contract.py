@@ -14,8 +14,9 @@ from material_of import D_INNER, D_MODEL, Kept, dictionary, generator, material,
 from trimtab.errors import TrimtabError
 from trimtab.forward.sites import Site
 from trimtab.vectors import methods, transformations
-from trimtab.vectors.contract import NoDirection, make
+from trimtab.vectors.contract import make
 from trimtab.vectors.methods import known
+from trimtab.vectors.unmade import CannotBeMade
 
 
 def ridge(features, labels, penalty):
@@ -144,7 +145,7 @@ def test_a_random_direction_belongs_to_its_trait_and_seed():
 def test_poles_that_coincide_define_no_direction():
     rows = torch.randn(5, D_MODEL, generator=generator(0)) + 1000
     with pytest.raises(
-        NoDirection, match="mean difference of autonomy, layer 2: the two poles have the same mean"
+        CannotBeMade, match="mean difference of autonomy, layer 2: the two poles have the same mean"
     ) as error:
         make("mean_difference", material(high=rows, low=rows.flip(0)))
     assert "\n" not in str(error.value)
@@ -154,7 +155,7 @@ def test_poles_that_coincide_define_no_direction():
 def test_a_probe_without_finite_weights_defines_no_direction(value):
     broken = material(latent_probe=probe(torch.full((9,), value)), residual_probe=probe(torch.full((D_MODEL,), value)))
     for method in ("sae_probe", "raw_probe"):
-        with pytest.raises(NoDirection, match="has no direction"):
+        with pytest.raises(CannotBeMade, match="has no direction"):
             make(method, broken)
 
 

@@ -10,7 +10,7 @@ from material_of import material
 from safetensors.torch import save_file
 
 from trimtab.errors import TrimtabError
-from trimtab.vectors.contract import NoDirection, make
+from trimtab.vectors.contract import make
 from trimtab.vectors.foreign import read
 
 LAYER, LAYERS, WIDTH = 2, 4, 3
@@ -102,5 +102,5 @@ def test_the_method_keeps_direction_and_length():
     made = make("imported", material(high=torch.ones(4, 2), imported=torch.tensor([3.0, -4.0])))
     torch.testing.assert_close(made.unit, torch.tensor([0.6, -0.8]))
     assert (made.raw_norm, made.towards) == (5.0, "the high pole")
-    with pytest.raises(NoDirection, match=r"imported vector of autonomy: config\.yaml, vectors\.imported names no"):
+    with pytest.raises(TrimtabError, match=r"imported vector of autonomy: config\.yaml, vectors\.imported names no"):
         make("imported", material(imported=None))

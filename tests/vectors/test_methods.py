@@ -13,8 +13,9 @@ from trimtab.errors import TrimtabError
 from trimtab.forward.sites import Site
 from trimtab.probes import logistic
 from trimtab.probes.ridge import fit
-from trimtab.vectors.contract import NoDirection, TokenRows, make
+from trimtab.vectors.contract import TokenRows, make
 from trimtab.vectors.methods import casal
+from trimtab.vectors.unmade import CannotBeMade
 
 
 def axis(at, width=D_MODEL, length=1.0):
@@ -58,7 +59,7 @@ def test_the_best_latent_is_turned_to_the_high_pole():
     parts = material(association=torch.tensor([0.5, -2.0, 1.0]), sae=dictionary(2 * torch.eye(3)))
     made = make("best_latent", parts)
     assert made.unit.tolist() == [0.0, -1.0, 0.0]
-    with pytest.raises(NoDirection, match="no latent goes with the trait"):
+    with pytest.raises(CannotBeMade, match="no latent goes with the trait"):
         make("best_latent", replace(parts, association=torch.zeros(3)))
 
 
@@ -96,7 +97,7 @@ def test_a_latent_that_never_fires_can_not_be_held():
     parts = material(
         high=-torch.ones(4, 3), low=torch.ones(4, 3), association=torch.ones(3), sae=dictionary(torch.eye(3))
     )
-    with pytest.raises(NoDirection, match="the latent that goes best with it reads nothing of the high pole"):
+    with pytest.raises(CannotBeMade, match="the latent that goes best with it reads nothing of the high pole"):
         make("clamped_latent", parts)
 
 
@@ -196,7 +197,7 @@ def test_means_of_what_the_agent_wrote_count_each_prompt_once():
     )
     assert (made.unit.tolist(), made.raw_norm) == ([-1.0, 0.0], 5.0)
     given = [parts[0], parts[1]._replace(written=~high[:1])]
-    with pytest.raises(NoDirection, match="written means of autonomy: a contrast prompt ends before the agent's own"):
+    with pytest.raises(CannotBeMade, match="written means of autonomy: a contrast prompt ends before the agent's own"):
         make("written_means", material(high=torch.zeros(1, 2), low=torch.zeros(1, 2), readings=Said(of_tokens=given)))
 
 
@@ -245,9 +246,9 @@ def test_the_error_of_a_mean_difference_is_that_of_the_means():
 
 def test_rows_that_are_all_the_same_have_no_axis():
     same = torch.ones(4, D_MODEL)
-    with pytest.raises(NoDirection, match="all rows are the same"):
+    with pytest.raises(CannotBeMade, match="all rows are the same"):
         make("lat", material(high=same, low=same))
-    with pytest.raises(NoDirection, match="level along it"):
+    with pytest.raises(CannotBeMade, match="level along it"):
         make("pca", material(high=same, low=same))
 
 
@@ -331,7 +332,7 @@ def test_east_finds_the_direction_that_uncertainty_follows():
 
 
 def test_equal_entropies_define_no_direction():
-    with pytest.raises(NoDirection, match="all prompts have the same action entropy"):
+    with pytest.raises(CannotBeMade, match="all prompts have the same action entropy"):
         make("east", material(readings=Said(torch.full((2, 8), 0.7))))
 
 
@@ -340,7 +341,7 @@ def test_a_prompt_vector_is_what_the_prompt_adds():
     made = make("prompt_vector", material(readings=Said(prompted=(plain + axis(2, length=3.0), plain))))
     torch.testing.assert_close(made.unit, axis(2), atol=1e-6, rtol=0)
     assert made.raw_norm == pytest.approx(3.0, rel=1e-5)
-    with pytest.raises(NoDirection, match="the prompt moves nothing"):
+    with pytest.raises(CannotBeMade, match="the prompt moves nothing"):
         make("prompt_vector", material(readings=Said(prompted=(plain, plain))))
 
 

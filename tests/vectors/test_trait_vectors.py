@@ -8,17 +8,20 @@ import torch
 from material_of import D_SAE, dictionary, generator, material, probe, said
 from tiny import D_MODEL, llama
 
+from trimtab.artifacts import tensors
 from trimtab.errors import TrimtabError
 from trimtab.settings.vectors import VectorSettings
 from trimtab.steering.edits import after
 from trimtab.steering.places import Segment
-from trimtab.vectors import apply, artifact
+from trimtab.vectors import apply, artifact, unmade
+from trimtab.vectors.applications import Asked
 from trimtab.vectors.artifact import OwnEdits
 from trimtab.vectors.calibrate import CalibrationPrompts
 from trimtab.vectors.dose import Scale, length
 from trimtab.vectors.material import Pairs
 from trimtab.vectors.methods import known
 from trimtab.vectors.trait_vectors import Sources, make_vectors
+from trimtab.vectors.unmade import CannotBeMade, Unmade
 
 LAYER = 2
 HEADER = Segment([4, 8, 15, 16], written=False)
@@ -71,6 +74,24 @@ def test_every_method_leaves_a_vector_with_lengths_that_have_their_kl(tmp_path):
         *("behaviour", "sae_behaviour", "sae_attributed_random", "corpus_random"),
     }
     assert aims["mean_difference"] == aims["lda"] == aims["prompt_vector"] == "right"
+
+
+def test_what_cannot_be_made_says_why_and_the_others_are_made(tmp_path):
+    made, sources = parts()
+    flat = replace(made, readings=replace(made.readings, entropies=torch.ones(2, 12)))
+    asked = [Asked(name, None, "keep_norm", "all", 0.05) for name in ("east", "lda")]
+    make_vectors(tmp_path, ["east", "lda"], flat, sources, SETTINGS, [0.05], asked)
+    (lda,), (east,) = artifact.read_all(tmp_path / name / "autonomy.safetensors" for name in ("lda", "east"))
+    assert [solved.rule for solved in lda.record.kl_calibration] == ["add", "keep_norm"]
+    why = "EAST of autonomy, layer 2: all prompts have the same action entropy"
+    assert east == Unmade("east", "autonomy", LAYER, why)
+    assert unmade.table([east]).to_dict("records") == [
+        {"method": "east", "trait": "autonomy", "layer": LAYER, "why": why}
+    ]
+    _, texts = tensors.read(tmp_path / "east/autonomy.safetensors")
+    assert texts["provenance"] == '{"made":"by a test"}'
+    with pytest.raises(CannotBeMade, match=rf"east/autonomy\.safetensors: east could not be made for autonomy: {why}$"):
+        artifact.read(tmp_path / "east/autonomy.safetensors")
 
 
 def test_a_wrong_way_on_held_out_rows_marks_or_stops(tmp_path):

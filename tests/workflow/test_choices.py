@@ -23,7 +23,9 @@ from trimtab.vectors.units import UNITS
 METHODS = "[sae_probe, mean_difference, random]"
 AROUND = ["specific_sae_attributed", "apart_sae_behaviour", "shuffled_behaviour", "corpus_random"]
 """Vectors that need all that a method may ask for beyond the trait's own rows."""
-MORE = f"[sae_probe, mean_difference, imported, ablation, {', '.join(AROUND)}, random]"
+UNMADE = "shuffled_corpus_random"
+"""One without labels that could be shuffled."""
+MORE = f"[sae_probe, mean_difference, imported, ablation, {UNMADE}, {', '.join(AROUND)}, random]"
 GATES = ["spaced", "lit", "said", "beyond"]
 
 
@@ -49,6 +51,7 @@ rollouts:
     - {{doses: [0.1], rules: [keep_norm, edit_code]}}
     - {{doses: [-0.05], timings: [user]}}
     - {{methods: [ablation], doses: [0.001]}}
+    - {{methods: [{UNMADE}], doses: [0.01]}}
     - {{doses: [0.01], gates: [always, spaced, lit, said, beyond]}}
   gates:
     spaced: {{kind: trigger, texts: [" ", "e"]}}
@@ -89,6 +92,18 @@ def test_vectors_are_made_from_more_than_the_traits_own_rows(chosen):
         assert any("activations/corpus/000.h5" in path for path in origin["inputs"])
         assert origin["settings"]["primary"] == {"deference": "asks"}
         assert name in set(compared["method"]) or None in made.record.lengths(made.record.plain).values()
+
+
+def test_a_run_goes_on_without_what_cannot_be_made_and_says_so(chosen):
+    (row,) = pd.read_csv(chosen / "vectors/not_made.csv").to_dict("records")
+    assert (row["method"], row["trait"]) == (UNMADE, "deference")
+    assert row["why"] == "shuffled labels of deference: the method is the same without labels; leave it out"
+    asked, ran = (
+        set(pd.read_csv(chosen / "rollouts" / name)["condition_id"])
+        for name in ("conditions/deference.csv", "conditions.csv")
+    )
+    assert asked - ran == {f"{UNMADE}.deference.all.+0.01"}
+    assert row["why"] in html.unescape((chosen / "report/report.html").read_text())
 
 
 def test_a_vector_is_applied_by_several_rules(chosen):

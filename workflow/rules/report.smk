@@ -36,6 +36,7 @@ rule report_figures:
         "<results>/vectors/stability.csv",
         "<results>/vectors/comparison.csv",
         "<results>/vectors/doses.csv",
+        "<results>/vectors/not_made.csv",
         "<results>/rollouts/conditions.csv",
         "<results>/rollouts/gates.csv",
         # and the turns of which it tells, each a file of its own: naming them again would cost the plan of a large

@@ -27,7 +27,7 @@ DECLARED = {
     for trait in TRAITS
     if "actions" in NEEDED
 }
-VECTOR_TABLES = ["geometry", "dimensions", "latents", "doses", "kl"]
+VECTOR_TABLES = ["geometry", "dimensions", "latents", "doses", "kl", "not_made"]
 
 
 rule vectors:

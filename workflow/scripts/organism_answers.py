@@ -15,6 +15,7 @@ from trimtab.organism.recovery import Recovery
 from trimtab.prompts import resources
 from trimtab.settings.model import AnswerSettings
 from trimtab.vectors import artifact
+from trimtab.vectors.artifact import Vector
 
 
 def main(
@@ -37,8 +38,11 @@ def main(
     tasks = [scenario.task for scenario in read_scenarios(scenarios)]
     norms = {int(layer): norm["centred_mean"] for layer, norm in described["residual_norm"].items()}
     recovery = Recovery(model, language, tasks, norms, seed)
-    read = [artifact.read_vector(path) for path in vectors]
-    table = recovery.table(read, settings.doses, settings.dose, settings.method)
+    # what of a direction is asked here has no meaning for a method's own edits
+    made, _ = artifact.read_all(vectors)
+    table = recovery.table(
+        [each for each in made if isinstance(each, Vector)], settings.doses, settings.dose, settings.method
+    )
     inputs = [manifest, scenarios, *vectors, folder / "truth.yaml", folder / "traits.yaml"]
     files.write_csv(out, table, provenance(inputs, settings.record(), seed))
 

@@ -30,13 +30,17 @@ def main(
     vectors: list[Path],
     kl: float,
 ) -> None:
-    """Write one row a method and scenario; a vector that never has this KL is left out and named in the log."""
+    """Write one row a method and scenario; a vector that never has this KL, or could not be made, is left out and named
+    in the log."""
     _, model, tokenizer = from_manifest(manifest)
     protocol = protocols.read(agent, tokenizer)
     bias = Calibration.read(calibration).mean_log_probability
     tasks = read_scenarios(scenarios)
     edits = {}
-    for made in map(artifact.read, vectors):
+    found, left_out = artifact.read_all(vectors)
+    for each in left_out:
+        print(f"{each.method}: {each.why}; left out")
+    for made in found:
         plain = made.record.plain
         reach = made.record.lengths(plain).get(kl)
         if reach is None:
@@ -44,8 +48,8 @@ def main(
         else:
             edits[made.method] = apply.edits(made, plain, reach, "absolute", UNSCALED)
     request = resources.traits(traits)[trait]["prompt"]
-    found = first_decisions(model, protocol, bias, tasks, edits, request)
-    table: pd.DataFrame = as_table(found, trait, [task.id for task in tasks], protocol.tools)
+    decided = first_decisions(model, protocol, bias, tasks, edits, request)
+    table: pd.DataFrame = as_table(decided, trait, [task.id for task in tasks], protocol.tools)
     files.write_parquet(out, table, provenance([manifest, calibration, scenarios, *vectors], {"kl": kl}))
 
 

@@ -10,13 +10,13 @@ import pandas as pd
 from trimtab import seeds
 from trimtab.artifacts import files, tensors
 from trimtab.artifacts.provenance import provenance
-from trimtab.vectors import artifact, geometry
+from trimtab.vectors import artifact, geometry, unmade
 from trimtab.vectors.artifact import Vector
 
 
 def main(folder: Path, *, vectors: list[Path], probes: list[Path], seed: int) -> None:
-    """Write geometry.csv, dimensions.csv, latents.csv, doses.csv and kl.csv to `folder`."""
-    read = [artifact.read(path) for path in sorted(vectors)]
+    """Write geometry.csv, dimensions.csv, latents.csv, doses.csv, kl.csv and not_made.csv to `folder`."""
+    read, left_out = artifact.read_all(sorted(vectors))
     directions = [made for made in read if isinstance(made, Vector)]
     weights = {path.stem: tensors.read(path)[0]["weight"] for path in sorted(probes)}
     doses, targets = [], []
@@ -33,6 +33,7 @@ def main(folder: Path, *, vectors: list[Path], probes: list[Path], seed: int) ->
         "latents": geometry.latent_shares(weights),
         "doses": pd.DataFrame(doses),
         "kl": pd.DataFrame(targets),
+        "not_made": unmade.table(left_out),
     }
     origin = provenance([*vectors, *probes], {}, seed)
     for name, table in tables.items():

@@ -52,6 +52,7 @@ def render(run: WholeRun, figures: Path) -> str:
         tables_structure.prediction(run),
         tables_effects.study(run),
         tables_vectors.comparison(run),
+        tables_vectors.not_made(run),
         tables_vectors.dimensions(run),
         tables_vectors.stability(run),
         tables_parts.saes(run),

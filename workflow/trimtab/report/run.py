@@ -32,6 +32,7 @@ TABLES = {
     "gaps": "probes/gaps.csv",
     "geometry": "vectors/geometry.csv",
     "doses": "vectors/doses.csv",
+    "not_made": "vectors/not_made.csv",
     "gates": "rollouts/gates.csv",
     "dimensions": "vectors/dimensions.csv",
     "stability": "vectors/stability.csv",

@@ -59,6 +59,15 @@ def comparison(run: WholeRun) -> Table:
     )
 
 
+def not_made(run: Run) -> Table:
+    return table(
+        "not_made",
+        "Methods that could not be made for a trait, and why. Conditions that ask for them were not run.",
+        run.tables["not_made"],
+        {"Trait": text("trait", words.trait), "Method": text("method", words.method), "Why": text("why")},
+    )
+
+
 def dimensions(run: Run) -> Table:
     frame = run.tables["dimensions"]
     single = frame["name"].astype(str).str.fullmatch(DRAWS)

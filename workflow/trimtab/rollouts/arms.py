@@ -1,5 +1,6 @@
 """From conditions to what the engine applies."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from itertools import chain, combinations, product
 from pathlib import Path
@@ -17,9 +18,12 @@ from trimtab.steering.exclusion import excluded
 from trimtab.vectors import artifact
 from trimtab.vectors.applications import Application
 from trimtab.vectors.apply import edits
-from trimtab.vectors.design import GRID, Also
+from trimtab.vectors.design import GRID, STUDY, Also
 from trimtab.vectors.dose import Scale
 from trimtab.vectors.gates import GateOf, ungated
+from trimtab.vectors.unmade import CannotBeMade
+
+LOG = logging.getLogger(__name__)
 
 
 def vector_files(conditions: Sequence[Condition], vectors: Path) -> list[Path]:
@@ -40,7 +44,7 @@ def arms(
     saes: Path | None = None,
     gate_of: GateOf = ungated,
 ) -> list[Arm]:
-    """One arm a condition.
+    """One arm a condition; none for one that needs what a method could not make, which is named in the log.
 
     Args:
         vectors: folder of the vectors (`<method>/<trait>.safetensors`).
@@ -50,10 +54,18 @@ def arms(
         gate_of: makes the gates that conditions name.
 
     Raises:
-        TrimtabError: a vector made for another model or layer than the condition names, or edits that exclude each
-            other.
+        TrimtabError: a vector made for another model or layer than the condition names, edits that exclude each other,
+            or the study's own vector, if it is what could not be made.
     """
-    return [_arm(condition, vectors, described, instructions, saes, gate_of) for condition in conditions]
+    found = []
+    for condition in conditions:
+        try:
+            found.append(_arm(condition, vectors, described, instructions, saes, gate_of))
+        except CannotBeMade as error:
+            if condition.arm == STUDY:
+                raise TrimtabError(f"{error}; expected a method in rollouts.study.method that can be") from error
+            LOG.warning("condition %s is left out: %s", condition.condition_id, error)
+    return found
 
 
 def _arm(

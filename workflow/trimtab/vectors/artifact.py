@@ -3,13 +3,15 @@
 The format is the same for every method, so that whatever applies, compares or exports vectors knows no method. A vector
 is the tensor `direction.<layer>` of unit length; beside it may stand `mean.<layer>`, the mean row of the calibration
 prompts, and `code.<layer>`, what the vector is in the latents of the layer's SAE: rules other than addition need them.
-Edits are tensors `<part>.<site>` and their description in the metadata `edits` (`trimtab.steering.packing`).
+Edits are tensors `<part>.<site>` and their description in the metadata `edits` (`trimtab.steering.packing`). A file
+without tensors says in its metadata `not_made` why there is nothing (`trimtab.vectors.unmade`).
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -21,10 +23,13 @@ from trimtab.errors import TrimtabError
 from trimtab.steering.edits import Edits
 from trimtab.steering.packing import VERSION, pack, unpack
 from trimtab.vectors.record import Record
+from trimtab.vectors.unmade import CannotBeMade, Unmade
 
 UNIT_TOLERANCE = 1e-3
 EDITS, EDITS_VERSION = "edits", "edits_version"
 """Keys of the metadata where the file holds edits."""
+NOT_MADE = "not_made"
+"""Key of the metadata where it holds nothing."""
 
 
 @dataclass(frozen=True)
@@ -82,15 +87,47 @@ def save(made: Vector | OwnEdits) -> None:
     tensors.save(made.path, named, made.record.texts())
 
 
+def save_unmade(path: Path, unmade: Unmade, provenance: Mapping[str, Any]) -> None:
+    """Write to `path` why there is nothing."""
+    about = {"method": unmade.method, "trait": unmade.trait, "layer": str(unmade.layer)}
+    tensors.save(path, {}, {**about, NOT_MADE: unmade.why, "provenance": canonical(provenance)})
+
+
+def read_all(paths: Iterable[Path]) -> tuple[list[Vector | OwnEdits], list[Unmade]]:
+    """What was made, and what could not be.
+
+    Raises:
+        TrimtabError: as for `read`.
+    """
+    made, unmade = [], []
+    for path in paths:
+        found = _read(path)
+        if isinstance(found, Unmade):
+            unmade.append(found)
+        else:
+            made.append(found)
+    return made, unmade
+
+
 def read(path: Path) -> Vector | OwnEdits:
     """What was made, whichever it is.
 
     Raises:
+        CannotBeMade: the file says why there is nothing.
         TrimtabError: there is no file, or it holds neither a vector nor edits that this version reads.
     """
+    found = _read(path)
+    if isinstance(found, Unmade):
+        raise CannotBeMade(f"{path}: {found.method} could not be made for {found.trait}: {found.why}")
+    return found
+
+
+def _read(path: Path) -> Vector | OwnEdits | Unmade:
     if not Path(path).is_file():
         raise TrimtabError(f"{path}: no such vector")
     named, texts = tensors.read(path)
+    if NOT_MADE in texts:
+        return Unmade(texts["method"], texts["trait"], int(texts["layer"]), texts[NOT_MADE])
     if EDITS not in texts:
         return _vector(path, named, texts)
     if texts.get(EDITS_VERSION) != str(VERSION):

@@ -11,7 +11,7 @@ def attributed(code: Float[Tensor, "d_sae"], material: Material, what: str, towa
     """A code decoded, of those latents alone whose share raises the log-odds of the trait's declared first actions.
 
     Raises:
-        NoDirection: no latent does.
+        CannotBeMade: no latent does.
     """
     decoder = material.sae.W_dec.double()
     raised = code * (decoder @ material.readings.gradients.own.double())

@@ -26,6 +26,7 @@ from trimtab.steering.edits import Edits
 from trimtab.steering.packing import all_finite
 from trimtab.vectors.methods import exists, known, split
 from trimtab.vectors.own_settings import Value
+from trimtab.vectors.unmade import CannotBeMade
 
 ROUNDING = 1e-6
 HIGH_POLE, DECLARED = "the high pole", "the first actions of its declared outcome"
@@ -33,10 +34,6 @@ HIGH_POLE, DECLARED = "the high pole", "the first actions of its declared outcom
 
 
 OwnSettings = TypeVar("OwnSettings")
-
-
-class NoDirection(TrimtabError):
-    """The data define no direction."""
 
 
 @dataclass(frozen=True)
@@ -245,7 +242,7 @@ def make(name: str, material: Material) -> Direction | Edits:
     """What a method makes, transformed as its name says, or one of its draws (`<method>_<draw>`).
 
     Raises:
-        NoDirection: the data define none, or it isn't finite.
+        CannotBeMade: the data define none, or it isn't finite.
         TrimtabError: unknown method.
     """
     method, draw = method_of(name)
@@ -256,7 +253,7 @@ def make(name: str, material: Material) -> Direction | Edits:
         recipe = partial(importlib.import_module(f"trimtab.vectors.transformations.{transformation}").make, recipe)
     made: Direction | Edits = recipe(own)
     if not isinstance(made, Direction) and not (made and all_finite(made)):
-        raise NoDirection(f"{name} of {material.trait}: its edits are none, or hold numbers that are not finite")
+        raise CannotBeMade(f"{name} of {material.trait}: its edits are none, or hold numbers that are not finite")
     return made
 
 
@@ -264,11 +261,11 @@ def varying_behaviour(material: Material, what: str) -> Behaviour:
     """What the agent is about to do at contrast prompts, for a method that goes by how it varies.
 
     Raises:
-        NoDirection: it is the same at all prompts.
+        CannotBeMade: it is the same at all prompts.
     """
     found = material.readings.behaviour
     if float(found.log_odds.std()) <= ROUNDING:
-        raise NoDirection(f"{what} of {material.trait}: its actions are as likely at all prompts")
+        raise CannotBeMade(f"{what} of {material.trait}: its actions are as likely at all prompts")
     return found
 
 
@@ -288,11 +285,11 @@ def normalised(
     """A direction of unit length.
 
     Raises:
-        NoDirection: the vector is zero or not finite.
+        CannotBeMade: the vector is zero or not finite.
     """
     norm = float(vector.norm())
     if not 0 < norm < float("inf"):
-        raise NoDirection(f"{what}: a vector of length {norm} has no direction")
+        raise CannotBeMade(f"{what}: a vector of length {norm} has no direction")
     return Direction((vector / norm).float(), norm, towards, intercept, code)
 
 
@@ -300,10 +297,10 @@ def towards_high(axis: Float[Tensor, "d_model"], material: Material, what: str) 
     """An axis, whose sign is open, turned so that the high pole's mean lies above the low one's.
 
     Raises:
-        NoDirection: the poles' means are level along it.
+        CannotBeMade: the poles' means are level along it.
     """
     gap = material.gap()
     along = float(axis.double() @ gap)
     if abs(along) <= ROUNDING * float(gap.norm() * axis.double().norm()):
-        raise NoDirection(f"{what} of {material.trait}, layer {material.layer}: the poles' means are level along it")
+        raise CannotBeMade(f"{what} of {material.trait}, layer {material.layer}: the poles' means are level along it")
     return normalised(axis if along > 0 else -axis, what)

@@ -26,6 +26,7 @@ from trimtab.vectors.gates import GateOf, ungated
 from trimtab.vectors.material import Pairs, held_out_gap
 from trimtab.vectors.record import NO_AIM, RIGHT, WRONG, Derivatives, Measured, Record
 from trimtab.vectors.solving import SHARES, lengths
+from trimtab.vectors.unmade import CannotBeMade, Unmade
 
 LOG = logging.getLogger(__name__)
 
@@ -53,7 +54,8 @@ def make_vectors(
     asked: Sequence[Asked] = (),
     gate_of: GateOf = ungated,
 ) -> None:
-    """Write `<folder>/<name>/<trait>.safetensors` for every vector, and for every method's own edits.
+    """Write `<folder>/<name>/<trait>.safetensors` for every vector, for every method's own edits, and for what can't be
+    made.
 
     Args:
         targets: signed KL, in nats, at which methods are compared: vectors added at their own layer to all tokens,
@@ -65,8 +67,13 @@ def make_vectors(
         TrimtabError: a vector that points the wrong way, if the settings say stop.
     """
     material = replace(material, settings=settings.settings)
-    made = {name: make(name, material) for name in names}
     bench = _Bench(folder, material, sources, settings)
+    made = {}
+    for name in names:
+        try:
+            made[name] = make(name, material)
+        except CannotBeMade as error:
+            bench.leave_out(name, str(error))
     found = bench.vectors({name: each for name, each in made.items() if isinstance(each, Direction)}, targets)
     found |= {name: bench.edits(name, each) for name, each in made.items() if not isinstance(each, Direction)}
     compared = [
@@ -76,7 +83,11 @@ def make_vectors(
         for target in targets
     ]
     plain = Application(material.layer, "add", "all")
-    rest = [each for each in asked if each.application(material.layer) != plain or each.target not in targets]
+    rest = [
+        each
+        for each in asked
+        if each.vector in found and (each.application(material.layer) != plain or each.target not in targets)
+    ]
     wanted = list(dict.fromkeys([*compared, *rest]))
     solved = lengths(wanted, found, sources.prompts, bench.at_layer, bench.reach, material.sae, gate_of)
     for name, each in found.items():
@@ -163,6 +174,12 @@ class _Bench:
             sign_check=NO_AIM,
         )
         return OwnEdits(self._path(name), record, edits)
+
+    def leave_out(self, name: str, why: str) -> None:
+        """Say of a method that it can't be made."""
+        LOG.warning("%s of %s is left out: %s", name, self._material.trait, why)
+        unmade = Unmade(name, self._material.trait, self._layer, why)
+        artifact.save_unmade(self._path(name), unmade, self._sources.provenance)
 
     def _record(self, name: str, measured: Sequence[Measured], **more: Any) -> Record:
         return Record(

@@ -2,7 +2,8 @@
 
 import torch
 
-from trimtab.vectors.contract import Direction, Material, NoDirection, normalised
+from trimtab.vectors.contract import Direction, Material, normalised
+from trimtab.vectors.unmade import CannotBeMade
 
 LABEL = "Best single latent"
 SENTENCE = (
@@ -17,7 +18,7 @@ def make(material: Material) -> Direction:
     best = int(material.association.abs().argmax())
     score = float(material.association[best])
     if score == 0:
-        raise NoDirection(f"best latent of {material.trait}, layer {material.layer}: no latent goes with the trait")
+        raise CannotBeMade(f"best latent of {material.trait}, layer {material.layer}: no latent goes with the trait")
     code = torch.zeros(len(material.association), dtype=torch.float64)
     code[best] = 1.0 if score > 0 else -1.0
     return normalised(material.sae.W_dec.double().T @ code, "best latent", code=code)

@@ -11,7 +11,8 @@ import torch
 from trimtab.forward.sites import Site
 from trimtab.steering.changes import EditLatents
 from trimtab.steering.edits import Edit, Edits
-from trimtab.vectors.contract import Material, NoDirection
+from trimtab.vectors.contract import Material
+from trimtab.vectors.unmade import CannotBeMade
 
 LABEL = "Clamped latent"
 SENTENCE = (
@@ -32,11 +33,11 @@ def make(material: Material) -> Edits:
     best = int(material.association.abs().argmax())
     score = float(material.association[best])
     if score == 0:
-        raise NoDirection(f"clamped latent of {material.trait}, layer {material.layer}: no latent goes with the trait")
+        raise CannotBeMade(f"clamped latent of {material.trait}, layer {material.layer}: no latent goes with the trait")
     encoder, bias, threshold = material.sae.readers([best])
     most = (material.high.float() @ encoder.T + bias).amax(dim=0)
     if score > 0 and not bool(most > threshold):
-        raise NoDirection(
+        raise CannotBeMade(
             f"clamped latent of {material.trait}, layer {material.layer}: the latent that goes best with it reads "
             "nothing of the high pole"
         )

@@ -7,7 +7,8 @@ formula is the one that re-implementations agree on; the paper's own was not at 
 
 import torch
 
-from trimtab.vectors.contract import ROUNDING, Direction, Material, NoDirection, normalised
+from trimtab.vectors.contract import ROUNDING, Direction, Material, normalised
+from trimtab.vectors.unmade import CannotBeMade
 
 LABEL = "EAST (uncertainty)"
 SENTENCE = (
@@ -22,6 +23,8 @@ def make(material: Material) -> Direction:
     rows = torch.cat([material.high, material.low]).double()
     entropy = material.readings.entropies.double().flatten()
     if float(entropy.std()) <= ROUNDING * float(entropy.mean()):
-        raise NoDirection(f"EAST of {material.trait}, layer {material.layer}: all prompts have the same action entropy")
+        raise CannotBeMade(
+            f"EAST of {material.trait}, layer {material.layer}: all prompts have the same action entropy"
+        )
     vector = (entropy / entropy.sum()) @ (rows - rows.mean(0))
     return normalised(vector, "EAST", towards="higher action entropy")

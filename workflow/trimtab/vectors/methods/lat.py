@@ -5,7 +5,8 @@ Pairs are drawn from all rows without regard to their poles; the labels give the
 
 import torch
 
-from trimtab.vectors.contract import Direction, Material, NoDirection, towards_high
+from trimtab.vectors.contract import Direction, Material, towards_high
+from trimtab.vectors.unmade import CannotBeMade
 
 LABEL = "LAT"
 SENTENCE = (
@@ -23,5 +24,5 @@ def make(material: Material) -> Direction:
     lengths = gaps.norm(dim=1, keepdim=True)
     gaps = (gaps / lengths)[lengths[:, 0] > 0]
     if not len(gaps):
-        raise NoDirection(f"LAT of {material.trait}, layer {material.layer}: all rows are the same")
+        raise CannotBeMade(f"LAT of {material.trait}, layer {material.layer}: all rows are the same")
     return towards_high(torch.linalg.svd(gaps, full_matrices=False).Vh[0], material, "LAT")

@@ -7,7 +7,8 @@ Each prompt counts once, by the mean of its written tokens' rows, however many t
 import torch
 
 from trimtab.forward.sites import Site
-from trimtab.vectors.contract import Direction, Material, NoDirection, normalised
+from trimtab.vectors.contract import Direction, Material, normalised
+from trimtab.vectors.unmade import CannotBeMade
 
 LABEL = "Mean difference, written tokens"
 SENTENCE = (
@@ -27,6 +28,6 @@ def make(material: Material) -> Direction:
         sums.index_add_(0, prompt, part.rows[part.written].double())
         counts += torch.bincount(prompt, minlength=2 * pairs)
     if not bool(counts.all()):
-        raise NoDirection(f"written means of {material.trait}: a contrast prompt ends before the agent's own words")
+        raise CannotBeMade(f"written means of {material.trait}: a contrast prompt ends before the agent's own words")
     high, low = (sums / counts[:, None]).reshape(2, pairs, width)
     return normalised(high.mean(0) - low.mean(0), "written means")

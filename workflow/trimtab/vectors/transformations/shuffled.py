@@ -23,12 +23,12 @@ from trimtab.vectors.contract import (
     Gradients,
     LinearProbe,
     Material,
-    NoDirection,
     Readings,
     Recipe,
     Rows,
     TokenRows,
 )
+from trimtab.vectors.unmade import CannotBeMade
 
 LABEL = "shuffled labels"
 SENTENCE = (
@@ -41,11 +41,11 @@ SOURCE = ""
 def make(recipe: Recipe, material: Material) -> Direction:
     """
     Raises:
-        NoDirection: the method asks for nothing that was shuffled.
+        CannotBeMade: the method asks for nothing that was shuffled.
     """
     made = recipe(shuffled(material))
     if torch.equal(made.unit, recipe(material).unit):
-        raise NoDirection(f"shuffled labels of {material.trait}: the method is the same without labels; leave it out")
+        raise CannotBeMade(f"shuffled labels of {material.trait}: the method is the same without labels; leave it out")
     return replace(made, towards=None)
 
 
