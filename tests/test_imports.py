@@ -80,6 +80,7 @@ def scripts() -> dict[str, set[str]]:
     return {path.stem: loaded(path) for path in sorted((WORKFLOW / "scripts").glob("*.py"))}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("library", LOADED)
 def test_scripts_load_what_they_need_of_large_libraries(scripts: dict[str, set[str]], library: str) -> None:
     assert {name for name, found in scripts.items() if library in found} == LOADED[library]

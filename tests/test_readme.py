@@ -4,9 +4,12 @@ import re
 import subprocess
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 
 
+@pytest.mark.slow
 def test_the_rule_graph_is_the_workflows_own(tmp_path):
     # somewhere else, so that no results are looked at
     (tmp_path / "workflow").symlink_to(ROOT / "workflow")

@@ -49,6 +49,7 @@ def test_every_room_has_its_floor():
     assert rooms == set(FLOOR)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("room", sorted(FLOOR))
 def test_a_room_imports_only_rooms_of_lower_floors(room):
     wrong = [
@@ -61,6 +62,7 @@ def test_a_room_imports_only_rooms_of_lower_floors(room):
     assert wrong == []
 
 
+@pytest.mark.slow
 def test_no_relative_import_hides_a_room():
     for path in LIBRARY.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):

@@ -32,6 +32,7 @@ def test_an_off_by_nothing_layer(tmp_path):
             torch.testing.assert_close(rows, states[2][0, 1:])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ARCHITECTURES)
 def test_a_shared_context_gives_the_rows_of_the_whole_prompt(tmp_path, family):
     model, these = ARCHITECTURES[family](), prompts(context=(4, 8, 15, 16, 23, 42))
@@ -71,6 +72,7 @@ def test_the_layout_is_the_documented_one(tmp_path):
         assert all(file[f"layers/{layer}/rows"].fletcher32 for layer in LAYERS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start", range(0, 43, 7))
 def test_any_piece_of_a_layer_is_what_hdf5_reads_there(tmp_path, start):
     path = write(tmp_path / "a.h5", llama(), prompts())
@@ -80,6 +82,7 @@ def test_any_piece_of_a_layer_is_what_hdf5_reads_there(tmp_path, start):
             assert np.array_equal(cache.rows(3, start, end), file["layers/3/rows"][start:end])
 
 
+@pytest.mark.slow
 @settings(max_examples=100)
 @given(st.data(), st.sampled_from([np.uint16, np.float32]))
 def test_the_checksum_is_hdf5s_own(data, dtype):
@@ -121,6 +124,7 @@ def test_a_flipped_bit_is_noticed_by_reader_and_check(tmp_path):
     assert line.startswith(complaint)
 
 
+@pytest.mark.slow
 def test_no_flipped_bit_changes_what_is_read_unnoticed(tmp_path):
     path = write(tmp_path / "a.h5", llama(), prompts())
     whole = path.read_bytes()
@@ -186,6 +190,7 @@ def test_rows_that_another_program_filtered_are_refused(tmp_path):
         Cache.open(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [{"model": "other"}, {"revision": "abc"}, {"weights": {"model.safetensors": "beef"}}, {"dtype": "bfloat16"}],

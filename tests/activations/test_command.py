@@ -21,6 +21,7 @@ def run(quick_python):
     return lambda *more: subprocess.run([*words, *more], capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_verify_tells_sound_from_torn_by_its_status(run, paths):
     sound, torn = paths
     done = run("verify", sound)
@@ -31,12 +32,14 @@ def test_verify_tells_sound_from_torn_by_its_status(run, paths):
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_info_prints_what_a_shard_is(run, paths):
     done = run("info", paths[0])
     assert done.returncode == 0
     assert "layers        1, 3\n" in done.stdout
 
 
+@pytest.mark.slow
 def test_another_word_is_refused_in_one_line(run, paths):
     done = run("repair", paths[0])
     assert done.returncode == 1

@@ -58,6 +58,7 @@ def ended(process):
     return process.exitcode
 
 
+@pytest.mark.slow
 def test_a_hundred_random_kills(processes, whole, tmp_path):
     """Moments are drawn among the lines that run and not by the clock: a busy machine kills where a quiet one does."""
     path = tmp_path / "a.h5"
@@ -81,6 +82,7 @@ def test_a_hundred_random_kills(processes, whole, tmp_path):
     assert continued > KILLS / 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [0.0, 0.5, 0.99, 1.0])
 @pytest.mark.parametrize("number", [0, 1, 2, 7, 13])
 def test_a_kill_in_the_middle_of_a_write_loses_that_chunk_alone(processes, whole, tmp_path, number, share, caplog):
@@ -96,6 +98,7 @@ def test_a_kill_in_the_middle_of_a_write_loses_that_chunk_alone(processes, whole
     assert (said in caplog.text) == (rows > 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["posix_fallocate", "fsync", "replace"])
 def test_a_kill_before_or_behind_the_rows(processes, whole, tmp_path, name):
     path = tmp_path / "a.h5"
@@ -106,6 +109,7 @@ def test_a_kill_before_or_behind_the_rows(processes, whole, tmp_path, name):
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.slow
 def test_two_kills_of_a_process_of_its_own(whole, tmp_path):
     path, part = tmp_path / "a.h5", tmp_path / ".a.h5.part"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
@@ -130,6 +134,7 @@ def test_a_shard_that_is_whole_already_is_not_computed_again(tmp_path, monkeypat
     assert sha256(path) == before
 
 
+@pytest.mark.slow
 def test_what_is_left_of_other_inputs_is_thrown_away(tmp_path, monkeypatch, caplog):
     caplog.set_level("INFO")
     reference = write(tmp_path / "reference.h5", llama(), prompts(seed=1))
@@ -148,6 +153,7 @@ def test_what_other_code_left_is_thrown_away(tmp_path, monkeypatch, caplog):
     assert "starting again" in caplog.text
 
 
+@pytest.mark.slow
 def test_a_chunk_that_rotted_meanwhile_is_computed_again(tmp_path, monkeypatch):
     reference = write(tmp_path / "reference.h5", llama(), prompts())
     path, part = tmp_path / "a.h5", tmp_path / ".a.h5.part"
@@ -218,6 +224,7 @@ def limited(path: Path, most: int, answer) -> None:
         answer.send("written")
 
 
+@pytest.mark.slow
 def test_a_disk_without_room_is_told_before_anything_is_computed(processes, whole, tmp_path):
     path = tmp_path / "a.h5"
     here, there = processes.Pipe()
@@ -261,6 +268,7 @@ def test_rows_that_are_no_numbers_are_refused(tmp_path):
     assert not (tmp_path / "a.h5").exists()
 
 
+@pytest.mark.slow
 def test_a_continued_shard_reads_as_any_other(tmp_path, monkeypatch):
     path = tmp_path / "a.h5"
     stopped(path, monkeypatch)

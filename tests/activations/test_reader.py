@@ -24,6 +24,7 @@ def two_shards(tmp_path_factory):
     return paths, {f"{i}/p{n}" for i in range(2) for n in (1, 4, 6)}
 
 
+@pytest.mark.slow
 @settings(max_examples=20)
 @given(rows=st.integers(1, 200), batch=st.integers(1, 16), seed=st.integers(0, 3), blocks=st.sampled_from([1, 2, 16]))
 def test_an_epoch_serves_every_kept_row_once(tmp_path_factory, rows, batch, seed, blocks):
@@ -46,6 +47,7 @@ def test_an_epoch_serves_every_kept_row_once(tmp_path_factory, rows, batch, seed
     assert matches[: len(wanted) // batch * batch].sum(0).max() <= 1
 
 
+@pytest.mark.slow
 @settings(max_examples=20)
 @given(rows=st.integers(1, 400), batch=st.integers(1, 16), done=st.integers(0, 30), blocks=st.integers(1, 9))
 def test_started_in_the_middle_it_serves_what_is_left(tmp_path_factory, rows, batch, done, blocks):
@@ -83,6 +85,7 @@ def test_nothing_stays_open_behind_a_reader_that_stops_early(tmp_path, monkeypat
         opened[0].rows(1)
 
 
+@pytest.mark.slow
 def test_memory_is_that_of_the_buffer_however_long_the_cache(tmp_path):
     rows, width, size = 122_880, 512, 1024
     layout = Layout(

@@ -30,6 +30,7 @@ def windows_of(patch, rows):
     patch.setattr(stream, "WINDOW_ROWS", rows)
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(
     rows=st.integers(1, 2 * ROWS),
@@ -48,6 +49,7 @@ def test_started_in_the_middle_it_serves_what_is_left(model, rows, batch, done, 
         assert all(piece[layer].equal(again[layer]) for layer in LAYERS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("window", [20, 64, 1000])
 def test_the_rows_are_those_of_a_cache_of_each_passage(model, tmp_path, window):
     """Whoever stores the passages one by one, and reads them window by window, has each window's rows to the bit."""
@@ -74,6 +76,7 @@ def test_the_rows_are_those_of_a_cache_of_each_passage(model, tmp_path, window):
     assert last.equal(torch.cat(stored[LAYERS[1]])[places])
 
 
+@pytest.mark.slow
 def test_another_seed_is_another_order_and_another_epoch_too(model, monkeypatch):
     windows_of(monkeypatch, ROWS)
     first, second = torch.cat([piece[1] for piece in opened(model, ROWS).batches(2 * ROWS)]).split(ROWS)

@@ -117,6 +117,7 @@ def test_goal():
     assert not reaches(GOAL, "ask_user", "green?")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tool", TOOLS)
 @pytest.mark.parametrize("unit", ["a", "a ", "a.", ":", "{", "[", '"', "../", "é", " "])
 def test_a_megabyte(world, tool, unit):

@@ -153,6 +153,7 @@ def test_the_packaged_models_template_has_no_tools(tokenizer):
         protocols.read(NATIVE, tokenizer)
 
 
+@pytest.mark.slow
 def test_an_episode_by_hand(native, scenarios):
     scenario = replace(scenarios[0], world=replace(scenarios[0].world, fails={}))
     path, content = next(iter(scenario.world.files.items()))
@@ -183,6 +184,7 @@ def test_an_episode_by_hand(native, scenarios):
     )
 
 
+@pytest.mark.slow
 def test_the_same_table_of_outcomes(native, scenarios):
     replies = [call("read_file", path="../x"), "<tool_call>{", call("rm"), "Well."]
     table = outcomes(pd.DataFrame(Scripted(native, replies).run(scenarios[0])), scenarios)
@@ -191,6 +193,7 @@ def test_the_same_table_of_outcomes(native, scenarios):
     assert row["breakage"] == 0.5
 
 
+@pytest.mark.slow
 def test_a_reply_without_a_call_ends_the_episode(native, scenarios):
     (record,) = Scripted(native, ["I would search the web for it."]).run(scenarios[0])
     assert (record["tool"], record["finish_reason"], record["thought"]) == (
@@ -198,11 +201,13 @@ def test_a_reply_without_a_call_ends_the_episode(native, scenarios):
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_an_episode_has_as_many_turns_as_are_allowed(native, scenarios):
     records = Scripted(native, [call("ask_user", question="Why?")] * 3, max_turns=2).run(scenarios[0])
     assert [record["finish_reason"] for record in records] == ["call", "turns"]
 
 
+@pytest.mark.slow
 def test_a_full_context_ends_the_episode_and_is_told(native, scenarios):
     header = len(native.header_tokens()) + len(native.asked(scenarios[0].task)[0].tokens)
     records = Scripted(native, [call("ask_user", question="Why?")] * 5, context=header + 500).run(scenarios[0])
@@ -215,6 +220,7 @@ def test_a_context_without_room_for_a_turn_is_refused_in_one_line(native, scenar
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.slow
 def test_a_megabyte_is_cut_before_the_model_sees_it(native, scenarios):
     world = replace(scenarios[0].world, fails={}, files={"huge.txt": "y" * 1_000_000})
     played = Scripted(native, [call("read_file", path="huge.txt"), "Long."])
@@ -224,6 +230,7 @@ def test_a_megabyte_is_cut_before_the_model_sees_it(native, scenarios):
     assert len(played.fed) < 5_000
 
 
+@pytest.mark.slow
 def test_a_models_own_episodes_do_not_depend_on_their_batch(native, scenarios):
     model = llama(vocab_size=len(native.tokenizer), max_position_embeddings=8192, initializer_range=0.25).double()
     engine = Engine(
@@ -236,6 +243,7 @@ def test_a_models_own_episodes_do_not_depend_on_their_batch(native, scenarios):
     assert together == apart
 
 
+@pytest.mark.slow
 def test_pushes_on_thoughts_do_not_depend_on_the_batch_nor_on_a_kill(scenarios, tmp_path, monkeypatch):
     shape = SHAPES["Qwen 3 Thinking (2507)"]
     tokenizer = byte_tokenizer(shape.template, shape.control, shape.marks, shape.control[0])

@@ -242,6 +242,7 @@ HOSTILE = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unit", HOSTILE)
 def test_a_hostile_reply_takes_time_in_proportion(unit):
     """Twenty CPU-seconds stop what takes time with the square of 200,000; it takes less than one."""

@@ -85,6 +85,7 @@ def end(name):
     return SHAPES[name].ends or SHAPES[name].control[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", READ)
 def test_a_call_is_read_and_ends_its_turn(name):
     shape = SHAPES[name]
@@ -94,6 +95,7 @@ def test_a_call_is_read_and_ends_its_turn(name):
     assert (came.tool, came.argument, came.fault, came.ignored, came.thought) == ("file_read", "a.txt", "", 0, "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", READ)
 def test_a_call_that_quotes_a_call_is_whole(name):
     shape = SHAPES[name]
@@ -103,6 +105,7 @@ def test_a_call_that_quotes_a_call_is_whole(name):
     assert json.loads(came.argument) == {"path": "n.md", "content": content}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", READ)
 @pytest.mark.parametrize("said", ["Done.", '{"name": "Ada", "age": 36}'])
 def test_an_answer_without_a_call_is_the_end(name, said):
@@ -149,6 +152,7 @@ def test_prompts_that_open_thoughts():
     assert OPENED == ["DeepSeek R1 (template with tools)", "MiniMax M2", "Qwen 3 Thinking (2507)"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OPENED)
 def test_a_draft_in_opened_thoughts_is_no_call(name):
     shape = SHAPES[name]
@@ -185,6 +189,7 @@ def test_a_turn_that_nothing_can_end_is_refused():
         protocols.read(resources.RESOURCES / "native.yaml", byte_tokenizer(control=(), eos=None))
 
 
+@pytest.mark.slow
 def test_episodes_end_to_end(scenarios):
     """Of templates that leave out prose, that hold control tokens in a call, and that open thoughts."""
     scenario = replace(scenarios[0], world=replace(scenarios[0].world, fails={}))
@@ -209,6 +214,7 @@ def test_thinking_is_turned_on_by_the_templates_switch():
     assert thinking("Qwen 3")._asked("Find it.").endswith("<|im_start|>assistant\n")
 
 
+@pytest.mark.slow
 def test_thoughts_are_kept_apart_and_counted(scenarios):
     thoughts, call = "Hm, <tool_call> is a word.\nI look.", SHAPES["Qwen 3"].call("read_file", PATH)
     for protocol, begin in ((thinking("Qwen 3"), "<think>\n"), (made("Qwen 3 Thinking (2507)"), "")):
@@ -220,6 +226,7 @@ def test_thoughts_are_kept_apart_and_counted(scenarios):
         assert record["thinking_tokens"] < record["tokens"] == len(protocol.encode(reply))
 
 
+@pytest.mark.slow
 def test_thoughts_are_a_place_of_their_own(scenarios):
     """The model's own marks and all between them are thoughts, and nothing else is: not marks that the prompt holds."""
     thoughts, call = (
@@ -252,12 +259,14 @@ def test_thinking_is_refused_where_no_token_marks_thoughts():
         thinking("Qwen 2.5")
 
 
+@pytest.mark.slow
 def test_thoughts_that_fill_the_turn_are_no_finish(scenarios):
     native = made("Qwen 3 Thinking (2507)")
     (record, *_) = Scripted(native, ["thinking " * 100], max_turns=1).run(scenarios[0])
     assert (record["tool"], record["fault"], record["finish_reason"]) == ("unparsed", "cut", "turns")
 
 
+@pytest.mark.slow
 def test_llama_may_put_its_mark_before_the_json():
     came, _ = step("Llama 3.1", f"<|python_tag|>{parameters('read_file', PATH)}<|eom_id|>")
     assert (came.tool, came.argument) == ("file_read", "a.txt")

@@ -176,6 +176,7 @@ for script in sys.argv[1:]:
 """
 
 
+@pytest.mark.slow
 def test_what_programs_drawn_at_random_load_of_the_library_is_in_their_digests():
     """What Python itself loads, against what the digest reads."""
     drawn = random.SystemRandom().sample(sorted((LIBRARY.parent / "scripts").glob("*.py")), 4)

@@ -60,6 +60,7 @@ def test_a_number_that_is_none_is_not_written(tmp_path, write):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 @settings(max_examples=50)
 @given(JSON)
 def test_json_comes_back(tmp_path_factory, value):
@@ -69,6 +70,7 @@ def test_json_comes_back(tmp_path_factory, value):
     assert path.read_text().endswith("\n")
 
 
+@pytest.mark.slow
 @settings(max_examples=50)
 @given(st.lists(st.dictionaries(st.text(), JSON, max_size=3), max_size=4))
 def test_json_lines_come_back_whatever_line_ends_they_hold(tmp_path_factory, rows):
@@ -120,6 +122,7 @@ tensors.save(Path(sys.argv[1]), named, {name: "é" + name for name in names})
 """
 
 
+@pytest.mark.slow
 def test_tensors_have_the_same_bytes_in_every_process(tmp_path):
     paths = [tmp_path / f"{hash_seed}.safetensors" for hash_seed in (1, 2)]
     for hash_seed, path in zip((1, 2), paths, strict=True):
@@ -132,6 +135,7 @@ def test_tensors_have_the_same_bytes_in_every_process(tmp_path):
     assert tensors.read(paths[0])[1]["bias"] == "ébias"
 
 
+@pytest.mark.slow
 @settings(max_examples=50)
 @given(
     st.dictionaries(

@@ -35,6 +35,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_the_commit_is_the_checkouts_with_a_mark_for_changes(project):
     head = git(project, "rev-parse", "HEAD")
     assert commit(project) == head
@@ -43,12 +44,14 @@ def test_the_commit_is_the_checkouts_with_a_mark_for_changes(project):
     (project / "workflow/note.txt").unlink()
 
 
+@pytest.mark.slow
 def test_a_repository_that_the_shell_speaks_of_is_not_the_projects(project, tmp_path):
     git(tmp_path, "init", "-q")
     git(tmp_path, "commit", "-qm", "other", "--allow-empty")
     assert commit(project, GIT_DIR=str(tmp_path / ".git")) == git(project, "rev-parse", "HEAD")
 
 
+@pytest.mark.slow
 def test_a_copy_inside_somebodys_repository_has_no_commit(project, tmp_path):
     git(tmp_path, "init", "-q")
     git(tmp_path, "commit", "-qm", "other", "--allow-empty")
@@ -56,6 +59,7 @@ def test_a_copy_inside_somebodys_repository_has_no_commit(project, tmp_path):
     assert commit(tmp_path / "copy") == "unknown (not a git checkout)"
 
 
+@pytest.mark.slow
 def test_asking_leaves_gits_index_alone(project):
     """`git status` writes the index anew when files' times changed, and holds its lock while it does."""
     index = project / ".git/index"

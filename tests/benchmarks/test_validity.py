@@ -70,6 +70,7 @@ def test_figures_carry_their_error_and_say_what_they_miss(validity):
     assert missed(part, rows) == ["- Intervals: held is 0.800 ± 0.040, promised at least .95 (n 8)"]
 
 
+@pytest.mark.slow
 def test_an_unknown_part_is_one_line():
     done = subprocess.run(
         [sys.executable, str(ROOT / "benchmarks/validity.py"), "weather"], capture_output=True, text=True

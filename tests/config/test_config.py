@@ -305,6 +305,7 @@ WRONG = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("mine", "line"), WRONG.items())
 def test_a_slip_is_told_in_one_line(mine, line):
     assert complaints(merged(DEFAULT, yaml.safe_load(mine))) == [f"config.yaml, {line}"]
@@ -359,6 +360,7 @@ ANYTHING = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(path=st.sampled_from(_keys(DEFAULT)[1:]), value=ANYTHING)
 @example(path=("probes",), value={".[p": 0, "a[0": 0, "]": 0, "..": 0, "[": 0, ": ": 0})
 def test_whatever_stands_at_a_key_passes_or_is_told(path, value):

@@ -135,6 +135,7 @@ def provided():
     return packages_distributions()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("rule", "env", "script"), rules())
 def test_the_environment_of_a_rule_has_what_its_code_imports(provided, rule, env, script):
     files = [script, *modules(script, WORKFLOW / "trimtab").values()]
@@ -143,6 +144,7 @@ def test_the_environment_of_a_rule_has_what_its_code_imports(provided, rule, env
     assert needed <= environment(env).keys(), f"rule {rule} runs in envs/{env}.yaml"
 
 
+@pytest.mark.slow
 def test_the_digest_of_code_knows_packages_by_their_imports(provided):
     outside = set.union(*map(imported, WORKFLOW.rglob("*.py"))) - sys.stdlib_module_names - {"trimtab"}
     for name in outside & provided.keys():
@@ -162,6 +164,7 @@ rule meet:
 """Two jobs, each of which ends when it has seen the other."""
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two cores")
 def test_bare_snakemake_runs_one_thread_jobs_side_by_side(tmp_path):
     shutil.copytree(WORKFLOW / "profiles", tmp_path / "profiles")

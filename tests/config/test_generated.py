@@ -63,6 +63,7 @@ def schema() -> Draft202012Validator:
     return Draft202012Validator(generated.schema())
 
 
+@pytest.mark.slow
 @given(path=st.sampled_from(keys(DEFAULT)), value=VALUES)
 @example(path=("saes", "overrides"), value={"k": {}})
 def test_the_schema_passes_what_the_models_pass(schema, path, value):

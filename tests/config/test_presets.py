@@ -63,6 +63,7 @@ def pinned(folder, name):
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_a_preset_plans_its_whole_dag(name, quick_python, tmp_path):
     mine = {"experiment": "planned", "resources": str(pinned(tmp_path / "resources", name))}

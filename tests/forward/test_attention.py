@@ -34,6 +34,7 @@ def steps(model, headers, times, kept):
     return torch.cat(seen)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ATTENTION_ONLY)
 @pytest.mark.parametrize("kept", [[0, 1, 2, 3, 4, 5], [1, 5], [4]])
 def test_shared_rows_have_the_logits_of_rows_with_a_copy(family, kept):
@@ -45,6 +46,7 @@ def test_shared_rows_have_the_logits_of_rows_with_a_copy(family, kept):
     torch.testing.assert_close(steps(model, headers, 3, kept), copied, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ATTENTION_ONLY)
 @pytest.mark.parametrize("context", [(), (5, 9, 2, 44, 17, 8, 3, 6, 21, 12)])
 @pytest.mark.parametrize("selection", ["all", "last"])
@@ -58,6 +60,7 @@ def test_packed_rows_are_captured_as_padded_ones(family, context, selection):
         torch.testing.assert_close(packed[layer], rows, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ATTENTION_ONLY)
 def test_the_preflight_passes_with_shared_headers(family):
     model = FAMILIES[family]()

@@ -68,6 +68,7 @@ def test_a_push_adds_its_length_times_its_direction_at_its_tokens_only(model):
     assert torch.equal(after[~written], before[~written])
 
 
+@pytest.mark.slow
 @settings(max_examples=20)
 @given(st.sampled_from(["all", "prefill", "decode", "none"]), st.integers(0, LAYERS - 1), st.booleans())
 def test_dose_zero_is_the_identity_bit_for_bit(timing, layer, negative_zero):

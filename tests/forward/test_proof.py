@@ -69,6 +69,7 @@ def built(name):
     return model
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("context", [(), CONTEXT])
 @pytest.mark.parametrize("name", sorted(MAKERS))
 def test_captured_rows_are_the_plain_models(name, context):

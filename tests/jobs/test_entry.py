@@ -81,6 +81,7 @@ def test_a_users_mistake_is_one_line_with_a_status_of_its_own(run):
     assert done.stderr == "config.yaml, name: 'mistake'; expected another\n"
 
 
+@pytest.mark.slow
 def test_in_a_job_a_mistake_leaves_a_mark_so_that_nobody_tries_again(run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     run(*GOOD, "--name", "mistake")
@@ -101,6 +102,7 @@ def test_a_bug_keeps_its_stack_trace(run):
     assert "KeyError: 'bug'" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -161,6 +163,7 @@ def test_settings_arrive_as_their_model_and_are_recorded_as_written(typed):
     assert (done.stdout, done.stderr) == ("(1, 0.5) 3 {'doses': (1, 0.5), 'draws': 3}\n", "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "key"),
     [
@@ -195,6 +198,7 @@ if __name__ == "__main__":
 '''
 
 
+@pytest.mark.slow
 def test_a_list_of_settings_is_one_json_after_the_other(tmp_path):
     path = tmp_path / "take.py"
     path.write_text(PLENTY)

@@ -133,6 +133,7 @@ def lines() -> list[str]:
     return PAGE.read_text().splitlines()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_class_is_as_the_page_says(kind, lines):
     assert str(row(kind)) in lines

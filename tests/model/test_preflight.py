@@ -41,11 +41,13 @@ def failures(model):
     return [check.name for check in preflight(model, PROMPTS, LAYERS) if not check.passed]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", sorted(set(ARCHITECTURES) - {"mamba"}))
 def test_a_sound_stack_passes(family):
     assert failures(ARCHITECTURES[family]()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["qwen3_5_moe", "falcon_h1"])
 def test_padding_inside_a_recurrent_models_second_turn_is_caught(family, monkeypatch):
     """A recurrent state decays over padding, masked or not: such rows must not grow in padded batches."""
@@ -79,6 +81,7 @@ def test_a_way_that_gives_nan_fails_its_check_alone():
         judge([check], model, [], "manifest.json")
 
 
+@pytest.mark.slow
 def test_a_padding_leak_is_caught():
     model = llama()
     forward = model.forward
@@ -90,6 +93,7 @@ def test_a_padding_leak_is_caught():
     assert "batch of unequal lengths equals each prompt alone" in failures(model)
 
 
+@pytest.mark.slow
 def test_an_off_by_one_layer_is_caught(monkeypatch):
     true = hooks.capture
     monkeypatch.setattr(
@@ -102,6 +106,7 @@ def test_an_off_by_one_layer_is_caught(monkeypatch):
     assert failures(llama()) == ["captured rows equal hidden_states[layer + 1]"]
 
 
+@pytest.mark.slow
 def test_a_hook_left_behind_is_caught(monkeypatch):
     true = hooks.capture
 
@@ -113,6 +118,7 @@ def test_a_hook_left_behind_is_caught(monkeypatch):
     assert failures(llama()) == ["no hook is left behind, after success or failure"]
 
 
+@pytest.mark.slow
 def test_a_wrong_selector_is_caught(monkeypatch):
     true = Steering.locate
     monkeypatch.setattr(
@@ -126,6 +132,7 @@ def test_a_hook_that_rounds_is_caught(monkeypatch):
     assert "a hook with dose 0 changes no bit" in failures(llama())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layers", [[3], [0], [0, 1, 2, 3]])
 def test_any_list_of_layers_is_checked(layers):
     """The last layer alone has no counterpart in the library's list; the one below it stands for it."""
@@ -136,6 +143,7 @@ def test_a_model_of_one_layer_is_checked():
     assert [check.name for check in preflight(llama(num_hidden_layers=1), PROMPTS, [0]) if not check.passed] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spoilt", [float("nan"), float("inf")])
 def test_a_logit_that_is_not_finite_fails_and_can_be_written(spoilt):
     wanted, model = reference(llama(), PROMPTS, LAYERS), llama()
@@ -148,6 +156,7 @@ def test_a_logit_that_is_not_finite_fails_and_can_be_written(spoilt):
         judge(checks, model, [], "manifest.json")
 
 
+@pytest.mark.slow
 def test_a_fast_way_that_is_wrong_everywhere_is_held_against_the_plain_load():
     """The same fault in every way through the model: only another load shows it."""
     wanted = reference(llama(), PROMPTS, LAYERS)
@@ -158,6 +167,7 @@ def test_a_fast_way_that_is_wrong_everywhere_is_held_against_the_plain_load():
     assert wrong >= {PLAIN, PADDED, BATCHED, ROWS, STEERED}
 
 
+@pytest.mark.slow
 def test_wrong_sharing_below_the_steered_layer_is_caught(monkeypatch):
     """Two alike rows are computed once up to the layer that is steered; its copy must reach each row."""
     true = hooks.LayerCheckpoint.resumed
@@ -169,6 +179,7 @@ def test_wrong_sharing_below_the_steered_layer_is_caught(monkeypatch):
     assert STEERED in failures(llama())
 
 
+@pytest.mark.slow
 def test_bidirectional_attention_fails_where_a_cache_is_needed():
     text = Gemma3TextConfig(**SHAPE, sliding_window=64, use_bidirectional_attention=True, initializer_range=0.2)
     torch.manual_seed(0)
@@ -189,6 +200,7 @@ def with_failures(*names):
     return [replace(check, passed=False, figure=0.3) if check.name in names else check for check in checks]
 
 
+@pytest.mark.slow
 def test_a_failure_is_a_line_with_figure_and_tolerance():
     with pytest.raises(TrimtabError) as raised:
         judge(with_failures(SHARED, SECOND_TURN), llama(), [], "manifest.json")
@@ -198,12 +210,14 @@ def test_a_failure_is_a_line_with_figure_and_tolerance():
     ]
 
 
+@pytest.mark.slow
 def test_a_failure_says_which_version_mends_it(monkeypatch):
     monkeypatch.setattr(stack_module, "version", lambda package: "5.6.0")
     with pytest.raises(TrimtabError, match=r"; transformers 5\.7\.0 mends it"):
         judge(with_failures(CHUNKS), ARCHITECTURES["qwen3_5_moe"](), [], "manifest.json")
 
 
+@pytest.mark.slow
 def test_an_accepted_failure_is_marked_and_any_other_still_stops():
     checks = with_failures(SHARED, SECOND_TURN)
     judged = judge(checks, llama(), [SHARED, SECOND_TURN], "manifest.json")
@@ -213,6 +227,7 @@ def test_an_accepted_failure_is_marked_and_any_other_still_stops():
         judge(checks, llama(), [SHARED], "manifest.json")
 
 
+@pytest.mark.slow
 def test_what_passes_needs_no_acceptance():
     model = llama()
     judged = judge(preflight(model, PROMPTS, LAYERS), model, [PADDED], "manifest.json")
@@ -264,9 +279,11 @@ def test_checks_that_need_a_cache_fail_on_a_model_without_one():
     judge(checks, model, [check.name for check in checks if not check.passed], "manifest.json")
 
 
+@pytest.mark.slow
 def test_a_missing_figure_says_the_same_names_as_one_that_is_there():
     assert {check.name for check in preflight(llama(), PROMPTS, LAYERS)} > set(GROWING)
 
 
+@pytest.mark.slow
 def test_bfloat16_passes_within_its_tolerance():
     assert failures(llama().bfloat16()) == []

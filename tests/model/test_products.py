@@ -46,6 +46,7 @@ def test_a_sound_models_operators_are_recorded_and_right(described):
         assert by == {FLOAT32: 28, BLOCKS: 1}
 
 
+@pytest.mark.slow
 def test_a_layer_with_another_weight_is_named(described):
     model = loaded(described)
     layer = model.model.layers[2].mlp

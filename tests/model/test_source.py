@@ -41,6 +41,7 @@ def test_placed_by_accelerate_a_model_says_the_same(folder, monkeypatch):
     assert torch.equal(placed(IDS).logits, plain(IDS).logits)
 
 
+@pytest.mark.slow
 def test_layers_that_accelerate_brings_from_elsewhere_are_captured_and_steered_alike(folder, tmp_path):
     """The last two layers on disk, as near to a second device as one without any comes."""
     plain, _ = load(folder, "float32", "cpu")
@@ -61,6 +62,7 @@ def test_layers_that_accelerate_brings_from_elsewhere_are_captured_and_steered_a
         assert not torch.allclose(spread(IDS).logits, logits[1])
 
 
+@pytest.mark.slow
 def test_of_a_wrapper_that_sees_the_text_side_is_loaded(tmp_path):
     model, _ = load(saved(tmp_path, small, kind="qwen2_5_vl"), "float32", "cpu")
     with torch.no_grad():

@@ -53,6 +53,7 @@ def test_an_unknown_truth_is_told():
         Law.read(FOLDER, "two_axes")
 
 
+@pytest.mark.slow
 def test_every_word_of_the_resources_is_known(language):
     traits, tasks = resources.traits(FOLDER / "traits.yaml"), resources.tasks(FOLDER / "tasks.yaml")
     scenarios, corpus = (resources.load(FOLDER / f"{name}.yaml") for name in ("scenarios", "corpus"))
@@ -89,6 +90,7 @@ def test_tokens_are_the_text_again(language):
     assert language.protocol.decode(language.protocol.encode(episode.text)) == episode.text
 
 
+@pytest.mark.slow
 @given(seed=st.integers(0, 2**32 - 1))
 def test_an_episodes_targets_are_the_laws(language, seed):
     """Read back from its text alone, every decision has the probabilities that the law gives it."""
@@ -108,6 +110,7 @@ def test_an_episodes_targets_are_the_laws(language, seed):
             state = State(names[action.strip()], ok=not failed)
 
 
+@pytest.mark.slow
 def test_words_without_a_persona_set_nothing(few_shot, five):
     language = Language.of_its_own_words(five, few_shot)
     plain = five.probabilities({}, TASK, State())

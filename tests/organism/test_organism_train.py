@@ -68,6 +68,7 @@ def test_the_first_lessons_have_one_pair_of_words_a_trait(language):
     assert any(words - known for words in used[2:])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mixer", ATTENTION_EVERY)
 def test_two_trainings_of_a_seed_are_one(language, mixer):
     settings = TrainingSettings(mixer=mixer, steps=2, batch=2, learning_rate=1e-3)

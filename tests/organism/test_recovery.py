@@ -85,6 +85,7 @@ def model(language):
     return build(len(language.protocol.tokenizer), "hybrid", seed=1).eval().requires_grad_(False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mixer", ["hybrid", "attention"])
 @pytest.mark.parametrize("timing", TIMINGS)
 def test_decisions_are_those_of_each_prompt_alone_with_the_push_added_by_hand(language, mixer, timing):
@@ -121,6 +122,7 @@ def test_a_push_after_the_last_layer_at_other_tokens_does_nothing(language, mode
     assert np.abs(here - clean).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_a_direction_along_a_traits_readout_is_its_own(language, model, tmp_path, five, monkeypatch):
     """The table of a model with random weights: every question has an answer, and the page shows it."""
     monkeypatch.setattr("trimtab.organism.recovery.PERSONAS", 100)
@@ -197,6 +199,7 @@ def test_axes_of_the_rollouts_are_those_of_the_structure_table():
     }
 
 
+@pytest.mark.slow
 def test_a_truth_of_one_axis_does_not_make_its_measure_one(few_shot, tmp_path, monkeypatch):
     """Participation is that of the actions as they moved, not of the law's axis."""
     monkeypatch.setattr("trimtab.organism.recovery.PERSONAS", 100)

@@ -49,6 +49,7 @@ def test_one_training_has_no_interval_over_trainings():
     assert all(np.isnan(over([2.0])[1:]))
 
 
+@pytest.mark.slow
 def test_the_interval_holds_the_truth_as_often_as_it_says():
     drawn = np.random.default_rng(1).normal(3, 2, (4000, 4))
     held = [over(row).lower <= 3 <= over(row).upper for row in drawn.tolist()]

@@ -75,6 +75,7 @@ def test_chance_by_hand():
     assert found.auc_chance_sd == pytest.approx(np.std([0.5, 0.9, 0.4]))
 
 
+@pytest.mark.slow
 def test_a_template_of_its_own_does_not_pass_for_the_trait():
     """Each template has a gap of its own, and no trait is common: swapping single pairs finds one far too often."""
     rejected = {"pairs": 0, "templates": 0}

@@ -76,6 +76,7 @@ def test_a_perfect_score_still_has_an_interval_within_bounds():
     assert all(np.isfinite(value) for value in found.values())
 
 
+@pytest.mark.slow
 def test_an_interval_holds_near_the_edge():
     """Three to eight templates on which a given probe's AUC is .93 to .99; the edge was half a pair of templates once,
     which lay below the truth, or left no spread."""

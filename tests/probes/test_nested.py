@@ -22,6 +22,7 @@ def test_scores_by_hand():
     assert scores.accuracy == pytest.approx(3 / 4)
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(seed=st.integers(0, 10_000), rows=st.integers(4, 40))
 def test_scores_equal_scikit_learn(seed, rows):
@@ -119,6 +120,7 @@ def test_leave_one_out_is_a_fold_a_template_and_asks_no_seed(experiment):
     assert one.chosen == other.chosen
 
 
+@pytest.mark.slow
 def test_a_layer_that_holds_the_trait_is_chosen_whatever_templates_are_drawn_and_noise_is_not(experiment):
     layers, labels, groups = experiment(3)
     assert nested(layers, labels[:, None], groups, PENALTIES, "leave_one_out", seed=0).support == {0: 0, 1: 1}

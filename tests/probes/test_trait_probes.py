@@ -54,6 +54,7 @@ def contrast(seed=0, strength=3.0, templates=8, pairs=4):
     )
 
 
+@pytest.mark.slow
 def test_the_trait_is_found_at_its_layer_and_not_in_the_controls():
     probes = probe_trait("autonomy", contrast(), contrast(seed=1, strength=0.0), SETTINGS, seed=0)
     assert probes.chosen.layer == 7
@@ -75,6 +76,7 @@ def test_the_trait_is_found_at_its_layer_and_not_in_the_controls():
     assert probes.association.argmax() == 0
 
 
+@pytest.mark.slow
 def test_the_table_holds_every_layer_feature_kind_and_split():
     probes = probe_trait("autonomy", contrast(), contrast(seed=1, strength=0.0), SETTINGS, seed=0)
     table = pd.DataFrame(probes.rows)
@@ -93,6 +95,7 @@ def test_the_table_holds_every_layer_feature_kind_and_split():
     assert ((nested.r2_lower <= nested.r2) & (nested.r2 <= nested.r2_upper)).all()
 
 
+@pytest.mark.slow
 def test_wording_and_untrained_latents_are_scored_beside():
     """The texts give their label away, so words reach all there is; where no layer holds the trait, latents don't."""
     probes = probe_trait("autonomy", contrast(strength=0.0), contrast(seed=1, strength=0.0), SETTINGS, seed=0)
@@ -103,6 +106,7 @@ def test_wording_and_untrained_latents_are_scored_beside():
     assert scores.loc["sae", "r2"] < 0.2
 
 
+@pytest.mark.slow
 def test_the_studys_protocol_puts_the_probe_where_its_rule_says():
     settings = SETTINGS.model_copy(update={"protocol": "study"})
     probes = probe_trait("autonomy", contrast(), contrast(seed=1, strength=0.0), settings, seed=0)
@@ -114,6 +118,7 @@ def test_the_studys_protocol_puts_the_probe_where_its_rule_says():
     assert probes.rows == usual.rows
 
 
+@pytest.mark.slow
 def test_the_weights_kept_are_those_that_predict():
     clean = contrast()
     probes = probe_trait("autonomy", clean, contrast(seed=1, strength=0.0), SETTINGS, seed=0)
@@ -128,6 +133,7 @@ def test_the_weights_kept_are_those_that_predict():
     assert probes.latents.query("layer == 7")["association"].argmax() == 0
 
 
+@pytest.mark.slow
 def test_no_test_row_has_a_say_in_choices_and_weights():
     clean = contrast()
     test = torch.tensor([split == "test" for split in clean.splits])
@@ -141,6 +147,7 @@ def test_no_test_row_has_a_say_in_choices_and_weights():
         assert tensor.equal(weights_of(spoilt)[name])
 
 
+@pytest.mark.slow
 def test_same_seed_same_numbers():
     null = contrast(seed=1, strength=0.0)
     first, again = (probe_trait("autonomy", contrast(), null, SETTINGS, seed=3) for _ in range(2))

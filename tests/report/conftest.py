@@ -17,6 +17,14 @@ from trimtab.settings.experiment import Experiment
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Slow is what asks for the run, whose statistics take a minute."""
+    for item in items:
+        if {"results", "null_run"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.slow)
+
+
 def script(name: str, *arguments: str) -> None:
     """Run one of the project's scripts as a rule would."""
     command = [sys.executable, "-W", "error", str(ROOT / f"workflow/scripts/{name}.py"), *arguments]
@@ -45,7 +53,7 @@ def made(folder: Path, effect: float, scenarios: int) -> Path:
 
 @pytest.fixture(scope="session")
 def results(shared: Path) -> Path:
-    """A finished run in which three traits move, made once for all processes: its statistics take a minute."""
+    """A finished run in which three traits move, made once for all processes."""
     return once(shared / "moved", finish)
 
 

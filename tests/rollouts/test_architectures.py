@@ -33,6 +33,7 @@ def family(request, protocol):
     return request.param, model
 
 
+@pytest.mark.slow
 def test_a_family_runs_agents_or_is_refused_in_one_line(family, protocol, scenarios):
     name, model = family
     prompts = segments_of(protocol, TASKS)

@@ -62,6 +62,7 @@ def written(model, ids, tokens):
     return model.generate(**given, max_new_tokens=tokens, do_sample=False)[0, len(ids) :].tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [llama, qwen3_5_moe])
 def test_dose_0_is_the_librarys_own_generation(kind):
     plain, ours = made(kind), made(kind, packed=True)
@@ -72,6 +73,7 @@ def test_dose_0_is_the_librarys_own_generation(kind):
         assert steered != zero
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("temperature", [0.0, 0.9])
 def test_doses_side_by_side_are_each_alone(model, temperature):
     lengths = [0.0, 3.0, -6.0]
@@ -81,11 +83,13 @@ def test_doses_side_by_side_are_each_alone(model, temperature):
     assert len(set(together)) == 3
 
 
+@pytest.mark.slow
 def test_alike_rows_draw_alike_and_another_seed_draws_anew(model):
     draws = [texts(ByHand(model, TOKENIZER, [(), ()]).generate(PROMPT, 30, 0.9, seed), 2) for seed in (1, 2)]
     assert draws[0][0] == draws[0][1] != draws[1][0] == draws[1][1]
 
 
+@pytest.mark.slow
 def test_text_comes_as_it_is_written(model):
     pieces = ByHand(model, TOKENIZER, [(), push(3.0)]).generate(PROMPT, 30)
     first = [next(pieces) for _ in range(2)]
@@ -95,6 +99,7 @@ def test_text_comes_as_it_is_written(model):
     assert sorted(piece.row for piece in rest if piece.ended) == [0, 1]
 
 
+@pytest.mark.slow
 def test_a_chat_goes_on_in_the_template(model):
     """The second answer is the library's own to the whole chat, what was said before standing as it was written."""
     hand = ByHand(model, TOKENIZER, [()])
@@ -113,6 +118,7 @@ def test_a_chat_goes_on_in_the_template(model):
     assert second == generated(plain, [*ids, *said, *TOKENIZER(more, add_special_tokens=False)["input_ids"]], 12)
 
 
+@pytest.mark.slow
 def test_a_dose_that_overflows_says_so_and_leaves_the_others(model):
     zero, hot = texts(ByHand(model, TOKENIZER, [(), push(1e39)]).generate(PROMPT, 30), 2)
     assert hot == OVERFLOW
@@ -149,6 +155,7 @@ EDITS = (
 """Of a weight, of the stream, and of many coordinates, two behind gates that the file names."""
 
 
+@pytest.mark.slow
 def test_edits_of_a_file_are_applied_as_they_were_made(on_disk):
     """Dose 0 is the model as it is, and others are shares."""
     hand = ByHand.of(on_disk / "model", on_disk / "edits.safetensors", [0.0, 1.0, -0.5])
@@ -180,6 +187,7 @@ def test_edits_that_are_of_another_model_are_told_in_one_line(on_disk, tmp_path,
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.slow
 def test_the_command_prints_doses_side_by_side(on_disk, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "79")
     command.generate(on_disk / "model", on_disk / "v.safetensors", dose=[0.0, 1.5], prompt=PROMPT, tokens=30)
@@ -199,6 +207,7 @@ def test_a_chat_reads_lines_until_an_empty_one(on_disk, capsys, monkeypatch):
     assert capsys.readouterr().out.count("dose 0") == 2
 
 
+@pytest.mark.slow
 def test_what_does_not_belong_together_is_told_in_one_line(on_disk, tmp_path):
     folder, vector = on_disk / "model", on_disk / "v.safetensors"
     about = {"model": "other", "path": str(folder), "dtype": "float32", "device": "cpu"}

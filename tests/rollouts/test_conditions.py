@@ -185,6 +185,7 @@ def test_a_control_can_be_left_out(control, off, lost):
     assert len(design(rollouts)) == len(design(ROLLOUTS)) - lost
 
 
+@pytest.mark.slow
 @settings(max_examples=50)
 @given(
     doses=st.lists(st.integers(1, 400).map(lambda n: n / 100), min_size=1, max_size=5, unique=True),

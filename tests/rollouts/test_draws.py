@@ -1,5 +1,6 @@
 """Draws at given numbers: the distribution function inverted, whatever the batch."""
 
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,6 +14,7 @@ def test_choices_by_hand():
     assert {u: choose(probabilities, [u])[0] for u in draws} == draws
 
 
+@pytest.mark.slow
 @settings(max_examples=100)
 @given(
     st.lists(st.floats(0, 1, width=32), min_size=2, max_size=8).filter(lambda p: sum(p) > 1e-3),

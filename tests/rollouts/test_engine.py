@@ -64,6 +64,7 @@ def of(records, arm=None, scenario=None):
     return [r for r in records if arm in (None, r["condition_id"]) and scenario in (None, r["scenario_id"])]
 
 
+@pytest.mark.slow
 def test_the_sample_holds_what_the_tests_below_need(records, scenarios):
     """Episodes of different lengths, lines that end early and lines that don't, arms that differ."""
     lengths = {len(of(records, arm.condition_id, s.id)) for arm in ALL for s in scenarios}
@@ -85,18 +86,21 @@ def test_records_come_by_arm_scenario_and_turn(records, scenarios):
     assert len({key[:2] for key in keys}) == len(ALL) * len(scenarios)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arm", ALL, ids=lambda arm: arm.condition_id)
 def test_batch_company_changes_nothing(engine, scenarios, records, arm):
     for scenario in scenarios:
         same(rows(engine.run([arm], [scenario], SEED, RUN)), of(records, arm.condition_id, scenario.id))
 
 
+@pytest.mark.slow
 def test_a_batch_in_another_order_gives_the_same_episodes(engine, scenarios, records):
     turned = rows(engine.run(ALL[::-1], scenarios[::-1], SEED, RUN))
     for arm, scenario in itertools.product(ALL, scenarios):
         same(of(turned, arm.condition_id, scenario.id), of(records, arm.condition_id, scenario.id))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("timing", ["all", "prefill", "decode", "none"])
 def test_a_push_of_length_zero_gives_the_unsteered_turns_bit_for_bit(engine, scenarios, timing):
     zero = Arm("zero", added(1, DIRECTION, 0.0, timing))
@@ -120,6 +124,7 @@ def counted(engine, model, arms, scenarios):
     return counts[0], counts[-1]
 
 
+@pytest.mark.slow
 def test_what_arms_begin_with_is_computed_once(engine, model, protocol, scenarios):
     """All of it for arms that steer nothing there, and the layers before the first steered one for all with its text.
 
@@ -139,6 +144,7 @@ def test_what_arms_begin_with_is_computed_once(engine, model, protocol, scenario
     assert first == sum(tokens for tokens, _ in alone) - 4 * beginning
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["recurrent", "padded"])
 def test_what_rows_of_other_kinds_begin_with_is_computed_once(kind, protocol, scenarios):
     """Two arms that steer from their first token on: the layers before read one text a scenario."""
@@ -153,12 +159,14 @@ def test_what_rows_of_other_kinds_begin_with_is_computed_once(kind, protocol, sc
     assert last - first == len(protocol.header_tokens()) + fed
 
 
+@pytest.mark.slow
 def test_noise_belongs_to_the_scenario_and_run_not_to_the_condition(engine, scenarios):
     twins = rows(engine.run([UNSTEERED, Arm("twin")], scenarios, SEED, RUN))
     assert without_id(of(twins, "unsteered")) == without_id(of(twins, "twin"))
     assert rows(engine.run([UNSTEERED], scenarios, SEED, RUN)) == rows(engine.run([UNSTEERED], scenarios, SEED, RUN))
 
 
+@pytest.mark.slow
 def test_another_run_or_seed_draws_anew(engine, scenarios, records):
     first = [r["argument"] for r in of(records, "unsteered")]
     for seed, run in ((SEED, 1), (SEED + 1, RUN)):
@@ -167,6 +175,7 @@ def test_another_run_or_seed_draws_anew(engine, scenarios, records):
         assert {r["seed"] for r in again} == {run}
 
 
+@pytest.mark.slow
 def test_every_turn_draws_anew(model, protocol, scenarios):
     """So hot that all tokens are equally likely, a thought is its random numbers: no two turns may write the same."""
     hot = SHORT.model_copy(update={"temperature": 1e6})
@@ -229,6 +238,7 @@ def fed(engine, model, arm, scenario):
     return chunks, records
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arm", ARMS, ids=lambda arm: arm.condition_id)
 def test_an_episode_is_one_text_steered_where_its_timing_says(engine, model, protocol, scenarios, arm):
     """The first choice of action, from one pass over the whole text cut by hand into what was given and written."""
@@ -264,6 +274,7 @@ def test_calibration_is_subtracted_before_the_choice(model, protocol, scenarios,
         )
 
 
+@pytest.mark.slow
 def test_a_hundred_nats_of_bias_decide_the_action(model, protocol, scenarios):
     for wanted in ("ask_user", FINISH):
         bias = {tool: 0.0 if tool == wanted else 100.0 for tool in protocol.tools}
@@ -274,6 +285,7 @@ def test_a_hundred_nats_of_bias_decide_the_action(model, protocol, scenarios):
         assert len(turns) == (4 if wanted == FINISH else 8)
 
 
+@pytest.mark.slow
 def test_calibration_scores_are_the_models_own_on_each_task_alone(model, protocol):
     tasks = {
         "data": ["Add up the rows."],

@@ -51,6 +51,7 @@ def whole(engine, scenarios, tmp_path_factory):
     return counting.ran, play(tmp_path_factory.mktemp("whole"), counting, scenarios)
 
 
+@pytest.mark.slow
 def test_records_are_the_engines_own(tmp_path, engine, scenarios):
     records = rows(play(tmp_path, engine, scenarios))
     alone = [engine.run([arm], scenarios[at : at + 2], SEED, RUN) for arm in ARMS for at in (0, 2)]
@@ -61,6 +62,7 @@ def test_records_are_the_engines_own(tmp_path, engine, scenarios):
         assert [one[p] for p in chances] == pytest.approx([two[p] for p in chances], rel=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("killed_at", [0, 1, 2, 3])
 def test_a_killed_batch_goes_on_and_ends_with_the_same_bits(tmp_path, engine, scenarios, whole, killed_at):
     ran, expected = whole
@@ -72,6 +74,7 @@ def test_a_killed_batch_goes_on_and_ends_with_the_same_bits(tmp_path, engine, sc
     assert first.ran + second.ran == ran
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("written", [0, 1])
 def test_a_batch_that_was_killed_while_it_was_kept_is_run_again_whole(
     tmp_path, engine, scenarios, whole, written, monkeypatch
@@ -105,6 +108,7 @@ def test_batches_are_few_and_even_and_stay_so_when_some_are_done(arms, most):
     assert [len(batch) for batch in _even(range(sizes[0], arms), most)] == sizes[1:]
 
 
+@pytest.mark.slow
 def test_what_is_finished_is_not_run_again(tmp_path, engine, scenarios):
     records = play(tmp_path, engine, scenarios)
     idle = Counting(engine)
@@ -112,6 +116,7 @@ def test_what_is_finished_is_not_run_again(tmp_path, engine, scenarios):
     assert idle.ran == []
 
 
+@pytest.mark.slow
 def test_a_grown_design_runs_its_new_conditions_and_a_shrunk_one_nothing(tmp_path, engine, scenarios):
     play(tmp_path, engine, scenarios, ARMS[::2])
     grown = Counting(engine)
@@ -125,6 +130,7 @@ def test_a_grown_design_runs_its_new_conditions_and_a_shrunk_one_nothing(tmp_pat
     assert len(list(tmp_path.iterdir())) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [
@@ -150,6 +156,7 @@ def test_a_cell_is_named_by_its_scenarios_as_the_file_has_them(tmp_path, scenari
     assert Cells(tmp_path, "code").path(ARMS[0], scenarios[:2], SEED, RUN) == tmp_path / f"{digest}.json"
 
 
+@pytest.mark.slow
 def test_another_scenario_is_run(tmp_path, engine, scenarios):
     play(tmp_path, engine, scenarios[:1], ARMS[:1])
     again = Counting(engine)

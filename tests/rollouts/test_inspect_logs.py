@@ -98,6 +98,7 @@ def of(results, condition, scenario, seed):
     return turns[own].sort_values("turn").to_dict("records")
 
 
+@pytest.mark.slow
 def test_a_log_a_condition_and_a_sample_an_episode(results, tmp_path, scenarios):
     paths = write_logs(results, tmp_path)
     tasks, ids = zip(*(path.stem.split("_")[1:] for path in paths), strict=True)
@@ -167,6 +168,7 @@ def native(replies, turns=1, instruction=""):
     return pd.DataFrame(rows(engine.run([Arm("c", instruction=instruction)], [scenario], 0, 0)))
 
 
+@pytest.mark.slow
 def test_what_the_model_wrote_is_in_the_log_whatever_it_is(scenarios):
     broken, cut = "<tool_call>{WHAT THE MODEL WROTE</tool_call>", "x" * 300
     good = '<think>hm</think>Look. <tool_call>{"name": "web_search", "arguments": {"query": "a"}}</tool_call>'

@@ -81,6 +81,7 @@ def whole(any_engine, scenarios):
     return any_engine.run(ARMS, scenarios, 5, 0)
 
 
+@pytest.mark.slow
 def test_the_gate_opens_in_some_scenarios_and_not_in_others(any_engine, scenarios, whole):
     """It is open in the first scenario alone, so a memory that a kill forgot would show."""
     ungated = any_engine.run([Arm("gated", (replace(GATED, gate=None),))], scenarios, 5, 0)
@@ -96,10 +97,12 @@ def texts(turns):
     return [(turn.thought, turn.tool, turn.argument) for turn in turns]
 
 
+@pytest.mark.slow
 def test_keeping_steps_changes_nothing(any_engine, scenarios, whole, tmp_path):
     assert play(any_engine, scenarios, tmp_path / "steps") == whole
 
 
+@pytest.mark.slow
 def test_a_killed_batch_goes_on_behind_its_last_step(any_engine, scenarios, whole, tmp_path, monkeypatch):
     # states are written with every step here, however small the steps of a toy
     monkeypatch.setattr(journals, "STATES_SHARE", float("inf"))
@@ -118,6 +121,7 @@ def test_a_killed_batch_goes_on_behind_its_last_step(any_engine, scenarios, whol
         assert again.steps == steps - after
 
 
+@pytest.mark.slow
 def test_a_batch_may_be_killed_many_times(any_engine, scenarios, whole, tmp_path, monkeypatch):
     monkeypatch.setattr(journals, "STATES_SHARE", float("inf"))
     for after in (3, 4, 15, 20):
@@ -125,6 +129,7 @@ def test_a_batch_may_be_killed_many_times(any_engine, scenarios, whole, tmp_path
     assert play(any_engine, scenarios, tmp_path / "steps") == whole
 
 
+@pytest.mark.slow
 def test_states_that_are_written_seldom_cost_only_the_steps_since(any_engine, scenarios, whole, tmp_path, monkeypatch):
     """The first states are written at once, then none: a share of nothing allows no more."""
     monkeypatch.setattr(journals, "STATES_SHARE", 0.0)
@@ -139,6 +144,7 @@ def test_states_that_are_written_seldom_cost_only_the_steps_since(any_engine, sc
     assert counter.steps - again.steps == (1 if states else 12)
 
 
+@pytest.mark.slow
 def test_a_journal_that_costs_too_much_is_given_up(engine, scenarios, tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(journals, "PATIENCE_S", 0.0)
     monkeypatch.setattr(journals, "MOST_SHARE", 0.0)
@@ -148,6 +154,7 @@ def test_a_journal_that_costs_too_much_is_given_up(engine, scenarios, tmp_path, 
     assert [record.message for record in caplog.records if "begins anew" in record.message]
 
 
+@pytest.mark.slow
 def test_a_batch_that_is_asked_to_stop_stops_behind_a_step(engine, scenarios, tmp_path, monkeypatch, caplog):
     with monkeypatch.context() as patch:
         patch.setattr(stopping, "_asked", True)
@@ -158,6 +165,7 @@ def test_a_batch_that_is_asked_to_stop_stops_behind_a_step(engine, scenarios, tm
     assert "the batch goes on after step 0" in caplog.text
 
 
+@pytest.mark.slow
 def test_what_a_kill_leaves_of_a_removed_journal_is_none(engine, scenarios, tmp_path, monkeypatch):
     folder = tmp_path / "steps"
     records = play(engine, scenarios, folder)
@@ -170,6 +178,7 @@ def test_what_a_kill_leaves_of_a_removed_journal_is_none(engine, scenarios, tmp_
     assert again.steps > 20
 
 
+@pytest.mark.slow
 def test_random_kills_lose_a_step_each(tmp_path):
     """Processes that are killed at random moments compute, taken together, at most one step twice a kill."""
     random = np.random.default_rng(0)

@@ -153,6 +153,7 @@ def test_a_body_that_is_cut_off_is_an_error_in_one_line(serve):
     assert len(received) == 5
 
 
+@pytest.mark.slow
 def test_a_reply_that_drips_ends_with_the_time_limit(serve, monkeypatch):
     """Each byte comes well within a socket's limit, and the whole never does."""
     monkeypatch.setattr(module, "SECONDS", 0.3)
@@ -355,6 +356,7 @@ def test_replies_are_kept_as_they_come(told_apart, tmp_path):
 SCRIPT = Path(__file__).parents[2] / "workflow/scripts/rollouts_judge.py"
 
 
+@pytest.mark.slow
 def test_a_killed_job_asks_the_rest(told_apart, serve, tmp_path, monkeypatch):
     """By the script, killed by force after two replies; the log of neither run holds the key."""
     turns, table = told_apart

@@ -28,6 +28,7 @@ def counts(turns, name):
     return list({turn.scenario_id: json.loads(turn.gates) for turn in turns if turn.condition_id == name}.values())
 
 
+@pytest.mark.slow
 def test_counts_depend_on_nothing_that_shares_the_batch(engine, scenarios):
     kinds = {
         "trigger": behind(Trigger(torch.arange(200, 400), ANY), timing="decode"),
@@ -49,6 +50,7 @@ def test_counts_depend_on_nothing_that_shares_the_batch(engine, scenarios):
             assert all(0 < opened < tokens for opened, tokens in rollout) or arm.condition_id == "trigger"
 
 
+@pytest.mark.slow
 def test_tokens_are_those_of_the_timing(engine, scenarios):
     """Edits that do nothing leave all texts alike, and every token is given or written."""
     arms = [

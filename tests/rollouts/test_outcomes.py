@@ -204,6 +204,7 @@ def test_rollouts_are_kept_apart_whatever_the_order_of_rows():
     pd.testing.assert_series_equal(table.iloc[1], measured(*MIXED), check_names=False)
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(
     st.lists(

@@ -37,6 +37,7 @@ def test_rows_with_any_number_that_is_none():
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["packed", "padded", "recurrent"])
 def test_an_overflow_breaks_its_own_episode_alone(kind, engine, protocol, scenarios):
     shape = {"vocab_size": len(protocol.tokenizer), "max_position_embeddings": 2048}
@@ -61,6 +62,7 @@ def test_an_overflow_breaks_its_own_episode_alone(kind, engine, protocol, scenar
         }
 
 
+@pytest.mark.slow
 def test_what_an_overflow_is_counted_as(engine, scenarios, tmp_path):
     table = pd.DataFrame(rows(engine.run([*SOUND, HOT], scenarios, 5, 0)))
     table.to_parquet(tmp_path / "turns.parquet")
@@ -75,6 +77,7 @@ def test_what_an_overflow_is_counted_as(engine, scenarios, tmp_path):
     assert all(turn.chances == {} for turn in turns_of(back) if turn.condition_id == "hot")
 
 
+@pytest.mark.slow
 def test_an_overflow_goes_through_the_files_of_episodes(engine, scenarios, tmp_path):
     arms = [SOUND[0], HOT]
     made = rows(complete(Cells(tmp_path, "code"), engine, arms, scenarios, 5, 0, Rows(2, 3), "test"))
@@ -82,6 +85,7 @@ def test_an_overflow_goes_through_the_files_of_episodes(engine, scenarios, tmp_p
     assert NUMERICAL in {row["fault"] for row in made}
 
 
+@pytest.mark.slow
 def test_natively_a_cut_reply_is_an_overflow_and_no_answer(scenarios):
     tokenizer = byte_tokenizer()
     protocol = protocols.read(resources.RESOURCES / "native.yaml", tokenizer)

@@ -82,12 +82,14 @@ def story(engine, protocol, model, scenarios):
     ]
 
 
+@pytest.mark.slow
 def test_all_is_every_token(engine, model, scenarios):
     tokens, marks, _ = touched(engine, model, scenarios[0], "all")
     assert all(marks)
     assert len(marks) == len(tokens)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("timing", ["prefill", "user", "tool", "system"])
 def test_given_text_by_whose_it_is(engine, protocol, model, scenarios, story, timing):
     tokens, marks, _ = touched(engine, model, scenarios[0], timing)
@@ -101,6 +103,7 @@ def test_given_text_by_whose_it_is(engine, protocol, model, scenarios, story, ti
     assert parts(tokens, marks, protocol) == expected
 
 
+@pytest.mark.slow
 def test_prefill_and_decode_share_the_episode_out(engine, model, scenarios):
     _, prefill, _ = touched(engine, model, scenarios[0], "prefill")
     for other in ("decode", "assistant"):
@@ -108,6 +111,7 @@ def test_prefill_and_decode_share_the_episode_out(engine, model, scenarios):
         assert [a ^ b for a, b in zip(prefill, decode, strict=True)] == [True] * len(prefill)
 
 
+@pytest.mark.slow
 def test_thoughts_and_answers_share_own_text_out(engine, protocol, model, scenarios):
     _, decode, _ = touched(engine, model, scenarios[0], "decode")
     tokens, thinking, records = touched(engine, model, scenarios[0], "thinking")
@@ -145,6 +149,7 @@ def places_of(engine, scenario, monkeypatch):
     return Places.of(torch.cat(found, dim=1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WRITTEN)
 def test_every_protocol_with_every_timing(name, protocol, at_once, model, scenarios, monkeypatch):
     """What the config takes touches some of an episode's tokens; what it refuses is none of them, or another timing."""
@@ -167,6 +172,7 @@ def test_every_protocol_with_every_timing(name, protocol, at_once, model, scenar
         assert bool(places.touched(timing, at).any()), timing
 
 
+@pytest.mark.slow
 def test_the_last_prompt_token_is_one_a_turn_and_prefill_has_the_others(engine, protocol, model, scenarios):
     _, prefill, _ = touched(engine, model, scenarios[0], "prefill")
     tokens, last, records = touched(engine, model, scenarios[0], "last_prompt")
@@ -178,6 +184,7 @@ def test_the_last_prompt_token_is_one_a_turn_and_prefill_has_the_others(engine, 
         assert tokens[at + 1 : at + 1 + len(cue)] == cue
 
 
+@pytest.mark.slow
 def test_the_first_own_tokens_of_every_turn(engine, protocol, model, scenarios):
     tokens, decode, records = touched(engine, model, scenarios[0], "decode")
     _, first, _ = touched(engine, model, scenarios[0], "decode_2")
@@ -199,6 +206,7 @@ def test_the_first_own_tokens_of_every_turn(engine, protocol, model, scenarios):
     assert all_of_them == decode
 
 
+@pytest.mark.slow
 def test_decided_at_once_the_action_follows_the_prompts_last_token(model, at_once, scenarios):
     engine = Engine(
         model, at_once, EpisodeSettings(max_turns=3, input_tokens=4, temperature=0.8), dict.fromkeys(at_once.tools, 0.0)

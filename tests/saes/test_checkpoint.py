@@ -41,6 +41,7 @@ def cut(rows, settings, at):
     return open_at
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at", [10, 17, 30])
 @pytest.mark.parametrize("kind", KINDS)
 def test_cut_off_and_taken_up_the_same_bits(tmp_path, kind, at):

@@ -82,6 +82,7 @@ def fired(sae, rows):
     return (sae.latents(rows) > 0).any(0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("piece", [1, 7, 4096])
 def test_silent_latents_are_counted_on_every_row_of_the_documents_kept(caches, sae, piece):
     rows = {}

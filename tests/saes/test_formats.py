@@ -102,6 +102,7 @@ def test_what_is_missing_or_unknown_is_named(tmp_path):
         formats.read_for(tmp_path / "layer3.sae.pt", 7, 4)
 
 
+@pytest.mark.slow
 def test_from_the_command_line(tmp_path, capsys):
     sae = random_sae()
     save(tmp_path / "5", sae, ORIGIN, {})

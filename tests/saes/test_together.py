@@ -30,6 +30,7 @@ def same(found, wanted):
     )
 
 
+@pytest.mark.slow
 def test_each_has_the_bits_that_it_has_alone_cut_off_or_not(tmp_path):
     rows = {layer: planted(seed=layer)[0] for layer in (1, 12)}
     recipes = {
@@ -57,6 +58,7 @@ def test_each_has_the_bits_that_it_has_alone_cut_off_or_not(tmp_path):
         assert all(same(done[layer], alone[layer]) for layer in rows)
 
 
+@pytest.mark.slow
 def test_a_stream_and_stored_rows_in_its_order_give_the_same_dictionaries(tmp_path, monkeypatch):
     """The stream's passages are stored; their rows, read in the order of its tokens, train each layer by itself."""
     monkeypatch.setattr(stream, "WINDOW_ROWS", 512)

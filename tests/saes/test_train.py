@@ -147,6 +147,7 @@ def test_orthonormal_directions_need_no_shrinking():
     assert start.encoder_share(rows, torch.eye(4), k=4) == pytest.approx(1)
 
 
+@pytest.mark.slow
 @examples(max_examples=8)
 @given(seed=st.integers(0, 1000), k=st.integers(1, 8), batch=st.integers(2, 64))
 def test_decoder_rows_keep_unit_norm_and_at_most_k_latents_are_active(seed, k, batch):

@@ -93,9 +93,9 @@ def jobs(cluster: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ru
 
 
 @pytest.fixture(scope="session")
-def finished(jobs: Run, toy_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """The small experiment after one whole run on the cluster."""
-    run = started(copied(tmp_path_factory.mktemp("project"), toy_model), config=ONE)
+def finished(jobs: Run, toy_model: Path, quick_python: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The small experiment after one whole run on the cluster, whose jobs are submitted, wait and end as anyone's."""
+    run = started(copied(tmp_path_factory.mktemp("project"), toy_model, quick_python), config=ONE)
     try:
         assert run.process.wait() == 0, run.output
     finally:

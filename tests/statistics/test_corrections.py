@@ -197,6 +197,7 @@ def test_ranks_among_random_directions_are_one_family(table):
     assert (ranks.drop([*none, *one, *two])[["p", "p_corrected"]] == 1).all(axis=None)
 
 
+@pytest.mark.slow
 def test_the_null_is_of_random_directions_at_the_same_layer_and_by_the_same_rule(table, traits):
     """Three of the grid's at layer 20 and three by another rule would each do as much as the vector."""
     random = traits["a"].random

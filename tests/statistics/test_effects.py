@@ -102,6 +102,7 @@ def found_in(table: pd.DataFrame, design: pd.DataFrame | None = None) -> Finding
     return findings(rollouts, effects(rollouts, design, PLAN), contrasts, design, PLAN)
 
 
+@pytest.mark.slow
 def test_verdicts_and_rank():
     found = found_in(outcomes())
     autonomy, deference = found.traits["autonomy"], found.traits["deference"]
@@ -118,6 +119,7 @@ def test_verdicts_and_rank():
     assert found_in(outcomes(lift=-2.0)).traits["autonomy"].verdict == "reversed"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("others", "verdict"),
     [
@@ -136,6 +138,7 @@ def test_an_effect_is_the_directions_own_by_its_sign_and_among_random_ones(other
     assert found_in(outcomes(**others)).traits["autonomy"].verdict == verdict
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("left_out", ["down", "random"])
 def test_without_a_turned_vector_or_random_directions_no_effect_is_the_directions_own(left_out):
     design, table = conditions(), outcomes()
@@ -143,12 +146,14 @@ def test_without_a_turned_vector_or_random_directions_no_effect_is_the_direction
     assert found_in(table, design).traits["autonomy"].verdict == "pushed"
 
 
+@pytest.mark.slow
 def test_a_hook_that_disturbs_at_dose_zero_is_seen():
     table = outcomes()
     table.loc[(table["condition_id"] == "zero") & (table["scenario_id"] == "s1"), "breakage"] = 0.1
     assert found_in(table).zero_dose.changed_scenarios == 1
 
 
+@pytest.mark.slow
 def test_a_summary_is_read_as_it_was_written(tmp_path):
     found, path = found_in(outcomes()), tmp_path / "summary.json"
     files.write_json(path, asdict(found) | {"provenance": {}})
@@ -158,6 +163,7 @@ def test_a_summary_is_read_as_it_was_written(tmp_path):
         read_findings(path)
 
 
+@pytest.mark.slow
 def test_a_design_without_other_conditions_has_empty_contrasts():
     """One dose, one timing and no control: nothing to compare a vector with but the unsteered rollouts."""
     design, table = conditions(), outcomes()
@@ -169,6 +175,7 @@ def test_a_design_without_other_conditions_has_empty_contrasts():
     assert found_in(table, design).traits["autonomy"].verdict == "pushed"
 
 
+@pytest.mark.slow
 def test_controls_and_doses():
     rollouts = Rollouts.of(outcomes())
     controls = against_controls(rollouts, conditions(), PLAN)
@@ -190,6 +197,7 @@ def test_rank_among_random_directions():
     assert ranks.loc[("up", "calls"), "upper"] == pytest.approx(1 - 0.025**0.05)
 
 
+@pytest.mark.slow
 def test_random_directions_of_another_layer_or_rule_have_no_rank_for_a_vector():
     design = conditions()
     others = design["condition_id"].isin([f"random.{draw}" for draw in range(10)])

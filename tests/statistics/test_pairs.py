@@ -120,6 +120,7 @@ def test_exact_sign_flip_is_every_pattern():
     assert p[0] == pytest.approx(np.mean(every))
 
 
+@pytest.mark.slow
 def test_monte_carlo_sign_flip_agrees_with_scipy():
     difference = np.random.default_rng(3).normal(0.4, 1, size=30)
     p, exact = sign_flip(difference[:, None], 20_000, 0)
@@ -213,6 +214,7 @@ def test_students_sleep_data_as_r_prints_it():
 columns = arrays(float, st.tuples(st.integers(2, 20), st.just(1)), elements=st.integers(-4, 4).map(float))
 
 
+@pytest.mark.slow
 @given(columns)
 def test_p_ignores_the_sign_of_all_differences(difference):
     p, _ = sign_flip(difference, 500, 0)
@@ -221,6 +223,7 @@ def test_p_ignores_the_sign_of_all_differences(difference):
     assert 0 < p[0] <= 1
 
 
+@pytest.mark.slow
 @given(columns, st.floats(-1e6, 1e6))
 def test_a_common_shift_changes_nothing(treated, shift):
     baseline = np.roll(treated, 1)
@@ -230,6 +233,7 @@ def test_a_common_shift_changes_nothing(treated, shift):
     assert plain == pytest.approx(moved, abs=1e-6, nan_ok=True)
 
 
+@pytest.mark.slow
 @given(columns)
 def test_swapping_the_conditions_turns_every_estimate_round(treated):
     baseline = np.roll(treated, 1)

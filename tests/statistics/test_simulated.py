@@ -48,6 +48,7 @@ def truth(kind, seeds: int, shift: float) -> dict[str, float]:
     return {name: float(value.mean()) for name, value in estimates(np.ones((1, 300)), large).items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "seeds", "shift"),
     [(counts, 1, 0.0), (counts, 1, 0.6), (counts, 3, 0.6), (shares, 1, 0.8), (shares, 3, 0.8)],
@@ -73,6 +74,7 @@ def test_sign_flips_hold_their_level_and_have_power(kind):
     assert (sign_flip(moved.difference, DRAWS, 8)[0] <= 0.05).mean() > 0.5
 
 
+@pytest.mark.slow
 def test_equivalence_is_claimed_wrongly_at_its_level_only():
     """The margin is half an estimated SD: where both sides correlate at .9 a margin taken for known claims 9 %."""
     rng = np.random.default_rng(3)
@@ -84,6 +86,7 @@ def test_equivalence_is_claimed_wrongly_at_its_level_only():
     assert (equivalence(null, 0.5, 0.95).p <= 0.05).mean() > 0.9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scenarios", [3, 4, 5, 7])
 def test_intervals_of_few_scenarios_cover(scenarios):
     sample = counts(np.random.default_rng(5), scenarios, 1, REPLICATIONS, 0.6)
@@ -92,6 +95,7 @@ def test_intervals_of_few_scenarios_cover(scenarios):
     assert ((found.lower <= 0.6) & (found.upper >= 0.6))[known].mean() >= 0.93
 
 
+@pytest.mark.slow
 def test_where_few_scenarios_change_no_interval_claims_what_the_test_does_not():
     """Two conditions that differ by chance in a few scenarios: neither interval nor test finds more than its share."""
     rng = np.random.default_rng(6)
@@ -116,6 +120,7 @@ def sides(kind, replications: int) -> list[tuple[np.ndarray, np.ndarray]]:
     return [(null.treated_rollouts[..., i], null.baseline_rollouts[..., i]) for i in range(replications)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "name"), [(counts, "count"), (shares, "binary")])
 def test_marginal_models_hold_their_level(kind, name):
     p = np.array([marginal(*side, name, 0.95).p for side in sides(kind, 120)])
@@ -124,6 +129,7 @@ def test_marginal_models_hold_their_level(kind, name):
     assert (p <= 0.05).mean() == pytest.approx(0.05, abs=0.04)
 
 
+@pytest.mark.slow
 def test_mixed_models_are_the_paired_t_test_of_averages():
     for treated, baseline in sides(counts, 10):
         fit = linear_mixed(treated, baseline, 0.95)
@@ -166,6 +172,7 @@ def test_detectable_effect_is_found_with_its_power():
     assert np.isnan(detectable(2, 0.05))
 
 
+@pytest.mark.slow
 def test_the_power_command_plans_from_a_pilot(tmp_path):
     rng = np.random.default_rng(1)
     rows = [

@@ -45,6 +45,7 @@ def axes(table: pd.DataFrame) -> int:
     return int(table.loc[table["quantity"] == "axes", "value"].item())
 
 
+@pytest.mark.slow
 def test_one_axis_two_axes_and_none():
     one = structure(run({"a": [1.5, 1, 1], "b": [1.5, 1, 1], "c": [-1.5, -1, -1]}), conditions(), PLAN)
     assert axes(one) == 1
@@ -58,6 +59,7 @@ def test_one_axis_two_axes_and_none():
     assert shares.loc["relabelled", "lower"] < shares.loc["sae_probe", "value"] < shares.loc["relabelled", "upper"]
 
 
+@pytest.mark.slow
 def test_a_share_is_held_against_independent_effects_through_coupled_outcomes():
     """Vectors that each move their own outcome alone, where outcomes are one variable twice and a third apart."""
     rng = np.random.default_rng(2)
@@ -79,6 +81,7 @@ def test_a_share_is_held_against_independent_effects_through_coupled_outcomes():
     assert row["p"] == pytest.approx(expected, abs=0.05)
 
 
+@pytest.mark.slow
 def test_the_number_of_axes_is_a_lower_bound_with_its_power():
     strong, weak = (structure(run({"a": [size, 0, 0], "b": [0, size, 0]}), conditions(), PLAN) for size in (3.0, 0.15))
     power = [table.loc[table["quantity"] == "power_of_two_axes", "value"].item() for table in (strong, weak)]
@@ -94,6 +97,7 @@ def test_one_vector_has_one_axis_at_most():
     assert not (table["quantity"] == "power_of_two_axes").any()
 
 
+@pytest.mark.slow
 def test_too_few_random_directions_are_a_row_and_not_silence():
     table = structure(run({}), conditions(), PLAN)
     (row,) = table[table["matrix"] == "random"].to_dict("records")
@@ -101,6 +105,7 @@ def test_too_few_random_directions_are_a_row_and_not_silence():
     assert np.isnan(row["value"])
 
 
+@pytest.mark.slow
 def test_axes_are_claimed_wrongly_at_their_level_only():
     rng = np.random.default_rng(3)
     null = rng.normal(size=(200, 4, 4))
@@ -140,6 +145,7 @@ def test_correlation_agrees_with_numpy():
     assert np.isnan(correlation(np.ones((1, 30)), x, np.ones((30, 2)))[0])
 
 
+@pytest.mark.slow
 @given(arrays(float, st.tuples(st.just(1), st.integers(1, 8)), elements=st.floats(-5, 5)))
 def test_isotonic_fit_agrees_with_scipy(effects):
     both = [isotonic_regression(effects[0], increasing=up).x for up in (True, False)]
@@ -189,6 +195,7 @@ def test_tools_and_their_mix():
     assert distance(np.zeros((1, 2)), np.ones((1, 2))).tolist() == [0]
 
 
+@pytest.mark.slow
 def test_a_probes_score_against_its_vectors_effect():
     rollouts, design = run({"a": [3, 0, 0], "b": [0, 1.5, 0]}, scenarios=80), conditions()
     scores = pd.DataFrame(
@@ -201,6 +208,7 @@ def test_a_probes_score_against_its_vectors_effect():
     assert (table["quantity"] == "point").sum() == 6
 
 
+@pytest.mark.slow
 def test_a_vector_is_held_against_the_score_of_its_own_layer():
     """The raw probe's own choice is layer 4, and its vectors sit at 17, where its scores have the other order."""
     rollouts, design = run({"a": [3, 0, 0], "b": [0, 1.5, 0]}, scenarios=80), conditions()

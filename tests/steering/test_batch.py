@@ -54,6 +54,7 @@ def ragged_rounds(draw):
     return drawn
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", MODELS)
 @settings(max_examples=12)
 @given(rounds=ragged_rounds())
@@ -65,6 +66,7 @@ def test_growing_chunks_equal_each_whole_prompt_alone(family, rounds):
             torch.testing.assert_close(found, alone(model, tokens), rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", MODELS)
 def test_rows_outgrow_the_caches_room_and_a_sliding_window(family):
     model = MODELS[family]
@@ -77,6 +79,7 @@ def test_rows_outgrow_the_caches_room_and_a_sliding_window(family):
         torch.testing.assert_close(last[row], alone(model, whole), rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", MODELS)
 def test_repeated_and_selected_rows_go_on_where_they_were(family):
     model = MODELS[family]
@@ -95,6 +98,7 @@ def test_repeated_and_selected_rows_go_on_where_they_were(family):
     torch.testing.assert_close(logits[1], alone(model, [*headers[1], *tails[3], 11]), rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 @settings(max_examples=15)
 @given(
     st.sampled_from(["llama", "packed llama", *RECURRENT, *ALONE]),
@@ -162,6 +166,7 @@ def test_layers_that_read_on_by_one_token_are_fed_so():
     assert singly([4, 2, 4], [False] * 3) == [[(1, 0, 2)], [(0, 0, 4), (2, 0, 4)]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_a_state_that_is_forgotten_is_told_from_rounding(dtype):
     assert not takes_pieces(small("jamba").to(dtype))

@@ -168,6 +168,7 @@ CHANGES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CHANGES)
 @settings(max_examples=30)
 @given(cases())
@@ -191,6 +192,7 @@ def test_shape_and_type_stay_and_rows_do_not_meet(name, case, strength):
     near(found, alone, max(size, 1.0), 1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CHANGES)
 @settings(max_examples=15)
 @given(cases(), st.lists(st.floats(-2, 2), min_size=4, max_size=4))

@@ -103,6 +103,7 @@ def test_what_can_follow_what(earlier, later):
 NUMBERS = st.floats(-4, 4).map(lambda value: round(value, 2))
 
 
+@pytest.mark.slow
 @given(st.data())
 def test_what_is_refused_is_lost_and_what_is_taken_of_values_holds(data):
     """By the changes themselves: the later gives what it gives without the earlier, or breaks what that asked for."""

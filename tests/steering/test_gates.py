@@ -73,6 +73,7 @@ def test_the_first_deciding_token_decides_for_ever():
 # --- what must always hold ---
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", REMEMBERS)
 @settings(max_examples=40, deadline=None)
 @given(st.data())
@@ -111,6 +112,7 @@ GATES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", REMEMBERS)
 @pytest.mark.parametrize("name", GATES)
 def test_batched_and_cut_is_alone_and_whole(name, how):

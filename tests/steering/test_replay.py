@@ -38,6 +38,7 @@ def alone(model, prompt, push):
         return model(ids).logits[0, len(HEADER.tokens) :]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", MODELS)
 @pytest.mark.parametrize("layer", [0, 2, 3])
 def test_every_token_has_the_logits_of_its_prompt_alone(family, layer):

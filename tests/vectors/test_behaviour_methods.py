@@ -119,6 +119,7 @@ def test_a_random_code_has_only_latents_that_fire():
 # --- nulls ---
 
 
+@pytest.mark.slow
 def test_a_random_direction_of_the_corpus_has_its_covariance():
     """Over many draws the mean of v v' is the rows' covariance; of unit vectors, that of their directions."""
     corpus = torch.randn(30, 2, generator=generator(3)) * torch.tensor([5.0, 1.0]) + 100

@@ -66,6 +66,7 @@ def test_with_an_orthonormal_dictionary_the_decoded_probe_is_the_raw_ridge(seed,
     assert decoded.raw_norm == pytest.approx(raw.raw_norm, rel=1e-3)
 
 
+@pytest.mark.slow
 @settings(max_examples=50)
 @given(seed=st.integers(0, 10_000))
 def test_swapping_the_poles_turns_the_mean_difference_round(seed):
@@ -124,6 +125,7 @@ def test_the_projection_on_the_mean_difference_separates_the_poles():
     assert float((clouds.high.mean(0) - clouds.low.mean(0)) @ direction.unit) == pytest.approx(direction.raw_norm)
 
 
+@pytest.mark.slow
 @settings(max_examples=30)
 @given(seed=st.integers(0, 2**63 - 1), one=st.integers(0, 50), two=st.integers(0, 50))
 def test_random_directions_are_nearly_orthogonal_and_come_again(seed, one, two):

@@ -70,6 +70,7 @@ def test_columns_are_the_same_where_no_method_reached_the_kl():
     assert found.set_index("method").loc["prompt", ["difference", "random_as_large"]].isna().all()
 
 
+@pytest.mark.slow
 @settings(max_examples=20)
 @given(st.integers(0, 1000), st.integers(5, 40))
 def test_pairing_by_scenario_is_what_makes_the_interval(seed, scenarios):

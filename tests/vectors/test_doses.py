@@ -76,6 +76,7 @@ def solved_timings(verdicts, rule, moved):
     return [timing for _, other, timing, at in asked if (other, at) == (rule, moved)]
 
 
+@pytest.mark.slow
 def test_the_rules_under_which_a_length_is_searched_for(verdicts):
     assert {each for each in product(RULED, (False, True)) if solved_timings(verdicts, *each)} == set(SOLVED)
 
@@ -206,6 +207,7 @@ def measured(model, layer, timing, change):
     return float(torch.cat(found).mean())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", [NATS_ASKED, -NATS_ASKED])
 @pytest.mark.parametrize(("rule", "moved"), SOLVED)
 def test_the_kl_that_was_asked_for_is_the_kl_that_is_applied(solved, verdicts, rule, moved, target):

@@ -24,6 +24,7 @@ def test_cosines_are_of_one_layer():
     assert table["cosine"].item() == pytest.approx(0.6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("d_model", [3, 64, 576])
 def test_nineteen_of_twenty_random_pairs_stay_in_the_null_band(d_model):
     drawn = torch.randn(2, 20_000, d_model, generator=torch.Generator().manual_seed(0), dtype=torch.float64)

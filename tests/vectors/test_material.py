@@ -80,6 +80,7 @@ def test_the_held_out_gap_is_positive_towards_the_high_pole_and_turns_with_the_d
     assert gap(artifacts, -unit) == -gap(artifacts, unit)
 
 
+@pytest.mark.slow
 @settings(max_examples=20)
 @given(st.integers(0, 10_000))
 def test_the_gap_has_no_unit(artifacts, seed):

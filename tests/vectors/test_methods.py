@@ -274,6 +274,7 @@ def test_raptor_finds_a_planted_direction_and_its_logits_are_its_probes():
     assert right.double().mean() > 0.8
 
 
+@pytest.mark.slow
 def test_raptor_refits_at_the_penalty_that_validates_best():
     parts = material(**clouds(4, 60, [1.0, 0, 0, 0, 0, 0], [1.0, 2.0, 1.0, 1.0, 3.0, 1.0]))
     rows = torch.cat([parts.high, parts.low]).double()

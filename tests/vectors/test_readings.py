@@ -79,6 +79,7 @@ def test_behaviour_is_the_agents_own_log_odds_with_the_rows_where_the_action_is_
     assert float(odds.std()) > 0.01
 
 
+@pytest.mark.slow
 def test_the_gradient_is_what_a_small_push_does(protocol, model):
     found, bias = readings(protocol, model)
     gradient = found.gradients.own

@@ -53,6 +53,7 @@ def test_the_texts_of_a_record_by_hand():
     assert record().texts()["sign"] == "a positive dose moves towards the high pole"
 
 
+@pytest.mark.slow
 @given(
     st.builds(
         record,

@@ -50,6 +50,7 @@ def parts(held_out=1.0):
     return made, Sources(DESCRIBED, llama(initializer_range=0.2), PROMPTS, rows, {"made": "by a test"})
 
 
+@pytest.mark.slow
 def test_every_method_leaves_a_vector_with_lengths_that_have_their_kl(tmp_path):
     made, sources = parts()
     names = [*(name for name in known() if name != "random"), "random_0"]

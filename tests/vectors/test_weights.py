@@ -98,6 +98,7 @@ def test_an_adapter_says_in_its_files_what_is_added_to_which_weight(made, tmp_pa
 
 
 # PEFT 0.21 asks transformers 5.23 by a name that goes with 6.0
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing.:FutureWarning")
 @pytest.mark.parametrize("dose", [DOSE, 0.0])
 def test_peft_applies_the_adapter(made, tmp_path, dose):
