@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import torch
-from project import ROOT, Project
+from project import ROOT, Project, script_of_docs
 from safetensors import safe_open
 
 from trimtab.activations.reader import Cache
@@ -108,6 +108,22 @@ OTHERS = [
 @pytest.fixture(scope="module")
 def results(finished: Project) -> Path:
     return finished.results
+
+
+def test_every_column_of_every_table_has_its_line_in_docs(results):
+    columns = script_of_docs("columns")
+    said, met = set(), set()
+    for path in sorted(results.rglob("*.csv")) + sorted(results.rglob("*.parquet")):
+        name = path.relative_to(results).as_posix()
+        if "/." in name or name.startswith("benchmarks/"):
+            continue
+        table = columns.table_of(name)
+        assert table is not None, name
+        found = pq.read_schema(path).names if path.suffix == ".parquet" else [*pd.read_csv(path, nrows=1).columns]
+        assert {column: columns.meaning(table, column) for column in found if not columns.meaning(table, column)} == {}
+        met |= {(table["path"], column) for column in found}
+        said |= {(table["path"], column) for column in columns.own(table)}
+    assert said - met == set()
 
 
 @pytest.fixture(scope="module")
