@@ -119,8 +119,8 @@ $(BENCHES:%=bench-%): bench-%: .venv-bench-%/.ready
 .PRECIOUS: .venv-bench-%/.ready
 .venv-bench-%/.ready: benchmarks/peers-%.txt pyproject.toml envs/data.txt
 	$(PYTHON) -m venv .venv-bench-$*
-	.venv-bench-$*/bin/pip install --quiet --disable-pip-version-check --editable . --requirement $<
-	.venv-bench-$*/bin/pip install --quiet --disable-pip-version-check --no-deps --requirement envs/data.txt
+	.venv-bench-$*/bin/pip install --quiet --disable-pip-version-check --constraint envs/lock.txt --editable .
+	.venv-bench-$*/bin/pip install --quiet --disable-pip-version-check --no-deps --requirement envs/data.txt --requirement $<
 	touch $@
 
 clean:
