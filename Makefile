@@ -44,8 +44,9 @@ $(READY): pyproject.toml envs/lock.txt envs/data.txt
 	pip install --quiet --disable-pip-version-check --no-deps --requirement envs/data.txt
 	touch $@
 
-$(TOOLS): $(READY)
+$(TOOLS): $(READY) envs/test-data.txt
 	pip install --quiet --disable-pip-version-check --constraint envs/lock.txt --editable '.[test,lint,docs]'
+	pip install --quiet --disable-pip-version-check --no-deps --requirement envs/test-data.txt
 	touch $@
 
 # the report's page is tested in a real browser; without one those tests are skipped and say so

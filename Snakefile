@@ -1,5 +1,7 @@
 # Trimtab's one DAG, from prompts to a report. `snakemake --cores all` makes everything; the stages are the include lines.
 
+import time
+
 from snakemake.utils import min_version
 
 min_version("9.27")
@@ -26,6 +28,15 @@ include: "workflow/rules/statistics.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/plan.smk"
 include: "workflow/rules/organism.smk"
+
+
+STARTED = time.time()
+
+
+onsuccess:
+    page = Path(f"results/{config['experiment']}/report/report.html")
+    for line in ending(page, STARTED):
+        print(line)
 
 
 rule all:

@@ -4,28 +4,26 @@
 comments; the sentence is the report's own, so that no one words a result by hand.
 """
 
-import html
-import re
 import shutil
 import sys
 import textwrap
 from pathlib import Path
 
+from trimtab.report.ending import headline
+
 ROOT = Path(__file__).resolve().parents[1]
 FIGURE = "docs/figures/forest.svg"
 BEGIN, END = "<!-- result: written by docs/front.py -->", "<!-- end of the result -->"
-HEADLINE = re.compile(r'<section id="abstract".*?<p><strong>(.*?)</strong></p>', re.DOTALL)
-"""The declared tests' outcome, in report.html."""
 AFTER = "## Run it\n"
 """What the result stands before, as long as there is none."""
 
 
 def result(report: str) -> str:
     """The lines of the README that a report gives."""
-    found = HEADLINE.search(report)
+    found = headline(report)
     if found is None:
         raise SystemExit("front: the report has no headline; expected report/report.html of a finished run")
-    sentence = textwrap.fill(html.unescape(found[1]), 117, break_on_hyphens=False)
+    sentence = textwrap.fill(found, 117, break_on_hyphens=False)
     quoted = "\n".join(f"> {line}" for line in sentence.splitlines())
     picture = f"![Effects of the default experiment's conditions, with intervals]({FIGURE})"
     said = "The default experiment, as its report says it ([more results](docs/results.md)):"

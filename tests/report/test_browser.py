@@ -1,9 +1,12 @@
-"""The page in a real browser: sorting, comparing transcripts, no console message, no request."""
+"""The page in a real browser: sorting, searching, copying, transcripts, accessibility, no message, no request."""
 
+import csv
+import io
 import json
 import re
 import shutil
 import subprocess
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -31,6 +34,12 @@ const pick = (id, value) => {
 pick("scenario", "s01"); pick("left", "zero"); pick("right", "sae_probe.deference.all.+0.3");
 found.second = shown();
 found.headings = [...document.querySelectorAll("#comparison h4")].map(h => h.textContent);
+const doses = document.querySelector("#table-doses table"), search = document.querySelector("#table-doses input");
+found.rows = doses.tBodies[0].rows.length;
+search.value = "Autonomy 0.30"; search.dispatchEvent(new Event("input"));
+found.kept = shownRows(doses).slice(1).map(row => row.textContent);
+found.csv = csv(doses); found.latex = latex(doses);
+found.short = document.querySelectorAll("#table-declared input").length;
 found.images = document.images.length;
 found.broken = window.broken ?? null;
 found.requests = performance.getEntriesByType("resource").map(entry => entry.name);
@@ -40,20 +49,23 @@ document.body.append(out);
 """
 
 
-@pytest.fixture(scope="module")
-def browser(results: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict, str]:
-    """What the probe saw on the page, and what the browser had to say."""
-    folder = tmp_path_factory.mktemp("browser")
-    page = folder / "page.html"
-    page.write_text((results / "report/report.html").read_text().replace("</body>", PROBE + "</body>"))
+def opened(folder: Path, page: Path, probe: str, *options: str) -> tuple[dict, str]:
+    """What a probe at the end of a page leaves in an element of its name, and what the browser had to say."""
+    copy = folder / "page.html"
+    copy.write_text(page.read_text().replace("</body>", probe + "</body>"))
     flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]
     flags += ["--disable-background-networking", "--disable-component-update", "--enable-logging=stderr"]
-    command = [str(CHROMIUM), *flags, f"--user-data-dir={folder / 'profile'}", "--dump-dom", page.as_uri()]
+    command = [str(CHROMIUM), *flags, *options, f"--user-data-dir={folder / 'profile'}", "--dump-dom", copy.as_uri()]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     match = re.search(r'<pre id="probe">(.*?)</pre>', done.stdout, flags=re.DOTALL)
     assert match, done.stderr[-2000:]
     text = match[1].replace("&lt;", "<").replace("&gt;", ">").replace("&nbsp;", "\u00a0").replace("&amp;", "&")
     return json.loads(text), done.stderr
+
+
+@pytest.fixture(scope="module")
+def browser(results: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict, str]:
+    return opened(tmp_path_factory.mktemp("browser"), results / "report/report.html", PROBE)
 
 
 def test_tables_sort_by_value_both_ways(browser):
@@ -82,6 +94,46 @@ def test_transcripts_compare_and_markup_shows_as_text(browser):
         "Hooks on, dose 0",
         "SAE-decoded probe · Deference · dose 0.30, all tokens",
     ]
+
+
+def test_a_search_keeps_the_rows_that_hold_its_words(browser):
+    found, _ = browser
+    assert 0 < len(found["kept"]) < found["rows"]
+    assert all("Autonomy" in row and "0.30" in row for row in found["kept"])
+    # ten rows need no search
+    assert found["short"] == 0
+
+
+def test_what_is_shown_is_copied(browser):
+    found, _ = browser
+    head, *rows = csv.reader(io.StringIO(found["csv"]))
+    assert len(rows) == len(found["kept"])
+    assert all("Autonomy" in row for row in rows)
+    lines = found["latex"].splitlines()
+    assert lines[0].startswith("\\begin{tabular}{l")
+    assert [lines[1], lines[3], *lines[-2:]] == ["\\toprule", "\\midrule", "\\bottomrule", "\\end{tabular}"]
+    assert all(line.count(" & ") == len(head) - 1 and line.endswith(" \\\\") for line in [lines[2], *lines[4:-2]])
+    assert not re.search(r"(?<!\\)[%#_]", found["latex"])
+
+
+@pytest.mark.parametrize("width", [1200, 390], ids=["desk", "phone"])
+def test_the_page_is_accessible(results, tmp_path, width):
+    spec = find_spec("axe_playwright_python")
+    axe = Path(spec.origin).with_name("axe.min.js").read_text().replace("</", "<\\/")
+    rules = "{resultTypes: ['violations'], runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'best-practice']}"
+    probe = f"""<script>{axe}</script><script>
+        axe.run(document, {rules}).then(result => {{
+            const out = document.createElement("pre"); out.id = "probe";
+            const places = rule => rule.nodes.map(node => node.target.join(" ")).slice(0, 3);
+            const found = result.violations.map(rule => [rule.id, rule.nodes.length, ...places(rule)]);
+            out.textContent = JSON.stringify({{found, wide: document.documentElement.scrollWidth - innerWidth}});
+            document.body.append(out);
+        }});</script>"""
+    options = ["--virtual-time-budget=60000", f"--window-size={width},900"]
+    seen, _ = opened(tmp_path, results / "report/report.html", probe, *options)
+    assert seen == {"found": [], "wide": seen["wide"]}
+    # nothing is cut off at the right edge
+    assert seen["wide"] <= 0
 
 
 def test_no_request_and_no_console_message(browser):

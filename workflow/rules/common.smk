@@ -40,6 +40,7 @@ from trimtab.jobs.origins import Origins
 from trimtab.errors import TrimtabError
 from trimtab.model import folder, names
 from trimtab.prompts import local, resources
+from trimtab.report.ending import ending
 from trimtab.rollouts.conditions import COMMON
 from trimtab.settings.activations import CaptureSettings
 from trimtab.settings.model import LoadingSettings, PreflightSettings, SourceSettings
