@@ -33,7 +33,7 @@ const pick = (id, value) => {
 };
 pick("scenario", "s01"); pick("left", "zero"); pick("right", "sae_probe.deference.all.+0.3");
 found.second = shown();
-found.headings = [...document.querySelectorAll("#comparison h4")].map(h => h.textContent);
+found.headings = [...document.querySelectorAll("#comparison h3")].map(h => h.textContent);
 const doses = document.querySelector("#table-doses table"), search = document.querySelector("#table-doses input");
 found.rows = doses.tBodies[0].rows.length;
 search.value = "Autonomy 0.30"; search.dispatchEvent(new Event("input"));
