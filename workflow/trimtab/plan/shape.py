@@ -17,14 +17,21 @@ from trimtab.plan.cost import Shape
 
 
 def shape(source: str, revision: str | None, dtype: str) -> Shape:
-    """Shape of the model that `model.source` names; of a hub id, its config alone is fetched."""
+    """Shape of the model that `model.source` names."""
+    return shape_of(config_of(source, revision), dtype)
+
+
+def config_of(source: str, revision: str | None) -> Any:
+    """The model's own config; of a hub id, this alone is fetched.
+
+    Raises:
+        TrimtabError: there is none that can be read.
+    """
     gguf = gguf_file(source) if GGUF.fullmatch(source) else None
     with readable(f"config.yaml, model.source: {source} has no config that can be read", AttributeError, TypeError):
         if gguf:
-            config: Any = AutoConfig.from_pretrained(gguf.parent, gguf_file=gguf.name)
-        else:
-            config = AutoConfig.from_pretrained(source, revision=revision, trust_remote_code=False)
-        return shape_of(config, dtype)
+            return AutoConfig.from_pretrained(gguf.parent, gguf_file=gguf.name)
+        return AutoConfig.from_pretrained(source, revision=revision, trust_remote_code=False)
 
 
 def shape_of(config: Any, dtype: str) -> Shape:
