@@ -84,6 +84,23 @@ def test_a_contrast_prompt_ends_where_the_tool_is_named(native):
     assert text(native, native.prompt(messages[:1])).endswith("<|im_start|>assistant\n<think>\n\n</think>\n\n")
 
 
+def test_a_call_before_the_last_thought_is_told_as_the_template_tells_it(native):
+    said = {"role": "assistant", "content": "I note it.", "tool": "file_write", "argument": "a.txt: one: two"}
+    answer = {"role": "tool", "content": "Disk full.", "tool": "file_write"}
+    hm = {"role": "assistant", "content": "Hm."}
+    whole = text(native, native.prompt([{"role": "user", "content": "Find it."}, said, answer, hm]))
+    before, _, after = whole.partition("I note it.\n")
+    assert before.endswith("</think>\n\n")
+    own, _, told = after.partition("</tool_call>")
+    assert steps(native, f"I note it.\n{own}</tool_call>")[:3] == (
+        *("I note it.", "file_write", json.dumps({"path": "a.txt", "content": "one: two"}, sort_keys=True)),
+    )
+    assert told.startswith(text(native, native.answered("Disk full.", "file_write")))
+    assert whole.endswith('Hm.\n<tool_call>\n{"name": "')
+    # the first turn alone is a prompt's beginning
+    assert whole.startswith(text(native, native.prompt([{"role": "user", "content": "Find it."}])))
+
+
 def test_control_tokens_end_a_turn_and_marks_of_calls_do_not(native):
     ends = [native.decode([token]) for token, end in enumerate(native.ends) if end]
     assert sorted(ends) == sorted(CONTROL)

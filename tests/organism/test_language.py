@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trimtab.agent.calibration import OPENING
 from trimtab.agent.environment import Environment
+from trimtab.agent.points import OPENING
 from trimtab.agent.scenario import World
 from trimtab.errors import TrimtabError
 from trimtab.organism.language import Language

@@ -17,13 +17,13 @@ def rows(traits, tasks):
     return [
         row
         for trait, block in traits.items()
-        for row in contrast.rows(trait, block, tasks["contrast"], KINDS, fills=2, seed=SEED)
+        for row in contrast.rows(trait, block, tasks["contrast"], KINDS, ["sub_behaviours"], fills=2, seed=SEED)
     ]
 
 
 def test_one_small_trait():
     block = {"opening": [{"id": "now", "sub_behaviour": "speed", "high": "Now.", "low": "Later."}]}
-    high, low = contrast.rows("haste", block, {"data": ["Sum it."]}, ["opening"], fills=1, seed=0)
+    high, low = contrast.rows("haste", block, {"data": ["Sum it."]}, ["opening"], ["sub_behaviours"], fills=1, seed=0)
     assert high == {
         "id": "haste.opening.now.data.0.high",
         "kind": "opening",
@@ -106,3 +106,27 @@ def test_ten_templates_are_split_5_2_1_2_with_all_sub_behaviours_in_fit(seed, si
 def test_the_seed_moves_the_splits(traits):
     drawn = {str(contrast.splits(traits["autonomy"]["opening"], seed, "autonomy", "opening")) for seed in range(8)}
     assert len(drawn) > 1
+
+
+def test_the_studys_scale(traits, tasks):
+    """Of both parts at four fills: composites are 800 pairs and sub-behaviours at least 720, each by its own words."""
+    pairs = Counter()
+    for trait, block in traits.items():
+        made = contrast.rows(trait, block, tasks["contrast"], ["opening"], ["composite", "sub_behaviours"], 4, SEED)
+        kept = [row for row in made if row["split"] != "lexical" and trait != "null"]
+        pairs.update(row["sub_behaviour"] for row in kept if row["pole"] == "high")
+        assert len({row["template"] for row in kept}) in ({0} if trait == "null" else {19, 20})
+        development = {row["template"] for row in kept if row["split"] in contrast.DEVELOPMENT}
+        assert trait == "null" or len(development) >= 13
+    assert pairs.pop("composite") == 800
+    assert len(pairs) == 15
+    assert min(pairs.values()) == 3 * 4 * 4
+    assert sum(pairs.values()) >= 720
+
+
+def test_a_part_alone_and_pairs_of_style_in_any(traits, tasks):
+    subs = {*traits["autonomy"]["sub_behaviours"]}
+    for parts, own in {("composite",): {"composite"}, ("sub_behaviours",): subs}.items():
+        made = contrast.rows("autonomy", traits["autonomy"], tasks["contrast"], ["opening"], parts, 1, SEED)
+        assert {row["sub_behaviour"] for row in made} == own | {"lexical"}
+        assert contrast.rows("null", traits["null"], tasks["contrast"], ["opening"], parts, 1, SEED)

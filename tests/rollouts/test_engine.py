@@ -309,6 +309,18 @@ def test_calibrations_mean_by_hand():
     measured = Calibration.of(scores, ["ask_user", "finish"])
     assert measured.mean_log_probability == {"ask_user": -2.0, "finish": -4.0}
     assert measured.standard_deviation == pytest.approx({"ask_user": 2**0.5, "finish": 0.0})
+    assert measured.bias == measured.mean_log_probability
+
+
+def test_a_weight_makes_an_action_so_many_times_as_likely_at_every_point():
+    """On a task whose scores are the mean ones."""
+    scores, later = torch.tensor([[-1.0, -4.0], [-3.0, -4.0]]), torch.tensor([[-5.0, -1.0]])
+    measured = Calibration.of(scores, ["ask_user", "finish"], {"ask_user": 3.0}, {"late": later})
+    for point, means in {"start": scores, "late": later}.items():
+        own = torch.tensor(list(measured.offsets[point].values()))
+        assert torch.softmax(means.mean(0) - own, 0).tolist() == pytest.approx([0.75, 0.25])
+    assert measured.bias == measured.offsets["start"]
+    assert measured.mean_log_probability == {"ask_user": -2.0, "finish": -4.0}
 
 
 def test_a_calibration_is_read_as_it_was_written(tmp_path):

@@ -1,5 +1,7 @@
 """Methods compared by first decisions: by hand, and on a planted effect."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,13 +9,22 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from recorded import one_call, scenario
+from tiny import llama
 
 from trimtab.agent.names import CALLS, FINISH, FIRST_ACTION
+from trimtab.agent.points import OPENING, START, Decisions, Measure, Point
 from trimtab.rollouts.outcomes import outcomes
+from trimtab.steering.edits import added
+from trimtab.steering.replay import Replay
 from trimtab.vectors.comparison import COLUMNS, compare, measures
-from trimtab.vectors.decisions import as_table
+from trimtab.vectors.decisions import Situation, as_table, decisions, situations
 
 TOOLS = [*CALLS, FINISH]
+
+
+@pytest.fixture(scope="module")
+def small(protocol):
+    return llama(vocab_size=len(protocol.tokenizer), max_position_embeddings=2048, initializer_range=0.3)
 
 
 def table(effects, scenarios=30, trait="autonomy", seed=0):
@@ -27,11 +38,15 @@ def table(effects, scenarios=30, trait="autonomy", seed=0):
         chances[:, TOOLS.index("ask_user")] = torch.from_numpy(ask)
         chances[:, TOOLS.index("code_execute")] = torch.from_numpy(1 - ask)
         found[name] = chances
-    return as_table(found, trait, [f"s{i}" for i in range(scenarios)], TOOLS)
+    return as_table(found, trait, [Situation(START, f"s{i}", []) for i in range(scenarios)], TOOLS)
+
+
+def shown(**primary):
+    return Decisions({}, {}).measured(primary)
 
 
 def compared(effects, **parts):
-    measured = measures(table(effects, **parts), {"autonomy": "proactive_calls", "deference": "asks"})
+    measured = measures(table(effects, **parts), shown(autonomy="proactive_calls", deference="asks"))
     random = [name for name in effects if name.startswith("random_")]
     return compare(measured, "sae_probe", random, 400, 0.95, 1).set_index(["method", "measure"])
 
@@ -60,12 +75,12 @@ def test_random_directions_have_a_row_for_their_mean():
 
 def test_a_method_that_does_nothing_has_an_effect_of_exactly_nothing():
     both = pd.concat([table({"sae_probe": 0.1}), table({}).assign(method="lda")[lambda t: t.index < 30]])
-    found = compare(measures(both, {"autonomy": "asks"}), "sae_probe", [], 200, 0.95, 0).set_index("method")
+    found = compare(measures(both, shown(autonomy="asks")), "sae_probe", [], 200, 0.95, 0).set_index("method")
     assert found.loc["lda", ["estimate", "lower", "upper"]].tolist() == [0, 0, 0]
 
 
 def test_columns_are_the_same_where_no_method_reached_the_kl():
-    found = compare(measures(table({"prompt": 0.1}), {"autonomy": "proactive_calls"}), "sae_probe", [], 200, 0.95, 0)
+    found = compare(measures(table({"prompt": 0.1}), shown(autonomy="proactive_calls")), "sae_probe", [], 200, 0.95, 0)
     assert found.columns.tolist() == COLUMNS
     assert found.set_index("method").loc["prompt", ["difference", "random_as_large"]].isna().all()
 
@@ -78,12 +93,12 @@ def test_pairing_by_scenario_is_what_makes_the_interval(seed, scenarios):
     rows = table({"sae_probe": 0.0}, scenarios=scenarios, seed=seed)
     clean = rows[rows["method"] == "none"]
     shifted = clean.assign(method="sae_probe", p_ask_user=clean["p_ask_user"] + 0.05)
-    found = compare(measures(pd.concat([clean, shifted]), {"deference": "asks"}), "sae_probe", [], 200, 0.95, seed)
+    found = compare(measures(pd.concat([clean, shifted]), shown(deference="asks")), "sae_probe", [], 200, 0.95, seed)
     assert found[["estimate", "lower", "upper"]].to_numpy() == pytest.approx(0.05, abs=1e-9)
 
 
 def test_an_outcome_that_no_first_action_shows_has_no_measure():
-    measured = measures(table({}), {"autonomy": "success", "deference": "asks"})
+    measured = measures(table({}), shown(autonomy="success", deference="asks"))
     assert "deference" in measured
     assert "autonomy" not in measured
 
@@ -96,3 +111,50 @@ def test_every_outcome_with_a_first_action_is_an_outcome_and_names_tools():
         for name in ("asks", "proactive_calls", "calls", "irreversible", "finished", "study_autonomy", "study_risk"):
             assert (row[name] > 0) == (tool in FIRST_ACTION[name]), (name, tool)
     assert set().union(*FIRST_ACTION.values()) <= set(TOOLS)
+
+
+def test_a_measure_is_of_its_point_and_of_scenarios_that_have_it():
+    both = table({"sae_probe": 0.1}, scenarios=4)
+    late = both[both["scenario_id"].isin(["s1", "s3"])].assign(point="late", p_ask_user=0.0, p_file_write=0.25)
+    late.loc[late["method"] == "sae_probe", "p_file_write"] = 0.75
+    declared = {**shown(autonomy="asks"), "deference": Measure("late", ("ask_user", "file_write"))}
+    measured = measures(pd.concat([both, late]), declared)
+    assert len(measured) == 8
+    found = compare(measured, "lda", [], 200, 0.95, 0).query("method == 'sae_probe'").set_index("measure")
+    row = found.loc["deference"]
+    assert (row["n_scenarios"], row["baseline_mean"], row["estimate"]) == (2, 0.25, 0.5)
+    assert found.loc["autonomy", "n_scenarios"] == 4
+    assert found.loc["autonomy", "estimate"] == pytest.approx(-0.1, abs=0.02)
+
+
+def test_a_measure_that_no_scenario_shows_is_left_out():
+    measured = measures(table({}), {**shown(autonomy="asks"), "deference": Measure("late", ("ask_user",))})
+    assert measured.columns.drop(["method", "trait", "scenario_id"]).tolist() == ["autonomy"]
+
+
+def test_decisions_are_the_models_own_after_each_conversation(protocol, small):
+    """One prompt at a time, by the whole sequence, with each point's own calibration."""
+    scenarios = [scenario("web_search", name=name) for name in ("a", "b")]
+    scenarios[1] = replace(scenarios[1], task="Find it, then write it down.", row={"needs": ["which"]})
+    scenarios[0] = replace(scenarios[0], row={"needs": []})
+    # two points of one conversation, and one of another
+    points = {START: Point(OPENING), "open": Point(OPENING, "needs"), "late": Point("Hm, that is odd.")}
+    offsets = {
+        name: {tool: 0.2 * at * number for number, tool in enumerate(protocol.tools)} for at, name in enumerate(points)
+    }
+    read = situations(points, scenarios)
+    assert [(each.point, each.scenario) for each in read] == [
+        *((START, "a"), (START, "b"), ("open", "b"), ("late", "a"), ("late", "b")),
+    ]
+    push = {"raptor": added(1, torch.ones(small.config.hidden_size) / small.config.hidden_size**0.5, 3.0)}
+    found = decisions(small, protocol, offsets, read, push, "Ask a lot.")
+    assert list(found) == ["none", "raptor", "prompt"]
+    said = {"none": ("", ()), "raptor": ("", push["raptor"]), "prompt": ("Ask a lot.", ())}
+    for name, (instruction, edits) in said.items():
+        for at, each in enumerate(read):
+            system = [{"role": "system", "content": instruction}] if instruction else []
+            replay = Replay(small, [protocol.prompt([*system, *each.messages])], -1)
+            scores = protocol.action_scores(replay.logits([edits], replay.ends)[0, 0]).double()
+            own = torch.tensor([offsets[each.point][tool] for tool in protocol.tools])
+            torch.testing.assert_close(found[name][at], torch.softmax(scores - own, -1), rtol=1e-3, atol=1e-5)
+    assert float((found["none"] - found["raptor"]).abs().max()) > 0.01

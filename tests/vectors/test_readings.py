@@ -5,9 +5,10 @@ import pytest
 import torch
 from tiny import D_MODEL, llama
 
-from trimtab.agent.calibration import OPENING, conversations
+from trimtab.agent.calibration import conversations
 from trimtab.agent.few_shot import FewShotProtocol, Texts
-from trimtab.agent.names import ASK, FINISH, FIRST_ACTION, first_actions
+from trimtab.agent.names import ASK, CALLS, FINISH, FIRST_ACTION, first_actions
+from trimtab.agent.points import OPENING, START, Decisions, Failed, Measure, Point
 from trimtab.artifacts import files
 from trimtab.errors import TrimtabError
 from trimtab.organism.tokenizer import word_tokenizer
@@ -49,7 +50,7 @@ def direction(seed):
 def readings(protocol, model, trait="autonomy", actions=ACTIONS, prompts=PROMPTS):
     bias = {tool: 0.3 * at for at, tool in enumerate(protocol.tools)}
     return ModelReadings(
-        model, protocol, LAYER, [], TASKS, "", bias, Declared(trait, actions, prompts, lambda: model)
+        model, protocol, LAYER, [], TASKS, "", bias, Declared(trait, actions, prompts, lambda: model, TASKS, bias)
     ), bias
 
 
@@ -151,8 +152,24 @@ def test_only_conversations_of_development_templates_are_read(tmp_path):
         paths.append(tmp_path / f"{trait}.jsonl")
         files.write_jsonl(paths[-1], rows)
     given = ElsewhereSettings(primary={}, prompts=tuple(map(str, paths)), caches=(), corpus=())
-    found = ElsewhereFiles("autonomy", LAYER, "opening", given).messages
+    found = ElsewhereFiles("autonomy", LAYER, "opening", given, Decisions({}, {})).messages
     assert [messages[0]["content"] for messages in found] == [
         *("autonomy opening fit", "autonomy opening select"),
         *("deference opening fit", "deference opening select"),
     ]
+
+
+def test_a_gradient_is_taken_at_the_point_of_the_traits_own_measure():
+    point = Point("Hm.", failed=Failed("I try.", dict.fromkeys(CALLS, "it"), ASK, "Error."))
+    measures = {"deference": Measure("late", (ASK, FINISH))}
+    given = ElsewhereSettings(primary={"autonomy": "acted", "deference": "asks"}, prompts=(), caches=(), corpus=())
+    offsets = {START: {ASK: 1.0}, "late": {ASK: 2.0}}
+    tasks = {"data": ["Sum it."]}
+    decisions = Decisions({START: Point(OPENING), "late": point}, measures)
+    for trait, place in {"autonomy": START, "deference": "late"}.items():
+        files = ElsewhereFiles(trait, LAYER, "opening", given, decisions)
+        declared = files.declared(FOLDER, tasks, offsets)
+        assert declared.due == [decisions.points[place].on_task("Sum it.")]
+        assert declared.bias == offsets[place]
+        assert declared.actions["deference"] == (ASK, FINISH)
+        assert files.record()["measures"]["deference"] == {"point": "late", "actions": (ASK, FINISH)}

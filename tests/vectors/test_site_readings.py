@@ -35,7 +35,7 @@ def test_every_token_of_every_prompt_has_its_row_pole_and_place(protocol, site, 
     # packs of three of the four prompts
     monkeypatch.setattr(readings, "PACK", 3)
     model = llama(vocab_size=len(protocol.tokenizer), max_position_embeddings=1024)
-    told = ModelReadings(model, protocol, 1, POLES, TASKS, "", {}, Declared("deference", {}, [], lambda: model))
+    told = ModelReadings(model, protocol, 1, POLES, TASKS, "", {}, Declared("deference", {}, [], lambda: model, [], {}))
     parts = [*told.tokens(site)]
     assert len(parts) == 2
     rows, pair, high, written, left = (torch.cat(field) for field in zip(*parts, strict=True))

@@ -51,6 +51,7 @@ from trimtab.settings.rollouts import (
     CommonDesign,
     Design,
     EpisodeSettings,
+    WeightSettings,
 )
 from trimtab.settings.saes import ExampleSettings, GateSettings
 from trimtab.settings.statistics import ComparisonSettings
@@ -87,6 +88,8 @@ try:
         resources.scenarios(Path(RESOURCES, "scenarios.yaml")),
         config["prompts"]["scenarios"],
     )
+    DECISIONS = resources.load(Path(RESOURCES, "decisions.yaml"))
+    POINTS = DECISIONS["points"]
     # the agent's protocol, for the scripts
     AGENT_FILE = f"{RESOURCES}/{config['rollouts']['protocol']}.yaml"
     AGENT = resources.agent(Path(AGENT_FILE))

@@ -33,11 +33,13 @@ rule action_calibration:
     params:
         data=literal(RESOURCES),
         agent=literal(AGENT_FILE),
-        resources=resources.digest([AGENT, TASKS["calibration"]]),
+        resources=resources.digest([AGENT, TASKS["calibration"], POINTS]),
+        settings=config_slice(WeightSettings, within="rollouts"),
         code=code_digest("rollouts_calibration"),
     shell:
         "python workflow/scripts/rollouts_calibration.py {input.manifest} {params.agent:q}"
-        " {params.data:q}/tasks.yaml {output.calibration} 2> {log}"
+        " {params.data:q}/tasks.yaml {params.data:q}/decisions.yaml {output.calibration} --settings {params.settings:q}"
+        " 2> {log}"
 
 
 rule transcripts:

@@ -73,7 +73,13 @@ rule vectors:
         folder=lambda wildcards, output: str(Path(output[0]).parents[1]),
         saes=lambda wildcards, input: str(Path(input.saes[0]).parents[1]),
         resources=lambda wildcards: resources.digest(
-            [AGENT, TASKS["calibration"], BLOCKS[wildcards.trait]["prompt"]]
+            [
+                AGENT,
+                TASKS["calibration"],
+                BLOCKS[wildcards.trait]["prompt"],
+                # how the traits are measured, where some method goes by it
+                *([DECISIONS] if DECLARED else []),
+            ]
         ),
         methods=METHODS,
         kind=config["probes"]["contrast"],
@@ -98,7 +104,7 @@ rule vectors:
     shell:
         "python workflow/scripts/vectors_make.py {input.manifest} {input.calibration} {input.contrast} {input.cache}"
         " {input.probe} {input.weights} {params.agent:q} {params.data:q}/tasks.yaml"
-        " {params.data:q}/traits.yaml {params.folder} --trait {wildcards.trait} --methods {params.methods}"
+        " {params.data:q}/traits.yaml {params.data:q}/decisions.yaml {params.folder} --trait {wildcards.trait} --methods {params.methods}"
         " --saes {params.saes} --kind {params.kind} --settings {params.settings:q} --targets {params.targets}"
         " --lengths {params.asked:q} --imported {input.imported:q} --elsewhere {params.elsewhere:q}"
         " --seed {params.seed} > {log} 2>&1"
@@ -154,14 +160,14 @@ rule decisions:
         data=literal(RESOURCES),
         agent=literal(AGENT_FILE),
         resources=lambda wildcards: resources.digest(
-            [AGENT, BLOCKS[wildcards.trait]["prompt"]]
+            [AGENT, BLOCKS[wildcards.trait]["prompt"], POINTS]
         ),
         kl=config["vectors"]["comparison_kl"],
         code=code_digest("vectors_decisions"),
     shell:
         "python workflow/scripts/vectors_decisions.py {input.manifest} {input.calibration} {input.scenarios}"
-        " {params.agent:q} {params.data:q}/traits.yaml {output.table} --trait {wildcards.trait}"
-        " --vectors {input.vectors} --kl {params.kl} > {log} 2>&1"
+        " {params.agent:q} {params.data:q}/traits.yaml {params.data:q}/decisions.yaml {output.table}"
+        " --trait {wildcards.trait} --vectors {input.vectors} --kl {params.kl} > {log} 2>&1"
 
 
 rule vectors_comparison:
@@ -182,14 +188,16 @@ rule vectors_comparison:
     conda:
         "../../envs/analysis.yaml"
     params:
+        data=literal(RESOURCES),
+        resources=resources.digest(DECISIONS),
         settings=config_slice(ComparisonSettings, within="statistics"),
         reference=config["rollouts"]["study"]["method"],
         random=[name for name in METHODS if name.startswith("random_")],
         seed=config["seed"],
         code=code_digest("vectors_comparison"),
     shell:
-        "python workflow/scripts/vectors_comparison.py {output.table} --decisions {input.decisions}"
-        " --settings {params.settings:q} --reference {params.reference} --random {params.random}"
+        "python workflow/scripts/vectors_comparison.py {output.table} {params.data:q}/decisions.yaml"
+        " --decisions {input.decisions} --settings {params.settings:q} --reference {params.reference} --random {params.random}"
         " --seed {params.seed} 2> {log}"
 
 

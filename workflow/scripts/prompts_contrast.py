@@ -18,7 +18,7 @@ def main(
     blocks, user_tasks = resources.traits(traits), resources.tasks(tasks)["contrast"]
     if trait not in blocks:
         raise TrimtabError(f"config.yaml, probes.traits: {trait} is none of {', '.join(blocks)} ({traits})")
-    rows = contrast.rows(trait, blocks[trait], user_tasks, settings.kinds, settings.fills, seed)
+    rows = contrast.rows(trait, blocks[trait], user_tasks, settings.kinds, settings.templates, settings.fills, seed)
     files.write_jsonl(prompts, rows)
     # only this trait's templates are an input, so the record names their digest and not the file's
     templates = [blocks[trait].get(kind) for kind in (*settings.kinds, contrast.LEXICAL)]

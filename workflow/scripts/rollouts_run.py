@@ -43,7 +43,7 @@ def main(
 ) -> None:
     """Write one row a turn to `out`. What is finished is kept in the folder `cells`; `code` says by which code."""
     described, model, tokenizer = from_manifest(manifest)
-    bias = Calibration.read(calibration).mean_log_probability
+    bias = Calibration.read(calibration).bias
     engine = Engine(model, protocols.read(agent, tokenizer), settings, bias)
     design, tasks = conditions_of(read_conditions(conditions)), read_scenarios(scenarios)
     gate_of = GateSources(described, tokenizer, saes, probes, gates.gates)

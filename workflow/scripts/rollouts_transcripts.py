@@ -36,7 +36,7 @@ def main(
     """Write one row an episode (JSON lines) to `out`."""
     _, model, tokenizer = from_manifest(manifest)
     protocol = protocols.read(agent, tokenizer)
-    engine = Engine(model, protocol, settings, Calibration.read(calibration).mean_log_probability)
+    engine = Engine(model, protocol, settings, Calibration.read(calibration).bias)
     loaded = resources.load(recipe)
     tasks = [
         Assignment(task["id"], task["text"], protocol.sandbox)

@@ -1,4 +1,4 @@
-"""Rule vectors_comparison: all methods' effects on first decisions at the same KL, with intervals."""
+"""Rule vectors_comparison: all methods' effects on decisions at the same KL, with intervals."""
 
 from trimtab.jobs.entry import script
 
@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from trimtab import seeds
+from trimtab.agent.points import Decisions
 from trimtab.artifacts import files
 from trimtab.artifacts.provenance import provenance
 from trimtab.settings.statistics import ComparisonSettings
@@ -14,12 +15,20 @@ from trimtab.vectors.comparison import compare, measures
 
 
 def main(
-    table: Path, *, decisions: list[Path], settings: ComparisonSettings, reference: str, random: list[str], seed: int
+    table: Path,
+    points: Path,
+    *,
+    decisions: list[Path],
+    settings: ComparisonSettings,
+    reference: str,
+    random: list[str],
+    seed: int,
 ) -> None:
     """Write one row a method, trait and measure."""
     read = pd.concat([pd.read_parquet(path) for path in decisions], ignore_index=True)
     # the config of a smaller experiment inherits the declared outcomes of traits that it leaves out
-    measured = measures(read, {trait: settings.primary[trait] for trait in read["trait"].unique()})
+    primary = {trait: settings.primary[trait] for trait in read["trait"].unique()}
+    measured = measures(read, Decisions.read(points).measured(primary))
     draw = seeds.derive(seed, "vectors", "comparison")
     found = compare(measured, reference, random, settings.draws, settings.level, draw)
     files.write_csv(table, found, provenance(decisions, {**settings.record(), "reference": reference}, seed))

@@ -1,4 +1,4 @@
-"""Rule decisions: the first decisions of all scenarios under one trait's vectors, at the same KL."""
+"""Rule decisions: the decisions in all scenarios under one trait's vectors, at the same KL."""
 
 from trimtab.jobs.entry import script
 
@@ -8,13 +8,14 @@ import pandas as pd
 
 from trimtab.agent import protocols
 from trimtab.agent.calibration import Calibration
+from trimtab.agent.points import Decisions
 from trimtab.agent.scenario import read_scenarios
 from trimtab.artifacts import files
 from trimtab.artifacts.provenance import provenance
 from trimtab.model.source import from_manifest
 from trimtab.prompts import resources
 from trimtab.vectors import apply, artifact
-from trimtab.vectors.decisions import as_table, first_decisions
+from trimtab.vectors.decisions import as_table, decisions, situations
 from trimtab.vectors.dose import UNSCALED
 
 
@@ -24,18 +25,19 @@ def main(
     scenarios: Path,
     agent: Path,
     traits: Path,
+    points: Path,
     out: Path,
     *,
     trait: str,
     vectors: list[Path],
     kl: float,
 ) -> None:
-    """Write one row a method and scenario; a vector that never has this KL, or could not be made, is left out and named
-    in the log."""
+    """Write one row a method and scenario at each of its points; a vector that never has this KL, or could not be made,
+    is left out and named in the log."""
     _, model, tokenizer = from_manifest(manifest)
     protocol = protocols.read(agent, tokenizer)
-    bias = Calibration.read(calibration).mean_log_probability
-    tasks = read_scenarios(scenarios)
+    offsets = Calibration.read(calibration).offsets
+    read = situations(Decisions.read(points).points, read_scenarios(scenarios))
     edits = {}
     found, left_out = artifact.read_all(vectors)
     for each in left_out:
@@ -48,8 +50,8 @@ def main(
         else:
             edits[made.method] = apply.edits(made, plain, reach, "absolute", UNSCALED)
     request = resources.traits(traits)[trait]["prompt"]
-    decided = first_decisions(model, protocol, bias, tasks, edits, request)
-    table: pd.DataFrame = as_table(decided, trait, [task.id for task in tasks], protocol.tools)
+    decided = decisions(model, protocol, offsets, read, edits, request)
+    table: pd.DataFrame = as_table(decided, trait, read, protocol.tools)
     files.write_parquet(out, table, provenance([manifest, calibration, scenarios, *vectors], {"kl": kl}))
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from trimtab.activations.reader import require_all
 from trimtab.agent import protocols
 from trimtab.agent.calibration import Calibration, conversations, dose_prompts
+from trimtab.agent.points import START, Decisions
 from trimtab.artifacts.provenance import provenance
 from trimtab.model.source import from_manifest
 from trimtab.prompts import resources
@@ -29,6 +30,7 @@ def main(
     agent: Path,
     tasks: Path,
     traits: Path,
+    points: Path,
     folder: Path,
     *,
     trait: str,
@@ -46,9 +48,13 @@ def main(
     described, model, tokenizer = from_manifest(manifest)
     require_all([cache, *map(Path, (*elsewhere.caches, *elsewhere.corpus))], described)
     protocol, made = protocols.read(agent, tokenizer), TraitFiles(contrast, cache, probe, weights, saes, kind, imported)
-    spare, bias = resources.tasks(tasks)["calibration"], Calibration.read(calibration).mean_log_probability
-    request, around = resources.traits(traits)[trait]["prompt"], ElsewhereFiles(trait, made.layer, kind, elsewhere)
-    told = made.pairs.messages, conversations(spare), request, bias, around.declared(manifest)
+    spare, offsets = resources.tasks(tasks)["calibration"], Calibration.read(calibration).offsets
+    request, around = (
+        resources.traits(traits)[trait]["prompt"],
+        ElsewhereFiles(trait, made.layer, kind, elsewhere, Decisions.read(points)),
+    )
+    declared = around.declared(manifest, spare, offsets)
+    told = made.pairs.messages, conversations(spare), request, offsets[START], declared
     material = gather(trait, made, described, ModelReadings(model, protocol, made.layer, *told), around, seed)
     about = {**settings.record(), "kind": kind, "targets": targets, **lengths.record(), **around.record()}
     origin = provenance([manifest, calibration, *made.read, *around.read], about, seed)

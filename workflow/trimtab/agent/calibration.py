@@ -1,17 +1,22 @@
 """What the unsteered agent does on tasks that are no scenarios: the zero point of action choice and of doses.
 
 Contextual calibration (Zhao et al. 2021) subtracts each action's mean log-probability, so that a model's liking for a
-word doesn't decide. It is measured once, unsteered, and used unchanged under every condition.
+word doesn't decide; weights (`rollouts.action_weights`) then make an action likelier than others, so that outcomes have
+room both ways. It is measured once, unsteered, at each point where decisions are read (`trimtab.agent.points`), and
+used unchanged under every condition.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from trimtab.agent.points import OPENING, START
 from trimtab.agent.protocol import Protocol
 from trimtab.artifacts import files
 from trimtab.errors import TrimtabError
@@ -19,9 +24,6 @@ from trimtab.forward.capture import Prompt
 from trimtab.steering.batch import GrowingBatch
 from trimtab.steering.places import Segment
 from trimtab.steering.steering import Steering
-
-OPENING = "Let me see what this task needs."
-"""A thought without a lean, so that calibration prompts end where actions are chosen."""
 
 
 def conversations(tasks: Mapping[str, Sequence[str]]) -> list[list[dict[str, str]]]:
@@ -63,7 +65,17 @@ def action_scores(
     Raises:
         TrimtabError: logits are not finite.
     """
-    prompts = segments_of(protocol, tasks)
+    return scores_after(model, protocol, segments_of(protocol, tasks))
+
+
+def scores_after(
+    model: PreTrainedModel, protocol: Protocol, prompts: Sequence[Sequence[Segment]]
+) -> Float[Tensor, "prompt action"]:
+    """Unsteered log-probability of each action's first token after each of some prompts of one header.
+
+    Raises:
+        TrimtabError: logits are not finite.
+    """
     batch = GrowingBatch(model, Steering([()], model.device), 1)
     header = prompts[0][0]
     batch.advance([header.tokens], [header.places])
@@ -84,23 +96,51 @@ class Calibration:
     """What rollouts/calibration.json holds, but for its provenance."""
 
     mean_log_probability: Mapping[str, float]
-    """Of each action, in nats: what is subtracted from its log-probability before a choice."""
+    """Of each action at the start, in nats."""
     standard_deviation: Mapping[str, float]
     """Of each action over tasks, in nats."""
     tasks: int
     """How many were scored."""
     opening: str
     """The thought before the action."""
+    offsets: Mapping[str, Mapping[str, float]]
+    """Point -> action -> what is subtracted from its log-probability there before a choice: its mean over tasks, less
+    the logarithm of its weight."""
 
     @classmethod
-    def of(cls, scores: Float[Tensor, "task action"], tools: Sequence[str]) -> "Calibration":
-        """From what `action_scores` found."""
+    def of(
+        cls,
+        scores: Float[Tensor, "task action"],
+        tools: Sequence[str],
+        weights: Mapping[Any, float] | None = None,
+        later: Mapping[str, Float[Tensor, "task action"]] | None = None,
+    ) -> "Calibration":
+        """From what `action_scores` found.
+
+        Args:
+            weights: action -> how likely it shall be against actions of weight 1, where it isn't alike.
+            later: the same scores at points after the start.
+        """
+
+        def means(of: Float[Tensor, "task action"]) -> dict[str, float]:
+            return dict(zip(tools, of.double().mean(0).tolist(), strict=True))
+
+        likely = {tool: math.log((weights or {}).get(tool, 1.0)) for tool in tools}
         return cls(
-            mean_log_probability=dict(zip(tools, scores.double().mean(0).tolist(), strict=True)),
+            mean_log_probability=means(scores),
             standard_deviation=dict(zip(tools, scores.double().std(0).tolist(), strict=True)),
             tasks=len(scores),
             opening=OPENING,
+            offsets={
+                point: {tool: mean - likely[tool] for tool, mean in means(each).items()}
+                for point, each in {START: scores, **(later or {})}.items()
+            },
         )
+
+    @property
+    def bias(self) -> Mapping[str, float]:
+        """What is subtracted at the start, and in every turn of an episode."""
+        return self.offsets[START]
 
     @classmethod
     def read(cls, path: Path) -> "Calibration":

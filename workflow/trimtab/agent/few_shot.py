@@ -13,7 +13,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from trimtab.agent.names import EMPTY
-from trimtab.agent.protocol import Field, Protocol, Step
+from trimtab.agent.protocol import Field, Protocol, Step, apart
 from trimtab.agent.scenario import World
 from trimtab.agent.turn import Turn
 from trimtab.steering import places
@@ -148,22 +148,41 @@ class FewShotProtocol(Protocol):
         return Step(texts.get("thought", ""), texts["action"], texts["input"], EMPTY if empty else "")
 
     def prompt(self, messages: Sequence[Mapping[str, str]]) -> list[Segment]:
-        """A system message joins the header. Behind an assistant message, which is the thought, the prompt ends at the
-        colon of "Action:"; without one it ends where the assistant's turn begins, cue included. Where steps have no
-        thoughts, the assistant's message joins the task.
+        """A system message joins the header. Behind an assistant message without a call, which is a thought, the prompt
+        ends at the colon of "Action:"; without one it ends where the assistant's turn begins, cue included. Where steps
+        have no thoughts, the assistant's messages join what is before them.
         """
-        by_role = {message["role"]: message["content"] for message in messages}
-        header = Segment(self.header_tokens(by_role.get("system", "")), written=False, role=places.SYSTEM)
-        if not self._thoughts:
-            return [header, *self.asked(f"{by_role['user']} {by_role.get('assistant', '')}")]
-        segments = [header, *self.asked(by_role["user"])]
-        segments.append(Segment(self.encode(THOUGHT), written=True, thinking=True))
-        if "assistant" in by_role:
-            segments += [
-                Segment(self.encode(f" {_line(by_role['assistant'])}"), written=True, thinking=True),
-                Segment(self.encode(ACTION), written=True),
-            ]
+        instruction, turns = apart(messages)
+        segments = [Segment(self.header_tokens(instruction), written=False, role=places.SYSTEM)]
+        role, shown = "user", ""
+        for message in turns:
+            if message["role"] != "assistant":
+                role, shown = message["role"], message["content"]
+            elif self._thoughts:
+                segments += [*self._told(role, shown), *self._thought(message["content"])]
+            else:
+                segments += self._told(role, f"{shown} {message['content']}")
+            if message["role"] == "assistant" and "tool" in message:
+                segments += self._called(message["tool"], message["argument"])
+        if turns[-1]["role"] != "assistant":
+            segments += self._told(role, shown)
+            segments += [Segment(self.encode(THOUGHT), written=True, thinking=True)] if self._thoughts else []
         return segments
+
+    def _told(self, role: str, text: str) -> list[Segment]:
+        return self.asked(text) if role == "user" else self.answered(text)
+
+    def _thought(self, text: str) -> list[Segment]:
+        return [
+            Segment(self.encode(THOUGHT), written=True, thinking=True),
+            Segment(self.encode(f" {_line(text)}"), written=True, thinking=True),
+            Segment(self.encode(ACTION), written=True),
+        ]
+
+    def _called(self, tool: str, argument: str) -> list[Segment]:
+        """What a call of the agent's adds behind the colon of "Action:"."""
+        named, said = self._texts.actions[tool], _line(argument)
+        return [Segment(self.encode(text), written=True) for text in (f" {named}", INPUT, f" {said}")]
 
     def transcript(self, turns: Sequence[Turn]) -> str:
         lines = [f"Task: {_line(turns[0].prompt)}"]

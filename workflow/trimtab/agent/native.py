@@ -21,7 +21,7 @@ from trimtab.agent import replies, round_trip
 from trimtab.agent.calls import FORMATS
 from trimtab.agent.chat_template import PLACE, ChatTemplate, Message
 from trimtab.agent.names import CUT, EMPTY, FINISH, MALFORMED, UNKNOWN, UNPARSED, WRONG
-from trimtab.agent.protocol import Field, Protocol, Step
+from trimtab.agent.protocol import Field, Protocol, Step, apart
 from trimtab.agent.round_trip import TASK
 from trimtab.agent.scenario import World
 from trimtab.agent.turn import Turn
@@ -156,14 +156,32 @@ class NativeProtocol(Protocol):
         """A system message joins the system line. Behind an assistant message the prompt ends in the call's markup,
         where the tool's name is next; without one where the assistant's turn begins.
         """
-        by_role = {message["role"]: message["content"] for message in messages}
-        header = Segment(self.header_tokens(by_role.get("system", "")), written=False, role=places.SYSTEM)
-        segments = [header, *self.asked(by_role["user"])]
-        if "assistant" in by_role:
-            begun = self._spoken.before_prose + self._plain(by_role["assistant"]) + self._before_name
-            tokens = self.encode(begun, after=self._asked(by_role["user"]))
-            segments += self._parted(tokens)
+        instruction, turns = apart(messages)
+        segments = [Segment(self.header_tokens(instruction), written=False, role=places.SYSTEM)]
+        before = ""
+        for message in turns:
+            text = message["content"]
+            if message["role"] == "user":
+                segments, before = [*segments, *self.asked(text)], self._asked(text)
+            elif message["role"] == "tool":
+                segments += self.answered(text, message["tool"])
+                before = self._answered(text, message["tool"])
+            else:
+                begun = self._spoken.before_prose + self._plain(text) + self._before_name
+                begun += self._called(message["tool"], message["argument"]) if "tool" in message else ""
+                segments += self._parted(self.encode(begun, after=before))
         return segments
+
+    def _called(self, tool: str, argument: str) -> str:
+        """What a call of the agent's adds behind `_before_name`: the tool's name and its arguments, to the call's end.
+
+        Of a tool with two parameters, what stands before the first colon is the first.
+        """
+        names = list(self._resource["tools"][tool]["parameters"])
+        values = [argument] if len(names) == 1 else argument.split(": ", len(names) - 1)
+        arguments = {name: self._plain(value) for name, value in zip(names, values, strict=True)}
+        name = self._resource["tools"][tool]["name"]
+        return round_trip.named(self._template, self._spoken, self._messages(TASK), name, arguments)
 
     def _parted(self, tokens: Sequence[int]) -> list[Segment]:
         """The beginning of an assistant's turn, its thoughts and all else apart."""

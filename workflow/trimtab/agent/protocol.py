@@ -74,6 +74,12 @@ def start(tokenizer: PreTrainedTokenizerBase) -> list[int]:
     )
 
 
+def apart(messages: Sequence[Mapping[str, str]]) -> tuple[str, Sequence[Mapping[str, str]]]:
+    """What a system message says, if there is one, and the messages after it."""
+    first, *others = messages
+    return (first["content"], others) if first["role"] == "system" else ("", messages)
+
+
 class Protocol(ABC):
     """Renders tasks, turns and answers as tokens of one model."""
 
@@ -122,10 +128,11 @@ class Protocol(ABC):
 
     @abstractmethod
     def prompt(self, messages: Sequence[Mapping[str, str]]) -> list[Segment]:
-        """A contrast prompt: header, task and what follows, ending where the agent would go on.
+        """A conversation up to where the agent would go on: header, task and what follows.
 
         An assistant message at the end is the beginning of its turn, after which the prompt ends where a tool is
-        chosen.
+        chosen. One before it that has a `tool` and its `argument` is a turn that called this tool, and a message of
+        role `tool` after it is the answer.
         """
 
     @abstractmethod

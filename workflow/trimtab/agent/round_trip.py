@@ -6,7 +6,7 @@ a template shows at the start that it does none of this, or is refused. What the
 protocol needs: the form of calls, the text around them, and how turns end.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 
@@ -112,6 +112,18 @@ def answer(template: ChatTemplate, spoken: Spoken, chat: Sequence[Message], name
     for _, found in replies.located(whole, spoken.form):
         if found.calls:
             return whole[found.end :]
+    raise ValueError(f"the call of {name} was rendered and can't be found")
+
+
+def named(
+    template: ChatTemplate, spoken: Spoken, chat: Sequence[Message], name: str, arguments: Mapping[str, str]
+) -> str:
+    """A call as the template writes it, from the tool's name to where the call ends."""
+    turns = [calling(spoken.manner, name, arguments, ""), answering(spoken.manner, name, ANSWERED)]
+    whole = _behind_task(template.rendered([*chat, *turns], goes_on=True))
+    for start, found in replies.located(whole, spoken.form):
+        if found.calls:
+            return whole[whole.index(name, start) : found.end]
     raise ValueError(f"the call of {name} was rendered and can't be found")
 
 

@@ -14,10 +14,10 @@ from jaxtyping import Float
 from numpy import ndarray
 from transformers import PreTrainedTokenizerBase
 
-from trimtab.agent.calibration import OPENING
 from trimtab.agent.environment import Environment
 from trimtab.agent.few_shot import ACTION, INPUT, THOUGHT, FewShotProtocol, Texts
 from trimtab.agent.names import FINISH
+from trimtab.agent.points import OPENING
 from trimtab.agent.scenario import Answers, Document, World
 from trimtab.organism.law import ACTIONS, LEVELS, Law, State
 from trimtab.organism.tokenizer import word_tokenizer

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from trimtab.prompts.resources import Json
+from trimtab.prompts.resources import COMPOSITE, NULL, Json
 from trimtab.seeds import derive
 
 SPLITS = ("fit", "fit", "fit", "select", "test", "calibrate", "fit", "select", "test", "fit")
@@ -30,18 +30,34 @@ LEXICAL = "lexical"
 
 
 def rows(
-    trait: str, block: Json, tasks: dict[str, list[str]], kinds: Sequence[str], fills: int, seed: int
+    trait: str,
+    block: Json,
+    tasks: dict[str, list[str]],
+    kinds: Sequence[str],
+    parts: Sequence[str],
+    fills: int,
+    seed: int,
 ) -> list[Json]:
-    """All rows of one trait: kind x template x domain x fill x pole, and lexical pairs with one fill."""
+    """All rows of one trait: kind x template x domain x fill x pole, and lexical pairs with one fill.
+
+    Args:
+        parts: which templates, COMPOSITE or those of single sub-behaviours (config.yaml, `prompts.contrast.templates`).
+    """
     made: list[Json] = []
     for kind in kinds:
-        split = splits(block[kind], seed, trait, kind)
-        for number, template in enumerate(block[kind]):
+        templates = [template for template in block[kind] if trait == NULL or part(template) in parts]
+        split = splits(templates, seed, trait, kind)
+        for number, template in enumerate(templates):
             made += _rows(trait, kind, template, number, tasks, fills, split[template["id"]])
         for number, mention in enumerate(block.get(LEXICAL, [])):
             template = {**mention, "id": f"{LEXICAL}_{mention['id']}", "sub_behaviour": LEXICAL}
             made += _rows(trait, kind, template, number, tasks, 1, LEXICAL)
     return made
+
+
+def part(template: Json) -> str:
+    """Which part of a trait's templates one belongs to."""
+    return COMPOSITE if template["sub_behaviour"] == COMPOSITE else "sub_behaviours"
 
 
 def _rows(
@@ -89,5 +105,5 @@ def splits(templates: Sequence[Json], seed: int, trait: str, kind: str) -> dict[
         hands.setdefault(template["sub_behaviour"], []).append(template["id"])
     # the largest hand first, then by name, so that the order doesn't depend on the draw
     ordered = [hands[name] for name in sorted(hands, key=lambda name: (-len(hands[name]), name))]
-    dealt = [hand[turn] for turn in range(max(map(len, ordered))) for hand in ordered if turn < len(hand)]
+    dealt = [hand[turn] for turn in range(max(map(len, ordered), default=0)) for hand in ordered if turn < len(hand)]
     return {template: SPLITS[place % len(SPLITS)] for place, template in enumerate(dealt)}

@@ -19,6 +19,9 @@ RESOURCES = Path(__file__).parents[2] / "resources"
 NULL = "null"
 """Name of the pairs that carry no trait, wherever a trait is named."""
 
+COMPOSITE = "composite"
+"""In place of a sub-behaviour, of templates in which all of a trait's come together."""
+
 DOMAINS = {"coding": 16, "research": 12, "communication": 11, "data": 11}
 """The four domains and how many of the study's fifty scenarios each has."""
 
@@ -34,7 +37,7 @@ def traits(path: Path = RESOURCES / "traits.yaml") -> dict[str, Json]:
         for kind in ("opening", "instruction"):
             _unique(path, f"{trait}.{kind}", "id", [template["id"] for template in block[kind]])
             for template in block[kind]:
-                if template["sub_behaviour"] not in block["sub_behaviours"]:
+                if template["sub_behaviour"] not in (*block["sub_behaviours"], COMPOSITE):
                     key = f"{trait}.{kind}.{template['id']}.sub_behaviour"
                     known = ", ".join(block["sub_behaviours"])
                     raise TrimtabError(f"{path}, {key}: {template['sub_behaviour']} is none of {known}")

@@ -7,6 +7,7 @@ from pydantic import Field
 from trimtab.settings.base import Count, OpenShare, Positive, Settings, Some, default
 
 ContrastKind = Literal["opening", "instruction"]
+TemplatePart = Literal["composite", "sub_behaviours"]
 
 
 class CorpusSettings(Settings):
@@ -39,6 +40,10 @@ class ContrastSettings(Settings):
     kinds: Some[ContrastKind] = default(["opening", "instruction"])
     """Which part of a prompt differs between the poles. opening: only the start of the assistant's turn; instruction:
     only the system prompt, as in the study."""
+
+    templates: Some[TemplatePart] = default(["sub_behaviours"])
+    """Which templates. composite: those in which all sub-behaviours of a trait come together; sub_behaviours: those of
+    one each. The study has both, ten and nine a trait, at four fills. Pairs without a trait have no such parts."""
 
     fills: Positive = default(2)
     """Tasks a domain for each template."""

@@ -65,6 +65,16 @@ class ProtocolSettings(Settings):
     on."""
 
 
+Action = Literal["ask_user", "web_search", "code_execute", "file_read", "file_write", "finish"]
+
+
+class WeightSettings(Settings):
+    action_weights: dict[Action, AboveZero] = default({})
+    """How likely the unsteered agent is to choose an action on calibration tasks, where actions that are left out have
+    1: calibration makes all actions alike, and then these so many times as likely. What an agent hardly ever does has
+    no room to become rarer. Protocols whose actions aren't chosen by score have them where decisions are read alone."""
+
+
 class EpisodeSettings(Settings):
     """What shapes an episode."""
 
@@ -233,7 +243,7 @@ class JudgeSettings(Settings):
     """Rollouts that are judged, drawn at random."""
 
 
-class Rollouts(BatchSettings, Design, EpisodeSettings, ProtocolSettings):
+class Rollouts(BatchSettings, Design, EpisodeSettings, WeightSettings, ProtocolSettings):
     """Batches of steered agent episodes."""
 
     thought_tokens: Positive = default(10)

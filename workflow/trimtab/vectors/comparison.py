@@ -1,8 +1,8 @@
-"""All methods against one another at the same KL, by what they do to the chance of a first action.
+"""All methods against one another at the same KL, by what they do to the chance of an action.
 
-A trait is measured by the actions that its declared outcome counts: what `statistics.primary` names for episodes, seen
-in the first decision. Scenarios are the sample and every method meets all of them, so effects and differences are
-paired. Reading decisions from the model is the business of `trimtab.vectors.decisions`.
+A trait is measured by some actions at one point of an episode (`trimtab.agent.points`). Scenarios that have this point
+are the sample and every method meets all of them, so effects and differences are paired. Reading decisions from the
+model is the business of `trimtab.vectors.decisions`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,8 @@ import pandas as pd
 from jaxtyping import Float
 from numpy import ndarray
 
-from trimtab.agent.names import PROMPT, RANDOM, UNSTEERED, first_actions
+from trimtab.agent.names import PROMPT, RANDOM, UNSTEERED
+from trimtab.agent.points import START, Measure
 from trimtab.numeric import middle, resamples
 
 KEYS = ["method", "trait", "scenario_id"]
@@ -24,17 +25,21 @@ COLUMNS = [
 """Of comparison.csv, whichever methods reached the KL."""
 
 
-def measures(table: pd.DataFrame, primary: Mapping[str, str]) -> pd.DataFrame:
-    """One column a trait: the chance of the first actions that the trait's declared outcome counts.
+def measures(table: pd.DataFrame, declared: Mapping[str, Measure]) -> pd.DataFrame:
+    """One column a trait: the chance of its measure's actions at its point, missing in scenarios without that point.
 
     Args:
-        primary: trait -> outcome (config.yaml, `statistics.primary`). A trait whose outcome no first action shows has
-            no column.
+        table: what `decisions.as_table` gives.
+        declared: trait -> its measure. A trait without one has no column, nor has one that no scenario here shows.
     """
-    chances = {trait: [f"p_{tool}" for tool in tools] for trait, tools in first_actions(primary).items()}
-    # agents with tool calls of their own have no chance of finishing
-    columns = {trait: table[names].sum(axis=1) for trait, names in chances.items() if {*names} <= {*table.columns}}
-    return table[KEYS].assign(**columns)
+    found = table.loc[table["point"] == START, KEYS]
+    for trait, measure in declared.items():
+        names = [f"p_{tool}" for tool in measure.actions]
+        there = table[table["point"] == measure.point]
+        # agents with tool calls of their own have no chance of finishing
+        if {*names} <= {*table.columns} and len(there):
+            found = found.merge(there[KEYS].assign(**{trait: there[names].sum(axis=1)}), on=KEYS, how="left")
+    return found
 
 
 def compare(
@@ -54,10 +59,13 @@ def compare(
     generator = np.random.default_rng(seed)
     rows: list[dict[str, Any]] = []
     for trait, own in measured.groupby("trait", sort=False):
-        scenarios = own["scenario_id"].nunique()
-        weights = resamples(scenarios, draws, generator) / scenarios
+        drawn_weights: dict[int, Float[ndarray, "draw scenario"]] = {}
         for measure in own.columns.drop(KEYS):
-            values = own.pivot(index="scenario_id", columns="method", values=measure)
+            values = own.pivot(index="scenario_id", columns="method", values=measure).dropna()
+            scenarios = len(values)
+            if scenarios not in drawn_weights:
+                drawn_weights[scenarios] = resamples(scenarios, draws, generator) / scenarios
+            weights = drawn_weights[scenarios]
             moved = values.drop(columns=UNSTEERED).sub(values[UNSTEERED], axis=0)
             drawn = [name for name in random if name in moved]
             if drawn:

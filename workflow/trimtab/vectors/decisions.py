@@ -1,11 +1,14 @@
-"""What each vector does to the agent's first decision, at one strength for all: the same KL from the unsteered model.
+"""What each vector does to the agent's decisions, at one strength for all: the same KL from the unsteered model.
 
-A decision is read where the first action is chosen, after the task and a thought without a lean, so nothing is sampled
-and one pass of the model gives the chances of all actions. That is far cheaper than episodes, so every method can be
-read. How methods compare is in `trimtab.vectors.comparison`; what episodes make of them, in `trimtab.rollouts`.
+A decision is read where an action is chosen, after a conversation that ends with a thought without a lean, so nothing
+is sampled and one pass of the model gives the chances of all actions. That is far cheaper than episodes, so every
+method can be read. Which conversations there are is said in `trimtab.agent.points`; how methods compare is in
+`trimtab.vectors.comparison`; what episodes make of them, in `trimtab.rollouts`.
 """
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import pandas as pd
 import torch
@@ -13,44 +16,110 @@ from jaxtyping import Float
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from trimtab.agent.calibration import before_action
 from trimtab.agent.names import PROMPT, UNSTEERED
+from trimtab.agent.points import Messages, Point
 from trimtab.agent.protocol import Protocol
 from trimtab.agent.scenario import Scenario
 from trimtab.steering.edits import Edits, after
-from trimtab.steering.replay import Replay
-from trimtab.vectors.readings import PACK, action_chances, chances
+from trimtab.steering.replay import Prompt, Replay, packs
+from trimtab.vectors.readings import finite_scores
+
+EACH = 30
+"""Prompts a sequence, at most: the header is read once a sequence, and attention between prompts is thrown away."""
 
 
-def first_decisions(
+class Situation(NamedTuple):
+    """A scenario at a point."""
+
+    point: str
+    scenario: str
+    messages: Messages
+
+
+def situations(points: Mapping[str, Point], scenarios: Sequence[Scenario]) -> list[Situation]:
+    """Every scenario at every point that it has."""
+    found = [(name, one.id, point.in_scenario(one)) for name, point in points.items() for one in scenarios]
+    return [Situation(name, scenario, messages) for name, scenario, messages in found if messages is not None]
+
+
+class DecisionReader:
+    """Reads one model's decisions in some situations under edits."""
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        protocol: Protocol,
+        offsets: Mapping[str, Mapping[str, float]],
+        read: Sequence[Situation],
+        layer: int,
+    ) -> None:
+        """
+        Args:
+            offsets: point -> action -> what is subtracted from its log-probability there.
+            layer: no edit changes what comes before its output.
+        """
+        self._model, self._protocol, self._layer = model, protocol, layer
+        self._offsets = torch.tensor(
+            [[offsets[each.point][tool] for tool in protocol.tools] for each in read], dtype=torch.float64
+        )
+        # points of one thought share their conversations, which are read once
+        texts = [str(each.messages) for each in read]
+        self._firsts = [texts.index(text) for text in dict.fromkeys(texts)]
+        self._of = [self._firsts.index(texts.index(text)) for text in texts]
+        self._conversations = [read[at].messages for at in self._firsts]
+        self._replays = list(self._packed(self._prompts(""), layer))
+
+    def _prompts(self, instruction: str) -> list[Prompt]:
+        asked = [{"role": "system", "content": instruction}] if instruction else []
+        return [self._protocol.prompt([*asked, *messages]) for messages in self._conversations]
+
+    def _packed(self, prompts: Sequence[Prompt], layer: int) -> Iterator[tuple[list[int], Replay]]:
+        size = math.ceil(len(prompts) / math.ceil(len(prompts) / EACH))
+        for pack in packs(prompts, size):
+            yield pack, Replay(self._model, [prompts[i] for i in pack], layer)
+
+    def chances(self, edits: Sequence[Edits]) -> Float[Tensor, "edits situation action"]:
+        """Chances of the actions alone in each situation, after contextual calibration, at temperature 1.
+
+        Raises:
+            TrimtabError: logits are not finite.
+        """
+        return self._read(self._replays, edits)
+
+    def asked(self, instruction: str) -> Float[Tensor, "situation action"]:
+        """The same, unsteered, with a sentence in the system line."""
+        return self._read(self._packed(self._prompts(instruction), max(self._layer, 0)), [()])[0]
+
+    def _read(self, replays: Iterable[tuple[list[int], Replay]], edits: Sequence[Edits]) -> Tensor:
+        scores = torch.empty(len(edits), len(self._firsts), len(self._protocol.tools), dtype=torch.float64)
+        for pack, replay in replays:
+            scores[:, pack] = finite_scores(replay.logits(edits, replay.ends), self._protocol)
+        return torch.softmax(scores[:, self._of] - self._offsets, dim=-1)
+
+
+def decisions(
     model: PreTrainedModel,
     protocol: Protocol,
-    bias: Mapping[str, float],
-    scenarios: Sequence[Scenario],
+    offsets: Mapping[str, Mapping[str, float]],
+    read: Sequence[Situation],
     edits: Mapping[str, Edits],
     instruction: str,
-) -> dict[str, Float[Tensor, "scenario action"]]:
-    """Chances of each action in each scenario: unsteered, under every vector, and asked for in the prompt."""
-    tasks = [before_action(scenario.task) for scenario in scenarios]
-    prompts = [protocol.prompt(task) for task in tasks]
+) -> dict[str, Float[Tensor, "situation action"]]:
+    """Chances of each action in each situation: unsteered, under every vector, and asked for in the prompt."""
     # of what no edit changes, all conditions have one pass
     layer = min((after(each) for each in edits.values() if each), default=0)
-    names = [UNSTEERED, *edits]
-    parts = []
-    for at in range(0, len(prompts), PACK):
-        replay = Replay(model, prompts[at : at + PACK], layer)
-        parts.append(chances(replay.logits([(), *edits.values()], replay.ends), protocol, bias))
-    found = dict(zip(names, torch.cat(parts, dim=1), strict=True))
-    asked = [protocol.prompt([{"role": "system", "content": instruction}, *task]) for task in tasks]
-    return {**found, PROMPT: action_chances(model, protocol, bias, asked, max(layer, 0))}
+    reader = DecisionReader(model, protocol, offsets, read, layer)
+    found = dict(zip([UNSTEERED, *edits], reader.chances([(), *edits.values()]), strict=True))
+    return {**found, PROMPT: reader.asked(instruction)}
 
 
 def as_table(
-    found: Mapping[str, Float[Tensor, "scenario action"]], trait: str, scenarios: Sequence[str], tools: Sequence[str]
+    found: Mapping[str, Float[Tensor, "situation action"]], trait: str, read: Sequence[Situation], tools: Sequence[str]
 ) -> pd.DataFrame:
-    """One row a method and scenario, one column `p_<tool>` an action."""
+    """One row a method and situation, one column `p_<tool>` an action."""
     parts = []
     for name, table in found.items():
         columns = {f"p_{tool}": table[:, at].numpy() for at, tool in enumerate(tools)}
-        parts.append(pd.DataFrame({"method": name, "trait": trait, "scenario_id": list(scenarios), **columns}))
+        places = {"scenario_id": [each.scenario for each in read], "point": [each.point for each in read]}
+        parts.append(pd.DataFrame({"method": name, "trait": trait, **places, **columns}))
     return pd.concat(parts, ignore_index=True)

@@ -4,8 +4,8 @@ Nothing is read before a method asks. Of contrast prompts only development templ
 files.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from trimtab.activations.reader import Cache
-from trimtab.agent.names import first_actions
+from trimtab.agent.points import START, Decisions, conversations
 from trimtab.artifacts import files
 from trimtab.errors import TrimtabError
 from trimtab.model.source import differentiable
@@ -48,6 +48,7 @@ class ElsewhereFiles:
     kind: str
     """Which kind of contrast prompts (`probes.contrast`)."""
     given: ElsewhereSettings
+    decisions: Decisions
 
     @property
     def read(self) -> list[Path]:
@@ -56,12 +57,30 @@ class ElsewhereFiles:
 
     def record(self) -> dict[str, Any]:
         """What is declared, for provenance; nothing where no method goes by it."""
-        return {"primary": dict(self.given.primary)} if self.given.primary else {}
+        if not self.given.primary:
+            return {}
+        measured = {trait: asdict(each) for trait, each in self.decisions.measured(self.given.primary).items()}
+        return {"primary": dict(self.given.primary), "measures": measured}
 
-    def declared(self, manifest: Path) -> Declared:
-        """What readings of first actions need, of the manifest's model."""
-        actions = first_actions(self.given.primary)
-        return Declared(self.trait, actions, self.messages, partial(differentiable, manifest))
+    def declared(
+        self, manifest: Path, tasks: Mapping[str, Sequence[str]], offsets: Mapping[str, Mapping[str, float]]
+    ) -> Declared:
+        """What readings of the declared actions need, of the manifest's model.
+
+        Args:
+            tasks: those of the calibration, by domain.
+            offsets: what is subtracted from scores, by point (rollouts/calibration.json).
+        """
+        measured = self.decisions.measured(self.given.primary)
+        point = measured[self.trait].point if self.trait in measured else START
+        return Declared(
+            self.trait,
+            {trait: each.actions for trait, each in measured.items()},
+            self.messages,
+            partial(differentiable, manifest),
+            conversations(self.decisions.points[point], tasks),
+            offsets[point],
+        )
 
     @property
     def messages(self) -> list[list[Message]]:

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from trimtab.agent.calibration import OPENING
+from trimtab.agent.points import OPENING
 from trimtab.agent.protocol import Protocol
 from trimtab.errors import TrimtabError
 from trimtab.forward.sites import Site
@@ -39,11 +39,15 @@ class Declared:
 
     trait: str
     actions: Mapping[str, Sequence[str]]
-    """Of every trait that first actions show, those that its declared outcome counts."""
+    """Of every trait that actions show, those that its measure counts (`trimtab.agent.points`)."""
     prompts: Sequence[Sequence[Message]]
     """Contrast prompts of all traits' development templates."""
     differentiable: Callable[[], PreTrainedModel]
     """Loads the model once more, for gradients."""
+    due: Sequence[Sequence[Message]]
+    """Calibration tasks as conversations up to the point of the trait's measure."""
+    bias: Mapping[str, float]
+    """What is subtracted from each action's log-probability there."""
 
 
 class ModelReadings:
@@ -130,7 +134,7 @@ class ModelReadings:
 
     @cached_property
     def gradients(self) -> Gradients:
-        """By which rows log-odds of first actions rise, at calibration tasks."""
+        """By which rows log-odds of the traits' actions rise, on calibration tasks at the point of the own measure."""
         own, model = self._declared.trait, self._declared.differentiable()
         counted = {own: self._counted(own)}
         for trait in self._declared.actions.keys() - counted:
@@ -138,13 +142,13 @@ class ModelReadings:
                 counted[trait] = self._counted(trait)
             else:
                 LOG.info("%s: its first actions are all that the agent has, so that they have no gradient", trait)
-        prompts = [self._protocol.prompt(messages) for messages in self._tasks]
+        prompts = [self._protocol.prompt(messages) for messages in self._declared.due]
         slopes = {trait: torch.zeros(self._width, dtype=torch.float64) for trait in sorted(counted)}
         for pack in packs(prompts, PACK):
             replay = Replay(model, [prompts[i] for i in pack], self._layer)
             push = torch.zeros(self._width, device=model.device, requires_grad=True)
             logits = replay.differentiable_logits([added(self._layer, push, 1.0)], replay.ends)[0]
-            scores = calibrated(logits, self._protocol, self._bias)
+            scores = calibrated(logits, self._protocol, self._declared.bias)
             shared = contrast(scores.detach(), counted[own])
             for trait, slope in slopes.items():
                 weights = shared if trait == own else apart(contrast(scores.detach(), counted[trait]), shared)
@@ -168,8 +172,9 @@ class ModelReadings:
         """
         if not self._tells(trait):
             raise TrimtabError(
-                f"config.yaml, statistics.primary.{trait}: its outcome counts none or all of the first actions "
-                f"({', '.join(self._protocol.tools)}), so they have no log-odds; expected an outcome that counts some"
+                f"config.yaml, statistics.primary.{trait}: its outcome counts none or all of the actions "
+                f"({', '.join(self._protocol.tools)}), so they have no log-odds; expected an outcome that counts some, "
+                f"or a measure in decisions.yaml"
             )
         return [tool in self._declared.actions[trait] for tool in self._protocol.tools]
 
@@ -212,10 +217,19 @@ def calibrated(
     Raises:
         TrimtabError: logits are not finite.
     """
+    return finite_scores(logits, protocol) - torch.tensor([bias[tool] for tool in protocol.tools], dtype=torch.float64)
+
+
+def finite_scores(logits: Float[Tensor, "*any vocabulary"], protocol: Protocol) -> Float[Tensor, "*any action"]:
+    """Log-probability of each action's first token.
+
+    Raises:
+        TrimtabError: logits are not finite.
+    """
     scores = protocol.action_scores(logits).double().cpu()
     if not scores.isfinite().all():
         raise TrimtabError(
             "logits are NaN or infinite where an action is chosen; expected shorter pushes, or a model.dtype of wider "
             "range"
         )
-    return scores - torch.tensor([bias[tool] for tool in protocol.tools], dtype=torch.float64)
+    return scores
