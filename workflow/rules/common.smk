@@ -56,7 +56,7 @@ from trimtab.settings.rollouts import (
 from trimtab.settings.saes import ExampleSettings, GateSettings
 from trimtab.settings.statistics import ComparisonSettings
 from trimtab.settings.vectors import VectorSettings
-from trimtab.vectors import applications, methods
+from trimtab.vectors import applications, drawn, methods
 from trimtab.vectors.design import planned
 
 try:

@@ -27,6 +27,11 @@ DECLARED = {
     for trait in TRAITS
     if "actions" in NEEDED
 }
+# whether random directions are read that are no vectors of their own
+CHANCE = any(
+    drawn.beyond(kind, config["vectors"]["chance_draws"], METHODS)
+    for kind in drawn.KINDS
+)
 VECTOR_TABLES = ["geometry", "dimensions", "latents", "doses", "kl", "not_made"]
 
 
@@ -136,6 +141,39 @@ rule vector_tables:
         " --seed {params.seed} 2> {log}"
 
 
+rule chance:
+    input:
+        manifest="<results>/model/manifest.json",
+        calibration="<results>/rollouts/calibration.json",
+        scenarios="<results>/prompts/scenarios.jsonl",
+        corpus=f"<results>/activations/corpus/{SHARDS[0]}.h5",
+        probes=expand("<results>/probes/{trait}.json", trait=TRAITS),
+    output:
+        table="<results>/vectors/chance.parquet",
+    log:
+        "<logs>/vectors/chance.log",
+    benchmark:
+        "<benchmarks>/vectors/chance.jsonl"
+    conda:
+        "../../envs/model.yaml"
+    resources:
+        gpu=GPUS,
+    params:
+        data=literal(RESOURCES),
+        agent=literal(AGENT_FILE),
+        resources=resources.digest([AGENT, TASKS["calibration"], POINTS]),
+        vectors=METHODS,
+        draws=config["vectors"]["chance_draws"],
+        kl=config["vectors"]["comparison_kl"],
+        seed=config["seed"],
+        code=code_digest("vectors_chance"),
+    shell:
+        "python workflow/scripts/vectors_chance.py {input.manifest} {input.calibration} {input.scenarios}"
+        " {input.corpus} {params.agent:q} {params.data:q}/tasks.yaml {params.data:q}/decisions.yaml {output.table}"
+        " --probes {input.probes} --vectors {params.vectors} --draws {params.draws} --kl {params.kl}"
+        " --seed {params.seed} > {log} 2>&1"
+
+
 rule decisions:
     input:
         manifest="<results>/model/manifest.json",
@@ -146,6 +184,7 @@ rule decisions:
             method=METHODS,
             allow_missing=True,
         ),
+        chance=["<results>/vectors/chance.parquet"] if CHANCE else [],
     output:
         table="<results>/vectors/decisions/{trait}.parquet",
     log:
@@ -167,7 +206,7 @@ rule decisions:
     shell:
         "python workflow/scripts/vectors_decisions.py {input.manifest} {input.calibration} {input.scenarios}"
         " {params.agent:q} {params.data:q}/traits.yaml {params.data:q}/decisions.yaml {output.table}"
-        " --trait {wildcards.trait} --vectors {input.vectors} --kl {params.kl} > {log} 2>&1"
+        " --trait {wildcards.trait} --vectors {input.vectors} --chance {input.chance} --kl {params.kl} > {log} 2>&1"
 
 
 rule vectors_comparison:

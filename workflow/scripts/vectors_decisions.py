@@ -15,6 +15,7 @@ from trimtab.artifacts.provenance import provenance
 from trimtab.model.source import from_manifest
 from trimtab.prompts import resources
 from trimtab.vectors import apply, artifact
+from trimtab.vectors.chance import of_trait
 from trimtab.vectors.decisions import as_table, decisions, situations
 from trimtab.vectors.dose import UNSCALED
 
@@ -30,10 +31,12 @@ def main(
     *,
     trait: str,
     vectors: list[Path],
+    chance: list[Path],
     kl: float,
 ) -> None:
     """Write one row a method and scenario at each of its points; a vector that never has this KL, or could not be made,
-    is left out and named in the log."""
+    is left out and named in the log. `chance` is at most one file, of whose directions those at the vectors' layer are
+    added."""
     _, model, tokenizer = from_manifest(manifest)
     protocol = protocols.read(agent, tokenizer)
     offsets = Calibration.read(calibration).offsets
@@ -52,7 +55,11 @@ def main(
     request = resources.traits(traits)[trait]["prompt"]
     decided = decisions(model, protocol, offsets, read, edits, request)
     table: pd.DataFrame = as_table(decided, trait, read, protocol.tools)
-    files.write_parquet(out, table, provenance([manifest, calibration, scenarios, *vectors], {"kl": kl}))
+    for path in chance:
+        at_layer = [of_trait(pd.read_parquet(path), trait, made.record.layer) for made in found[:1]]
+        table = pd.concat([table, *at_layer], ignore_index=True)
+    inputs = [manifest, calibration, scenarios, *vectors, *chance]
+    files.write_parquet(out, table, provenance(inputs, {"kl": kl}))
 
 
 if __name__ == "__main__":

@@ -50,6 +50,11 @@ class MethodSettings(Settings):
     random_draws: Count = default(4)
     """Random directions a trait, at that trait's layer."""
 
+    chance_draws: Count = default(0)
+    """Random directions of each kind, from the sphere and as the corpus varies, whose decisions are read at each layer
+    where a trait's probe sits: so many with those that have vectors of their own. All traits of a layer share them, and
+    no vectors are kept of them. A direction takes a few seconds of one core."""
+
 
 class Vectors(VectorSettings, MethodSettings):
     """Steering vectors."""

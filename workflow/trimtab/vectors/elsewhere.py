@@ -106,11 +106,20 @@ class ElsewhereFiles:
             TrimtabError: there are fewer than two, or some aren't finite.
         """
         (path,) = map(Path, self.given.corpus)
-        with Cache.open(path) as cache:
-            end = min(CORPUS_ROWS, cache.n_rows)
-            rows = cache.rows(self.layer, 0, end).float()
-            _, positions = cache.tokens(0, end)
-        kept = rows[torch.tensor(positions) > 0]
-        if len(kept) < 2 or not kept.isfinite().all():
-            raise TrimtabError(f"{path}: layer {self.layer}: expected at least two rows that are finite")
-        return kept
+        return corpus_rows(path, self.layer)
+
+
+def corpus_rows(path: Path, layer: int) -> Float[Tensor, "row d_model"]:
+    """Rows of a shard of the corpus, first tokens left out.
+
+    Raises:
+        TrimtabError: there are fewer than two, or some aren't finite.
+    """
+    with Cache.open(path) as cache:
+        end = min(CORPUS_ROWS, cache.n_rows)
+        rows = cache.rows(layer, 0, end).float()
+        _, positions = cache.tokens(0, end)
+    kept = rows[torch.tensor(positions) > 0]
+    if len(kept) < 2 or not kept.isfinite().all():
+        raise TrimtabError(f"{path}: layer {layer}: expected at least two rows that are finite")
+    return kept
