@@ -43,6 +43,7 @@ rule all:
     default_target: True
     input:
         "<results>/prompts/contrast.jsonl",
+        "<results>/rollouts/room.csv",
         "<results>/saes/examples.html",
         ["<results>/saes/agreement.csv"] if SECOND_SEEDS else [],
         (

@@ -8,6 +8,7 @@ from recorded import scenario
 from trimtab.agent.calibration import conversations as at_start
 from trimtab.agent.few_shot import FewShotProtocol, Texts
 from trimtab.agent.points import OPENING, START, Decisions, Failed, Measure, Point, conversations
+from trimtab.agent.room import rooms
 from trimtab.errors import TrimtabError
 from trimtab.prompts import resources
 
@@ -100,6 +101,24 @@ def test_a_slip_is_one_line(tmp_path, text, says):
     assert str(caught.value).startswith(f"{path}")
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_room_of_a_measure_by_hand():
+    chances = {
+        START: [{"ask_user": 0.05, "finish": 0.95}, {"ask_user": 0.13, "finish": 0.87}],
+        "late": [{"finish": 0.5}],
+    }
+    measures = {
+        "deference": Measure(START, ("ask_user",)),
+        "haste": Measure(START, ("finish",)),
+        "persistence": Measure("late", ("finish", "web_search")),
+    }
+    asking, ending, middle = rooms(chances, measures)
+    assert asking == ("deference", START, "ask_user", pytest.approx(0.09), 0.5, 0)
+    assert (ending.mean, ending.at_floor, ending.at_ceiling) == (pytest.approx(0.91), 0, 0.5)
+    assert (middle.mean, middle.complaint) == (0.5, None)
+    assert "have a chance of 0.09 on calibration tasks, so it can hardly fall" in asking.complaint
+    assert "can hardly rise" in ending.complaint
 
 
 @pytest.mark.parametrize("folder", [".", "organism", "study"])

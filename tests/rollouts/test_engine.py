@@ -320,6 +320,9 @@ def test_a_weight_makes_an_action_so_many_times_as_likely_at_every_point():
         own = torch.tensor(list(measured.offsets[point].values()))
         assert torch.softmax(means.mean(0) - own, 0).tolist() == pytest.approx([0.75, 0.25])
     assert measured.bias == measured.offsets["start"]
+    # of each task: at the start, scores 1 above and below the mean of asking
+    odds = [each["ask_user"] / each["finish"] for each in measured.chances["start"]]
+    assert odds == pytest.approx([3 * np.e, 3 / np.e])
     assert measured.mean_log_probability == {"ask_user": -2.0, "finish": -4.0}
 
 

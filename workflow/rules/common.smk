@@ -39,6 +39,7 @@ from trimtab.jobs import running
 from trimtab.jobs.origins import Origins
 from trimtab.errors import TrimtabError
 from trimtab.model import folder, names
+from trimtab.plan.design import doubts
 from trimtab.prompts import local, resources
 from trimtab.report.ending import ending
 from trimtab.rollouts.conditions import COMMON
@@ -268,6 +269,8 @@ onstart:
         records.keep(RESULTS, planned_files)
     except TrimtabError as error:
         raise WorkflowError(str(error)) from None
+    for line in doubts(SETTINGS):
+        print(f"this design can't answer all that it asks: {line}", file=sys.stderr)
     if not workflow.touch and (line := made_by_other_settings()):
         print(line, file=sys.stderr)
 

@@ -8,6 +8,8 @@ PLANNED = [
     if each.has_vector
 ]
 APPLIED = [*dict.fromkeys(each.vector_name for each in PLANNED)]
+PRIMARY = config["statistics"]["primary"]
+NO_ROOM_STOPS = config["rollouts"]["on_no_room"] == "stop"
 # One table a trait and run; the first run, seed 0, has no mark.
 TURNS = expand(
     "<results>/rollouts/turns/{batch}{run}.parquet",
@@ -40,6 +42,37 @@ rule action_calibration:
         "python workflow/scripts/rollouts_calibration.py {input.manifest} {params.agent:q}"
         " {params.data:q}/tasks.yaml {params.data:q}/decisions.yaml {output.calibration} --settings {params.settings:q}"
         " 2> {log}"
+
+
+rule room:
+    input:
+        calibration="<results>/rollouts/calibration.json",
+    output:
+        table="<results>/rollouts/room.csv",
+        record="<results>/rollouts/room.provenance.json",
+    log:
+        "<logs>/rollouts/room.log",
+    benchmark:
+        "<benchmarks>/rollouts/room.jsonl"
+    priority: 1
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        data=literal(RESOURCES),
+        resources=resources.digest(DECISIONS),
+        settings=lambda wildcards: json.dumps(
+            {
+                "primary": {
+                    trait: PRIMARY[trait] for trait in TRAITS if trait in PRIMARY
+                }
+            },
+            sort_keys=True,
+        ),
+        on_no_room=config["rollouts"]["on_no_room"],
+        code=code_digest("rollouts_room"),
+    shell:
+        "python workflow/scripts/rollouts_room.py {input.calibration} {params.data:q}/decisions.yaml {output.table}"
+        " --settings {params.settings:q} --on-no-room {params.on_no_room} > {log} 2>&1"
 
 
 rule transcripts:
@@ -118,6 +151,8 @@ rule rollouts:
         ),
         gates=gate_inputs,
         also=also_inputs,
+        # only where it may end the run: nothing in it makes rollouts anew
+        room=["<results>/rollouts/room.csv"] if NO_ROOM_STOPS else [],
     output:
         turns="<results>/rollouts/turns/{batch}{run}.parquet",
     log:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 from transformers import PreTrainedModel
@@ -106,6 +107,8 @@ class Calibration:
     offsets: Mapping[str, Mapping[str, float]]
     """Point -> action -> what is subtracted from its log-probability there before a choice: its mean over tasks, less
     the logarithm of its weight."""
+    chances: Mapping[str, Sequence[Mapping[str, float]]]
+    """Point -> of each task, the unsteered chance of each action after that."""
 
     @classmethod
     def of(
@@ -125,15 +128,25 @@ class Calibration:
         def means(of: Float[Tensor, "task action"]) -> dict[str, float]:
             return dict(zip(tools, of.double().mean(0).tolist(), strict=True))
 
+        scored = {START: scores, **(later or {})}
         likely = {tool: math.log((weights or {}).get(tool, 1.0)) for tool in tools}
+        offsets = {
+            point: {tool: mean - likely[tool] for tool, mean in means(each).items()} for point, each in scored.items()
+        }
         return cls(
             mean_log_probability=means(scores),
             standard_deviation=dict(zip(tools, scores.double().std(0).tolist(), strict=True)),
             tasks=len(scores),
             opening=OPENING,
-            offsets={
-                point: {tool: mean - likely[tool] for tool, mean in means(each).items()}
-                for point, each in {START: scores, **(later or {})}.items()
+            offsets=offsets,
+            chances={
+                point: [
+                    dict(zip(tools, task, strict=True))
+                    for task in torch.softmax(
+                        each.double() - torch.tensor([*offsets[point].values()], dtype=torch.float64), dim=-1
+                    ).tolist()
+                ]
+                for point, each in scored.items()
             },
         )
 

@@ -12,6 +12,7 @@ from trimtab.artifacts.files import records
 from trimtab.report import words
 from trimtab.report.run import Run
 from trimtab.report.table import Table, absent, p, table, text, value, with_interval
+from trimtab.rollouts.conditions import UNSTEERED_ID
 from trimtab.statistics.study import PUBLISHED
 from trimtab.statistics.summary import Finding
 
@@ -19,13 +20,15 @@ from trimtab.statistics.summary import Finding
 def declared(run: Run) -> Table:
     """The confirmatory family."""
     traits = run.summary.traits
-    frame = pd.DataFrame([{"trait": trait, **_flat(traits[trait])} for trait in run.traits if trait in traits])
+    known = [trait for trait in run.traits if trait in traits]
+    frame = pd.DataFrame([{"trait": trait, **_flat(traits[trait]), **_beside(run, trait)} for trait in known])
     return table(
         "declared",
         "The declared tests of each trait. “Beyond turned round” is the difference less that of the same vector turned "
         "round. Both p are Holm-corrected over traits; “random ≥” counts random directions at the same dose that did "
         "as much or more; “up / down” counts scenarios. “By its direction” needs both p and a rank p among random "
-        "directions at the level of the tests.",
+        "directions at the level of the tests. “At an end” are shares of unsteered rollouts whose outcome is the least, "
+        "and the most, that any rollout of this run has: from there it moves one way alone.",
         frame,
         {}
         if frame.empty
@@ -41,6 +44,11 @@ def declared(run: Run) -> Table:
             "p, turned": p("turned_p"),
             "Random ≥": ("random_as_large", lambda row: _of(row["random_as_large"], row["random_draws"])),
             "Broken turns": with_interval("breakage_estimate", "breakage_lower", "breakage_upper"),
+            "Success": with_interval("success_estimate", "success_lower", "success_upper"),
+            "At an end": (
+                "at_floor",
+                lambda row: f"{words.percent(row['at_floor'])} / {words.percent(row['at_ceiling'])}",
+            ),
             "Verdict": ("verdict", lambda row: words.VERDICTS[row["verdict"]].label),
         },
     )
@@ -57,6 +65,24 @@ def _flat(found: Finding) -> dict[str, Any]:
         **{f"turned_{name}": getattr(turned, name, None) for name in ("estimate", "lower", "upper")},
         "turned_p": turned.p_corrected if turned else None,
         **{f"breakage_{name}": number for name, number in sorted(vars(found.breakage).items())},
+    }
+
+
+def _beside(run: Run, trait: str) -> dict[str, Any]:
+    """What stands beside a trait's effect: that on success, and how many unsteered rollouts are at an end."""
+    effects, outcome = run.tables["effects"], run.plan.primary[trait]
+    of_success = effects[
+        (effects["condition_id"] == run.confirmatory[trait])
+        & (effects["outcome"] == "success")
+        & (effects["estimand"] == "mean_difference")
+    ]
+    success = records(of_success)[0] if len(of_success) else {}
+    found = run.outcomes[outcome]
+    unsteered = found[run.outcomes["condition_id"] == UNSTEERED_ID]
+    return {
+        **{f"success_{name}": success.get(name) for name in ("estimate", "lower", "upper")},
+        "at_floor": float((unsteered == found.min()).mean()),
+        "at_ceiling": float((unsteered == found.max()).mean()),
     }
 
 

@@ -75,6 +75,13 @@ class WeightSettings(Settings):
     no room to become rarer. Protocols whose actions aren't chosen by score have them where decisions are read alone."""
 
 
+class RoomSettings(Settings):
+    on_no_room: Literal["report", "stop"] = default("report")
+    """What happens where the unsteered agent's chance of a trait's actions is below 0.1 or above 0.9 on calibration
+    tasks, so that the trait's measure can't move both ways (rollouts/room.csv). stop: the run ends before the rollouts,
+    with a line for each such trait."""
+
+
 class EpisodeSettings(Settings):
     """What shapes an episode."""
 
@@ -243,7 +250,7 @@ class JudgeSettings(Settings):
     """Rollouts that are judged, drawn at random."""
 
 
-class Rollouts(BatchSettings, Design, EpisodeSettings, WeightSettings, ProtocolSettings):
+class Rollouts(BatchSettings, Design, EpisodeSettings, RoomSettings, WeightSettings, ProtocolSettings):
     """Batches of steered agent episodes."""
 
     thought_tokens: Positive = default(10)

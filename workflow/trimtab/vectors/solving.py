@@ -75,11 +75,14 @@ def lengths(
         ) -> list[float]:
             return ready.kl([applied(name, application, each) for name, each in pushes])
 
+        signs: dict[str, list[int]] = {}
+        for each in group:
+            ways = signs.setdefault(each.vector, [])
+            ways += [sign for sign in (1 if each.target > 0 else -1,) if sign not in ways]
+        scanned = scan(measure, signs, SHARES if own else reach(application.layer))
         for target in dict.fromkeys(each.target for each in group):
-            names = dict.fromkeys(each.vector for each in group if each.target == target)
-            signs = dict.fromkeys(names, (1 if target > 0 else -1,))
-            scanned = scan(measure, signs, SHARES if own else reach(application.layer))
-            for name, solved in solve(measure, scanned, target, application).items():
+            asking = {each.vector: scanned[each.vector] for each in group if each.target == target}
+            for name, solved in solve(measure, asking, target, application).items():
                 found[name].append(solved)
     return found
 

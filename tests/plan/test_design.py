@@ -1,0 +1,48 @@
+"""What a config can't answer, by hand."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from trimtab.plan.design import doubts
+from trimtab.settings.experiment import Experiment
+
+DEFAULT = yaml.safe_load((Path(__file__).parents[2] / "config.yaml").read_text())
+
+
+def told(**changes):
+    return list(doubts(Experiment.model_validate(DEFAULT | changes)))
+
+
+def able(**changes):
+    return told(
+        vectors=DEFAULT["vectors"] | {"chance_draws": 99, "random_draws": 4},
+        rollouts=DEFAULT["rollouts"] | {"controls": DEFAULT["rollouts"]["controls"] | {"random": 4}},
+        **changes,
+    )
+
+
+def test_a_design_that_can_answer_is_told_nothing():
+    # five traits: 20 directions in rollouts, of which a rank has 1 / 21, and 99 a trait in decisions: 5 / 100
+    assert able() == []
+
+
+def test_ranks_among_few_directions():
+    few = DEFAULT["rollouts"]["controls"] | {"random": 3}
+    found = told(
+        vectors=DEFAULT["vectors"] | {"chance_draws": 98, "random_draws": 4},
+        rollouts=DEFAULT["rollouts"] | {"controls": few},
+    )
+    assert [line.split(":")[0] for line in found] == ["rollouts.controls.random", "vectors.chance_draws"]
+    assert "among 15 random direction(s) has a p of 0.062 at least, corrected, so" in found[0]
+    assert "expected 19 or more" in found[0]
+    assert "p of 0.051 at least, corrected over 5 traits" in found[1]
+    assert "expected 99 or more" in found[1]
+
+
+@pytest.mark.parametrize(("scenarios", "lines"), [(7, 1), (8, 0)])
+def test_few_scenarios(scenarios, lines):
+    """Of seven the least p is 2 / 2^7, five times that 0.078; of eight it is 0.039."""
+    found = able(prompts=DEFAULT["prompts"] | {"scenarios": scenarios})
+    assert len(found) == lines
