@@ -16,7 +16,8 @@ from trimtab.settings.statistics import PrimarySettings
 
 
 def main(calibration: Path, points: Path, out: Path, *, settings: PrimarySettings, on_no_room: str) -> None:
-    """Write one row a trait; a measure at an end of its range is named in the log, or where `on_no_room` is stop an error."""
+    """Write one row a trait; a measure at an end of its range is named in the log, or is an error where the config says
+    stop."""
     measures = Decisions.read(points).measured(settings.primary)
     found = rooms(Calibration.read(calibration).chances, measures)
     told = [each.complaint for each in found if each.complaint]

@@ -1,8 +1,8 @@
 """What a design can't answer, told before it is run: from the config alone.
 
 A rank among few random directions has no small p, and a permutation test over few scenarios has none either; corrected
-over traits, both may never reach the level of the tests. Whether the unsteered agent leaves outcomes room is told by the
-model, in `trimtab.agent.room`.
+over traits, both may never reach the level of the tests. Whether the unsteered agent leaves outcomes room is told by
+the model, in `trimtab.agent.room`.
 """
 
 from collections.abc import Iterator
@@ -27,8 +27,8 @@ def doubts(experiment: Experiment) -> Iterator[str]:
         if least > alpha:
             among = f" over {tests} traits" if tests > 1 else ""
             yield (
-                f"{key}: a rank among {draws} random direction(s) has a p of {least:.2g} at least, corrected{among}, so "
-                f"no vector can be told from chance at {alpha:.2g}; expected {round(tests / alpha) - 1} or more"
+                f"{key}: a rank among {draws} random direction(s) has a p of {least:.2g} at least, corrected{among}, "
+                f"so no vector can be told from chance at {alpha:.2g}; expected {round(tests / alpha) - 1} or more"
             )
     # all signs of all scenarios' differences alike, two-sided
     least = traits * 2.0 ** (1 - experiment.prompts.scenarios)
