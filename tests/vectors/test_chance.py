@@ -11,7 +11,7 @@ from trimtab.agent.names import RANDOM
 from trimtab.agent.points import OPENING, START, Point
 from trimtab.steering.edits import added
 from trimtab.vectors.calibrate import CalibrationPrompts
-from trimtab.vectors.chance import chance_decisions, draw, lengths, of_trait, table
+from trimtab.vectors.chance import chance_decisions, draw, lengths, of_traits, table
 from trimtab.vectors.decisions import DecisionReader, situations
 from trimtab.vectors.drawn import CORPUS_RANDOM, KINDS, beyond
 
@@ -76,7 +76,7 @@ def test_what_is_read_under_a_direction_is_what_its_push_does(model, protocol, p
     read = situations({START: Point(OPENING)}, [scenario("web_search", name="a")])
     offsets = {START: dict.fromkeys(protocol.tools, 0.0)}
     reader = DecisionReader(model, protocol, offsets, read, LAYER)
-    wanted = {RANDOM: ["random_4"], CORPUS_RANDOM: ["corpus_random_1", "corpus_random_2"]}
+    wanted = ["random_4", "corpus_random_1", "corpus_random_2"]
     found = table(chance_decisions(prompts, reader, LAYER, corpus, wanted, KL, 0.5, 1), LAYER, read, protocol.tools)
     assert found["method"].tolist() == ["random_4", "corpus_random_1", "corpus_random_2"]
     for row in found.to_dict("records"):
@@ -85,7 +85,9 @@ def test_what_is_read_under_a_direction_is_what_its_push_does(model, protocol, p
         expected = reader.chances([push])[0, 0].tolist()
         assert [row[f"p_{tool}"] for tool in protocol.tools] == pytest.approx(expected, abs=1e-5)
     elsewhere = pd.concat([found, found.assign(layer=2, method="random_9")])
-    own = of_trait(elsewhere, "deference", LAYER)
-    assert set(own["trait"]) == {"deference"}
-    assert own["method"].tolist() == found["method"].tolist()
-    assert "length" not in own
+    sits = {"layers": [{"layer": LAYER, "traits": ["deference", "autonomy"]}, {"layer": 0, "traits": ["persistence"]}]}
+    own = list(of_traits(elsewhere, sits))
+    assert [set(each["trait"]) for each in own] == [{"deference"}, {"autonomy"}]
+    for each in own:
+        assert each["method"].tolist() == found["method"].tolist()
+        assert "length" not in each

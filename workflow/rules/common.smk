@@ -212,6 +212,15 @@ def twice(pattern="{layer}"):
     return expand(pattern, layer=sorted(layers))
 
 
+def chance_files():
+    """Decisions under random directions, of the layers where probes sit."""
+    if not CHANCE:
+        return []
+    chosen = json.loads(Path(checkpoints.probe_layers.get().output.layers).read_text())
+    layers = sorted(each["layer"] for each in chosen["layers"])
+    return expand("<results>/vectors/chance/{layer}.parquet", layer=layers)
+
+
 def streamed(wildcards):
     """All layers; for a second seed, the one that has it."""
     return [wildcards.layer] if "layer" in wildcards.keys() else LAYERS

@@ -27,11 +27,12 @@ DECLARED = {
     for trait in TRAITS
     if "actions" in NEEDED
 }
-# whether random directions are read that are no vectors of their own
-CHANCE = any(
-    drawn.beyond(kind, config["vectors"]["chance_draws"], METHODS)
+# random directions that are read in decisions and are no vectors of their own
+CHANCE = [
+    name
     for kind in drawn.KINDS
-)
+    for name in drawn.beyond(kind, config["vectors"]["chance_draws"], METHODS)
+]
 VECTOR_TABLES = ["geometry", "dimensions", "latents", "doses", "kl", "not_made"]
 
 
@@ -147,13 +148,12 @@ rule chance:
         calibration="<results>/rollouts/calibration.json",
         scenarios="<results>/prompts/scenarios.jsonl",
         corpus=f"<results>/activations/corpus/{SHARDS[0]}.h5",
-        probes=expand("<results>/probes/{trait}.json", trait=TRAITS),
     output:
-        table="<results>/vectors/chance.parquet",
+        table="<results>/vectors/chance/{layer}.parquet",
     log:
-        "<logs>/vectors/chance.log",
+        "<logs>/vectors/chance/{layer}.log",
     benchmark:
-        "<benchmarks>/vectors/chance.jsonl"
+        "<benchmarks>/vectors/chance/{layer}.jsonl"
     conda:
         "../../envs/model.yaml"
     resources:
@@ -162,16 +162,15 @@ rule chance:
         data=literal(RESOURCES),
         agent=literal(AGENT_FILE),
         resources=resources.digest([AGENT, TASKS["calibration"], POINTS]),
-        vectors=METHODS,
-        draws=config["vectors"]["chance_draws"],
+        layer=lambda wildcards: int(wildcards.layer),
+        names=CHANCE,
         kl=config["vectors"]["comparison_kl"],
         seed=config["seed"],
         code=code_digest("vectors_chance"),
     shell:
         "python workflow/scripts/vectors_chance.py {input.manifest} {input.calibration} {input.scenarios}"
         " {input.corpus} {params.agent:q} {params.data:q}/tasks.yaml {params.data:q}/decisions.yaml {output.table}"
-        " --probes {input.probes} --vectors {params.vectors} --draws {params.draws} --kl {params.kl}"
-        " --seed {params.seed} > {log} 2>&1"
+        " --layer {params.layer} --names {params.names} --kl {params.kl} --seed {params.seed} > {log} 2>&1"
 
 
 rule decisions:
@@ -184,7 +183,6 @@ rule decisions:
             method=METHODS,
             allow_missing=True,
         ),
-        chance=["<results>/vectors/chance.parquet"] if CHANCE else [],
     output:
         table="<results>/vectors/decisions/{trait}.parquet",
     log:
@@ -206,12 +204,14 @@ rule decisions:
     shell:
         "python workflow/scripts/vectors_decisions.py {input.manifest} {input.calibration} {input.scenarios}"
         " {params.agent:q} {params.data:q}/traits.yaml {params.data:q}/decisions.yaml {output.table}"
-        " --trait {wildcards.trait} --vectors {input.vectors} --chance {input.chance} --kl {params.kl} > {log} 2>&1"
+        " --trait {wildcards.trait} --vectors {input.vectors} --kl {params.kl} > {log} 2>&1"
 
 
 rule vectors_comparison:
     input:
         decisions=expand("<results>/vectors/decisions/{trait}.parquet", trait=TRAITS),
+        layers="<results>/probes/layers.json",
+        chance=lambda wildcards: chance_files(),
     output:
         table=report(
             "<results>/vectors/comparison.csv",
@@ -231,12 +231,12 @@ rule vectors_comparison:
         resources=resources.digest(DECISIONS),
         settings=config_slice(ComparisonSettings, within="statistics"),
         reference=config["rollouts"]["study"]["method"],
-        random=[name for name in METHODS if name.startswith("random_")],
+        random=[name for name in [*METHODS, *CHANCE] if name.startswith("random_")],
         seed=config["seed"],
         code=code_digest("vectors_comparison"),
     shell:
         "python workflow/scripts/vectors_comparison.py {output.table} {params.data:q}/decisions.yaml"
-        " --decisions {input.decisions} --settings {params.settings:q} --reference {params.reference} --random {params.random}"
+        " --decisions {input.decisions} --layers {input.layers} --chance {input.chance} --settings {params.settings:q} --reference {params.reference} --random {params.random}"
         " --seed {params.seed} 2> {log}"
 
 

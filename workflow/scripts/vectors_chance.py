@@ -1,10 +1,8 @@
-"""Rule chance: decisions under many random directions, at each layer where a trait's probe sits."""
+"""Rule chance: decisions under many random directions at one layer."""
 
 from trimtab.jobs.entry import script
 
 from pathlib import Path
-
-import pandas as pd
 
 from trimtab.agent import protocols
 from trimtab.agent.calibration import Calibration, dose_prompts
@@ -17,7 +15,6 @@ from trimtab.prompts import resources
 from trimtab.vectors.calibrate import CalibrationPrompts
 from trimtab.vectors.chance import chance_decisions, table
 from trimtab.vectors.decisions import DecisionReader, situations
-from trimtab.vectors.drawn import KINDS, beyond
 from trimtab.vectors.elsewhere import corpus_rows
 
 GUESS = 0.3
@@ -34,29 +31,24 @@ def main(
     points: Path,
     out: Path,
     *,
-    probes: list[Path],
-    vectors: list[str],
-    draws: int,
+    layer: int,
+    names: list[str],
     kl: float,
     seed: int,
 ) -> None:
-    """Write one row a layer, direction, scenario and point; `vectors` names those that are vectors of their own."""
+    """Write one row a direction, scenario and point."""
     described, model, tokenizer = from_manifest(manifest)
     protocol = protocols.read(agent, tokenizer)
     offsets = Calibration.read(calibration).offsets
     read = situations(Decisions.read(points).points, read_scenarios(scenarios))
     asked = dose_prompts(protocol, resources.tasks(tasks)["calibration"])
-    wanted = {kind: beyond(kind, draws, vectors) for kind in KINDS}
-    parts = []
-    for layer in sorted({int(files.read_json(path)["layer"]) for path in probes}):
-        prompts = CalibrationPrompts(model, asked, layer)
-        reader = DecisionReader(model, protocol, offsets, read, layer)
-        guess = GUESS * described["residual_norm"][str(layer)]["centred_mean"]
-        rows = corpus_rows(corpus, layer).double()
-        found = chance_decisions(prompts, reader, layer, rows, wanted, kl, guess, seed)
-        parts.append(table(found, layer, read, protocol.tools))
-    origin = provenance([manifest, calibration, scenarios, corpus, *probes], {"kl": kl, "draws": draws}, seed)
-    files.write_parquet(out, pd.concat(parts, ignore_index=True), origin)
+    prompts = CalibrationPrompts(model, asked, layer)
+    reader = DecisionReader(model, protocol, offsets, read, layer)
+    guess = GUESS * described["residual_norm"][str(layer)]["centred_mean"]
+    rows = corpus_rows(corpus, layer).double()
+    found = chance_decisions(prompts, reader, layer, rows, names, kl, guess, seed)
+    origin = provenance([manifest, calibration, scenarios, corpus], {"kl": kl, "names": names}, seed)
+    files.write_parquet(out, table(found, layer, read, protocol.tools), origin)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from trimtab.agent.points import Decisions
 from trimtab.artifacts import files
 from trimtab.artifacts.provenance import provenance
 from trimtab.settings.statistics import ComparisonSettings
+from trimtab.vectors.chance import of_traits
 from trimtab.vectors.comparison import compare, measures
 
 
@@ -19,6 +20,8 @@ def main(
     points: Path,
     *,
     decisions: list[Path],
+    layers: Path,
+    chance: list[Path],
     settings: ComparisonSettings,
     reference: str,
     random: list[str],
@@ -26,12 +29,16 @@ def main(
 ) -> None:
     """Write one row a method, trait and measure."""
     read = pd.concat([pd.read_parquet(path) for path in decisions], ignore_index=True)
+    under_chance = [each for path in chance for each in of_traits(pd.read_parquet(path), files.read_json(layers))]
+    read = pd.concat([read, *under_chance], ignore_index=True)
     # the config of a smaller experiment inherits the declared outcomes of traits that it leaves out
     primary = {trait: settings.primary[trait] for trait in read["trait"].unique()}
     measured = measures(read, Decisions.read(points).measured(primary))
     draw = seeds.derive(seed, "vectors", "comparison")
     found = compare(measured, reference, random, settings.draws, settings.level, draw)
-    files.write_csv(table, found, provenance(decisions, {**settings.record(), "reference": reference}, seed))
+    files.write_csv(
+        table, found, provenance([*decisions, *chance], {**settings.record(), "reference": reference}, seed)
+    )
 
 
 if __name__ == "__main__":

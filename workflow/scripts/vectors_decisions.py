@@ -15,7 +15,6 @@ from trimtab.artifacts.provenance import provenance
 from trimtab.model.source import from_manifest
 from trimtab.prompts import resources
 from trimtab.vectors import apply, artifact
-from trimtab.vectors.chance import of_trait
 from trimtab.vectors.decisions import as_table, decisions, situations
 from trimtab.vectors.dose import UNSCALED
 
@@ -31,12 +30,10 @@ def main(
     *,
     trait: str,
     vectors: list[Path],
-    chance: list[Path],
     kl: float,
 ) -> None:
     """Write one row a method and scenario at each of its points; a vector that never has this KL, or could not be made,
-    is left out and named in the log. `chance` is at most one file, of whose directions those at the vectors' layer are
-    added."""
+    is left out and named in the log."""
     _, model, tokenizer = from_manifest(manifest)
     protocol = protocols.read(agent, tokenizer)
     offsets = Calibration.read(calibration).offsets
@@ -55,10 +52,7 @@ def main(
     request = resources.traits(traits)[trait]["prompt"]
     decided = decisions(model, protocol, offsets, read, edits, request)
     table: pd.DataFrame = as_table(decided, trait, read, protocol.tools)
-    for path in chance:
-        at_layer = [of_trait(pd.read_parquet(path), trait, made.record.layer) for made in found[:1]]
-        table = pd.concat([table, *at_layer], ignore_index=True)
-    inputs = [manifest, calibration, scenarios, *vectors, *chance]
+    inputs = [manifest, calibration, scenarios, *vectors]
     files.write_parquet(out, table, provenance(inputs, {"kl": kl}))
 
 

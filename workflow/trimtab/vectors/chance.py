@@ -9,7 +9,7 @@ from what the earlier ones came to, and mostly ends at its second measurement.
 import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 import torch
@@ -21,7 +21,7 @@ from trimtab.steering.edits import added
 from trimtab.vectors.applications import Application
 from trimtab.vectors.calibrate import CalibrationPrompts, solve
 from trimtab.vectors.decisions import DecisionReader, Situation, as_table
-from trimtab.vectors.drawn import CORPUS_RANDOM
+from trimtab.vectors.drawn import CORPUS_RANDOM, KINDS
 
 LOG = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ def chance_decisions(
     reader: DecisionReader,
     layer: int,
     corpus: Float[Tensor, "row d_model"],
-    wanted: Mapping[str, Sequence[str]],
+    names: Sequence[str],
     kl: float,
     guess: float,
     seed: int,
@@ -86,10 +86,11 @@ def chance_decisions(
     """Name, length and chances of every direction of one layer.
 
     Args:
-        wanted: kind -> names.
+        names: of both kinds.
         guess: a length to set out from, for the first directions of a kind.
     """
-    for kind, own in wanted.items():
+    for kind in KINDS:
+        own = [name for name in names if name.startswith(f"{kind}_")]
         known: list[float] = []
         for at in range(0, len(own), TOGETHER):
             some = [draw(kind, name, layer, corpus, seed) for name in own[at : at + TOGETHER]]
@@ -116,6 +117,12 @@ def table(
     return pd.concat(parts, ignore_index=True)
 
 
-def of_trait(chance: pd.DataFrame, trait: str, layer: int) -> pd.DataFrame:
-    """The decisions under a layer's random directions as those of one trait's vectors."""
-    return chance[chance["layer"] == layer].drop(columns=["layer", "length"]).assign(trait=trait)
+def of_traits(chance: pd.DataFrame, chosen: Mapping[str, Any]) -> Iterator[pd.DataFrame]:
+    """The decisions under a layer's random directions, once for each trait whose probe sits there.
+
+    Args:
+        chosen: what probes/layers.json says.
+    """
+    for each in chosen["layers"]:
+        there = chance[chance["layer"] == each["layer"]].drop(columns=["layer", "length"])
+        yield from (there.assign(trait=trait) for trait in each["traits"] if len(there))
