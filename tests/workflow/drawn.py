@@ -18,8 +18,8 @@ STAGES = {
     "activations": ["corpus_cache", "contrast_cache"],
     "saes": ["sae", "sae_again", "sae_agreement", "sae_quality", "sae_examples"],
     "probes": ["probe", "probe_layers", "probe_scores"],
-    "vectors": ["vectors", "vector_tables", "vectors_stability", "decisions", "vectors_comparison"],
-    "rollouts": ["conditions", "rollouts", "outcomes"],
+    "vectors": ["vectors", "vector_tables", "vectors_stability", "decisions", "chance", "vectors_comparison"],
+    "rollouts": ["room", "conditions", "rollouts", "outcomes"],
     "statistics": ["statistics_effects"],
     "report": ["report_figures", "report_page"],
 }

@@ -26,8 +26,10 @@ def each(rule: str, *names: str) -> set[str]:
 PAGE = {"report_page"}
 REPORT = {"report_figures", *PAGE}
 STATISTICS = {"statistics_effects", *REPORT}
-TWICE = {"probe_layers", "sae_agreement", "vectors_stability", *REPORT}
-"""What follows the list of the layers where probes sit, whose dictionaries are trained twice."""
+TWICE = {"probe_layers", "sae_agreement", "vectors_stability", "vectors_comparison", *REPORT}
+"""What follows the list of the layers where probes sit, whose dictionaries are trained twice, and at which random
+directions are drawn; not these themselves, since their layers are known after the list."""
+CHANCE = each("chance", "0", "2")
 OUTCOMES = {"outcomes", *STATISTICS}
 
 
@@ -102,9 +104,10 @@ CONFIG = {
     "rollouts: {reply_tokens: 9}": PAGE,
     "rollouts: {controls: {negative: false}}": each("conditions", "common", *TRAITS) | rollouts("common", *TRAITS),
     "rollouts: {temperature: 0.5}": TRANSCRIPTS | rollouts("common", *TRAITS),
-    "vectors: {comparison_kl: 0.1}": vectors(*TRAITS),
-    "prompts: {scenarios: 9}": {"scenarios"} | decisions(*TRAITS) | rollouts("common", *TRAITS),
-    "prompts: {scenarios: 6}": {"scenarios"} | decisions(*TRAITS) | rollouts("common", *TRAITS),
+    "vectors: {comparison_kl: 0.1}": vectors(*TRAITS) | CHANCE,
+    "vectors: {chance_draws: 4}": CHANCE | {"vectors_comparison", *REPORT},
+    "prompts: {scenarios: 9}": {"scenarios"} | CHANCE | decisions(*TRAITS) | rollouts("common", *TRAITS),
+    "prompts: {scenarios: 6}": {"scenarios"} | CHANCE | decisions(*TRAITS) | rollouts("common", *TRAITS),
     "statistics: {draws: 300}": {"vectors_comparison"} | STATISTICS,
     "statistics: {smallest_effect: 0.4}": STATISTICS,
     "report: {title: Mine}": PAGE,
@@ -113,7 +116,7 @@ CONFIG = {
 
 LIBRARY = "workflow/trimtab"
 CODE = {
-    "model/manifest.py": {"manifest", "action_calibration", *TRANSCRIPTS, *PREFLIGHT},
+    "model/manifest.py": {"manifest", "action_calibration", "room", *TRANSCRIPTS, *PREFLIGHT},
     "model/preflight.py": PREFLIGHT,
     "prompts/contrast.py": PROMPTS,
     "saes/train.py": saes("0", "2"),

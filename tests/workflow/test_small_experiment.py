@@ -32,6 +32,7 @@ METHODS = [
     if method not in ("random", "imported") and not makes_edits(method) and not needs(method)
 ]
 METHODS += ["random_0", "random_1"]
+CHANCE = ["random_2", "corpus_random_0", "corpus_random_1", "corpus_random_2"]
 NO_AIM = {"shuffled", "orthogonal", "random_0", "random_1"}
 DECODED = ["sae_probe", "sae_probe_top", "sae_pattern", "best_latent"]
 CONDITIONS = ["unsteered", "zero"] + [
@@ -77,10 +78,12 @@ TRACED = [
     *(f"probes/{trait}.{end}" for trait in TRAITS for end in ("json", "safetensors", "latents.parquet")),
     "probes/layers.json",
     *(f"vectors/decisions/{trait}.parquet" for trait in TRAITS),
+    *(f"vectors/chance/{layer}.parquet" for layer in LAYERS),
     *(f"vectors/{method}/{trait}.safetensors" for method in METHODS for trait in TRAITS),
     "rollouts/calibration.json",
     "rollouts/conditions.provenance.json",
     "rollouts/gates.provenance.json",
+    "rollouts/room.provenance.json",
     *(f"rollouts/conditions/{batch}.provenance.json" for batch in ["common", *TRAITS]),
     *(f"rollouts/turns/{batch}.parquet" for batch in ["common", *TRAITS]),
     "rollouts/outcomes.parquet",
@@ -99,6 +102,7 @@ OTHERS = [
     *(f"rollouts/conditions/{batch}.csv" for batch in ["common", *TRAITS]),
     "rollouts/conditions.csv",
     "rollouts/gates.csv",
+    "rollouts/room.csv",
     *(f"statistics/{name}.csv" for name in STATISTICS),
     "report/report.html",
     *(f"report/figures/{name}.{end}" for name in PLOTS for end in ("svg", "pdf")),
@@ -331,7 +335,7 @@ def test_every_method_is_compared_at_the_same_kl(results):
     assert set(lengths["method"]) == set(METHODS)
     assert np.allclose(lengths["kl"], lengths["target"], rtol=0.021)
     compared = pd.read_csv(results / "vectors/comparison.csv")
-    assert set(compared["method"]) == {*METHODS, "random", "prompt"}
+    assert set(compared["method"]) == {*METHODS, *CHANCE, "random", "prompt"}
     assert set(zip(compared["trait"], compared["measure"], strict=True)) == {(a, b) for a in TRAITS for b in TRAITS}
     assert (compared["lower"] <= compared["upper"]).all()
     assert set(compared["n_scenarios"]) == {SCENARIOS}
@@ -340,6 +344,15 @@ def test_every_method_is_compared_at_the_same_kl(results):
     asks = decisions.pivot(index="scenario_id", columns="method", values="p_ask_user")
     row = compared.query("trait == 'deference' and measure == 'deference' and method == 'lda'")
     assert row["estimate"].item() == pytest.approx((asks["lda"] - asks["none"]).mean(), abs=1e-9)
+    assert row["random_draws"].item() == 3
+
+
+def test_random_directions_of_a_layer_are_read_at_the_kl_of_comparison(results):
+    for each in files.read_json(results / "probes/layers.json")["layers"]:
+        chance = pd.read_parquet(results / f"vectors/chance/{each['layer']}.parquet")
+        assert [*dict.fromkeys(chance["method"])] == CHANCE
+        assert chance.groupby("method")["length"].nunique().eq(1).all()
+        assert chance.filter(like="p_").sum(axis=1).to_numpy() == pytest.approx(1)
 
 
 def test_latents_have_their_chances(results):

@@ -28,17 +28,15 @@ def main(
     seed: int,
 ) -> None:
     """Write one row a method, trait and measure."""
-    read = pd.concat([pd.read_parquet(path) for path in decisions], ignore_index=True)
     under_chance = [each for path in chance for each in of_traits(pd.read_parquet(path), files.read_json(layers))]
-    read = pd.concat([read, *under_chance], ignore_index=True)
+    read = pd.concat([*map(pd.read_parquet, decisions), *under_chance], ignore_index=True)
     # the config of a smaller experiment inherits the declared outcomes of traits that it leaves out
     primary = {trait: settings.primary[trait] for trait in read["trait"].unique()}
     measured = measures(read, Decisions.read(points).measured(primary))
     draw = seeds.derive(seed, "vectors", "comparison")
     found = compare(measured, reference, random, settings.draws, settings.level, draw)
-    files.write_csv(
-        table, found, provenance([*decisions, *chance], {**settings.record(), "reference": reference}, seed)
-    )
+    origin = provenance([*decisions, *chance], {**settings.record(), "reference": reference}, seed)
+    files.write_csv(table, found, origin)
 
 
 if __name__ == "__main__":
