@@ -12,10 +12,12 @@ from typing import NamedTuple
 
 from trimtab.activations.stream import WINDOW_ROWS
 from trimtab.artifacts import files
+from trimtab.prompts.resources import DOMAINS
 from trimtab.rollouts.conditions import common_conditions, trait_conditions
 from trimtab.saes.train import SAMPLE_BATCHES
 from trimtab.settings.experiment import Experiment
 from trimtab.settings.rollouts import WRITTEN
+from trimtab.vectors.drawn import KINDS
 
 RATES = {"cpu": 1e11, "cuda": 1e14, "auto": 1e14}
 """Operations a second, by `model.device`. cpu: about what one core of a virtual Xeon with bfloat16 units does in this
@@ -30,8 +32,13 @@ HEADER = 600
 GIVEN = 40
 """Tokens a turn that the agent reads: task or observation, and cues."""
 
-CONTRAST_PROMPTS, CONTRAST_TOKENS = 150, 40
-"""About how many prompts of one kind a trait has at two fills, and how long they are."""
+TEMPLATES, LEXICAL, CONTRAST_TOKENS = 10, 32, 40
+"""Templates of one kind and part that a trait has, prompts of words alone, and how long a prompt is; each template has
+two poles in each domain at each fill."""
+
+CHANCE_MEASUREMENTS, CHANCE_PROMPTS = 3, 8
+"""Passes over the calibration prompts per random direction in decisions, and how many prompts these are; each pass
+reads the header again."""
 
 MEASUREMENTS = 60
 """Forward passes over the calibration prompts per vector, roughly."""
@@ -95,7 +102,8 @@ def work(config: Experiment, shape: Shape) -> list[Work]:
     # of a corpus that is trained on as it is captured, one shard is stored
     shards = 1 if streams else prompts.corpus.shards
     corpus = prompts.corpus.tokens * shards / prompts.corpus.shards
-    contrast = (traits + 1) * CONTRAST_PROMPTS * prompts.contrast.fills / 2
+    templates = TEMPLATES * len(prompts.contrast.templates)
+    contrast = (traits + 1) * (2 * len(DOMAINS) * templates * prompts.contrast.fills + LEXICAL)
     context = HEADER + prompts.corpus.max_tokens / 2
     captured = shape.forward(corpus + contrast * CONTRAST_TOKENS, context)
     budget = config.activations.token_budget
@@ -125,6 +133,9 @@ def work(config: Experiment, shape: Shape) -> list[Work]:
     methods = len(config.vectors.methods) + config.vectors.random_draws
     measured = methods * MEASUREMENTS * CALIBRATION_TOKENS
     decided = methods * prompts.scenarios * turn
+    # at most as many layers as traits, at each all of both kinds
+    drawn = len(KINDS) * config.vectors.chance_draws
+    chance = drawn * (CHANCE_MEASUREMENTS * (HEADER + CHANCE_PROMPTS * turn) + HEADER + prompts.scenarios * turn)
     return [
         Work("model", 2, shape.forward(10_000, HEADER), model, shape.parameters * shape.bytes),
         Work("prompts", 1, shape.forward(prompts.corpus.transcripts * episode, HEADER), model, 0),
@@ -137,7 +148,7 @@ def work(config: Experiment, shape: Shape) -> list[Work]:
         ),
         training,
         Work("probes", traits, 0, BASE + 8 * contrast / (traits + 1) * latents, 0),
-        Work("vectors", 2 * traits, traits * shape.forward(measured + decided, HEADER), model + batch, 0),
+        Work("vectors", 2 * traits, traits * shape.forward(measured + decided + chance, HEADER), model + batch, 0),
         Work(
             "rollouts",
             (traits + 1) * len(rollouts.seeds),
