@@ -15,6 +15,7 @@ from trimtab.agent import protocols
 from trimtab.agent.calibration import action_scores
 from trimtab.agent.environment import OBSERVATION_CHARACTERS, Environment
 from trimtab.agent.turn import Turn, rows
+from trimtab.artifacts import files
 from trimtab.errors import TrimtabError
 from trimtab.prompts import resources
 from trimtab.rollouts.engine import Engine
@@ -93,7 +94,7 @@ def test_a_call_before_the_last_thought_is_told_as_the_template_tells_it(native)
     assert before.endswith("</think>\n\n")
     own, _, told = after.partition("</tool_call>")
     assert steps(native, f"I note it.\n{own}</tool_call>")[:3] == (
-        *("I note it.", "file_write", json.dumps({"path": "a.txt", "content": "one: two"}, sort_keys=True)),
+        *("I note it.", "file_write", files.canonical({"path": "a.txt", "content": "one: two"})),
     )
     assert told.startswith(text(native, native.answered("Disk full.", "file_write")))
     assert whole.endswith('Hm.\n<tool_call>\n{"name": "')
