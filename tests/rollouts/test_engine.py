@@ -314,7 +314,7 @@ def test_calibrations_mean_by_hand():
 
 def test_a_weight_makes_an_action_so_many_times_as_likely_at_every_point():
     """On a task whose scores are the mean ones."""
-    scores, later = torch.tensor([[-1.0, -4.0], [-3.0, -4.0]]), torch.tensor([[-5.0, -1.0]])
+    scores, later = torch.tensor([[-1.0, -4.0], [-3.0, -4.0]]), torch.tensor([[-5.0, -1.0], [-4.0, -2.0]])
     measured = Calibration.of(scores, ["ask_user", "finish"], {"ask_user": 3.0}, {"late": later})
     for point, means in {"start": scores, "late": later}.items():
         own = torch.tensor(list(measured.offsets[point].values()))

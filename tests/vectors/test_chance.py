@@ -65,7 +65,7 @@ def test_a_direction_is_the_same_again_and_another_at_another_layer(corpus):
 
 def test_every_length_has_the_kl_wherever_its_search_sets_out(prompts, corpus):
     drawn = [draw(RANDOM, f"random_{n}", LAYER, corpus, 1) for n in range(3)]
-    by_guess = [lengths(prompts, LAYER, drawn, KL, guess) for guess in (0.02, 0.5)]
+    by_guess = [lengths(prompts, LAYER, drawn, KL, guess) for guess in (2.0, 8.0)]
     for each in drawn:
         for found in by_guess:
             (kl,) = prompts.kl([added(LAYER, each.unit, found[each.name])])
@@ -77,7 +77,7 @@ def test_what_is_read_under_a_direction_is_what_its_push_does(model, protocol, p
     offsets = {START: dict.fromkeys(protocol.tools, 0.0)}
     reader = DecisionReader(model, protocol, offsets, read, LAYER)
     wanted = ["random_4", "corpus_random_1", "corpus_random_2"]
-    found = table(chance_decisions(prompts, reader, LAYER, corpus, wanted, KL, 0.5, 1), LAYER, read, protocol.tools)
+    found = table(chance_decisions(prompts, reader, LAYER, corpus, wanted, KL, 4.0, 1), LAYER, read, protocol.tools)
     assert found["method"].tolist() == ["random_4", "corpus_random_1", "corpus_random_2"]
     for row in found.to_dict("records"):
         kind = CORPUS_RANDOM if row["method"].startswith("corpus") else RANDOM

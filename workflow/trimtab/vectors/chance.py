@@ -98,6 +98,8 @@ def chance_decisions(
             found = lengths(prompts, layer, some, kl, start)
             known += found.values()
             kept = [each for each in some if each.name in found]
+            if not kept:
+                continue
             edits = [added(layer, each.unit, found[each.name]) for each in kept]
             for each, chances in zip(kept, reader.chances(edits), strict=True):
                 yield each.name, found[each.name], chances
