@@ -436,8 +436,8 @@ MUTATIONS = [
     Mutation(
         "calibration by the median",
         "agent/calibration.py",
-        "scores.double().mean(0).tolist()",
-        "scores.double().median(0).values.tolist()",
+        "of.double().mean(0).tolist()",
+        "of.double().median(0).values.tolist()",
         ENGINE,
     ),
     Mutation(
