@@ -17,7 +17,7 @@ LOADED = {
     MODELS: {
         *("activations_contrast", "activations_corpus", "model_fetch", "model_manifest", "model_preflight"),
         *("organism_answers", "organism_train", "plan", "rollouts_calibration", "rollouts_run"),
-        *("rollouts_transcripts", "saes_quality", "saes_stream", "vectors_decisions", "vectors_make"),
+        *("rollouts_transcripts", "saes_quality", "saes_stream", "vectors_chance", "vectors_decisions", "vectors_make"),
     },
     TOKENIZER: {"prompts_corpus", "saes_examples"},
     "torch": {

@@ -11,7 +11,8 @@ from trimtab.agent.names import RANDOM
 from trimtab.agent.points import OPENING, START, Point
 from trimtab.steering.edits import added
 from trimtab.vectors.calibrate import CalibrationPrompts
-from trimtab.vectors.chance import chance_decisions, draw, lengths, of_traits, table
+from trimtab.vectors.chance import chance_decisions, draw, lengths, table
+from trimtab.vectors.comparison import of_traits
 from trimtab.vectors.decisions import DecisionReader, situations
 from trimtab.vectors.drawn import CORPUS_RANDOM, KINDS, beyond
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from trimtab.agent.calibration import Calibration
 from trimtab.agent.points import Decisions
 from trimtab.agent.room import Room, rooms
 from trimtab.artifacts import files
@@ -19,7 +18,7 @@ def main(calibration: Path, points: Path, out: Path, *, settings: PrimarySetting
     """Write one row a trait; a measure at an end of its range is named in the log, or is an error where the config says
     stop."""
     measures = Decisions.read(points).measured(settings.primary)
-    found = rooms(Calibration.read(calibration).chances, measures)
+    found = rooms(files.read_json(calibration)["chances"], measures)
     told = [each.complaint for each in found if each.complaint]
     if told and on_no_room == "stop":
         raise TrimtabError("\n".join(told))

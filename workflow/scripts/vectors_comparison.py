@@ -11,8 +11,7 @@ from trimtab.agent.points import Decisions
 from trimtab.artifacts import files
 from trimtab.artifacts.provenance import provenance
 from trimtab.settings.statistics import ComparisonSettings
-from trimtab.vectors.chance import of_traits
-from trimtab.vectors.comparison import compare, measures
+from trimtab.vectors.comparison import compare, measures, of_traits
 
 
 def main(

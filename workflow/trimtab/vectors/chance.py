@@ -8,8 +8,8 @@ from what the earlier ones came to, and mostly ends at its second measurement.
 
 import logging
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import pandas as pd
 import torch
@@ -117,14 +117,3 @@ def table(
         for name, length, chances in found
     ]
     return pd.concat(parts, ignore_index=True)
-
-
-def of_traits(chance: pd.DataFrame, chosen: Mapping[str, Any]) -> Iterator[pd.DataFrame]:
-    """The decisions under a layer's random directions, once for each trait whose probe sits there.
-
-    Args:
-        chosen: what probes/layers.json says.
-    """
-    for each in chosen["layers"]:
-        there = chance[chance["layer"] == each["layer"]].drop(columns=["layer", "length"])
-        yield from (there.assign(trait=trait) for trait in each["traits"] if len(there))

@@ -5,7 +5,7 @@ are the sample and every method meets all of them, so effects and differences ar
 model is the business of `trimtab.vectors.decisions`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -40,6 +40,17 @@ def measures(table: pd.DataFrame, declared: Mapping[str, Measure]) -> pd.DataFra
         if {*names} <= {*table.columns} and len(there):
             found = found.merge(there[KEYS].assign(**{trait: there[names].sum(axis=1)}), on=KEYS, how="left")
     return found
+
+
+def of_traits(chance: pd.DataFrame, chosen: Mapping[str, Any]) -> Iterator[pd.DataFrame]:
+    """The decisions under a layer's random directions, once for each trait whose probe sits there.
+
+    Args:
+        chosen: what probes/layers.json says.
+    """
+    for each in chosen["layers"]:
+        there = chance[chance["layer"] == each["layer"]].drop(columns=["layer", "length"])
+        yield from (there.assign(trait=trait) for trait in each["traits"] if len(there))
 
 
 def compare(
