@@ -16,6 +16,8 @@ VENV := .venv
 PYTHON ?= python3
 READY := $(VENV)/.ready
 TOOLS := $(VENV)/.tools
+# other projects' tools, with which tests load what is written for them
+OTHERS := $(VENV)/tools/.ready
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 # the library is compiled once, not by each of many programs
 unexport PYTHONDONTWRITEBYTECODE
@@ -49,13 +51,18 @@ $(TOOLS): $(READY) envs/test-data.txt
 	pip install --quiet --disable-pip-version-check --no-deps --requirement envs/test-data.txt
 	touch $@
 
+$(OTHERS): envs/tools.txt $(READY)
+	rm -rf $(@D)
+	pip install --quiet --disable-pip-version-check --no-deps --target $(@D) --requirement envs/tools.txt
+	touch $@
+
 # the report's page is tested in a real browser; without one those tests are skipped and say so
 browser:
 	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
 	&& apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null; } \
 	|| echo "no chromium here: the browser tests will be skipped"
 
-test: $(TOOLS) browser
+test: $(TOOLS) $(OTHERS) browser
 	pytest -n 2
 
 quick: $(TOOLS)

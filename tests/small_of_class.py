@@ -82,6 +82,7 @@ OWN: dict[str, dict[str, Any]] = {
         "chunk_size": 8,
         "moe_shared_expert_intermediate_size": 16,
     },
+    "recurrent_gemma": {"block_types": ["recurrent", "attention"]},
     "reformer": {"axial_pos_embds": False},
     "xmod": {"default_language": "en_XX"},
     **dict.fromkeys(["qwen2_vl_text", "qwen2_5_vl_text", "qwen3_vl_text", "qwen3_vl_moe_text"], MROPE),

@@ -55,10 +55,9 @@ def gpt2(**changes: object) -> PreTrainedModel:
 
 def bloom(**changes: object) -> PreTrainedModel:
     # takes no positions, and any number of them
-    return _build(
-        BloomForCausalLM,
-        BloomConfig(vocab_size={**SHAPE, **changes}["vocab_size"], hidden_size=D_MODEL, n_layer=LAYERS, n_head=4),
-    )
+    taken = ("vocab_size", "initializer_range")
+    shape = {name: value for name, value in {**SHAPE, **changes}.items() if name in taken}
+    return _build(BloomForCausalLM, BloomConfig(**shape, hidden_size=D_MODEL, n_layer=LAYERS, n_head=4))
 
 
 def gpt_neo(**changes: object) -> PreTrainedModel:

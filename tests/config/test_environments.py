@@ -88,6 +88,11 @@ def test_the_container_has_what_make_installs():
         assert all((ROOT / source).exists() for source in sources)
 
 
+def test_tools_are_pinned_and_at_odds_with_no_pin():
+    tools = listed(ROOT / "envs" / "tools.txt")
+    assert not [name for name in tools if name in LOCK and tools[name] != LOCK[name]]
+
+
 def test_data_packages_stay_out_of_the_lock():
     # with the lock's other lines they would bring in what they depend on
     assert not DATA.keys() & LOCK.keys()

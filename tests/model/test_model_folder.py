@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from small_folder import rewritten, saved
 from tiny import gpt2
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -122,6 +123,16 @@ def with_adapter(folder):
     (folder / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "base_model_name_or_path": "x"}))
 
 
+def with_adapted(folder):
+    save_file({"base_model.model.model.norm.lora_A.weight": torch.ones(2, 32)}, folder / "adapter_model.safetensors")
+
+
+def whole_numbers(folder):
+    """As quantisers leave them, without their scale."""
+    name = "model.layers.0.mlp.up_proj.weight"
+    rewritten(folder, lambda w: w | {name: (127 * w[name] / w[name].abs().max()).to(torch.int8)})
+
+
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
@@ -133,6 +144,8 @@ def with_adapter(folder):
         (without("config.json"), "has no config.json, so it holds no model"),
         (cut("config.json"), "config.json: not whole JSON"),
         (lambda f: (f / "config.json").write_text("[]"), "expected a JSON object, found a list"),
+        (lambda f: (f / "generation_config.json").write_text("{"), "generation_config.json: not whole JSON"),
+        (with_config(rms_norm_eps=float("nan")), "config.json: not whole JSON (it holds NaN)"),
         (with_config(model_type="gpt9"), "can't be loaded as a decoder-only model"),
         (with_config(num_attention_heads="four"), "can't be loaded as a decoder-only model"),
         (with_config(model_type="mine", auto_map={"AutoModelForCausalLM": "mine.Mine"}), "runs code of its own"),
@@ -140,6 +153,14 @@ def with_adapter(folder):
         (with_config(quantization_config={"quant_method": "bitsandbytes", "load_in_4bit": True}), "bitsandbytes"),
         (with_config(quantization_config={"quant_method": "nobodys"}), "nobodys"),
         (with_adapter, "adapter_config.json: an adapter (PEFT)"),
+        (
+            lambda f: save_file({"x": torch.ones(2)}, f / "adapter_model.safetensors"),
+            "adapter_model.safetensors: an adapter",
+        ),
+        (
+            whole_numbers,
+            "whole numbers where the model's weights are: model.layers.0.mlp.up_proj.weight. They",
+        ),
         (without("tokenizer.json", "tokenizer_config.json"), "no tokenizer (none of"),
         (cut("tokenizer.json"), "the tokenizer can't be read"),
         (pointer("tokenizer.json"), "tokenizer.json: a git-lfs pointer"),

@@ -4,15 +4,14 @@ import csv
 import io
 import json
 import re
-import shutil
 import subprocess
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from chromium import CHROMIUM, FLAGS
 from fake_run import MARKUP
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = [pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine"), pytest.mark.slow]
 
 PROBE = """
@@ -53,9 +52,7 @@ def opened(folder: Path, page: Path, probe: str, *options: str) -> tuple[dict, s
     """What a probe at the end of a page leaves in an element of its name, and what the browser had to say."""
     copy = folder / "page.html"
     copy.write_text(page.read_text().replace("</body>", probe + "</body>"))
-    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]
-    flags += ["--disable-background-networking", "--disable-component-update", "--enable-logging=stderr"]
-    command = [str(CHROMIUM), *flags, *options, f"--user-data-dir={folder / 'profile'}", "--dump-dom", copy.as_uri()]
+    command = [str(CHROMIUM), *FLAGS, *options, f"--user-data-dir={folder / 'profile'}", "--dump-dom", copy.as_uri()]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     match = re.search(r'<pre id="probe">(.*?)</pre>', done.stdout, flags=re.DOTALL)
     assert match, done.stderr[-2000:]

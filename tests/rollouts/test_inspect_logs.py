@@ -1,17 +1,19 @@
-"""Logs hold what the turns hold, in Inspect's format; the real library reads them where there is one.
+"""Logs hold what the turns hold, in Inspect's format; Inspect itself reads them, and its viewer shows them."""
 
-`TRIMTAB_INSPECT` names the python of an environment with `pip install inspect_ai==0.3.285`.
-"""
-
+import functools
+import http.server
 import json
-import os
+import queue
 import re
 import subprocess
+import threading
 from itertools import chain
 
 import pandas as pd
 import pytest
 from chat import byte_tokenizer
+from chromium import CHROMIUM, FLAGS
+from other_tools import beside_tools, needs_tools
 from tiny import llama
 
 from trimtab.agent import protocols
@@ -211,13 +213,10 @@ def test_one_condition_or_an_error_in_one_line(results, tmp_path):
         assert "\n" not in str(error.value)
 
 
-@pytest.mark.skipif("TRIMTAB_INSPECT" not in os.environ, reason="TRIMTAB_INSPECT names no python with inspect_ai")
+@needs_tools
 def test_inspect_opens_them(results, tmp_path, scenarios):
     write_logs(results, tmp_path)
-    words = [os.environ["TRIMTAB_INSPECT"], "-c", READER, str(tmp_path)]
-    # this project's own path must not shadow the library's environment
-    own = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    done = subprocess.run(words, capture_output=True, text=True, env=own)
+    done = beside_tools("-c", READER, tmp_path)
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout.splitlines()[-1])
     found = told["logs"]
@@ -251,3 +250,75 @@ def test_inspect_opens_them(results, tmp_path, scenarios):
         ]
         assert log["events"].count("tool") == len(made)
         assert turns[-1]["thought"] in log["completion"]
+
+
+class Viewer(http.server.SimpleHTTPRequestHandler):
+    """Serves a folder, and at /pages frames of it, whose texts come back again and again."""
+
+    def __init__(self, *given, pages, told, **named):
+        self.pages, self.told = pages, told
+        super().__init__(*given, **named)
+
+    def do_GET(self):
+        if self.path != "/pages":
+            return super().do_GET()
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.end_headers()
+        frames = "".join(f'<iframe src="{page}" width="1600" height="1200"></iframe>' for page in self.pages)
+        self.wfile.write((frames + TELLING).encode())
+
+    def do_POST(self):
+        self.told.put(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, *given):
+        pass
+
+
+TELLING = """<script>
+const text = frame => frame.contentDocument?.body?.innerText ?? "";
+const texts = () => [...document.querySelectorAll("iframe")].map(text);
+setInterval(() => fetch("/", {method: "POST", body: JSON.stringify(texts())}), 300);
+</script>"""
+
+
+def shown(folder, pages, wanted, profile):
+    """Texts of pages of a folder in the browser, once each has all that is wanted of it, or after a minute or two."""
+    told = queue.SimpleQueue()
+    handler = functools.partial(Viewer, directory=folder, pages=pages, told=told)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}/pages"
+        # the port keeps it from ending
+        command = [str(CHROMIUM), *FLAGS, "--remote-debugging-port=0", f"--user-data-dir={profile}", address]
+        browser = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        try:
+            for _ in range(400):
+                texts = told.get(timeout=120)
+                if all(each in text for text, each in zip(texts, wanted, strict=True) for each in each):
+                    break
+        finally:
+            browser.terminate()
+            browser.wait()
+            server.shutdown()
+    return texts
+
+
+@needs_tools
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+def test_inspects_viewer_shows_them(results, tmp_path, scenarios):
+    paths = write_logs(results, tmp_path / "logs")
+    made = beside_tools(
+        "-m", "inspect_ai", "view", "bundle", "--log-dir", tmp_path / "logs", "--output-dir", tmp_path / "site"
+    )
+    assert made.returncode == 0, made.stderr
+    first = json.loads(paths[0].read_text())["samples"][0]
+    log = f"index.html#/logs/{paths[0].name}"
+    pages = ["index.html", log, f"{log}/samples/sample/{first['id']}/{first['epoch']}"]
+    rows = f"{2 * len(scenarios)} rows"
+    said = " ".join(first["messages"][-1]["content"].split()[:2])
+    wanted = [["a.b.+0.4", "2 items"], ["a.b.+0.4", rows, first["id"]], [first["input"], said]]
+    for text, each in zip(shown(site, pages, wanted, tmp_path / "profile"), wanted, strict=True):
+        assert [one for one in each if one not in text] == []

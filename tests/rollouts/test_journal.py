@@ -12,9 +12,9 @@ import numpy as np
 import played
 import pytest
 import torch
-from played import DIRECTION, TOKENIZER
+from played import TOKENIZER
 from short import SHORT
-from tiny import ARCHITECTURES, gemma3
+from tiny import ALONE, ARCHITECTURES, D_MODEL, gemma3
 
 from trimtab.agent.few_shot import FewShotProtocol, Texts
 from trimtab.forward.packed import pack_rows
@@ -30,9 +30,11 @@ from trimtab.steering.changes import Add
 from trimtab.steering.edits import Edit, added
 from trimtab.steering.gates import ANY, Trigger
 
-HELD = ["llama", "qwen3_5_moe", "falcon_h1", "padded"]
+HELD = ["llama", "qwen3_5_moe", "falcon_h1", "padded", "bloom"]
 """One of each way to hold rows, and layers with keys and states at once."""
 KILLS = 6
+# without the mean, which a layer norm takes off
+DIRECTION = torch.nn.functional.normalize(torch.linspace(-1, 1, D_MODEL), dim=0)
 FIRST_TASK, *OTHER_TASKS = (set(TOKENIZER(one["task"])["input_ids"]) for one in resources.scenarios()[:3])
 HEADER = FewShotProtocol(Texts.of(resources.load(resources.RESOURCES / "few_shot.yaml")), TOKENIZER).header_tokens()
 ASKED = Trigger(torch.tensor(sorted(FIRST_TASK.difference(HEADER, *OTHER_TASKS))), ANY)
@@ -44,7 +46,7 @@ ARMS = [Arm("unsteered"), Arm("all", added(0, DIRECTION, 5.0)), Arm("gated", (GA
 @pytest.fixture(scope="module", params=HELD)
 def any_engine(request, protocol):
     shape = {"vocab_size": len(protocol.tokenizer), "max_position_embeddings": 2048, "initializer_range": 0.25}
-    model = gemma3(**shape) if request.param == "padded" else ARCHITECTURES[request.param](**shape)
+    model = gemma3(**shape) if request.param == "padded" else (ARCHITECTURES | ALONE)[request.param](**shape)
     if request.param != "padded":
         pack_rows(model)
     return Engine(model, protocol, SHORT, dict.fromkeys(protocol.tools, 0.0))

@@ -10,6 +10,7 @@ from scripted import Scripted
 from tiny import D_MODEL
 
 from trimtab.agent import protocols
+from trimtab.agent.calibration import dose_prompts
 from trimtab.agent.few_shot import ACTION, THOUGHT
 from trimtab.agent.turn import rows
 from trimtab.config.check import check
@@ -125,9 +126,10 @@ def test_thoughts_and_answers_share_own_text_out(engine, protocol, model, scenar
         assert rest.startswith(ACTION)
 
 
-def checked(name, timing):
+def checked(name, timing, unit="absolute"):
     """What the config's check says of a timing in a block of the grid."""
-    rollouts = DEFAULT["rollouts"] | {"protocol": name, "grid": [{"timings": [timing]}]}
+    study = DEFAULT["rollouts"]["study"] | {"timings": ["all"], "decode_dose": None}
+    rollouts = DEFAULT["rollouts"] | {"protocol": name, "unit": unit, "study": study, "grid": [{"timings": [timing]}]}
     try:
         check(DEFAULT | {"rollouts": rollouts}, Origins())
     except TrimtabError as error:
@@ -170,6 +172,16 @@ def test_every_protocol_with_every_timing(name, protocol, at_once, model, scenar
         assert line.startswith(f"config.yaml, rollouts.grid[0].timings: {timing} with rollouts.protocol {name}, whose")
     for timing in {*TIMINGS, "decode_3"} - refused:
         assert bool(places.touched(timing, at).any()), timing
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_doses_in_nats_are_refused_where_no_calibration_prompt_is_touched(name, protocol, at_once):
+    spoken = {"few_shot": protocol, "few_shot_at_once": at_once}.get(name)
+    spoken = spoken or protocols.read(resources.RESOURCES / f"{name}.yaml", byte_tokenizer())
+    prompts = dose_prompts(spoken, {"coding": ["Sort the list."]})
+    at = Places.of(torch.tensor([place for prompt in prompts for segment in prompt for place in segment.places]))
+    for timing in {*TIMINGS, "decode_3"}:
+        assert bool(places.touched(timing, at).any()) != bool(checked(name, timing, "kl")), timing
 
 
 @pytest.mark.slow

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from test_formats import random_sae
 
 from trimtab.artifacts.files import read_json, write_json
@@ -90,12 +90,20 @@ def test_what_fits_or_says_nothing_is_taken(tmp_path, make, changes):
         (saelens, {"model_name": "pythia-70m"}, "of the model 'pythia-70m'; wanted is one of 'openai-community/gpt2'"),
         (saelens, {"model_from_pretrained_kwargs": {"center_writing_weights": True}}, "rows that were centred"),
         (saelens, {"hook_head_index": 3}, "a dictionary of one head"),
+        (saelens, {"hook_name": None, "hf_hook_name": "model.layers.9"}, "of model.layers.9"),
+        (saelens, {"hook_name": 5}, "its hook is 5; expected a name"),
+        (saelens, {"model_name": ["gpt2"]}, "its model is ['gpt2']; expected a name"),
+        (saelens, {"hook_name": None, "hf_hook_name": None, "hook_layer": "4"}, "of layer 4"),
         (saelens5, {"hook_name": "blocks.8.hook_resid_post"}, "of blocks.8.hook_resid_post"),
         (saelens5, {"model_name": "gemma-2b"}, "of the model 'gemma-2b'"),
         (sparsify, {"module": "layers.4"}, "of layers.4"),
         (sparsify, {"module": "layers.5.mlp"}, "of layers.5.mlp"),
         (sparsify, {"model": "EleutherAI/pythia-70m"}, "of the model 'EleutherAI/pythia-70m'"),
         (dictionary_learning, {"layer": 4}, "of layer 4"),
+        (dictionary_learning, {"layer": "4"}, "of layer 4"),
+        (dictionary_learning, {"layer": 4.0}, "of layer 4"),
+        (dictionary_learning, {"layer": True}, "its layer is True; expected a number"),
+        (dictionary_learning, {"layer": [4, 5]}, "its layer is [4, 5]; expected a number"),
         (dictionary_learning, {"submodule_name": "mlp_out_layer_5"}, "of mlp_out_layer_5"),
         (dictionary_learning, {"lm_name": "EleutherAI/pythia-70m"}, "of the model 'EleutherAI/pythia-70m'"),
         (qwen_scope, {"name": "layer4.sae.pt"}, "of layer 4"),
@@ -235,9 +243,38 @@ def changed(name, change):
     return spoil
 
 
+def restored(name, change):
+    """The tensors of a safetensors file, changed."""
+    return lambda folder: save_file(
+        {key: tensor.contiguous() for key, tensor in change(load_file(folder / name)).items()}, folder / name
+    )
+
+
+def turned(name):
+    return lambda w: w | {name: w[name].T.contiguous()}
+
+
+def with_number(key, number):
+    return lambda folder: write_json(folder / "cfg.json", read_json(folder / "cfg.json") | {key: number})
+
+
 @pytest.mark.parametrize(
     ("make", "spoil", "said"),
     [
+        # tensors that don't fit one another would be computed with somehow, or end in the library's own words
+        (sparsify, restored("sae.safetensors", turned("W_dec")), "W_dec: shape (6, 20); expected (d_sae 20, d_in 6)"),
+        (sparsify, restored("sae.safetensors", lambda w: w | {"b_dec": torch.zeros(1)}), "b_dec: shape (1,); expected"),
+        (sparsify, with_number("num_latents", 21), "num_latents: 21; sae.safetensors holds 20"),
+        (sparsify, with_number("d_in", 9), "d_in: 9; sae.safetensors holds 6"),
+        (dictionary_learning, changed("ae.pt", lambda w: w | {"b_dec": torch.zeros(7)}), "b_dec: shape (7,); expected"),
+        (dictionary_learning, changed("ae.pt", turned("decoder.weight")), "decoder.weight: shape (20, 6); expected"),
+        (dictionary_learning, changed("ae.pt", lambda w: w | {"k": torch.tensor([4, 4])}), "k: [4, 4]; expected"),
+        (
+            saelens,
+            restored("sae_weights.safetensors", lambda w: w | {"W_dec": w["W_dec"].to(torch.int8)}),
+            "W_dec: int8",
+        ),
+        (saelens, with_number("metadata", None), "metadata: None; expected"),
         (sparsify, without("cfg.json"), "cfg.json: no such file"),
         (sparsify, cut("cfg.json"), "cfg.json: not whole JSON"),
         (sparsify, cut("sae.safetensors"), "sae.safetensors: not a whole safetensors file"),
@@ -258,7 +295,7 @@ def test_a_spoilt_file_is_named_in_one_line(tmp_path, make, spoil, said):
     path = make(tmp_path / "a")
     spoil(path)
     with pytest.raises(TrimtabError) as caught:
-        formats.read(path)
+        (formats.read(path), formats.described(path))
     assert said in str(caught.value)
     assert str(path) in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1

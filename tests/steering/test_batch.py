@@ -24,7 +24,9 @@ MODELS = {family: ARCHITECTURES[family]() for family in ["llama", "gpt2", "gemma
 MODELS |= {family: make() for family, make in ALONE.items()}
 # gemma3 has windows in some layers, this one in all
 MODELS["windowed"] = MixtralForCausalLM(MixtralConfig(**SHAPE, sliding_window=8, num_local_experts=2)).eval()
-for family in [name for name in MODELS if name not in [*RECURRENT, *ALONE]]:
+# keeps its states in its own modules
+MODELS["recurrent_gemma"] = small("recurrent_gemma")
+for family in [name for name in MODELS if name not in [*RECURRENT, *ALONE, "recurrent_gemma"]]:
     MODELS[f"packed {family}"] = packed = deepcopy(MODELS[family])
     pack_rows(packed)
 CPU = torch.device("cpu")
@@ -101,7 +103,7 @@ def test_repeated_and_selected_rows_go_on_where_they_were(family):
 @pytest.mark.slow
 @settings(max_examples=15)
 @given(
-    st.sampled_from(["llama", "packed llama", *RECURRENT, *ALONE]),
+    st.sampled_from(["llama", "packed llama", "recurrent_gemma", *RECURRENT, *ALONE]),
     ragged_rounds(),
     st.sampled_from(["all", "prefill", "decode", "none"]),
     st.randoms(use_true_random=False),
@@ -124,11 +126,6 @@ def test_a_timing_touches_its_tokens_only_over_all_rounds(family, rounds, timing
         with hooked(model, {Site(layer): add}):
             expected = alone(model, tokens)
         torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
-
-
-def test_rows_that_grow_alone_keep_no_steps():
-    kept = {name: GrowingBatch(MODELS[name], Steering([()], CPU), 1).keeps_steps for name in MODELS}
-    assert [name for name, keeps in kept.items() if not keeps] == [*ALONE]
 
 
 @pytest.mark.parametrize("family", ["llama", "packed llama", *RECURRENT, *ALONE])
@@ -170,6 +167,7 @@ def test_layers_that_read_on_by_one_token_are_fed_so():
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_a_state_that_is_forgotten_is_told_from_rounding(dtype):
     assert not takes_pieces(small("jamba").to(dtype))
+    assert not takes_pieces(small("recurrent_gemma").to(dtype))
     # the same layers, of which little is left in the toy's logits: bfloat16 rounds it away
     assert dtype == torch.bfloat16 or not takes_pieces(small("zamba"))
     for family in RECURRENT:

@@ -76,7 +76,14 @@ def read_object(path: Path) -> dict[str, Any]:
     """
     check_whole(path)
     with readable(f"{path}: not whole JSON"):
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8"), parse_constant=_constant)
     if not isinstance(found, dict):
         raise TrimtabError(f"{path}: expected a JSON object, found a {type(found).__name__}")
     return found
+
+
+def _constant(name: str) -> float:
+    """What Python's reader takes beyond JSON: infinities, which configs of Mamba hold, and NaN, which nothing is."""
+    if name == "NaN":
+        raise ValueError("it holds NaN")
+    return float(name)

@@ -18,7 +18,7 @@ from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer, LinearAttentionCacheLayerMixin, LinearAttentionLayer
 
-from trimtab.forward import proof
+from trimtab.forward import own_states, proof
 from trimtab.forward.hooks import LayerCheckpoint
 from trimtab.forward.masks import finished
 from trimtab.forward.rows import Fed, Part, Placed, grown
@@ -115,6 +115,7 @@ class RecurrentRows:
         self._lengths = [0] * rows
         self._counts = [0] * rows
         self._prefixes = SharedPrefixes(rows)
+        self._own = own_states.places(model)
         self._fed: Int[Tensor, " fed_row"] = torch.arange(rows, device=model.device)
         self._place: Int[Tensor, "fed_row token"] = torch.zeros(rows, 0, dtype=torch.long, device=model.device)
         self.cache = DynamicCache(config=model.config)
@@ -155,7 +156,8 @@ class RecurrentRows:
             last = torch.tensor(ends, dtype=torch.long, device=self._device) * width - 1
             for part in parts:
                 self._lengths[part.row] += width
-            yield Fed(inputs, self._fed[:, None].expand(-1, width), last, parts, begun)
+            with own_states.lent(self._own, self.cache.layers):
+                yield Fed(inputs, self._fed[:, None].expand(-1, width), last, parts, begun)
             for layer, whole in zip(_recurrent(self.cache.layers), kept, strict=True):
                 self._widened(layer, whole)
 
@@ -192,7 +194,8 @@ class RecurrentRows:
         lower = self.cache.layers[:layers]
         self._aim(first)
         kept = [self._narrowed(layer) for layer in _recurrent(lower)]
-        point = LayerCheckpoint(self._model, layers - 1, **self._inputs(chunks, first))
+        with own_states.lent(self._own, self.cache.layers):
+            point = LayerCheckpoint(self._model, layers - 1, **self._inputs(chunks, first))
         for layer in lower:
             if isinstance(layer, _Keys) and layer.keys is not None and layer.values is not None:
                 layer.keys[rows], layer.values[rows] = layer.keys[sources], layer.values[sources]
@@ -279,6 +282,9 @@ def takes_pieces(model: PreTrainedModel) -> bool:
     They are held against going on token by token, which all can: in bfloat16 no fixed tolerance tells rounding from a
     state that was forgotten.
     """
+    if own_states.places(model):
+        # begun anew by each chunk of several tokens
+        return False
     if model not in _takes_pieces:
         [tokens] = proof.rows_of_tokens(model, [READ + AFTER])
         first, rest = tokens[:READ], tokens[READ:]

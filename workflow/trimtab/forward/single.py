@@ -3,7 +3,7 @@
 Some models can't have rows beside one another: those that are told no positions (BLOOM and MPT count from the cache),
 and those whose windows count padding (GPT-Neo). Each of their rows goes through the model alone, without padding,
 positions or a mask, as `transformers` itself would read it. That takes a pass a row, so it is slower than
-`trimtab.forward.padded`, and what rows add is not kept for a killed batch.
+`trimtab.forward.padded`.
 """
 
 import inspect
@@ -11,6 +11,8 @@ from collections.abc import Iterator, Sequence
 from copy import copy
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
 from trimtab.forward.hooks import base_model
@@ -32,15 +34,28 @@ class SingleRows:
     def __init__(self, model: PreTrainedModel, rows: int) -> None:
         self._device = model.device
         self._caches = [DynamicCache(config=model.config) for _ in range(rows)]
+        self._counts = [0] * rows
 
     def passes(self, chunks: Sequence[Sequence[int]], unsteered: int = 0) -> Iterator[Fed]:
         """A pass for each row whose chunk is not empty; see `GrowingRows.passes`."""
+        self._counts = [len(chunk) for chunk in chunks]
         for at, chunk in enumerate(chunks):
             if chunk:
                 ids = torch.tensor([list(chunk)], device=self._device)
                 last = torch.tensor([len(chunk) - 1], device=self._device)
                 inputs = {"input_ids": ids, "past_key_values": self._caches[at]}
                 yield Fed(inputs, torch.full_like(ids, at), last, [Part(at, 0, len(chunk))])
+
+    def added(self) -> dict[str, Float[Tensor, "token head dim"]]:
+        """Keys and values that the last round added, by layer, row after row."""
+        fed = [(cache.layers, count) for cache, count in zip(self._caches, self._counts, strict=True) if count]
+        return {
+            f"{at}.{name}": torch.cat([getattr(layers[at], name)[0, :, -count:] for layers, count in fed], 1)
+            .transpose(0, 1)
+            .contiguous()
+            for at in range(len(fed[0][0]))
+            for name in ("keys", "values")
+        }
 
     def repeat(self, times: int) -> None:
         """Turn each row into `times` rows side by side."""

@@ -35,6 +35,13 @@ from trimtab.model.folder import WEIGHTS
 from trimtab.model.tokenizer import CODE
 
 CONFIG, INDEX, ADAPTER = "config.json", "model.safetensors.index.json", "adapter_config.json"
+GENERATION = "generation_config.json"
+ADAPTED = ("adapter_model.safetensors", "adapter_model.bin")
+"""Weights of an adapter, which the library passes over where its config is missing."""
+
+WHOLE_NUMBERS = ("I8", "I16", "I32", "I64", "U8", "U16", "U32", "U64", "BOOL")
+"""As safetensors names them."""
+
 DERIVED = re.compile(r"rotary_emb\.inv_freq$|\.masked_bias$")
 """Tensors of old checkpoints that follow from the config: frequencies of positions, the number that masks."""
 
@@ -77,6 +84,8 @@ def read_model(folder: Path, dtype: torch.dtype, **placement: Any) -> PreTrained
     quantised = config.get("quantization_config")
     if quantised and not getattr(model, "hf_quantizer", None):
         raise TrimtabError(f"{folder / CONFIG}, quantization_config: the installed transformers can't read {quantised}")
+    if not quantised:
+        _check_numbers(weights, model)
     masks = _masks(weights, told["unexpected_keys"])
     check_complete(str(folder), {**told, "unexpected_keys": told["unexpected_keys"] - masks})
     return model
@@ -128,20 +137,43 @@ def _masks(weights: Sequence[Path], names: Collection[str]) -> set[str]:
     return found
 
 
+def _check_numbers(weights: Sequence[Path], model: PreTrainedModel) -> None:
+    """Pass files that hold no weight as whole numbers, which the library would take as they are, without their scale.
+
+    Raises:
+        TrimtabError: some do; one line with the first of them.
+    """
+    taken = {name for name, _ in model.named_parameters()}
+    for path in weights:
+        with safe_open(path, framework="pt") as opened:
+            whole = [name for name in opened.keys() if opened.get_slice(name).get_dtype() in WHOLE_NUMBERS]  # noqa: SIM118
+        # the library may have put the base model's prefix before the name, or taken it off
+        wrong = [name for name in whole if any(own.endswith(name) or name.endswith(own) for own in taken)]
+        if wrong:
+            raise TrimtabError(
+                f"{path}: holds whole numbers where the model's weights are: {_listed(wrong)}. They need the scale "
+                f"that they were quantised by, and {CONFIG} has no quantization_config; expected floating point"
+            )
+
+
 def _check_folder(folder: Path) -> tuple[dict[str, Any], list[Path]]:
     """The config and the files of weights of a folder that looks like one whole model.
 
     Raises:
         TrimtabError: it doesn't, with what is wrong.
     """
-    if (folder / ADAPTER).is_file():
-        raise TrimtabError(
-            f"{folder / ADAPTER}: an adapter (PEFT), which Trimtab doesn't apply; merge it into its model "
-            "(merge_and_unload), save that, and name that folder in model.source"
-        )
+    for name in (ADAPTER, *ADAPTED):
+        if (folder / name).is_file():
+            raise TrimtabError(
+                f"{folder / name}: an adapter (PEFT), which Trimtab doesn't apply; merge it into its model "
+                "(merge_and_unload), save that, and name that folder in model.source"
+            )
     if not (folder / CONFIG).is_file():
         raise TrimtabError(f"config.yaml, model.source: folder {str(folder)!r} has no {CONFIG}, so it holds no model")
     config = read_object(folder / CONFIG)
+    if (folder / GENERATION).is_file():
+        # the library passes over one that it can't read, and with it what ends a text
+        read_object(folder / GENERATION)
     weights = sorted(folder.glob(WEIGHTS))
     if not weights:
         others = sorted(path.name for kind in ("*.bin", "*.pt", "*.pth", "*.gguf") for path in folder.glob(kind))

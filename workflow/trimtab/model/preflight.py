@@ -19,6 +19,7 @@ from transformers import PreTrainedModel
 
 from trimtab.artifacts.border import in_short
 from trimtab.errors import TrimtabError
+from trimtab.forward import own_states
 from trimtab.forward.capture import Prompt, kept_rows
 from trimtab.forward.hooks import Stream, base_model, capture, decoder_layers, hooked
 from trimtab.forward.proof import FAILURES, TOLERANCE, relative
@@ -138,10 +139,13 @@ def preflight(
 
 def _unpadded(model: PreTrainedModel) -> Check | None:
     """The check of padding where no row has any."""
-    if not goes_alone(model):
+    if goes_alone(model):
+        told = "this model's rows can't be padded, so they run one at a time, which is exact and slower"
+    elif own_states.places(model):
+        told = "this model's layers take padding into their states, so rows grow without any"
+    else:
         return None
-    told = "not run: this model's rows can't be padded, so they run one at a time, which is exact and slower"
-    return Check(PADDED, True, None, 0.0, told)
+    return Check(PADDED, True, None, 0.0, f"not run: {told}")
 
 
 def _cannot_grow(model: PreTrainedModel) -> str:

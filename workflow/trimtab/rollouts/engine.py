@@ -88,7 +88,6 @@ class Engine:
         for at, episode in enumerate(episodes):
             self.player.begin(episode, len(headers[at // len(scenarios)]))
         batch, steering, rows = self._opened(arms, headers, episodes, len(scenarios))
-        journal = journal if batch.keeps_steps else None
         for step in count():
             chunks = [episode.pop_all() for episode in rows]
             fed, going = [chunk.tokens for chunk in chunks], [episode for episode in rows if not episode.done]

@@ -43,6 +43,15 @@ class Claim:
     said: dict[str, Any] = field(default_factory=dict)
     """All that the files say of where the dictionary comes from, in their own words."""
 
+    def __post_init__(self) -> None:
+        """
+        Raises:
+            TrimtabError: a model or hook that is no name.
+        """
+        for what, name in (("model", self.model), ("hook", self.hook)):
+            if not isinstance(name, str | None):
+                raise TrimtabError(f"{self.path}: its {what} is {name!r}; expected a name")
+
     @property
     def after(self) -> int | None:
         """The layer after which the hook reads the stream; None for other places, or without a hook."""
@@ -85,3 +94,16 @@ def plain_name(model: str) -> str:
     """A model's name without its owner, folder, format and case: what two names of one model have in common."""
     name = QUANTISED.sub("", model.rstrip("/").rpartition("/")[2].lower()).replace("_", "-")
     return ALIASES.get(name, name)
+
+
+def layer_number(path: Path, said: Any) -> int | None:
+    """A layer as a file says it, in digits or as a number; None where it says nothing.
+
+    Raises:
+        TrimtabError: it says something else, which might be another layer.
+    """
+    if said is None or (isinstance(said, int) and not isinstance(said, bool)):
+        return said
+    if (isinstance(said, str) and said.isdecimal()) or (isinstance(said, float) and said.is_integer()):
+        return int(said)
+    raise TrimtabError(f"{path}: its layer is {said!r}; expected a number")

@@ -18,7 +18,7 @@ from torch import Tensor
 from trimtab.artifacts import files, tensors
 from trimtab.artifacts.border import read_object
 from trimtab.errors import TrimtabError
-from trimtab.saes.claims import Claim
+from trimtab.saes.claims import Claim, layer_number
 from trimtab.saes.foreign import active, read_tensors, take
 from trimtab.saes.sae import SAE, JumpReLUActivation, TopKActivation
 
@@ -164,13 +164,16 @@ def described(folder: Path) -> Claim:
     """What a folder's cfg.json says of where its rows come from: in `metadata`, or up to SAELens 5 among all else."""
     config = read_object(folder / CONFIG)
     about = config.get("metadata", config)
+    if not isinstance(about, dict):
+        raise TrimtabError(f"{folder / CONFIG}, metadata: {about!r}; expected what the dictionary was trained on")
     said = {key: about[key] for key in ORIGINS if about.get(key) is not None}
-    hook, layer, length = about.get("hook_name"), about.get("hook_layer"), about.get("context_size")
+    hook = about.get("hook_name") or about.get("hf_hook_name")
+    layer, length = about.get("hook_layer"), about.get("context_size")
     return Claim(
         folder / CONFIG,
         model=about.get("model_name"),
         hook=hook,
-        layer=layer if isinstance(layer, int) else None,
+        layer=layer_number(folder / CONFIG, layer),
         context_size=length if isinstance(length, int) else None,
         said=said,
     )

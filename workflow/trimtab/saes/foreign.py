@@ -4,7 +4,7 @@ A tensor that a reader has no use for changes what the dictionary computes (a fa
 dropped.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +26,12 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         return safetensors.torch.load_file(path)
 
 
+Shape = Sequence[str] | None
+"""Names of a tensor's dimensions, those of one name being equally long; None for any shape and kind of number."""
+
+
 def take(
-    weights: Mapping[str, Tensor], path: Path, needed: Collection[str], unused: Collection[str] = ()
+    weights: Mapping[str, Tensor], path: Path, needed: Mapping[str, Shape], unused: Collection[str] = ()
 ) -> dict[str, Tensor]:
     """The needed tensors in float32, of a file that holds nothing else.
 
@@ -35,7 +39,7 @@ def take(
         unused: names that may be there and that this reader needs not.
 
     Raises:
-        TrimtabError: a tensor is missing, isn't finite, or would go unused.
+        TrimtabError: a tensor is missing, isn't finite, doesn't fit the others, or would go unused.
     """
     if missing := sorted(set(needed) - weights.keys()):
         raise TrimtabError(f"{path}: holds no {', '.join(missing)}; found {', '.join(sorted(weights)) or 'nothing'}")
@@ -47,7 +51,25 @@ def take(
     for name, tensor in found.items():
         if not bool(tensor.isfinite().all()):
             raise TrimtabError(f"{path}, {name}: holds NaN or infinity")
+    _check_shapes({name: weights[name] for name, shape in needed.items() if shape is not None}, path, needed)
     return found
+
+
+def _check_shapes(weights: Mapping[str, Tensor], path: Path, shapes: Mapping[str, Shape]) -> None:
+    """Pass floating-point tensors that fit one another."""
+    sizes: dict[str, int] = {}
+    for name, tensor in weights.items():
+        shape = shapes[name] or ()
+        if not tensor.is_floating_point():
+            raise TrimtabError(f"{path}, {name}: {str(tensor.dtype).removeprefix('torch.')}; expected floating point")
+        if tensor.ndim == len(shape):
+            for dimension, size in zip(shape, tensor.shape, strict=True):
+                sizes.setdefault(dimension, size)
+        if tuple(tensor.shape) != tuple(sizes.get(dimension) for dimension in shape):
+            wanted = ", ".join(f"{dimension} {sizes.get(dimension, '')}".strip() for dimension in shape)
+            raise TrimtabError(
+                f"{path}, {name}: shape {tuple(tensor.shape)}; expected ({wanted}), as the others have it"
+            )
 
 
 def active(k: Any, weights: Mapping[str, Tensor], path: Path) -> int:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from transformers import PreTrainedModel
+from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer, LinearAttentionCacheLayerMixin
 
 from trimtab.forward.packed import PackedRows, packs_rows
@@ -69,12 +69,7 @@ class GrowingBatch:
 
     def added(self) -> dict[str, Tensor]:
         """Keys and values (token, head, dim) that the last round added, by layer, and what gates remember after it."""
-        row, place = self._joined.placed
-        kept = {
-            f"{at}.{name}": _taken(getattr(layer, name), row, place)
-            for at, layer in self._attending()
-            for name in ("keys", "values")
-        }
+        kept = self._rows.added() if isinstance(self._rows, SingleRows) else _added(self._rows)
         return kept | self._steering.memory()
 
     def put_back(self, chunks: Sequence[Sequence[int]], added: Mapping[str, Tensor]) -> None:
@@ -83,7 +78,7 @@ class GrowingBatch:
         for fed in self._rows.passes(chunks):
             real = fed.row >= 0
             tokens = [starts[part.row] + at for part in fed.parts for at in range(part.start, part.stop)]
-            for at, layer in self._attending():
+            for at, layer in _attending(fed.inputs["past_key_values"]):
                 new = []
                 for name in ("keys", "values"):
                     own = added[f"{at}.{name}"].to(layer.device)[tokens]
@@ -93,23 +88,6 @@ class GrowingBatch:
                 layer.update(*new)
         # no hook runs here, so gates can't see again what they saw
         self._steering.set_memory(added)
-
-    def _attending(self) -> Iterator[tuple[int, Any]]:
-        """The layers that have keys and values (row, head, place, dim), headers having been read."""
-        for at, layer in enumerate(self._joined.cache.layers):
-            if isinstance(layer, DynamicLayer) and layer.is_initialized:
-                yield at, layer
-
-    @property
-    def keeps_steps(self) -> bool:
-        """Whether what a round adds can be kept and put back."""
-        return not isinstance(self._rows, SingleRows)
-
-    @property
-    def _joined(self) -> JoinedRows:
-        if isinstance(self._rows, SingleRows):
-            raise TypeError("rows that grow one at a time have no cache in common")
-        return self._rows
 
     @property
     def has_states(self) -> bool:
@@ -128,9 +106,11 @@ class GrowingBatch:
 
     def _held(self) -> list[tuple[str, dict[int, Tensor | None], int]]:
         """Name of each place for a state, and where it is."""
+        if not isinstance(self._rows, RecurrentRows):
+            return []
         return [
             (f"{number}.{kind}.{at}", held, at)
-            for number, layer in enumerate(self._joined.cache.layers)
+            for number, layer in enumerate(self._rows.cache.layers)
             if isinstance(layer, LinearAttentionCacheLayerMixin)
             for kind, held in (("conv", layer.conv_states), ("recurrent", layer.recurrent_states))
             for at in held
@@ -159,6 +139,23 @@ def _rows_of(model: PreTrainedModel, rows: int) -> JoinedRows | SingleRows:
     if is_recurrent(model):
         return RecurrentRows(model, rows)
     return SingleRows(model, rows) if goes_alone(model) else PaddedRows(model, rows)
+
+
+def _added(rows: JoinedRows) -> dict[str, Float[Tensor, "token head dim"]]:
+    """Keys and values that the last round added to rows with one cache."""
+    row, place = rows.placed
+    return {
+        f"{at}.{name}": _taken(getattr(layer, name), row, place)
+        for at, layer in _attending(rows.cache)
+        for name in ("keys", "values")
+    }
+
+
+def _attending(cache: DynamicCache) -> Iterator[tuple[int, Any]]:
+    """The layers that have keys and values (row, head, place, dim), headers having been read."""
+    for at, layer in enumerate(cache.layers):
+        if isinstance(layer, DynamicLayer) and layer.is_initialized:
+            yield at, layer
 
 
 def _taken(

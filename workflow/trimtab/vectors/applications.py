@@ -125,4 +125,7 @@ def _timing(timing: str, unit: str, protocol: str) -> str | None:
     # calibration prompts hold a task and a thought; without thoughts, nothing that the agent writes
     if timing == "tool" or (protocol == "few_shot_at_once" and WRITTEN.fullmatch(timing)):
         return f"which is 0 at any length, since no token of {protocol}'s calibration prompts is touched; use absolute"
+    # there they are thoughts only where the template has opened these
+    if timing == "thinking" and protocol == "native_thinking":
+        return f"since {protocol}'s calibration prompts hold no thoughts under most chat templates; use absolute"
     return None

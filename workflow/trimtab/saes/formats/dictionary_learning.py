@@ -14,8 +14,8 @@ from torch import Tensor
 from trimtab.artifacts import files
 from trimtab.artifacts.border import read_object
 from trimtab.errors import TrimtabError
-from trimtab.saes.claims import Claim
-from trimtab.saes.files import SHAPES, Origin, bias_folded, bias_unfolded
+from trimtab.saes.claims import Claim, layer_number
+from trimtab.saes.files import SHAPES, THRESHOLD, Origin, bias_folded, bias_unfolded
 from trimtab.saes.foreign import active, take
 from trimtab.saes.formats.pickled import read_tensors, write_tensors
 from trimtab.saes.sae import SAE, JumpReLUActivation, TopKActivation
@@ -23,6 +23,13 @@ from trimtab.saes.sae import SAE, JumpReLUActivation, TopKActivation
 WEIGHTS, CONFIG = "ae.pt", "config.json"
 TENSORS = {"encoder.weight": "W_enc", "encoder.bias": "b_enc", "decoder.weight": "W_dec", "b_dec": "b_dec"}
 """Names there and here, but for JumpReLU, whose names are ours."""
+
+STORED = {
+    "encoder.weight": ("d_sae", "d_in"),
+    "encoder.bias": ("d_sae",),
+    "decoder.weight": ("d_in", "d_sae"),
+    "b_dec": ("d_in",),
+}
 
 TOPK, BATCHTOPK, JUMPRELU = "AutoEncoderTopK", "BatchTopKSAE", "JumpReluAutoEncoder"
 MATRYOSHKA = "MatryoshkaBatchTopKSAE"
@@ -46,22 +53,22 @@ def read(path: Path, k: int | None) -> SAE:
         raise TrimtabError(f"{path / CONFIG}, trainer.dict_class: {kind!r}; Trimtab reads {', '.join(KINDS)}")
     stored = read_tensors(path / WEIGHTS)
     if kind == JUMPRELU:
-        found = take(stored, path / WEIGHTS, [*SHAPES, "threshold"])
+        found = take(stored, path / WEIGHTS, SHAPES | THRESHOLD)
         activation = JumpReLUActivation(found.pop("threshold"))
         return bias_folded(SAE(**found, activation=activation))
     if kind == MATRYOSHKA:
-        found = take(stored, path / WEIGHTS, [*SHAPES, "threshold", "group_sizes"], ["k"])
+        found = take(stored, path / WEIGHTS, SHAPES | {"threshold": (), "group_sizes": None}, ["k"])
         _check_groups(path / WEIGHTS, found.pop("group_sizes"), len(found["b_enc"]))
         # one number for all
         activation = JumpReLUActivation(found.pop("threshold").expand(len(found["b_enc"])).clone())
         return SAE(**found, activation=activation)
     # its readers leave the threshold of a top-k dictionary alone, and k where there is a threshold
-    needed, unused = ([], ["k", "threshold"]) if kind == TOPK else (["threshold"], ["k"])
-    found = take(stored, path / WEIGHTS, [*TENSORS, *needed], unused)
+    needed, unused = (STORED, ["k", "threshold"]) if kind == TOPK else (STORED | {"threshold": ()}, ["k"])
+    found = take(stored, path / WEIGHTS, needed, unused)
     weights = {ours: found[theirs] for theirs, ours in TENSORS.items()}
     if kind == TOPK:
         # a tensor in newer files, a setting of the trainer in all
-        k = int(stored["k"]) if "k" in stored else trainer.get("k")
+        k = stored["k"].tolist() if "k" in stored else trainer.get("k")
         chosen: TopKActivation | JumpReLUActivation = TopKActivation(active(k, weights, path / CONFIG))
     else:
         chosen = JumpReLUActivation(found["threshold"].expand(len(weights["b_enc"])).clone())
@@ -94,7 +101,7 @@ def described(path: Path) -> Claim:
         path / CONFIG,
         model=said.get("lm_name"),
         hook=said.get("submodule_name"),
-        layer=layer if isinstance(layer, int) else None,
+        layer=layer_number(path / CONFIG, layer),
         context_size=length if isinstance(length, int) else None,
         said=said,
     )

@@ -46,7 +46,7 @@ def read(path: Path, k: int | None) -> SAE:
         _check(path / CONFIG, read_object(path / CONFIG))
         file, stored = path / SECOND, read_tensors(path / SECOND)
     named = {f"W_{name[2:]}" if name.startswith("w_") else name: tensor for name, tensor in stored.items()}
-    found = take(named, file, [*SHAPES, *THRESHOLD])
+    found = take(named, file, SHAPES | THRESHOLD)
     activation = JumpReLUActivation(found.pop("threshold"))
     return bias_folded(SAE(**found, activation=activation))
 

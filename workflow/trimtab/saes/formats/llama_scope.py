@@ -19,7 +19,7 @@ from torch import Tensor
 from trimtab.artifacts.border import read_object
 from trimtab.errors import TrimtabError
 from trimtab.saes.claims import Claim
-from trimtab.saes.files import bias_folded, norm_folded
+from trimtab.saes.files import SHAPES, bias_folded, norm_folded
 from trimtab.saes.foreign import active, read_tensors, take
 from trimtab.saes.sae import SAE, JumpReLUActivation, TopKActivation
 
@@ -48,7 +48,9 @@ def read(path: Path, k: int | None) -> SAE:
     config = read_object(path / CONFIG)
     _check(path / CONFIG, config)
     file = next((path / name for name in WEIGHTS if (path / name).is_file()), path / WEIGHTS[-1])
-    needed = [name for name in TENSORS if config.get("use_decoder_bias", True) or name != "decoder.bias"]
+    needed = {name: SHAPES[ours][::-1] for name, ours in TENSORS.items()}
+    if not config.get("use_decoder_bias", True):
+        del needed["decoder.bias"]
     found = take(read_tensors(file), file, needed)
     weights = {ours: found[theirs] for theirs, ours in TENSORS.items() if theirs in found}
     scale = _scale(path / CONFIG, config)

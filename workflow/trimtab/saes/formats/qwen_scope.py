@@ -31,7 +31,7 @@ def read(path: Path, k: int | None) -> SAE:
     """
     if k is None:
         raise TrimtabError(f"{path}: a Qwen-Scope file doesn't hold k; give it (saes.k in the config, --k by hand)")
-    weights = take(read_tensors(path), path, SHAPES)
+    weights = take(read_tensors(path), path, {name: shape[::-1] for name, shape in SHAPES.items()})
     raw = SAE(
         W_enc=weights["W_enc"].T.contiguous(),
         b_enc=weights["b_enc"],

@@ -10,13 +10,17 @@ from trimtab.artifacts import files, tensors
 from trimtab.artifacts.border import read_object
 from trimtab.errors import TrimtabError
 from trimtab.saes.claims import Claim
-from trimtab.saes.files import Origin
+from trimtab.saes.files import SHAPES, Origin
 from trimtab.saes.foreign import active, read_tensors, take
 from trimtab.saes.sae import SAE, TopKActivation
 
 WEIGHTS, CONFIG = "sae.safetensors", "cfg.json"
 TENSORS = {"encoder.weight": "W_enc", "encoder.bias": "b_enc", "W_dec": "W_dec", "b_dec": "b_dec"}
 """Names there and here."""
+
+STORED = SHAPES | {"encoder.weight": ("d_sae", "d_in"), "encoder.bias": ("d_sae",)}
+SIZES = {"d_in": "b_dec", "num_latents": "encoder.bias"}
+"""Of which tensor a number in the config is the length; 0 latents there are an expansion factor's."""
 
 MODULE = re.compile(r"(?:[a-z_]+\.)*(?:layers|h|blocks)\.\d+(?:\.[a-z_]+)*|embed_tokens|wte")
 ABSENT = ("transcode", "skip_connection", "signed", "multi_topk")
@@ -40,7 +44,10 @@ def read(path: Path, k: int | None) -> SAE:
             raise TrimtabError(f"{path / CONFIG}, {key}: {config[key]!r}; Trimtab reads plain autoencoders")
     if config.get("activation", "topk") != "topk":
         raise TrimtabError(f"{path / CONFIG}, activation: {config['activation']!r}; Trimtab reads 'topk'")
-    raw = take(read_tensors(path / WEIGHTS), path / WEIGHTS, TENSORS)
+    raw = take(read_tensors(path / WEIGHTS), path / WEIGHTS, {name: STORED[name] for name in TENSORS})
+    for key, name in SIZES.items():
+        if config.get(key) and config[key] != len(raw[name]):
+            raise TrimtabError(f"{path / CONFIG}, {key}: {config[key]!r}; {WEIGHTS} holds {len(raw[name])}")
     weights = {ours: raw[theirs] for theirs, ours in TENSORS.items()}
     return SAE(
         **{**weights, "W_enc": weights["W_enc"].T.contiguous()},
