@@ -224,6 +224,21 @@ def test_thoughts_stand_apart():
     assert read("The tag <think> opens thoughts.") == Reply("The tag <think> opens thoughts.", [])
 
 
+def test_other_models_marks_of_thoughts_are_words():
+    own = ("<think>",)
+    for text, thoughts, prose in (
+        (
+            f"<tool_call>{JSON}</tool_call>\nMistral ends thoughts by [/THINK].",
+            "",
+            "Mistral ends thoughts by [/THINK].",
+        ),
+        (f"<think>a [/THINK] b</think>{JSON}", "a [/THINK] b", ""),
+        (f"[THINK]\n<tool_call>{JSON}</tool_call>", "", "[THINK]"),
+    ):
+        assert read(text, hermes.FORMAT, opening=own) == Reply(prose, [SEARCH], thoughts)
+    assert read(f"a [/THINK] b</think>{JSON}", opened=True, opening=own) == Reply("", [SEARCH], "a [/THINK] b")
+
+
 def test_a_foreign_mark_in_prose_before_an_own_call_is_a_word():
     text = f"[TOOL_CALLS] is Mistral's mark.\n<tool_call>{JSON}</tool_call>"
     assert read(text, hermes.FORMAT) == Reply("[TOOL_CALLS] is Mistral's mark.", [SEARCH])

@@ -309,10 +309,9 @@ def shown(folder, pages, wanted, profile):
 @needs_tools
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
 def test_inspects_viewer_shows_them(results, tmp_path, scenarios):
-    paths = write_logs(results, tmp_path / "logs")
-    made = beside_tools(
-        "-m", "inspect_ai", "view", "bundle", "--log-dir", tmp_path / "logs", "--output-dir", tmp_path / "site"
-    )
+    logs, site = tmp_path / "logs", tmp_path / "site"
+    paths = write_logs(results, logs)
+    made = beside_tools("-m", "inspect_ai", "view", "bundle", "--log-dir", logs, "--output-dir", site)
     assert made.returncode == 0, made.stderr
     first = json.loads(paths[0].read_text())["samples"][0]
     log = f"index.html#/logs/{paths[0].name}"

@@ -61,10 +61,10 @@ class NativeProtocol(Protocol):
         self.check_names("native.yaml, tools", list(self._named))
 
     @cached_property
-    def _marks(self) -> list[tuple[int, int]]:
-        """Pairs of marks around thoughts of which each is one token."""
-        pairs = [[self.encode(mark) for mark in pair] for pair in replies.THOUGHTS.items()]
-        return [(opens[0], closes[0]) for opens, closes in pairs if len(opens) == len(closes) == 1]
+    def _marks(self) -> dict[str, tuple[int, int]]:
+        """Marks around thoughts of which each is one token, by the one that opens."""
+        pairs = {mark: [self.encode(each) for each in (mark, closes)] for mark, closes in replies.THOUGHTS.items()}
+        return {mark: (one[0], two[0]) for mark, (one, two) in pairs.items() if len(one) == len(two) == 1}
 
     def _messages(self, task: str, instruction: str = "") -> list[Message]:
         return [{"role": "system", "content": self.system_line(instruction)}, {"role": "user", "content": task}]
@@ -117,16 +117,18 @@ class NativeProtocol(Protocol):
 
     def thinks(self, line: Sequence[int], before: bool) -> bool:
         last = line[-1]
-        if any(last == closes for _, closes in self._marks):
+        if any(last == closes for _, closes in self._marks.values()):
             return False
-        if before or not any(last == opens for opens, _ in self._marks):
+        if before or not any(last == opens for opens, _ in self._marks.values()):
             return before
         # amid a line the mark is a word, as in `replies`
         return not self.decode(line[:-1]).rpartition("\n")[2].strip()
 
     def step(self, texts: Mapping[str, str]) -> Step:
         raw = texts["reply"]
-        reply = replies.read(raw, self._spoken.form, self._spoken.opened)
+        # where a model has tokens for thoughts, the marks of others are words
+        opening = tuple(self._marks) or tuple(replies.THOUGHTS)
+        reply = replies.read(raw, self._spoken.form, self._spoken.opened, opening)
         count = len(self.encode(reply.thoughts)) if reply.thoughts else 0
         return self._step(raw, reply)._replace(thinking=reply.thoughts, thinking_tokens=count)
 

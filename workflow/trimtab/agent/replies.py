@@ -23,7 +23,6 @@ THOUGHTS = {
     "<|channel>": "<channel|>",
 }
 """Marks around thoughts: DeepSeek R1, Qwen and most others; Mistral; Cohere; Gemma 4."""
-CLOSING = re.compile("|".join(map(re.escape, THOUGHTS.values())))
 
 
 class Reply(NamedTuple):
@@ -37,9 +36,15 @@ class Reply(NamedTuple):
 
 
 @cache
-def _marks(formats: tuple[Format, ...]) -> re.Pattern[str]:
+def _closing(opening: tuple[str, ...]) -> re.Pattern[str]:
+    """Where thoughts end that one of these marks opens."""
+    return re.compile("|".join(re.escape(THOUGHTS[mark]) for mark in opening))
+
+
+@cache
+def _marks(formats: tuple[Format, ...], opening: tuple[str, ...]) -> re.Pattern[str]:
     """Where thoughts begin or end, or one of these formats; the group's name says which."""
-    parts = {"opens": "|".join(map(re.escape, THOUGHTS)), "closes": CLOSING.pattern}
+    parts = {"opens": "|".join(map(re.escape, opening)), "closes": _closing(opening).pattern}
     parts |= {f"f{at}": form.opening.pattern for at, form in enumerate(formats)}
     return re.compile("|".join(f"(?P<{name}>{part})" for name, part in parts.items()))
 
@@ -47,8 +52,8 @@ def _marks(formats: tuple[Format, ...]) -> re.Pattern[str]:
 class _Reading:
     """A reply while it is read."""
 
-    def __init__(self, text: str, own: Format | None) -> None:
-        self.text = text
+    def __init__(self, text: str, own: Format | None, opening: tuple[str, ...]) -> None:
+        self.text, self.opening = text, opening
         self.own = own
         self.formats = tuple(form for form in FORMATS if form.marked or form is bare.FORMAT is own)
         # where own marks stand behind it, a foreign one that can't be read is a quoted word
@@ -71,7 +76,7 @@ class _Reading:
     def go_on(self, at: int) -> None:
         """Read to the end."""
         since = begun = at
-        while mark := _marks(self.formats).search(self.text, at):
+        while mark := _marks(self.formats, self.opening).search(self.text, at):
             kind, end = str(mark.lastgroup), None
             if kind == "closes":
                 # nothing opened them: all so far was thought
@@ -103,7 +108,7 @@ class _Reading:
             line -= 1
         if not self.closes or (line > since and self.text[line - 1] != "\n"):
             return None
-        closing = CLOSING.search(self.text, at)
+        closing = _closing(self.opening).search(self.text, at)
         fresh = not self.said and not self.text[since:start].strip()
         if closing is None:
             self.closes = False
@@ -129,16 +134,19 @@ class _Reading:
         return found.end
 
 
-def read(text: str, own: Format | None = None, opened: bool = False) -> Reply:
+def read(
+    text: str, own: Format | None = None, opened: bool = False, opening: tuple[str, ...] = tuple(THOUGHTS)
+) -> Reply:
     """Prose, calls and thoughts of a reply, calls in order.
 
     Args:
         own: the form that the model's template writes; without a mark of its own, it is looked for behind prose too.
         opened: whether the prompt ends within thoughts.
+        opening: those of the `THOUGHTS` that the model may begin; other models' marks are words.
     """
-    reading, at = _Reading(text, own), 0
+    reading, at = _Reading(text, own, opening), 0
     if opened:
-        closing = CLOSING.search(text)
+        closing = _closing(opening).search(text)
         if closing is None:
             return Reply("", [], text.strip(), cut=True)
         reading.thoughts.append(text[: closing.start()])

@@ -24,7 +24,7 @@ from trimtab.saes.sae import SAE, JumpReLUActivation, TopKActivation
 
 WEIGHTS, CONFIG, PROVENANCE = "sae_weights.safetensors", "cfg.json", "provenance.json"
 SHAPES = {"W_enc": ("d_in", "d_sae"), "b_enc": ("d_sae",), "W_dec": ("d_sae", "d_in"), "b_dec": ("d_in",)}
-THRESHOLD = {"threshold": ("d_sae",)}
+THRESHOLD: dict[str, tuple[str, ...]] = {"threshold": ("d_sae",)}
 SCALE = {"scaling_factor": ("d_sae",)}
 KINDS = ("topk", "jumprelu", "standard")
 ORIGINS = (

@@ -68,8 +68,8 @@ def read(path: Path, k: int | None) -> SAE:
     weights = {ours: found[theirs] for theirs, ours in TENSORS.items()}
     if kind == TOPK:
         # a tensor in newer files, a setting of the trainer in all
-        k = stored["k"].tolist() if "k" in stored else trainer.get("k")
-        chosen: TopKActivation | JumpReLUActivation = TopKActivation(active(k, weights, path / CONFIG))
+        said: Any = stored["k"].tolist() if "k" in stored else trainer.get("k")
+        chosen: TopKActivation | JumpReLUActivation = TopKActivation(active(said, weights, path / CONFIG))
     else:
         chosen = JumpReLUActivation(found["threshold"].expand(len(weights["b_enc"])).clone())
     transposed = {name: weights[name].T.contiguous() for name in ("W_enc", "W_dec")}
