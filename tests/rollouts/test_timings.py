@@ -181,7 +181,9 @@ def test_doses_in_nats_are_refused_where_no_calibration_prompt_is_touched(name, 
     prompts = dose_prompts(spoken, {"coding": ["Sort the list."]})
     at = Places.of(torch.tensor([place for prompt in prompts for segment in prompt for place in segment.places]))
     for timing in {*TIMINGS, "decode_3"}:
-        assert bool(places.touched(timing, at).any()) != bool(checked(name, timing, "kl")), timing
+        # some are refused under any unit
+        if not checked(name, timing):
+            assert bool(places.touched(timing, at).any()) != bool(checked(name, timing, "kl")), timing
 
 
 @pytest.mark.slow

@@ -24,8 +24,8 @@ NATS = ("kl", "asc")
 BY_KL = (*(name for name, rule in RULES.items() if rule.counts == LENGTH), AS_MADE)
 """Rules whose dose is a length, or lies one from the mean row, and edits as made, of which a share is searched for."""
 
-WRITTEN = re.compile(r"decode(_\d+)?|assistant")
-"""Timings that touch what the agent writes, and nothing else of a calibration prompt."""
+WRITTEN = re.compile(r"decode(_\d+)?")
+"""Timings that touch what the agent writes, and no cue before it."""
 
 
 @dataclass(frozen=True)
