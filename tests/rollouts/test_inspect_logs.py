@@ -213,6 +213,7 @@ def test_one_condition_or_an_error_in_one_line(results, tmp_path):
         assert "\n" not in str(error.value)
 
 
+@pytest.mark.slow
 @needs_tools
 def test_inspect_opens_them(results, tmp_path, scenarios):
     write_logs(results, tmp_path)
@@ -306,6 +307,7 @@ def shown(folder, pages, wanted, profile):
     return texts
 
 
+@pytest.mark.slow
 @needs_tools
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
 def test_inspects_viewer_shows_them(results, tmp_path, scenarios):

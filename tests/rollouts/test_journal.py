@@ -131,6 +131,7 @@ def test_a_batch_may_be_killed_many_times(any_engine, scenarios, whole, tmp_path
     assert play(any_engine, scenarios, tmp_path / "steps") == whole
 
 
+@pytest.mark.slow
 def test_rows_that_grow_one_at_a_time_go_on_too(protocol, scenarios, tmp_path, monkeypatch):
     """Each has a cache of its own; few rows, since each takes a pass."""
     model = bloom(vocab_size=len(protocol.tokenizer), initializer_range=0.25)
