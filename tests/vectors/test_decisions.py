@@ -158,3 +158,15 @@ def test_decisions_are_the_models_own_after_each_conversation(protocol, small):
             own = torch.tensor([offsets[each.point][tool] for tool in protocol.tools])
             torch.testing.assert_close(found[name][at], torch.softmax(scores - own, -1), rtol=1e-3, atol=1e-5)
     assert float((found["none"] - found["raptor"]).abs().max()) > 0.01
+
+
+def test_a_direction_that_is_read_at_one_point_counts_there_alone():
+    both = table({"sae_probe": 0.1, "random_0": 0.02}, scenarios=4)
+    late = both.assign(point="late")
+    drawn = late[late["method"] == "random_0"].assign(method="random_1")
+    declared = {**shown(autonomy="asks"), "deference": Measure("late", ("ask_user",))}
+    measured = measures(pd.concat([both, late, drawn]), declared)
+    found = compare(measured, "lda", ["random_0", "random_1"], 200, 0.95, 0).set_index(["method", "measure"])
+    assert found.loc[("sae_probe", "autonomy"), ["random_draws", "n_scenarios"]].tolist() == [1, 4]
+    assert found.loc[("sae_probe", "deference"), ["random_draws", "n_scenarios"]].tolist() == [2, 4]
+    assert ("random_1", "autonomy") not in found.index

@@ -221,6 +221,20 @@ def chance_files():
     return expand("<results>/vectors/chance/{layer}.parquet", layer=layers)
 
 
+def measured_at(wildcards):
+    """Points at which the traits whose probes sit at a layer are measured: its random directions are theirs alone."""
+    chosen = json.loads(Path(checkpoints.probe_layers.get().output.layers).read_text())
+    (traits,) = [
+        each["traits"]
+        for each in chosen["layers"]
+        if each["layer"] == int(wildcards.layer)
+    ]
+    measures = DECISIONS["measures"]
+    return sorted(
+        {measures[trait]["point"] if trait in measures else "start" for trait in traits}
+    )
+
+
 def streamed(wildcards):
     """All layers; for a second seed, the one that has it."""
     return [wildcards.layer] if "layer" in wildcards.keys() else LAYERS

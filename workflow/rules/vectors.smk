@@ -163,6 +163,7 @@ rule chance:
         agent=literal(AGENT_FILE),
         resources=resources.digest([AGENT, TASKS["calibration"], POINTS]),
         layer=lambda wildcards: int(wildcards.layer),
+        points=measured_at,
         names=CHANCE,
         kl=config["vectors"]["comparison_kl"],
         seed=config["seed"],
@@ -170,7 +171,7 @@ rule chance:
     shell:
         "python workflow/scripts/vectors_chance.py {input.manifest} {input.calibration} {input.scenarios}"
         " {input.corpus} {params.agent:q} {params.data:q}/tasks.yaml {params.data:q}/decisions.yaml {output.table}"
-        " --layer {params.layer} --names {params.names} --kl {params.kl} --seed {params.seed} > {log} 2>&1"
+        " --layer {params.layer} --at {params.points} --names {params.names} --kl {params.kl} --seed {params.seed} > {log} 2>&1"
 
 
 rule decisions:

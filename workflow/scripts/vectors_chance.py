@@ -32,22 +32,24 @@ def main(
     out: Path,
     *,
     layer: int,
+    at: list[str],
     names: list[str],
     kl: float,
     seed: int,
 ) -> None:
-    """Write one row a direction, scenario and point."""
+    """Write one row a direction, scenario and point of `at`."""
     described, model, tokenizer = from_manifest(manifest)
     protocol = protocols.read(agent, tokenizer)
     offsets = Calibration.read(calibration).offsets
-    read = situations(Decisions.read(points).points, read_scenarios(scenarios))
+    known = Decisions.read(points).points
+    read = situations({name: known[name] for name in at}, read_scenarios(scenarios))
     asked = dose_prompts(protocol, resources.tasks(tasks)["calibration"])
     prompts = CalibrationPrompts(model, asked, layer)
     reader = DecisionReader(model, protocol, offsets, read, layer)
     guess = GUESS * described["residual_norm"][str(layer)]["centred_mean"]
     rows = corpus_rows(corpus, layer).double()
     found = chance_decisions(prompts, reader, layer, rows, names, kl, guess, seed)
-    origin = provenance([manifest, calibration, scenarios, corpus], {"kl": kl, "names": names}, seed)
+    origin = provenance([manifest, calibration, scenarios, corpus], {"kl": kl, "names": names, "points": at}, seed)
     files.write_parquet(out, table(found, layer, read, protocol.tools), origin)
 
 

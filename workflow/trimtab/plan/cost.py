@@ -135,7 +135,10 @@ def work(config: Experiment, shape: Shape) -> list[Work]:
     decided = methods * prompts.scenarios * turn
     # at most as many layers as traits, at each all of both kinds
     drawn = len(KINDS) * config.vectors.chance_draws
-    chance = drawn * (CHANCE_MEASUREMENTS * (HEADER + CHANCE_PROMPTS * turn) + HEADER + prompts.scenarios * turn)
+    # layers up to the direction's own are read once for all; a point is in about a third of the scenarios
+    after = 1 - sum(config.layers) / len(config.layers) / shape.layers
+    points = HEADER + prompts.scenarios / 3 * turn
+    chance = drawn * after * (CHANCE_MEASUREMENTS * (HEADER + CHANCE_PROMPTS * turn) + points)
     return [
         Work("model", 2, shape.forward(10_000, HEADER), model, shape.parameters * shape.bytes),
         Work("prompts", 1, shape.forward(prompts.corpus.transcripts * episode, HEADER), model, 0),

@@ -52,8 +52,9 @@ class MethodSettings(Settings):
 
     chance_draws: Count = default(0)
     """Random directions of each kind, from the sphere and as the corpus varies, whose decisions are read at each layer
-    where a trait's probe sits: so many with those that have vectors of their own. All traits of a layer share them, and
-    no vectors are kept of them. A direction takes a few seconds of one core."""
+    where a trait's probe sits: so many with those that have vectors of their own. They are read at
+    the points where that layer's traits are measured, which share them, and no vectors are kept of them. A direction
+    takes a few seconds of one core."""
 
 
 class Vectors(VectorSettings, MethodSettings):

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from trimtab.agent.names import PROMPT, RANDOM, UNSTEERED
-from trimtab.agent.points import START, Measure
+from trimtab.agent.points import Measure
 from trimtab.numeric import middle, resamples
 
 KEYS = ["method", "trait", "scenario_id"]
@@ -32,7 +32,7 @@ def measures(table: pd.DataFrame, declared: Mapping[str, Measure]) -> pd.DataFra
         table: what `decisions.as_table` gives.
         declared: trait -> its measure. A trait without one has no column, nor has one that no scenario here shows.
     """
-    found = table.loc[table["point"] == START, KEYS]
+    found = table[KEYS].drop_duplicates()
     for trait, measure in declared.items():
         names = [f"p_{tool}" for tool in measure.actions]
         there = table[table["point"] == measure.point]
@@ -72,7 +72,9 @@ def compare(
     for trait, own in measured.groupby("trait", sort=False):
         drawn_weights: dict[int, Float[ndarray, "draw scenario"]] = {}
         for measure in own.columns.drop(KEYS):
-            values = own.pivot(index="scenario_id", columns="method", values=measure).dropna()
+            values = own.pivot(index="scenario_id", columns="method", values=measure)
+            # a random direction may be read at the points of its layer's traits alone
+            values = values.dropna(axis="columns", how="all").dropna()
             scenarios = len(values)
             if scenarios not in drawn_weights:
                 drawn_weights[scenarios] = resamples(scenarios, draws, generator) / scenarios
