@@ -1,10 +1,10 @@
 """Random directions by the hundred, read in decisions at the same KL as every vector: what a push without an aim does.
 
-A random direction knows no trait, so those of a layer serve all traits whose probes sit there, at the points where these
-are measured. None is kept as a vector:
-name and seed make it again. Two kinds are drawn, as the methods of the same names draw them: from the sphere, and with
-the covariance of the corpus' rows. Directions of a kind need about the same length for a KL, so each search sets out
-from what the earlier ones came to, and mostly ends at its second measurement.
+A random direction knows no trait, so those of a layer serve all traits whose probes sit there, at the points where
+these are measured. None is kept as a vector: name and seed make it again. Two kinds are drawn, as the methods of the
+same names draw them: from the sphere, and with the covariance of the corpus' rows. Directions of a kind need about the
+same length for a KL, so each search sets out from what the earlier ones came to, and mostly ends at its second
+measurement.
 """
 
 import logging
