@@ -217,10 +217,13 @@ def test_thoughts_stand_apart():
         (f"{draft}\n</think>\n\n<tool_call>{JSON}</tool_call>", False),
         (f"<think>\n{draft}\n</think>\n\n{JSON}", False),
         (f"[THINK]{draft}[/THINK]{JSON}", False),
+        (f"<seed:think>{draft}</seed:think>\n<tool_call>{JSON}</tool_call>", False),
     ):
         assert read(text, opened=opened) == Reply("", [SEARCH], draft)
     assert read(draft, opened=True) == Reply("", [], draft, cut=True)
     assert read(f"<think>{draft}") == Reply("", [], draft, cut=True)
+    for text in (f"<think>a</think>b <think>c</think>{JSON}", f"<think>a</think>\nb <think>c</think>\n{JSON}"):
+        assert read(text) == Reply("", [SEARCH], "a\nb <think>c")
     assert read("The tag <think> opens thoughts.") == Reply("The tag <think> opens thoughts.", [])
 
 

@@ -1,6 +1,7 @@
 """A vector by hand: dose 0 is the library's own generation, doses don't mix, and text comes as it is written."""
 
 import io
+import math
 
 import pytest
 import torch
@@ -129,9 +130,11 @@ def test_a_prompt_that_does_not_fit(model):
     with pytest.raises(TrimtabError, match=r"come to 6\d\d tokens; the model reads at most 512"):
         list(ByHand(model, TOKENIZER, [()]).generate(PROMPT, tokens=600))
     bare = byte_tokenizer(None)
-    for options in ({"tokens": 0}, {"temperature": -1.0}):
+    for options in ({"tokens": 0}, *({"temperature": each} for each in (-1.0, math.nan, math.inf))):
         with pytest.raises(TrimtabError, match="expected 1 or more, and 0 or more"):
             list(ByHand(model, TOKENIZER, [()]).generate(PROMPT, **options))
+    with pytest.raises(TrimtabError, match=r"holds bytes that are no UTF-8"):
+        ByHand(model, TOKENIZER, [()]).generate("caf\udce9")
     with pytest.raises(TrimtabError, match="no chat template; use generate"):
         ByHand(model, bare, [()]).chat("Hello")
 
@@ -220,6 +223,10 @@ def test_what_does_not_belong_together_is_told_in_one_line(on_disk, tmp_path):
         ((tmp_path / "manifest.json", vector), {"dtype": "float32"}, "says its own dtype and device"),
         ((folder, deep), {}, "is of layer 9 and 32 dimensions; .* has 4 layers of 32"),
         ((folder, vector), {"dtype": "float64"}, "--dtype float64: expected one of bfloat16, float32"),
+        ((folder, vector), {"device": "tpu"}, "--device tpu: expected one of cpu, cuda, auto"),
+        ((folder / "config.json", vector), {}, "config.json: has no model; expected a run's model/manifest.json"),
+        ((folder / "model.safetensors", vector), {}, "model.safetensors: not whole JSON"),
+        ((folder, folder / "config.json"), {}, "is damaged .*; if a run made it, delete it"),
         ((folder, vector), {"timing": "sometimes"}, "timing 'sometimes': expected one of"),
         ((folder, vector), {"unit": "miles"}, "'miles'; expected one of"),
         ((folder, vector), {"rule": "melt"}, "'melt'; expected one of"),
@@ -232,6 +239,9 @@ def test_what_does_not_belong_together_is_told_in_one_line(on_disk, tmp_path):
         with pytest.raises(TrimtabError, match=complaint) as error:
             ByHand.of(*words, [0.5], **options)
         assert "\n" not in str(error.value)
+    for doses in ([], [0.5, math.nan], [-math.inf]):
+        with pytest.raises(TrimtabError, match=r"^--dose .*: expected one finite dose at least"):
+            ByHand.of(folder, vector, doses)
 
 
 def test_columns_give_out_lines_that_are_whole():

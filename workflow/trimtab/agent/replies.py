@@ -20,9 +20,10 @@ THOUGHTS = {
     "<think>": "</think>",
     "[THINK]": "[/THINK]",
     "<|START_THINKING|>": "<|END_THINKING|>",
+    "<seed:think>": "</seed:think>",
     "<|channel>": "<channel|>",
 }
-"""Marks around thoughts: DeepSeek R1, Qwen and most others; Mistral; Cohere; Gemma 4."""
+"""Marks around thoughts: DeepSeek R1, Qwen and most others; Mistral; Cohere; Seed-OSS; Gemma 4."""
 
 
 class Reply(NamedTuple):
@@ -88,6 +89,8 @@ class _Reading:
                 end = self._thought(mark.start(), mark.end(), since)
                 if self.cut:
                     return
+                # kept already, where a mark behind it closes what nothing opened
+                begun = begun if end is None else end
             else:
                 form = self.formats[int(kind[1:])]
                 found = form.read(self.text, mark.start())

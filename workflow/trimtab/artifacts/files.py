@@ -112,7 +112,7 @@ def whole_text(path: Path) -> Iterator[str]:
 def damaged(path: Path, cause: Exception) -> TrimtabError:
     """What to tell of an artifact that can't be read: artifacts are whole or absent, so something else spoilt it."""
     reason = str(cause).splitlines()[0]
-    return TrimtabError(f"{path}: is damaged ({reason}); delete it, and the next run makes it anew")
+    return TrimtabError(f"{path}: is damaged ({reason}); if a run made it, delete it, and the next run makes it anew")
 
 
 def write_csv(path: Path, frame: pd.DataFrame, provenance: Mapping[str, Any] | None = None) -> None:

@@ -12,6 +12,7 @@ the model as it is. `python -m trimtab.steering` is the same from the command li
 Agents, whose answers are measured, run in `trimtab.rollouts.engine`.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,11 +24,12 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from trimtab import seeds
 from trimtab.agent.protocol import start
-from trimtab.artifacts.border import readable
+from trimtab.artifacts.border import read_object, readable
 from trimtab.errors import TrimtabError
 from trimtab.forward.hooks import check_layers
 from trimtab.model.source import DTYPES, from_manifest, load
 from trimtab.rollouts import draws
+from trimtab.settings.model import DEVICES
 from trimtab.settings.rollouts import OF_THOUGHTS
 from trimtab.steering import places
 from trimtab.steering.batch import GrowingBatch
@@ -94,8 +96,8 @@ class ByHand:
         Raises:
             TrimtabError: no such model, vector, rule, unit or timing, or a vector or edits of another model.
         """
-        if not doses:
-            raise TrimtabError("--dose: expected one dose at least")
+        if not doses or not all(map(math.isfinite, doses)):
+            raise TrimtabError(f"--dose {' '.join(f'{dose:g}' for dose in doses)}: expected one finite dose at least")
         made = artifact.read(Path(vector))
         loaded, tokenizer = _loaded(Path(model), made, dtype, device)
         application = Application(made.layer, made.record.plain.rule if rule is None else rule, timing)
@@ -110,7 +112,7 @@ class ByHand:
 
     def generate(self, prompt: str, tokens: int = 200, temperature: float = 0.0, seed: int = 0) -> Iterator[Piece]:
         """Text that goes on from a plain prompt."""
-        fed = list(self._tokenizer(prompt, add_special_tokens=False)["input_ids"])
+        fed = self._tokens(prompt)
         return self._written([*(start(self._tokenizer) if not self._turns else []), *fed], tokens, temperature, seed)
 
     def chat(
@@ -131,8 +133,13 @@ class ByHand:
             said = [{"role": "user", "content": "-"}, {"role": "assistant", "content": SAID}]
             # what the template puts between the assistant's turn and its next one
             text = self._rendered([*said, {"role": "user", "content": message}]).partition(SAID)[2]
-        fed = list(self._tokenizer(text, add_special_tokens=False)["input_ids"])
-        return self._written(fed, tokens, temperature, seed)
+        return self._written(self._tokens(text), tokens, temperature, seed)
+
+    def _tokens(self, text: str) -> list[int]:
+        # bytes of the command line that are no text come as halves of characters
+        if text.encode(errors="ignore").decode() != text:
+            raise TrimtabError("the prompt holds bytes that are no UTF-8; expected text")
+        return list(self._tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def _rendered(self, messages: list[dict[str, str]]) -> str:
         if self._tokenizer.chat_template is None:
@@ -146,7 +153,7 @@ class ByHand:
         """What each row writes after `fed`, until its end or the limit."""
         if not fed:
             raise TrimtabError("the prompt has no token; expected some text")
-        if limit < 1 or temperature < 0:
+        if limit < 1 or not 0 <= temperature < math.inf:
             raise TrimtabError(f"--tokens {limit}, --temperature {temperature:g}: expected 1 or more, and 0 or more")
         self._turns, self._length = self._turns + 1, self._length + len(fed) + limit
         context = getattr(self._model.config.get_text_config(decoder=True), "max_position_embeddings", None)
@@ -207,12 +214,16 @@ def _loaded(
     if path.is_file():
         if dtype is not None or device is not None:
             raise TrimtabError(f"{path}: says its own dtype and device; expected neither beside it")
+        if missing := [key for key in ("model", "path", "dtype", "device") if key not in read_object(path)]:
+            raise TrimtabError(f"{path}: has no {missing[0]}; expected a run's model/manifest.json")
         described, model, tokenizer = from_manifest(path)
         if described["model"] != made.record.model:
             raise TrimtabError(f"{made.path}: is of {made.record.model}; expected one of {described['model']}")
     elif (path / "config.json").is_file():
         if (dtype or "float32") not in DTYPES:
             raise TrimtabError(f"--dtype {dtype}: expected one of {', '.join(DTYPES)}")
+        if device not in (None, *DEVICES):
+            raise TrimtabError(f"--device {device}: expected one of {', '.join(DEVICES)}")
         model, tokenizer = load(path, dtype or "float32", device or "cpu")
     else:
         raise TrimtabError(f"{path}: expected a run's model/manifest.json, or a folder with a model")

@@ -1,12 +1,13 @@
 """Settings of the stage `model`, and of the organism that can take a model's place."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from trimtab.settings.base import AboveZero, Listed, Positive, Settings, Some, Text, default
 
 Commit = Annotated[str, Text("[0-9a-f]{40}", "a commit (40 hexadecimal digits)")]
 Dtype = Literal["bfloat16", "float32"]
 Device = Literal["cpu", "cuda", "auto"]
+DEVICES: tuple[str, ...] = get_args(Device)
 
 
 class SourceSettings(Settings):
