@@ -94,6 +94,9 @@ def test_what_a_row_says(row, text):
         (["hi", "ho"], "expected turns of role and content, or of from and value, found str 'hi'"),
         ([{"speaker": "a", "text": "b"}], "expected turns of role and content"),
         ([{"role": "user", "content": 7}], "expected a text as a turn's content, found int 7"),
+        ([{"role": None, "content": "a"}], "expected a name as role, found NoneType"),
+        ([{"from": ["gpt"], "value": "a"}], "expected a name as from, found list"),
+        ([{"role": "user", "content": [{"type": "text", "text": ["a"]}]}], "expected a text as a turn's content"),
     ],
 )
 def test_a_row_of_another_shape_is_told_in_one_line(row, said):

@@ -50,6 +50,14 @@ def test_tables_are_a_document_a_row(own, tmp_path):
     assert found(tmp_path, "*.parquet", "text") == {"c.parquet/0": "three"}
 
 
+def test_what_other_programs_put_into_files_is_no_text(own, tmp_path):
+    """The mark of UTF-8, a name's end in capitals, and half a character, which no file could hold again."""
+    (own / "a.TXT").write_text("one", encoding="utf-8-sig")
+    (own / "b.JSONL").write_text('{"text": "two \\ud800."}', encoding="utf-8-sig")
+    assert found(tmp_path, "*.TXT") == {"a.TXT/0": "one"}
+    assert found(tmp_path, "*.JSONL", "text") == {"b.JSONL/0": "two \ufffd."}
+
+
 def test_the_order_of_files_is_the_seeds(own, tmp_path):
     for name in "abc":
         (own / f"{name}.txt").write_text(name)
@@ -71,6 +79,7 @@ def test_the_order_of_files_is_the_seeds(own, tmp_path):
         ("latin.txt", None, r"latin\.txt: not UTF-8 text"),
         ("latin.jsonl", "text", r"latin\.jsonl, line 1: not JSON"),
         ("pointer.txt", None, r"pointer\.txt: a git-lfs pointer"),
+        ("a**.txt", None, r"sources\.local_mine\.files: 'a\*\*\.txt'; expected a pattern below the folder"),
     ],
 )
 def test_what_cannot_be_read_is_one_line(own, tmp_path, files, column, said):

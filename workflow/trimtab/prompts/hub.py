@@ -8,6 +8,7 @@ import numpy as np
 
 from trimtab.artifacts.border import readable
 from trimtab.errors import TrimtabError
+from trimtab.prompts.local import matching
 from trimtab.prompts.texts import texts
 from trimtab.seeds import derive
 
@@ -19,7 +20,7 @@ def conversations(name: str, recipe: dict[str, Any], seed: int) -> Iterator[tupl
         TrimtabError: the files can't be had or read, none matches, they lack the column, or it holds no texts.
     """
     root = _downloaded(name, recipe)
-    paths = sorted(root.glob(recipe["files"]))
+    paths = matching(root, recipe["files"], f"corpus.yaml, sources.{name}")
     if not paths:
         raise TrimtabError(
             f"corpus.yaml, sources.{name}.files: {recipe['files']!r} matches no file of {recipe['dataset']}"

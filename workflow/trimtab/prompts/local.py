@@ -19,10 +19,25 @@ PREFIX = "local_"
 def paths(sources: Mapping[str, Any], resources: Path) -> dict[str, list[Path]]:
     """The files of each local source that a corpus.yaml in `resources` names."""
     return {
-        name: sorted(path for path in (resources / source["folder"]).glob(source["files"]) if path.is_file())
+        name: matching(resources / source["folder"], source["files"], f"corpus.yaml, sources.{name}")
         for name, source in sources.items()
         if name.startswith(PREFIX)
     }
+
+
+def matching(folder: Path, pattern: str, key: str) -> list[Path]:
+    """The files of a folder whose names match.
+
+    Args:
+        key: of the source in the config, for an error.
+
+    Raises:
+        TrimtabError: there is no such pattern.
+    """
+    try:
+        return sorted(path for path in folder.glob(pattern) if path.is_file())
+    except (ValueError, NotImplementedError) as error:
+        raise TrimtabError(f"{key}.files: {pattern!r}; expected a pattern below the folder ({error})") from error
 
 
 def documents(name: str, source: Mapping[str, Any], resources: Path, seed: int) -> Iterator[tuple[str, str]]:

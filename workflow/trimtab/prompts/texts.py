@@ -7,6 +7,7 @@ nothing and are left out; anything else is an error. Where the files come from i
 """
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,12 @@ from trimtab.errors import TrimtabError
 
 ROWS = 64
 """Rows read at a time: a budget of tokens often ends within the first file."""
+
+ENCODING = "utf-8-sig"
+"""UTF-8; the mark that some programs put before it is no text."""
+
+HALF = re.compile("[\ud800-\udfff]")
+"""Of a character: JSON can hold one alone, and no text can."""
 
 KEYS = (("role", "content"), ("from", "value"))
 """Of a turn: who speaks, and what is said."""
@@ -38,16 +45,17 @@ def texts(path: Path, column: str | None, key: str) -> Iterator[tuple[int, str]]
         TrimtabError: the file can't be read, is of another kind, lacks the column, or it holds no texts.
     """
     check_whole(path)
-    if path.suffix in PLAIN:
+    kind = path.suffix.lower()
+    if kind in PLAIN:
         with readable(f"{path}: not UTF-8 text"):
-            text = path.read_text(encoding="utf-8").strip()
+            text = path.read_text(encoding=ENCODING).strip()
         yield from [(0, text)] if text else []
         return
-    if path.suffix not in READERS:
+    if kind not in READERS:
         raise TrimtabError(f"{key}.files: {path}: expected files that end in {', '.join((*PLAIN, *READERS))}")
     if column is None:
         raise TrimtabError(f"{key}.column: expected the name under which the rows of {path} hold their text")
-    for number, row in enumerate(READERS[path.suffix](path, column, f"{key}.column")):
+    for number, row in enumerate(READERS[kind](path, column, f"{key}.column")):
         if text := text_of(row, f"{path}, row {number}, {column}"):
             yield number, text
 
@@ -68,7 +76,7 @@ def _of_parquet(path: Path, column: str, key: str) -> Iterator[Any]:
 
 
 def _of_lines(path: Path, column: str, key: str) -> Iterator[Any]:
-    with open(path, encoding="utf-8") as lines:
+    with open(path, encoding=ENCODING) as lines:
         number = 0
         while True:
             number += 1
@@ -83,7 +91,7 @@ def _of_lines(path: Path, column: str, key: str) -> Iterator[Any]:
 
 def _of_list(path: Path, column: str, key: str) -> Iterator[Any]:
     with readable(f"{path}: not JSON"):
-        rows = json.loads(path.read_text(encoding="utf-8"))
+        rows = json.loads(path.read_text(encoding=ENCODING))
     if not isinstance(rows, list):
         raise TrimtabError(f"{path}: expected a list of rows, found {_told(rows)}")
     for number, row in enumerate(rows):
@@ -116,7 +124,7 @@ def text_of(row: Any, place: str) -> str:
         TrimtabError: it is neither a text nor a conversation.
     """
     if row is None or isinstance(row, str):
-        return (row or "").strip()
+        return _plain(row)
     if not isinstance(row, list):
         raise TrimtabError(f"{place}: expected a text or a list of turns, found {_told(row)}")
     lines = []
@@ -127,18 +135,29 @@ def text_of(row: Any, place: str) -> str:
                 f"{place}: expected turns of role and content, or of from and value, found {_told(turn)}"
             )
         speaker, said = turn[keys[0]], _said(turn[keys[1]], place)
+        if not isinstance(speaker, str):
+            raise TrimtabError(f"{place}: expected a name as {keys[0]}, found {_told(speaker)}")
         if said:
-            lines.append(f"{SPEAKERS.get(speaker, str(speaker).capitalize())}: {said}")
+            lines.append(f"{SPEAKERS.get(speaker, speaker.capitalize())}: {said}")
     return "\n".join(lines)
 
 
 def _said(content: Any, place: str) -> str:
     """What a turn says: a text, or the texts among its parts; nothing where it only calls tools."""
     if content is None or isinstance(content, str):
-        return (content or "").strip()
-    if isinstance(content, list) and all(isinstance(part, Mapping) for part in content):
-        return "\n".join(str(part["text"]).strip() for part in content if part.get("text"))
+        return _plain(content)
+    if isinstance(content, list) and all(_is_part(part) for part in content):
+        return "\n".join(_plain(part["text"]) for part in content if part.get("text"))
     raise TrimtabError(f"{place}: expected a text as a turn's content, found {_told(content)}")
+
+
+def _is_part(part: Any) -> bool:
+    return isinstance(part, Mapping) and isinstance(part.get("text"), str | None)
+
+
+def _plain(text: str | None) -> str:
+    """Text without blank ends, and a mark in place of half a character."""
+    return HALF.sub("\ufffd", text or "").strip()
 
 
 def _told(value: Any) -> str:
