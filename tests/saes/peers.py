@@ -1,8 +1,4 @@
-"""Run by test_interop in the peers' own environment: what their readers make of a dictionary.
-
-`python peers.py <reader> <path> <rows.safetensors> <out.safetensors>` writes latents and reconstruction, or what went
-wrong.
-"""
+"""Run by test_interop beside the peers' own packages, once: what their readers make of our dictionaries, and theirs."""
 
 import json
 import os
@@ -90,12 +86,24 @@ def write_theirs(folder):
     save_file({name: tensor.detach().contiguous() for name, tensor in results.items()}, folder / "results.safetensors")
 
 
+READERS = {"saelens": saelens, "sparsify": sparsify, "dictionary_learning": dictionary_learning}
+
+
+def main(folder):
+    """Read what lies in `ours`, write `theirs`, and say what SAELens makes of a dictionary of sparsify."""
+    rows = load_file(folder / "rows.safetensors")["rows"]
+    for path in sorted((folder / "ours").iterdir()):
+        latents, reconstruction = READERS[path.name.partition(".")[0]](path, rows)
+        found = {"latents": latents.to_dense().contiguous(), "reconstruction": reconstruction.contiguous()}
+        save_file(found, folder / f"{path.name}.safetensors")
+    (folder / "theirs").mkdir()
+    write_theirs(folder / "theirs")
+    try:
+        saelens_from_sparsify(folder / "layers.5", rows)
+    except Exception as error:
+        (folder / "misread").write_text(str(error))
+
+
 if __name__ == "__main__":
-    reader, path, *rest = sys.argv[1:]
     with torch.no_grad():
-        if reader == "write_theirs":
-            write_theirs(Path(path))
-        else:
-            rows, out = load_file(rest[0])["rows"], rest[1]
-            latents, reconstruction = globals()[reader](path, rows)
-            save_file({"latents": latents.to_dense(), "reconstruction": reconstruction}, out)
+        main(Path(sys.argv[1]))

@@ -58,6 +58,9 @@ def test_one_row_is_for_any_layer(tmp_path, dtype):
     assert found(pt(tmp_path / "a.pt", row)) == [1.0, 0.5, -2.0]
     assert found(pt(tmp_path / "b.pt", row[None])) == [1.0, 0.5, -2.0]
     assert found(pt(tmp_path / "c.pt", {"v": row})) == [1.0, 0.5, -2.0]
+    assert found(pt(tmp_path / "e.pt", {"layer_2": row})) == [1.0, 0.5, -2.0]
+    trained = pt(tmp_path / "f.pt", torch.nn.Parameter(row))
+    assert not read(trained, LAYER, LAYERS, WIDTH).requires_grad
     assert read(pt(tmp_path / "d.pt", row), LAYER, LAYERS, WIDTH).dtype == torch.float32
 
 
@@ -77,6 +80,17 @@ class Dangerous:
         (lambda at: pt(at / "a.pt", torch.tensor([1.0, float("nan"), 2.0])), "holds NaN or infinity"),
         (lambda at: pt(at / "a.pt", {"a": torch.ones(3), "b": torch.ones(3)}), "holds a, b; expected one tensor"),
         (lambda at: pt(at / "a.pt", [torch.ones(3)]), "expected a tensor"),
+        (
+            lambda at: pt(at / "a.pt", {"layer_9": torch.ones(3)}),
+            "its one tensor is layer_9; wanted is one for layer 2",
+        ),
+        (
+            lambda at: tensors(at / "a.safetensors", **{"direction.-1": ROWS[0]}),
+            "its one tensor is direction.-1; wanted",
+        ),
+        (lambda at: pt(at / "a.pt", torch.ones(3, dtype=torch.complex64)), "a tensor of torch.complex64"),
+        (lambda at: pt(at / "a.pt", torch.ones(3).to_sparse()), "torch.sparse_coo; expected plain floating-point"),
+        (lambda at: pt(at / "a.pt", torch.ones(3, device="meta")), "expected plain floating-point numbers"),
         (lambda at: pt(at / "a.pt", Dangerous()), "holds more than tensors, so it is not opened"),
         (lambda at: at / "none.pt", "none.pt: no such file"),
         (lambda at: at / "a.npz", "expected a vector in a file that ends in .gguf, .pt, .safetensors"),

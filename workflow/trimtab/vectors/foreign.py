@@ -20,6 +20,9 @@ from trimtab.saes.foreign import read_tensors
 from trimtab.saes.formats import pickled
 
 OF_LAYER = re.compile(r"direction\.(\d+)")
+NAMED_LAYER = re.compile(r"(?:layers?|blocks|h|direction)[._]?(-?\d+)")
+"""In the name of a tensor that isn't one for any layer."""
+
 ARCHITECTURE = "controlvector"
 
 
@@ -40,7 +43,9 @@ def read(path: Path, layer: int, layers: int, width: int) -> Float[Tensor, "d_mo
     found = _of_layer(path, named, layer) if any(map(OF_LAYER.fullmatch, named)) else _alone(path, named, layer, layers)
     if found.shape != (width,):
         raise TrimtabError(f"{path}: a vector of shape {tuple(found.shape)}; the model's rows have {width} numbers")
-    vector = found.float()
+    if not found.is_floating_point() or found.layout != torch.strided or found.is_meta:
+        raise TrimtabError(f"{path}: a tensor of {found.dtype}, {found.layout}; expected plain floating-point numbers")
+    vector = found.detach().float()
     if not bool(vector.isfinite().all()):
         raise TrimtabError(f"{path}: holds NaN or infinity")
     return vector
@@ -58,7 +63,9 @@ def _of_layer(path: Path, named: Mapping[str, Tensor], layer: int) -> Tensor:
 def _alone(path: Path, named: Mapping[str, Tensor], layer: int, layers: int) -> Tensor:
     if len(named) != 1:
         raise TrimtabError(f"{path}: holds {', '.join(named) or 'nothing'}; expected one tensor, or direction.<layer>")
-    (found,) = named.values()
+    ((name, found),) = named.items()
+    if (other := NAMED_LAYER.search(name)) and int(other[1]) != layer:
+        raise TrimtabError(f"{path}: its one tensor is {name}; wanted is one for layer {layer}")
     rows = found[0] if found.ndim == 2 and len(found) == 1 else found
     if rows.ndim != 2:
         return rows
