@@ -19,7 +19,7 @@ QUESTIONS = ROOT / "docs/questions.md"
 FOLDERS = "benchmarks|docs|envs|tests|workflow"
 
 
-WRITTEN = re.compile(r"^# (workflow/trimtab/vectors/methods/(\w+)\.py)$", re.MULTILINE)
+WRITTEN = re.compile(r"^# (workflow/trimtab/vectors/(?:methods|transformations)/(\w+)\.py)$", re.MULTILINE)
 """A file that a page shows how to write."""
 
 

@@ -192,6 +192,12 @@ WRONG = {
     "of them all, means, probes, patterns, gradients, edits, controls",
     "vectors: {methods: [sae_probe, mean_difference, raw_probe, ablation, specific_ablation, random]}": "vectors."
     "methods: specific_ablation: ablation makes edits of its own, and specific takes a direction",
+    "vectors: {methods: [sae_probe, mean_difference, raw_probe, separation_specific_lda, specific_separation_lda, "
+    "random]}": "vectors.methods: specific_separation_lda: separation_lda makes edits of its own, and specific takes a "
+    "direction",
+    "vectors: {methods: [sae_probe, mean_difference, raw_probe, imported, separation_imported, random], imported: "
+    "'a/{trait}.pt'}": "vectors.methods: separation_imported: imported is of the layer of the trait's probe and can't "
+    "be made at another",
     "{vectors: {methods: [sae_probe, mean_difference, raw_probe, gradient, random]}, statistics: {primary: {deference: "
     "tokens}}}": "statistics.primary.deference: tokens is seen in no first action, which gradient in vectors.methods "
     "goes by; expected one of asks, asked, p_ask, study_deference, proactive_calls, acted, p_act, study_tool_use, "
@@ -220,8 +226,8 @@ WRONG = {
     "be turned round",
     "{rollouts: {unit: probability, rule: floor, controls: {negative: false}}}": "rollouts.rule: floor with "
     "rollouts.unit probability, which is a rule by itself; use add",
-    "rollouts: {rule: multiply}": 'rollouts.rule: "multiply" is not one of add, add_relative, keep_norm, project_out, '
-    "floor, clamp, rotate, set_angle, slerp, edit_code; what a vector does to the stream",
+    "rollouts: {rule: multiply}": 'rollouts.rule: "multiply" is not one of add, add_relative, keep_norm, '
+    "push_opposed, project_out, floor, clamp, rotate, set_angle, slerp, edit_code; what a vector does to the stream",
     "vectors: {wrong_sign: ignore}": 'vectors.wrong_sign: "ignore" is not one of mark, stop; what happens to a vector '
     "that points the wrong way",
     "rollouts: {controls: {random: 9}}": "rollouts.controls.random: 9 is more than the 4 random direction(s) made "
@@ -241,7 +247,8 @@ WRONG = {
     "{rollouts: {unit: probability, controls: {negative: false}, grid: [{doses: [0.9], rules: [slerp]}]}}": "rollouts."
     "grid[0].rules: slerp with rollouts.unit probability, which is a rule by itself; use add",
     "rollouts: {grid: [{rules: [multiply]}]}": 'rollouts.grid[0].rules[0]: "multiply" is not one of add, add_relative, '
-    "keep_norm, project_out, floor, clamp, rotate, set_angle, slerp, edit_code; what a vector does to the stream",
+    "keep_norm, push_opposed, project_out, floor, clamp, rotate, set_angle, slerp, edit_code; what a vector does to "
+    "the stream",
     "rollouts: {grid: [{also: [mean_diference.autonomy.0.4]}]}": "rollouts.grid[0].also: mean_diference.autonomy.+0.4: "
     "mean_diference is not among vectors.methods (sae_probe, sae_probe_top, raw_probe, logistic_probe, raptor, "
     "mean_difference, lda, pca, prompt_vector, shuffled, random)",

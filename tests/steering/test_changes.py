@@ -17,6 +17,7 @@ from trimtab.steering.changes import (
     Add,
     AddRelative,
     Affine,
+    Ascend,
     Choose,
     Clamp,
     EditCode,
@@ -24,6 +25,7 @@ from trimtab.steering.changes import (
     Floor,
     KeepNorm,
     ProjectOut,
+    PushOpposed,
     Rotate,
     SetAngle,
     Slerp,
@@ -104,6 +106,45 @@ def test_a_row_that_a_step_cancels_stays():
     assert torch.equal(KeepNorm(torch.tensor([1.0, 0.0]))(row, 2.0), row)
 
 
+def test_vistas_push_by_hand():
+    near(PushOpposed(torch.tensor([1.0, 0.0]))(torch.tensor([[0.0, 2.0]]), 0.5), torch.tensor([[0.894427, 1.788854]]))
+    # cos is -0.6, so the push is 1.6 as long: (-0.6 + 0.5, 0.8) of length sqrt 0.65
+    found = PushOpposed(E1[:2])(torch.tensor([[-3.0, 4.0]]), 0.5 / 1.6)
+    near(found, 5 / math.sqrt(0.65) * torch.tensor([[-0.1, 0.8]]), 5)
+
+
+def test_vistas_push_leaves_a_row_that_it_would_cancel():
+    row = torch.tensor([[-2.0, 0.0]])
+    assert torch.equal(PushOpposed(torch.tensor([1.0, 0.0]))(row, 0.5), row)
+    # a stronger one turns it round
+    near(PushOpposed(torch.tensor([1.0, 0.0]))(row, 0.75), -row)
+
+
+@settings(max_examples=40)
+@given(cases(), st.floats(0.01, 2))
+def test_vistas_push_never_leads_away(case, strength):
+    rows, u, _, _ = case
+    for way in (u, -u):
+        found = PushOpposed(u)(rows, strength if way is u else -strength)
+        before, after = (torch.nn.functional.normalize(each, dim=1) @ way for each in (rows, found))
+        assert (after >= before - 1e-6).all()
+
+
+@settings(max_examples=20)
+@given(cases(), st.floats(-2, 2))
+def test_a_step_is_along_the_gradient_of_its_scorer(case, strength):
+    rows, u, v, size = case
+    ascend, rows = CHANGES["ascend"](u, v), (rows / size).requires_grad_()
+    score = rows @ ascend.linear + torch.tanh(rows @ ascend.hidden.T + ascend.hidden_bias) @ ascend.weight
+    (slope,) = torch.autograd.grad(score.sum(), rows)
+    near(ascend(rows.detach(), strength), rows.detach() + strength * slope, 10)
+
+
+def test_along_the_gradient_of_a_linear_scorer_its_weight_is_added():
+    none = Ascend(E1, torch.zeros(0, 3), torch.zeros(0), torch.zeros(0))
+    assert torch.equal(none(ROW, 0.7), Add(E1)(ROW, 0.7))
+
+
 def test_an_edit_of_a_latent_moves_along_its_decoder_row_and_keeps_the_error():
     rows, dictionary = torch.randn(4, D, generator=torch.Generator().manual_seed(3)), sae()
     code = torch.nn.functional.one_hot(torch.tensor(3), 9).float()
@@ -153,6 +194,7 @@ CHANGES = {
     "add": lambda u, v: Add(u),
     "add_relative": lambda u, v: AddRelative(u),
     "keep_norm": lambda u, v: KeepNorm(u),
+    "push_opposed": lambda u, v: PushOpposed(u),
     "project_out": lambda u, v: ProjectOut(u),
     "floor": lambda u, v: Floor(u, 0.3),
     "clamp": lambda u, v: Clamp(u, 0.3),
@@ -164,6 +206,7 @@ CHANGES = {
         torch.stack([u, v]), torch.tensor([0.1, -0.2]), torch.tensor([0.0, 0.1]), torch.stack([v, u]), 1 + u[:2]
     ),
     "affine": lambda u, v: Affine(1 + u, v),
+    "ascend": lambda u, v: Ascend(u, torch.stack([u, v]), u[:2], v[:2]),
     "choose": lambda u, v: Choose(torch.stack([u, v, -u]), torch.stack([v, u, -v]), torch.tensor([0.1, 0.0, 0.2])),
 }
 
@@ -203,7 +246,7 @@ def test_each_row_may_have_a_strength_of_its_own(name, case, strengths):
     near(change(rows, torch.tensor(strengths)[:, None]), alone, max(size, 1.0), 2e-5)
 
 
-@pytest.mark.parametrize("name", ["keep_norm", "rotate", "set_angle", "slerp"])
+@pytest.mark.parametrize("name", ["keep_norm", "push_opposed", "rotate", "set_angle", "slerp"])
 @settings(max_examples=40)
 @given(cases(), st.floats(-1, 1))
 def test_rules_of_the_sphere_keep_the_norm(name, case, strength):

@@ -21,6 +21,7 @@ EVERY_CHANGE = {
     "add": Add(U),
     "add_relative": changes.AddRelative(U),
     "keep_norm": changes.KeepNorm(U),
+    "push_opposed": changes.PushOpposed(U),
     "project_out": changes.ProjectOut(U),
     "floor": changes.Floor(U, 0.5),
     "clamp": changes.Clamp(U, -0.5),
@@ -32,6 +33,7 @@ EVERY_CHANGE = {
     ),
     "affine": Affine(1 + U, V),
     "choose": changes.Choose(torch.eye(3)[:2], torch.eye(3)[1:], torch.tensor([0.0, 1.0])),
+    "ascend": changes.Ascend(U, torch.eye(3)[:2], torch.ones(2), torch.tensor([0.5, -1.0])),
     "low_rank": changes.LowRank(torch.ones(3, 2), torch.ones(2, 5)),
 }
 AT = (Site(0), Site(1, "mlp.down_proj", INPUT, (0, 3)))
@@ -39,6 +41,7 @@ EVERY_GATE = {
     "trigger": gates.Trigger(torch.tensor([3, 4]), gates.ANY),
     "beyond": gates.Beyond(AT, torch.ones(6), 0.5, gates.FIRST),
     "logistic": gates.Logistic(AT, torch.ones(6), -0.5),
+    "opposed": gates.Opposed(AT, torch.ones(6), 20.0, -0.15),
     "network": gates.Network(AT, torch.ones(2, 6), torch.ones(2), torch.ones(2), 0.5),
 }
 

@@ -90,6 +90,35 @@ def test_rows_at_any_site_are_those_of_each_prompt_alone(family, site):
     assert torch.equal(replay.at(site, replay.ends), found[replay.ends])
 
 
+@pytest.mark.parametrize("family", ["llama", "gpt2", "falcon_h1"])
+def test_going_on_under_edits_is_one_pass_under_all_of_them(family):
+    model, replay = MODELS[family], Replay(MODELS[family], PROMPTS, 0)
+    before, behind = added(0, UNIT, 1.5), added(2, UNIT, -2.0)
+    replay.advance(2, before)
+    found, rows = replay.logits([behind], replay.tail)[0], replay.at(Site(2), replay.tail)
+    whole = torch.cat([alone(model, prompt, (*before, *behind)) for prompt in PROMPTS])
+    torch.testing.assert_close(found, whole, rtol=1e-3, atol=1e-4)
+    kept = []
+    with hooked(model, {Site(2): kept.append}):
+        for prompt in PROMPTS:
+            alone(model, prompt, before)
+    expected = torch.cat([stream[0, len(HEADER.tokens) :] for stream in kept])
+    torch.testing.assert_close(rows, expected, rtol=1e-3, atol=1e-4)
+    with pytest.raises(ValueError, match="an edit after layer 0 of a replay from layer 2"):
+        replay.advance(3, before)
+
+
+def test_many_sites_are_read_in_one_pass():
+    model, calls = MODELS["llama"], []
+    replay = Replay(model, PROMPTS, 1)
+    handle = model.model.layers[2].register_forward_hook(lambda *_: calls.append(1))
+    found = replay.at_ends(SITES)
+    handle.remove()
+    assert len(calls) == 1
+    for site in SITES:
+        assert torch.equal(found[site], replay.at(site, replay.ends))
+
+
 def test_layers_before_the_checkpoint_run_once():
     model, calls = gpt2(), []
     handle = model.transformer.h[1].mlp.register_forward_hook(lambda *_: calls.append(1))

@@ -1,15 +1,16 @@
 """Material for methods, made of small random parts; a test names what it cares about."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
+from trimtab.forward.sites import Site
 from trimtab.saes.sae import SAE, TopKActivation
 from trimtab.vectors.contract import Behaviour, Gradients, LinearProbe, Material, TokenRows
 
-D_MODEL, D_SAE, D_INNER = 6, 9, 48
-"""The last is what the toy llama's MLP holds."""
+D_MODEL, D_SAE, D_INNER, D_HEADS = 6, 9, 48, 32
+"""The last two are what the toy llama's MLP and its heads hold."""
 
 
 def generator(seed):
@@ -44,12 +45,26 @@ class Said:
     of_tokens: Sequence[TokenRows] = ()
     behaviour: Behaviour | None = None
     gradients: Gradients | None = None
+    at_many: dict[Site, tuple[torch.Tensor, torch.Tensor]] = field(default_factory=dict)
+    heads: int = 4
 
     def at(self, site):
         return self.at_sites
 
     def tokens(self, site):
         return iter(self.of_tokens)
+
+    def ends(self, sites):
+        return self.at_many or {site: tuple(100 * rows[:, :D_HEADS] for rows in self.at(site)) for site in sites}
+
+    def in_order(self, layers, fit):
+        def pole(high):
+            return (TokenRows(*(each[part.high == high] for each in part)) for part in self.of_tokens)
+
+        return tuple(edit for layer in layers for edit in fit(layer, pole(True), pole(False)))
+
+    def after(self, layer):
+        return self
 
 
 @dataclass
@@ -72,6 +87,10 @@ class Around:
 
     corpus: torch.Tensor
     gaps: dict[str, torch.Tensor]
+    highs: dict[str, torch.Tensor] = field(default_factory=dict)
+
+    def after(self, layer):
+        return self
 
 
 def said(pairs, prompted):
@@ -120,9 +139,15 @@ def material(**parts):
         "elsewhere": Around(
             torch.randn(20, width, generator=generator(12)),
             {"persistence": torch.randn(width, generator=generator(13))},
+            {"persistence": torch.randn(width, generator=generator(14))},
         ),
         "seed": 7,
         "imported": torch.randn(width, generator=generator(8)),
     }
-    defaults["rows"] = Kept({parts.get("layer", 2): (high, parts.get("low", defaults["low"]))})
+    defaults["dictionary"] = lambda layer: parts.get("sae", defaults["sae"])
+    others = torch.randn(2, 2, pairs, width, generator=generator(15)) + torch.tensor([1.0, -1.0])[:, None, None]
+    own = parts.get("layer", 2)
+    defaults["rows"] = Kept(
+        {own: (high, parts.get("low", defaults["low"])), **{own - 1 + 2 * at: tuple(others[at]) for at in (0, 1)}}
+    )
     return Material(**{**defaults, **parts})

@@ -10,9 +10,13 @@ from gguf import GGUFReader
 from recorded import record
 
 from trimtab.errors import TrimtabError
+from trimtab.forward.sites import Site
+from trimtab.steering.changes import Add, LowRank, ProjectOut
+from trimtab.steering.edits import Edit
+from trimtab.steering.gates import Trigger
 from trimtab.vectors import __main__ as command
 from trimtab.vectors import artifact
-from trimtab.vectors.artifact import Vector
+from trimtab.vectors.artifact import OwnEdits, Vector
 
 UNIT = torch.tensor([0.6, 0.0, -0.8])
 
@@ -79,6 +83,63 @@ def test_a_length_that_is_none_is_refused(tmp_path, form, length):
     with pytest.raises(TrimtabError, match=r"--length .*: expected a length above 0 that float32 holds"):
         run(tmp_path, form, length=length, layers=4)
     assert not (tmp_path / "out").exists()
+
+
+def edited(tmp_path, *edits):
+    path = tmp_path / "edits.safetensors"
+    artifact.save(OwnEdits(path, record(), edits))
+    return path
+
+
+TWO = (Edit(Site(1), Add(UNIT), 2.0), Edit(Site(3), Add(-UNIT), 1.0), Edit(Site(1), Add(torch.eye(3)[1]), 4.0))
+
+
+@pytest.mark.parametrize("form", ["gguf", "easysteer", "vllm-lens", "persona_vectors"])
+def test_edits_that_add_vectors_leave_as_one_a_layer(tmp_path, form):
+    """At a dose of a half: (0.6, 2, -0.8) after layer 1, from two edits there, and (-0.3, 0, 0.4) after layer 3."""
+    out, wanted = tmp_path / "out", [[0.6, 2.0, -0.8], [-0.3, 0.0, 0.4]]
+    command.export(edited(tmp_path, *TWO), out, format=form, dose=0.5, layers=4)
+    if form == "vllm-lens":
+        told = json.loads(out.read_text())
+        raw = told["activations"]
+        rows, layers = np.frombuffer(base64.b64decode(raw["data"]), raw["dtype"]).reshape(raw["shape"]), [1, 3]
+        assert told["layer_indices"] == layers
+    elif form == "persona_vectors":
+        rows = torch.load(out, weights_only=True)[[2, 4]].numpy()
+    else:
+        tensors = GGUFReader(out).tensors
+        assert [tensor.name for tensor in tensors] == ["direction.1", "direction.3"]
+        rows = np.stack([tensor.data for tensor in tensors])
+    np.testing.assert_allclose(rows, wanted, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("edit", "why"),
+    [
+        (Edit(Site(1), ProjectOut(UNIT), 1.0), "ProjectOut at 1 is not a vector that is added to every token"),
+        (Edit(Site(1, "mlp"), Add(UNIT), 1.0), "Add at 1.mlp is not"),
+        (Edit(Site(1), Add(UNIT), 1.0, gate=Trigger(torch.tensor([3]))), "Add at 1 behind a gate is not"),
+        (
+            Edit(Site(1, "mlp.down_proj"), LowRank(torch.ones(3, 1), torch.ones(1, 5)), 1.0),
+            "all that gguf holds; --format peft or model holds edits of weights",
+        ),
+    ],
+)
+def test_what_a_tool_can_not_do_is_refused_in_one_line(tmp_path, edit, why):
+    with pytest.raises(TrimtabError) as error:
+        command.export(edited(tmp_path, *TWO, edit), tmp_path / "out", format="gguf")
+    assert why in str(error.value)
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_vectors_have_a_length_and_edits_a_dose(tmp_path):
+    with pytest.raises(TrimtabError, match=r"--length 2: .* holds edits; expected a --dose, their share"):
+        command.export(edited(tmp_path, *TWO), tmp_path / "out", format="gguf", length=2.0)
+    with pytest.raises(TrimtabError, match=r"--dose 2: .* holds a vector; expected a --length"):
+        run(tmp_path, "gguf", dose=2.0)
+    with pytest.raises(TrimtabError, match="--dose 0: expected a dose above 0 that float32 holds"):
+        command.export(edited(tmp_path, *TWO), tmp_path / "out", format="gguf", dose=0.0)
 
 
 def test_what_is_no_vector_is_refused(tmp_path):

@@ -167,9 +167,7 @@ def _methods(methods: Iterable[str], primary: Mapping[str, str], traits: Iterabl
             wording(method)
         except TrimtabError as error:
             yield f"vectors.methods: {method}: {error}"
-        changes, plain = split(method)
-        if changes and makes_edits(method):
-            yield f"vectors.methods: {method}: {plain} makes edits of its own, and {changes[-1]} takes a direction"
+        yield from _transformed(method)
         if "actions" in needs(method):
             for trait in traits:
                 if trait in primary and primary[trait] not in FIRST_ACTION:
@@ -177,6 +175,19 @@ def _methods(methods: Iterable[str], primary: Mapping[str, str], traits: Iterabl
                         f"statistics.primary.{trait}: {primary[trait]} is seen in no first action, which {method} in "
                         f"vectors.methods goes by; expected one of {_listed(FIRST_ACTION)}"
                     )
+
+
+def _transformed(name: str) -> Iterator[str]:
+    """Transformations take directions; only the last one may make edits of it."""
+    changes, plain = split(name)
+    inner = name
+    for change in changes:
+        inner = inner.removeprefix(f"{change}_")
+        if makes_edits(inner):
+            yield f"vectors.methods: {name}: {inner} makes edits of its own, and {change} takes a direction"
+            return
+    if plain == IMPORTED and makes_edits(name):
+        yield f"vectors.methods: {name}: {plain} is of the layer of the trait's probe and can't be made at another"
 
 
 def _imported(vectors: Vectors) -> Iterator[str]:

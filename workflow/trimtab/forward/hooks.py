@@ -9,6 +9,7 @@ the embeddings out). What sites there are says `trimtab.forward.sites`, and what
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from copy import copy
 from typing import Any
 
 import torch
@@ -158,21 +159,32 @@ class LayerCheckpoint:
         """
         self._model, self._inputs, self.layer = model, inputs, layer
         self._output: Any = None
-        if layer < 0:
-            return
+        if layer >= 0:
+            self._output = self._given_by(layer)
+
+    def _given_by(self, layer: int) -> Any:
+        """What a layer gives, in a pass that ends there."""
         kept: list[Any] = []
 
         def keep(module: nn.Module, given: Any, output: Any) -> None:
             kept.append(output)
             raise _DeepEnough
 
-        handle = decoder_layers(model)[layer].register_forward_hook(keep)
+        handle = decoder_layers(self._model)[layer].register_forward_hook(keep)
         try:
             with suppress(_DeepEnough):
-                base_model(model)(**inputs, use_cache="past_key_values" in inputs)
+                base_model(self._model)(**self._inputs, use_cache="past_key_values" in self._inputs)
         finally:
             handle.remove()
-        self._output = kept[0]
+        return kept[0]
+
+    @torch.inference_mode()
+    def onward(self, layer: int) -> "LayerCheckpoint":
+        """The checkpoint after a deeper layer, of a pass that goes on from here under the hooks that are there."""
+        deeper = copy(self)
+        with self._copied(1):
+            deeper.layer, deeper._output = layer, self._given_by(layer)
+        return deeper
 
     @property
     def stream(self) -> Stream:
@@ -191,6 +203,24 @@ class LayerCheckpoint:
         with self._copied(1), hooked(self._model, {site: keep}), suppress(_DeepEnough):
             base_model(self._model)(**self._inputs, use_cache=False)
         return kept[0]
+
+    @torch.inference_mode()
+    def each(self, sites: Sequence[Site], read: Callable[[Stream], Tensor]) -> dict[Site, Tensor]:
+        """What a function reads at each of some sites after the checkpoint, in one pass."""
+        found: dict[Site, Tensor] = {}
+
+        def reader(site: Site) -> Hook:
+            def hook(stream: Stream) -> None:
+                found[site] = read(stream)
+                if len(found) == len(sites):
+                    raise _DeepEnough
+
+            return hook
+
+        hooks = {site: reader(site) for site in sites}
+        with self._copied(1), hooked(self._model, hooks), suppress(_DeepEnough):
+            base_model(self._model)(**self._inputs, use_cache=False)
+        return found
 
     @torch.inference_mode()
     def logits(self, copies: int, keep: Int[Tensor, "kept"]) -> Float[Tensor, "row kept vocabulary"]:

@@ -31,7 +31,17 @@ Applied = Annotated[
 Protocol = Literal["few_shot", "few_shot_at_once", "native", "native_thinking"]
 Unit = Literal["residual_share", "absolute", "kl", "asc", "probability"]
 Rule = Literal[
-    "add", "add_relative", "keep_norm", "project_out", "floor", "clamp", "rotate", "set_angle", "slerp", "edit_code"
+    "add",
+    "add_relative",
+    "keep_norm",
+    "push_opposed",
+    "project_out",
+    "floor",
+    "clamp",
+    "rotate",
+    "set_angle",
+    "slerp",
+    "edit_code",
 ]
 StudyTiming = Literal["all", "prefill"]
 OF_THOUGHTS = ("thinking", "answer")
@@ -191,8 +201,8 @@ class CommonDesign(Settings):
     rule: Rule = default("add")
     """What a vector does to the stream. The formulas are in workflow/trimtab/steering/changes.py. A dose is a length
     for add, keep_norm and edit_code; a length from the mean row for floor and clamp; a share for add_relative,
-    project_out and slerp; degrees for rotate and set_angle. Methods that make edits and no vector have no rule: their
-    dose is the share of the edits that is applied."""
+    push_opposed, project_out and slerp; degrees for rotate and set_angle. Methods that make edits and no vector have no
+    rule: their dose is the share of the edits that is applied."""
 
     controls: ControlSettings
 

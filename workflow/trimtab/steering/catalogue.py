@@ -47,6 +47,14 @@ RULES = {
         source="",
         dose="A dose is the length of what is added before the row is scaled back.",
     ),
+    "push_opposed": Rule(
+        label="pushed where opposed",
+        sentence="Each steered row of the residual stream is pushed along the vector by a share of its own norm, up to "
+        "twice as hard the more it is opposed to the vector, and then scaled back to the norm it had.",
+        source="VISTA, 2502.03628",
+        counts="share of each row's norm, where it isn't opposed",
+        dose="A dose is that share for a row that isn't opposed.",
+    ),
     "project_out": Rule(
         label="projected out",
         sentence="What each steered row of the residual stream has along the vector is taken away.",

@@ -3,13 +3,13 @@
 A change is a frozen class of its own, with all that it needs as its fields, so that an artifact can hold it
 (`trimtab.steering.packing`). It takes rows `h` in float32 and a strength, one for all rows or one a row, and gives the
 rows that go on; strength 0 leaves every bit alone. Most come from a direction and a rule of
-`trimtab.steering.catalogue`; `Affine`, `Choose` and `LowRank` are made by methods that need more than a direction. The
-formulas are those of the public steering literature, by their numbers in its common parts: addition as such (A1, Rimsky
-et al. 2024), relative (A2) and at the row's norm (A3); projecting out (A4, Arditi et al. 2024); the cap (A5, Lu et al.
-2026); the clamp (A6); rotation (A7, 2601.19375); absolute angles (A8, 2510.26243); the sphere (A9, 2602.08169); affine
-maps (A10, Lin-AcT); SAE codes that keep the error (A11, 2601.08441); a choice of directions (A13, 2506.18887); weights
-(A14). Which rows are touched is the business of `trimtab.steering.steering`, and how long a dose is, of
-`trimtab.vectors.dose`.
+`trimtab.steering.catalogue`; `Affine`, `Choose`, `Ascend` and `LowRank` are made by methods that need more than a
+direction. The formulas are those of the public steering literature, by their numbers in its common parts: addition as
+such (A1, Rimsky et al. 2024), relative (A2) and at the row's norm (A3); projecting out (A4, Arditi et al. 2024); the
+cap (A5, Lu et al. 2026); the clamp (A6); rotation (A7, 2601.19375); absolute angles (A8, 2510.26243); the sphere (A9,
+2602.08169); affine maps (A10, Lin-AcT); SAE codes that keep the error (A11, 2601.08441); a choice of directions (A13,
+2506.18887); weights (A14); VISTA's push (2502.03628); a step along a scorer's gradient. Which rows are touched is the
+business of `trimtab.steering.steering`, and how long a dose is, of `trimtab.vectors.dose`.
 """
 
 from dataclasses import dataclass
@@ -26,6 +26,8 @@ Strength = float | Float[Tensor, "row 1"]
 
 TINY = 1e-12
 """Below it, relative to the rows, a length or a sine counts as zero: there the formula has no value, and rows stay."""
+ROUNDED = 1e-6
+"""What is left of two unit vectors that cancel is rounding below it, and points anywhere."""
 
 
 class Change(Protocol):
@@ -73,6 +75,29 @@ class KeepNorm(_OfRows):
         moved = h + strength * self.unit.to(h)
         before, after = h.norm(dim=-1, keepdim=True), moved.norm(dim=-1, keepdim=True)
         kept = torch.where(after > TINY * before, moved * (before / after.clamp_min(torch.finfo(h.dtype).tiny)), h)
+        return _still_at_zero(h, kept, strength)
+
+
+@dataclass(frozen=True)
+class PushOpposed(_OfRows):
+    """VISTA's rule: `x + a (1 + max(-cos(h, u), 0)) u` for the row x of unit length, scaled to the norm of `h`.
+
+    A row is pushed harder the more it is opposed, up to twice as hard. A negative strength pushes to `-u`.
+
+    At `x = -u` and a strength of 1/2 nothing is left that could be scaled; there rows stay.
+    """
+
+    unit: Unit
+
+    def __call__(self, h: Rows, strength: Strength) -> Rows:
+        unit = self.unit.to(h)
+        norm = h.norm(dim=-1, keepdim=True)
+        heading = h / norm.clamp_min(torch.finfo(h.dtype).tiny)
+        side = torch.sign(torch.as_tensor(strength, device=h.device, dtype=h.dtype))
+        opposed = (-side * _along(heading, unit)).clamp_min(0)
+        moved = heading + strength * (1 + opposed) * unit
+        length = moved.norm(dim=-1, keepdim=True)
+        kept = torch.where(length > ROUNDED, moved * (norm / length.clamp_min(TINY)), h)
         return _still_at_zero(h, kept, strength)
 
 
@@ -244,6 +269,23 @@ class Choose(_OfRows):
     def __call__(self, h: Rows, strength: Strength) -> Rows:
         chosen = (h @ self.weight.to(h).T + self.bias.to(h)).argmax(dim=-1)
         return h + strength * self.directions.to(h)[chosen]
+
+
+@dataclass(frozen=True)
+class Ascend(_OfRows):
+    """`h + a g(h)`, a step along the gradient of a scorer `linear.h + weight.tanh(hidden h + hidden_bias)` at each row:
+    `g(h) = linear + hidden^T (weight o (1 - tanh²(hidden h + hidden_bias)))`."""
+
+    linear: Unit
+    hidden: Float[Tensor, "unit width"]
+    hidden_bias: Float[Tensor, "unit"]
+    weight: Float[Tensor, "unit"]
+
+    def __call__(self, h: Rows, strength: Strength) -> Rows:
+        hidden = self.hidden.to(h)
+        flat = 1 - torch.tanh(h @ hidden.T + self.hidden_bias.to(h)).square()
+        slope: Tensor = self.linear.to(h) + (flat * self.weight.to(h)) @ hidden
+        return h + strength * slope
 
 
 @dataclass(frozen=True)

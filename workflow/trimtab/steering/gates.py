@@ -100,6 +100,24 @@ class Network:
         return torch.sigmoid(units @ self.weight.to(read) + self.bias)
 
 
+@dataclass(frozen=True)
+class Opposed:
+    """Open the farther, the more rows lie away from a direction (2602.08169): `(delta - beta) / (1 - beta)` where that
+    is above 0, with `delta = tanh(-kappa cos)`, which is the softmax share of the opposite direction less its own."""
+
+    sites: tuple[Site, ...]
+    unit: Float[Tensor, "width"]
+    kappa: float
+    beta: float
+    """Below 1."""
+    remembers: str = NOTHING
+
+    def __call__(self, ids: Int[Tensor, "token"], rows: Float[Tensor, "token width"] | None) -> Float[Tensor, "token"]:
+        read = _read(rows)
+        cosine = torch.nn.functional.normalize(read, dim=-1) @ self.unit.to(read)
+        return ((torch.tanh(-self.kappa * cosine) - self.beta) / (1 - self.beta)).clamp_min(0)
+
+
 def _read(rows: Float[Tensor, "token width"] | None) -> Float[Tensor, "token width"]:
     if rows is None:
         raise ValueError("a gate that reads rows was given none")

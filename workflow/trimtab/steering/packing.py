@@ -25,6 +25,7 @@ CHANGES = {
     "add": changes.Add,
     "add_relative": changes.AddRelative,
     "keep_norm": changes.KeepNorm,
+    "push_opposed": changes.PushOpposed,
     "project_out": changes.ProjectOut,
     "floor": changes.Floor,
     "clamp": changes.Clamp,
@@ -34,11 +35,18 @@ CHANGES = {
     "edit_latents": changes.EditLatents,
     "affine": changes.Affine,
     "choose": changes.Choose,
+    "ascend": changes.Ascend,
     "low_rank": changes.LowRank,
 }
 """By the name that a file gives them; an edit of a whole code is not among them, since it holds a dictionary."""
 
-GATES = {"trigger": gates.Trigger, "beyond": gates.Beyond, "logistic": gates.Logistic, "network": gates.Network}
+GATES = {
+    "trigger": gates.Trigger,
+    "beyond": gates.Beyond,
+    "logistic": gates.Logistic,
+    "network": gates.Network,
+    "opposed": gates.Opposed,
+}
 
 Described = dict[str, Any]
 

@@ -8,6 +8,7 @@ certain layer, so the layers up to there run once for all of them. Doses are mea
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from itertools import groupby
 
 import torch
@@ -15,7 +16,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from trimtab.forward.hooks import LayerCheckpoint
+from trimtab.forward.hooks import LayerCheckpoint, Stream
 from trimtab.forward.masks import finished
 from trimtab.forward.recurrent import is_recurrent
 from trimtab.forward.single import goes_alone
@@ -94,9 +95,24 @@ class Replay:
     def at(self, site: Site, keep: Int[Tensor, "kept"]) -> Float[Tensor, "kept width"]:
         """Unsteered rows of tokens `keep` (`tail` or `ends`) at a site that comes after the replay's layer, or is that
         layer's output."""
+        return self._of_tokens(self._checkpoint.at(site), keep)
+
+    def _of_tokens(self, stream: Stream, keep: Int[Tensor, "kept"]) -> Float[Tensor, "kept width"]:
         sequence, place = self._at[keep].T
-        stream = self._checkpoint.at(site)
         return stream[sequence.to(stream.device), place.to(stream.device)].float()
+
+    def at_ends(self, sites: Sequence[Site]) -> dict[Site, Float[Tensor, "prompt width"]]:
+        """Unsteered rows of each prompt's last token at many sites, as `at` gives them of one, in one pass."""
+        return self._checkpoint.each(sites, lambda stream: self._of_tokens(stream, self.ends))
+
+    def advance(self, layer: int, edits: Edits) -> None:
+        """Go on to a deeper layer under edits: what is read then is what they leave.
+
+        Raises:
+            ValueError: an edit changes or reads what comes before the replay's layer.
+        """
+        with self._steered([edits]):
+            self._checkpoint = self._checkpoint.onward(layer)
 
     def logits(self, edits: Sequence[Edits], keep: Int[Tensor, "kept"]) -> Float[Tensor, "edits kept vocabulary"]:
         """Logits of tokens `keep` (`tail` or `ends`) under the edits of each condition.
@@ -144,6 +160,16 @@ class Replay:
     def _some(
         self, edits: Sequence[Edits], keep: Int[Tensor, "kept"], read: Read
     ) -> Float[Tensor, "edits kept vocabulary"]:
+        sequences, copies = len(self._places), len(edits)
+        sequence, place = self._at[keep].T
+        kept, at = torch.unique(place, return_inverse=True)
+        with self._steered(edits):
+            logits = read(copies, kept)
+        # of one sequence, all that was computed was asked for; a copy would be large
+        return logits if sequences == 1 else logits.reshape(copies, sequences, *logits.shape[1:])[:, sequence, at]
+
+    def _steered(self, edits: Sequence[Edits]) -> AbstractContextManager[None]:
+        """Context manager: one pass over as many copies of all sequences, each under its edits."""
         for own in edits:
             if own and after(own) < self._checkpoint.layer:
                 raise ValueError(f"an edit after layer {after(own)} of a replay from layer {self._checkpoint.layer}")
@@ -152,12 +178,7 @@ class Replay:
         places, ids = self._places.repeat(copies, 1), self._ids.repeat(copies, 1)
         row = torch.arange(copies, device=places.device).repeat_interleave(sequences)
         steering.locate(row[:, None].expand_as(places), places, ids)
-        sequence, place = self._at[keep].T
-        kept, at = torch.unique(place, return_inverse=True)
-        with steering.applied(self._model):
-            logits = read(copies, kept)
-        # of one sequence, all that was computed was asked for; a copy would be large
-        return logits if sequences == 1 else logits.reshape(copies, sequences, *logits.shape[1:])[:, sequence, at]
+        return steering.applied(self._model)
 
     def _mask(self, model: PreTrainedModel, position: Int[Tensor, "token"]) -> Tensor | dict[str, Tensor]:
         """What each token sees: the header and its own prompt, up to itself."""

@@ -26,6 +26,7 @@ from trimtab.steering.changes import (
     Floor,
     KeepNorm,
     ProjectOut,
+    PushOpposed,
     Rotate,
     SetAngle,
     Slerp,
@@ -37,8 +38,9 @@ from trimtab.vectors.artifact import OwnEdits, Vector
 from trimtab.vectors.dose import Scale, length, threshold
 
 BY_LENGTH: dict[str, type[Add | KeepNorm]] = {"add": Add, "keep_norm": KeepNorm}
-BY_SHARE: dict[str, type[AddRelative | ProjectOut | Slerp]] = {
+BY_SHARE: dict[str, type[AddRelative | PushOpposed | ProjectOut | Slerp]] = {
     "add_relative": AddRelative,
+    "push_opposed": PushOpposed,
     "project_out": ProjectOut,
     "slerp": Slerp,
 }

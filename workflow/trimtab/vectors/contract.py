@@ -3,13 +3,13 @@
 A method is one file in `trimtab.vectors.methods`, named as the config names it, with a function `make` from `Material`
 to a `Direction`, which any rule applies, or to edits of its own, which are applied as made (rule `as_made`). Adding a
 method takes that file and a line in `vectors.methods`. A transformation is a file in `trimtab.vectors.transformations`,
-whose `make` takes a method's `make` and the material and gives another direction; `<transformation>_<method>` in the
-config is a vector like any other. How a direction is applied is the business of `trimtab.steering.steering`, and how
-strongly, of `trimtab.vectors.dose`.
+whose `make` takes a method's `make` and the material and gives another direction, or edits that apply it elsewhere
+(`trimtab.vectors.layers`); `<transformation>_<method>` in the config is a vector like any other. How a direction is
+applied is the business of `trimtab.steering.steering`, and how strongly, of `trimtab.vectors.dose`.
 """
 
 import importlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import NamedTuple, Protocol, TypeVar
@@ -105,6 +105,11 @@ class Gradients(NamedTuple):
     likelier makes others less likely."""
 
 
+Fit = Callable[[int, Iterator[TokenRows], Iterator[TokenRows]], Edits]
+"""From a layer, and rows there of all tokens of the high pole's prompts as they are and of the low pole's under the
+edits of the layers before, to edits at that layer."""
+
+
 class Readings(Protocol):
     """What only the running model can tell (`trimtab.vectors.readings`); read when a method asks."""
 
@@ -139,6 +144,22 @@ class Readings(Protocol):
     def gradients(self) -> Gradients:
         """On calibration tasks; a method that asks NEEDS actions."""
 
+    def ends(
+        self, sites: Sequence[Site]
+    ) -> Mapping[Site, tuple[Float[Tensor, "pair width"], Float[Tensor, "pair width"]]]:
+        """What `at` gives, of many sites in one pass."""
+
+    def in_order(self, layers: Sequence[int], fit: Fit) -> Edits:
+        """What `fit` gives for each of some layers, which ascend, all together: the maps of a stream that each of them
+        has already changed."""
+
+    @property
+    def heads(self) -> int:
+        """How many heads an attention layer has."""
+
+    def after(self, layer: int) -> "Readings":
+        """The same for material of another layer."""
+
 
 class Rows(Protocol):
     """Rows of all cached layers; read when a method asks."""
@@ -162,6 +183,13 @@ class Elsewhere(Protocol):
     def gaps(self) -> Mapping[str, Float[Tensor, "d_model"]]:
         """Of each other trait's development pairs, mean of the high pole less mean of the low one; a method that asks
         NEEDS rows."""
+
+    @property
+    def highs(self) -> Mapping[str, Float[Tensor, "d_model"]]:
+        """Of the same traits, mean of the high pole; a method that asks NEEDS rows."""
+
+    def after(self, layer: int) -> "Elsewhere":
+        """The same for material of another layer."""
 
 
 @dataclass(frozen=True)
@@ -191,6 +219,8 @@ class Material:
     """Each latent's trait association score."""
 
     sae: SAE
+    dictionary: Callable[[int], SAE]
+    """Of any cached layer."""
     readings: Readings
     rows: Rows
     elsewhere: Elsewhere

@@ -5,7 +5,7 @@ files.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from trimtab.errors import TrimtabError
 from trimtab.model.source import differentiable
 from trimtab.prompts.contrast import DEVELOPMENT
 from trimtab.settings.statistics import PrimarySettings
-from trimtab.vectors.material import read_pairs
+from trimtab.vectors.material import Pairs, read_pairs
 from trimtab.vectors.readings import Declared, Message
 
 CORPUS_ROWS = 8192
@@ -88,15 +88,27 @@ class ElsewhereFiles:
         rows = [row for path in self.given.prompts for row in files.read_jsonl(Path(path))]
         return [row["messages"] for row in rows if row["kind"] == self.kind and row["split"] in DEVELOPMENT]
 
+    def after(self, layer: int) -> "ElsewhereFiles":
+        """The same at another layer."""
+        return replace(self, layer=layer)
+
     @cached_property
+    def _others(self) -> Mapping[str, Pairs]:
+        return {
+            prompts.stem: read_pairs(prompts, cache, self.layer, self.kind, DEVELOPMENT)
+            for prompts, cache in zip(map(Path, self.given.prompts), map(Path, self.given.caches), strict=True)
+            if prompts.stem != self.trait
+        }
+
+    @property
     def gaps(self) -> Mapping[str, Float[Tensor, "d_model"]]:
         """Mean differences of the other traits' poles."""
-        found = {}
-        for prompts, cache in zip(map(Path, self.given.prompts), map(Path, self.given.caches), strict=True):
-            if prompts.stem != self.trait:
-                pairs = read_pairs(prompts, cache, self.layer, self.kind, DEVELOPMENT)
-                found[prompts.stem] = (pairs.high.double() - pairs.low.double()).mean(0)
-        return found
+        return {trait: (pairs.high.double() - pairs.low.double()).mean(0) for trait, pairs in self._others.items()}
+
+    @property
+    def highs(self) -> Mapping[str, Float[Tensor, "d_model"]]:
+        """Mean rows of the other traits' high poles."""
+        return {trait: pairs.high.double().mean(0) for trait, pairs in self._others.items()}
 
     @cached_property
     def corpus(self) -> Float[Tensor, "row d_model"]:

@@ -179,6 +179,7 @@ def gather(
         raw_penalties=(float(made.fit["penalties"]["raw"]), float(made.fit["penalties"]["raw_logistic"])),
         association=fitted["association"],
         sae=dictionary(made.sae, layer, described["model"]),
+        dictionary=lambda other: dictionary(made.saes / str(other), other, described["model"]),
         readings=readings,
         rows=made.rows,
         elsewhere=elsewhere,

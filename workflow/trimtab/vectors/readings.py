@@ -19,9 +19,9 @@ from trimtab.agent.points import OPENING
 from trimtab.agent.protocol import Protocol
 from trimtab.errors import TrimtabError
 from trimtab.forward.sites import Site
-from trimtab.steering.edits import added
+from trimtab.steering.edits import Edits, added
 from trimtab.steering.replay import Prompt, Replay, packs
-from trimtab.vectors.contract import Behaviour, Gradients, TokenRows
+from trimtab.vectors.contract import Behaviour, Fit, Gradients, TokenRows
 from trimtab.vectors.log_odds import apart, contrast, log_odds
 
 LOG = logging.getLogger(__name__)
@@ -156,6 +156,46 @@ class ModelReadings:
                 slope += each.double().cpu() / len(prompts)
         return Gradients(slopes.pop(own), slopes)
 
+    def ends(
+        self, sites: Sequence[Site]
+    ) -> Mapping[Site, tuple[Float[Tensor, "pair width"], Float[Tensor, "pair width"]]]:
+        """Rows at many sites of the last tokens of the contrast prompts, of the high and of the low pole."""
+        found: dict[Site, dict[int, Tensor]] = {site: {} for site in sites}
+        for pack, replay in self._contrast(min(site.after for site in sites)):
+            for site, rows in replay.at_ends(sites).items():
+                found[site] |= zip(pack, rows.cpu(), strict=True)
+        rows_of = {site: torch.stack([own[i] for i in range(len(own))]) for site, own in found.items()}
+        return {site: (rows[: len(rows) // 2], rows[len(rows) // 2 :]) for site, rows in rows_of.items()}
+
+    def in_order(self, layers: Sequence[int], fit: Fit) -> Edits:
+        """What a function gives for each layer in order, from rows there under what it gave for those before."""
+        sides: list[list[tuple[list[int], Replay]]] = []
+        for pole in self._poles:
+            prompts = [self._protocol.prompt(messages) for messages in pole]
+            some = packs(prompts, PACK)
+            sides.append([(pack, Replay(self._model, [prompts[i] for i in pack], layers[0])) for pack in some])
+        high, low = sides
+        made: Edits = ()
+        last: Edits = ()
+        for layer in layers:
+            for side, edits in ((high, ()), (low, last)):
+                for _, replay in side:
+                    if layer != layers[0]:
+                        replay.advance(layer, edits)
+            last = fit(layer, _of_pole(high, Site(layer), True), _of_pole(low, Site(layer), False))
+            made += last
+        return made
+
+    @property
+    def heads(self) -> int:
+        """Of an attention layer."""
+        return int(self._model.config.get_text_config(decoder=True).num_attention_heads)
+
+    def after(self, layer: int) -> "ModelReadings":
+        """The same at another layer; what was read at this one isn't kept for it."""
+        told = self._poles, self._tasks, self._instruction, self._bias, self._declared
+        return ModelReadings(self._model, self._protocol, layer, *told)
+
     @property
     def _width(self) -> int:
         return int(self._model.config.get_text_config(decoder=True).hidden_size)
@@ -181,6 +221,15 @@ class ModelReadings:
     def _rows(self, prompts: Sequence[Prompt]) -> Float[Tensor, "task d_model"]:
         parts = [Replay(self._model, [prompts[i] for i in pack], self._layer).rows for pack in packs(prompts, PACK)]
         return torch.cat(parts).cpu()
+
+
+def _of_pole(side: Sequence[tuple[list[int], Replay]], site: Site, is_high: bool) -> Iterator[TokenRows]:
+    """Rows of all tokens after the header of one pole's prompts."""
+    for pack, replay in side:
+        pair = torch.tensor(pack)[replay.owner.cpu()]
+        left = (replay.ends[replay.owner] - replay.tail).cpu()
+        rows, written = replay.at(site, replay.tail).cpu(), replay.written.cpu()
+        yield TokenRows(rows, pair, torch.full_like(written, is_high), written, left)
 
 
 def action_chances(

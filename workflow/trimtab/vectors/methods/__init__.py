@@ -89,9 +89,9 @@ def files(name: str) -> list[Path]:
 
 
 def makes_edits(name: str) -> bool:
-    """Whether a method makes edits of its own, which are applied as made, and no direction that a rule applies."""
-    path = files(name)[0]
-    return path.is_file() and constants(path).get("MAKES") == "edits"
+    """Whether a method, or one of its transformations, makes edits, which are applied as made, and no direction that a
+    rule applies."""
+    return any(path.is_file() and constants(path).get("MAKES") == "edits" for path in files(name))
 
 
 def removes(method: str) -> str:

@@ -1,4 +1,5 @@
-"""Transformations of any method that gives a direction, one a file: `make(recipe, material)` gives another direction.
+"""Transformations of any method that gives a direction, one a file: `make(recipe, material)` gives another direction,
+or edits that apply it elsewhere, and then says `MAKES = "edits"`, as a method's file does.
 
 `recipe` is the method's own `make`, so that a transformation may change what the method is given or what it gave. Its
 name in the config stands before the method's: `specific_mean_difference`. Like a method's file, it says in constants

@@ -6,7 +6,7 @@ drawn a task. Gradients stay as they are: a method that chooses or turns by them
 So the method's gain over this null is the trait's, and this null's gain over random directions is the choice's.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -15,19 +15,19 @@ from torch import Tensor
 
 from trimtab import seeds
 from trimtab.forward.sites import Site
-from trimtab.probes import logistic, ridge
-from trimtab.probes.controls import association
+from trimtab.steering.edits import Edits
 from trimtab.vectors.contract import (
     Behaviour,
     Direction,
+    Fit,
     Gradients,
-    LinearProbe,
     Material,
     Readings,
     Recipe,
     Rows,
     TokenRows,
 )
+from trimtab.vectors.layers import refitted
 from trimtab.vectors.unmade import CannotBeMade
 
 LABEL = "shuffled labels"
@@ -55,21 +55,8 @@ def shuffled(material: Material) -> Material:
     pairs = len(material.high)
     swap = torch.randperm(pairs, generator=torch.Generator().manual_seed(seed)) < pairs // 2
     high, low = swapped(swap, (material.high, material.low))
-    rows = torch.cat([high, low]).double()
-    labels = torch.cat([torch.ones(len(high)), torch.zeros(len(low))]).double()
-    latents = material.sae.latents(rows.float()).double()
-    raw, odds = material.raw_penalties
-    return replace(
-        material,
-        high=high,
-        low=low,
-        latent_probe=_linear(ridge.fit(latents, labels, material.penalty)),
-        residual_probe=_linear(ridge.fit(rows, labels, raw)),
-        logistic_probe=_linear(logistic.fit(rows, labels, odds)),
-        association=association(latents[: len(high)] - latents[len(high) :]),
-        readings=ShuffledReadings(material.readings, swap, seed),
-        rows=SwappedRows(material.rows, swap),
-    )
+    readings, rows = ShuffledReadings(material.readings, swap, seed), SwappedRows(material.rows, swap)
+    return refitted(replace(material, high=high, low=low, readings=readings, rows=rows))
 
 
 def swapped(
@@ -78,10 +65,6 @@ def swapped(
     """Both poles with the rows of some pairs exchanged."""
     high, low = poles
     return torch.where(swap[:, None], low, high), torch.where(swap[:, None], high, low)
-
-
-def _linear(probe: ridge.Probe) -> LinearProbe:
-    return LinearProbe(probe.weight, probe.mean, probe.scale, probe.intercept)
 
 
 @dataclass(frozen=True)
@@ -132,6 +115,21 @@ class ShuffledReadings:
     @property
     def gradients(self) -> Gradients:
         return self.true.gradients
+
+    def ends(
+        self, sites: Sequence[Site]
+    ) -> Mapping[Site, tuple[Float[Tensor, "pair width"], Float[Tensor, "pair width"]]]:
+        return {site: swapped(self.swap, poles) for site, poles in self.true.ends(sites).items()}
+
+    def in_order(self, layers: Sequence[int], fit: Fit) -> Edits:
+        raise CannotBeMade("shuffled labels: maps of layers in order are edits, which no transformation takes")
+
+    @property
+    def heads(self) -> int:
+        return self.true.heads
+
+    def after(self, layer: int) -> Readings:
+        return ShuffledReadings(self.true.after(layer), self.swap, self.seed)
 
     def _order(self, count: int) -> Tensor:
         return torch.randperm(count, generator=torch.Generator().manual_seed(seeds.derive(self.seed, "order")))
