@@ -1,4 +1,4 @@
-"""Vectors read back from the files of other tools, by their readers where those are installed, else by format rules."""
+"""Vectors read back from the files of other tools, by their readers where there are any, else by format rules."""
 
 import base64
 import json
@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from gguf import GGUFReader
+from other_tools import beside_tools, needs_tools
 from recorded import record
 
 from trimtab.errors import TrimtabError
@@ -155,10 +156,22 @@ def test_what_is_no_vector_is_refused(tmp_path):
             artifact.read(path)
 
 
-def test_repeng_reads_its_own_format(tmp_path, monkeypatch):
-    # repeng 0.4.0 names a type that NumPy 2 took away
-    monkeypatch.setattr(np, "float_", np.float64, raising=False)
-    repeng = pytest.importorskip("repeng", reason="repeng isn't installed; the format's rules are tested above")
-    vector = repeng.ControlVector.import_gguf(run(tmp_path, "repeng", length=2.5))
-    assert vector.model_type == "llama"
-    np.testing.assert_allclose(vector.directions[2], 2.5 * UNIT.numpy(), rtol=1e-6)
+REPENG = """
+import sys
+import numpy as np
+# repeng 0.4.0 names a type that NumPy 2 took away
+np.float_ = np.float64
+from repeng import ControlVector
+vector = ControlVector.import_gguf(sys.argv[1])
+print(vector.model_type, *vector.directions[2].tolist())
+"""
+
+
+@pytest.mark.slow
+@needs_tools
+def test_repeng_reads_its_own_format(tmp_path):
+    done = beside_tools("-c", REPENG, run(tmp_path, "repeng", length=2.5))
+    assert done.returncode == 0, done.stderr
+    kind, *numbers = done.stdout.split()
+    assert kind == "llama"
+    np.testing.assert_allclose(list(map(float, numbers)), 2.5 * UNIT.numpy(), rtol=1e-6)
