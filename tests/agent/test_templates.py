@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from chat import byte_tokenizer
+from chat import TEMPLATE, byte_tokenizer
 from scripted import Scripted
 from shapes_of_templates import SHAPES, calls, chatml, parameters
 
@@ -181,6 +181,20 @@ def test_what_no_grammar_reads_is_refused(template, complaint):
     refused = byte_tokenizer(chatml(calls(template)))
     with pytest.raises(TrimtabError, match=complaint) as error:
         protocols.read(resources.RESOURCES / "native.yaml", refused)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("more", "complaint"),
+    [
+        ("{{ 1 / 0 }}", r"fails on a chat with tools \(division by zero\)"),
+        ("{% macro a() %}{{ a() }}{% endmacro %}{{ a() }}", r"fails on a chat with tools \(maximum recursion depth"),
+        ("{{ range(10 ** 4) | random }}", "says another thing each time; use few_shot"),
+    ],
+)
+def test_a_template_that_fails_or_changes_is_refused_in_one_line(more, complaint):
+    with pytest.raises(TrimtabError, match=complaint) as error:
+        protocols.read(resources.RESOURCES / "native.yaml", byte_tokenizer(TEMPLATE + more))
     assert "\n" not in str(error.value)
 
 

@@ -19,6 +19,11 @@ from trimtab.errors import TrimtabError
 PLACE = "config.yaml, rollouts.protocol: native, but this model"
 """How complaints about a template begin."""
 
+FAILURES = (
+    jinja2.TemplateError, ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError
+)  # fmt: skip
+"""A template is a program of others: what its operations raise on a chat that it doesn't expect is its refusal."""
+
 Message = dict[str, Any]
 
 
@@ -77,8 +82,7 @@ class ChatTemplate:
                 enable_thinking=self._thinks,
                 date_string=dates.TEXT,
             )
-        # a template is a program of others: what its operations raise on a chat that it doesn't expect is its refusal
-        except (jinja2.TemplateError, TypeError, ValueError, LookupError, AttributeError) as error:
+        except FAILURES as error:
             raise TrimtabError(
                 f"{PLACE}'s chat template fails on a chat with tools ({' '.join(str(error).split())})"
             ) from error

@@ -59,6 +59,9 @@ def proven(
     Raises:
         TrimtabError: no manner passes; the first one's fault.
     """
+    once, again = (template.rendered(chat(TASK), goes_on=True) for _ in range(2))
+    if once != again:
+        raise TrimtabError(f"{PLACE}'s chat template says another thing each time; use few_shot")
     faults: list[str] = []
     for manner in MANNERS:
         try:

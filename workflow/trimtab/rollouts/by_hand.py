@@ -17,12 +17,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import jinja2
 import numpy as np
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from trimtab import seeds
+from trimtab.agent.chat_template import FAILURES
 from trimtab.agent.protocol import start
 from trimtab.artifacts.border import read_object, readable
 from trimtab.errors import TrimtabError
@@ -146,7 +146,7 @@ class ByHand:
             raise TrimtabError("this model has no chat template; use generate, which goes on from plain text")
         try:
             return str(self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
-        except jinja2.TemplateError as error:
+        except FAILURES as error:
             raise TrimtabError(f"this model's chat template fails ({' '.join(str(error).split())})") from error
 
     def _written(self, fed: list[int], limit: int, temperature: float, seed: int) -> Iterator[Piece]:
