@@ -51,5 +51,6 @@ rule all:
             if config["rollouts"]["judge"]["url"]
             else []
         ),
+        ["<results>/rollouts/best_of.csv"] if config["rollouts"]["best_of"] else [],
         "<results>/report/report.html",
         ["<results>/organism/recovery.html"] if ORGANISM else [],

@@ -133,8 +133,8 @@ WRONG = {
     "rollouts: {study: {timings: [decode]}}": 'rollouts.study.timings[0]: "decode" is not one of all, prefill; '
     "which tokens are steered; decode-only has its own key, decode_dose",
     "rollouts: {grid: [{timings: [decode_0]}]}": 'rollouts.grid[0].timings[0]: "decode_0" is not one of all, prefill, '
-    "decode, last_prompt, prefill_but_last, system, user, tool, assistant, thinking, answer and decode_<number>; which "
-    "tokens are steered",
+    "decode, last_prompt, prefill_but_last, before_call, system, user, tool, assistant, thinking, answer and "
+    "decode_<number>; which tokens are steered",
     "rollouts: {protocol: native, grid: [{timings: [decode, answer]}]}": "rollouts.grid[0].timings: answer with "
     "rollouts.protocol native, whose agent is asked for no thoughts; expected another timing, or protocol few_shot or "
     "native_thinking",
@@ -189,7 +189,7 @@ WRONG = {
     "so it is no control",
     "vectors: {methods: [sae_probe, mean_difference, raw_probe, raptors, random]}": "vectors.methods: raptors is no "
     f"file of workflow/trimtab/vectors/methods (did you mean raptor?); there are {', '.join(known())}, and for several "
-    "of them all, means, probes, patterns, gradients, edits, controls",
+    "of them all, means, probes, patterns, gradients, episodes, edits, controls",
     "vectors: {methods: [sae_probe, mean_difference, raw_probe, ablation, specific_ablation, random]}": "vectors."
     "methods: specific_ablation: ablation makes edits of its own, and specific takes a direction",
     "vectors: {methods: [sae_probe, mean_difference, raw_probe, separation_specific_lda, specific_separation_lda, "
@@ -255,8 +255,18 @@ WRONG = {
     "rollouts: {grid: [{also: [raw_probe.courage.0.4]}]}": "rollouts.grid[0].also: raw_probe.courage.+0.4: courage is "
     "not among probes.traits (autonomy, tool_use_eagerness, persistence, risk_calibration, deference)",
     "rollouts: {grid: [{also: [raw_probe.deference]}]}": 'rollouts.grid[0].also[0]: "raw_probe.deference" is not '
-    "<method>.<trait>.<dose>, such as mean_difference.deference.0.4; what is applied as well in each condition, all of "
-    "it at once: <method>.<trait>.<dose>, such as mean_difference.deference.0.4 or random_0.deference.0.4",
+    "<method>.<trait>.<dose>, such as mean_difference.deference.0.4, and more parts as .L12.keep_norm.a_gate; "
+    "what is applied as well in each condition, all of it at once: <method>.<trait>.<dose>, such as "
+    "mean_difference.deference.0.4 or random_0.deference.0.4",
+    "rollouts: {grid: [{also: [raw_probe.deference.0.2.L4.ajar]}]}": "rollouts.grid[0].also: "
+    "raw_probe.deference.+0.2.L4.ajar: ajar is no rule, nor among rollouts.gates ()",
+    "rollouts: {grid: [{also: [raw_probe.deference.0.2.L3]}]}": "rollouts.grid[0].also: "
+    "raw_probe.deference.+0.2.L3: 3 is not among layers (4, 5, 10, 11, 16, 17, 18, 25, 26)",
+    "rollouts: {grid: [{also: [raw_probe.deference.0.2.L4.floor]}]}": "rollouts.grid[0].also: "
+    "raw_probe.deference.+0.2.L4.floor: rule floor needs what is known of a vector's own layer; leave the layer out",
+    "{vectors: {methods: [sae_probe, mean_difference, raw_probe, ablation, random]}, rollouts: {grid: [{also: "
+    "[ablation.deference.1.slerp]}]}}": "rollouts.grid[0].also: ablation.deference.+1.slerp: ablation makes edits of "
+    "its own, which have their layers and rules",
     "rollouts: {grid: [{also: [raw_probe.deference.-0]}]}": "rollouts.grid[0].also: raw_probe.deference.-0: a dose of "
     "0 applies nothing; leave it out",
     "rollouts: {grid: [{also: [raw_probe.deference.0.1234567]}]}": "rollouts.grid[0].also: "

@@ -30,6 +30,10 @@ ENGINE = tests("rollouts/test_engine")
 OUTCOMES = tests("rollouts/test_outcomes")
 RULES = tests("steering/test_changes")
 PLACES = tests("steering/test_places")
+GATES = tests("steering/test_gates")
+EPISODES = tests("vectors/test_episode_methods")
+BEST_OF = tests("rollouts/test_best_of")
+ARMS = tests("rollouts/test_arms")
 CONTRAST = tests("prompts/test_contrast")
 NESTED = tests("probes/test_nested")
 ASSOCIATION = tests("probes/test_association")
@@ -367,6 +371,34 @@ MUTATIONS = [
         'columns = {f"p_{tool}": table[:, at - 1].numpy()',
         DECISIONS,
     ),
+    Mutation(
+        "reflection on the side of execution",
+        "vectors/methods/seal.py",
+        "(turned if turning.search(segment) else carried)",
+        "(carried if turning.search(segment) else turned)",
+        EPISODES,
+    ),
+    Mutation(
+        "a pause that remembers the segment before it",
+        "vectors/methods/seal.py",
+        '            yield at, segment\n            segment = ""',
+        "            yield at, segment",
+        EPISODES,
+    ),
+    Mutation(
+        "a failure among the shortest episodes",
+        "vectors/methods/efficiency.py",
+        "if ok]",
+        "if ok or True]",
+        EPISODES,
+    ),
+    Mutation(
+        "known tasks for unknown ones",
+        "vectors/methods/casal_known.py",
+        "for good in (False, True)",
+        "for good in (True, False)",
+        EPISODES,
+    ),
     # --- steering
     Mutation(
         "a push with the wrong sign",
@@ -403,8 +435,50 @@ MUTATIONS = [
         "at.before <= int(first[1])",
         PLACES,
     ),
+    Mutation(
+        "openings counted at tokens that the timing doesn't touch",
+        "steering/steering.py",
+        "gated.count(now.row, self._timed(gated.timings, now))",
+        "gated.count(now.row, at)",
+        GATES,
+    ),
+    Mutation(
+        "openings of a later batch that begin at nothing",
+        "steering/gated.py",
+        "self.memory, self.counted = other.memory[index], other.counted[index]",
+        "self.memory = other.memory[index]",
+        GATES,
+    ),
+    Mutation(
+        "the token after the one before a call",
+        "steering/places.py",
+        '"before_call": lambda at: at.calls,',
+        '"before_call": lambda at: at.calls.roll(1, -1),',
+        PLACES,
+    ),
     Mutation("tool and user swapped", "steering/places.py", "at.role == TOOL", "at.role == USER", PLACES),
     # --- rollouts
+    Mutation(
+        "the best of one episode more",
+        "rollouts/best_of.py",
+        "comb(int(below), k - 1) / comb(n, k)",
+        "comb(int(below), k) / comb(n, k + 1)",
+        BEST_OF,
+    ),
+    Mutation(
+        "a study that goes on without its vector",
+        "rollouts/arms.py",
+        "if condition.arm == STUDY:",
+        "if condition.arm == GRID:",
+        ARMS,
+    ),
+    Mutation(
+        "of three effects, what is unsteered taken away three times",
+        "statistics/outcomes.py",
+        "- (len(parts) - 1) * self.values[base]",
+        "- len(parts) * self.values[base]",
+        EFFECTS,
+    ),
     Mutation(
         "bias added instead of subtracted",
         "rollouts/engine.py",

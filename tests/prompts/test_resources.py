@@ -1,5 +1,6 @@
 """What the resources promise, and what a mistake in them says."""
 
+import re
 from collections import Counter
 from itertools import pairwise
 
@@ -78,6 +79,28 @@ def test_no_task_is_in_two_groups(tasks, scenarios):
     everything = [*groups, *(one["task"] for one in scenarios)]
     assert len(set(everything)) == len(everything)
     assert all(len(some) >= 6 for group in tasks.values() for some in group.values())
+
+
+@pytest.mark.parametrize("folder", ["", "organism", "study"])
+def test_no_development_task_is_a_scenario_or_stands_among_the_tasks(folder):
+    folder = resources.RESOURCES / folder
+    tested = resources.scenarios(folder / "scenarios.yaml")
+    found = resources.development(folder / "development.yaml", tested)
+    groups = resources.tasks(folder / "tasks.yaml").values()
+    assert not {one["task"] for one in found} & {task for group in groups for some in group.values() for task in some}
+    assert all(one["id"].startswith("dev_") for one in found)
+    assert {one["domain"] for one in found} == {*resources.DOMAINS}
+    # a method must see tasks of every kind, and their goals be in reach
+    assert len({one["goal"]["tool"] for one in found}) >= 3
+
+
+@pytest.mark.parametrize("key", ["id", "task"])
+def test_a_development_task_that_outcomes_are_measured_on_is_refused(key, scenarios):
+    path = resources.RESOURCES / "development.yaml"
+    own = resources.scenarios(path)[0]
+    told = re.escape(f"development.yaml, {own['id']}.{key}: {own[key]!r} is a scenario's; methods must not learn from")
+    with pytest.raises(TrimtabError, match=told):
+        resources.development(path, [*scenarios, {**scenarios[0], key: own[key]}])
 
 
 def test_fifty_scenarios_in_the_study_proportions(scenarios):

@@ -230,8 +230,18 @@ def test_what_could_not_be_made_is_told_and_says_why(page, run, results):
     told = [cell.text for cell in row]
     assert told == ["Persistence", words.method("lat"), "LAT of persistence, layer 17: all rows are the same"]
     assert 'id="table-not_made"' in page
+    assert 'id="table-best_of"' not in page
     whole = replace(run, tables={**run.tables, "not_made": run.tables["not_made"].iloc[:0]})
     assert 'id="table-not_made"' not in render(whole, results / "report/figures")
+
+
+def test_what_probes_choose_is_told_by_the_declared_outcome(run):
+    names = ["trait", "outcome", "n", "n_scenarios", "baseline_mean", "estimate", "lower", "upper"]
+    own = run.plan.primary["autonomy"]
+    rows = [("autonomy", "score", 4), ("autonomy", own, 1), ("autonomy", own, 4), ("autonomy", "success", 4)]
+    frame = pd.DataFrame([(*row, 30, 1.5, 0.25, -0.5, 1.0) for row in rows], columns=names)
+    (shown,) = tables_vectors.best_of(frame, run.plan).rows
+    assert [cell.text for cell in shown] == ["Autonomy", words.outcome(own), "4", "1.50", "0.25 (\u22120.50 to 1.00)"]
 
 
 def test_outcomes_that_cannot_come_apart_are_a_limitation(run):

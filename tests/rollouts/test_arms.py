@@ -10,8 +10,9 @@ from trimtab.errors import TrimtabError
 from trimtab.forward.sites import Site
 from trimtab.rollouts.arms import arms, vector_files
 from trimtab.rollouts.conditions import Condition
-from trimtab.steering.changes import ProjectOut
+from trimtab.steering.changes import Add, KeepNorm, ProjectOut
 from trimtab.steering.edits import Edit
+from trimtab.steering.gates import Trigger
 from trimtab.vectors import artifact
 from trimtab.vectors.artifact import OwnEdits, Vector
 from trimtab.vectors.design import CONTROL, GRID
@@ -154,6 +155,27 @@ def test_a_condition_may_apply_another_traits_vector_as_well(vectors):
     artifact.save(Vector(path, record(method="lda", trait="deference", layer=5, model="other"), unit, torch.zeros(3)))
     with pytest.raises(TrimtabError, match=r"deference\.safetensors: is of other; expected tiny"):
         made(vectors, one, described=described)
+
+
+def test_what_is_applied_as_well_may_name_its_layer_rule_and_gate(vectors):
+    """At that layer's norm, behind a gate that the condition's own vector is not behind."""
+    path = vectors / "lda" / "deference.safetensors"
+    unit = torch.tensor([0.0, 0.6, 0.8])
+    artifact.save(Vector(path, record(method="lda", trait="deference", layer=5), unit, torch.zeros(3)))
+    one = replace(row("sae_probe"), also="lda.deference.-0.5.L2.keep_norm.lit")
+    asked = []
+
+    def gate_of(how, vector):
+        asked.append((how.gate, vector.trait))
+        return Trigger(torch.tensor([7])) if how.gate else None
+
+    described = {**DESCRIBED, "residual_norm": {"2": {"centred_mean": 10.0}, "5": {"centred_mean": 4.0}}}
+    (arm,) = arms([one], vectors, described, INSTRUCTIONS, gate_of=gate_of)
+    own, other = arm.edits
+    assert (own.site.layer, type(own.change), own.gate) == (2, Add, None)
+    assert (other.site.layer, type(other.change), other.strength) == (2, KeepNorm, pytest.approx(-5.0))
+    assert other.gate.ids.tolist() == [7]
+    assert asked == [("", "autonomy"), ("lit", "deference")]
 
 
 def test_edits_that_undo_the_conditions_own_are_refused_in_one_line(vectors):

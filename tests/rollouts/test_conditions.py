@@ -13,6 +13,7 @@ from trimtab.artifacts import files
 from trimtab.rollouts import conditions
 from trimtab.rollouts.conditions import COLUMNS, Condition, as_table, conditions_of, read_conditions
 from trimtab.settings.rollouts import Rollouts
+from trimtab.vectors.design import Also
 
 CONFIG = yaml.safe_load((Path(__file__).parents[2] / "config.yaml").read_text())
 ROLLOUTS, TRAITS = CONFIG["rollouts"], CONFIG["probes"]["traits"]
@@ -122,6 +123,28 @@ def test_a_gate_and_what_is_applied_as_well_are_part_of_the_name():
     assert table["gate"].tolist() == ["", "lit"]
     assert [one.alone for one in conditions_of(table)] == [name.removesuffix(tail) for name in table["condition_id"]]
     assert table["also"].tolist() == ["mean_difference.deference.-0.4 ablation.autonomy.+1"] * 2
+
+
+def test_what_is_applied_as_well_may_have_a_layer_a_rule_and_a_gate_of_its_own():
+    texts = [
+        "lda.deference.0.4.L3.keep_norm.lit",
+        "lda.deference.+2.slerp",
+        "lda.deference.-1.5.lit",
+        "lda.deference.1.L0",
+    ]
+    found = [Also.of(text) for text in texts]
+    assert found == [
+        Also("lda", "deference", 0.4, 3, "keep_norm", "lit"),
+        Also("lda", "deference", 2.0, None, "slerp"),
+        Also("lda", "deference", -1.5, gate="lit"),
+        Also("lda", "deference", 1.0, 0),
+    ]
+    assert [each.rule for each in found] == ["keep_norm", "slerp", "add", "add"]
+    assert [str(each) for each in found] == [text.replace("e.0.4", "e.+0.4").replace("e.1", "e.+1") for text in texts]
+    table = trait_conditions("autonomy", 17, with_grid({"doses": [0.3], "also": texts[:1]})).query("arm == 'grid'")
+    (one,) = conditions_of(table)
+    assert one.condition_id == "sae_probe.autonomy.all.+0.3_with_lda.deference.+0.4.L3.keep_norm.lit"
+    assert (one.alone, one.others) == ("sae_probe.autonomy.all.+0.3", found[:1])
 
 
 def test_another_layer_is_part_of_the_name():

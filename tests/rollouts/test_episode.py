@@ -3,9 +3,10 @@
 import numpy as np
 import torch
 
-from trimtab.rollouts.episode import Arm, Episode, Piece, shared_starts
+from trimtab.rollouts.episode import Arm, Episode, shared_starts
 from trimtab.steering import places
 from trimtab.steering.edits import added
+from trimtab.steering.places import Piece
 
 TASK = places.given(places.USER, 3)
 

@@ -187,6 +187,26 @@ def test_doses_in_nats_are_refused_where_no_calibration_prompt_is_touched(name, 
 
 
 @pytest.mark.slow
+def test_before_a_call_is_one_token_a_turn(engine, protocol, model, scenarios):
+    tokens, marks, records = touched(engine, model, scenarios[0], "before_call")
+    ends = [at for at, mark in enumerate(marks) if mark]
+    assert len(ends) == len(records)
+    names = dict(zip(protocol.tools, protocol.action_tokens, strict=True))
+    for at, record in zip(ends, records, strict=True):
+        assert protocol.decode(tokens[: at + 1]).endswith(ACTION)
+        assert tokens[at + 1 : at + 1 + len(names[record["tool"]])] == names[record["tool"]]
+
+
+def test_before_a_call_of_the_models_own_is_the_end_of_its_mark():
+    native = protocols.read(resources.RESOURCES / "native.yaml", byte_tokenizer())
+    line = native.as_text('Well.\n<tool_call>\n{"name": "ask_user", "arguments": {"name": "x"}}')
+    ends = [native.decode(line[:at]) for at in range(1, len(line) + 1) if native.calls(line[:at])]
+    assert ends == ['Well.\n<tool_call>\n{"name": "']
+    prompt = native.prompt([{"role": "user", "content": "Go."}, {"role": "assistant", "content": "Hm."}])
+    assert [segment.calls for segment in prompt] == [False] * (len(prompt) - 1) + [True]
+
+
+@pytest.mark.slow
 def test_the_last_prompt_token_is_one_a_turn_and_prefill_has_the_others(engine, protocol, model, scenarios):
     _, prefill, _ = touched(engine, model, scenarios[0], "prefill")
     tokens, last, records = touched(engine, model, scenarios[0], "last_prompt")

@@ -288,6 +288,21 @@ def test_several_vectors_at_once_are_held_against_the_sum_of_each_alone():
     ]
 
 
+def test_a_part_at_another_layer_is_held_against_what_it_does_there_alone():
+    def at(tail: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """The condition of both, which names how the other is applied."""
+        design, rows = (table.replace({"condition_id": {BOTH: f"{BOTH}{tail}"}}) for table in together())
+        return design.replace({"also": {"sae_probe.deference.+0.2": f"sae_probe.deference.+0.2{tail}"}}), rows
+
+    found = interactions(*at(".L4"))
+    assert found[["baseline_id", "trait", "estimate"]].to_numpy().tolist() == [
+        ["sum of up and same.L4", "autonomy", -95.0],
+        ["sum of up and same.L4", "deference", 2.0],
+    ]
+    # behind a gate it is not run alone
+    assert interactions(*at(".lit")).empty
+
+
 def test_without_one_of_its_parts_there_is_no_sum():
     design, rows = together()
     alone = [table[table["condition_id"] != "same"] for table in (design, rows)]

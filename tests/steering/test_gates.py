@@ -11,9 +11,10 @@ from trimtab.steering import places
 from trimtab.steering.batch import GrowingBatch
 from trimtab.steering.changes import Add
 from trimtab.steering.edits import Edit, added
+from trimtab.steering.gated import Opening
 from trimtab.steering.gates import ANY, FIRST, NOTHING, REMEMBERS, Beyond, Logistic, Network, Trigger
 from trimtab.steering.memory import at_first, scanned
-from trimtab.steering.steering import Opening, Steering
+from trimtab.steering.steering import Steering
 
 CPU = torch.device("cpu")
 AXIS = torch.nn.functional.one_hot(torch.tensor(3), D_MODEL).float()

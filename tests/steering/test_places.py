@@ -11,11 +11,11 @@ EPISODE = [
     *given(USER, 2, ends_prompt=True),  # 2, 3
     *cue(1, before=0, thinking=True),  # 4
     *written(3, thinking=True),  # 5, 6, 7
-    *cue(1, before=3, ends_prompt=True),  # 8
+    *cue(1, before=3, ends_prompt=True, calls=True),  # 8
     *written(1, before=3),  # 9
     *given(TOOL, 1),  # 10
     *given(ASSISTANT, 1, ends_prompt=True),  # 11
-    *written(2),  # 12, 13
+    *written(2, calls=True),  # 12, 13
 ]
 
 
@@ -39,6 +39,7 @@ EPISODE = [
         "assistant": [4, 5, 6, 7, 8, 9, 11, 12, 13],
         "thinking": [4, 5, 6, 7],
         "answer": [8, 9, 12, 13],
+        "before_call": [8, 13],
     }.items(),
 )
 def test_an_episode_of_two_turns(timing, tokens):

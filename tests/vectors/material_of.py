@@ -5,9 +5,12 @@ from dataclasses import dataclass, field
 
 import torch
 
+from trimtab.agent.played import Played
 from trimtab.forward.sites import Site
 from trimtab.saes.sae import SAE, TopKActivation
-from trimtab.vectors.contract import Behaviour, Gradients, LinearProbe, Material, TokenRows
+from trimtab.steering import places
+from trimtab.steering.places import Places
+from trimtab.vectors.contract import Behaviour, Gradients, LinearProbe, Material, OwnEpisode, TokenRows
 
 D_MODEL, D_SAE, D_INNER, D_HEADS = 6, 9, 48, 32
 """The last two are what the toy llama's MLP and its heads hold."""
@@ -47,6 +50,17 @@ class Said:
     gradients: Gradients | None = None
     at_many: dict[Site, tuple[torch.Tensor, torch.Tensor]] = field(default_factory=dict)
     heads: int = 4
+    played: Sequence[OwnEpisode] = ()
+
+    def episodes(self, site):
+        """At a module, other rows for the same tokens, as small as those within a toy's MLP."""
+        if not site.module:
+            return list(self.played)
+        shapes = [(len(each.texts), D_INNER) for each in self.played]
+        return [
+            each._replace(rows=torch.randn(shape, generator=generator(at)) / 100)
+            for at, (each, shape) in enumerate(zip(self.played, shapes, strict=True))
+        ]
 
     def at(self, site):
         return self.at_sites
@@ -108,7 +122,20 @@ def said(pairs, prompted):
         [tokens((written[0] + 1, written[1]))],
         behaviour,
         Gradients(own, {"persistence": other}),
+        played=[
+            episode(f"dev_{task}", run, ["wait", " so", "."][run:], task < 2, seed=20 + 2 * task + run, width=width)
+            for task in range(4)
+            for run in range(2)
+        ],
     )
+
+
+def episode(task, run, words, success, rows=None, seed=0, width=D_MODEL):
+    """One turn: a task of one token, and words of the agent's own, after which it names a tool."""
+    at = [*places.given(places.USER, 1, ends_prompt=True), *places.written(len(words), calls=True)]
+    rows = torch.randn(len(at), width, generator=generator(seed)) if rows is None else torch.tensor(rows)
+    played = Played(task, run, success, 1, [*range(len(at))], at, [0] * len(at))
+    return OwnEpisode(played, ["Task", *words], Places.of(torch.tensor(at)), rows)
 
 
 def tokens(poles):

@@ -8,12 +8,16 @@ from tiny import D_MODEL, llama
 from trimtab.agent.calibration import conversations
 from trimtab.agent.few_shot import FewShotProtocol, Texts
 from trimtab.agent.names import ASK, CALLS, FINISH, FIRST_ACTION, first_actions
+from trimtab.agent.played import Played
 from trimtab.agent.points import OPENING, START, Decisions, Failed, Measure, Point
 from trimtab.artifacts import files
 from trimtab.errors import TrimtabError
+from trimtab.forward.hooks import hooked
+from trimtab.forward.sites import Site
 from trimtab.organism.tokenizer import word_tokenizer
 from trimtab.prompts import resources
 from trimtab.steering.edits import added
+from trimtab.steering.places import TOOL, USER, Places, given, written
 from trimtab.steering.replay import Replay
 from trimtab.vectors.elsewhere import ElsewhereFiles, ElsewhereSettings
 from trimtab.vectors.log_odds import apart, contrast, log_odds
@@ -42,6 +46,12 @@ def model(protocol):
     return llama(vocab_size=len(protocol.tokenizer), max_position_embeddings=1024, initializer_range=0.3)
 
 
+OWN = [
+    Played("dev_0", 0, True, 1, [5, 9, 7, 3], [*given(USER, 2, ends_prompt=True), *written(2)], [0, 0, 0, 0]),
+    Played("dev_1", 1, False, 2, [6, 2, 8, 4, 11], [*given(USER, 1), *written(2), *given(TOOL, 2)], [0, 0, 0, 1, 1]),
+]
+
+
 def direction(seed):
     drawn = torch.randn(D_MODEL, generator=torch.Generator().manual_seed(seed))
     return drawn / drawn.norm()
@@ -50,7 +60,7 @@ def direction(seed):
 def readings(protocol, model, trait="autonomy", actions=ACTIONS, prompts=PROMPTS):
     bias = {tool: 0.3 * at for at, tool in enumerate(protocol.tools)}
     return ModelReadings(
-        model, protocol, LAYER, [], TASKS, "", bias, Declared(trait, actions, prompts, lambda: model, TASKS, bias)
+        model, protocol, LAYER, [], TASKS, "", bias, Declared(trait, actions, prompts, lambda: model, TASKS, bias, OWN)
     ), bias
 
 
@@ -67,6 +77,21 @@ def odds_of(scores, tools, counted):
     inside = np.array([tool in counted for tool in tools])
     chances = np.exp(scores)
     return float(np.log(chances[inside].sum() / chances[~inside].sum()))
+
+
+def test_own_episodes_have_the_rows_that_each_has_by_itself(protocol, model):
+    found, _ = readings(protocol, model)
+    header = protocol.header_tokens()
+    for site, own in ((Site(LAYER), D_MODEL), (Site(LAYER, "mlp.down_proj").inputs, 48)):
+        for played, told in zip(OWN, found.episodes(site), strict=True):
+            whole = torch.tensor([[*header, *played.tokens]])
+            seen = {}
+            with hooked(model, {site: lambda stream, seen=seen: seen.setdefault("at", stream.clone())}):
+                model(input_ids=whole)
+            assert (told.played, told.rows.shape) == (played, (len(played.tokens), own))
+            torch.testing.assert_close(told.rows, seen["at"][0, len(header) :], rtol=1e-3, atol=1e-4)
+            assert "".join(told.texts).strip() == protocol.tokenizer.decode(played.tokens).strip()
+            assert told.places.written.tolist() == Places.of(torch.tensor(played.places)).written.tolist()
 
 
 def test_behaviour_is_the_agents_own_log_odds_with_the_rows_where_the_action_is_due(protocol, model):
@@ -151,7 +176,7 @@ def test_only_conversations_of_development_templates_are_read(tmp_path):
         ]
         paths.append(tmp_path / f"{trait}.jsonl")
         files.write_jsonl(paths[-1], rows)
-    given = ElsewhereSettings(primary={}, prompts=tuple(map(str, paths)), caches=(), corpus=())
+    given = ElsewhereSettings(primary={}, prompts=tuple(map(str, paths)), caches=(), corpus=(), episodes=())
     found = ElsewhereFiles("autonomy", LAYER, "opening", given, Decisions({}, {})).messages
     assert [messages[0]["content"] for messages in found] == [
         *("autonomy opening fit", "autonomy opening select"),
@@ -162,7 +187,9 @@ def test_only_conversations_of_development_templates_are_read(tmp_path):
 def test_a_gradient_is_taken_at_the_point_of_the_traits_own_measure():
     point = Point("Hm.", failed=Failed("I try.", dict.fromkeys(CALLS, "it"), ASK, "Error."))
     measures = {"deference": Measure("late", (ASK, FINISH))}
-    given = ElsewhereSettings(primary={"autonomy": "acted", "deference": "asks"}, prompts=(), caches=(), corpus=())
+    given = ElsewhereSettings(
+        primary={"autonomy": "acted", "deference": "asks"}, prompts=(), caches=(), corpus=(), episodes=()
+    )
     offsets = {START: {ASK: 1.0}, "late": {ASK: 2.0}}
     tasks = {"data": ["Sum it."]}
     decisions = Decisions({START: Point(OPENING), "late": point}, measures)

@@ -74,7 +74,7 @@ def test_every_method_leaves_a_vector_with_lengths_that_have_their_kl(tmp_path):
     assert {name for name, check in aims.items() if check == "no aim"} == {
         *filter(makes_edits, names),
         *("random_0", "orthogonal", "shuffled", "east", "gradient"),
-        *("behaviour", "sae_behaviour", "sae_attributed_random", "corpus_random"),
+        *("behaviour", "sae_behaviour", "sae_attributed_random", "corpus_random", "seal", "efficiency"),
     }
     assert aims["mean_difference"] == aims["lda"] == aims["prompt_vector"] == "right"
 

@@ -25,7 +25,9 @@ AROUND = ["specific_sae_attributed", "apart_sae_behaviour", "shuffled_behaviour"
 """Vectors that need all that a method may ask for beyond the trait's own rows."""
 UNMADE = "shuffled_corpus_random"
 """One without labels that could be shuffled."""
-MORE = f"[sae_probe, mean_difference, imported, ablation, {UNMADE}, {', '.join(AROUND)}, random]"
+OWN = ["seal", "efficiency", "casal_known"]
+"""Methods that learn from the agent's own episodes, of which a model that knows nothing may give them none."""
+MORE = f"[sae_probe, mean_difference, imported, ablation, {UNMADE}, {', '.join([*AROUND, *OWN])}, random]"
 GATES = ["spaced", "lit", "said", "beyond"]
 
 
@@ -40,7 +42,7 @@ def chosen(finished, tmp_path_factory):
     save_file({f"direction.{theirs.layer}": 3 * theirs.unit}, folder / "their deference.safetensors")
     config = f"""
 saes: {{pretrained: "{finished.results}/saes/{{layer}}"}}
-vectors: {{methods: {MORE}, imported: "{folder}/their {{trait}}.safetensors"}}
+vectors: {{methods: {MORE}, imported: "{folder}/their {{trait}}.safetensors", episodes: 3}}
 probes: {{traits: [deference]}}
 statistics: {{confirmatory: {{dose: 0.1}}}}
 rollouts:
@@ -58,6 +60,7 @@ rollouts:
     lit: {{kind: latent, layer: 0, latent: 3, above: -0.05, remembers: any}}
     said: {{kind: probe, above: 0.2, remembers: first}}
     beyond: {{kind: projection, above: 0.0}}
+  best_of: 2
   batch_conditions: auto
   memory_mb: 100
 """
@@ -95,15 +98,36 @@ def test_vectors_are_made_from_more_than_the_traits_own_rows(chosen):
 
 
 def test_a_run_goes_on_without_what_cannot_be_made_and_says_so(chosen):
-    (row,) = pd.read_csv(chosen / "vectors/not_made.csv").to_dict("records")
-    assert (row["method"], row["trait"]) == (UNMADE, "deference")
+    rows = pd.read_csv(chosen / "vectors/not_made.csv").set_index("method")
+    row = rows.loc[UNMADE]
+    assert row["trait"] == "deference"
     assert row["why"] == "shuffled labels of deference: the method is the same without labels; leave it out"
     asked, ran = (
         set(pd.read_csv(chosen / "rollouts" / name)["condition_id"])
         for name in ("conditions/deference.csv", "conditions.csv")
     )
+    assert {*rows.index} <= {UNMADE, *OWN}
     assert asked - ran == {f"{UNMADE}.deference.all.+0.01"}
     assert row["why"] in html.unescape((chosen / "report/report.html").read_text())
+
+
+def test_methods_learn_from_the_agents_own_episodes_on_tasks_of_their_own(chosen):
+    own = [json.loads(line) for line in (chosen / "rollouts/development.jsonl").read_text().splitlines()]
+    tested = {json.loads(line)["id"] for line in (chosen / "prompts/scenarios.jsonl").read_text().splitlines()}
+    assert not {one["scenario_id"] for one in own} & tested
+    assert {one["run"] for one in own} == {0, 1, 2}
+    for name in OWN:
+        _, about = tensors.read(chosen / f"vectors/{name}/deference.safetensors")
+        assert any("rollouts/development.jsonl" in path for path in json.loads(about["provenance"])["inputs"])
+
+
+def test_probes_choose_among_unsteered_episodes(chosen):
+    table = pd.read_csv(chosen / "rollouts/best_of.csv")
+    assert set(table["n"]) == {1, 2}
+    gain = table[table["outcome"] == "score"].set_index("n")["estimate"]
+    assert gain[1] == pytest.approx(0, abs=1e-9)
+    assert gain[2] > 0
+    assert 'id="table-best_of"' in (chosen / "report/report.html").read_text()
 
 
 def test_a_vector_is_applied_by_several_rules(chosen):

@@ -85,9 +85,20 @@ try:
     if config["model"]["source"] == names.ORGANISM:
         truths = resources.load(Path(RESOURCES, "truth.yaml"))
         resources.check_truth(truths, config["organism"]["truth"])
+    WRITTEN_SCENARIOS = resources.scenarios(Path(RESOURCES, "scenarios.yaml"))
     SCENARIOS = resources.select_scenarios(
-        resources.scenarios(Path(RESOURCES, "scenarios.yaml")),
-        config["prompts"]["scenarios"],
+        WRITTEN_SCENARIOS, config["prompts"]["scenarios"]
+    )
+    # what some method asks for beyond the trait's own rows
+    NEEDED = {
+        need
+        for method in config["vectors"]["methods"]
+        for need in methods.needs(method)
+    }
+    DEVELOPMENT = (
+        resources.development(Path(RESOURCES, "development.yaml"), WRITTEN_SCENARIOS)
+        if "episodes" in NEEDED
+        else []
     )
     DECISIONS = resources.load(Path(RESOURCES, "decisions.yaml"))
     POINTS = DECISIONS["points"]
@@ -169,8 +180,14 @@ def gates_of(names):
 
 def gates_behind(batch):
     """The gates of one batch's conditions, by name."""
+    return gates_of(gate for _, gate in gated(batch)).get("gates", {})
+
+
+def gated(batch):
+    """The traits and gates of what one batch's conditions apply; an empty name is no gate."""
     found = [] if batch == COMMON else planned(batch, SETTINGS.rollouts)
-    return gates_of(each.gate for each in found).get("gates", {})
+    own = {(batch, each.gate) for each in found}
+    return own | {(also.trait, also.gate) for each in found for also in each.also}
 
 
 def batch_gates(wildcards):
@@ -189,12 +206,16 @@ def also_inputs(wildcards):
 
 def gate_inputs(wildcards):
     """Artifacts that the gates of one batch's conditions are made from."""
-    found = gates_behind(wildcards.batch).values()
-    saes = sorted({gate["layer"] for gate in found if gate["kind"] == "latent"})
-    probes = [wildcards.batch] if any(gate["kind"] == "probe" for gate in found) else []
+    gates = gates_behind(wildcards.batch)
+    saes = {gate["layer"] for gate in gates.values() if gate["kind"] == "latent"}
+    probes = {
+        trait
+        for trait, name in gated(wildcards.batch)
+        if name and gates[name]["kind"] == "probe"
+    }
     return [
-        *expand("<results>/saes/{layer}/sae_weights.safetensors", layer=saes),
-        *expand("<results>/probes/{trait}.safetensors", trait=probes),
+        *expand("<results>/saes/{layer}/sae_weights.safetensors", layer=sorted(saes)),
+        *expand("<results>/probes/{trait}.safetensors", trait=sorted(probes)),
     ]
 
 

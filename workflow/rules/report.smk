@@ -82,6 +82,7 @@ rule report_page:
     input:
         rules.report_figures.input,
         ["<results>/saes/agreement.csv"] if SECOND_SEEDS else [],
+        ["<results>/rollouts/best_of.csv"] if config["rollouts"]["best_of"] else [],
         figures=rules.report_figures.output,
     output:
         report(

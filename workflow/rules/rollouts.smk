@@ -104,6 +104,35 @@ rule transcripts:
         " --episodes {params.episodes} --settings {params.settings:q} --seed {params.seed} 2> {log}"
 
 
+rule development:
+    input:
+        manifest="<results>/model/manifest.json",
+        calibration="<results>/rollouts/calibration.json",
+    output:
+        episodes="<results>/rollouts/development.jsonl",
+        record="<results>/rollouts/development.provenance.json",
+    log:
+        "<logs>/rollouts/development.log",
+    benchmark:
+        "<benchmarks>/rollouts/development.jsonl"
+    conda:
+        "../../envs/model.yaml"
+    resources:
+        gpu=GPUS,
+    params:
+        data=literal(RESOURCES),
+        agent=literal(AGENT_FILE),
+        resources=resources.digest([AGENT, DEVELOPMENT]),
+        runs=config["vectors"]["episodes"],
+        settings=config_slice(EpisodeSettings, within="rollouts"),
+        seed=config["seed"],
+        code=code_digest("rollouts_development"),
+    shell:
+        "python workflow/scripts/rollouts_development.py {input.manifest} {input.calibration} {params.agent:q}"
+        " {params.data:q}/development.yaml {output.episodes} {output.record} --runs {params.runs}"
+        " --settings {params.settings:q} --seed {params.seed} 2> {log}"
+
+
 rule conditions:
     input:
         probe=branch(
@@ -146,7 +175,11 @@ rule rollouts:
         ),
         saes=(
             expand("<results>/saes/{layer}/sae_weights.safetensors", layer=LAYERS)
-            if any(each.rule == "edit_code" for each in PLANNED)
+            if any(
+                part.rule == "edit_code"
+                for each in PLANNED
+                for part in (each, *each.also)
+            )
             else []
         ),
         gates=gate_inputs,
@@ -210,6 +243,38 @@ rule outcomes:
     shell:
         "python workflow/scripts/rollouts_outcomes.py {input.scenarios} {output.conditions} {output.outcomes}"
         " {output.gates} --parts {input.parts} --turns {input.turns} 2> {log}"
+
+
+rule best_of:
+    input:
+        manifest="<results>/model/manifest.json",
+        scenarios="<results>/prompts/scenarios.jsonl",
+        calibration="<results>/rollouts/calibration.json",
+        probes=expand("<results>/probes/{trait}.json", trait=TRAITS),
+        weights=expand("<results>/probes/{trait}.safetensors", trait=TRAITS),
+    output:
+        table="<results>/rollouts/best_of.csv",
+        record="<results>/rollouts/best_of.provenance.json",
+    log:
+        "<logs>/rollouts/best_of.log",
+    benchmark:
+        "<benchmarks>/rollouts/best_of.jsonl"
+    conda:
+        "../../envs/model.yaml"
+    resources:
+        gpu=GPUS,
+    params:
+        agent=literal(AGENT_FILE),
+        resources=resources.digest(AGENT),
+        runs=config["rollouts"]["best_of"],
+        settings=config_slice(EpisodeSettings, within="rollouts"),
+        compared=config_slice(ComparisonSettings, within="statistics"),
+        seed=config["seed"],
+        code=code_digest("rollouts_best_of"),
+    shell:
+        "python workflow/scripts/rollouts_best_of.py {input.manifest} {input.scenarios} {input.calibration}"
+        " {params.agent:q} {output.table} --probes {input.probes} --runs {params.runs} --settings {params.settings:q}"
+        " --compared {params.compared:q} --seed {params.seed} 2> {log}"
 
 
 rule judge:

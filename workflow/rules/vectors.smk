@@ -18,10 +18,6 @@ METHOD_DIGESTS = [
     for method in sorted(config["vectors"]["methods"])
     for path in methods.files(method)
 ]
-# what some method asks for beyond the trait's own rows
-NEEDED = {
-    need for method in config["vectors"]["methods"] for need in methods.needs(method)
-}
 DECLARED = {
     trait: config["statistics"]["primary"][trait]
     for trait in TRAITS
@@ -57,6 +53,9 @@ rule vectors:
         corpus=expand(
             "<results>/activations/corpus/{shard}.h5",
             shard=SHARDS[:1] if "corpus" in NEEDED else [],
+        ),
+        episodes=(
+            ["<results>/rollouts/development.jsonl"] if "episodes" in NEEDED else []
         ),
     output:
         expand(
@@ -101,6 +100,7 @@ rule vectors:
                 "prompts": list(input.prompts),
                 "caches": list(input.caches),
                 "corpus": list(input.corpus),
+                "episodes": list(input.episodes),
             },
             sort_keys=True,
         ),

@@ -133,7 +133,7 @@ class FewShotProtocol(Protocol):
             return [Segment(self.encode(text), written=False, role=role, ends_prompt=True)]
         return [
             Segment(self.encode(text), written=False, role=role),
-            Segment(self.encode(ACTION), written=False, role=places.ASSISTANT, ends_prompt=True),
+            Segment(self.encode(ACTION), written=False, role=places.ASSISTANT, ends_prompt=True, calls=True),
         ]
 
     def fields(self, limits: Mapping[str, int]) -> list[Field]:
@@ -176,7 +176,7 @@ class FewShotProtocol(Protocol):
         return [
             Segment(self.encode(THOUGHT), written=True, thinking=True),
             Segment(self.encode(f" {_line(text)}"), written=True, thinking=True),
-            Segment(self.encode(ACTION), written=True),
+            Segment(self.encode(ACTION), written=True, calls=True),
         ]
 
     def _called(self, tool: str, argument: str) -> list[Segment]:

@@ -10,9 +10,8 @@ can be read, and finds their form; how a reply is read is in `replies`.
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
-from itertools import groupby
-from operator import itemgetter
 from typing import Any
 
 from transformers import PreTrainedTokenizerBase
@@ -124,6 +123,16 @@ class NativeProtocol(Protocol):
         # amid a line the mark is a word, as in `replies`
         return not self.decode(line[:-1]).rpartition("\n")[2].strip()
 
+    @cached_property
+    def _mark(self) -> tuple[int, str]:
+        """What comes right before a call's name: its last token, and its text but for the white space around."""
+        return self.encode(self._before_name)[-1], self._before_name.strip()
+
+    def calls(self, line: Sequence[int]) -> bool:
+        last, mark = self._mark
+        # most tokens end no mark, and decoding takes time
+        return line[-1] == last and self.decode(line).rstrip().endswith(mark)
+
     def step(self, texts: Mapping[str, str]) -> Step:
         raw = texts["reply"]
         # where a model has tokens for thoughts, the marks of others are words
@@ -186,13 +195,18 @@ class NativeProtocol(Protocol):
         return round_trip.named(self._template, self._spoken, self._messages(TASK), name, arguments)
 
     def _parted(self, tokens: Sequence[int]) -> list[Segment]:
-        """The beginning of an assistant's turn, its thoughts and all else apart."""
-        inside, marked = self._spoken.opened, []
+        """An assistant's turn, or its beginning, cut at the ends of its thoughts and before the name of a tool."""
+        inside = self._spoken.opened
+        found: list[Segment] = []
         for at, token in enumerate(tokens):
             before, inside = inside, self.thinks(tokens[: at + 1], inside)
-            marked.append((token, before or inside))
-        runs = groupby(marked, key=itemgetter(1))
-        return [Segment([token for token, _ in run], written=True, thinking=part) for part, run in runs]
+            thinking = before or inside
+            if not found or found[-1].thinking != thinking or found[-1].calls:
+                found.append(Segment([], written=True, thinking=thinking))
+            found[-1].tokens.append(token)
+            if self.calls(tokens[: at + 1]):
+                found[-1] = replace(found[-1], calls=True)
+        return found
 
     @property
     def _before_name(self) -> str:

@@ -122,6 +122,10 @@ class Protocol(ABC):
         """
         return before
 
+    def calls(self, line: Sequence[int]) -> bool:
+        """Whether the name of a tool comes next after these tokens of a written field, at least one."""
+        return False
+
     @abstractmethod
     def step(self, texts: Mapping[str, str]) -> Step:
         """What a turn's fields (name -> text, a tool's name for a choice) come to. Never raises."""

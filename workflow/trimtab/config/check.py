@@ -26,15 +26,13 @@ from trimtab.settings.rollouts import ALWAYS, OF_THOUGHTS, THINKING, GridBlock, 
 from trimtab.settings.saes import STEADY_SHARE, Saes
 from trimtab.settings.statistics import Statistics
 from trimtab.settings.vectors import Vectors
+from trimtab.steering.catalogue import FITTED_AT_ONE_LAYER
 from trimtab.vectors.applications import refusals
 from trimtab.vectors.methods import EVERY, GROUPS, IMPORTED, exists, known, makes_edits, needs, split, wording
 from trimtab.vectors.own_settings import misfits
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 GATE_NAME = re.compile(r"[a-z][a-z0-9_]*")
-
-FITTED_AT_ONE_LAYER = ("floor", "clamp", "rotate", "set_angle", "edit_code")
-"""Rules that use the mean row or the dictionary of a vector's layer."""
 
 
 def check(config: Mapping[str, Any], origins: Origins) -> Experiment:

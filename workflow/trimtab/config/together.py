@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from trimtab.agent.names import RANDOM
 from trimtab.settings.experiment import Experiment
 from trimtab.settings.rollouts import GridBlock
-from trimtab.steering.catalogue import ALONG
+from trimtab.steering.catalogue import ALONG, FITTED_AT_ONE_LAYER
 from trimtab.vectors.design import Also, combinations
-from trimtab.vectors.methods import removes
+from trimtab.vectors.methods import makes_edits, removes
 
 
 def refusals(key: str, block: GridBlock, experiment: Experiment) -> Iterator[str]:
@@ -43,6 +43,14 @@ def _of_one(other: Also, experiment: Experiment) -> Iterator[str]:
         yield f"{other}: {other.method} is not among vectors.methods ({', '.join(made)})"
     if other.trait not in traits:
         yield f"{other}: {other.trait} is not among probes.traits ({', '.join(traits)})"
+    if other.gate and other.gate not in experiment.rollouts.gates:
+        yield f"{other}: {other.gate} is no rule, nor among rollouts.gates ({', '.join(experiment.rollouts.gates)})"
+    if other.layer is not None and other.layer not in experiment.layers:
+        yield f"{other}: {other.layer} is not among layers ({', '.join(map(str, experiment.layers))})"
+    if makes_edits(other.method) and (other.layer is not None or other.own_rule):
+        yield f"{other}: {other.method} makes edits of its own, which have their layers and rules"
+    if other.layer is not None and other.own_rule in FITTED_AT_ONE_LAYER:
+        yield f"{other}: rule {other.own_rule} needs what is known of a vector's own layer; leave the layer out"
     if other.dose == 0:
         yield f"{other}: a dose of 0 applies nothing; leave it out"
     # an id must name the dose
@@ -69,5 +77,5 @@ def _meeting(block: GridBlock, experiment: Experiment) -> Iterator[str]:
 
 def _undoes(later: Also, earlier: Also, rule: str) -> bool:
     """Whether edits take away all that a vector of the same trait does before them, wherever it does it."""
-    removed = removes(later.method)
+    removed = "" if later.gate else removes(later.method)
     return (later.trait, later.dose) == (earlier.trait, 1) and rule in ALONG and removed == earlier.method

@@ -80,7 +80,7 @@ def check_truth(truths: Mapping[str, Any], name: str) -> None:
 
 def scenarios(path: Path = RESOURCES / "scenarios.yaml") -> list[Json]:
     """All scenarios in the file's order."""
-    loaded: list[Json] = load(path)
+    loaded: list[Json] = load(path, "scenarios")
     _unique(path, "all scenarios", "id", [scenario["id"] for scenario in loaded])
     _unique(path, "all scenarios", "task", [scenario["task"] for scenario in loaded])
     for scenario in loaded:
@@ -88,6 +88,24 @@ def scenarios(path: Path = RESOURCES / "scenarios.yaml") -> list[Json]:
             raise TrimtabError(
                 f"{path}, {scenario['id']}.goal.tool: {tool} is a failing tool; the goal must be reachable"
             )
+    return loaded
+
+
+def development(path: Path, tested: Iterable[Json]) -> list[Json]:
+    """Scenarios that methods may learn from.
+
+    Raises:
+        TrimtabError: one is among those that outcomes are measured on.
+    """
+    loaded = scenarios(path)
+    measured = {one[key] for one in tested for key in ("id", "task")}
+    for one in loaded:
+        for key in ("id", "task"):
+            if one[key] in measured:
+                raise TrimtabError(
+                    f"{path}, {one['id']}.{key}: {one[key]!r} is a scenario's; methods must not learn from what they "
+                    "are measured on"
+                )
     return loaded
 
 
@@ -115,13 +133,13 @@ def digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, allow_nan=False).encode()).hexdigest()
 
 
-def load(path: Path) -> Any:
-    """A YAML file that follows the schema of the same name."""
+def load(path: Path, schema: str = "") -> Any:
+    """A YAML file that follows a schema: the one of its own name, if no other is named."""
     try:
         loaded = strict_yaml.load(path)
     except FileNotFoundError:
         raise TrimtabError(f"{path}: no such file; it is part of the project") from None
-    found = schemas.problems(loaded, f"{path.stem}.schema.json", str(path))
+    found = schemas.problems(loaded, f"{schema or path.stem}.schema.json", str(path))
     if found:
         raise TrimtabError("\n".join(found))
     return loaded

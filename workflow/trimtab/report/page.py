@@ -53,6 +53,7 @@ def render(run: WholeRun, figures: Path) -> str:
         tables_effects.study(run),
         tables_vectors.comparison(run),
         tables_vectors.not_made(run),
+        *([] if run.best_of is None else [tables_vectors.best_of(run.best_of, run.plan)]),
         tables_vectors.dimensions(run),
         tables_vectors.stability(run),
         tables_parts.saes(run),

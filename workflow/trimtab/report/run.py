@@ -53,7 +53,7 @@ RECORDS = {
     "preflight": "model/preflight.json",
 }
 SUMMARY = "statistics/summary.json"
-AGREEMENT = "saes/agreement.csv"
+AGREEMENT, BEST_OF = "saes/agreement.csv", "rollouts/best_of.csv"
 NAMES = ("trait", "vector", "condition_id", "method", "timing", "gate", "tool", "outcome", "other")
 
 
@@ -137,10 +137,13 @@ class WholeRun(Run):
     config: Experiment
     again: Mapping[int, float]
     """Share of a layer's latents that a dictionary of another seed has too, of layers that were trained twice."""
+    best_of: pd.DataFrame | None
+    """What unsteered episodes do that probes choose; None where none were run."""
 
     def inputs(self) -> list[Path]:
         """The files read, but for the turns."""
-        return [*super().inputs(), *([self.root / AGREEMENT] if self.again else [])]
+        more = {AGREEMENT: bool(self.again), BEST_OF: self.best_of is not None}
+        return [*super().inputs(), *(self.root / name for name, is_there in more.items() if is_there)]
 
     @property
     def actions(self) -> list[tuple[str, str]]:
@@ -171,7 +174,9 @@ def read_whole_run(root: Path, config: Experiment) -> WholeRun:
     if config.saes.second_seeds and config.saes.pretrained is None:
         table = pd.read_csv(_present(root / AGREEMENT))
         again = dict(zip(table["layer"], table["alike_share"], strict=True))
-    return WholeRun(**{field.name: getattr(run, field.name) for field in fields(run)}, config=config, again=again)
+    best_of = pd.read_csv(_present(root / BEST_OF)) if config.rollouts.best_of else None
+    read = {field.name: getattr(run, field.name) for field in fields(run)}
+    return WholeRun(**read, config=config, again=again, best_of=best_of)
 
 
 def read_run(root: Path, settings: FigureSettings) -> Run:

@@ -6,6 +6,7 @@ from trimtab.agent.names import DRAWS
 from trimtab.report import words
 from trimtab.report.run import Run, WholeRun
 from trimtab.report.table import Table, absent, table, text, value, with_interval
+from trimtab.statistics.declared import Plan
 from trimtab.wording import listed
 
 
@@ -65,6 +66,26 @@ def not_made(run: Run) -> Table:
         "Methods that could not be made for a trait, and why. Conditions that ask for them were not run.",
         run.tables["not_made"],
         {"Trait": text("trait", words.trait), "Method": text("method", words.method), "Why": text("why")},
+    )
+
+
+def best_of(frame: pd.DataFrame, plan: Plan) -> Table:
+    """What each trait's probe chooses among unsteered episodes, by its declared outcome."""
+    own = frame[(frame["outcome"] == frame["trait"].map(plan.primary)) & (frame["n"] > 1)]
+    return table(
+        "best_of",
+        "Reading without writing: of some unsteered episodes of a scenario, the one of which the trait's probe says "
+        "most where a tool is named, by the trait's declared outcome less that of all episodes. What a vector moves "
+        "and this choice doesn't, its direction writes and the probe doesn't read. Of all outcomes: "
+        "rollouts/best_of.csv.",
+        own,
+        {
+            "Trait": text("trait", words.trait),
+            "Outcome": text("outcome", words.outcome),
+            "Best of": value("n", 0),
+            "All episodes": value("baseline_mean"),
+            "Change": with_interval("estimate", "lower", "upper"),
+        },
     )
 
 

@@ -13,6 +13,7 @@ from trimtab.errors import TrimtabError
 from trimtab.rollouts.conditions import Condition
 from trimtab.rollouts.episode import Arm
 from trimtab.saes.files import load
+from trimtab.saes.sae import SAE
 from trimtab.steering.edits import Edits, added
 from trimtab.steering.exclusion import excluded
 from trimtab.vectors import artifact
@@ -95,11 +96,11 @@ def _arm(
     norm = described["residual_norm"][str(layer)]["centred_mean"]
     application = Application(layer, condition.rule, condition.timing, condition.gate)
     scale = Scale.of(str(vector.path), vector.record, norm, application)
-    sae = load(saes / str(layer)) if saes is not None and condition.rule == "edit_code" else None
-    gate = gate_of(application, vector)
+    sae, gate = _dictionary(saes, application), gate_of(application, vector)
     own = edits(vector, application, condition.dose, condition.unit, scale, sae, gate)
     parts = {f"{vector.method}.{vector.trait}": own}
-    parts |= {f"{also.method}.{also.trait}": _other(also, condition, vectors, described) for also in condition.others}
+    for also in condition.others:
+        parts[f"{also.method}.{also.trait}"] = _other(also, condition, vectors, described, saes, gate_of)
     _check_together(condition, parts)
     return Arm(condition.condition_id, tuple(chain.from_iterable(parts.values())))
 
@@ -114,11 +115,20 @@ def _check_together(condition: Condition, parts: Mapping[str, Edits]) -> None:
                 )
 
 
-def _other(also: Also, condition: Condition, vectors: Path, described: Mapping[str, Any]) -> Edits:
-    """What a condition applies as well, at its own layer and without a gate."""
+def _other(
+    also: Also, condition: Condition, vectors: Path, described: Mapping[str, Any], saes: Path | None, gate_of: GateOf
+) -> Edits:
+    """What a condition applies as well, at its own layer unless it names another."""
     made = artifact.read(_file(vectors, also.method, also.trait))
     if made.record.model != described["model"]:
         raise TrimtabError(f"{made.path}: is of {made.record.model}; expected {described['model']}")
-    how = Application(made.layer, also.rule, condition.timing)
-    norm = described["residual_norm"][str(made.layer)]["centred_mean"]
-    return edits(made, how, also.dose, condition.unit, Scale.of(str(made.path), made.record, norm, how))
+    layer = made.layer if also.layer is None else also.layer
+    how = Application(layer, also.rule, condition.timing, also.gate)
+    norm = described["residual_norm"][str(layer)]["centred_mean"]
+    scale = Scale.of(str(made.path), made.record, norm, how)
+    return edits(made, how, also.dose, condition.unit, scale, _dictionary(saes, how), gate_of(how, made))
+
+
+def _dictionary(saes: Path | None, how: Application) -> SAE | None:
+    """The layer's, for the rule that needs it."""
+    return load(saes / str(how.layer)) if saes is not None and how.rule == "edit_code" else None

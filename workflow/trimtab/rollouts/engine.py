@@ -67,7 +67,18 @@ class Engine:
         run: int,
         journal: Journal | None = None,
     ) -> list[Turn]:
-        """All scenarios under all arms in one batch.
+        """All scenarios under all arms in one batch: turns, ordered by arm, scenario and turn. See `episodes`."""
+        return [turn for episode in self.episodes(arms, scenarios, seed, run, journal) for turn in episode.turns]
+
+    def episodes(
+        self,
+        arms: Sequence[Arm],
+        scenarios: Sequence[Assignment],
+        seed: int,
+        run: int,
+        journal: Journal | None = None,
+    ) -> list[Episode]:
+        """All scenarios under all arms in one batch, with all that was said.
 
         Args:
             arms: conditions that share a batch.
@@ -77,7 +88,7 @@ class Engine:
             journal: where steps are kept, and where those of a killed run of this batch may lie.
 
         Returns:
-            Turns, ordered by arm, scenario and turn.
+            One a row, ordered by arm and scenario.
         """
         episodes = [
             Episode(arm, s.id, run, Environment(s.world), self._noise(seed, s.id, run), s.task)
@@ -107,7 +118,7 @@ class Engine:
                 rows = [rows[row] for row in kept]
                 steering = steering.select(kept)
                 batch.select(kept, steering)
-        return [turn for episode in episodes for turn in episode.turns]
+        return episodes
 
     def _opened(
         self, arms: Sequence[Arm], headers: Sequence[list[int]], episodes: Sequence[Episode], scenarios: int

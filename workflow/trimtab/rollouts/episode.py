@@ -16,7 +16,7 @@ from trimtab.agent.turn import Turn
 from trimtab.steering import places
 from trimtab.steering.edits import Edit, Edits
 from trimtab.steering.gates import NOTHING
-from trimtab.steering.places import Places, touched
+from trimtab.steering.places import Piece, Places, touched
 
 
 @dataclass(frozen=True)
@@ -27,14 +27,6 @@ class Arm:
     edits: Edits = ()
     instruction: str = ""
     """Sentence that joins the system line (the prompt-only control)."""
-
-
-class Piece(NamedTuple):
-    """Text that is fed to the model."""
-
-    tokens: list[int]
-    places: list[int]
-    """Where each token stands in its episode (`trimtab.steering.places`)."""
 
 
 class Choice(NamedTuple):
@@ -74,6 +66,8 @@ class Episode:
     """Tokens of the episode, header included."""
     pending: list[Piece] = field(default_factory=list)
     """What waits to be fed."""
+    fed: list[Piece] = field(default_factory=list)
+    """All that was said after the header, one a turn: what was given, then what was written."""
     turns: list[Turn] = field(default_factory=list)
     done: bool = False
 
@@ -84,6 +78,10 @@ class Episode:
 
     def feed(self, tokens: list[int], at: list[int]) -> None:
         self.pending.append(Piece(tokens, at))
+        if len(self.fed) == len(self.turns):
+            self.fed.append(Piece([], []))
+        self.fed[-1].tokens.extend(tokens)
+        self.fed[-1].places.extend(at)
         self.length += len(tokens)
 
     def pop_all(self) -> Piece:

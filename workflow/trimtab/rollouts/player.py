@@ -95,7 +95,9 @@ class Player:
     def _begin(self, episode: Episode, at: int) -> None:
         episode.at, episode.line = at, []
         cue, episode.thinking = self._fields[at].cue, self._fields[at].thinks
-        episode.feed(cue, places.cue(len(cue), episode.tokens, ends_prompt=True, thinking=episode.thinking))
+        chooses = self.chooses(episode)
+        at_cue = places.cue(len(cue), episode.tokens, ends_prompt=True, thinking=episode.thinking, calls=chooses)
+        episode.feed(cue, at_cue)
 
     def _field(self, episode: Episode) -> Field:
         return self._fields[episode.at]
@@ -107,7 +109,8 @@ class Player:
             episode.line.append(token)
             before, episode.thinking = episode.thinking, self._protocol.thinks(episode.line, episode.thinking)
             # a mark is part of the thoughts that it begins or ends
-            episode.feed([token], places.written(1, episode.tokens, before or episode.thinking))
+            thinking, calls = before or episode.thinking, self._protocol.calls(episode.line)
+            episode.feed([token], places.written(1, episode.tokens, thinking, calls))
             episode.tokens += 1
             if len(episode.line) < self._field(episode).limit:
                 return

@@ -25,7 +25,10 @@ ALWAYS = "always"
 
 Applied = Annotated[
     str,
-    Text(r"[a-z]\w*\.[a-z]\w*\.[+-]?\d+(\.\d+)?", "<method>.<trait>.<dose>, such as mean_difference.deference.0.4"),
+    Text(
+        r"[a-z]\w*\.[a-z]\w*\.[+-]?\d+(\.\d+)?(\.L\d+)?(\.[a-z]\w*){0,2}",
+        "<method>.<trait>.<dose>, such as mean_difference.deference.0.4, and more parts as .L12.keep_norm.a_gate",
+    ),
 ]
 
 Protocol = Literal["few_shot", "few_shot_at_once", "native", "native_thinking"]
@@ -47,7 +50,7 @@ StudyTiming = Literal["all", "prefill"]
 OF_THOUGHTS = ("thinking", "answer")
 """Timings that part the agent's own text by its thoughts."""
 ROLES = ("system", "user", "tool", "assistant")
-TIMINGS = ("all", "prefill", "decode", "last_prompt", "prefill_but_last", *ROLES, *OF_THOUGHTS)
+TIMINGS = ("all", "prefill", "decode", "last_prompt", "prefill_but_last", "before_call", *ROLES, *OF_THOUGHTS)
 """Those that a block of the grid may name, besides decode_<number>."""
 
 Timing = Annotated[
@@ -171,16 +174,18 @@ class GridBlock(Settings):
 
     timings: Some[Timing] | None = None
     """Which tokens are steered. all, prefill, decode, last_prompt, prefill_but_last, decode_4 for the first four
-    tokens of every turn, or the span of a role: system, user, tool, assistant. Of the agent's own text, thinking is its
-    thoughts and answer all else, for protocols few_shot and native_thinking. Left out: all."""
+    tokens of every turn, before_call for the one after which a tool is named, or the span of a role: system, user,
+    tool, assistant. Of the agent's own text, thinking is its thoughts and answer all else, for protocols few_shot and
+    native_thinking. Left out: all."""
 
     layers: Some[Count] | None = None
     """Where the vector is added. Left out: the layer of the trait's probe."""
 
     also: Some[Applied] | None = None
     """What is applied as well in each condition, all of it at once: <method>.<trait>.<dose>, such as
-    mean_difference.deference.0.4 or random_0.deference.0.4. Vectors are added at their own layer, edits are as made;
-    unit and timing are the condition's, and a gate is before its own vector alone. Left out: nothing."""
+    mean_difference.deference.0.4 or random_0.deference.0.4. Vectors are added at their own layer and behind no gate,
+    edits are as made. Another layer, rule or gate follows, as in mean_difference.deference.0.4.L12.keep_norm.ends; unit
+    and timing are the condition's. Left out: nothing."""
 
     gates: Some[str] | None = None
     """Names of rollouts.gates, or always, which is no gate. Left out: always."""
@@ -278,5 +283,9 @@ class Rollouts(BatchSettings, Design, EpisodeSettings, RoomSettings, WeightSetti
     seeds: Some[Count] = default([0])
     """Rollouts a scenario and condition, one a seed. Sampling noise is shared by all conditions of a scenario and
     seed."""
+
+    best_of: Count = default(0)
+    """Unsteered episodes of each scenario among which each trait's probe chooses: rollouts/best_of.csv says what the
+    best of one, two and so on up to these would do. 0: none are run."""
 
     judge: JudgeSettings

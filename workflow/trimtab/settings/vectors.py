@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from trimtab.settings.base import AboveZero, Count, OrWord, Settings, Some, Text, default
+from trimtab.settings.base import AboveZero, Count, OrWord, Positive, Settings, Some, Text, default
 
 METHODS = [
     "sae_probe",
@@ -46,6 +46,10 @@ class MethodSettings(Settings):
     """A file with {trait} in its name, for the method imported: vectors made elsewhere, one file a trait. GGUF control
     vectors (repeng, llama.cpp), .pt (persona_vectors) or .safetensors; of several layers' vectors, that of the layer
     that the trait's probe chose is taken."""
+
+    episodes: Positive = default(6)
+    """Unsteered episodes on each task of resources' development.yaml, for methods that learn from what the agent itself
+    does; without such a method none is run."""
 
     random_draws: Count = default(4)
     """Random directions a trait, at that trait's layer."""

@@ -5,7 +5,7 @@ but one: whether the declared vector does more than when it is turned round is p
 """
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import pandas as pd
@@ -132,13 +132,18 @@ def _parts(conditions: pd.DataFrame) -> Iterator[tuple[Condition, list[str]]]:
     """Conditions that apply several things, and the ids of those that apply each alone, empty for one that isn't
     run."""
     design = conditions_of(conditions)
-    # what is applied as well is applied at its trait's own layer, to the same tokens, and behind no gate
     layers = {one.trait: one.layer for one in design if one.has_vector and one.arm != GRID}
-    alone = {
-        (Also(one.vector_name, one.trait, one.dose), one.timing, one.rule): one.condition_id
+    alone: dict[tuple[str, str, float, int | None, str, str, str], str] = {
+        (one.vector_name, one.trait, one.dose, one.layer, one.rule, one.gate, one.timing): one.condition_id
         for one in design
-        if one.has_vector and not (one.gate or one.also) and one.layer == layers.get(one.trait)
+        if one.has_vector and not one.also
     }
     for one in design:
         if one.also:
-            yield one, [one.alone, *(alone.get((also, one.timing, also.rule), "") for also in one.others)]
+            yield one, [one.alone, *(alone.get((*_applied(also, layers), one.timing), "") for also in one.others)]
+
+
+def _applied(also: Also, layers: Mapping[str, int]) -> tuple[str, str, float, int | None, str, str]:
+    """How something is applied as well, to the same tokens: at its trait's own layer, unless it names another."""
+    layer = layers.get(also.trait) if also.layer is None else also.layer
+    return also.method, also.trait, also.dose, layer, also.rule, also.gate

@@ -118,6 +118,9 @@ RULES = {
 ALONG = ("add", "add_relative", "project_out", "floor", "clamp")
 """Rules under which rows move along the vector and in no other way."""
 
+FITTED_AT_ONE_LAYER = ("floor", "clamp", "rotate", "set_angle", "edit_code")
+"""Rules that use the mean row or the dictionary of a vector's layer."""
+
 GATES = {
     "trigger": Wording(
         "at trigger tokens",
@@ -181,6 +184,11 @@ TIMINGS = {
     ),
     "answer": Wording(
         "own text but thoughts", "What the agent writes outside of its thoughts is steered, with the cues within it."
+    ),
+    "before_call": Wording(
+        "last token before a tool's name",
+        "The token after which the agent names the tool that it calls is steered, and no other.",
+        "2504.07986",
     ),
     "none": Wording("none", "No token is steered."),
     "decode_<number>": Wording(

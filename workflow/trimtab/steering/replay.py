@@ -22,13 +22,13 @@ from trimtab.forward.recurrent import is_recurrent
 from trimtab.forward.single import goes_alone
 from trimtab.forward.sites import Site
 from trimtab.steering.edits import Edits, after
-from trimtab.steering.places import Places, Segment
+from trimtab.steering.places import Piece, Places, Segment
 from trimtab.steering.steering import Steering
 
 ROWS = 4
 """Conditions a forward pass: logits of a few hundred tokens over a vocabulary are large."""
 
-Prompt = Sequence[Segment]
+Prompt = Sequence[Segment | Piece]
 Read = Callable[[int, Int[Tensor, "kept"]], Float[Tensor, "row kept vocabulary"]]
 """Reads on from the checkpoint in so many copies; gives logits of these tokens."""
 

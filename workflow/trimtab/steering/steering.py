@@ -2,7 +2,7 @@
 
 One `Steering` serves a batch whose rows may each have other edits: other sites, changes, strengths, timings and gates.
 Whoever runs the model says before every pass which row each token belongs to and where it stands in its episode. Which
-tokens a timing touches is decided in `trimtab.steering.places`, how far a gate is open in `trimtab.steering.gates`,
+tokens a timing touches is decided in `trimtab.steering.places`, how far a gate is open in `trimtab.steering.gated`,
 what a change does in `trimtab.steering.changes`; how functions reach the model, in `trimtab.forward.hooks`.
 """
 
@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -21,8 +20,8 @@ from trimtab.forward.hooks import Hook, Stream, hooked
 from trimtab.forward.sites import Site
 from trimtab.steering.changes import Add, Change
 from trimtab.steering.edits import Edit, Edits
+from trimtab.steering.gated import Gated, Opening, openings
 from trimtab.steering.gates import NOTHING, Gate
-from trimtab.steering.memory import at_first, scanned
 from trimtab.steering.places import Places, check_timing, touched
 
 
@@ -43,46 +42,6 @@ class _Step:
             {timing: own[index] for timing, own in self.timings.items()},
             [(edit, own[index]) for edit, own in self.others],
         )
-
-
-PARTS = 1000
-"""A gate's openings are counted in thousandths: sums of whole numbers are the same in any order."""
-
-
-class Opening(NamedTuple):
-    """How a gate stood at the tokens of a row that its edits' timing touches."""
-
-    open: float
-    """Sum over these tokens of how far it was open; of a gate that is open or closed, how many it opened."""
-    tokens: int
-    """How many there were."""
-
-
-@dataclass
-class _Gated:
-    """A gate, the rows behind it, what it remembers of them, and how often it was open."""
-
-    gate: Gate
-    own: Bool[Tensor, "row"]
-    memory: Float[Tensor, "row"]
-    counted: Int[Tensor, "row 2"]
-    """So far, at tokens that the edits' timing touches: parts of openings, and tokens."""
-    timings: dict[str, Bool[Tensor, "row"]] = field(default_factory=dict)
-    """Rows behind it, by the timing of their edits."""
-    open: Float[Tensor, "batch token"] | None = None
-    """Of the announced pass, once its sites were reached."""
-
-    @classmethod
-    def at_first(cls, gate: Gate, own: Bool[Tensor, "row"]) -> "_Gated":
-        """Of rows of which nothing was read."""
-        memory = at_first(gate.remembers, len(own), own.device)
-        return cls(gate, own, memory, torch.zeros(len(own), 2, dtype=torch.long, device=own.device))
-
-    def of_rows(self, index: Int[Tensor, "chosen"]) -> "_Gated":
-        """The same for a batch made of some of the rows, of which nothing was read yet."""
-        chosen = _Gated.at_first(self.gate, self.own[index])
-        chosen.timings = {timing: own[index] for timing, own in self.timings.items()}
-        return chosen
 
 
 @dataclass(frozen=True)
@@ -115,7 +74,7 @@ class Steering:
         """
         self._rows, self._device = len(rows), device
         self._steps: dict[Site, list[_Step]] = {}
-        self._gates: dict[int, _Gated] = {}
+        self._gates: dict[int, Gated] = {}
         """By the gate's identity: rows of an arm share one."""
         self._pass: _Pass | None = None
         self._read: dict[Site, Stream] = {}
@@ -153,9 +112,9 @@ class Steering:
         step.added[row] = edit.strength * unit.to(self._device, torch.float32)
         step.timings.setdefault(edit.timing, self._nobody())[row] = True
 
-    def _gated(self, gate: Gate) -> _Gated:
+    def _gated(self, gate: Gate) -> Gated:
         if id(gate) not in self._gates:
-            self._gates[id(gate)] = _Gated.at_first(gate, self._nobody())
+            self._gates[id(gate)] = Gated.at_first(gate, self._nobody())
         return self._gates[id(gate)]
 
     @property
@@ -189,7 +148,7 @@ class Steering:
         index = torch.tensor(list(rows), dtype=torch.long, device=self._device)
         for key, gated in self._gates.items():
             if key in other._gates:
-                gated.memory, gated.counted = other._gates[key].memory[index], other._gates[key].counted[index]
+                gated.go_on(other._gates[key], index)
 
     def memory(self) -> dict[str, Tensor]:
         """What gates remember and have counted, by names that the same arms give again."""
@@ -203,7 +162,7 @@ class Steering:
             if gated.gate.remembers != NOTHING:
                 gated.memory = memory[name].to(self._device)
 
-    def _named(self) -> list[tuple[str, _Gated]]:
+    def _named(self) -> list[tuple[str, Gated]]:
         return [(f"gate.{number}", gated) for number, gated in enumerate(self._gates.values())]
 
     @property
@@ -212,16 +171,7 @@ class Steering:
 
     def openings(self, rows: Sequence[int]) -> list[list[Opening]]:
         """Of each of these rows, how its gates stood so far, in the order in which its edits have them."""
-        gates = [*self._gates.values()]
-        if not gates or not rows:
-            return [[] for _ in rows]
-        index = torch.tensor(list(rows), dtype=torch.long, device=self._device)
-        own = torch.stack([gated.own[index] for gated in gates], dim=1).tolist()
-        counted = torch.stack([gated.counted[index] for gated in gates], dim=1).tolist()
-        return [
-            [Opening(parts / PARTS, tokens) for behind, (parts, tokens) in zip(*row, strict=True) if behind]
-            for row in zip(own, counted, strict=True)
-        ]
+        return openings([*self._gates.values()], torch.tensor(list(rows), dtype=torch.long, device=self._device))
 
     # --- a pass ---
 
@@ -319,7 +269,7 @@ class Steering:
             active |= own[now.row] & now.tokens(timing)
         return active
 
-    def _open(self, gated: _Gated) -> None:
+    def _open(self, gated: Gated) -> None:
         """How far a gate is open at each token of the announced pass."""
         now = self._pass
         if now is None or now.ids is None:
@@ -327,13 +277,5 @@ class Steering:
         at = now.real & gated.own[now.row]
         rows = [self._read[site][at.to(self._read[site].device)].float() for site in gated.gate.sites]
         read = torch.cat([each.to(self._device) for each in rows], dim=-1) if rows else None
-        # rows whose numbers overflow open nothing, and those beside them must not see that they did
-        said = gated.gate(now.ids[at], read).nan_to_num(0.0)
-        opened, gated.memory = scanned(
-            gated.gate.remembers, said, now.row[at], now.places.written[at], now.places.last[at], gated.memory
-        )
-        gated.open = torch.zeros(at.shape, device=self._device)
-        gated.open[at] = opened
-        at = self._timed(gated.timings, now)
-        parts = (PARTS * gated.open[at].detach()).round().long()
-        gated.counted = gated.counted.index_add(0, now.row[at], torch.stack([parts, torch.ones_like(parts)], dim=1))
+        gated.see(now.ids, now.row, now.places, at, read)
+        gated.count(now.row, self._timed(gated.timings, now))

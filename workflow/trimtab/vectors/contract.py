@@ -19,11 +19,13 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from trimtab import seeds
+from trimtab.agent.played import Played
 from trimtab.errors import TrimtabError
 from trimtab.forward.sites import Site
 from trimtab.saes.sae import SAE
 from trimtab.steering.edits import Edits
 from trimtab.steering.packing import all_finite
+from trimtab.steering.places import Places
 from trimtab.vectors.methods import exists, known, split
 from trimtab.vectors.own_settings import Value
 from trimtab.vectors.unmade import CannotBeMade
@@ -62,6 +64,14 @@ class LinearProbe:
     mean: Float[Tensor, "feature"]
     scale: Float[Tensor, "feature"]
     intercept: float = 0.0
+
+    @classmethod
+    def of(cls, fitted: Mapping[str, Tensor], prefix: str) -> "LinearProbe":
+        """From the tensors of probes/<trait>.safetensors, by how the probe's own begin."""
+        weight, mean, scale, intercept = (
+            fitted[f"{prefix}{part}"] for part in ("weight", "mean", "scale", "intercept")
+        )
+        return cls(weight, mean, scale, float(intercept))
 
     def on_raw_scale(self) -> tuple[Float[Tensor, "feature"], float]:
         """Weights and intercept for features as they are."""
@@ -110,6 +120,18 @@ Fit = Callable[[int, Iterator[TokenRows], Iterator[TokenRows]], Edits]
 edits of the layers before, to edits at that layer."""
 
 
+class OwnEpisode(NamedTuple):
+    """One of the agent's own unsteered episodes on a development task."""
+
+    played: Played
+    texts: list[str]
+    """Of each token after the header."""
+    places: Places
+    """Of the same."""
+    rows: Float[Tensor, "token width"]
+    """Of the same, at the site that was asked for."""
+
+
 class Readings(Protocol):
     """What only the running model can tell (`trimtab.vectors.readings`); read when a method asks."""
 
@@ -131,6 +153,13 @@ class Readings(Protocol):
     def tokens(self, site: Site) -> Iterator[TokenRows]:
         """Rows at any site of all tokens of these prompts after their header, some prompts at a time: no more are in
         memory than the caller keeps.
+
+        Raises:
+            TrimtabError: the model has no such site.
+        """
+
+    def episodes(self, site: Site) -> list[OwnEpisode]:
+        """The agent's own, several on each development task, with rows at any site; a method that asks NEEDS episodes.
 
         Raises:
             TrimtabError: the model has no such site.

@@ -7,13 +7,14 @@ A condition has a vector, or edits, of its own trait, and may apply what was mad
 as well.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 
 from trimtab.agent.names import PROMPT, RANDOM, WITHOUT_VECTOR
 from trimtab.settings.rollouts import ALWAYS, Design, GridBlock
-from trimtab.steering.catalogue import AS_MADE
+from trimtab.steering.catalogue import AS_MADE, RULES
 from trimtab.vectors.methods import makes_edits
 from trimtab.wording import Wording
 
@@ -25,11 +26,15 @@ ADD = "add"
 
 TOGETHER = Wording(
     "applied together",
-    "Some conditions apply other vectors and edits as well, each at its own layer or sites and at the dose that it has "
-    "alone; of those that meet at one site, the condition's own comes first, and the others follow in the order in "
-    "which the condition names them.",
+    "Some conditions apply other vectors and edits as well, each at its own layer or sites unless the condition names "
+    "another, and at the dose that it has alone; of those that meet at one site, the condition's own comes first, and "
+    "the others follow in the order in which the condition names them.",
 )
 """What a condition does that says `also`."""
+
+
+AFTER = re.compile(r"(?P<dose>[+-]?(\d+(\.\d+)?(e[+-]\d+)?|inf))(\.L(?P<layer>\d+))?(?P<words>(\.[a-z]\w*){0,2})")
+"""What follows method and trait in the text of `Also`."""
 
 
 @dataclass(frozen=True)
@@ -40,20 +45,34 @@ class Also:
     """Folder of the vector; a random direction's has its draw."""
     trait: str
     dose: float
+    layer: int | None = None
+    """None for the vector's own."""
+    own_rule: str = ""
+    """As the config names it; empty for none."""
+    gate: str = ""
+    """Name in `rollouts.gates`; empty for none."""
 
     @classmethod
     def of(cls, text: str) -> "Also":
-        """From `<method>.<trait>.<dose>`."""
-        method, trait, dose = text.split(".", 2)
-        return cls(method, trait, float(dose))
+        """From `<method>.<trait>.<dose>[.L<layer>][.<rule>][.<gate>]`."""
+        method, trait, rest = text.split(".", 2)
+        found = AFTER.fullmatch(rest)
+        if found is None:
+            raise ValueError(text)
+        words = [word for word in found["words"].split(".") if word]
+        rule = words.pop(0) if words and words[0] in RULES else ""
+        layer = None if found["layer"] is None else int(found["layer"])
+        return cls(method, trait, float(found["dose"]), layer, rule, ".".join(words))
 
     def __str__(self) -> str:
-        return f"{self.method}.{self.trait}.{self.dose:+g}"
+        layer = [] if self.layer is None else [f"L{self.layer}"]
+        parts = [self.method, self.trait, f"{self.dose:+g}", *layer, self.own_rule, self.gate]
+        return ".".join(filter(None, parts))
 
     @property
     def rule(self) -> str:
-        """Vectors are added, edits are as made."""
-        return rule_of(self.method, ADD)
+        """Vectors are added where no other rule is named, edits are as made."""
+        return rule_of(self.method, self.own_rule or ADD)
 
 
 @dataclass(frozen=True)

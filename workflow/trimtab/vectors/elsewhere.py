@@ -1,7 +1,8 @@
-"""What a trait's vectors may be made from besides its own pairs: other traits' prompts and rows, and the corpus.
+"""What a trait's vectors may be made from besides its own pairs: other traits' prompts and rows, the corpus, and what
+the agent itself did.
 
-Nothing is read before a method asks. Of contrast prompts only development templates are, and no scenario is among these
-files.
+Rows are not read before a method asks. Of contrast prompts only development templates are, and no scenario is among
+these files.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from trimtab.activations.reader import Cache
+from trimtab.agent import played
 from trimtab.agent.points import START, Decisions, conversations
 from trimtab.artifacts import files
 from trimtab.errors import TrimtabError
@@ -29,7 +31,8 @@ CORPUS_ROWS = 8192
 
 
 class ElsewhereSettings(PrimarySettings):
-    """Declared outcomes and files of all traits, and a file of the corpus, as far as some method needs them."""
+    """Declared outcomes and files of all traits, a file of the corpus and one of the agent's own episodes, as far as
+    some method needs them."""
 
     prompts: tuple[str, ...]
     """prompts/contrast/<trait>.jsonl of every trait."""
@@ -37,6 +40,8 @@ class ElsewhereSettings(PrimarySettings):
     """activations/contrast/<trait>.h5 of the same."""
     corpus: tuple[str, ...]
     """One shard of activations/corpus."""
+    episodes: tuple[str, ...]
+    """rollouts/development.jsonl."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,8 @@ class ElsewhereFiles:
     @property
     def read(self) -> list[Path]:
         """Every file that vectors may depend on."""
-        return [Path(path) for path in (*self.given.prompts, *self.given.caches, *self.given.corpus)]
+        given = self.given
+        return [Path(path) for path in (*given.prompts, *given.caches, *given.corpus, *given.episodes)]
 
     def record(self) -> dict[str, Any]:
         """What is declared, for provenance; nothing where no method goes by it."""
@@ -65,7 +71,7 @@ class ElsewhereFiles:
     def declared(
         self, manifest: Path, tasks: Mapping[str, Sequence[str]], offsets: Mapping[str, Mapping[str, float]]
     ) -> Declared:
-        """What readings of the declared actions need, of the manifest's model.
+        """What readings of the declared actions and of the agent's own episodes need, of the manifest's model.
 
         Args:
             tasks: those of the calibration, by domain.
@@ -80,6 +86,7 @@ class ElsewhereFiles:
             partial(differentiable, manifest),
             conversations(self.decisions.points[point], tasks),
             offsets[point],
+            [one for path in self.given.episodes for one in played.read(Path(path))],
         )
 
     @property

@@ -97,8 +97,7 @@ def _latent(sources: GateSources, settings: EditGate, made: Made, where: str) ->
 
 def _probe(sources: GateSources, settings: EditGate, made: Made, where: str) -> Gate:
     fitted, _ = tensors.read(sources.probes / f"{made.trait}.safetensors")
-    weight, mean, scale = (fitted[f"raw_logistic.{part}"] for part in ("weight", "mean", "scale"))
-    weight, bias = LinearProbe(weight, mean, scale, float(fitted["raw_logistic.intercept"])).on_raw_scale()
+    weight, bias = LinearProbe.of(fitted, "raw_logistic.").on_raw_scale()
     chance = settings.above or 0.0
     if not 0 < chance < 1:
         raise TrimtabError(f"{where}.above: {chance:g} is no probability between 0 and 1")

@@ -161,10 +161,6 @@ def gather(
     layer = made.layer
     fitted, _ = tensors.read(made.weights)
 
-    def linear(prefix: str) -> LinearProbe:
-        weight, mean, scale = (fitted[f"{prefix}{part}"] for part in ("weight", "mean", "scale"))
-        return LinearProbe(weight, mean, scale, float(fitted[f"{prefix}intercept"]))
-
     imported = [foreign.read(path, layer, described["layers"], described["d_model"]) for path in made.imported]
     return Material(
         trait=trait,
@@ -172,9 +168,9 @@ def gather(
         high=made.pairs.high,
         low=made.pairs.low,
         selecting=[split == "select" for split in made.pairs.splits],
-        latent_probe=linear(""),
-        residual_probe=linear("raw."),
-        logistic_probe=linear("raw_logistic."),
+        latent_probe=LinearProbe.of(fitted, ""),
+        residual_probe=LinearProbe.of(fitted, "raw."),
+        logistic_probe=LinearProbe.of(fitted, "raw_logistic."),
         penalty=float(made.fit["penalty"]),
         raw_penalties=(float(made.fit["penalties"]["raw"]), float(made.fit["penalties"]["raw_logistic"])),
         association=fitted["association"],

@@ -2,7 +2,7 @@
 moved, its uncertainty, and what a prompt adds.
 
 Nothing is read before a method asks, and then once. Nothing is read at a scenario, nor at a template of the split test:
-tasks are those of the calibration, and contrast prompts those of development templates.
+tasks are those of the calibration, contrast prompts those of development templates, and episodes on tasks of their own.
 """
 
 import logging
@@ -15,14 +15,16 @@ from jaxtyping import Float
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from trimtab.agent.played import Played
 from trimtab.agent.points import OPENING
 from trimtab.agent.protocol import Protocol
 from trimtab.errors import TrimtabError
 from trimtab.forward.sites import Site
 from trimtab.steering.edits import Edits, added
 from trimtab.steering.replay import Prompt, Replay, packs
-from trimtab.vectors.contract import Behaviour, Fit, Gradients, TokenRows
+from trimtab.vectors.contract import Behaviour, Fit, Gradients, OwnEpisode, TokenRows
 from trimtab.vectors.log_odds import apart, contrast, log_odds
+from trimtab.vectors.own_episodes import read_rows
 
 LOG = logging.getLogger(__name__)
 
@@ -48,6 +50,8 @@ class Declared:
     """Calibration tasks as conversations up to the point of the trait's measure."""
     bias: Mapping[str, float]
     """What is subtracted from each action's log-probability there."""
+    episodes: Sequence[Played] = ()
+    """The agent's own, unsteered, on development tasks."""
 
 
 class ModelReadings:
@@ -112,6 +116,10 @@ class ModelReadings:
         prompts = [self._protocol.prompt(messages) for pole in self._poles for messages in pole]
         for pack in packs(prompts, PACK):
             yield pack, Replay(self._model, [prompts[i] for i in pack], layer)
+
+    def episodes(self, site: Site) -> list[OwnEpisode]:
+        """The agent's own episodes, with rows at a site of all tokens after the header."""
+        return read_rows(self._model, self._protocol, self._declared.episodes, site)
 
     @cached_property
     def behaviour(self) -> Behaviour:

@@ -24,6 +24,7 @@ NEEDS = {
     "prompts": "the contrast prompts of all traits",
     "rows": "rows of the contrast prompts of all traits",
     "corpus": "rows of the corpus",
+    "episodes": "the agent's own unsteered episodes on development tasks",
 }
 """What a method may ask for beyond the trait's own rows."""
 EVERY = "all"
@@ -34,6 +35,7 @@ GROUPS = {
     "probes": "directions from what a probe's weights, or a discriminant's, say",
     "patterns": "directions from how rows vary with what a probe reads, or with what the agent does",
     "gradients": "directions that go by gradients of the agent's first actions",
+    "episodes": "what methods make of the agent's own episodes on development tasks",
     "edits": "methods that make edits of their own and no direction",
     "controls": "directions that have no aim, and show what chance or the choice of a method does",
 }

@@ -11,14 +11,14 @@ MLP gives before they add it to the stream (Gemma) the length that arrives there
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
-from trimtab.errors import TrimtabError
 from trimtab.forward.sites import Site
 from trimtab.steering.changes import LowRank
 from trimtab.steering.edits import Edit, Edits
 from trimtab.vectors.contract import Material
+from trimtab.vectors.unmade import CannotBeMade
 
 LABEL = "CASAL"
 SENTENCE = (
@@ -41,17 +41,35 @@ class Settings:
 
 def make(material: Material) -> Edits:
     site = Site(material.layer, material.own(Settings).module)
-    high, low = (rows.double() for rows in material.readings.at(site.inputs))
-    rows, labels = torch.cat([high, low]), torch.cat([torch.ones(len(high)), -torch.ones(len(low))]).double()
+    high, low = material.readings.at(site.inputs)
     kept = torch.tensor(material.selecting * 2)
     if kept.all() or not kept.any():
-        raise TrimtabError(f"CASAL of {material.trait}: it needs pairs in both splits fit and select")
+        raise CannotBeMade(f"CASAL of {material.trait}: it needs pairs in both splits fit and select")
+    return amortised(site, material.gap(), high, low, kept)
+
+
+def amortised(
+    site: Site,
+    vector: Float[Tensor, "d_model"],
+    high: Float[Tensor, "one inner"],
+    low: Float[Tensor, "other inner"],
+    kept: Bool[Tensor, "row"],
+) -> Edits:
+    """The change of a linear module's weight that adds a vector to one class, and takes it away from the other.
+
+    Args:
+        high: what the module takes of the first class.
+        low: and of the second.
+        kept: rows of `high`, then of `low`, by which the penalty is chosen; some, and not all.
+    """
+    rows = torch.cat([high, low]).double()
+    labels = torch.cat([torch.ones(len(high)), -torch.ones(len(low))]).double()
 
     def wrong(penalty: float) -> float:
         return float((rows[kept] @ regression(rows[~kept], labels[~kept], penalty) - labels[kept]).square().mean())
 
     weight = regression(rows, labels, min(PENALTIES, key=wrong))
-    return (Edit(site, LowRank(material.gap()[:, None].float(), weight[None].float()), 1.0),)
+    return (Edit(site, LowRank(vector[:, None].float(), weight[None].float()), 1.0),)
 
 
 def regression(

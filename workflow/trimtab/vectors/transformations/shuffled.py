@@ -22,6 +22,7 @@ from trimtab.vectors.contract import (
     Fit,
     Gradients,
     Material,
+    OwnEpisode,
     Readings,
     Recipe,
     Rows,
@@ -84,7 +85,7 @@ class SwappedRows:
 
 @dataclass(frozen=True)
 class ShuffledReadings:
-    """What the model tells, dealt to other prompts; gradients as they are."""
+    """What the model tells, dealt to other prompts; gradients and episodes as they are."""
 
     true: Readings
     swap: Bool[Tensor, "pair"]
@@ -106,6 +107,9 @@ class ShuffledReadings:
     def tokens(self, site: Site) -> Iterator[TokenRows]:
         for part in self.true.tokens(site):
             yield part._replace(high=part.high ^ self.swap[part.pair])
+
+    def episodes(self, site: Site) -> list[OwnEpisode]:
+        return self.true.episodes(site)
 
     @property
     def behaviour(self) -> Behaviour:
