@@ -1,7 +1,5 @@
 # Trimtab's one DAG, from prompts to a report. `snakemake --cores all` makes everything; the stages are the include lines.
 
-import time
-
 from snakemake.utils import min_version
 
 min_version("9.27")
@@ -10,13 +8,19 @@ min_version("9.27")
 configfile: workflow.source_path("config.yaml")
 
 
+include: "workflow/rules/place.smk"
+include: "workflow/rules/common.smk"
+
+
+container: config["container"]
+
+
 pathvars:
     results=f"results/{config['experiment']}",
     logs=f"results/{config['experiment']}/logs",
     benchmarks=f"results/{config['experiment']}/benchmarks",
 
 
-include: "workflow/rules/common.smk"
 include: "workflow/rules/model.smk"
 include: "workflow/rules/prompts.smk"
 include: "workflow/rules/activations.smk"
@@ -28,15 +32,6 @@ include: "workflow/rules/statistics.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/plan.smk"
 include: "workflow/rules/organism.smk"
-
-
-STARTED = time.time()
-
-
-onsuccess:
-    page = Path(f"results/{config['experiment']}/report/report.html")
-    for line in ending(page, STARTED):
-        print(line)
 
 
 rule all:

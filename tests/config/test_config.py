@@ -146,8 +146,8 @@ WRONG = {
     "rollouts: {judge: {url: 'http://me:pw@host/v1'}}": f'rollouts.judge.url: "http://…@host/v1" is not {JUDGE}',
     "rollouts: {judge: {url: 'https://host/v1?key=pw'}}": f'rollouts.judge.url: "https://host/v1?…" is not {JUDGE}',
     "rollout: {max_turns: 5}": "rollout: unknown key; did you mean rollouts?",
-    "colour: blue": "colour: unknown key; known: experiment, seed, resources, model, organism, layers, prompts, "
-    "activations, saes, probes, vectors, rollouts, statistics, report",
+    "colour: blue": "colour: unknown key; known: experiment, seed, resources, container, model, organism, layers, "
+    "prompts, activations, saes, probes, vectors, rollouts, statistics, report",
     "statistics: {primary: {autonomy: call}}": f'statistics.primary.autonomy: "call" is not one of {OUTCOMES} '
     "(did you mean calls?); a column of rollouts/outcomes.parquet",
     "statistics: {level: 95}": "statistics.level: 95 is not below 1; level of the confidence intervals",
@@ -355,6 +355,8 @@ def _top_level() -> dict[str, str]:
         "experiment": "; results go to results/<experiment>",
         "seed": "; every random draw derives from it",
         "resources": "; folder of the traits, tasks, scenarios and corpus",
+        "container": "; image in which jobs run under `snakemake --sdm apptainer`, a file or an address such as "
+        "docker://mine/trimtab:1",
         "organism": "; the model that is trained here, for model.source organism",
         "layers": "; decoder layers whose output is captured, counted from 0",
     }

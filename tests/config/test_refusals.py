@@ -26,9 +26,9 @@ HEAD = """\
 
 Every key of the default experiment with every kind of wrong value, as `tests/config/test_refusals.py` tried it: one
 line, before the first job, that names the file, the key, the value and what was expected. "taken" is a value that
-has a meaning there, or that is compared with something else than the config: the project's resources (also before the
-first job: tests/workflow/test_bad_config.py), the model's layers, the tokens that there are. "-" says that the kind
-does not apply to the key.
+has a meaning there, or that is compared with something else than the config: the project's resources, the tasks that a
+package holds and the layers of a model that lies here (all before the first job: tests/workflow/test_bad_config.py),
+the tokens that there are. "-" says that the kind does not apply to the key.
 
 Written by `pytest tests/config/test_refusals.py` where it is missing.
 """
@@ -42,7 +42,7 @@ rollouts:
     - {methods: [random], traits: [deference], doses: [-1.5], timings: [decode], rules: [slerp], gates: [lit],
        also: [mean_difference.deference.-0.5]}
     - {layers: [4]}
-saes: {overrides: {18: {k: 8}}}
+saes: {overrides: {18: {k: 8}}, massive_norm: 10}
 """
 """So that each key that the default experiment leaves out has a value."""
 
@@ -60,6 +60,8 @@ def experiment() -> dict[str, Any]:
 
 
 Step = str | int
+
+COUNT_OR_WORD = {"rollouts.batch_conditions", "probes.folds", "activations.token_budget"}
 
 
 def leaves(node: Any, path: tuple[Step, ...] = ()) -> Iterator[tuple[tuple[Step, ...], Any]]:
@@ -88,7 +90,9 @@ def wrong(path: tuple[Step, ...], value: Any) -> dict[str, Any]:
     if number:
         kinds |= {"too small": -HUGE, "too large": HUGE, "NaN": float("nan"), "infinite": float("inf")}
         kinds |= {"text for a number": str(inner)}
-    if isinstance(inner, str):
+    if dotted(path) in COUNT_OR_WORD:
+        kinds |= {"too small": -HUGE, "NaN": float("nan"), "infinite": float("inf"), "text for a number": "5"}
+    if isinstance(inner, str | bool):
         kinds |= {"number for a text": 5, "another word": f"{inner}x"}
     kinds = {name: [each] if isinstance(value, list) and name != "wrong type" else each for name, each in kinds.items()}
     if isinstance(value, list | str):
@@ -111,7 +115,6 @@ KINDS = (
 MUST = {"wrong type", "NaN", "infinite", "text for a number", "number for a text", "near-miss name"}
 """Kinds that no key may take."""
 
-COUNT_OR_WORD = {(key, "number for a text") for key in ("rollouts.batch_conditions", "probes.folds")}
 
 SIGNED = {"rollouts.grid[0].doses", "rollouts.gates.lit.above"}
 """A dose of the grid may turn the vector round."""
@@ -151,7 +154,10 @@ def test_all_keys_together_are_in_order():
 
 def test_what_must_be_refused_is(tried):
     taken = {place for place, line in tried.items() if not line}
-    assert {place for place in taken if place[1] in MUST} == COUNT_OR_WORD
+    assert {place for place in taken if place[1] in MUST} == {
+        ("rollouts.batch_conditions", "number for a text"),
+        ("probes.folds", "number for a text"),
+    }
     assert {key for key, kind in taken if kind == "too small"} == SIGNED
 
 

@@ -27,6 +27,15 @@ def project(new_project: Callable[[], Project]) -> Project:
             "mine.yaml, prompts.contrast.fills: 9 is more than the 8 contrast tasks of coding",
         ),
         (
+            "prompts: {corpus: {transcripts: 100000}}",
+            "mine.yaml, prompts.corpus.transcripts: 100000 is more than the 582 tasks there are",
+        ),
+        ("layers: [0, 4]", "mine.yaml, layers: [4] of a model that has 0 to 3"),
+        (
+            "model: {source: 'package:nothing/model.gguf'}",
+            "mine.yaml, model.source: package 'nothing' is not installed; see envs/data.txt",
+        ),
+        (
             'rollouts: {judge: {url: "http://127.0.0.1:9/v1"}}',
             'config.yaml, rollouts.judge.model: "" and rollouts.judge.url is given; name the model that answers there',
         ),

@@ -2,9 +2,9 @@
 
 Of a setting, these are the jobs whose commands it changes: what a command would be is asked of Snakemake with every job
 forced, so that neither parameters nor recorded triggers have a say. Of a script or a package, they are the jobs whose
-programs read it, by the programs' own text; of a sentence in the resources, those whose bytes are others afterwards.
-What follows what is read from the jobs' lists of files. `test_reruns.py` has chosen cases, with the jobs written down
-by hand.
+programs read it, by the programs' own text or the corpus' recipe; of a sentence in the resources, those whose bytes are
+others afterwards. What follows what is read from the jobs' lists of files. `test_reruns.py` has chosen cases, with the
+jobs written down by hand.
 """
 
 import ast
@@ -177,7 +177,7 @@ def loaded(program: Path, library: Path) -> set[str]:
     return found
 
 
-def test_a_drawn_package_reruns_the_jobs_that_import_it(
+def test_a_drawn_package_reruns_the_jobs_that_import_it_or_quote_it(
     finished: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # what makes vectors is named in the config
@@ -185,6 +185,11 @@ def test_a_drawn_package_reruns_the_jobs_that_import_it(
     methods = [library / f"trimtab/vectors/methods/{name}.py" for name in experiment()["vectors"]["methods"]]
     imports = {path.stem: loaded(path, library) for path in library.glob("scripts/*.py")}
     imports["vectors_make"] |= set().union(*(loaded(path, library) for path in methods))
+    # and what the corpus quotes, in its recipe
+    recipe = yaml.safe_load((library / "resources/corpus.yaml").read_text())
+    imports["prompts_corpus"] |= recipe["sources"]["documentation"]["packages"].keys()
+    imports["prompts_corpus"] |= {each["package"] for each in recipe["sources"].values() if "package" in each}
+    imports["rollouts_transcripts"].add(recipe["transcript_tasks"]["package"])
     # files of an installed package are given by name, so that the fork that runs the test has no other version either
     known = packages_distributions()
     names = sorted({name for found in imports.values() for name in found if name in known} - {"trimtab", "snakemake"})

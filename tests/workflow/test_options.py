@@ -50,6 +50,15 @@ def all_would_be_deleted(project: Project, output: str) -> bool:
 
 ROWS = [
     Row(
+        "status --quiet",
+        "In ten lines at most: what is made, what is running, what failed and which log says why. It may be asked "
+        "while a run is at work.",
+        lambda project, output: (
+            "results/small: the last run is through, " in output
+            and re.search(r"^made: model 2 of 2, prompts \d+ of \d+, ", output, re.MULTILINE) is not None
+        ),
+    ),
+    Row(
         "results/small/probes/scores.csv --forcerun probe_scores --dry-run",
         "A file as target: what it needs and nothing after it. `--forcerun` runs a rule again that has nothing to do; "
         "rollouts take finished conditions from `rollouts/.cells`, which you may delete.",

@@ -11,9 +11,10 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
-from project import Project
+from project import JOB, SMALL, Project
 
 from trimtab.artifacts import files
+from trimtab.plan.experiments import take_over
 
 TRAITS = ("autonomy", "deference")
 
@@ -63,7 +64,8 @@ def saes(*layers: str) -> set[str]:
     return each("sae", *layers) | {"sae_quality"} | probes(*TRAITS)
 
 
-TRANSCRIPTS = {"transcripts", "corpus"} | each("corpus_cache", "000", "001") | saes("0", "2")
+CORPUS = {"corpus"} | each("corpus_cache", "000", "001") | saes("0", "2")
+TRANSCRIPTS = {"transcripts"} | CORPUS
 CACHES = each("corpus_cache", "000", "001") | each("contrast_cache", *TRAITS, "null") | saes("0", "2")
 PREFLIGHT = {"preflight", *CACHES, *rollouts("common")}
 """What follows the preflight, which looks at the layers that the experiment names; rollouts wait for it, too."""
@@ -82,7 +84,7 @@ CONFIG = {
     "saes: {examples: {contexts: 3}}": {"sae_examples", *PAGE},
     "layers: [0, 1, 2]": {"sae 1", "conditions common", *PREFLIGHT},
     "layers: [2]": PREFLIGHT - {"sae 0"},
-    "prompts: {corpus: {max_tokens: 100}}": {"corpus", *each("corpus_cache", "000", "001"), *saes("0", "2")},
+    "prompts: {corpus: {max_tokens: 100}}": CORPUS,
     "prompts: {contrast: {fills: 2}}": PROMPTS,
     "activations: {chunk_rows: 128}": CACHES,
     "probes: {traits: [autonomy, deference, persistence]}": contrast("persistence"),
@@ -141,11 +143,14 @@ CODE = {
 PACKAGES = {
     "seaborn": REPORT,
     "matplotlib": REPORT,
-    # the false discovery rate of latents is a probe's
-    "statsmodels": probes(*TRAITS),
+    # of documentation in the corpus
+    "statsmodels": CORPUS,
+    # of texts and tasks, which nothing imports
+    "chatterbot-corpus": CORPUS,
+    "bfcl-eval": TRANSCRIPTS,
     "pulp": set(),
 }
-"""Packages of which another version is installed, with what imports them."""
+"""Packages of which another version is installed, with what imports them or has texts of theirs."""
 
 TEMPLATE = ("This choice is mine, and I am making it.", "This choice is all mine, and I am making it.")
 OTHER = ("If the first attempt fails, I will try again.", "If the first attempt fails, I will try once more.")
@@ -189,7 +194,7 @@ def test_code(finished: Project, module: str, jobs: set[str]) -> None:
 def test_another_version_of_a_package(
     finished: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str, jobs: set[str]
 ) -> None:
-    about = tmp_path / f"{package}.dist-info"
+    about = tmp_path / f"{package.replace('-', '_')}.dist-info"
     about.mkdir()
     (about / "METADATA").write_text(f"Name: {package}\nVersion: 99.0\n")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
@@ -253,6 +258,31 @@ def test_an_experiment_that_begins_as_a_copy_of_another(finished: Project) -> No
         assert finished.planned("experiment: copy") == PAGE
     finally:
         shutil.rmtree(copy)
+
+
+def test_experiments_in_one_call_share_what_they_have_in_common(
+    finished: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second's jobs are those that its settings change, what follows a checkpoint included."""
+    monkeypatch.chdir(finished.folder)
+    second = "experiment: second\nreport: {title: Second}"
+    Path("first.yaml").write_text("experiment: small")
+    Path("second.yaml").write_text(second)
+    call = finished.command()
+    words = ["experiments", "first.yaml", "second.yaml", "--below", SMALL, "--options", "--cores 2"]
+    call["args"] = [str(finished.python), "-m", "trimtab.plan", *words]
+    call["env"]["PYTHONPATH"] = str(finished.folder / "workflow")
+    done = subprocess.run(**call, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert done.returncode == 0, done.stdout
+    assert "results/second: " in done.stdout
+    assert {rule for rule, _ in JOB.findall(done.stdout)} - {"all"} == PAGE
+    assert finished.planned(second) == set()
+    again = next(finished.results.glob("saes/*/again/sae_weights.safetensors")).relative_to(finished.results)
+    assert (finished.results / again).samefile(Path("results/second") / again)
+    # a third one that differs early; its file stands above the others as mine.yaml does
+    third = "experiment: third\nsaes: {k: 4}"
+    take_over(Path("results/third"), [Path("results/second"), finished.results], finished.command(config=third)["args"])
+    assert finished.planned(third) == CONFIG["saes: {k: 4}"]
 
 
 def test_a_lost_intermediate_file_is_no_change(finished: Project) -> None:

@@ -5,32 +5,16 @@ import json
 import os
 import re
 import sys
+import time
 from dataclasses import asdict
 from pathlib import Path
 
 # what Snakemake has imported, the rules and the DAG stay to the end: until jobs start, looking for garbage finds none
 gc.disable()
 
+from snakemake.common.configfile import load_configfile
 from snakemake.exceptions import WorkflowError
-
-# scripts and rules find the library in this checkout, installed or not; not the main Snakefile's folder, which is
-# another where this workflow is a module of it
-try:
-    LIBRARY = Path(workflow.current_basedir).parent
-except TypeError:
-    raise WorkflowError(
-        f"{workflow.current_basedir.get_path_or_uri(secret_free=True)}: Snakemake fetches the rules alone, and their "
-        "jobs need this workflow's library; clone the repository and give the path of its Snakefile"
-    ) from None
-CHECKOUT = LIBRARY.parent
-sys.path.insert(0, str(LIBRARY))
-os.environ.update(
-    PYTHONPATH=os.pathsep.join(
-        [str(LIBRARY), *filter(None, [os.environ.get("PYTHONPATH")])]
-    ),
-    # text is UTF-8 whatever the shell's locale
-    PYTHONUTF8="1",
-)
+from snakemake.utils import update_config
 
 from trimtab.config import written
 from trimtab.config.check import check
@@ -38,9 +22,10 @@ from trimtab.artifacts import digest, fingerprint, records
 from trimtab.jobs import running
 from trimtab.jobs.origins import Origins
 from trimtab.errors import TrimtabError
-from trimtab.model import folder, names
+from trimtab.model import depth, folder, names
+from trimtab.plan import status
 from trimtab.plan.design import doubts
-from trimtab.prompts import local, resources
+from trimtab.prompts import local, resources, sources
 from trimtab.report.ending import ending
 from trimtab.rollouts.conditions import COMMON
 from trimtab.settings.activations import CaptureSettings
@@ -60,15 +45,24 @@ from trimtab.settings.vectors import VectorSettings
 from trimtab.vectors import applications, drawn, methods
 from trimtab.vectors.design import planned
 
+DEPLOYED = {str(method) for method in workflow.deployment_settings.deployment_method}
+# of another workflow
+MODULE = not workflow.modifier.is_main_snakefile()
+
 try:
     if "{" in str(CHECKOUT) or "}" in str(CHECKOUT):
         raise TrimtabError(
             f"{CHECKOUT}: Snakemake takes braces in the path of a workflow for wildcards; move the checkout"
         )
-    words = workflow.config_settings.config
-    origins = written.read(
-        CHECKOUT / "config.yaml", workflow.overwrite_configfiles, words
-    )
+    own_files, words = workflow.overwrite_configfiles, workflow.config_settings.config
+    if MODULE:
+        # of the workflow around it; what differs from the default is all that it has to give
+        others = [each for each in workflow.configfiles if each not in own_files]
+        own_files, given = [*map(Path, others), *own_files], config
+        config = load_configfile(CHECKOUT / "config.yaml")
+        update_config(config, given)
+        words = {key: value for key, value in words.items() if key in given}
+    origins = written.read(CHECKOUT / "config.yaml", own_files, words)
     origins.leave(os.environ)
     written.take_words(config, words)
     written.take_paths(config, origins, CHECKOUT)
@@ -82,6 +76,18 @@ try:
     TASKS = resources.tasks(Path(RESOURCES, "tasks.yaml"))
     resources.check_fills(TASKS["contrast"], config["prompts"]["contrast"]["fills"])
     CORPUS = resources.load(Path(RESOURCES, "corpus.yaml"))
+    # whether jobs have another Python than this Snakemake, whose packages are for them to ask
+    OWN_PYTHON = "conda" in DEPLOYED or bool(
+        "apptainer" in DEPLOYED and config["container"]
+    )
+    VERSIONS = {"corpus": {}, "tasks": {}}
+    if not OWN_PYTHON:
+        count = config["prompts"]["corpus"]["transcripts"]
+        sources.check_transcripts(count, CORPUS["transcript_tasks"])
+        # of packages whose texts are data: another version has other texts
+        VERSIONS["corpus"] = sources.package_versions(CORPUS)
+        VERSIONS["tasks"] = sources.task_versions(CORPUS)
+        depth.check_layers(config["model"]["source"], config["layers"])
     if config["model"]["source"] == names.ORGANISM:
         truths = resources.load(Path(RESOURCES, "truth.yaml"))
         resources.check_truth(truths, config["organism"]["truth"])
@@ -261,19 +267,24 @@ def streamed(wildcards):
     return [wildcards.layer] if "layer" in wildcards.keys() else LAYERS
 
 
-WITH_CONDA = "conda" in map(str, workflow.deployment_settings.deployment_method)
 PREFIX = running.shell_prefix(config["experiment"]) + running.python_of_jobs(
-    CHECKOUT, WITH_CONDA
+    CHECKOUT, OWN_PYTHON
 )
 # Snakemake formats a prefix, in which braces stand for themselves when doubled
 shell.prefix(PREFIX.replace("{", "{{").replace("}", "}}"))
+
+
+def ours(path):
+    """Whether an artifact is one of this experiment, and not of a workflow around it."""
+    return path.startswith(f"{RESULTS}/")
 
 
 def made_by_other_settings():
     """A line that names artifacts whose own settings or code are others than those that made them; None: no such."""
     why = {job: workflow.dag.reason(job) for job in workflow.dag.needrun_jobs()}
     jobs = [job for job in why if why[job].params_changed or why[job].code_changed]
-    made = sorted(os.path.relpath(path, RESULTS) for job in jobs for path in job.output)
+    paths = [path for job in jobs for path in job.output if ours(path)]
+    made = sorted(os.path.relpath(path, RESULTS) for path in paths)
     if not made:
         return None
     listed = ", ".join(made[:3]) + (f" and {len(made) - 3} more" if made[3:] else "")
@@ -298,19 +309,27 @@ def set_retries(times):
         one.restart_times = running.Retries(times, programs(together or [one]))
 
 
-onstart:
+# what a run makes of the experiment; a plan makes nothing, and may be asked for beside a run
+MADE = []
+STARTED = time.time()
+
+
+def begin_run(log):
+    """Before the first job: have the locks, say in the records what isn't made yet, and what is made again."""
     gc.freeze()
     gc.enable()
+    jobs = workflow.dag.needrun_jobs()
+    MADE.extend(path for job in jobs for path in map(str, job.output) if ours(path))
+    if not MADE:
+        return
     try:
         # SLURM's alone has a name for its jobs
         jobs_name = getattr(workflow.scheduler._executor, "run_uuid", None)
         running.begin(config["experiment"], jobs_name)
+        status.note(RESULTS, log)
         if workflow.execution_settings.retries:
             set_retries(workflow.execution_settings.retries)
-        planned_files = [
-            str(path) for job in workflow.dag.needrun_jobs() for path in job.output
-        ]
-        records.keep(RESULTS, planned_files)
+        records.keep(RESULTS, MADE)
     except TrimtabError as error:
         raise WorkflowError(str(error)) from None
     for line in doubts(SETTINGS):
@@ -319,12 +338,33 @@ onstart:
         print(line, file=sys.stderr)
 
 
-onsuccess:
-    records.keep(RESULTS)
+def end_run(log):
+    """After the last job, whatever became of it."""
+    if MADE:
+        records.keep(RESULTS)
 
 
-onerror:
-    records.keep(RESULTS)
+def end_well(log):
+    """After the last job, where none failed: what was found."""
+    end_run(log)
+    for line in ending(RESULTS / "report" / "report.html", STARTED):
+        print(line)
+
+
+def with_others(before, mine):
+    """What the workflow around this one does at some moment, then what this one does."""
+
+    def both(log):
+        before(log)
+        mine(log)
+
+    return both
+
+
+# Snakemake asks the main Snakefile alone, and goes by the handler that was defined last
+workflow._onstart = with_others(workflow._onstart, begin_run)
+workflow._onsuccess = with_others(workflow._onsuccess, end_well)
+workflow._onerror = with_others(workflow._onerror, end_run)
 
 
 LAYERS = config["layers"]

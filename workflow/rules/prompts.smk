@@ -86,6 +86,7 @@ rule corpus:
         resources=resources.digest(CORPUS),
         # a user's own files lie outside the results
         local=lambda wildcards: local_texts(),
+        packages=json.dumps(VERSIONS["corpus"]),
         settings=config_slice(CorpusSettings, within="prompts.corpus"),
         seed=config["seed"],
         code=code_digest("prompts_corpus"),

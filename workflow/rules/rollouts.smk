@@ -95,6 +95,7 @@ rule transcripts:
         agent=literal(AGENT_FILE),
         resources=resources.digest([AGENT, CORPUS["transcript_tasks"]]),
         episodes=config["prompts"]["corpus"]["transcripts"],
+        packages=json.dumps(VERSIONS["tasks"]),
         settings=config_slice(EpisodeSettings, within="rollouts"),
         seed=config["seed"],
         code=code_digest("rollouts_transcripts"),

@@ -18,9 +18,10 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import sys
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -62,8 +63,7 @@ def restore(results: Path) -> str | None:
     for artifact, record in _named(files.read_json(kept), results).items():
         path = _path_of(artifact)
         if Path(artifact).exists() and _is_newer(record, path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps(UNKNOWN if record is None else record))
+            _record(artifact, UNKNOWN if record is None else record)
             restored += 1
     _see(results)
     if not restored:
@@ -85,6 +85,53 @@ def keep(results: Path, about_to_be_made: Collection[str] = ()) -> None:
     except TrimtabError as error:
         # on a full disk a job that needs room ends the run; what finished is remembered by .snakemake
         print(error, file=sys.stderr)
+
+
+def of_other(other: Path, results: Path) -> dict[str, Any]:
+    """What made another experiment's artifacts, as this one's records would say it."""
+    kept = other / "records.json"
+    return _named(files.read_json(kept), results) if kept.is_file() else {}
+
+
+def adopt(results: Path, other: Path, artifacts: Collection[str]) -> None:
+    """Let artifacts of another experiment stand in this one's folder as well, with the records of what made them.
+
+    Args:
+        artifacts: by the names that they get here.
+    """
+    made = of_other(other, results) if artifacts else {}
+    for artifact in artifacts:
+        path, twin = Path(artifact), other / Path(artifact).relative_to(results)
+        if path.is_dir():
+            shutil.rmtree(path)
+        path.unlink(missing_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if twin.is_dir():
+            shutil.copytree(twin, path, copy_function=_link)
+        else:
+            _link(twin, path)
+        _record(artifact, made[artifact])
+
+
+def forget(artifacts: Iterable[str]) -> None:
+    """Let Snakemake make these anew: what they are made from may be older than they are, and is other than it was."""
+    for artifact in artifacts:
+        if Path(artifact).exists():
+            _record(artifact, UNKNOWN)
+
+
+def _link(file: str | Path, link: str | Path) -> None:
+    """A second name for a file; a copy where the file system knows no such thing."""
+    try:
+        os.link(file, link)
+    except OSError:
+        shutil.copy2(file, link)
+
+
+def _record(artifact: str, record: dict[str, Any]) -> None:
+    path = _path_of(artifact)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(record))
 
 
 def _named(kept: dict[str, Any], results: Path) -> dict[str, Any]:

@@ -14,15 +14,14 @@ from pydantic import ValidationError
 
 from trimtab.agent.names import FIRST_ACTION
 from trimtab.artifacts.schemas import near, shown
-from trimtab.config import complaints, together
+from trimtab.config import complaints, gated, together
 from trimtab.errors import TrimtabError
 from trimtab.jobs.origins import Origins
 from trimtab.model.checks import ALL
 from trimtab.model.names import ORGANISM, PACKAGED
 from trimtab.settings.experiment import Experiment
-from trimtab.settings.gates import NEEDS, EditGate
 from trimtab.settings.model import Model, Organism
-from trimtab.settings.rollouts import ALWAYS, OF_THOUGHTS, THINKING, GridBlock, Rollouts, StudySettings
+from trimtab.settings.rollouts import OF_THOUGHTS, THINKING, GridBlock, Rollouts, StudySettings
 from trimtab.settings.saes import STEADY_SHARE, Saes
 from trimtab.settings.statistics import Statistics
 from trimtab.settings.vectors import Vectors
@@ -32,7 +31,6 @@ from trimtab.vectors.methods import EVERY, GROUPS, IMPORTED, exists, known, make
 from trimtab.vectors.own_settings import misfits
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
-GATE_NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
 def check(config: Mapping[str, Any], origins: Origins) -> Experiment:
@@ -66,7 +64,7 @@ def _disagreements(experiment: Experiment) -> Iterator[str]:
     yield from _conditions(rollouts, experiment.vectors)
     yield from misfits(experiment.vectors.settings, experiment.vectors.methods)
     for name, gate in rollouts.gates.items():
-        yield from _gate(f"rollouts.gates.{name}", gate, experiment.layers)
+        yield from gated.refusals(f"rollouts.gates.{name}", gate, experiment)
     for at, block in enumerate(rollouts.grid):
         yield from _block(f"rollouts.grid[{at}]", block, experiment)
     if rollouts.unit == "probability":
@@ -230,12 +228,13 @@ def _own_edits(rollouts: Rollouts) -> Iterator[str]:
 
 def _block(key: str, block: GridBlock, experiment: Experiment) -> Iterator[str]:
     made, traits, layers = experiment.vectors.methods, experiment.probes.traits, experiment.layers
+    rollouts = experiment.rollouts
     for method in block.methods or ():
         if method not in made:
             yield f"{key}.methods: {method} is not among vectors.methods ({_listed(made)})"
-        elif method == "random" and not experiment.rollouts.controls.random:
+        elif method == "random" and not rollouts.controls.random:
             yield f"{key}.methods: random takes the directions of rollouts.controls.random, which is 0"
-    protocol = experiment.rollouts.protocol
+    protocol = rollouts.protocol
     for timing in block.timings or ():
         if timing in OF_THOUGHTS and protocol not in THINKING:
             yield (
@@ -247,36 +246,17 @@ def _block(key: str, block: GridBlock, experiment: Experiment) -> Iterator[str]:
             yield f"{key}.traits: {trait} is not among probes.traits ({_listed(traits)})"
     if block.also:
         yield from together.refusals(f"{key}.also", block, experiment)
-    for gate in block.gates or ():
-        if gate != ALWAYS and gate not in experiment.rollouts.gates:
-            yield f"{key}.gates: {gate} is not among rollouts.gates ({_listed((ALWAYS, *experiment.rollouts.gates))})"
+    yield from gated.of_block(key, block, rollouts)
     for layer in block.layers or ():
         if layer not in layers:
             yield f"{key}.layers: {layer} is not among layers ({_listed(layers)})"
-    own = [method for method in block.methods or (experiment.rollouts.study.method,) if makes_edits(method)]
+    own = [method for method in block.methods or (rollouts.study.method,) if makes_edits(method)]
     for name, given in {"layers": block.layers, "rules": block.rules}.items():
         if own and given:
             yield f"{key}.{name}: {_listed(given)}, and {_listed(own)} makes edits of its own, which have theirs"
-    for rule in block.rules or (experiment.rollouts.rule,):
+    for rule in block.rules or (rollouts.rule,):
         if block.layers and rule in FITTED_AT_ONE_LAYER:
             yield f"{key}.layers: rule {rule} needs what is known of a vector's own layer; leave them out"
-
-
-def _gate(key: str, gate: EditGate, layers: Sequence[int]) -> Iterator[str]:
-    """Each kind needs its own keys and takes no others."""
-    name = key.rpartition(".")[2]
-    if name == ALWAYS or not GATE_NAME.fullmatch(name):
-        yield f"{key}: {name} is no name for a gate; expected small letters, digits and _, and not {ALWAYS}"
-    given = gate.record()
-    for name in NEEDS[gate.kind]:
-        if given.get(name) is None:
-            yield f"{key}.{name}: missing; a gate of kind {gate.kind} needs {_listed(NEEDS[gate.kind])}"
-    for name in given.keys() - {"kind", "remembers", *NEEDS[gate.kind]}:
-        yield f"{key}.{name}: {given[name]}, and a gate of kind {gate.kind} has {_listed(NEEDS[gate.kind])}"
-    if gate.layer is not None and gate.layer not in layers:
-        yield f"{key}.layer: {gate.layer} is not among layers ({_listed(layers)})"
-    if gate.kind == "probe" and gate.above is not None and not 0 < gate.above < 1:
-        yield f"{key}.above: {gate.above} is no probability between 0 and 1"
 
 
 def _probabilities(rollouts: Rollouts) -> Iterator[str]:

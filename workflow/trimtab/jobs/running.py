@@ -36,26 +36,37 @@ REFUSED = FOLDER / "refused"
 
 _held: list[int] = []
 
+_experiments: list[str] = []
+"""Those of this Snakemake: more than one where it has this workflow as a module more than once."""
+
 
 def shell_prefix(experiment: str) -> str:
-    """What a job's shell does first: hold the jobs' lock, and pass it on to all that it starts."""
-    lock = FOLDER / f"{experiment}.jobs"
-    return f"mkdir -p {FOLDER}; exec 9>>{lock}; flock --shared 9 || true; "
+    """What a job's shell does first: hold the jobs' lock, and pass it on to all that it starts.
+
+    Snakemake has one prefix for the jobs of all modules, which therefore hold the lock of each.
+    """
+    if experiment not in _experiments:
+        _experiments.append(experiment)
+    locks = [
+        f"exec {9 + at}>>{FOLDER}/{name}.jobs; flock --shared {9 + at} || true; "
+        for at, name in enumerate(_experiments)
+    ]
+    return f"mkdir -p {FOLDER}; {''.join(locks)}"
 
 
-def python_of_jobs(checkout: Path, with_conda: bool) -> str:
+def python_of_jobs(checkout: Path, own_python: bool) -> str:
     """What `python workflow/scripts/<name>.py` means in a job's shell, wherever Snakemake works and whoever started it.
 
     The program is the checkout's and runs under the interpreter that runs Snakemake, whose environment needn't be
-    activated; under a rule's own environment where Snakemake was asked for those. A `python` of somebody else's rules
-    stays what it is.
+    activated; under the Python of a rule's environment or image where Snakemake was asked for those. A `python` of
+    somebody else's rules stays what it is.
     """
     here = checkout.resolve() == Path.cwd().resolve()
     # the shell's own word says it already, which keeps the text of failed commands short
     activated = os.path.dirname(shutil.which("python") or "") == os.path.dirname(sys.executable)
-    if here and (with_conda or activated):
+    if here and (own_python or activated):
         return ""
-    python = "command python" if with_conda else f"exec {shlex.quote(sys.executable)}"
+    python = "command python" if own_python else f"exec {shlex.quote(sys.executable)}"
     folder = "" if here else shlex.quote(f"{checkout}/")
     ours = f'workflow/scripts/*) {python} {folder}"$@" ;;'
     return f'python() {{ case "$1" in {ours} *) command python "$@" ;; esac; }}; '
@@ -90,9 +101,7 @@ def begin(experiment: str, name: str | None = None) -> None:
     Raises:
         TrimtabError: another Snakemake is at work on it, or a job of an earlier one still is.
     """
-    run, jobs = FOLDER / f"{experiment}.run", FOLDER / f"{experiment}.jobs"
-    # of several checkouts whose results are one disk
-    results = Path("results", experiment, "logs", ".run")
+    run, jobs, results = FOLDER / f"{experiment}.run", FOLDER / f"{experiment}.jobs", _run_of(experiment)
     for path in (run, results):
         path.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -119,6 +128,26 @@ def begin(experiment: str, name: str | None = None) -> None:
     if name is not None:
         _names(experiment).write_text(name)
     shutil.rmtree(REFUSED, ignore_errors=True)
+
+
+def at_work(experiment: str) -> bool:
+    """Whether a run holds the lock of the experiment's results, of this checkout or of another."""
+    path = _run_of(experiment)
+    if not path.is_file():
+        return False
+    try:
+        mine = _lock(path)
+    except OSError:
+        return False
+    if mine is None:
+        return True
+    os.close(mine)
+    return False
+
+
+def _run_of(experiment: str) -> Path:
+    """The lock in the results, which several checkouts may have in common."""
+    return Path("results", experiment, "logs", ".run")
 
 
 def _lock(path: Path) -> int | None:

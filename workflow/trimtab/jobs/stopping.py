@@ -8,6 +8,8 @@ another.
 """
 
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 
 from trimtab.errors import TrimtabError
@@ -33,6 +35,16 @@ def end_in_one_line() -> None:
         raise SystemExit("interrupted")
 
     signal.signal(signal.SIGINT, end)
+
+
+@contextmanager
+def left_to_others() -> Iterator[None]:
+    """Within the block Ctrl-C is for the programs that were started there, which end in their own way."""
+    before = signal.signal(signal.SIGINT, lambda number, frame: None)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def asked() -> bool:

@@ -1,10 +1,15 @@
-"""`python -m trimtab.plan new NAME MODEL`: a first config for a model of one's own."""
+"""`python -m trimtab.plan new NAME MODEL`: a first config for a model of one's own.
+
+`python -m trimtab.plan experiments A B`: several experiments, with what they have in common made once.
+"""
 
 from trimtab.jobs.entry import commands
 
+import shlex
 from pathlib import Path
 
 from trimtab.errors import TrimtabError
+from trimtab.plan import experiments
 from trimtab.plan.new import propose
 
 
@@ -28,5 +33,11 @@ def new(name: str, model: str, *, revision: str | None = None) -> None:
     )
 
 
+def run(files: list[Path], *, below: list[Path] = [], options: str = "") -> None:  # noqa: B006
+    """Run the experiments of config files FILES one after the other, each on top of the files --below, with further
+    words for Snakemake in one text, --options."""
+    experiments.run(files, below, shlex.split(options))
+
+
 if __name__ == "__main__":
-    commands(new=new)
+    commands(new=new, experiments=run)

@@ -86,6 +86,16 @@ def package_versions(recipe: Json) -> dict[str, str]:
     """Versions of the packages that the sources name, since these decide the text."""
     names = [source["pip"].partition("==")[0] for source in recipe["sources"].values() if "pip" in source]
     names += recipe["sources"].get("documentation", {"packages": {}})["packages"].values()
+    return _versions(names)
+
+
+def task_versions(recipe: Json) -> dict[str, str]:
+    """Version of the package that the transcripts' tasks come from, if they come from one."""
+    tasks = recipe["transcript_tasks"]
+    return _versions([tasks["pip"].partition("==")[0]] if "pip" in tasks else [])
+
+
+def _versions(names: Sequence[str]) -> dict[str, str]:
     try:
         return {name: version(name) for name in sorted(names)}
     except PackageNotFoundError as error:
@@ -102,13 +112,23 @@ def written_documents(path: Path) -> Iterator[Document]:
 
 def transcript_tasks(count: int, seed: int, recipe: Json) -> list[dict[str, str]]:
     """Short tasks of one user turn, each `id` and `text`, that the agent's transcripts answer."""
+    found = check_transcripts(count, recipe)
+    order = _shuffled(sorted(found), seed, "transcript_tasks")
+    return [{"id": found[text], "text": text} for text in order[:count]]
+
+
+def check_transcripts(count: int, recipe: Json) -> dict[str, str]:
+    """The tasks that there are, and the id of each.
+
+    Raises:
+        TrimtabError: `count` asks for more.
+    """
     found = {text: f"task_{at:03d}" for at, text in enumerate(recipe["tasks"])} if "tasks" in recipe else _asked(recipe)
     if count > len(found):
         raise TrimtabError(
             f"config.yaml, prompts.corpus.transcripts: {count} is more than the {len(found)} tasks there are"
         )
-    order = _shuffled(sorted(found), seed, "transcript_tasks")
-    return [{"id": found[text], "text": text} for text in order[:count]]
+    return found
 
 
 def _asked(recipe: Json) -> dict[str, str]:

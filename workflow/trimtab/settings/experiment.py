@@ -17,6 +17,8 @@ from trimtab.settings.vectors import Vectors
 
 Folder = Annotated[str, Text("[A-Za-z0-9][A-Za-z0-9._-]*", "a folder name of letters, digits, '.', '-' and '_'")]
 
+Image = Annotated[str, Text(r"\S+", "a file or an address without spaces")]
+
 
 class Experiment(Settings):
     """A Trimtab experiment."""
@@ -30,6 +32,10 @@ class Experiment(Settings):
     resources: Annotated[str, Field(min_length=1)] = default("workflow/resources")
     """Folder of the traits, tasks, scenarios and corpus. The few-shot examples are there too. Relative paths in the
     checkout's own files count from the checkout, all others from the folder that Snakemake works in."""
+
+    container: Image | None = default(None)
+    """Image in which jobs run under `snakemake --sdm apptainer`, a file or an address such as docker://mine/trimtab:1.
+    It needs Python with the packages of envs/lock.txt and envs/data.txt. null: jobs run where Snakemake does."""
 
     model: Model
 
