@@ -204,7 +204,7 @@ def test_a_cache_of_another_model_is_refused(tmp_path, changes):
 
 
 def test_a_cache_of_another_hook_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("trimtab.activations.shards.HOOK", "output of the attention")
+    monkeypatch.setattr("trimtab.activations.shards.hook_of", lambda described: "output of the attention")
     path = write(tmp_path / "a.h5", llama(), prompts())
     with pytest.raises(TrimtabError, match="captured with hook 'output of the attention'"):
         require_all([path], DESCRIBED)

@@ -215,6 +215,11 @@ WRONG = {
     "reads as true or false, not a number",
     "vectors: {imported: 'their/{trait}.gguf'}": "vectors.imported: their/{trait}.gguf, and imported is not among "
     "vectors.methods",
+    "activations: {site: mlp}": 'activations.site: "mlp" is not one of residual, mlp_out, attention_out; where each of '
+    "`layers` is read and steered, from the caches to the rollouts",
+    "activations: {site: mlp_out}\nvectors: {methods: [sae_probe, mean_difference, raw_probe, random, imported], "
+    "imported: 'their/{trait}.gguf'}": "vectors.imported: their/{trait}.gguf, and activations.site is mlp_out; vectors "
+    "of other tools are of the residual stream",
     "vectors: {methods: [sae_probe, mean_difference, raw_probe, random, imported]}": "vectors.imported: null, and "
     "imported is among vectors.methods; expected a path with {trait} in it",
     "rollouts: {controls: {methods: [random]}}": "rollouts.controls.methods: random directions are asked for by "

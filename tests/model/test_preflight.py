@@ -10,14 +10,18 @@ from transformers import Gemma3ForCausalLM, Gemma3TextConfig
 
 from trimtab.errors import TrimtabError
 from trimtab.forward import hooks
+from trimtab.forward.contributions import contributions
 from trimtab.forward.packed import pack_rows, packs_rows
+from trimtab.forward.sites import ATTENTION_OUT, MLP_OUT, OTHER, Sites, as_site
 from trimtab.model import preflight as module
 from trimtab.model import stack as stack_module
 from trimtab.model.checks import (
+    ADDED,
     ALL,
     BATCHED,
     CHUNKS,
     GROWING,
+    MODULE,
     PADDED,
     PLAIN,
     ROWS,
@@ -99,8 +103,8 @@ def test_an_off_by_one_layer_is_caught(monkeypatch):
     monkeypatch.setattr(
         module,
         "capture",
-        lambda model, layers, **i: {
-            n: s for n, s in zip(layers, true(model, [n + 1 for n in layers], **i).values(), strict=True)
+        lambda model, places, **i: {
+            layer - 1: rows for layer, rows in true(model, [as_site(at).layer + 1 for at in places], **i).items()
         },
     )
     assert failures(llama()) == ["captured rows equal hidden_states[layer + 1]"]
@@ -235,7 +239,33 @@ def test_what_passes_needs_no_acceptance():
 
 
 def test_the_names_that_a_config_may_accept_are_those_of_the_checks():
-    assert [check.name for check in preflight(llama(), PROMPTS, LAYERS)] == [name for name in ALL if name != SAME]
+    found = [check.name for check in preflight(llama(), PROMPTS, LAYERS)]
+    assert found == [name for name in ALL if name not in (SAME, ADDED, MODULE)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [MLP_OUT, ATTENTION_OUT])
+@pytest.mark.parametrize("family", ["llama", "gemma3", "qwen3_5_moe"])
+def test_a_sound_stack_passes_at_what_its_modules_add(family, kind):
+    model = ARCHITECTURES[family]()
+    both = contributions(model)
+    pack_rows(model)
+    checks = preflight(model, PROMPTS, [0, 2, 3], None, both[kind], both[OTHER[kind]])
+    assert [check.name for check in checks if not check.passed] == []
+    assert [check.name for check in checks][:2] == [ADDED, MODULE]
+    assert all(check.figure is not None for check in checks)
+
+
+@pytest.mark.slow
+def test_rows_of_another_module_than_the_preflight_is_told_of_are_caught():
+    model = llama()
+    both = contributions(model)
+    other = Sites(MLP_OUT, ("post_attention_layernorm",) * 4)
+    checks = preflight(model, PROMPTS, LAYERS, None, other, both[ATTENTION_OUT])
+    assert ADDED in [check.name for check in checks if not check.passed]
+    wanted = reference(model, PROMPTS, LAYERS, both[MLP_OUT])
+    checks = preflight(model, PROMPTS, LAYERS, wanted, both[ATTENTION_OUT], both[MLP_OUT])
+    assert {MODULE, STEERED} <= {check.name for check in checks if not check.passed}
 
 
 def test_layers_that_the_model_lacks_are_told():

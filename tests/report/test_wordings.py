@@ -308,3 +308,26 @@ def test_a_method_that_says_nothing_of_itself_is_named(name, tmp_path, monkeypat
 
 def test_the_page_of_choices_is_up_to_date():
     assert choices.PAGE.read_text() == choices.page(), "write it anew: python tests/report/choices.py"
+
+
+@pytest.mark.parametrize(("kind", "name"), [("mlp_out", "the MLP's output"), ("attention_out", "attention's output")])
+def test_at_a_modules_output_sentences_speak_of_that(kind, name):
+    """No rule, unit or method then says that the residual stream is read or moved."""
+    manifest = {"site": {"kind": kind}}
+    assert words.read_at({}) == "The residual stream is read and steered after a decoder layer."
+    assert words.read_at(manifest).lower().startswith(f"{name} is read and steered".lower())
+    of_methods = [words.of_method(each) for each in methods_folder.known()]
+    for said in (*RULES.values(), *UNITS.values(), *of_methods):
+        assert words.at_site(said.sentence, {}) == said.sentence
+        told = words.at_site(said.sentence, manifest)
+        assert "residual stream" not in told
+        assert (name in told) == ("the residual stream" in said.sentence)
+
+
+def test_the_page_of_an_experiment_at_a_modules_output_says_so(run):
+    manifest = run.records["manifest"] | {"site": {"kind": "mlp_out"}}
+    there = replace(run, records=run.records | {"manifest": manifest})
+    said = {**dict(methods(there)), "abstract": abstract(there).design}
+    assert "The MLP's output is read and steered, as a decoder layer adds it" in said["Model"]
+    assert "each row of the MLP's output that is steered" in said["Steering"]
+    assert "each row of the MLP's output that is steered" in said["abstract"]

@@ -192,3 +192,15 @@ def test_edits_that_undo_the_conditions_own_are_refused_in_one_line(vectors):
     assert "\n" not in str(told.value)
     # and half of it leaves half
     assert len(made(vectors, replace(one, also="ablation.autonomy.+0.5"))[0].edits) == 2
+
+
+def test_at_a_modules_output_all_arms_are_there(tmp_path):
+    modules = {"attention_out": ["a0", "a1", "a2"], "mlp_out": ["m0", "m1", "m2"]}
+    described = DESCRIBED | {"site": {"kind": "attention_out", **modules}}
+    unit = torch.tensor([0.0, 1.0, 0.0])
+    save(tmp_path, "sae_probe", unit, site="attention_out")
+    zero, steered = made(tmp_path, row("zero", 0.0), row("sae_probe"), described=described)
+    assert [edit.site for arm in (zero, steered) for edit in arm.edits] == [Site(2, "a2"), Site(2, "a2")]
+    save(tmp_path, "raptor", unit)
+    with pytest.raises(TrimtabError, match="is of site residual; the model is steered at site attention_out"):
+        made(tmp_path, row("raptor"), described=described)

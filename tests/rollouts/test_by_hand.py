@@ -259,3 +259,14 @@ def test_columns_give_out_lines_that_are_whole():
 def test_columns_show_no_control_characters():
     columns = Columns(["a"], 40)
     assert columns.add(0, "\x1b[2Jred\x07\ttab", True) == [" [2Jred  tab"]
+
+
+@pytest.mark.slow
+def test_a_vector_of_what_the_mlp_adds_is_added_there(on_disk, tmp_path):
+    """After the MLP nothing else is added, so the text is that of the same push after the layer."""
+    path = tmp_path / "v.safetensors"
+    artifact.save(Vector(path, record(site="mlp_out"), UNIT, torch.zeros(D_MODEL)))
+    hand = ByHand.of(on_disk / "model", path, [0.0, 1.5])
+    assert list(hand._batch._steering._steps) == [Site(2, "mlp")]
+    found = texts(hand.generate(PROMPT, 20), 2)
+    assert found == texts(ByHand(made(llama, packed=True), TOKENIZER, [(), push(6.0)]).generate(PROMPT, 20), 2)

@@ -10,6 +10,7 @@ from test_formats import random_sae
 
 from trimtab.artifacts.files import read_json, write_json
 from trimtab.errors import TrimtabError
+from trimtab.forward.sites import ATTENTION_OUT, MLP_OUT, Sites
 from trimtab.saes import __main__ as command
 from trimtab.saes import formats
 from trimtab.saes.claims import Claim, plain_name
@@ -116,6 +117,82 @@ def test_what_is_of_something_else_is_refused(tmp_path, make, changes, said):
     assert said in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
     assert not (tmp_path / "b").exists()
+
+
+MLPS = Sites(MLP_OUT, ("mlp",) * 6)
+
+
+@pytest.mark.parametrize(
+    ("hook", "sites"),
+    [
+        ("blocks.5.hook_mlp_out", MLPS),
+        ("blocks.5.hook_attn_out", Sites(ATTENTION_OUT, ("self_attn",) * 6)),
+        ("mlp_out_layer_5", MLPS),
+        ("model.layers.5.mlp", MLPS),
+        ("transformer.h.5.mlp.output", MLPS),
+        ("layers.5.self_attn", Sites(ATTENTION_OUT, ("self_attn",) * 6)),
+        # Gemma: what is added is what the norm after the MLP gives
+        ("model.layers.5.post_feedforward_layernorm.output", Sites(MLP_OUT, ("post_feedforward_layernorm",) * 6)),
+    ],
+)
+def test_a_hook_that_is_the_site_is_taken(hook, sites):
+    Claim(Path("cfg.json"), hook=hook).require("gpt2", 5, sites)
+
+
+@pytest.mark.parametrize(
+    ("hook", "sites"),
+    [
+        ("blocks.5.hook_resid_post", MLPS),
+        ("model.layers.5", MLPS),
+        ("blocks.4.hook_mlp_out", MLPS),
+        ("blocks.5.hook_attn_out", MLPS),
+        ("blocks.5.attn.hook_z", Sites(ATTENTION_OUT, ("self_attn",) * 6)),
+        ("model.layers.5.self_attn.o_proj.input", Sites(ATTENTION_OUT, ("self_attn",) * 6)),
+        ("model.layers.5.mlp.input", MLPS),
+        # before the norm
+        ("model.layers.5.mlp", Sites(MLP_OUT, ("post_feedforward_layernorm",) * 6)),
+    ],
+)
+def test_a_hook_that_is_another_place_is_refused_with_both_named(hook, sites):
+    with pytest.raises(TrimtabError) as caught:
+        Claim(Path("cfg.json"), hook=hook).require("gpt2", 5, sites)
+    words = {MLP_OUT: "what the MLP", ATTENTION_OUT: "what attention"}[sites.kind]
+    wanted = f"{words} of layer 5 adds to the stream"
+    assert str(caught.value) == f"cfg.json: a dictionary of {hook}; wanted is one of {wanted}"
+
+
+def test_a_suite_of_the_stream_is_of_no_other_site(tmp_path):
+    with pytest.raises(TrimtabError) as caught:
+        command.import_(qwen_scope(tmp_path), tmp_path / "b", model="gpt2", layer=5, k=4, site=MLP_OUT)
+    assert str(caught.value).endswith(
+        "a dictionary of the stream after layer 5; wanted is one of what the MLP of layer 5 adds to the stream"
+    )
+    with pytest.raises(TrimtabError, match="--site mlp: expected one of residual, mlp_out, attention_out"):
+        command.import_(qwen_scope(tmp_path), tmp_path / "b", model="gpt2", layer=5, k=4, site="mlp")
+
+
+@pytest.mark.parametrize("kind", ["saelens", "dictionary_learning", "sparsify"])
+def test_a_dictionary_of_a_site_goes_to_another_format_and_back(tmp_path, kind):
+    """What leaves says where it is of, so that it comes back there and nowhere else."""
+    made, out, there = random_sae(), tmp_path / "layers.5.mlp", {"site": MLP_OUT, "module": "mlp"}
+    save(tmp_path / "a", made, Origin.at(MLPS, "gpt2", 5, 128), {})
+    about = read_json(tmp_path / "a/cfg.json")["metadata"]
+    assert (about["hook_name"], about["hf_hook_name"]) == ("blocks.5.hook_mlp_out", "model.layers.5.mlp")
+    command.export(tmp_path / "a", kind, out)
+    command.import_(out, tmp_path / "b", model="gpt2", layer=5, **there)
+    again = read_json(tmp_path / "b/cfg.json")["metadata"]
+    assert (again["hook_name"], again["hf_hook_name"]) == ("blocks.5.hook_mlp_out", "model.layers.5.mlp")
+    torch.testing.assert_close(formats.read(tmp_path / "b").W_enc, made.W_enc)
+    with pytest.raises(TrimtabError, match="wanted is one of the stream after layer 5"):
+        command.import_(out, tmp_path / "c", model="gpt2", layer=5)
+
+
+def test_formats_that_cannot_name_a_site_are_not_written(tmp_path):
+    save(tmp_path / "a", random_sae(), Origin.at(MLPS, "gpt2", 5, 128), {})
+    with pytest.raises(TrimtabError, match="sparsify tells a dictionary's site by its folder's name; expected layers"):
+        command.export(tmp_path / "a", "sparsify", tmp_path / "out")
+    with pytest.raises(TrimtabError, match="of the residual stream only; this one is of mlp_out"):
+        command.export(tmp_path / "a", "qwen_scope", tmp_path / "layer5.sae.pt")
 
 
 def test_provenance_stays_and_is_shown(tmp_path, capsys):

@@ -7,6 +7,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from trimtab.errors import TrimtabError
 from trimtab.forward.capture import Prompt
 from trimtab.forward.hooks import capture, replace
+from trimtab.forward.sites import ATTENTION_OUT, MLP_OUT, Sites
 from trimtab.saes.geometry import DENSITY_EDGES, Geometry, nearest_cosines
 from trimtab.saes.quality import failed_gates, measure
 from trimtab.saes.sae import SAE, TopKActivation
@@ -158,3 +159,32 @@ def test_gates_that_fail_are_named_with_their_figures(model):
     assert failed(worse, 0.4) == ["dead_share 0.5 (gate: at most 0.4)"]
     undefined = figures._replace(kept=figures.kept._replace(explained_variance=float("nan")))
     assert failed(undefined, 1.0) == ["explained_variance nan (gate: at least 0.35)"]
+
+
+@pytest.mark.parametrize(("kind", "module"), [(MLP_OUT, "mlp"), (ATTENTION_OUT, "self_attn")])
+def test_at_a_modules_output_the_dictionary_stands_in_for_what_the_module_adds(model, kind, module):
+    """An exact one loses nothing, and a blind one what a plain hook loses that puts the mean there."""
+    sites = Sites(kind, (module,) * 3)
+    rows = [capture(model, [sites.at(1)], input_ids=torch.tensor([d]))[1][0, 1:] for d in IDS if len(d) > 2]
+    mean = torch.cat(rows).mean(0)
+    exact = measure(model, {1: perfect(torch.zeros(D))}, DOCUMENTS, {1: {}}, sites)[1]
+    assert exact.kept.explained_variance == pytest.approx(1)
+    assert exact.sae.cross_entropy == pytest.approx(exact.clean, abs=1e-5)
+
+    def put(part, given, output):
+        stream = output if isinstance(output, torch.Tensor) else output[0]
+        # the first token is left alone
+        stream = torch.cat([stream[:, :1], mean.expand_as(stream[:, 1:])], dim=1)
+        return stream if isinstance(output, torch.Tensor) else (stream, *output[1:])
+
+    blinded = measure(model, {1: blind(mean)}, DOCUMENTS, {1: {}}, sites)[1]
+    handle = model.model.layers[1].get_submodule(module).register_forward_hook(put)
+    total, tokens = 0.0, 0
+    for document in IDS:
+        if len(document) > 2:
+            logits = model(torch.tensor([document])).logits[0, 1:-1]
+            total += float(torch.nn.functional.cross_entropy(logits, torch.tensor(document[2:]), reduction="sum"))
+            tokens += len(logits)
+    handle.remove()
+    assert blinded.sae.cross_entropy == pytest.approx(total / tokens, rel=1e-5)
+    assert blinded.sae.cross_entropy != pytest.approx(blinded.clean, abs=1e-3)

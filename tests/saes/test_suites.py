@@ -98,6 +98,21 @@ def test_folders_say_where_a_first_gemma_scope_is_from(tmp_path, repository, fol
     assert len(str(caught.value).splitlines()) == 1
 
 
+def test_suites_of_what_an_mlp_adds_are_imported_there(tmp_path):
+    """Gemma Scope's and Llama Scope's MLP sites are TransformerLens's, after any norm."""
+    one = first(tmp_path / "gemma-scope-2b-pt-mlp/layer_7/width_16k/average_l0_71")
+    command.import_(one, tmp_path / "one", model="google/gemma-2-2b", layer=7, site="mlp_out")
+    normed = "model.layers.7.post_feedforward_layernorm.output"
+    two = second(tmp_path / "b", hf_hook_point_in=normed, hf_hook_point_out=normed)
+    there = {"site": "mlp_out", "module": "post_feedforward_layernorm"}
+    command.import_(two, tmp_path / "two", model="google/gemma-3-1b-pt", layer=7, **there)
+    hook = "blocks.7.hook_mlp_out"
+    three = llama_scope(tmp_path / "Llama3_1-8B-Base-L7M-8x", hook_point_in=hook, hook_point_out=hook)
+    command.import_(three, tmp_path / "three", model="meta-llama/Llama-3.1-8B", layer=7, site="mlp_out")
+    for name in ("one", "two", "three"):
+        assert read_json(tmp_path / name / "cfg.json")["metadata"]["hook_name"] == hook
+
+
 def test_suites_are_imported_where_they_belong(tmp_path):
     path = first(tmp_path / "gemma-scope-2b-pt-res/layer_7/width_16k/average_l0_71")
     command.import_(path, tmp_path / "one", model="google/gemma-2-2b", layer=7)

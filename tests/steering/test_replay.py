@@ -62,7 +62,7 @@ def test_every_token_has_the_logits_of_its_prompt_alone(family, layer):
 def test_rows_are_the_stream_at_each_prompts_end(family):
     model = MODELS[family]
     replay = Replay(model, PROMPTS, 1)
-    for prompt, row in zip(PROMPTS, replay.rows, strict=True):
+    for prompt, row in zip(PROMPTS, replay.at(Site(1), replay.ends), strict=True):
         tokens = [token for segment in prompt for token in segment.tokens]
         with torch.no_grad():
             stream = model(torch.tensor([tokens]), output_hidden_states=True).hidden_states[2][0, -1]

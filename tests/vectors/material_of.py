@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import torch
 
 from trimtab.agent.played import Played
-from trimtab.forward.sites import Site
+from trimtab.forward.sites import Site, as_site
 from trimtab.saes.sae import SAE, TopKActivation
 from trimtab.steering import places
 from trimtab.steering.places import Places
@@ -71,11 +71,11 @@ class Said:
     def ends(self, sites):
         return self.at_many or {site: tuple(100 * rows[:, :D_HEADS] for rows in self.at(site)) for site in sites}
 
-    def in_order(self, layers, fit):
+    def in_order(self, places, fit):
         def pole(high):
             return (TokenRows(*(each[part.high == high] for each in part)) for part in self.of_tokens)
 
-        return tuple(edit for layer in layers for edit in fit(layer, pole(True), pole(False)))
+        return tuple(edit for place in places for edit in fit(as_site(place).layer, pole(True), pole(False)))
 
     def after(self, layer):
         return self

@@ -9,7 +9,7 @@ import torch
 from recorded import record
 
 from trimtab.errors import TrimtabError
-from trimtab.forward.sites import Site
+from trimtab.forward.sites import MLP_OUT, STREAM, Site, Sites
 from trimtab.steering.catalogue import AS_MADE, RULES
 from trimtab.steering.changes import EditCode, ProjectOut
 from trimtab.steering.edits import Edit, added
@@ -123,3 +123,14 @@ def test_a_gate_before_edits_that_have_one_is_refused():
     gated = replace(OWN, edits=(replace(OWN.edits[0], gate=Trigger(torch.tensor([1]))),))
     with pytest.raises(TrimtabError, match="raptor makes a gate of its own, so ajar can't stand before it"):
         edits(gated, Application(9, AS_MADE, "all", "ajar"), 0.5, "absolute", SCALE, gate=Trigger(torch.tensor([2])))
+
+
+def test_a_vector_is_applied_at_the_kind_of_site_that_it_is_of():
+    sites = Sites(MLP_OUT, ("a", "b", "c", "d"))
+    how, of_mlp = Application(3, "add", "all"), vector(record=record(site=MLP_OUT))
+    (made,) = edits(of_mlp, how, 0.2, "residual_share", SCALE, sites=sites)
+    assert (made.site, made.strength) == (Site(3, "d"), 2.0)
+    for one, there in ((of_mlp, STREAM), (vector(), sites)):
+        line = f"v.safetensors: is of site {one.record.site}; the model is steered at site {there.kind}"
+        with pytest.raises(TrimtabError, match=line):
+            edits(one, how, 0.2, "residual_share", SCALE, sites=there)

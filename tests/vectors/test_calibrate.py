@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from tiny import D_MODEL, LAYERS, llama
 
 from trimtab.errors import TrimtabError
+from trimtab.forward.sites import Site
 from trimtab.steering.edits import added, after
 from trimtab.steering.places import Segment
 from trimtab.vectors.applications import Application
@@ -88,7 +89,7 @@ def test_slope_and_curvature_at_the_last_layer_are_the_heads_own():
     model = llama(initializer_range=0.2)
     model.model.norm = torch.nn.Identity()
     prompts = CalibrationPrompts(model, PROMPTS, LAYERS - 1)
-    slope, curvature = prompts.derivatives(UNIT, 0.1)
+    slope, curvature = prompts.derivatives(Site(LAYERS - 1), UNIT, 0.1)
     moved = model.lm_head.weight @ UNIT
     assert slope == pytest.approx(float((moved - moved.mean()).norm()), rel=1e-3)
     assert curvature < 1e-2 * slope

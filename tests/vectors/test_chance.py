@@ -4,11 +4,12 @@ import pandas as pd
 import pytest
 import torch
 from recorded import scenario
-from tiny import D_MODEL, llama
+from tiny import D_MODEL, LAYERS, llama
 
 from trimtab.agent.calibration import dose_prompts
 from trimtab.agent.names import RANDOM
 from trimtab.agent.points import OPENING, START, Point
+from trimtab.forward.sites import ATTENTION_OUT, Sites
 from trimtab.steering.edits import added
 from trimtab.vectors.calibrate import CalibrationPrompts
 from trimtab.vectors.chance import chance_decisions, draw, lengths, table
@@ -71,6 +72,16 @@ def test_every_length_has_the_kl_wherever_its_search_sets_out(prompts, corpus):
         for found in by_guess:
             (kl,) = prompts.kl([added(LAYER, each.unit, found[each.name])])
             assert kl == pytest.approx(KL, rel=0.021)
+
+
+def test_at_attentions_output_a_length_has_the_kl_there(model, protocol, corpus):
+    sites = Sites(ATTENTION_OUT, ("self_attn",) * LAYERS)
+    there = CalibrationPrompts(model, dose_prompts(protocol, TASKS), sites.at(LAYER).after)
+    each = draw(RANDOM, "random_0", LAYER, corpus, 1)
+    found = lengths(there, LAYER, [each], KL, 2.0, sites)
+    at_site, after = there.kl([added(place, each.unit, found["random_0"]) for place in (sites.at(LAYER), LAYER)])
+    assert at_site == pytest.approx(KL, rel=0.021)
+    assert after != pytest.approx(KL, rel=0.021)
 
 
 def test_what_is_read_under_a_direction_is_what_its_push_does(model, protocol, prompts, corpus):

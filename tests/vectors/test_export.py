@@ -175,3 +175,12 @@ def test_repeng_reads_its_own_format(tmp_path):
     kind, *numbers = done.stdout.split()
     assert kind == "llama"
     np.testing.assert_allclose(list(map(float, numbers)), 2.5 * UNIT.numpy(), rtol=1e-6)
+
+
+@pytest.mark.parametrize("form", ["gguf", "vllm-lens", "easysteer", "persona_vectors"])
+def test_a_vector_of_a_modules_output_stays_here(tmp_path, form):
+    path = tmp_path / "v.safetensors"
+    artifact.save(Vector(path, record(site="mlp_out"), UNIT, torch.zeros(3)))
+    with pytest.raises(TrimtabError, match=f"is of site mlp_out; {form} has vectors of the residual stream alone"):
+        command.export(path, tmp_path / "out", format=form, layers=4)
+    assert not (tmp_path / "out").exists()

@@ -70,7 +70,7 @@ def alone(protocol, model, bias, messages, push=None):
     logits = replay.logits([() if push is None else added(LAYER, push, 1.0)], replay.ends)[0, 0].double()
     firsts = [tokens[0] for tokens in protocol.action_tokens]
     scores = torch.log_softmax(logits, dim=-1)[firsts].numpy() - np.array([bias[tool] for tool in protocol.tools])
-    return scores, replay.rows[0]
+    return scores, replay.at(Site(LAYER), replay.ends)[0]
 
 
 def odds_of(scores, tools, counted):

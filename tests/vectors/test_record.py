@@ -81,7 +81,9 @@ def test_lengths_are_those_of_their_targets_and_application():
     assert known.lengths(Application(2, "keep_norm", "decode")) == {}
 
 
-@pytest.mark.parametrize("key", [field.name for field in fields(Record) if field.name != "towards"] + ["sign"])
+@pytest.mark.parametrize(
+    "key", [each.name for each in fields(Record) if each.name not in ("towards", "site")] + ["sign"]
+)
 def test_a_key_that_is_missing_is_named(key):
     texts = record().texts()
     del texts[key]
@@ -138,3 +140,15 @@ def test_a_gate_stands_in_the_text_only_where_there_is_one():
     back = Record.of(Path("v"), known.texts())
     assert back.kl_calibration == known.kl_calibration
     assert back.lengths(Application(2, "add", "all", "ajar")) == {0.1: 2.0}
+
+
+def test_a_site_is_named_where_it_is_not_the_stream(tmp_path):
+    """Files of vectors of the stream are as they were before there were sites."""
+    assert "site" not in record().texts()
+    at_mlp = record(site="mlp_out")
+    assert at_mlp.texts()["site"] == "mlp_out"
+    path = Path("v.safetensors")
+    assert Record.of(path, at_mlp.texts()) == at_mlp
+    assert Record.of(path, record().texts()).site == "residual"
+    with pytest.raises(TrimtabError, match="metadata site: 'mlp'; expected one of residual, mlp_out, attention_out"):
+        Record.of(path, at_mlp.texts() | {"site": "mlp"})

@@ -10,6 +10,8 @@ from tiny import D_MODEL, llama
 
 from trimtab.artifacts import tensors
 from trimtab.errors import TrimtabError
+from trimtab.forward.contributions import contributions
+from trimtab.forward.sites import ATTENTION_OUT, MLP_OUT
 from trimtab.settings.vectors import VectorSettings
 from trimtab.steering.edits import after
 from trimtab.steering.places import Segment
@@ -115,3 +117,36 @@ def test_the_same_material_gives_the_same_bytes(tmp_path):
     for name in ("lat", "orthogonal"):
         one, two = (tmp_path / folder / name / "autonomy.safetensors" for folder in ("one", "two"))
         assert one.read_bytes() == two.read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [MLP_OUT, ATTENTION_OUT])
+def test_at_a_modules_output_vectors_are_measured_and_applied_there(tmp_path, kind):
+    """Against a hook of torch's own on the module; the MLP's output is the last thing that a layer adds."""
+    made, sources = parts()
+    sites = contributions(sources.model)[kind]
+    make_vectors(tmp_path, ["mean_difference", "ablation"], replace(made, sites=sites), sources, SETTINGS, [0.05])
+    vector, own = (artifact.read(tmp_path / name / "autonomy.safetensors") for name in ("mean_difference", "ablation"))
+    assert (vector.record.site, own.record.site) == (kind, kind)
+    module = sources.model.model.layers[LAYER].get_submodule(sites.modules[LAYER])
+    whole = [torch.tensor([[token for part in prompt for token in part.tokens]]) for prompt in PROMPTS]
+    rows, clean, steered = [], [], []
+
+    def run(hook, found):
+        handle = module.register_forward_hook(hook)
+        found += [sources.model(ids).logits[0, len(HEADER.tokens) :].log_softmax(-1) for ids in whole]
+        handle.remove()
+
+    def stream(output):
+        return output if isinstance(output, torch.Tensor) else output[0]
+
+    def push(part, given, output):
+        moved = stream(output) + vector.record.lengths(vector.record.plain)[0.05] * vector.unit
+        return moved if isinstance(output, torch.Tensor) else (moved, *output[1:])
+
+    run(lambda part, given, output: rows.append(stream(output)[0, -1]), clean)
+    run(push, steered)
+    torch.testing.assert_close(vector.mean, torch.stack(rows).mean(0), rtol=1e-4, atol=1e-6)
+    before, after = torch.cat(clean), torch.cat(steered)
+    assert float((before.exp() * (before - after)).sum(-1).mean()) == pytest.approx(0.05, rel=0.025)
+    assert [edit.site for edit in own.edits] == [sites.at(layer) for layer in made.rows.layers]

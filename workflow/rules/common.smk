@@ -137,6 +137,15 @@ def config_slice(model, within):
     )
 
 
+def measuring():
+    """What the manifest depends on, as JSON; sites are named where they aren't the residual stream."""
+    section, site = config["model"], config["activations"]["site"]
+    settings = {key: section[key] for key in LoadingSettings.keys(section)}
+    return json.dumps(
+        settings | ({} if site == "residual" else {"site": site}), sort_keys=True
+    )
+
+
 def literal(text):
     """A parameter whose braces are no wildcards: Snakemake looks for them in a text, and not in what a function gives."""
     return lambda wildcards: text

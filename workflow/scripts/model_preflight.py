@@ -9,6 +9,7 @@ from trimtab.agent import protocols
 from trimtab.agent.calibration import prompts_of
 from trimtab.artifacts import files
 from trimtab.artifacts.provenance import provenance
+from trimtab.forward.sites import Sites
 from trimtab.model.manifest import check_layers
 from trimtab.model.preflight import judge, preflight
 from trimtab.model.products import products
@@ -26,14 +27,17 @@ def main(
     manifest: Path, agent: Path, tasks: Path, out: Path, *, layers: list[int], settings: PreflightSettings
 ) -> None:
     """Write every check and its figure to `out`; a failed check that isn't accepted fails the rule."""
-    check_layers(layers, files.read_json(manifest))
+    entry = files.read_json(manifest)
+    check_layers(layers, entry)
+    sites = Sites.of(entry)
     protocol = protocols.read(agent, tokenizer_of(manifest))
     prompts = [[*p.context[-64:], *p.tokens] for p in prompts_of(protocol, resources.tasks(tasks)["calibration"])]
     ordered = sorted(prompts, key=len)[:: max(1, len(prompts) // PROMPTS)]
     # gone before the next is loaded, so that no two models stand in memory
-    wanted = reference(plain_of(manifest), ordered, layers)
+    wanted = reference(plain_of(manifest), ordered, layers, sites)
     described, model, _ = from_manifest(manifest)
-    found = [*preflight(model, ordered, layers, wanted), *products(model, ordered[0], described)]
+    found = preflight(model, ordered, layers, wanted, sites, Sites.beside(described))
+    found += products(model, ordered[0], described)
     checks = judge(found, model, settings.accepted_failures, str(manifest))
     files.write_json(
         out,

@@ -8,6 +8,7 @@ from trimtab.agent.few_shot import Texts
 from trimtab.agent.scenario import read_scenarios
 from trimtab.artifacts import files
 from trimtab.artifacts.provenance import provenance
+from trimtab.forward.sites import Sites
 from trimtab.model.source import from_manifest
 from trimtab.organism.language import Language
 from trimtab.organism.law import Law
@@ -37,7 +38,7 @@ def main(
     language = Language(Law.read(folder, settings.truth), texts, tokenizer)
     tasks = [scenario.task for scenario in read_scenarios(scenarios)]
     norms = {int(layer): norm["centred_mean"] for layer, norm in described["residual_norm"].items()}
-    recovery = Recovery(model, language, tasks, norms, seed)
+    recovery = Recovery(model, language, tasks, norms, seed, Sites.of(described))
     # what of a direction is asked here has no meaning for a method's own edits
     made, _ = artifact.read_all(vectors)
     table = recovery.table(

@@ -7,6 +7,7 @@ from pathlib import Path
 from trimtab.activations.reader import require_all
 from trimtab.artifacts import files, tensors
 from trimtab.artifacts.provenance import provenance
+from trimtab.forward.sites import Sites
 from trimtab.probes.contrast import read
 from trimtab.probes.dictionaries import dictionaries
 from trimtab.probes.report import as_json, probe_trait, weights_of
@@ -34,7 +35,7 @@ def main(
     """Write scores and controls, tensors, and every latent's association; `saes` are folders, one a layer."""
     described = files.read_json(manifest)
     require_all([cache, null_cache], described)
-    read_by = dictionaries(saes, layers, described["model"])
+    read_by = dictionaries(saes, layers, described["model"], Sites.of(described))
     rows = read(cache, files.read_jsonl(prompts), contrast, read_by, seed)
     null = read(null_cache, files.read_jsonl(null_prompts), contrast, read_by, seed)
     probes = probe_trait(trait, rows, null, settings, seed)

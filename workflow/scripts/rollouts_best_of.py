@@ -14,7 +14,7 @@ from trimtab.agent.scenario import read_scenarios
 from trimtab.agent.turn import table
 from trimtab.artifacts import files, tensors
 from trimtab.artifacts.provenance import provenance
-from trimtab.forward.sites import Site
+from trimtab.forward.sites import Sites
 from trimtab.model.source import from_manifest
 from trimtab.rollouts import best_of
 from trimtab.rollouts.development import tried
@@ -43,7 +43,8 @@ def main(
     seed: int,
 ) -> None:
     """Write `out`, after `runs` unsteered episodes of each scenario."""
-    _, model, tokenizer = from_manifest(manifest)
+    described, model, tokenizer = from_manifest(manifest)
+    sites = Sites.of(described)
     protocol, tasks = protocols.read(agent, tokenizer), read_scenarios(scenarios)
     engine = Engine(model, protocol, settings, Calibration.read(calibration).bias)
     played, turns = tried(engine, tasks, runs, seed)
@@ -52,7 +53,7 @@ def main(
     for path in probes:
         layer, (fitted, _) = int(files.read_json(path)["layer"]), tensors.read(path.with_suffix(".safetensors"))
         probe = LinearProbe.of(fitted, "raw_logistic.")
-        read = read_rows(model, protocol, [played[at] for at in order], Site(layer))
+        read = read_rows(model, protocol, [played[at] for at in order], sites.at(layer))
         scores[path.stem] = np.array([best_of.score(each, probe) for each in read]).reshape(len(tasks), runs)
         wanted[path.stem] = [*dict.fromkeys([compared.primary[path.stem], *BESIDE])]
     measured: pd.DataFrame = outcomes(table(turns), tasks)

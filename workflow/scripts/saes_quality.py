@@ -10,6 +10,7 @@ from trimtab.agent.documents import held_out
 from trimtab.artifacts import files
 from trimtab.artifacts.provenance import provenance
 from trimtab.errors import TrimtabError
+from trimtab.forward.sites import Sites
 from trimtab.model.source import from_manifest
 from trimtab.saes.baselines import of_layers
 from trimtab.saes.files import WEIGHTS, load
@@ -35,14 +36,15 @@ def main(
     seed: int,
 ) -> None:
     """Write one row a layer and evaluation set to `table`; `saes` are folders, in the order of `layers`."""
-    _, model, tokenizer = from_manifest(manifest)
+    described, model, tokenizer = from_manifest(manifest)
     protocol = protocols.read(agent, tokenizer)
     dictionaries = {layer: load(folder).to(model.device) for layer, folder in zip(layers, saes, strict=True)}
     kept = {row["id"] for row in files.each_jsonl(corpus) if row["split"] == "train"}
     own_seed = seeds.derive(seed, "saes", "baselines")
     others = of_layers(dictionaries, caches, kept, model.device, own_seed)
     sets = held_out(corpus, protocol, max_tokens)
-    measured = {name: measure(model, dictionaries, documents, others) for name, documents in sets.items()}
+    sites = Sites.of(described)
+    measured = {name: measure(model, dictionaries, documents, others, sites) for name, documents in sets.items()}
     made = tables(measured, gates, silent_of_layers(dictionaries, caches, kept))
     if made.failures and on_gate_failure == "stop":
         raise TrimtabError("\n".join(f"SAE quality, {line}; saes.on_gate_failure is stop" for line in made.failures))

@@ -9,6 +9,7 @@ from trimtab.activations.reader import require_all
 from trimtab.activations.scratch import near
 from trimtab.artifacts import digest, files
 from trimtab.artifacts.provenance import provenance
+from trimtab.forward.sites import Sites
 from trimtab.saes import formats
 from trimtab.saes.batches import stored
 from trimtab.saes.checkpoint import TrainingCheckpoint
@@ -43,9 +44,10 @@ def main(
     kept = {row["id"] for row in files.each_jsonl(corpus) if row["split"] == "train"}
     depends = [origin, digest.code_digest(Path(__file__), digest.LIBRARY), layer, device]
     checkpoint = TrainingCheckpoint(folder / "checkpoint.safetensors", depends, checkpoint_seconds)
-    made_from = Origin(described["model"], layer, context_size)
+    sites = Sites.of(described)
+    made_from = Origin.at(sites, described["model"], layer, context_size)
     if pretrained:
-        made_from = formats.origin_for(pretrained[0], described["model"], layer, context_size)
+        made_from = formats.origin_for(pretrained[0], described["model"], layer, context_size, sites)
         trained = Trained(formats.read_for(pretrained[0], described["d_model"], settings.k), [])
     else:
         recipe = Recipe.measured(settings, own_seed, where, described["d_model"])

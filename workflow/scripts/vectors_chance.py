@@ -10,6 +10,7 @@ from trimtab.agent.points import Decisions
 from trimtab.agent.scenario import read_scenarios
 from trimtab.artifacts import files
 from trimtab.artifacts.provenance import provenance
+from trimtab.forward.sites import Sites
 from trimtab.model.source import from_manifest
 from trimtab.prompts import resources
 from trimtab.vectors.calibrate import CalibrationPrompts
@@ -44,11 +45,13 @@ def main(
     known = Decisions.read(points).points
     read = situations({name: known[name] for name in at}, read_scenarios(scenarios))
     asked = dose_prompts(protocol, resources.tasks(tasks)["calibration"])
-    prompts = CalibrationPrompts(model, asked, layer)
-    reader = DecisionReader(model, protocol, offsets, read, layer)
+    sites = Sites.of(described)
+    start = sites.at(layer).after
+    prompts = CalibrationPrompts(model, asked, start)
+    reader = DecisionReader(model, protocol, offsets, read, start)
     guess = GUESS * described["residual_norm"][str(layer)]["centred_mean"]
     rows = corpus_rows(corpus, layer).double()
-    found = chance_decisions(prompts, reader, layer, rows, names, kl, guess, seed)
+    found = chance_decisions(prompts, reader, layer, rows, names, kl, guess, seed, sites)
     origin = provenance([manifest, calibration, scenarios, corpus], {"kl": kl, "names": names, "points": at}, seed)
     files.write_parquet(out, table(found, layer, read, protocol.tools), origin)
 

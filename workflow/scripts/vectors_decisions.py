@@ -12,6 +12,7 @@ from trimtab.agent.points import Decisions
 from trimtab.agent.scenario import read_scenarios
 from trimtab.artifacts import files
 from trimtab.artifacts.provenance import provenance
+from trimtab.forward.sites import Sites
 from trimtab.model.source import from_manifest
 from trimtab.prompts import resources
 from trimtab.vectors import apply, artifact
@@ -34,7 +35,7 @@ def main(
 ) -> None:
     """Write one row a method and scenario at each of its points; a vector that never has this KL, or could not be made,
     is left out and named in the log."""
-    _, model, tokenizer = from_manifest(manifest)
+    described, model, tokenizer = from_manifest(manifest)
     protocol = protocols.read(agent, tokenizer)
     offsets = Calibration.read(calibration).offsets
     read = situations(Decisions.read(points).points, read_scenarios(scenarios))
@@ -48,7 +49,7 @@ def main(
         if reach is None:
             print(f"{made.path}: no length with a KL of {kl:g} nats was found; left out")
         else:
-            edits[made.method] = apply.edits(made, plain, reach, "absolute", UNSCALED)
+            edits[made.method] = apply.edits(made, plain, reach, "absolute", UNSCALED, sites=Sites.of(described))
     request = resources.traits(traits)[trait]["prompt"]
     decided = decisions(model, protocol, offsets, read, edits, request)
     table: pd.DataFrame = as_table(decided, trait, read, protocol.tools)

@@ -9,6 +9,7 @@ from trimtab.agent import protocols
 from trimtab.agent.calibration import Calibration, conversations, dose_prompts
 from trimtab.agent.points import START, Decisions
 from trimtab.artifacts.provenance import provenance
+from trimtab.forward.sites import Sites
 from trimtab.model.source import from_manifest
 from trimtab.prompts import resources
 from trimtab.settings.vectors import VectorSettings
@@ -55,7 +56,8 @@ def main(
     )
     declared = around.declared(manifest, spare, offsets)
     told = made.pairs.messages, conversations(spare), request, offsets[START], declared
-    material = gather(trait, made, described, ModelReadings(model, protocol, made.layer, *told), around, seed)
+    readings = ModelReadings(model, protocol, Sites.of(described).at(made.layer), *told)
+    material = gather(trait, made, described, readings, around, seed)
     about = {**settings.record(), "kind": kind, "targets": targets, **lengths.record(), **around.record()}
     origin = provenance([manifest, calibration, *made.read, *around.read], about, seed)
     sources = Sources(described, model, dose_prompts(protocol, spare), made.held_out, origin)

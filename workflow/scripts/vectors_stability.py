@@ -9,6 +9,7 @@ import pandas as pd
 from trimtab import seeds
 from trimtab.artifacts import files
 from trimtab.artifacts.provenance import provenance
+from trimtab.forward.sites import Sites
 from trimtab.probes.contrast import read
 from trimtab.probes.dictionaries import dictionary
 from trimtab.saes.files import WEIGHTS
@@ -32,11 +33,12 @@ def main(
     seed: int,
 ) -> None:
     """Write one row a layer and trait; `first` and `again` are SAE folders, one a layer, `probes` JSON, one a trait."""
-    model = files.read_json(manifest)["model"]
+    described = files.read_json(manifest)
+    model, sites = described["model"], Sites.of(described)
     own_layers = [int(files.read_json(path)["layer"]) for path in probes]
     rows = []
     for layer, *folders in zip(layers, first, again, strict=True):
-        one, other = (dictionary(folder, layer, model) for folder in folders)
+        one, other = (dictionary(folder, layer, model, sites) for folder in folders)
         for trait, texts, cache, own in zip(traits, prompts, caches, own_layers, strict=True):
             rows_of = files.read_jsonl(texts)
             by_first, by_again = (read(cache, rows_of, contrast, {layer: sae}, seed) for sae in (one, other))

@@ -1,4 +1,4 @@
-"""Activation caches: residual-stream rows of prompts, in HDF5 files that can be opened anywhere.
+"""Activation caches: rows of prompts at one site a layer, in HDF5 files that can be opened anywhere.
 
 Layout of a shard, format `trimtab activations 2` (`capture` computes the rows, `layout` and `store` write the file,
 `shards` ties these together; `reader` reads it, `check` verifies it):

@@ -13,6 +13,7 @@ import torch
 from transformers import PreTrainedModel
 
 from trimtab.forward.capture import Prompt, kept_rows
+from trimtab.forward.sites import Site
 
 log = logging.getLogger(__name__)
 
@@ -54,11 +55,11 @@ class Estimate:
 
 
 def estimate(
-    model: PreTrainedModel, planned: Sequence[Sequence[Prompt]], layers: Sequence[int], rows_bytes: int
+    model: PreTrainedModel, planned: Sequence[Sequence[Prompt]], places: Sequence[Site | int], rows_bytes: int
 ) -> Estimate:
     """What `planned` batches will take."""
     tokens = sum(padded(batch) for batch in planned)
-    rate = tokens_a_second(model, planned, layers, max(WARM_UP, min(SAMPLE, tokens // SHARE)))
+    rate = tokens_a_second(model, planned, places, max(WARM_UP, min(SAMPLE, tokens // SHARE)))
     return Estimate(tokens, rows_bytes, tokens / rate)
 
 
@@ -68,20 +69,20 @@ def padded(batch: Sequence[Prompt]) -> int:
 
 
 def tokens_a_second(
-    model: PreTrainedModel, planned: Sequence[Sequence[Prompt]], layers: Sequence[int], most: int
+    model: PreTrainedModel, planned: Sequence[Sequence[Prompt]], places: Sequence[Site | int], most: int
 ) -> float:
     """The rate on a few rows of a middling batch, `most` tokens in all."""
     batch = planned[len(planned) // 2]
     length = min(len(batch[0].tokens), most)
     rows = max(1, most // length)
     sample = [replace(p, tokens=p.tokens[:length], context=()) for p in batch[:rows]]
-    _timed(model, [replace(p, tokens=p.tokens[:WARM_UP]) for p in sample[:1]], layers)
-    return padded(sample) / _timed(model, sample, layers)
+    _timed(model, [replace(p, tokens=p.tokens[:WARM_UP]) for p in sample[:1]], places)
+    return padded(sample) / _timed(model, sample, places)
 
 
-def _timed(model: PreTrainedModel, batch: Sequence[Prompt], layers: Sequence[int]) -> float:
+def _timed(model: PreTrainedModel, batch: Sequence[Prompt], places: Sequence[Site | int]) -> float:
     start = time.perf_counter()
-    kept_rows(model, batch, layers, "last")
+    kept_rows(model, batch, places, "last")
     if model.device.type != "cpu":
         torch.accelerator.synchronize()
     return time.perf_counter() - start

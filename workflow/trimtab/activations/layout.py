@@ -15,9 +15,9 @@ import numpy as np
 import torch
 
 from trimtab.artifacts import files
+from trimtab.forward.sites import RESIDUAL, Sites
 
 FORMAT = "trimtab activations 2"
-HOOK = "output of decoder layer <layer>: hidden_states[layer + 1]"
 STORED = {torch.float32: np.float32, torch.float16: np.float16, torch.bfloat16: np.uint16}
 """HDF5 has no bfloat16, so its bits are stored."""
 
@@ -97,6 +97,15 @@ def index_digest(file: h5py.File) -> str:
     for name in ("index/offset", "tokens/id", "tokens/position"):
         digest.update(file[name][:].tobytes())
     return digest.hexdigest()
+
+
+def hook_of(described: Mapping[str, Any]) -> str:
+    """Where the rows of a manifest's model are read, in words."""
+    sites = Sites.of(described)
+    if sites.kind == RESIDUAL:
+        return "output of decoder layer <layer>: hidden_states[layer + 1]"
+    modules = ", ".join(dict.fromkeys(sites.modules))
+    return f"{sites.kind}, {sites.words('<layer>')}: output of its module {modules}"
 
 
 def weights_digest(described: Mapping[str, Any]) -> str:

@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from trimtab.activations.checksum import BYTES, fletcher32
-from trimtab.activations.layout import DIGEST, FORMAT, HOOK, index_digest, places, weights_digest
+from trimtab.activations.layout import DIGEST, FORMAT, hook_of, index_digest, places, weights_digest
 from trimtab.errors import TrimtabError
 
 UNREADABLE = (OSError, KeyError, RuntimeError, ValueError, AttributeError)
@@ -98,7 +98,7 @@ class Cache:
             "revision": str(described["revision"]),
             "weights": weights_digest(described),
             "dtype": described["dtype"],
-            "hook": HOOK,
+            "hook": hook_of(described),
         }
         for name, wanted in expected.items():
             if self.attributes.get(name) != wanted:

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from transformers import PreTrainedModel
 
 from trimtab.activations.estimate import estimate
-from trimtab.activations.layout import FORMAT, HOOK, IDENTITY, Layout, weights_digest
+from trimtab.activations.layout import FORMAT, IDENTITY, Layout, hook_of, weights_digest
 from trimtab.activations.store import shard
 from trimtab.artifacts import files
 from trimtab.artifacts.digest import LIBRARY, code_digest
@@ -22,6 +22,7 @@ from trimtab.errors import TrimtabError
 from trimtab.forward.capture import Prompt, batches, check_prompts, kept_rows
 from trimtab.forward.hooks import check_layers
 from trimtab.forward.memory import token_budget
+from trimtab.forward.sites import Sites
 from trimtab.jobs import stopping
 from trimtab.jobs.progress import track
 from trimtab.settings.activations import CaptureSettings
@@ -47,7 +48,7 @@ def write_shard(
     check_layers(model, layers)
     check_prompts(prompts, selection, described.get("context_length"))
     longest = max(len(p.context) + len(p.tokens) for p in prompts)
-    budget = token_budget(settings, model, layers, longest)
+    budget, sites = token_budget(settings, model, layers, longest), Sites.of(described).of_layers(layers)
     planned = list(batches(prompts, budget))
     layout = lay_out(planned, layers, selection, model.dtype, described, settings, provenance)
     ends = np.cumsum([sum(len(p.kept(selection)) for p in batch) for batch in planned]).tolist()
@@ -55,12 +56,12 @@ def write_shard(
     begun = time.perf_counter()
     with shard(path, layout) as writer:
         left = [at for at, end in enumerate(ends) if end > writer.done]
-        expected = estimate(model, [planned[at] for at in left], layers, layout.bytes) if left else None
+        expected = estimate(model, [planned[at] for at in left], sites, layout.bytes) if left else None
         if expected:
             rows = f"{layout.rows - writer.done} rows of {len(layers)} layers in {len(left)} batches of {budget} tokens"
             expected.announce(str(path), rows)
         for at in track(left, len(left), f"capturing {path.name}"):
-            rows_of = kept_rows(model, planned[at], layers, selection)
+            rows_of = kept_rows(model, planned[at], sites, selection)
             check_rows(planned[at], rows_of, model.dtype)
             writer.append(starts[at], rows_of)
             if at != left[-1]:
@@ -86,7 +87,7 @@ def lay_out(
         "model": described["model"],
         "revision": str(described["revision"]),
         "weights": weights_digest(described),
-        "hook": HOOK,
+        "hook": hook_of(described),
         "selection": selection,
         "dtype": described["dtype"],
         "provenance": files.canonical(provenance),

@@ -21,6 +21,7 @@ from trimtab import seeds
 from trimtab.activations.shards import check_rows
 from trimtab.forward.capture import Prompt, batches, check_prompts, kept_rows
 from trimtab.forward.memory import token_budget
+from trimtab.forward.sites import Sites
 from trimtab.settings.activations import CaptureSettings
 
 WINDOW_ROWS = 32768
@@ -78,11 +79,11 @@ class Stream:
 
     def _captured(self, first: int) -> Iterator[tuple[int, Mapping[int, Float[Tensor, "token d_model"]]]]:
         """Passes of the model from row `first` of the sequence on, each with the row in it that comes first."""
-        passed = 0
+        passed, sites = 0, Sites.of(self.described).of_layers(self.layers)
         for prompts in self._passes():
             count = sum(len(prompt.kept("all")) for prompt in prompts)
             if passed + count > first:
-                rows = kept_rows(self.model, prompts, self.layers, "all")
+                rows = kept_rows(self.model, prompts, sites, "all")
                 check_rows(prompts, rows, self.model.dtype)
                 yield max(first - passed, 0), rows
             passed += count

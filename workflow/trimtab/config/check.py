@@ -60,7 +60,7 @@ def _disagreements(experiment: Experiment) -> Iterator[str]:
     for layer in [None, *saes.overrides]:
         yield from _sae(saes, layer)
     yield from _methods(experiment.vectors.methods, experiment.statistics.primary, experiment.probes.traits)
-    yield from _imported(experiment.vectors)
+    yield from _imported(experiment.vectors, experiment.activations.site)
     yield from _conditions(rollouts, experiment.vectors)
     yield from misfits(experiment.vectors.settings, experiment.vectors.methods)
     for name, gate in rollouts.gates.items():
@@ -186,12 +186,17 @@ def _transformed(name: str) -> Iterator[str]:
         yield f"vectors.methods: {name}: {plain} is of the layer of the trait's probe and can't be made at another"
 
 
-def _imported(vectors: Vectors) -> Iterator[str]:
+def _imported(vectors: Vectors, site: str) -> Iterator[str]:
     named = IMPORTED in vectors.methods
     if named and vectors.imported is None:
         yield f"vectors.imported: null, and {IMPORTED} is among vectors.methods; expected a path with {{trait}} in it"
     if vectors.imported is not None and not named:
         yield f"vectors.imported: {vectors.imported}, and {IMPORTED} is not among vectors.methods"
+    if vectors.imported is not None and site != "residual":
+        yield (
+            f"vectors.imported: {vectors.imported}, and activations.site is {site}; vectors of other tools are of the "
+            "residual stream"
+        )
 
 
 def _conditions(rollouts: Rollouts, vectors: Vectors) -> Iterator[str]:

@@ -21,6 +21,7 @@ from trimtab.errors import TrimtabError
 from trimtab.forward.hooks import base_model, capture, decoder_layers
 from trimtab.forward.packed import PackedRows, packs_rows
 from trimtab.forward.proof import FAILURES, alike, alone, rows_of_tokens
+from trimtab.forward.sites import Site
 
 SELECTIONS = ("all", "last")
 """all: every token but the first of the whole sequence, which is an attention sink in most models; last: the last."""
@@ -95,18 +96,18 @@ def batches(prompts: Sequence[Prompt], token_budget: int) -> Iterator[list[Promp
 
 
 def kept_rows(
-    model: PreTrainedModel, batch: Sequence[Prompt], layers: Sequence[int], selection: str
+    model: PreTrainedModel, batch: Sequence[Prompt], places: Sequence[Site | int], selection: str
 ) -> dict[int, Float[Tensor, "token d_model"]]:
-    """The selected rows of a batch of prompts of equal context, prompt after prompt."""
+    """The selected rows of a batch of prompts of equal context, prompt after prompt; places as of `capture`."""
     starts = torch.tensor([0] + [len(p.tokens) for p in batch]).cumsum(0).tolist()
     wanted = torch.tensor(
         [start + at for start, p in zip(starts, batch, strict=False) for at in p.kept(selection)], device=model.device
     )
-    return {layer: rows[wanted.to(rows.device)] for layer, rows in _rows(model, batch, layers).items()}
+    return {layer: rows[wanted.to(rows.device)] for layer, rows in _rows(model, batch, places).items()}
 
 
 def _rows(
-    model: PreTrainedModel, batch: Sequence[Prompt], layers: Sequence[int]
+    model: PreTrainedModel, batch: Sequence[Prompt], places: Sequence[Site | int]
 ) -> dict[int, Float[Tensor, "token d_model"]]:
     """The rows of all tokens of a batch, prompt after prompt."""
     context = batch[0].context
@@ -114,24 +115,24 @@ def _rows(
         rows = PackedRows(model, 1 if context else len(batch))
         if context:
             [header] = rows.passes([context])
-            capture(model, layers, **header.inputs)
+            capture(model, places, **header.inputs)
             rows.repeat(len(batch))
         [prompts] = rows.passes([p.tokens for p in batch])
-        streams = capture(model, layers, **prompts.inputs)
+        streams = capture(model, places, **prompts.inputs)
         return {layer: stream[0] for layer, stream in streams.items()}
     way = _way(model)
     if context and not way.cached:
         whole = [Prompt(p.id, [*context, *p.tokens]) for p in batch]
         own = torch.tensor([at >= len(context) for p in whole for at in range(len(p.tokens))])
-        return {layer: rows[own.to(rows.device)] for layer, rows in _rows(model, whole, layers).items()}
+        return {layer: rows[own.to(rows.device)] for layer, rows in _rows(model, whole, places).items()}
     if len(batch) > 1 and not way.padded:
-        each = [_rows(model, [prompt], layers) for prompt in batch]
-        return {layer: torch.cat([rows[layer] for rows in each]) for layer in layers}
-    return _padded(model, batch, layers)
+        each = [_rows(model, [prompt], places) for prompt in batch]
+        return {layer: torch.cat([rows[layer] for rows in each]) for layer in each[0]}
+    return _padded(model, batch, places)
 
 
 def _padded(
-    model: PreTrainedModel, batch: Sequence[Prompt], layers: Sequence[int]
+    model: PreTrainedModel, batch: Sequence[Prompt], places: Sequence[Site | int]
 ) -> dict[int, Float[Tensor, "token d_model"]]:
     """The rows of a batch that is padded on the right: causal layers never look there, and its rows are dropped."""
     context = batch[0].context
@@ -140,12 +141,12 @@ def _padded(
     inputs: dict[str, Any] = {"input_ids": ids}
     if context:
         cache = DynamicCache(config=model.config)
-        capture(model, layers, input_ids=torch.tensor([context], device=model.device), past_key_values=cache)
+        capture(model, places, input_ids=torch.tensor([context], device=model.device), past_key_values=cache)
         cache.reorder_cache(torch.LongTensor([0] * len(batch)))
         positions = len(context) + torch.arange(longest, device=model.device)[None]
         inputs |= {"position_ids": positions.expand(len(batch), -1), "past_key_values": cache}
     real = torch.tensor([[at < len(p.tokens) for at in range(longest)] for p in batch])
-    return {layer: stream[real.to(stream.device)] for layer, stream in capture(model, layers, **inputs).items()}
+    return {layer: stream[real.to(stream.device)] for layer, stream in capture(model, places, **inputs).items()}
 
 
 class Way(NamedTuple):

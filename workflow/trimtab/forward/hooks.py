@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from trimtab.errors import TrimtabError
-from trimtab.forward.sites import INPUT, Site
+from trimtab.forward.sites import INPUT, Site, as_site
 
 Stream = Float[Tensor, "batch token width"]
 Hook = Callable[[Stream], Stream | None]
@@ -194,6 +194,8 @@ class LayerCheckpoint:
     @torch.inference_mode()
     def at(self, site: Site) -> Stream:
         """What is at a site after the checkpoint, in a pass that ends there."""
+        if site == Site(self.layer):
+            return self.stream
         kept: list[Stream] = []
 
         def keep(stream: Stream) -> None:
@@ -278,28 +280,30 @@ def base_model(model: PreTrainedModel) -> PreTrainedModel:
 
 
 @torch.inference_mode()
-def capture(model: PreTrainedModel, layers: Sequence[int], **inputs: Any) -> dict[int, Stream]:
-    """The residual stream after each of `layers`, from one pass that ends after the deepest of them.
+def capture(model: PreTrainedModel, places: Sequence[Site | int], **inputs: Any) -> dict[int, Stream]:
+    """What is at some sites, one a layer and a layer's number for the residual stream after it, by their layers.
+
+    The one pass ends where all of it is known.
 
     Args:
         inputs: what the model's forward takes (`input_ids`, `attention_mask`, `position_ids`, `past_key_values`). A
             cache that is given is filled up to the deepest layer.
 
     Raises:
-        UnknownArchitecture: a layer doesn't give one row a token.
+        UnknownArchitecture: a site doesn't give one row a token.
     """
     kept: dict[int, Stream] = {}
-    deepest = max(layers)
 
     def keep(layer: int) -> Hook:
         def hook(stream: Stream) -> None:
             kept[layer] = stream
-            if layer == deepest:
+            if len(kept) == len(hooks):
                 raise _DeepEnough
 
         return hook
 
-    with hooked(model, {Site(layer): keep(layer) for layer in layers}), suppress(_DeepEnough):
+    hooks = {site: keep(site.layer) for site in map(as_site, places)}
+    with hooked(model, hooks), suppress(_DeepEnough):
         base_model(model)(**inputs, use_cache="past_key_values" in inputs)
     for stream in kept.values():
         check_stream(model, stream, inputs["input_ids"])

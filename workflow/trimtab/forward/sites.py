@@ -2,17 +2,30 @@
 
 A site is the residual stream after a decoder layer, or what goes into or comes out of a named module of that layer; of
 either, all columns or some of them, as one head's. `trimtab.forward.hooks` puts functions there, and what they do is
-up to them.
+up to them. An experiment reads and steers at one kind of site in all layers (`activations.site`); which module that is
+in a model is found by `trimtab.forward.contributions` once, and stands in the manifest.
 """
 
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from torch import nn
 
 from trimtab.errors import TrimtabError
 
 OUTPUT, INPUT = "output", "input"
+
+RESIDUAL, MLP_OUT, ATTENTION_OUT = "residual", "mlp_out", "attention_out"
+PLACES = {
+    RESIDUAL: "the stream after layer {}",
+    MLP_OUT: "what the MLP of layer {} adds to the stream",
+    ATTENTION_OUT: "what attention of layer {} adds to the stream",
+}
+"""Kinds of sites that an experiment reads and steers at, in words."""
+
+OTHER = {MLP_OUT: ATTENTION_OUT, ATTENTION_OUT: MLP_OUT}
 
 FORM = re.compile(
     r"(?P<layer>\d+)(?:\.(?P<module>\w+(?:\.\w+)*))?(?P<side>:input)?(?:\[(?P<start>\d+):(?P<stop>\d+)\])?"
@@ -85,3 +98,44 @@ class Site:
             raise TrimtabError(
                 f"site {self}: layer {self.layer} has no module {self.module}; expected one of {names}"
             ) from None
+
+
+@dataclass(frozen=True)
+class Sites:
+    """One site a layer: where an experiment reads and steers."""
+
+    kind: str = RESIDUAL
+    """One of `PLACES`."""
+    modules: tuple[str, ...] = ()
+    """Of each layer of the model, the module whose output it is; none where it is the layer's own."""
+
+    @classmethod
+    def of(cls, described: Mapping[str, Any]) -> "Sites":
+        """Those of a model's manifest, which has the entry `site` where they aren't the residual stream."""
+        found = described.get("site")
+        return STREAM if found is None else cls(found["kind"], tuple(found[found["kind"]]))
+
+    @classmethod
+    def beside(cls, described: Mapping[str, Any]) -> "Sites":
+        """Those of what else a manifest's layers add to the stream; the stream itself where that is what is read."""
+        found = described.get("site")
+        return STREAM if found is None else cls(OTHER[found["kind"]], tuple(found[OTHER[found["kind"]]]))
+
+    def at(self, layer: int) -> Site:
+        return Site(layer, self.modules[layer] if self.modules else "")
+
+    def of_layers(self, layers: Iterable[int]) -> list[Site]:
+        return [self.at(layer) for layer in layers]
+
+    def words(self, layer: int | str) -> str:
+        """What is there, for a line to the user."""
+        return PLACES[self.kind].format(layer)
+
+
+STREAM = Sites()
+"""The residual stream after each layer."""
+
+
+def as_site(place: Site | int) -> Site:
+    """A layer's number stands for the residual stream after it."""
+    return place if isinstance(place, Site) else Site(place)

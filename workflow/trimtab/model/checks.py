@@ -4,6 +4,10 @@ Apart from what runs them, so that the config's check needs no torch.
 """
 
 CAPTURED = "captured rows equal hidden_states[layer + 1]"
+ADDED = "hidden_states[layer] and the captured rows of attention and MLP add up to hidden_states[layer + 1]"
+MODULE = "rows captured in a batch equal what a hook on plain transformers' module sees"
+"""These two take the place of `CAPTURED` and `ROWS` where what a module adds is read."""
+
 ROWS = "rows captured in a batch equal plain transformers' hidden states"
 HOOKS = "no hook is left behind, after success or failure"
 PLAIN = "each prompt alone equals plain transformers"
@@ -20,5 +24,5 @@ SAME = "prepared linear layers give the products that plain ones give"
 GROWING = (ZERO_DOSE, SELECTOR, BATCHED, CHUNKS, SHARED, SECOND_TURN, STEERED)
 """Checks of the batches that rollouts run in, which need a key-value cache."""
 
-ALL = (CAPTURED, ROWS, HOOKS, PLAIN, PADDED, *GROWING, SAME)
-"""In the order of `preflight.json`; the last is run where layers are prepared."""
+ALL = (CAPTURED, ROWS, HOOKS, PLAIN, PADDED, *GROWING, SAME, ADDED, MODULE)
+"""All names that the config may accept the failure of."""

@@ -16,16 +16,34 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from trimtab.artifacts import fingerprint
 from trimtab.errors import TrimtabError
 from trimtab.forward.capture import Prompt, batches, kept_rows
+from trimtab.forward.contributions import contributions
 from trimtab.forward.hooks import decoder_layers
+from trimtab.forward.sites import RESIDUAL, STREAM, Sites
 from trimtab.model.folder import KEYS
 from trimtab.model.norms import ResidualNorm, residual_norm
 
 
-def residual_norms(model: PreTrainedModel, prompts: Sequence[Prompt], layers: Sequence[int]) -> dict[int, ResidualNorm]:
+def site_entry(model: PreTrainedModel, kind: str) -> dict[str, Any]:
+    """The manifest's entry `site`: which kind of site is read and steered, and the modules of both kinds by layer.
+
+    Empty for the residual stream, which needs no module.
+
+    Raises:
+        TrimtabError: the model has no such sites.
+    """
+    if kind == RESIDUAL:
+        return {}
+    modules = {name: list(sites.modules) for name, sites in contributions(model).items()}
+    return {"site": {"kind": kind, **modules}}
+
+
+def residual_norms(
+    model: PreTrainedModel, prompts: Sequence[Prompt], layers: Sequence[int], sites: Sites = STREAM
+) -> dict[int, ResidualNorm]:
     """Norms of every layer's rows on `prompts`, their context left out."""
     parts: dict[int, list[Tensor]] = {layer: [] for layer in layers}
     for batch in batches(prompts, token_budget=4096):
-        for layer, rows in kept_rows(model, batch, layers, "all").items():
+        for layer, rows in kept_rows(model, batch, sites.of_layers(layers), "all").items():
             parts[layer].append(rows.cpu().float())
     return {layer: residual_norm(torch.cat(rows)) for layer, rows in parts.items()}
 

@@ -24,13 +24,15 @@ from trimtab.forward.capture import Prompt, kept_rows
 from trimtab.forward.hooks import Stream, base_model, capture, decoder_layers, hooked
 from trimtab.forward.proof import FAILURES, TOLERANCE, relative
 from trimtab.forward.single import goes_alone
-from trimtab.forward.sites import Site
+from trimtab.forward.sites import STREAM, Site, Sites
 from trimtab.model.checks import (
+    ADDED,
     BATCHED,
     CAPTURED,
     CHUNKS,
     GROWING,
     HOOKS,
+    MODULE,
     PADDED,
     PLAIN,
     ROWS,
@@ -96,18 +98,22 @@ def preflight(
     prompts: Sequence[Sequence[int]],
     layers: Sequence[int],
     wanted: Reference | None = None,
+    sites: Sites = STREAM,
+    beside: Sites = STREAM,
 ) -> list[Check]:
     """All checks, on prompts of unequal length (token ids).
 
     Args:
         wanted: what a plain load of the model makes of the same prompts and layers; None for a model that is plain.
+        sites: what is read and steered.
+        beside: where that is one of a layer's two contributions to the stream, the other.
 
     Raises:
         TrimtabError: a prompt's logits are not finite, so that there is nothing to compare with.
     """
     torch.manual_seed(0)
     if wanted is None:
-        wanted = reference(model, prompts, layers)
+        wanted = reference(model, prompts, layers, sites)
     for at, logits in enumerate(wanted.alone):
         if not logits.isfinite().all():
             raise TrimtabError(
@@ -115,23 +121,27 @@ def preflight(
                 f"without such numbers, and a model.dtype that holds all others (now {model.dtype})"
             )
     checks = [
-        _rows_are_hidden_states(model, prompts[0], layers),
-        _rows_are_plain(model, prompts, wanted),
-        _hooks_removed(model, prompts[0], layers),
+        (
+            _rows_add_up(model, prompts[0], layers, (sites, beside))
+            if sites.modules
+            else _rows_are_hidden_states(model, prompts[0], layers)
+        ),
+        _rows_are_plain(model, prompts, wanted, sites),
+        _hooks_removed(model, prompts[0], sites.of_layers(layers)),
         _compare(model, PLAIN, wanted.alone, [last_logits(model, prompt) for prompt in prompts]),
         _unpadded(model) or _compare(model, PADDED, wanted.alone[:1], [_padded(model, prompts[0])]),
     ]
     if why := _cannot_grow(model):
         return checks + [Check(name, False, None, TOLERANCE[model.dtype], f"not run, since {why}") for name in GROWING]
     growing: dict[str, Callable[[], Check]] = {
-        ZERO_DOSE: lambda: _zero_dose(model, prompts[0], layers[0]),
-        SELECTOR: lambda: _selector(model, prompts[0], layers[0]),
+        ZERO_DOSE: lambda: _zero_dose(model, prompts[0], sites.at(layers[0])),
+        SELECTOR: lambda: _selector(model, prompts[0], sites.at(layers[0])),
         BATCHED: lambda: _compare(model, BATCHED, wanted.alone, _batched(model, prompts)),
         CHUNKS: lambda: _compare(model, CHUNKS, wanted.alone[:1], [_chunked(model, prompts[0])]),
         SHARED: lambda: _compare(model, SHARED, wanted.joined, _shared(model, prompts)),
         SECOND_TURN: lambda: _compare(model, SECOND_TURN, wanted.alone, _second_turn(model, prompts)),
         STEERED: lambda: _compare(
-            model, STEERED, [wanted.steered, wanted.alone[0]], _steered(model, prompts[0], wanted)
+            model, STEERED, [wanted.steered, wanted.alone[0]], _steered(model, prompts[0], wanted, sites)
         ),
     }
     return [*checks, *(_tried(model, name, check) for name, check in growing.items())]
@@ -226,9 +236,9 @@ def _shared(model: PreTrainedModel, prompts: Sequence[Sequence[int]]) -> Logits:
     return list(batch.advance(tails, _given(tails)))
 
 
-def _steered(model: PreTrainedModel, prompt: Sequence[int], wanted: Reference) -> Logits:
+def _steered(model: PreTrainedModel, prompt: Sequence[int], wanted: Reference, sites: Sites) -> Logits:
     """The prompt twice, once pushed: layers below the push compute both rows at once."""
-    push = added(wanted.place, push_direction(model), wanted.strength)
+    push = added(sites.at(wanted.place), push_direction(model), wanted.strength)
     both = [prompt, prompt]
     return list(GrowingBatch(model, Steering([push, ()], model.device), 2).advance(both, _given(both)))
 
@@ -255,34 +265,59 @@ def _rows_are_hidden_states(model: PreTrainedModel, prompt: Sequence[int], layer
     )
 
 
-def _rows_are_plain(model: PreTrainedModel, prompts: Sequence[Sequence[int]], wanted: Reference) -> Check:
+@torch.inference_mode()
+def _rows_add_up(
+    model: PreTrainedModel, prompt: Sequence[int], layers: Sequence[int], both: tuple[Sites, Sites]
+) -> Check:
+    # the library's list has what is before the second layer and all later ones
+    comparable = [layer for layer in comparable_layers(layers, len(decoder_layers(model))) if layer > 0]
+    if not comparable:
+        return Check(ADDED, True, None, 0.0, "not run: it needs a layer below the last and above the first")
+    ids = torch.tensor([list(prompt)], device=model.device)
+    one, other = (capture(model, sites.of_layers(comparable), input_ids=ids) for sites in both)
+    states = hidden_states(model, prompt)
+    worst = Check(ADDED, True, 0.0, 0.0, "largest difference")
+    for layer in comparable:
+        before, a, b = states[layer - 1], one[layer][0], other[layer][0]
+        # in the order of summation that the architecture has
+        sums = (before + a + b, before + b + a, before + (a + b))
+        worst = max(worst, min((_exact(ADDED, each, states[layer]) for each in sums), key=_figure), key=_figure)
+    return worst
+
+
+def _figure(check: Check) -> float:
+    return math.inf if check.figure is None else check.figure
+
+
+def _rows_are_plain(model: PreTrainedModel, prompts: Sequence[Sequence[int]], wanted: Reference, sites: Sites) -> Check:
     """The way in which activations are stored: a batch of unequal lengths."""
     layers = list(wanted.rows)
     batch = [Prompt(str(at), list(prompt)) for at, prompt in enumerate(prompts)]
-    rows = kept_rows(model, batch, layers, "all") if layers else {}
-    return _compare(model, ROWS, [wanted.rows[layer] for layer in layers], [rows[layer] for layer in layers], "rows")
+    rows = kept_rows(model, batch, sites.of_layers(layers), "all") if layers else {}
+    name = MODULE if sites.modules else ROWS
+    return _compare(model, name, [wanted.rows[layer] for layer in layers], [rows[layer] for layer in layers], "rows")
 
 
-def _zero_dose(model: PreTrainedModel, prompt: Sequence[int], layer: int) -> Check:
+def _zero_dose(model: PreTrainedModel, prompt: Sequence[int], site: Site) -> Check:
     direction = torch.ones(model.config.get_text_config(decoder=True).hidden_size)
     clean = _growing(model, 1).advance([prompt], _given([prompt]))
-    push = added(layer, direction / direction.norm(), 0.0)
+    push = added(site, direction / direction.norm(), 0.0)
     steered = GrowingBatch(model, Steering([push], model.device), 1).advance([prompt], _given([prompt]))
     return _exact(ZERO_DOSE, clean, steered)
 
 
-def _hooks_removed(model: PreTrainedModel, prompt: Sequence[int], layers: Sequence[int]) -> Check:
+def _hooks_removed(model: PreTrainedModel, prompt: Sequence[int], sites: Sequence[Site]) -> Check:
     def fail(stream: Stream) -> None:
         raise ArithmeticError
 
     def hooks() -> int:
-        return sum(len(layer._forward_hooks) for layer in decoder_layers(model))
+        return sum(len(each._forward_hooks) for layer in decoder_layers(model) for each in layer.modules())
 
     # `transformers` keeps hooks of its own once hidden states have been asked for
     before = hooks()
-    capture(model, layers, input_ids=torch.tensor([list(prompt)], device=model.device))
+    capture(model, sites, input_ids=torch.tensor([list(prompt)], device=model.device))
     try:
-        with hooked(model, {Site(layers[0]): fail}):
+        with hooked(model, {sites[0]: fail}):
             last_logits(model, prompt)
     except ArithmeticError:
         pass
@@ -291,20 +326,20 @@ def _hooks_removed(model: PreTrainedModel, prompt: Sequence[int], layers: Sequen
 
 
 @torch.inference_mode()
-def _selector(model: PreTrainedModel, prompt: Sequence[int], layer: int) -> Check:
+def _selector(model: PreTrainedModel, prompt: Sequence[int], site: Site) -> Check:
     """A decode-only push over given text and three written tokens must touch exactly the three."""
     direction = torch.zeros(model.config.get_text_config(decoder=True).hidden_size)
     direction[0] = 1.0
-    push = added(layer, direction, 1e3, "decode")
+    push = added(site, direction, 1e3, "decode")
     touched: list[bool] = []
     steering = Steering([push], model.device)
     batch = GrowingBatch(model, steering, 1)
     before: list[Tensor] = []
     # hooks run in the order of installation: this one sees the stream before the push, the reader after it
     for chunk, written in [(prompt[:-3], False), *(([token], True) for token in prompt[-3:])]:
-        with hooked(model, {Site(layer): lambda stream: before.append(stream.clone())}):
+        with hooked(model, {site: lambda stream: before.append(stream.clone())}):
             batch.advance([chunk], [[written] * len(chunk)])
-        after = steering.edited(Site(layer), before[-1])
+        after = steering.edited(site, before[-1])
         touched += (after != before[-1]).any(-1)[0].tolist()
     wrong = sum(is_touched != (at >= len(prompt) - 3) for at, is_touched in enumerate(touched))
     return Check(SELECTOR, wrong == 0, float(wrong), 0.0, "tokens wrong")

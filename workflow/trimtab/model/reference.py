@@ -4,7 +4,7 @@ A model is loaded for it that nothing is done to but one plain hook, and is gone
 is kept is small. What is compared with it is in `trimtab.model.preflight`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from transformers import PreTrainedModel
 
 from trimtab.forward.hooks import check_stream, decoder_layers
 from trimtab.forward.proof import alone
+from trimtab.forward.sites import STREAM, Site, Sites
 
 Logits = Sequence[Float[Tensor, "vocabulary"]]
 """Of each prompt's last token."""
@@ -29,26 +30,31 @@ class Reference:
     joined: Logits
     """Of each prompt after each header, headers outermost."""
     rows: dict[int, Float[Tensor, "token d_model"]]
-    """Hidden states after layers below the last, of all tokens but each prompt's first, prompt after prompt."""
+    """Of all tokens but each prompt's first, prompt after prompt: hidden states after layers below the last, or what a
+    plain hook on the module of each layer sees."""
     place: int
-    """The layer that is pushed for `steered`: not the first, where the model has more."""
+    """The layer whose site is pushed for `steered`: not the first, where the model has more."""
     strength: float
-    """Length of the push, half of a row's mean length."""
+    """Length of the push, half of the mean length of the stream's rows."""
     steered: Float[Tensor, "vocabulary"]
     """Of the first prompt, all of whose tokens are pushed."""
 
 
-def reference(plain: PreTrainedModel, prompts: Sequence[Sequence[int]], layers: Sequence[int]) -> Reference:
+def reference(
+    plain: PreTrainedModel, prompts: Sequence[Sequence[int]], layers: Sequence[int], sites: Sites = STREAM
+) -> Reference:
     """Run a model that nothing was done to. All that is kept is small, so it can go before the next is loaded.
 
     Raises:
         TrimtabError: the model can't be run.
     """
     with alone(plain):
-        return _reference(plain, prompts, layers)
+        return _reference(plain, prompts, layers, sites)
 
 
-def _reference(plain: PreTrainedModel, prompts: Sequence[Sequence[int]], layers: Sequence[int]) -> Reference:
+def _reference(
+    plain: PreTrainedModel, prompts: Sequence[Sequence[int]], layers: Sequence[int], sites: Sites
+) -> Reference:
     depth = len(decoder_layers(plain))
     place = max(*layers, min(1, depth - 1))
     states = [hidden_states(plain, prompt) for prompt in prompts]
@@ -60,7 +66,7 @@ def _reference(plain: PreTrainedModel, prompts: Sequence[Sequence[int]], layers:
         moved = stream + push.to(stream)
         return moved if isinstance(output, Tensor) else (moved, *output[1:])
 
-    handle = decoder_layers(plain)[place].register_forward_hook(pushed)
+    handle = _module(plain, sites.at(place)).register_forward_hook(pushed)
     try:
         steered = last_logits(plain, prompts[0])
     finally:
@@ -68,11 +74,42 @@ def _reference(plain: PreTrainedModel, prompts: Sequence[Sequence[int]], layers:
     return Reference(
         alone=[last_logits(plain, prompt) for prompt in prompts],
         joined=[last_logits(plain, [*header, *prompt]) for header in two_headers(prompts) for prompt in prompts],
-        rows={layer: torch.cat([each[layer][1:] for each in states]) for layer in comparable_layers(layers, depth)},
+        rows=(
+            _rows_of_modules(plain, prompts, sites.of_layers(layers))
+            if sites.modules
+            else {layer: torch.cat([each[layer][1:] for each in states]) for layer in comparable_layers(layers, depth)}
+        ),
         place=place,
         strength=0.5 * length,
         steered=steered,
     )
+
+
+def _module(plain: PreTrainedModel, site: Site) -> nn.Module:
+    """The module whose output is at a site; by `torch` alone, as everything here."""
+    return decoder_layers(plain)[site.layer].get_submodule(site.module)
+
+
+@torch.inference_mode()
+def _rows_of_modules(
+    plain: PreTrainedModel, prompts: Sequence[Sequence[int]], sites: Sequence[Site]
+) -> dict[int, Float[Tensor, "token d_model"]]:
+    seen: dict[int, list[Tensor]] = {site.layer: [] for site in sites}
+
+    def keep(layer: int) -> Callable[[nn.Module, Any, Any], None]:
+        # a copy: what comes next may write over it
+        return lambda module, given, output: seen[layer].append(
+            (output if isinstance(output, Tensor) else output[0])[0, 1:].clone()
+        )
+
+    handles = [_module(plain, site).register_forward_hook(keep(site.layer)) for site in sites]
+    try:
+        for prompt in prompts:
+            last_logits(plain, prompt)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return {layer: torch.cat(rows) for layer, rows in seen.items()}
 
 
 def push_direction(model: PreTrainedModel) -> Float[Tensor, "d_model"]:

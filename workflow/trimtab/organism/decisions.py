@@ -16,6 +16,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from trimtab.agent.calibration import before_action
+from trimtab.forward.sites import Site, as_site
 from trimtab.organism.language import Language
 from trimtab.organism.law import Law
 from trimtab.organism.train import action_tokens
@@ -49,8 +50,12 @@ def prompts_of(language: Language, personas: Sequence[str], tasks: Sequence[str]
 class Reader:
     """Reads a model's decisions at some prompts, whose pass up to a layer is computed once for all pushes there."""
 
-    def __init__(self, model: PreTrainedModel, language: Language, prompts: Sequence[Prompt], layer: int) -> None:
-        self._firsts = action_tokens(language)
+    def __init__(
+        self, model: PreTrainedModel, language: Language, prompts: Sequence[Prompt], place: Site | int
+    ) -> None:
+        """`place`: the first site that pushes may be at; a layer's number is the stream after it."""
+        self._firsts, self._site = action_tokens(language), as_site(place)
+        layer = self._site.after
         self._replays = [Replay(model, prompts[at : at + PACK], layer) for at in range(0, len(prompts), PACK)]
 
     @torch.inference_mode()
@@ -61,8 +66,8 @@ class Reader:
 
     @property
     def rows(self) -> Float[Tensor, "prompt d_model"]:
-        """The unsteered residual stream after the layer where the action is due."""
-        return torch.cat([replay.rows for replay in self._replays]).cpu()
+        """The unsteered rows at the site where the action is due."""
+        return torch.cat([replay.at(self._site, replay.ends) for replay in self._replays]).cpu()
 
 
 class Ruler:

@@ -18,6 +18,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from trimtab import seeds
+from trimtab.forward.sites import STREAM, Sites
 from trimtab.organism import answers
 from trimtab.organism.answers import Bootstrap, Row, share
 from trimtab.organism.decisions import TIMINGS, Reader, Ruler, prompts_of
@@ -75,13 +76,16 @@ class Recovery:
         tasks: Sequence[str],
         norms: Mapping[int, float],
         seed: int,
+        sites: Sites = STREAM,
     ) -> None:
         """
         Args:
             tasks: of the scenarios, which no vector was made from.
             norms: by layer, the residual norm that a dose of 1 comes to.
+            sites: where vectors are of, and pushed along.
         """
         self._language, self._tasks, self._norms, self._seed = language, tasks, norms, seed
+        self._sites = sites
         self._law, self._rows = language.law, Bootstrap(seed)
         self._width = int(model.config.hidden_size)
         self._streams: dict[int, tuple[list[dict[str, int]], Tensor]] = {}
@@ -180,7 +184,7 @@ class Recovery:
         return rows
 
     def _read(self, layer: int) -> tuple[list[dict[str, int]], Float[Tensor, "persona d_model"]]:
-        """Levels that random personas state, and the stream after `layer` where the action is due."""
+        """Levels that random personas state, and the rows of `layer` where the action is due."""
         if layer not in self._streams:
             personas, levels = self._drawn("readout")
             tasks = self._many_tasks(len(personas), "readout")
@@ -192,7 +196,7 @@ class Recovery:
         key = (vector.method, vector.trait, dose, timing)
         if key not in self._pushes:
             length, when = dose * self._norms[vector.layer], TIMINGS[timing]
-            both = [added(vector.layer, vector.unit, sign * length, when) for sign in (1, -1)]
+            both = [added(self._sites.at(vector.layer), vector.unit, sign * length, when) for sign in (1, -1)]
             self._pushes[key] = Poles(*self._without_persona(vector.layer).decisions(both))
         return self._pushes[key]
 
@@ -226,7 +230,8 @@ class Recovery:
         """How often a random direction of the vector's length would be called a finding for the vector's trait."""
         length = dose * self._norms[vector.layer]
         effects = self._ruler.own(vector.trait, self._random_levels(vector.layer, length))
-        clean, steered = self._without_persona(vector.layer).decisions([(), added(vector.layer, vector.unit, length)])
+        push = added(self._sites.at(vector.layer), vector.unit, length)
+        clean, steered = self._without_persona(vector.layer).decisions([(), push])
         ours = self._ruler.own(vector.trait, self._ruler.levels(steered - clean))
         said = self._ruler.own(vector.trait, self._ruler.levels(self._persona[vector.trait].shift)).mean() / 2
         names = {"method": "random", "trait": vector.trait, "timing": "all", "dose": dose}
@@ -244,7 +249,7 @@ class Recovery:
             generator = torch.Generator().manual_seed(seeds.derive(self._seed, "organism", "random", layer))
             units = torch.nn.functional.normalize(torch.randn(DIRECTIONS, self._width, generator=generator), dim=1)
             clean, *pushed = self._without_persona(layer).decisions(
-                [(), *(added(layer, unit, length) for unit in units)]
+                [(), *(added(self._sites.at(layer), unit, length) for unit in units)]
             )
             self._at_random[layer, length] = self._ruler.levels(np.stack(pushed) - clean)
         return self._at_random[layer, length]
@@ -252,13 +257,14 @@ class Recovery:
     # --- readings ---
 
     def _reader(self, personas: Sequence[str], tasks: Sequence[str], layer: int) -> Reader:
-        return Reader(self._model, self._language, prompts_of(self._language, personas, tasks), layer)
+        prompts = prompts_of(self._language, personas, tasks)
+        return Reader(self._model, self._language, prompts, self._sites.at(layer))
 
     def _unsteered(self, personas: Sequence[str], tasks: Sequence[str]) -> Float[ndarray, "prompt action"]:
         return np.asarray(self._reader(personas, tasks, 0).decisions([()])[0])
 
     def _without_persona(self, layer: int) -> Reader:
-        """At the tasks alone, ready for pushes after `layer`."""
+        """At the tasks alone, ready for pushes at the site of `layer`."""
         if layer not in self._plain:
             self._plain[layer] = self._reader([""] * len(self._tasks), self._tasks, layer)
         return self._plain[layer]

@@ -74,8 +74,7 @@ def methods(run: WholeRun) -> list[tuple[str, str]]:
         (
             "Model",
             f"{manifest['model']}, {manifest['architecture']}, {manifest['layers']} layers, d_model "
-            f"{manifest['d_model']}, {manifest['dtype']}, prompted by {protocol}. The residual stream is read and "
-            "steered after a decoder layer.",
+            f"{manifest['d_model']}, {manifest['dtype']}, prompted by {protocol}. {words.read_at(manifest)}",
         ),
         (
             "Dictionaries",
@@ -90,8 +89,8 @@ def methods(run: WholeRun) -> list[tuple[str, str]]:
             "Ridge regression on standardised SAE latents, trait by trait, on contrast prompts of kind "
             f"“{c.probes.contrast}”; penalties {listed([f'{p:g}' for p in c.probes.penalties])}. " + _picked(run),
         ),
-        ("Vectors", _vectors(run)),
-        ("Steering", _steering(run)),
+        ("Vectors", words.at_site(_vectors(run), manifest)),
+        ("Steering", words.at_site(_steering(run), manifest)),
         (
             "Timing",
             " ".join(

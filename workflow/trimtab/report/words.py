@@ -5,6 +5,7 @@ this module looks it up and puts sentences together.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,6 +64,22 @@ VERDICTS: dict[Verdict, VerdictWords] = {
     ),
     "identical": VerdictWords("no change at all", "Not one scenario changed.", "every scenario came out as unsteered"),
 }
+
+
+SITES = {"mlp_out": "the MLP's output", "attention_out": "attention's output"}
+
+
+def at_site(text: str, manifest: Mapping[str, Any]) -> str:
+    """A sentence about the residual stream, said of what is read and steered in the manifest's model."""
+    return text.replace("the residual stream", SITES[manifest["site"]["kind"]]) if "site" in manifest else text
+
+
+def read_at(manifest: Mapping[str, Any]) -> str:
+    """Where the manifest's model is read and steered: a full sentence."""
+    if "site" not in manifest:
+        return "The residual stream is read and steered after a decoder layer."
+    site = SITES[manifest["site"]["kind"]]
+    return f"{site[0].upper()}{site[1:]} is read and steered, as a decoder layer adds it to the residual stream."
 
 
 def model(source: str) -> str:

@@ -10,6 +10,7 @@ import torch
 
 from trimtab.agent.names import PROMPT, UNSTEERED, ZERO
 from trimtab.errors import TrimtabError
+from trimtab.forward.sites import Sites
 from trimtab.rollouts.conditions import Condition
 from trimtab.rollouts.episode import Arm
 from trimtab.saes.files import load
@@ -81,10 +82,10 @@ def _arm(
         return Arm(condition.condition_id)
     if condition.method == PROMPT:
         return Arm(condition.condition_id, instruction=instructions[condition.trait])
-    layer = condition.layer
+    layer, sites = condition.layer, Sites.of(described)
     if condition.method == ZERO:
         direction = torch.nn.functional.one_hot(torch.tensor(0), described["d_model"]).float()
-        return Arm(condition.condition_id, added(layer, direction, 0.0, condition.timing))
+        return Arm(condition.condition_id, added(sites.at(layer), direction, 0.0, condition.timing))
     vector = artifact.read(_file(vectors, condition.vector_name, condition.trait))
     # only a grid adds a vector elsewhere than where it was read
     moved = condition.arm == GRID and vector.layer != layer
@@ -97,7 +98,7 @@ def _arm(
     application = Application(layer, condition.rule, condition.timing, condition.gate)
     scale = Scale.of(str(vector.path), vector.record, norm, application)
     sae, gate = _dictionary(saes, application), gate_of(application, vector)
-    own = edits(vector, application, condition.dose, condition.unit, scale, sae, gate)
+    own = edits(vector, application, condition.dose, condition.unit, scale, sae, gate, sites)
     parts = {f"{vector.method}.{vector.trait}": own}
     for also in condition.others:
         parts[f"{also.method}.{also.trait}"] = _other(also, condition, vectors, described, saes, gate_of)
@@ -126,7 +127,8 @@ def _other(
     how = Application(layer, also.rule, condition.timing, also.gate)
     norm = described["residual_norm"][str(layer)]["centred_mean"]
     scale = Scale.of(str(made.path), made.record, norm, how)
-    return edits(made, how, also.dose, condition.unit, scale, _dictionary(saes, how), gate_of(how, made))
+    sae, gate = _dictionary(saes, how), gate_of(how, made)
+    return edits(made, how, also.dose, condition.unit, scale, sae, gate, Sites.of(described))
 
 
 def _dictionary(saes: Path | None, how: Application) -> SAE | None:

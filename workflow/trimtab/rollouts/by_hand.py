@@ -26,7 +26,9 @@ from trimtab.agent.chat_template import FAILURES
 from trimtab.agent.protocol import start
 from trimtab.artifacts.border import read_object, readable
 from trimtab.errors import TrimtabError
+from trimtab.forward.contributions import sites_of
 from trimtab.forward.hooks import check_layers
+from trimtab.forward.sites import Sites
 from trimtab.model.source import DTYPES, from_manifest, load
 from trimtab.rollouts import draws
 from trimtab.settings.model import DEVICES
@@ -94,12 +96,12 @@ class ByHand:
             device: for a folder, cpu (if None), cuda or auto; a manifest says its own.
 
         Raises:
-            TrimtabError: no such model, vector, rule, unit or timing, or a vector or edits of another model.
+            TrimtabError: no such model, vector, rule, unit or timing, or a vector or edits of another model or site.
         """
         if not doses or not all(map(math.isfinite, doses)):
             raise TrimtabError(f"--dose {' '.join(f'{dose:g}' for dose in doses)}: expected one finite dose at least")
         made = artifact.read(Path(vector))
-        loaded, tokenizer = _loaded(Path(model), made, dtype, device)
+        loaded, tokenizer, sites = _loaded(Path(model), made, dtype, device)
         application = Application(made.layer, made.record.plain.rule if rule is None else rule, timing)
         scale = Scale.of(str(vector), made.record, made.record.residual_norm.centred_mean, application)
         try:
@@ -108,7 +110,8 @@ class ByHand:
             raise TrimtabError(str(error)) from error
         if timing in OF_THOUGHTS:
             raise TrimtabError(f"--timing {timing}: thoughts are told apart in rollouts alone; expected another timing")
-        return cls(loaded, tokenizer, [edits(made, application, dose, unit, scale) for dose in doses])
+        conditions = [edits(made, application, dose, unit, scale, sites=sites) for dose in doses]
+        return cls(loaded, tokenizer, conditions)
 
     def generate(self, prompt: str, tokens: int = 200, temperature: float = 0.0, seed: int = 0) -> Iterator[Piece]:
         """Text that goes on from a plain prompt."""
@@ -210,7 +213,8 @@ def _drawn(logits: torch.Tensor, temperature: float, uniform: float) -> list[int
 
 def _loaded(
     path: Path, made: Vector | OwnEdits, dtype: str | None, device: str | None
-) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, Sites]:
+    """Model and tokenizer, and where in it a vector of this kind of site is added."""
     if path.is_file():
         if dtype is not None or device is not None:
             raise TrimtabError(f"{path}: says its own dtype and device; expected neither beside it")
@@ -219,19 +223,21 @@ def _loaded(
         described, model, tokenizer = from_manifest(path)
         if described["model"] != made.record.model:
             raise TrimtabError(f"{made.path}: is of {made.record.model}; expected one of {described['model']}")
+        sites = Sites.of(described)
     elif (path / "config.json").is_file():
         if (dtype or "float32") not in DTYPES:
             raise TrimtabError(f"--dtype {dtype}: expected one of {', '.join(DTYPES)}")
         if device not in (None, *DEVICES):
             raise TrimtabError(f"--device {device}: expected one of {', '.join(DEVICES)}")
         model, tokenizer = load(path, dtype or "float32", device or "cpu")
+        sites = sites_of(model, made.record.site)
     else:
         raise TrimtabError(f"{path}: expected a run's model/manifest.json, or a folder with a model")
     if isinstance(made, OwnEdits):
         _check_edits(path, made, model)
     else:
         _check_vector(path, made, model)
-    return model, tokenizer
+    return model, tokenizer, sites
 
 
 def _check_vector(path: Path, vector: Vector, model: PreTrainedModel) -> None:

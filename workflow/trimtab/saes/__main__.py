@@ -4,6 +4,7 @@ from pathlib import Path
 
 from trimtab.artifacts import files as plain
 from trimtab.errors import TrimtabError
+from trimtab.forward.sites import PLACES, RESIDUAL, Sites
 from trimtab.jobs import entry
 from trimtab.saes import files, formats
 from trimtab.saes.sae import TopKActivation
@@ -30,13 +31,27 @@ def info(path: Path, *, k: int | None = None) -> None:
     print(f"decoder     rows of length {float(norms.min()):.4g} to {float(norms.max()):.4g}")
 
 
-def import_(path: Path, folder: Path, *, model: str, layer: int, k: int | None = None, context_size: int = 0) -> None:
+def import_(
+    path: Path,
+    folder: Path,
+    *,
+    model: str,
+    layer: int,
+    k: int | None = None,
+    context_size: int = 0,
+    site: str = RESIDUAL,
+    module: str = "",
+) -> None:
     """Turn PATH, of any known format, into ours, which is SAELens's.
 
     --model, --layer: whose stream it is a dictionary of, which PATH must not deny; --k: active latents a token, for
-    files that don't say.
+    files that don't say; --site: mlp_out or attention_out where it is of what a module adds to the stream; --module:
+    that module, for files that name their site by it.
     """
-    origin = formats.origin_for(path, model, layer, context_size)
+    if site not in PLACES:
+        raise TrimtabError(f"--site {site}: expected one of {', '.join(PLACES)}")
+    sites = Sites(site, (module,) * (layer + 1))
+    origin = formats.origin_for(path, model, layer, context_size, sites)
     provenance = {
         "converted": formats.recognise(path),
         "inputs": {str(p): plain.sha256(p) for p in formats.inside(path)},

@@ -11,16 +11,21 @@ from pathlib import Path
 from typing import Any
 
 from trimtab.errors import TrimtabError
+from trimtab.forward.sites import ATTENTION_OUT, INPUT, MLP_OUT, OUTPUT, PLACES, RESIDUAL, STREAM, Site, Sites
 
-AFTER = re.compile(
-    r"blocks\.(?P<transformer_lens>\d+)\.hook_resid_post"
-    r"|(?:[a-z_]+\.)*(?:layers|h|blocks)\.(?P<module>\d+)(?:\.output)?"
-    r"|resid_post_layer_(?P<dictionary_learning>\d+)"
+SHORT = {RESIDUAL: "resid_post", MLP_OUT: "mlp_out", ATTENTION_OUT: "attn_out"}
+"""TransformerLens's names of what is in the stream after a layer and of what is added to it, after any norm."""
+
+NAMED = re.compile(
+    r"blocks\.(?P<transformer_lens>\d+)\.hook_(?P<hook>\w+)|(?P<name>[a-z_]+)_layer_(?P<dictionary_learning>\d+)"
 )
-"""Names of the residual stream after a layer: TransformerLens's, the module's own, dictionary_learning's."""
+"""Names of places by what is there: TransformerLens's, and dictionary_learning's."""
 
-BEFORE = re.compile(r"blocks\.(\d+)\.hook_resid_pre")
-"""Of the stream before a layer, which is that after the layer before it."""
+BEFORE = "resid_pre"
+"""The stream before a layer, which is that after the layer before it."""
+
+MODULE = re.compile(r"(?:[a-z_]+\.)*?(?:layers|h|blocks)\.(?P<layer>\d+)(?P<rest>(?:\.\w+)*)")
+"""Names by the module whose output or input it is."""
 
 QUANTISED = re.compile(r"(\.(q\d|iq\d|f16|bf16|f32)[^/]*)?\.gguf$")
 ALIASES = {"gpt2-small": "gpt2", "llama3-1-8b-base": "llama-3.1-8b"}
@@ -39,6 +44,8 @@ class Claim:
     model: str | None = None
     hook: str | None = None
     layer: int | None = None
+    kind: str | None = None
+    """The kind of site that all dictionaries of its format are of."""
     context_size: int | None = None
     said: dict[str, Any] = field(default_factory=dict)
     """All that the files say of where the dictionary comes from, in their own words."""
@@ -53,21 +60,31 @@ class Claim:
                 raise TrimtabError(f"{self.path}: its {what} is {name!r}; expected a name")
 
     @property
-    def after(self) -> int | None:
-        """The layer after which the hook reads the stream; None for other places, or without a hook."""
-        if found := AFTER.fullmatch(self.hook or ""):
-            return int(next(filter(None, found.groups())))
-        before = BEFORE.fullmatch(self.hook or "")
-        return int(before[1]) - 1 if before else None
+    def place(self) -> tuple[str, int] | Site | None:
+        """Where the hook reads: a kind of site and its layer, or a module; None without a hook or for other names."""
+        if found := NAMED.fullmatch(self.hook or ""):
+            layer, name = int(found["transformer_lens"] or found["dictionary_learning"]), found["hook"] or found["name"]
+            if name == BEFORE:
+                return RESIDUAL, layer - 1
+            return next(((kind, layer) for kind, short in SHORT.items() if short == name), None)
+        if (found := MODULE.fullmatch(self.hook or "")) is None:
+            return None
+        layer, (_, *names) = int(found["layer"]), found["rest"].split(".")
+        side = names.pop() if names and names[-1] in (INPUT, OUTPUT) else OUTPUT
+        site = Site(layer, ".".join(names), side)
+        return (RESIDUAL, layer) if site == Site(layer) else site
 
-    def require(self, model: str, layer: int) -> None:
-        """Pass a dictionary that says nothing against being of the stream after `layer` of `model`.
+    def require(self, model: str, layer: int, sites: Sites = STREAM) -> None:
+        """Pass a dictionary that says nothing against being of a site of `layer` of `model`.
 
         Raises:
-            TrimtabError: it is of another place, layer or model.
+            TrimtabError: it is of another site, layer or model.
         """
-        wanted = f"the stream after layer {layer}"
-        if self.hook is not None and self.after != layer:
+        wanted = sites.words(layer)
+        if self.kind not in (None, sites.kind):
+            of = PLACES[self.kind].format(layer if self.layer is None else self.layer)
+            raise TrimtabError(f"{self.path}: a dictionary of {of}; wanted is one of {wanted}")
+        if self.hook is not None and self.place not in ((sites.kind, layer), sites.at(layer)):
             raise TrimtabError(f"{self.path}: a dictionary of {self.hook}{_of(self.model)}; wanted is one of {wanted}")
         if self.hook is None and self.layer not in (None, layer):
             raise TrimtabError(f"{self.path}: a dictionary of layer {self.layer}; wanted is one of {wanted}")

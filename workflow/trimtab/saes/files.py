@@ -18,7 +18,8 @@ from torch import Tensor
 from trimtab.artifacts import files, tensors
 from trimtab.artifacts.border import read_object
 from trimtab.errors import TrimtabError
-from trimtab.saes.claims import Claim, layer_number
+from trimtab.forward.sites import RESIDUAL, Sites
+from trimtab.saes.claims import SHORT, Claim, layer_number
 from trimtab.saes.foreign import active, read_tensors, take
 from trimtab.saes.sae import SAE, JumpReLUActivation, TopKActivation
 
@@ -61,6 +62,22 @@ class Origin:
     """What the files that it was read from said of themselves; None for a dictionary of our own."""
     massive: Mapping[str, Any] | None = None
     """Which rows were left out of training, and how many (`trimtab.saes.trained.Massive`); None for none."""
+    kind: str = RESIDUAL
+    """The kind of site, one of `trimtab.forward.sites.PLACES`."""
+    module: str = ""
+    """The module of the layer whose output it is, where that isn't the layer's own."""
+
+    @classmethod
+    def at(
+        cls, sites: Sites, model: str, layer: int, context_size: int, converted_from: Mapping[str, Any] | None = None
+    ) -> "Origin":
+        """Of the site of a layer."""
+        return cls(model, layer, context_size, converted_from, kind=sites.kind, module=sites.at(layer).module)
+
+
+def hook_name(kind: str, layer: int) -> str:
+    """TransformerLens's name of a site."""
+    return f"blocks.{layer}.hook_{SHORT[kind]}"
 
 
 def save(folder: Path, sae: SAE, origin: Origin, provenance: Mapping[str, Any]) -> None:
@@ -86,8 +103,8 @@ def save(folder: Path, sae: SAE, origin: Origin, provenance: Mapping[str, Any]) 
             "sae_lens_training_version": None,
             "trained_by": "trimtab",
             "model_name": origin.model,
-            "hook_name": f"blocks.{origin.layer}.hook_resid_post",
-            "hf_hook_name": f"model.layers.{origin.layer}",
+            "hook_name": hook_name(origin.kind, origin.layer),
+            "hf_hook_name": f"model.layers.{origin.layer}" + (f".{origin.module}" if origin.module else ""),
             "hook_head_index": None,
             "context_size": origin.context_size,
             "prepend_bos": False,

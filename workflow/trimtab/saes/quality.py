@@ -1,7 +1,7 @@
 """How good a dictionary is: how much it keeps of the activations, and of what the model says.
 
 Geometry (`trimtab.saes.geometry`) is read off one pass over held-out documents that serves all layers. What the model
-loses is the rise of its cross-entropy when the reconstruction takes the place of a layer's output, and how far its
+loses is the rise of its cross-entropy when the reconstruction takes the place of what is at the site, and how far its
 next-token distribution moves (KL), both set against the same when the mean activation takes that place. First tokens
 are left alone, as is a context that was never stored: they are attention sinks with norms many times all others', and
 no dictionary is trained on them.
@@ -19,7 +19,7 @@ from transformers import PreTrainedModel
 from trimtab.errors import TrimtabError
 from trimtab.forward.capture import Prompt
 from trimtab.forward.hooks import Hook, Stream, capture, hooked
-from trimtab.forward.sites import Site
+from trimtab.forward.sites import STREAM, Sites
 from trimtab.jobs.progress import track
 from trimtab.saes.geometry import Fake, Geometry, Kept, nearest_cosines
 from trimtab.saes.sae import SAE
@@ -33,7 +33,7 @@ PASS_TOKENS = 1024
 
 
 class Loss(NamedTuple):
-    """What the model loses with something in a layer's place. Means over predicted tokens, in nats."""
+    """What the model loses with something in the place of a layer's site. Means over predicted tokens, in nats."""
 
     cross_entropy: float
     kl: float
@@ -118,11 +118,13 @@ def measure(
     saes: Mapping[int, SAE],
     documents: Sequence[Prompt],
     baselines: Mapping[int, Mapping[str, Fake]],
+    sites: Sites = STREAM,
 ) -> dict[int, DictionaryFigures]:
     """Figures of each layer's dictionary on the rows of `documents` that a cache would hold.
 
     Args:
         baselines: for each layer what else could take the place of its rows.
+        sites: where dictionaries are of.
 
     Raises:
         TrimtabError: the documents have no token to predict.
@@ -132,10 +134,10 @@ def measure(
         raise TrimtabError("SAE quality: no held-out document has three tokens or more")
     geometry = {layer: Geometry(sae, baselines[layer]) for layer, sae in saes.items()}
     for batch in batches:
-        for layer, stream in capture(model, list(saes), input_ids=batch.ids).items():
+        for layer, stream in capture(model, sites.of_layers(saes), input_ids=batch.ids).items():
             geometry[layer].add(stream[batch.own.to(stream.device)].float())
 
-    clean, losses = _losses(model, saes, list(_padded(_budget(documents, LOSS_TOKENS), model.device)))
+    clean, losses = _losses(model, saes, list(_padded(_budget(documents, LOSS_TOKENS), model.device)), sites)
     measured = {}
     for layer, sae in saes.items():
         nearest = nearest_cosines(sae.W_dec)
@@ -154,7 +156,7 @@ def measure(
 
 @torch.inference_mode()
 def _losses(
-    model: PreTrainedModel, saes: Mapping[int, SAE], batches: Sequence[DocumentBatch]
+    model: PreTrainedModel, saes: Mapping[int, SAE], batches: Sequence[DocumentBatch], sites: Sites
 ) -> tuple[float, dict[tuple[int, str], Loss]]:
     """The model's cross-entropy on tokens that follow an edited one, and its losses by layer and what replaces it."""
     fakes: dict[tuple[int, str], Fake] = {}
@@ -169,7 +171,7 @@ def _losses(
         clean += float(functional.nll_loss(untouched, right, reduction="sum"))
         tokens += len(right)
         for (layer, name), fake in fakes.items():
-            with hooked(model, {Site(layer): _in_place(fake, own)}):
+            with hooked(model, {sites.at(layer): _in_place(fake, own)}):
                 edited = _log_probabilities(model, ids, wanted)
             sums[layer, name] += torch.tensor(
                 [

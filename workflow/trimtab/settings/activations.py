@@ -1,9 +1,12 @@
 """Settings of the stage `activations`."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from trimtab.settings.base import AUTO, Automatic, Positive, Settings, default
+from trimtab.settings.model import LoadingSettings
+
+SiteKind = Literal["residual", "mlp_out", "attention_out"]
 
 
 class CaptureSettings(Settings):
@@ -25,8 +28,19 @@ class CaptureSettings(Settings):
         return kept if section["token_budget"] == AUTO else [key for key in kept if key != "memory_mb"]
 
 
+class MeasuringSettings(LoadingSettings):
+    """What the manifest depends on."""
+
+    site: SiteKind = "residual"
+    """`activations.site`; not given where it is the stream, so that manifests from before there were sites stay."""
+
+
 class Activations(CaptureSettings):
     """Activation caches: rows of the hooked layers on disk."""
+
+    site: SiteKind = default("residual")
+    """Where each of `layers` is read and steered, from the caches to the rollouts. residual: the stream after the
+    layer; mlp_out, attention_out: what the layer's MLP or attention adds to it, after any norm of its own."""
 
     memory_mb: Positive = default(2000)
     """Memory for a batch in megabytes, weights not counted. Used only where token_budget is auto."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from jaxtyping import Float
 from torch import Tensor
 
-from trimtab.forward.sites import Site
+from trimtab.forward.sites import Site, as_site
 from trimtab.steering.changes import Add, Change
 from trimtab.steering.gates import Gate
 
@@ -40,14 +40,15 @@ Edits = tuple[Edit, ...]
 """What is done to a row; of edits at one site, the first comes first."""
 
 
-def added(layer: int, direction: Float[Tensor, "d_model"], length: float, timing: str = "all") -> Edits:
-    """The plainest edit: `length * direction` is added to the stream after `layer`.
+def added(place: Site | int, direction: Float[Tensor, "d_model"], length: float, timing: str = "all") -> Edits:
+    """The plainest edit: `length * direction` is added to what is at a place.
 
     Args:
+        place: a site; a layer's number is the stream after it.
         direction: unit length.
         length: signed, in the units of the residual stream.
     """
-    return (Edit(Site(layer), Add(direction), length, timing),)
+    return (Edit(as_site(place), Add(direction), length, timing),)
 
 
 def scaled(edits: Edits, share: float) -> Edits:

@@ -81,12 +81,6 @@ class Replay:
             )
 
     @property
-    def rows(self) -> Float[Tensor, "prompt d_model"]:
-        """The unsteered residual stream after the layer, at each prompt's last token."""
-        sequence, place = self._at[self.ends].T
-        return self._checkpoint.stream[sequence, place].float()
-
-    @property
     def written(self) -> Bool[Tensor, "token"]:
         """Whether the agent wrote it, of every token after the header."""
         sequence, place = self._at.T

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from trimtab.errors import TrimtabError
-from trimtab.forward.sites import Site
+from trimtab.forward.sites import STREAM, Sites
 from trimtab.steering.catalogue import AS_MADE, RULES
 from trimtab.steering.changes import (
     Add,
@@ -54,20 +54,24 @@ def edits(
     scale: Scale,
     sae: Any = None,
     gate: Gate | None = None,
+    sites: Sites = STREAM,
 ) -> Edits:
     """What a condition does with what a method made.
 
     Args:
         sae: the layer's dictionary, for `edit_code` alone.
         gate: the one that `how` names.
+        sites: where a vector is applied, which must be where it was made.
 
     Raises:
-        TrimtabError: an unknown rule or unit, or a vector that lacks what they need.
+        TrimtabError: an unknown rule or unit, or a vector that lacks what they need or is of another kind of site.
     """
+    if made.record.site != sites.kind:
+        raise TrimtabError(f"{made.path}: is of site {made.record.site}; the model is steered at site {sites.kind}")
     if isinstance(made, OwnEdits):
         return _share(made, how, dose, unit, scale, gate)
     change, strength = _change(made, how.rule, dose, unit, scale, sae)
-    return (Edit(Site(how.layer), change, strength, how.timing, gate),)
+    return (Edit(sites.at(how.layer), change, strength, how.timing, gate),)
 
 
 def _share(made: OwnEdits, how: Application, dose: float, unit: str, scale: Scale, gate: Gate | None) -> Edits:

@@ -16,6 +16,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from trimtab.errors import TrimtabError
+from trimtab.forward.sites import Site
 from trimtab.steering.edits import Edits, added
 from trimtab.steering.replay import ROWS, Prompt, Replay
 from trimtab.vectors.applications import Application
@@ -36,8 +37,8 @@ class CalibrationPrompts:
     """Prompts of one header, whose next-token distributions say how far a push moves the model."""
 
     def __init__(self, model: PreTrainedModel, prompts: Sequence[Prompt], layer: int) -> None:
+        """`layer`: as of a replay."""
         self._replay = Replay(model, prompts, layer)
-        self._layer = layer
         self._clean = torch.log_softmax(self._replay.logits([()], self._replay.tail)[0], dim=-1)
         if not self._clean.isfinite().all():
             raise TrimtabError(
@@ -46,10 +47,9 @@ class CalibrationPrompts:
             )
         self._chance = self._clean.exp()
 
-    @property
-    def mean(self) -> Float[Tensor, "d_model"]:
-        """The mean unsteered row after the layer, at the prompts' last tokens."""
-        return self._replay.rows.mean(0).cpu()
+    def mean(self, site: Site) -> Float[Tensor, "d_model"]:
+        """The mean unsteered row at a site, at the prompts' last tokens."""
+        return self._replay.at(site, self._replay.ends).mean(0).cpu()
 
     def kl(self, edits: Sequence[Edits]) -> list[float]:
         """Mean KL(unsteered ‖ steered) of the next token behind the header under each condition's edits, in nats.
@@ -64,13 +64,13 @@ class CalibrationPrompts:
                 found.append(kl if math.isfinite(kl) else math.inf)
         return found
 
-    def derivatives(self, unit: Float[Tensor, "d_model"], step: float) -> tuple[float, float]:
-        """Slope and curvature of the last token's logits along a direction, in norm (`trimtab.vectors.dose`).
+    def derivatives(self, site: Site, unit: Float[Tensor, "d_model"], step: float) -> tuple[float, float]:
+        """Slope and curvature of the last token's logits along a direction at a site, in norm (`trimtab.vectors.dose`).
 
         The slope is the median over prompts and the curvature the 95th percentile, as ASC has it. Logits are taken
         about their mean, since a shift of all of them moves no distribution.
         """
-        edits = [(), added(self._layer, unit, step), added(self._layer, unit, -step)]
+        edits = [(), added(site, unit, step), added(site, unit, -step)]
         still, forth, back = (
             rows - rows.mean(-1, keepdim=True) for rows in self._replay.logits(edits, self._replay.ends)
         )

@@ -18,6 +18,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from trimtab import seeds
+from trimtab.forward.sites import STREAM, Sites
 from trimtab.steering.edits import added
 from trimtab.vectors.applications import Application
 from trimtab.vectors.calibrate import CalibrationPrompts, solve
@@ -52,17 +53,18 @@ def draw(kind: str, name: str, layer: int, corpus: Float[Tensor, "row d_model"],
 
 
 def lengths(
-    prompts: CalibrationPrompts, layer: int, drawn: Sequence[Drawn], kl: float, guess: float
+    prompts: CalibrationPrompts, layer: int, drawn: Sequence[Drawn], kl: float, guess: float, sites: Sites = STREAM
 ) -> dict[str, float]:
     """The length that has the KL of each direction that has one, by name.
 
     Args:
         guess: a length to set out from.
+        sites: where directions are added.
     """
     units = {each.name: each.unit for each in drawn}
 
     def measure(pushes: Sequence[tuple[str, float]]) -> list[float]:
-        return prompts.kl([added(layer, units[name], reach) for name, reach in pushes])
+        return prompts.kl([added(sites.at(layer), units[name], reach) for name, reach in pushes])
 
     begun = dict(zip(units, measure([(name, guess) for name in units]), strict=True))
     # one that overflows sets out again from a shorter push
@@ -83,12 +85,14 @@ def chance_decisions(
     kl: float,
     guess: float,
     seed: int,
+    sites: Sites = STREAM,
 ) -> Iterator[tuple[str, float, Float[Tensor, "situation action"]]]:
     """Name, length and chances of every direction of one layer.
 
     Args:
         names: of both kinds.
         guess: a length to set out from, for the first directions of a kind.
+        sites: where directions are added.
     """
     for kind in KINDS:
         own = [name for name in names if name.startswith(f"{kind}_")]
@@ -96,12 +100,12 @@ def chance_decisions(
         for at in range(0, len(own), TOGETHER):
             some = [draw(kind, name, layer, corpus, seed) for name in own[at : at + TOGETHER]]
             start = ABOVE * math.exp(sum(map(math.log, known)) / len(known)) if known else guess
-            found = lengths(prompts, layer, some, kl, start)
+            found = lengths(prompts, layer, some, kl, start, sites)
             known += found.values()
             kept = [each for each in some if each.name in found]
             if not kept:
                 continue
-            edits = [added(layer, each.unit, found[each.name]) for each in kept]
+            edits = [added(sites.at(layer), each.unit, found[each.name]) for each in kept]
             for each, chances in zip(kept, reader.chances(edits), strict=True):
                 yield each.name, found[each.name], chances
 

@@ -21,7 +21,7 @@ from torch import Tensor
 from trimtab import seeds
 from trimtab.agent.played import Played
 from trimtab.errors import TrimtabError
-from trimtab.forward.sites import Site
+from trimtab.forward.sites import STREAM, Site, Sites
 from trimtab.saes.sae import SAE
 from trimtab.steering.edits import Edits
 from trimtab.steering.packing import all_finite
@@ -178,7 +178,7 @@ class Readings(Protocol):
     ) -> Mapping[Site, tuple[Float[Tensor, "pair width"], Float[Tensor, "pair width"]]]:
         """What `at` gives, of many sites in one pass."""
 
-    def in_order(self, layers: Sequence[int], fit: Fit) -> Edits:
+    def in_order(self, places: Sequence[Site | int], fit: Fit) -> Edits:
         """What `fit` gives for each of some layers, which ascend, all together: the maps of a stream that each of them
         has already changed."""
 
@@ -186,8 +186,8 @@ class Readings(Protocol):
     def heads(self) -> int:
         """How many heads an attention layer has."""
 
-    def after(self, layer: int) -> "Readings":
-        """The same for material of another layer."""
+    def after(self, place: Site | int) -> "Readings":
+        """The same for material of another layer, whose site it is; a number is the stream after that layer."""
 
 
 class Rows(Protocol):
@@ -258,6 +258,9 @@ class Material:
 
     imported: Float[Tensor, "d_model"] | None = None
     """The trait's vector of another tool, if the config names one."""
+
+    sites: Sites = STREAM
+    """Where rows are of, in each layer, and where what is made is applied."""
 
     settings: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)
     """Of methods, by their names, as the config gives them (`vectors.settings`)."""

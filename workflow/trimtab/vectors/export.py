@@ -19,7 +19,7 @@ from torch import Tensor
 
 from trimtab.artifacts import files
 from trimtab.errors import TrimtabError
-from trimtab.forward.sites import Site
+from trimtab.forward.sites import RESIDUAL, Site
 from trimtab.steering.changes import Add, LowRank
 from trimtab.vectors import artifact
 from trimtab.vectors.artifact import OwnEdits, Vector
@@ -50,7 +50,7 @@ def export(
         layers: the model's number of layers, for persona_vectors.
 
     Raises:
-        TrimtabError: edits or a layer that the format can't hold, or a length or dose that float32 doesn't hold.
+        TrimtabError: edits, a layer or site that the format can't hold, or a length or dose that float32 doesn't hold.
     """
     made = artifact.read(source)
     if isinstance(made, OwnEdits):
@@ -64,6 +64,10 @@ def export(
         reach = 1.0 if length is None else length
         if not reach > 0:
             raise TrimtabError(f"--length {reach:g}: expected a length above 0 that float32 holds")
+        if made.record.site != RESIDUAL:
+            raise TrimtabError(
+                f"{source}: is of site {made.record.site}; {form} has vectors of the residual stream alone"
+            )
         rows, said = {made.layer: reach * made.unit.double()}, f"--length {reach:g}"
     wholes = {layer: row.float() for layer, row in rows.items()}
     # a length may be a number and overflow in the files' float32, or vanish there

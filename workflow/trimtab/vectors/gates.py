@@ -17,7 +17,7 @@ from transformers import PreTrainedTokenizerBase
 
 from trimtab.artifacts import tensors
 from trimtab.errors import TrimtabError
-from trimtab.forward.sites import Site
+from trimtab.forward.sites import Sites
 from trimtab.probes.dictionaries import dictionary
 from trimtab.settings.gates import EditGate
 from trimtab.steering.gates import Beyond, Gate, Trigger
@@ -53,6 +53,10 @@ class GateSources:
     """Folder of the probes."""
     gates: Mapping[str, EditGate]
 
+    @property
+    def sites(self) -> Sites:
+        return Sites.of(self.described)
+
     @cached_property
     def vocabulary(self) -> list[str]:
         """Each token's text, as it stands alone."""
@@ -87,12 +91,12 @@ def _trigger(sources: GateSources, settings: EditGate, made: Made, where: str) -
 
 def _latent(sources: GateSources, settings: EditGate, made: Made, where: str) -> Gate:
     layer, latent, above = settings.layer or 0, settings.latent or 0, settings.above or 0.0
-    sae = dictionary(sources.saes / str(layer), layer, sources.described["model"])
+    sae = dictionary(sources.saes / str(layer), layer, sources.described["model"], sources.sites)
     if latent >= len(sae.b_enc):
         raise TrimtabError(f"{where}.latent: {latent}; the dictionary of layer {layer} has {len(sae.b_enc)}")
     weight = sae.W_enc[:, latent]
     bias = float(sae.b_enc[latent].double() - sae.b_dec.double() @ weight.double())
-    return Beyond((Site(layer),), weight, bias - above, settings.remembers)
+    return Beyond((sources.sites.at(layer),), weight, bias - above, settings.remembers)
 
 
 def _probe(sources: GateSources, settings: EditGate, made: Made, where: str) -> Gate:
@@ -101,7 +105,9 @@ def _probe(sources: GateSources, settings: EditGate, made: Made, where: str) -> 
     chance = settings.above or 0.0
     if not 0 < chance < 1:
         raise TrimtabError(f"{where}.above: {chance:g} is no probability between 0 and 1")
-    return Beyond((Site(made.layer),), weight.float(), bias - math.log(chance / (1 - chance)), settings.remembers)
+    return Beyond(
+        (sources.sites.at(made.layer),), weight.float(), bias - math.log(chance / (1 - chance)), settings.remembers
+    )
 
 
 def _projection(sources: GateSources, settings: EditGate, made: Made, where: str) -> Gate:
@@ -109,7 +115,9 @@ def _projection(sources: GateSources, settings: EditGate, made: Made, where: str
         raise TrimtabError(f"{where}: {made.method} makes edits and no vector, along which rows could lie")
     norm = float(sources.described["residual_norm"][str(made.layer)]["centred_mean"])
     mean = float(made.mean.double() @ made.unit.double())
-    return Beyond((Site(made.layer),), made.unit, -mean - (settings.above or 0.0) * norm, settings.remembers)
+    return Beyond(
+        (sources.sites.at(made.layer),), made.unit, -mean - (settings.above or 0.0) * norm, settings.remembers
+    )
 
 
 KINDS: dict[str, Callable[[GateSources, EditGate, Made, str], Gate]] = {

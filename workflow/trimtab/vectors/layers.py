@@ -16,7 +16,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from trimtab.errors import TrimtabError
-from trimtab.forward.sites import Site
 from trimtab.probes import logistic, ridge
 from trimtab.probes.controls import association
 from trimtab.steering.changes import Add
@@ -78,7 +77,7 @@ def placed(recipe: Recipe, material: Material, layers: Iterable[int]) -> Edits:
     found = []
     for layer in layers:
         here = at_layer(material, layer)
-        found.append(Edit(Site(layer), Add(recipe(here).unit), spread(here)))
+        found.append(Edit(material.sites.at(layer), Add(recipe(here).unit), spread(here)))
     return tuple(found)
 
 
@@ -99,7 +98,7 @@ def at_layer(material: Material, layer: int) -> Material:
         high=high,
         low=low,
         sae=material.dictionary(layer),
-        readings=material.readings.after(layer),
+        readings=material.readings.after(material.sites.at(layer)),
         elsewhere=material.elsewhere.after(layer),
     )
     return refitted(moved)

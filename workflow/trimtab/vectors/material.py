@@ -16,6 +16,7 @@ from torch import Tensor
 from trimtab.activations.reader import Cache
 from trimtab.artifacts import files, tensors
 from trimtab.errors import TrimtabError
+from trimtab.forward.sites import Sites
 from trimtab.probes.dictionaries import dictionary
 from trimtab.prompts.contrast import DEVELOPMENT, POLES, TEST
 from trimtab.saes.files import WEIGHTS
@@ -156,9 +157,9 @@ def gather(
         described: the model's manifest, which the SAE and an imported vector must fit.
 
     Raises:
-        TrimtabError: the SAE is of another layer or model, or an imported vector doesn't fit.
+        TrimtabError: the SAE is of another site, layer or model, or an imported vector doesn't fit.
     """
-    layer = made.layer
+    layer, sites = made.layer, Sites.of(described)
     fitted, _ = tensors.read(made.weights)
 
     imported = [foreign.read(path, layer, described["layers"], described["d_model"]) for path in made.imported]
@@ -174,13 +175,14 @@ def gather(
         penalty=float(made.fit["penalty"]),
         raw_penalties=(float(made.fit["penalties"]["raw"]), float(made.fit["penalties"]["raw_logistic"])),
         association=fitted["association"],
-        sae=dictionary(made.sae, layer, described["model"]),
-        dictionary=lambda other: dictionary(made.saes / str(other), other, described["model"]),
+        sae=dictionary(made.sae, layer, described["model"], sites),
+        dictionary=lambda other: dictionary(made.saes / str(other), other, described["model"], sites),
         readings=readings,
         rows=made.rows,
         elsewhere=elsewhere,
         seed=seed,
         imported=imported[0] if imported else None,
+        sites=sites,
     )
 
 

@@ -19,7 +19,7 @@ from trimtab.agent.played import Played
 from trimtab.agent.points import OPENING
 from trimtab.agent.protocol import Protocol
 from trimtab.errors import TrimtabError
-from trimtab.forward.sites import Site
+from trimtab.forward.sites import Site, as_site
 from trimtab.steering.edits import Edits, added
 from trimtab.steering.replay import Prompt, Replay, packs
 from trimtab.vectors.contract import Behaviour, Fit, Gradients, OwnEpisode, TokenRows
@@ -55,13 +55,13 @@ class Declared:
 
 
 class ModelReadings:
-    """Readings of one model at one layer, for one trait."""
+    """Readings of one model at one site, for one trait."""
 
     def __init__(
         self,
         model: PreTrainedModel,
         protocol: Protocol,
-        layer: int,
+        place: Site | int,
         poles: Sequence[Sequence[Sequence[Mapping[str, str]]]],
         tasks: Sequence[Sequence[Mapping[str, str]]],
         instruction: str,
@@ -70,12 +70,13 @@ class ModelReadings:
     ) -> None:
         """
         Args:
+            place: the site; a layer's number is the stream after it.
             poles: conversations of the high and of the low pole, in the order of the pairs.
             tasks: conversations without a system message.
             instruction: the sentence that asks for the trait.
             bias: what is subtracted from each action's log-probability (rollouts/calibration.json).
         """
-        self._model, self._protocol, self._layer = model, protocol, layer
+        self._model, self._protocol, self._site = model, protocol, as_site(place)
         self._poles, self._tasks, self._instruction, self._bias = poles, tasks, instruction, bias
         self._declared = declared
 
@@ -83,7 +84,7 @@ class ModelReadings:
     def entropies(self) -> Float[Tensor, "pole pair"]:
         """Of the action's distribution at every contrast prompt, in nats."""
         prompts = [self._protocol.prompt(messages) for pole in self._poles for messages in pole]
-        chances = action_chances(self._model, self._protocol, self._bias, prompts, self._layer)
+        chances = action_chances(self._model, self._protocol, self._bias, prompts, self._site.after)
         entropies: Tensor = torch.special.entr(chances).sum(1).reshape(len(self._poles), -1)
         return entropies
 
@@ -134,8 +135,8 @@ class ModelReadings:
         rows = torch.empty(len(prompts), self._width)
         odds = torch.empty(len(prompts), dtype=torch.float64)
         for pack in packs(prompts, PACK):
-            replay = Replay(self._model, [prompts[i] for i in pack], self._layer)
-            rows[pack] = replay.rows.cpu()
+            replay = Replay(self._model, [prompts[i] for i in pack], self._site.after)
+            rows[pack] = replay.at(self._site, replay.ends).cpu()
             scores = calibrated(replay.logits([()], replay.ends)[0], self._protocol, self._bias)
             odds[pack] = log_odds(scores, counted)
         return Behaviour(rows, odds)
@@ -153,9 +154,9 @@ class ModelReadings:
         prompts = [self._protocol.prompt(messages) for messages in self._declared.due]
         slopes = {trait: torch.zeros(self._width, dtype=torch.float64) for trait in sorted(counted)}
         for pack in packs(prompts, PACK):
-            replay = Replay(model, [prompts[i] for i in pack], self._layer)
+            replay = Replay(model, [prompts[i] for i in pack], self._site.after)
             push = torch.zeros(self._width, device=model.device, requires_grad=True)
-            logits = replay.differentiable_logits([added(self._layer, push, 1.0)], replay.ends)[0]
+            logits = replay.differentiable_logits([added(self._site, push, 1.0)], replay.ends)[0]
             scores = calibrated(logits, self._protocol, self._declared.bias)
             shared = contrast(scores.detach(), counted[own])
             for trait, slope in slopes.items():
@@ -175,22 +176,23 @@ class ModelReadings:
         rows_of = {site: torch.stack([own[i] for i in range(len(own))]) for site, own in found.items()}
         return {site: (rows[: len(rows) // 2], rows[len(rows) // 2 :]) for site, rows in rows_of.items()}
 
-    def in_order(self, layers: Sequence[int], fit: Fit) -> Edits:
+    def in_order(self, places: Sequence[Site | int], fit: Fit) -> Edits:
         """What a function gives for each layer in order, from rows there under what it gave for those before."""
+        sites = [as_site(place) for place in places]
         sides: list[list[tuple[list[int], Replay]]] = []
         for pole in self._poles:
             prompts = [self._protocol.prompt(messages) for messages in pole]
             some = packs(prompts, PACK)
-            sides.append([(pack, Replay(self._model, [prompts[i] for i in pack], layers[0])) for pack in some])
+            sides.append([(pack, Replay(self._model, [prompts[i] for i in pack], sites[0].after)) for pack in some])
         high, low = sides
         made: Edits = ()
         last: Edits = ()
-        for layer in layers:
+        for site in sites:
             for side, edits in ((high, ()), (low, last)):
                 for _, replay in side:
-                    if layer != layers[0]:
-                        replay.advance(layer, edits)
-            last = fit(layer, _of_pole(high, Site(layer), True), _of_pole(low, Site(layer), False))
+                    if site != sites[0]:
+                        replay.advance(site.after, edits)
+            last = fit(site.layer, _of_pole(high, site, True), _of_pole(low, site, False))
             made += last
         return made
 
@@ -199,10 +201,10 @@ class ModelReadings:
         """Of an attention layer."""
         return int(self._model.config.get_text_config(decoder=True).num_attention_heads)
 
-    def after(self, layer: int) -> "ModelReadings":
-        """The same at another layer; what was read at this one isn't kept for it."""
+    def after(self, place: Site | int) -> "ModelReadings":
+        """The same at another site; what was read at this one isn't kept for it."""
         told = self._poles, self._tasks, self._instruction, self._bias, self._declared
-        return ModelReadings(self._model, self._protocol, layer, *told)
+        return ModelReadings(self._model, self._protocol, place, *told)
 
     @property
     def _width(self) -> int:
@@ -227,7 +229,10 @@ class ModelReadings:
         return [tool in self._declared.actions[trait] for tool in self._protocol.tools]
 
     def _rows(self, prompts: Sequence[Prompt]) -> Float[Tensor, "task d_model"]:
-        parts = [Replay(self._model, [prompts[i] for i in pack], self._layer).rows for pack in packs(prompts, PACK)]
+        parts = []
+        for pack in packs(prompts, PACK):
+            replay = Replay(self._model, [prompts[i] for i in pack], self._site.after)
+            parts.append(replay.at(self._site, replay.ends))
         return torch.cat(parts).cpu()
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from trimtab.artifacts.files import canonical
 from trimtab.errors import TrimtabError
+from trimtab.forward.sites import PLACES, RESIDUAL
 from trimtab.model.norms import ResidualNorm
 from trimtab.steering.catalogue import AS_MADE
 from trimtab.vectors.applications import Application
@@ -32,7 +33,7 @@ class Measured:
     kl: float
     """Mean KL(unsteered ‖ steered) of the next token on the calibration prompts, in nats."""
     length: float
-    """Signed L2 length, in the units of the residual stream."""
+    """Signed L2 length, in the units of the rows at its site."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,8 @@ class Record:
     """RIGHT, WRONG or NO_AIM."""
     provenance: Mapping[str, Any]
     """What the file was made from (`trimtab.artifacts.provenance`)."""
+    site: str = RESIDUAL
+    """Where in the layer: one of `trimtab.forward.sites.PLACES`."""
 
     @property
     def plain(self) -> Application:
@@ -114,6 +117,9 @@ class Record:
             # without a gate, files are as they were before there were gates
             if not solved["gate"]:
                 del solved["gate"]
+        if self.site == RESIDUAL:
+            # files are as they were before there were sites
+            del values["site"]
         values["sign"] = NO_AIM if towards is None else f"{TOWARDS}{towards}"
         return {key: value if isinstance(value, str) else canonical(value) for key, value in values.items()}
 
@@ -125,6 +131,7 @@ class Record:
             TrimtabError: a key is missing, or its text isn't what is expected of it.
         """
         values = {}
+        texts = {"site": RESIDUAL, **texts}
         for key, (read, expected) in READERS.items():
             if key not in texts:
                 raise TrimtabError(f"{source}: no metadata {key}; expected {expected}")
@@ -141,6 +148,12 @@ def _sign(text: str) -> str | None:
     if not text.startswith(TOWARDS):
         raise ValueError(text)
     return text.removeprefix(TOWARDS)
+
+
+def _site(text: str) -> str:
+    if text not in PLACES:
+        raise ValueError(text)
+    return text
 
 
 def _check(text: str) -> str:
@@ -191,5 +204,6 @@ READERS: dict[str, tuple[Callable[[str], Any], str]] = {
     "held_out_gap": (_number, "a number"),
     "sign_check": (_check, f"{RIGHT}, {WRONG} or {NO_AIM}"),
     "provenance": (_object, "an object"),
+    "site": (_site, f"one of {', '.join(PLACES)}"),
 }
 """Key of the metadata -> what reads its text, and what is expected of it."""

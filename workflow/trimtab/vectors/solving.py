@@ -9,6 +9,7 @@ from functools import cache
 import torch
 
 from trimtab.errors import TrimtabError
+from trimtab.forward.sites import STREAM, Sites
 from trimtab.saes.sae import SAE
 from trimtab.steering.edits import Edits, after
 from trimtab.steering.gates import Gate
@@ -34,6 +35,7 @@ def lengths(
     reach: Callable[[int], Sequence[float]],
     sae: SAE,
     gate_of: GateOf,
+    sites: Sites = STREAM,
 ) -> dict[str, list[Solved]]:
     """What was found for each vector, in the order asked.
 
@@ -43,6 +45,7 @@ def lengths(
         reach: lengths of a layer's scan, from which the search sets out.
         sae: of the vectors' layer.
         gate_of: makes a gate by its name.
+        sites: where vectors are applied.
 
     Raises:
         TrimtabError: a timing that touches no token of the prompts, or a vector that lacks what a rule needs.
@@ -54,7 +57,7 @@ def lengths(
         return gate_of(how, vectors[name])
 
     def applied(name: str, how: Application, reach: float) -> Edits:
-        return edits(vectors[name], how, reach, "absolute", UNSCALED, sae, gate(name, how))
+        return edits(vectors[name], how, reach, "absolute", UNSCALED, sae, gate(name, how), sites)
 
     found: dict[str, list[Solved]] = {name: [] for name in vectors}
     wanted: dict[tuple[Application, int, bool], list[Asked]] = {}

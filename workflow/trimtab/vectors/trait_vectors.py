@@ -89,7 +89,7 @@ def make_vectors(
         if each.vector in found and (each.application(material.layer) != plain or each.target not in targets)
     ]
     wanted = list(dict.fromkeys([*compared, *rest]))
-    solved = lengths(wanted, found, sources.prompts, bench.at_layer, bench.reach, material.sae, gate_of)
+    solved = lengths(wanted, found, sources.prompts, bench.at_layer, bench.reach, material.sae, gate_of, material.sites)
     for name, each in found.items():
         known = replace(each.record, kl_calibration=(*each.record.kl_calibration, *solved[name]))
         artifact.save(replace(each, record=known))
@@ -102,14 +102,14 @@ class _Bench:
 
     def __init__(self, folder: Path, material: Material, sources: Sources, settings: VectorSettings) -> None:
         self._folder, self._material, self._sources, self._settings = folder, material, sources, settings
-        self._layer = material.layer
+        self._layer, self._site = material.layer, material.sites.at(material.layer)
         self._ready: dict[int, CalibrationPrompts] = {}
 
     def at_layer(self, layer: int) -> CalibrationPrompts:
         """The calibration prompts, read up to a layer."""
         if layer not in self._ready:
             # one at a time beside the vectors' own: each holds a pass of the model
-            for other in self._ready.keys() - {self._layer}:
+            for other in self._ready.keys() - {self._site.after}:
                 del self._ready[other]
             self._ready[layer] = CalibrationPrompts(self._sources.model, self._sources.prompts, layer)
         return self._ready[layer]
@@ -123,12 +123,12 @@ class _Bench:
         """Directions by name, measured side by side: added to all tokens."""
         if not directions:
             return {}
-        layer, prompts = self._layer, self.at_layer(self._layer)
+        layer, prompts = self._layer, self.at_layer(self._site.after)
         gaps = {name: held_out_gap(each, self._sources.held_out) for name, each in directions.items()}
         signs = {name: self._sign(name, each, gaps[name]) for name, each in directions.items()}
 
         def measure(pushes: Sequence[tuple[str, float]]) -> list[float]:
-            return prompts.kl([added(layer, directions[name].unit, reach) for name, reach in pushes])
+            return prompts.kl([added(self._site, directions[name].unit, reach) for name, reach in pushes])
 
         reach = dict(zip(self._settings.calibration_doses, self.reach(layer), strict=True))
         # a direction without an aim is pushed one way alone, unless a target asks for the other
@@ -137,9 +137,10 @@ class _Bench:
         scanned = scan(measure, ways, list(reach.values()))
         plain = Application(layer, "add", "all")
         solved = {target: solve(measure, scanned, target, plain) for target in targets}
+        mean = prompts.mean(self._site).float()
         found: dict[str, Vector | OwnEdits] = {}
         for name, direction in directions.items():
-            slope, curvature = prompts.derivatives(direction.unit, SMALL * self._norm(layer).centred_mean)
+            slope, curvature = prompts.derivatives(self._site, direction.unit, SMALL * self._norm(layer).centred_mean)
             record = self._record(
                 name,
                 [
@@ -156,7 +157,7 @@ class _Bench:
                 sign_check=signs[name],
             )
             code = None if direction.code is None else (direction.code / direction.raw_norm).float()
-            found[name] = Vector(self._path(name), record, direction.unit, prompts.mean.float(), code)
+            found[name] = Vector(self._path(name), record, direction.unit, mean, code)
         return found
 
     def edits(self, name: str, edits: Edits) -> OwnEdits:
@@ -190,6 +191,7 @@ class _Bench:
             residual_norm=self._norm(self._layer),
             dose_calibration=tuple(measured),
             provenance=self._sources.provenance,
+            site=self._material.sites.kind,
             **more,
         )
 

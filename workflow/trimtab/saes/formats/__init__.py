@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from trimtab.errors import TrimtabError
+from trimtab.forward.sites import RESIDUAL, STREAM, Sites
 from trimtab.saes import files
 from trimtab.saes.claims import Claim
 from trimtab.saes.files import Origin
@@ -94,24 +95,24 @@ def described(path: Path) -> Claim:
     return FORMATS[recognise(path)].described(path)
 
 
-def origin_for(path: Path, model: str, layer: int, context_size: int = 0) -> Origin:
-    """Where the dictionary at `path` comes from, once it is taken for one of the stream after `layer` of `model`.
+def origin_for(path: Path, model: str, layer: int, context_size: int = 0, sites: Sites = STREAM) -> Origin:
+    """Where the dictionary at `path` comes from, once it is taken for one of the site of `layer` of `model`.
 
     Raises:
         TrimtabError: it says that it is one of something else.
     """
     claim = described(path)
-    claim.require(model, layer)
-    return Origin(
-        model, layer, context_size or claim.context_size or 0, {"format": recognise(path), "said": claim.said}
-    )
+    claim.require(model, layer, sites)
+    said = {"format": recognise(path), "said": claim.said}
+    return Origin.at(sites, model, layer, context_size or claim.context_size or 0, said)
 
 
 def origin(folder: Path) -> Origin:
     """Where a dictionary of ours comes from, as far as its description says."""
     claim = files.described(folder)
-    layer = claim.layer if claim.after is None else claim.after
-    return Origin(claim.model or "unknown", layer or 0, claim.context_size or 0)
+    kind, layer = claim.place if isinstance(claim.place, tuple) else (RESIDUAL, claim.layer or 0)
+    module = str(claim.said.get("hf_hook_name")).partition(f".{layer}.")[2]
+    return Origin(claim.model or "unknown", layer, claim.context_size or 0, kind=kind, module=module)
 
 
 def inside(path: Path) -> list[Path]:

@@ -14,7 +14,8 @@ from torch import Tensor
 from trimtab.artifacts import files
 from trimtab.artifacts.border import read_object
 from trimtab.errors import TrimtabError
-from trimtab.saes.claims import Claim, layer_number
+from trimtab.forward.sites import RESIDUAL
+from trimtab.saes.claims import SHORT, Claim, layer_number
 from trimtab.saes.files import SHAPES, THRESHOLD, Origin, bias_folded, bias_unfolded
 from trimtab.saes.foreign import active, take
 from trimtab.saes.formats.pickled import read_tensors, write_tensors
@@ -116,6 +117,8 @@ def write(path: Path, sae: SAE, origin: Origin) -> None:
         "layer": origin.layer,
         "lm_name": origin.model,
     }
+    if origin.kind != RESIDUAL:
+        about["submodule_name"] = f"{SHORT[origin.kind]}_layer_{origin.layer}"
     if isinstance(sae.activation, TopKActivation):
         about |= {"dict_class": TOPK, "trainer_class": "TopKTrainer", "k": sae.activation.k}
         named = {

@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 from trimtab.errors import TrimtabError
+from trimtab.forward.sites import RESIDUAL
 from trimtab.saes.claims import Claim
 from trimtab.saes.files import SHAPES, Origin, bias_folded, bias_unfolded
 from trimtab.saes.foreign import active, take
@@ -46,7 +47,7 @@ def described(path: Path) -> Claim:
     """A file's name has its layer; `layer<n>` is the stream after it."""
     found = LAYER.match(path.name)
     layer = int(found[1]) if found else None
-    return Claim(path, layer=layer, said={"file": path.name})
+    return Claim(path, layer=layer, kind=RESIDUAL, said={"file": path.name})
 
 
 def write(path: Path, sae: SAE, origin: Origin) -> None:
@@ -57,6 +58,10 @@ def write(path: Path, sae: SAE, origin: Origin) -> None:
     """
     if not isinstance(sae.activation, TopKActivation):
         raise TrimtabError(f"{path}: Qwen-Scope has top-k dictionaries only; this one has a threshold")
+    if origin.kind != RESIDUAL:
+        raise TrimtabError(
+            f"{path}: Qwen-Scope has dictionaries of the residual stream only; this one is of {origin.kind}"
+        )
     if not path.name.endswith(SUFFIX):
         raise TrimtabError(f"{path}: a Qwen-Scope file is named layer<n>{SUFFIX}")
     weights = bias_unfolded(sae)

@@ -9,6 +9,7 @@ from pathlib import Path
 from trimtab.artifacts import files, tensors
 from trimtab.artifacts.border import read_object
 from trimtab.errors import TrimtabError
+from trimtab.forward.sites import RESIDUAL
 from trimtab.saes.claims import Claim
 from trimtab.saes.files import SHAPES, Origin
 from trimtab.saes.foreign import active, read_tensors, take
@@ -73,6 +74,8 @@ def write(path: Path, sae: SAE, origin: Origin) -> None:
     """
     if not isinstance(sae.activation, TopKActivation):
         raise TrimtabError(f"{path}: sparsify has top-k dictionaries only; this one has a threshold")
+    if origin.kind != RESIDUAL and path.name != (name := f"layers.{origin.layer}.{origin.module}"):
+        raise TrimtabError(f"{path}: sparsify tells a dictionary's site by its folder's name; expected {name}")
     d_in, latents = sae.W_enc.shape
     config = {
         "activation": "topk",

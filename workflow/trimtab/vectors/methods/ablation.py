@@ -4,7 +4,6 @@ The direction is the mean difference at the probe's layer. The paper writes to e
 attention and MLP add; here it is the hooked layers (config.yaml, `layers`), so that a cached row can be set beside it.
 """
 
-from trimtab.forward.sites import Site
 from trimtab.steering.changes import ProjectOut
 from trimtab.steering.edits import Edit, Edits
 from trimtab.vectors.contract import Material
@@ -19,4 +18,4 @@ REMOVES = "mean_difference"
 
 def make(material: Material) -> Edits:
     unit = mean_difference.make(material).unit
-    return tuple(Edit(Site(layer), ProjectOut(unit), 1.0) for layer in material.rows.layers)
+    return tuple(Edit(material.sites.at(layer), ProjectOut(unit), 1.0) for layer in material.rows.layers)

@@ -8,7 +8,6 @@ norm. The paper edits what normalisation layers give; here it is the residual st
 import math
 from dataclasses import dataclass
 
-from trimtab.forward.sites import Site
 from trimtab.steering.changes import SetAngle
 from trimtab.steering.edits import Edit, Edits
 from trimtab.steering.gates import Beyond
@@ -42,5 +41,7 @@ def make(material: Material) -> Edits:
     rows = [Poles(*(each.double() for each in material.rows(layer))) for layer in layers]
     first, second = (each.float() for each in plane(rows, f"Angular Steering of {material.trait}"))
     change = SetAngle(first, second, math.radians(own.degrees))
-    gates = [Beyond((Site(layer),), first, 0.0) if own.masked else None for layer in layers]
-    return tuple(Edit(Site(layer), change, 1.0, gate=gate) for layer, gate in zip(layers, gates, strict=True))
+    gates = [Beyond((material.sites.at(layer),), first, 0.0) if own.masked else None for layer in layers]
+    return tuple(
+        Edit(material.sites.at(layer), change, 1.0, gate=gate) for layer, gate in zip(layers, gates, strict=True)
+    )

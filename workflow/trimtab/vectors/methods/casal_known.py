@@ -40,7 +40,7 @@ class Settings:
 
 def make(material: Material) -> Edits:
     site = Site(material.layer, material.own(Settings).module)
-    inputs, stream = _tasks(material, site.inputs), _tasks(material, Site(material.layer))
+    inputs, stream = _tasks(material, site.inputs), _tasks(material, material.sites.at(material.layer))
     unknown, known = (
         [task for task, (_, share) in inputs.items() if (share if good else 1 - share) >= SHARE]
         for good in (False, True)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import torch
 
-from trimtab.forward.sites import Site
 from trimtab.steering.changes import EditLatents
 from trimtab.steering.edits import Edit, Edits
 from trimtab.vectors.contract import Material
@@ -43,4 +42,4 @@ def make(material: Material) -> Edits:
         )
     value = material.own(Settings).times * most if score > 0 else torch.zeros(1)
     change = EditLatents(encoder, bias, threshold, material.sae.W_dec[[best]], value)
-    return (Edit(Site(material.layer), change, 1.0),)
+    return (Edit(material.sites.at(material.layer), change, 1.0),)

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from trimtab.forward.sites import Site
 from trimtab.vectors.contract import Direction, Material, OwnEpisode, normalised
 from trimtab.vectors.unmade import CannotBeMade
 
@@ -27,7 +26,7 @@ GROUPS = "episodes"
 
 def make(material: Material) -> Direction:
     by_task: dict[str, list[OwnEpisode]] = {}
-    for episode in material.readings.episodes(Site(material.layer)):
+    for episode in material.readings.episodes(material.sites.at(material.layer)):
         by_task.setdefault(episode.played.scenario_id, []).append(episode)
     gaps = []
     for episodes in by_task.values():

@@ -16,7 +16,6 @@ from sklearn.cluster import KMeans
 from torch import Tensor
 
 from trimtab import seeds
-from trimtab.forward.sites import Site
 from trimtab.probes.ridge import Standardiser
 from trimtab.steering.changes import Choose
 from trimtab.steering.edits import Edit, Edits
@@ -56,7 +55,7 @@ def make(material: Material) -> Edits:
         seed = seeds.derive(material.seed, str(layer))
         directions, cluster = clustered(poles.high - poles.low, count, seed)
         weight, bias = picking(poles.rows, cluster.repeat(2), count, seed)
-        found.append(Edit(Site(layer), Choose(directions.float(), weight.float(), bias.float()), 1.0))
+        found.append(Edit(material.sites.at(layer), Choose(directions.float(), weight.float(), bias.float()), 1.0))
     return tuple(found)
 
 

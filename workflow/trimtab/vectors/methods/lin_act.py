@@ -15,7 +15,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from trimtab.forward.sites import Site
 from trimtab.steering.changes import Affine
 from trimtab.steering.edits import Edit, Edits
 from trimtab.vectors.contract import ROUNDING, Material, TokenRows
@@ -51,9 +50,9 @@ def make(material: Material) -> Edits:
         nonlocal moved
         scale, shift = transport(means(low, pairs), means(high, pairs), gaussian)
         moved = moved or bool((scale != 1).any() or (shift != 0).any())
-        return (Edit(Site(layer), Affine(scale.float(), shift.float()), 1.0),)
+        return (Edit(material.sites.at(layer), Affine(scale.float(), shift.float()), 1.0),)
 
-    made = material.readings.in_order(material.rows.layers, fit)
+    made = material.readings.in_order(material.sites.of_layers(material.rows.layers), fit)
     if not moved:
         raise CannotBeMade(f"Lin-AcT of {material.trait}: the poles' rows are the same at every layer")
     return made

@@ -14,7 +14,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from trimtab.forward.sites import Site
 from trimtab.probes.ridge import Standardiser
 from trimtab.steering.changes import Ascend
 from trimtab.steering.edits import Edit, Edits
@@ -52,7 +51,7 @@ def make(material: Material) -> Edits:
     scorer = fitted(poles, units, min(PENALTIES, key=loss), material.generator())
     change = scorer.gradient()
     slope = change(poles.rows, 1.0) - poles.rows
-    return (Edit(Site(material.layer), change, spread(material) / float(slope.norm(dim=1).mean())),)
+    return (Edit(material.sites.at(material.layer), change, spread(material) / float(slope.norm(dim=1).mean())),)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from trimtab.forward.sites import Site
 from trimtab.vectors.contract import Direction, Material, OwnEpisode, normalised
 from trimtab.vectors.unmade import CannotBeMade
 
@@ -43,7 +42,7 @@ def make(material: Material) -> Direction:
     turning = _any_of(f"{own.reflection}, {own.transition}")
     carried: list[Tensor] = []
     turned: list[Tensor] = []
-    for episode in material.readings.episodes(Site(material.layer)):
+    for episode in material.readings.episodes(material.sites.at(material.layer)):
         for at, segment in pauses(episode):
             (turned if turning.search(segment) else carried).append(episode.rows[at].double())
     if not carried or not turned:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import torch
 
-from trimtab.forward.sites import Site
 from trimtab.steering.changes import Rotate
 from trimtab.steering.edits import Edit, Edits
 from trimtab.vectors.contract import Material
@@ -49,7 +48,7 @@ def make(material: Material) -> Edits:
         raise CannotBeMade(f"{what}: at no layer do the poles lie on opposite sides of the {origin(own)}")
     both = [Poles(torch.cat([fit.high, kept.high]), torch.cat([fit.low, kept.low])) for fit, kept in parts.values()]
     first, second = (each.float() for each in plane(both, what))
-    return tuple(Edit(Site(layer), Rotate(first, second), math.radians(own.degrees)) for layer in chosen)
+    return tuple(Edit(material.sites.at(layer), Rotate(first, second), math.radians(own.degrees)) for layer in chosen)
 
 
 def origin(own: Settings) -> str:

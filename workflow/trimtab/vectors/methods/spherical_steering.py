@@ -7,7 +7,6 @@ and `delta = p(-mu) - p(mu) = tanh(-kappa cos(h, mu))`. Where delta is above bet
 
 from dataclasses import dataclass
 
-from trimtab.forward.sites import Site
 from trimtab.steering.changes import Slerp
 from trimtab.steering.edits import Edit, Edits
 from trimtab.steering.gates import Opposed
@@ -35,5 +34,5 @@ class Settings:
 
 def make(material: Material) -> Edits:
     own, unit = material.own(Settings), mean_difference.make(material).unit
-    site = Site(material.layer)
+    site = material.sites.at(material.layer)
     return (Edit(site, Slerp(unit), own.amount, gate=Opposed((site,), unit, own.kappa, own.beta)),)

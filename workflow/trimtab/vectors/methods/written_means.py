@@ -6,7 +6,6 @@ Each prompt counts once, by the mean of its written tokens' rows, however many t
 
 import torch
 
-from trimtab.forward.sites import Site
 from trimtab.vectors.contract import Direction, Material, normalised
 from trimtab.vectors.unmade import CannotBeMade
 
@@ -23,7 +22,7 @@ def make(material: Material) -> Direction:
     pairs, width = material.high.shape
     sums = torch.zeros(2 * pairs, width, dtype=torch.float64)
     counts = torch.zeros(2 * pairs, dtype=torch.float64)
-    for part in material.readings.tokens(Site(material.layer)):
+    for part in material.readings.tokens(material.sites.at(material.layer)):
         prompt = (part.pair + pairs * ~part.high)[part.written]
         sums.index_add_(0, prompt, part.rows[part.written].double())
         counts += torch.bincount(prompt, minlength=2 * pairs)

@@ -125,15 +125,15 @@ class ShuffledReadings:
     ) -> Mapping[Site, tuple[Float[Tensor, "pair width"], Float[Tensor, "pair width"]]]:
         return {site: swapped(self.swap, poles) for site, poles in self.true.ends(sites).items()}
 
-    def in_order(self, layers: Sequence[int], fit: Fit) -> Edits:
+    def in_order(self, places: Sequence[Site | int], fit: Fit) -> Edits:
         raise CannotBeMade("shuffled labels: maps of layers in order are edits, which no transformation takes")
 
     @property
     def heads(self) -> int:
         return self.true.heads
 
-    def after(self, layer: int) -> Readings:
-        return ShuffledReadings(self.true.after(layer), self.swap, self.seed)
+    def after(self, place: Site | int) -> Readings:
+        return ShuffledReadings(self.true.after(place), self.swap, self.seed)
 
     def _order(self, count: int) -> Tensor:
         return torch.randperm(count, generator=torch.Generator().manual_seed(seeds.derive(self.seed, "order")))
