@@ -9,7 +9,7 @@ from trimtab.forward.hooks import hooked
 from trimtab.forward.sites import INPUT, Site
 from trimtab.steering.changes import Add, KeepNorm, LowRank, ProjectOut
 from trimtab.steering.edits import Edit, added, after
-from trimtab.steering.gates import Beyond, Trigger
+from trimtab.steering.gates import ANY, FIRST, Beyond, Trigger
 from trimtab.steering.places import Segment
 from trimtab.steering.replay import ROWS, Replay, packs
 from trimtab.steering.steering import Steering
@@ -27,15 +27,15 @@ MODELS["windowed"] = MixtralForCausalLM(MixtralConfig(**SHAPE, sliding_window=8,
 UNIT = torch.ones(D_MODEL) / D_MODEL**0.5
 
 
-def alone(model, prompt, push):
+def alone(model, prompt, push, header=10):
     """Logits of a whole prompt by itself, steered by a plain hook."""
     tokens = [token for segment in prompt for token in segment.tokens]
-    roles = [segment.written for segment in prompt for _ in segment.tokens]
+    places = [place for segment in prompt for place in segment.places]
     ids = torch.tensor([tokens])
     steering = Steering([push], model.device)
-    steering.locate(torch.zeros_like(ids), torch.tensor([roles]), ids)
+    steering.locate(torch.zeros_like(ids), torch.tensor([places]), ids)
     with torch.no_grad(), steering.applied(model):
-        return model(ids).logits[0, len(HEADER.tokens) :]
+        return model(ids).logits[0, header:]
 
 
 @pytest.mark.slow
@@ -167,6 +167,30 @@ SEVERAL = {
     "behind a gate": (Edit(Site(2), Add(UNIT), 4.0, gate=GATED),),
     "a trigger": (Edit(Site(0), Add(UNIT), 4.0, gate=Trigger(torch.arange(0, 40, 3))),),
 }
+
+
+ASKED = [
+    [HEADER, Segment([23, 42, 7], written=False, ends_prompt=True), Segment([9, 3], written=True)],
+    [HEADER, Segment([5, 8], written=False, ends_prompt=True), Segment([11, 12, 7], written=True)],
+    [HEADER, Segment([60, 7, 62], written=False, ends_prompt=True), Segment([70, 71], written=True)],
+]
+"""A trigger 7 ends the first one's task, is written in the second, and stands within the third's."""
+
+
+@pytest.mark.parametrize(("remembers", "open_at"), [(ANY, [3, 0, 4]), (FIRST, [3, 0, 0])])
+@pytest.mark.parametrize("family", ["llama", "qwen3_5_moe"])
+def test_what_a_gate_remembers_of_one_prompt_opens_no_other(family, remembers, open_at):
+    model = MODELS[family]
+    prompts = [[Segment([4, 8], written=False), *rest] for _, *rest in ASKED]
+    edits = (Edit(Site(1), Add(UNIT), 6.0, gate=Trigger(torch.tensor([7]), remembers)),)
+    replay = Replay(model, prompts, 1)
+    # beside a condition that remembers nothing, and whose numbers stay
+    found = replay.logits([edits, added(1, UNIT, 1.0)], replay.tail)
+    for row, own in enumerate([edits, added(1, UNIT, 1.0)]):
+        each = torch.cat([alone(model, prompt, own, header=2) for prompt in prompts])
+        torch.testing.assert_close(found[row], each, rtol=1e-3, atol=1e-4)
+    assert [opening.open for (opening,) in replay.openings(edits)] == open_at
+    assert [opening.tokens for (opening,) in replay.openings(edits)] == [7, 7, 7]
 
 
 @pytest.mark.parametrize("name", SEVERAL)

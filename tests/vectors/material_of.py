@@ -1,16 +1,19 @@
 """Material for methods, made of small random parts; a test names what it cares about."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
 
 from trimtab.agent.played import Played
 from trimtab.forward.sites import Site, as_site
+from trimtab.forward.writers import Writer
 from trimtab.saes.sae import SAE, TopKActivation
 from trimtab.steering import places
+from trimtab.steering.edits import Edits
 from trimtab.steering.places import Places
-from trimtab.vectors.contract import Behaviour, Gradients, LinearProbe, Material, OwnEpisode, TokenRows
+from trimtab.vectors.contract import Behaviour, Gradients, LinearProbe, Material, OwnEpisode, TokenRows, Tried, Twin
+from trimtab.vectors.cost import Cost
 
 D_MODEL, D_SAE, D_INNER, D_HEADS = 6, 9, 48, 32
 """The last two are what the toy llama's MLP and its heads hold."""
@@ -61,6 +64,41 @@ class Said:
             each._replace(rows=torch.randn(shape, generator=generator(at)) / 100)
             for at, (each, shape) in enumerate(zip(self.played, shapes, strict=True))
         ]
+
+    spent: dict[str, Cost] = field(default_factory=dict)
+    writers: Sequence[Writer] = ()
+    weights: dict[Site, torch.Tensor] = field(default_factory=dict)
+    means: dict[Site, tuple[torch.Tensor, torch.Tensor]] = field(default_factory=dict)
+    layers: int = 4
+    side_by_side: Twin | None = None
+    of_personas: dict[Site, tuple[torch.Tensor, torch.Tensor]] = field(default_factory=dict)
+    unembedded: torch.Tensor | None = None
+    tries: Callable[[Edits], tuple[torch.Tensor, torch.Tensor]] | None = None
+    """From edits to log-odds (pole, pair) and KL at all pairs."""
+    harms: Callable[[Edits], float] = lambda edits: 0.0
+
+    def weight(self, site):
+        return self.weights[site]
+
+    def bias(self, site):
+        return torch.zeros(len(self.weights[site]))
+
+    def written(self, sites):
+        return {site: self.means[site] for site in sites}
+
+    def twin(self, layers):
+        return self.side_by_side
+
+    def personas(self, sites):
+        return {site: self.of_personas[site] for site in sites}
+
+    def tried(self, edits, pairs):
+        still, _ = self.tries(())
+        odds, moved = (torch.stack(each) for each in zip(*map(self.tries, edits), strict=True))
+        return Tried(odds[..., pairs], still[..., pairs], moved[..., pairs])
+
+    def harmless(self, edits):
+        return [self.harms(each) for each in edits]
 
     def at(self, site):
         return self.at_sites
@@ -127,6 +165,7 @@ def said(pairs, prompted):
             for task in range(4)
             for run in range(2)
         ],
+        **weights(pairs, width),
     )
 
 
@@ -136,6 +175,37 @@ def episode(task, run, words, success, rows=None, seed=0, width=D_MODEL):
     rows = torch.randn(len(at), width, generator=generator(seed)) if rows is None else torch.tensor(rows)
     played = Played(task, run, success, 1, [*range(len(at))], at, [0] * len(at))
     return OwnEpisode(played, ["Task", *words], Places.of(torch.tensor(at)), rows)
+
+
+def weights(pairs, width):
+    """Writers of two layers, as a toy llama's, and what they take; edits that move first actions, and harm nothing."""
+    found = [Writer(Site(layer, "self_attn.o_proj"), width, 2) for layer in (1, 2)]
+    found += [Writer(Site(layer, "mlp.down_proj"), D_INNER, 0) for layer in (1, 2)]
+    draws = {one.site: generator(20 + at) for at, one in enumerate(found)}
+
+    def tries(edits):
+        return torch.stack([torch.full((pairs,), -1.0), torch.full((pairs,), float(len(edits)))]), torch.zeros(2, pairs)
+
+    return {
+        "writers": found,
+        "weights": {one.site: torch.randn(width, one.inputs, generator=draws[one.site]) for one in found},
+        "means": {
+            one.site.inputs: tuple(torch.randn(2, pairs, one.inputs, generator=draws[one.site])) for one in found
+        },
+        "side_by_side": Twin(
+            torch.tensor([[-1.0], [1.0]]).expand(2, pairs),
+            torch.tensor([[1.0], [-1.0]]).expand(2, pairs),
+            {2: tuple(torch.randn(2, 2, pairs, width, generator=generator(32)))},
+        ),
+        "of_personas": {
+            Site(2): (
+                torch.randn(12, width, generator=generator(30)) + 4,
+                torch.randn(5, width, generator=generator(31)),
+            )
+        },
+        "unembedded": torch.randn(width, generator=generator(19)),
+        "tries": tries,
+    }
 
 
 def tokens(poles):

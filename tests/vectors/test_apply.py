@@ -46,6 +46,14 @@ def test_lengths_and_shares():
     torch.testing.assert_close(moved("add", 0.2, [1.0, 1.0, 1.0]), torch.tensor([2.2, 2.6, 1.0]))
 
 
+def test_edits_with_a_timing_of_their_own_keep_it_and_can_have_no_other():
+    own = OwnEdits(Path("o.safetensors"), record(), (*added(1, UNIT, 2.0, "decode"), *added(1, UNIT, 2.0)))
+    how = Application(1, AS_MADE, "all")
+    assert [edit.timing for edit in edits(own, how, 0.5, "residual_share", SCALE)] == ["decode", "all"]
+    with pytest.raises(TrimtabError, match="edits with a timing of their own, so prefill can't be asked of them"):
+        edits(own, replace(how, timing="prefill"), 0.5, "residual_share", SCALE)
+
+
 @pytest.mark.parametrize(("dose", "end"), [(0.1, 4.0), (-0.1, 2.0)])
 def test_a_floor_lies_a_length_from_the_mean_and_a_negative_one_is_a_ceiling(dose, end):
     """The mean row lies at 3 along the vector, and a tenth of the residual norm is 1."""

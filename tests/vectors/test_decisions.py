@@ -16,8 +16,9 @@ from trimtab.agent.points import OPENING, START, Decisions, Measure, Point
 from trimtab.rollouts.outcomes import outcomes
 from trimtab.steering.edits import added
 from trimtab.steering.replay import Replay
-from trimtab.vectors.comparison import COLUMNS, compare, measures
-from trimtab.vectors.decisions import Situation, as_table, decisions, situations
+from trimtab.vectors.comparison import COLUMNS, compare, measures, with_costs
+from trimtab.vectors.cost import COSTS, Cost
+from trimtab.vectors.decisions import Situation, as_table, charged, decisions, situations
 
 TOOLS = [*CALLS, FINISH]
 
@@ -83,6 +84,21 @@ def test_columns_are_the_same_where_no_method_reached_the_kl():
     found = compare(measures(table({"prompt": 0.1}), shown(autonomy="proactive_calls")), "sae_probe", [], 200, 0.95, 0)
     assert found.columns.tolist() == COLUMNS
     assert found.set_index("method").loc["prompt", ["difference", "random_as_large"]].isna().all()
+
+
+def test_every_method_stands_with_what_it_cost(tmp_path):
+    """Through the file, as the rules pass them on."""
+    costs = {"sae_probe": Cost(), "lda": Cost(forwards=7, backwards=2), "random_0": None}
+    charged(table({"sae_probe": 0.1, "lda": 0.05, "random_0": 0.0}), costs).to_parquet(tmp_path / "d.parquet")
+    read = pd.read_parquet(tmp_path / "d.parquet")
+    compared = compare(measures(read, shown(autonomy="asks")), "sae_probe", ["random_0"], 50, 0.95, 0)
+    found = with_costs(compared, read)
+    assert found.columns.tolist() == COLUMNS
+    costs = found.set_index("method")[COSTS]
+    assert costs.loc["lda"].tolist() == [7, 2]
+    assert costs.loc["sae_probe"].tolist() == [0, 0]
+    # the mean of random directions is no vector, and of this one nobody counted
+    assert costs.loc[["random", "random_0"]].isna().all(axis=None)
 
 
 @pytest.mark.slow

@@ -94,4 +94,4 @@ def test_the_configs_gates_are_taken():
     config = yaml.safe_load((ROOT / "config.yaml").read_text())
     told = next(yaml.safe_load(block) for block in blocks("yaml") if "after_blank_line" in block)
     config["rollouts"] |= told["rollouts"]
-    assert len(check(config, Origins()).rollouts.gates) == 4
+    assert len(check(config, Origins()).rollouts.gates) == 5

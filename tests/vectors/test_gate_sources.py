@@ -41,11 +41,9 @@ def folder(tmp_path_factory):
     )
     save(root / "saes" / str(LAYER), sae, Origin(MADE.record.model, LAYER, 16), {})
     weights = {"weight": [2.0, 0.0, 1.0], "mean": [1.0, 1.0, 1.0], "scale": [2.0, 1.0, 0.5], "intercept": 0.25}
-    tensors.save(
-        root / "probes" / f"{MADE.trait}.safetensors",
-        {f"raw_logistic.{name}": torch.tensor(value) for name, value in weights.items()},
-        {},
-    )
+    named = {f"raw_logistic.{name}": torch.tensor(value) for name, value in weights.items()}
+    named["association"] = torch.tensor([0.5, -2.0, 3.0, -1.0])
+    tensors.save(root / "probes" / f"{MADE.trait}.safetensors", named, {})
     return root, sae
 
 
@@ -74,6 +72,15 @@ def test_a_latents_gate_opens_where_its_reading_is_above_the_value(folder):
     reading = ((ROWS.double() - sae.b_dec.double()) @ sae.W_enc.double() + sae.b_enc.double())[:, 1]
     assert gate(IDS, ROWS).bool().tolist() == (reading > 0.7).tolist()
     assert gate.sites == (Site(LAYER),)
+
+
+def test_a_gate_by_contrast_is_that_of_the_low_poles_latent_at_the_traits_layer(folder):
+    ours, named = (
+        made(folder, kind="contrast", above=0.7),
+        made(folder, kind="latent", layer=LAYER, latent=1, above=0.7),
+    )
+    assert 0 < float(ours(IDS, ROWS).mean()) < 1
+    assert torch.equal(ours(IDS, ROWS), named(IDS, ROWS))
 
 
 def test_a_probes_gate_opens_where_it_says_more_than_the_probability(folder):

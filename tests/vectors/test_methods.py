@@ -128,6 +128,31 @@ def test_casal_is_the_change_of_a_weight_that_moves_both_poles_best():
     assert high.mean() > 0 > low.mean()
 
 
+def test_casal_of_a_model_without_its_module_is_not_made_and_a_wrong_name_is_a_mistake():
+    class Bare(Said):
+        def at(self, site):
+            raise TrimtabError(f"site {site}: layer 2 has no module; expected one of mlp, mlp.experts")
+
+    parts = material(readings=Bare())
+    with pytest.raises(
+        CannotBeMade, match=r"CASAL of autonomy: site 2.mlp.down_proj:input: .*casal.module names anoth"
+    ):
+        make("casal", parts)
+    with pytest.raises(TrimtabError, match=r"^site 2\.mlp\.down_porj") as error:
+        make("casal", replace(parts, settings={"casal": {"module": "mlp.down_porj"}}))
+    assert not isinstance(error.value, CannotBeMade)
+
+
+def test_casal_of_two_inputs_is_the_vector_at_the_first_exactly():
+    """Inputs (1, 0) of the high pole and (-1, 0) of the low one: dW = v (1, 0), but for a penalty of 1e-4 of a row."""
+    poles = torch.tensor([[1.0, 0.0]] * 6), torch.tensor([[-1.0, 0.0]] * 6)
+    gap = torch.tensor([0.0, 3.0, 4.0])
+    parts = material(high=gap.expand(6, -1), low=torch.zeros(6, 3), readings=Said(at_sites=poles))
+    (edit,) = make("casal", parts)
+    wanted = torch.outer(gap, torch.tensor([1.0, 0.0]))
+    torch.testing.assert_close(edit.change.left @ edit.change.right, wanted, rtol=1e-4, atol=1e-6)
+
+
 def test_casal_needs_pairs_to_choose_its_penalty_by():
     with pytest.raises(TrimtabError, match="CASAL of autonomy: it needs pairs in both splits fit and select"):
         make("casal", material(selecting=[False] * 8))

@@ -13,15 +13,17 @@ from trimtab.agent.points import OPENING, START, Decisions, Failed, Measure, Poi
 from trimtab.artifacts import files
 from trimtab.errors import TrimtabError
 from trimtab.forward.hooks import hooked
-from trimtab.forward.sites import Site
+from trimtab.forward.sites import INPUT, Site
 from trimtab.organism.tokenizer import word_tokenizer
 from trimtab.prompts import resources
 from trimtab.steering.edits import added
 from trimtab.steering.places import TOOL, USER, Places, given, written
 from trimtab.steering.replay import Replay
+from trimtab.vectors.cost import Cost
 from trimtab.vectors.elsewhere import ElsewhereFiles, ElsewhereSettings
 from trimtab.vectors.log_odds import apart, contrast, log_odds
 from trimtab.vectors.readings import Declared, ModelReadings
+from trimtab.vectors.unmade import CannotBeMade
 
 LAYER = 1
 FOLDER = resources.RESOURCES / "organism"
@@ -176,7 +178,9 @@ def test_only_conversations_of_development_templates_are_read(tmp_path):
         ]
         paths.append(tmp_path / f"{trait}.jsonl")
         files.write_jsonl(paths[-1], rows)
-    given = ElsewhereSettings(primary={}, prompts=tuple(map(str, paths)), caches=(), corpus=(), episodes=())
+    given = ElsewhereSettings(
+        primary={}, prompts=tuple(map(str, paths)), caches=(), corpus=(), episodes=(), roles=(), twin=None
+    )
     found = ElsewhereFiles("autonomy", LAYER, "opening", given, Decisions({}, {})).messages
     assert [messages[0]["content"] for messages in found] == [
         *("autonomy opening fit", "autonomy opening select"),
@@ -188,7 +192,13 @@ def test_a_gradient_is_taken_at_the_point_of_the_traits_own_measure():
     point = Point("Hm.", failed=Failed("I try.", dict.fromkeys(CALLS, "it"), ASK, "Error."))
     measures = {"deference": Measure("late", (ASK, FINISH))}
     given = ElsewhereSettings(
-        primary={"autonomy": "acted", "deference": "asks"}, prompts=(), caches=(), corpus=(), episodes=()
+        primary={"autonomy": "acted", "deference": "asks"},
+        prompts=(),
+        caches=(),
+        corpus=(),
+        episodes=(),
+        roles=(),
+        twin=None,
     )
     offsets = {START: {ASK: 1.0}, "late": {ASK: 2.0}}
     tasks = {"data": ["Sum it."]}
@@ -200,3 +210,97 @@ def test_a_gradient_is_taken_at_the_point_of_the_traits_own_measure():
         assert declared.bias == offsets[place]
         assert declared.actions["deference"] == (ASK, FINISH)
         assert files.record()["measures"]["deference"] == {"point": "late", "actions": (ASK, FINISH)}
+
+
+# --- what the model does under edits, and its weights ---
+
+POLES = [SAID[:2], [SAID[2], PROMPTS[-1]]]
+
+
+def of_poles(protocol, model):
+    bias = {tool: 0.3 * at for at, tool in enumerate(protocol.tools)}
+    told = Declared("autonomy", ACTIONS, PROMPTS, lambda: model, TASKS, bias)
+    return ModelReadings(model, protocol, LAYER, POLES, TASKS, "", bias, told), bias
+
+
+def test_what_edits_do_is_what_they_do_to_each_prompt_alone(protocol, model):
+    found, bias = of_poles(protocol, model)
+    push = 2 * direction(1)
+    tried = found.tried([added(LAYER, push, 1.0), added(2, push, 1.0)], [1])
+    for pole, (_, messages) in enumerate(POLES):
+        ended = messages if len(messages) > 1 else [*messages, {"role": "assistant", "content": OPENING}]
+        still, moved = (alone(protocol, model, bias, ended, push=each)[0] for each in (None, push))
+        told = [odds_of(scores, protocol.tools, ("file_write",)) for scores in (still, moved)]
+        assert [float(tried.unsteered[pole, 0]), float(tried.log_odds[0, pole, 0])] == pytest.approx(told, abs=1e-3)
+    assert tried.log_odds.shape == tried.kl.shape == (2, 2, 1)
+    assert (tried.kl > 1e-3).all()
+    assert found.spent["tried"] == Cost(6)
+
+
+def test_harm_is_the_kl_at_tasks_and_none_without_an_edit(protocol, model):
+    found, _ = of_poles(protocol, model)
+    nothing, little, much = found.harmless([(), added(LAYER, direction(1), 0.5), added(LAYER, direction(1), 4.0)])
+    assert nothing == 0
+    assert 0 < little < much
+    assert found.spent["harmless"] == Cost(8)
+
+
+def test_means_of_written_tokens_at_many_sites_are_those_of_single_tokens(protocol, model):
+    found, _ = of_poles(protocol, model)
+    found._poles = [[POLES[0][0]], [POLES[1][0]]]
+    sites = [Site(1, "self_attn.o_proj", INPUT), Site(3, "mlp.down_proj", INPUT)]
+    means = found.written(sites)
+    for site in sites:
+        parts = [*found.tokens(site)]
+        for pole, high in enumerate((True, False)):
+            rows = torch.cat([part.rows[part.written & (part.high == high)] for part in parts])
+            torch.testing.assert_close(means[site][pole][0], rows.mean(0), rtol=1e-4, atol=1e-5)
+
+
+def test_rows_of_the_head_and_weights_of_modules(protocol, model):
+    found, _ = of_poles(protocol, model)
+    firsts = [tokens[0] for tokens in protocol.action_tokens]
+    head = model.lm_head.weight.double()
+    counted = protocol.tools.index("file_write")
+    others = torch.stack([head[token] for at, token in enumerate(firsts) if at != counted])
+    torch.testing.assert_close(found.unembedded, head[firsts[counted]] - others.mean(0))
+    assert torch.equal(found.weight(Site(2, "mlp.down_proj")), model.model.layers[2].mlp.down_proj.weight)
+    assert len(found.writers) == 8
+    with pytest.raises(CannotBeMade, match=r"2\.mlp is a LlamaMLP; expected a linear module"):
+        found.weight(Site(2, "mlp"))
+
+
+def test_rows_of_personas_are_of_what_is_written_under_each_roles_line(protocol, model):
+    bias = {tool: 0.0 for tool in protocol.tools}
+    roles = {"bold": "I am very bold.", "meek": "I am very meek."}
+    told = Declared("autonomy", ACTIONS, [], lambda: model, TASKS, bias, roles=roles)
+    found = ModelReadings(model, protocol, LAYER, POLES, TASKS, "", bias, told)
+    own, others = found.personas([Site(1), Site(2)])[Site(2)]
+    means = []
+    for line in ("", *roles.values()):
+        system = [{"role": "system", "content": line}] if line else []
+        rows = []
+        for task in TASKS[::3]:
+            replay = Replay(model, [protocol.prompt([*system, *task])], 2)
+            rows.append(replay.at(Site(2), replay.tail)[replay.written])
+        means.append(torch.cat(rows).mean(0))
+    torch.testing.assert_close(own.mean(0), means[0], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(others, torch.stack(means[1:]), rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(others[0], others[1], atol=1e-3)
+    assert found.spent["personas"] == Cost(6)
+
+
+def test_a_twin_is_read_beside_the_model(protocol, model):
+    other = llama(vocab_size=len(protocol.tokenizer), max_position_embeddings=1024, initializer_range=0.2)
+    bias = {tool: 0.0 for tool in protocol.tools}
+    told = Declared("autonomy", ACTIONS, [], lambda: model, TASKS, bias, twin=lambda: other)
+    found = ModelReadings(model, protocol, LAYER, POLES, TASKS, "", bias, told)
+    twin = found.twin([1, 3])
+    for odds, rows, one in ((twin.model, 0, model), (twin.twin, 1, other)):
+        for pole, (messages, _) in enumerate(POLES):
+            scores, row = alone(protocol, one, bias, messages)
+            assert float(odds[pole, 0]) == pytest.approx(odds_of(scores, protocol.tools, ("file_write",)), abs=1e-3)
+            torch.testing.assert_close(twin.rows[1][rows][pole, 0], row, rtol=1e-3, atol=1e-4)
+    assert found.spent["twin"] == Cost(8)
+    with pytest.raises(CannotBeMade, match=r"no tuned twin of the model is named \(config.yaml, vectors.twin\)"):
+        of_poles(protocol, model)[0].twin([1])

@@ -15,7 +15,7 @@ from trimtab.errors import TrimtabError
 from trimtab.vectors import artifact
 from trimtab.vectors.applications import Application
 from trimtab.vectors.artifact import Vector
-from trimtab.vectors.record import NO_AIM, RIGHT, WRONG, Derivatives, Measured, Record, Solved
+from trimtab.vectors.record import NO_AIM, OPTIONAL, RIGHT, WRONG, Derivatives, Measured, Record, Solved
 
 UNIT = torch.tensor([0.6, 0.8, 0.0])
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
@@ -81,9 +81,10 @@ def test_lengths_are_those_of_their_targets_and_application():
     assert known.lengths(Application(2, "keep_norm", "decode")) == {}
 
 
-@pytest.mark.parametrize(
-    "key", [each.name for each in fields(Record) if each.name not in ("towards", "site")] + ["sign"]
-)
+KEYS = [field.name for field in fields(Record) if field.name not in ("towards", "site", *OPTIONAL)] + ["sign"]
+
+
+@pytest.mark.parametrize("key", KEYS)
 def test_a_key_that_is_missing_is_named(key):
     texts = record().texts()
     del texts[key]

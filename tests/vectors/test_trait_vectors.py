@@ -28,8 +28,8 @@ from trimtab.vectors.unmade import CannotBeMade, Unmade
 LAYER = 2
 HEADER = Segment([4, 8, 15, 16], written=False)
 PROMPTS = [
-    [HEADER, Segment([23, 42, 7], written=False), Segment([9, 3], written=True)],
-    [HEADER, Segment([5], written=False), Segment([11], written=True)],
+    [HEADER, Segment([23, 42, 7], written=False, ends_prompt=True), Segment([9, 3], written=True)],
+    [HEADER, Segment([5], written=False, ends_prompt=True), Segment([11], written=True)],
 ]
 DESCRIBED = {"model": "tiny", "residual_norm": {str(LAYER): asdict(recorded.norm(4.0))}}
 SETTINGS = VectorSettings(calibration_doses=[0.1, 0.4], settings={}, wrong_sign="mark")
@@ -45,7 +45,7 @@ def parts(held_out=1.0):
         low=noise[1],
         sae=dictionary(torch.eye(D_SAE, D_MODEL)),
         latent_probe=probe(torch.linspace(1, 0, D_SAE)),
-        association=torch.linspace(1, 0, D_SAE),
+        association=torch.linspace(1, -0.5, D_SAE),
         readings=said(12, (noise[2] + axis, noise[2])),
     )
     rows = Pairs(noise[3] + held_out * axis, noise[2], ["test"] * 12, [[], []])
@@ -62,6 +62,14 @@ def test_every_method_leaves_a_vector_with_lengths_that_have_their_kl(tmp_path):
         vector = artifact.read(tmp_path / name / "autonomy.safetensors")
         assert (vector.method, vector.trait, vector.layer) == (name, "autonomy", LAYER)
         assert vector.record.provenance == {"made": "by a test"}
+        gated = isinstance(vector, OwnEdits) and any(edit.gate for edit in vector.edits)
+        assert bool(vector.record.openings) == gated
+        for opened in vector.record.openings:
+            assert opened.prompts == 2
+            assert (opened.open_share > 0) == (opened.prompts_open > 0)
+        # at two prompts a gate may stay shut, and then nothing has a KL
+        if gated and None in vector.record.lengths(vector.record.plain).values():
+            continue
         scale = Scale.of(str(vector.path), vector.record, 4.0, vector.record.plain)
         for target in (0.05, -0.05):
             reach = length(target, "kl", scale)

@@ -57,7 +57,8 @@ ROUNDING = 1e-6
 """Two rows of one batch may differ in the last bits of a probability; texts and counts may not differ at all."""
 
 VECTOR_TABLES = [
-    f"vectors/{n}" for n in ("geometry", "dimensions", "latents", "doses", "kl", "not_made", "comparison", "stability")
+    f"vectors/{n}"
+    for n in ("geometry", "dimensions", "latents", "doses", "kl", "openings", "not_made", "comparison", "stability")
 ]
 STATISTICS = [
     *("effects", "models", "controls", "contrasts", "study", "dose_response", "dose_fits", "structure", "tools"),

@@ -223,10 +223,13 @@ def gate_inputs(wildcards):
     """Artifacts that the gates of one batch's conditions are made from."""
     gates = gates_behind(wildcards.batch)
     saes = {gate["layer"] for gate in gates.values() if gate["kind"] == "latent"}
+    if any(gate["kind"] == "contrast" for gate in gates.values()):
+        # the trait's layer isn't known before its probe is
+        saes = set(LAYERS)
     probes = {
         trait
         for trait, name in gated(wildcards.batch)
-        if name and gates[name]["kind"] == "probe"
+        if name and gates[name]["kind"] in ("probe", "contrast")
     }
     return [
         *expand("<results>/saes/{layer}/sae_weights.safetensors", layer=sorted(saes)),

@@ -29,7 +29,19 @@ CHANCE = [
     for kind in drawn.KINDS
     for name in drawn.beyond(kind, config["vectors"]["chance_draws"], METHODS)
 ]
-VECTOR_TABLES = ["geometry", "dimensions", "latents", "doses", "kl", "not_made"]
+# a tuned twin of the model, where a method asks for it
+TWIN = config["vectors"]["twin"] if "twin" in NEEDED else None
+# roles that the agent is given, where a method asks for some
+ROLES = [f"{RESOURCES}/roles.yaml"] if "roles" in NEEDED else []
+VECTOR_TABLES = [
+    "geometry",
+    "dimensions",
+    "latents",
+    "doses",
+    "kl",
+    "openings",
+    "not_made",
+]
 
 
 rule vectors:
@@ -42,6 +54,7 @@ rule vectors:
         weights="<results>/probes/{trait}.safetensors",
         saes=expand("<results>/saes/{layer}/sae_weights.safetensors", layer=LAYERS),
         imported=[IMPORTED] if IMPORTED else [],
+        twin=sorted(map(str, Path(TWIN).glob("*.safetensors"))) if TWIN else [],
         prompts=expand(
             "<results>/prompts/contrast/{other}.jsonl",
             other=TRAITS if NEEDED & {"prompts", "rows"} else [],
@@ -84,6 +97,7 @@ rule vectors:
                 BLOCKS[wildcards.trait]["prompt"],
                 # how the traits are measured, where some method goes by it
                 *([DECISIONS] if DECLARED else []),
+                *[resources.roles(Path(path)) for path in ROLES],
             ]
         ),
         methods=METHODS,
@@ -101,6 +115,8 @@ rule vectors:
                 "caches": list(input.caches),
                 "corpus": list(input.corpus),
                 "episodes": list(input.episodes),
+                "roles": ROLES,
+                "twin": TWIN,
             },
             sort_keys=True,
         ),

@@ -11,7 +11,7 @@ from trimtab.agent.points import Decisions
 from trimtab.artifacts import files
 from trimtab.artifacts.provenance import provenance
 from trimtab.settings.statistics import ComparisonSettings
-from trimtab.vectors.comparison import compare, measures, of_traits
+from trimtab.vectors.comparison import compare, measures, of_traits, with_costs
 
 
 def main(
@@ -33,7 +33,7 @@ def main(
     primary = {trait: settings.primary[trait] for trait in read["trait"].unique()}
     measured = measures(read, Decisions.read(points).measured(primary))
     draw = seeds.derive(seed, "vectors", "comparison")
-    found = compare(measured, reference, random, settings.draws, settings.level, draw)
+    found = with_costs(compare(measured, reference, random, settings.draws, settings.level, draw), read)
     origin = provenance([*decisions, *chance], {**settings.record(), "reference": reference}, seed)
     files.write_csv(table, found, origin)
 

@@ -16,7 +16,7 @@ from trimtab.forward.sites import Sites
 from trimtab.model.source import from_manifest
 from trimtab.prompts import resources
 from trimtab.vectors import apply, artifact
-from trimtab.vectors.decisions import as_table, decisions, situations
+from trimtab.vectors.decisions import as_table, charged, decisions, situations
 from trimtab.vectors.dose import UNSCALED
 
 
@@ -50,9 +50,9 @@ def main(
             print(f"{made.path}: no length with a KL of {kl:g} nats was found; left out")
         else:
             edits[made.method] = apply.edits(made, plain, reach, "absolute", UNSCALED, sites=Sites.of(described))
-    request = resources.traits(traits)[trait]["prompt"]
+    request, costs = resources.traits(traits)[trait]["prompt"], {made.method: made.record.cost for made in found}
     decided = decisions(model, protocol, offsets, read, edits, request)
-    table: pd.DataFrame = as_table(decided, trait, read, protocol.tools)
+    table: pd.DataFrame = charged(as_table(decided, trait, read, protocol.tools), costs)
     inputs = [manifest, calibration, scenarios, *vectors]
     files.write_parquet(out, table, provenance(inputs, {"kl": kl}))
 

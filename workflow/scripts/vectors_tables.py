@@ -2,7 +2,7 @@
 
 from trimtab.jobs.entry import script
 
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 
 import pandas as pd
@@ -12,19 +12,24 @@ from trimtab.artifacts import files, tensors
 from trimtab.artifacts.provenance import provenance
 from trimtab.vectors import artifact, geometry, unmade
 from trimtab.vectors.artifact import Vector
+from trimtab.vectors.record import Opened
+
+OPENINGS = ["method", "trait", "layer", *(each.name for each in fields(Opened))]
 
 
 def main(folder: Path, *, vectors: list[Path], probes: list[Path], seed: int) -> None:
-    """Write geometry.csv, dimensions.csv, latents.csv, doses.csv, kl.csv and not_made.csv to `folder`."""
+    """Write geometry.csv, dimensions.csv, latents.csv, doses.csv, kl.csv, openings.csv and not_made.csv to
+    `folder`."""
     read, left_out = artifact.read_all(sorted(vectors))
     directions = [made for made in read if isinstance(made, Vector)]
     weights = {path.stem: tensors.read(path)[0]["weight"] for path in sorted(probes)}
-    doses, targets = [], []
+    doses, targets, openings = [], [], []
     for made in read:
         record = made.record
         names = {"method": record.method, "trait": record.trait, "layer": record.layer}
         known = {"raw_norm": record.raw_norm, "held_out_gap": record.held_out_gap}
         doses += [{**names, **asdict(each), **known} for each in record.dose_calibration]
+        openings += [{**names, **asdict(each)} for each in record.openings]
         derived = {"sign_check": record.sign_check} | (asdict(record.asc) if record.asc else {})
         targets += [{**names, **asdict(each), **derived} for each in record.kl_calibration]
     tables = {
@@ -33,6 +38,9 @@ def main(folder: Path, *, vectors: list[Path], probes: list[Path], seed: int) ->
         "latents": geometry.latent_shares(weights),
         "doses": pd.DataFrame(doses),
         "kl": pd.DataFrame(targets),
+        "openings": pd.DataFrame(
+            openings, columns=["method", "trait", "layer", *(each.name for each in fields(Opened))]
+        ),
         "not_made": unmade.table(left_out),
     }
     origin = provenance([*vectors, *probes], {}, seed)

@@ -7,10 +7,11 @@ that the processor multiplies: bfloat16 where it can, float32 where it can't, wh
 number is a float32 number. Sums are taken in float32 and rounded once, as a plain layer means them. The operators are
 those that PyTorch's own compiler emits for frozen weights.
 
-What is laid out replaces the weight, so no weight stands twice in memory, and it can neither be read nor edited nor
-pass a gradient on: each attempt is an error. Whoever trains a model or edits its weights loads it without
-(`trimtab.model.source.load`, `frozen=False`). A weight that has another owner too, as the table of embeddings is the
-head's, stays where it is, shared and visible, and is widened a block at a time.
+What is laid out replaces the weight, so no weight stands twice in memory, and it can neither be edited nor pass a
+gradient on: each attempt is an error, and so is looking at it, but for `weight_of`, which tells it by its products.
+Whoever trains a model or edits its weights loads it without (`trimtab.model.source.load`, `frozen=False`). A weight
+that has another owner too, as the table of embeddings is the head's, stays where it is, shared and visible, and is
+widened a block at a time.
 """
 
 from collections import Counter
@@ -19,6 +20,7 @@ from typing import NoReturn
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
 
 from trimtab.errors import TrimtabError
 
@@ -78,6 +80,29 @@ def _operator_of(module: nn.Module) -> str | None:
     return PLAIN if isinstance(module, nn.Linear) else None
 
 
+def weight_of(module: nn.Module) -> Float[Tensor, "outputs inputs"] | None:
+    """The weight of a linear layer in float32, laid out or not; None for any other module."""
+    if isinstance(module, LaidOut):
+        return module.of_units().T
+    if isinstance(module, nn.Linear | InBlocks):
+        return module.weight.detach().float()
+    # inputs first, as GPT-2 has it
+    return module.weight.detach().float().T if isinstance(module, Conv1D) else None
+
+
+def inputs_of(module: nn.Module) -> int:
+    """How many columns a linear layer takes; 0 for any other module."""
+    if isinstance(module, LaidOut | nn.Linear | InBlocks):
+        return module.in_features
+    return int(module.weight.shape[0]) if isinstance(module, Conv1D) else 0
+
+
+def bias_of(module: nn.Module) -> Float[Tensor, "outputs"] | None:
+    """What such a layer adds, in float32; None where it adds nothing."""
+    found = module._added if isinstance(module, LaidOut) else module.bias
+    return found.detach().float() if isinstance(found, Tensor) else None
+
+
 class LaidOut(nn.Module):
     """A frozen linear layer that only its operator can read."""
 
@@ -103,6 +128,12 @@ class LaidOut(nn.Module):
             rows.to(self._dtype).contiguous(), self._laid_out, self._added, "none", [], ""
         )
         return found.to(rows.dtype)
+
+    def of_units(self) -> Float[Tensor, "inputs outputs"]:
+        """What it gives of each unit vector, bias apart, in float32: exact, since each sum has one term."""
+        units = torch.eye(self.in_features, dtype=self._dtype)
+        found: Tensor = torch.ops.mkldnn._linear_pointwise(units, self._laid_out, None, "none", [], "")
+        return found.float()
 
     @property
     def weight(self) -> NoReturn:

@@ -131,6 +131,25 @@ def differentiable(manifest: Path) -> PreTrainedModel:
     return cast(PreTrainedModel, model.float() if described["device"] == "cpu" else model)
 
 
+def twin_of(manifest: Path, folder: Path) -> PreTrainedModel:
+    """The model of a folder beside the manifest's, on the same device and in the same dtype.
+
+    Raises:
+        TrimtabError: it has another shape or vocabulary.
+    """
+    described = files.read_json(manifest)
+    twin, tokenizer = load(folder, described["dtype"], described["device"])
+    config = twin.config.get_text_config(decoder=True)
+    theirs = (config.num_hidden_layers, config.hidden_size, len(tokenizer))
+    ours = (described["layers"], described["d_model"], len(load_tokenizer(Path(described["path"]))))
+    if theirs != ours:
+        raise TrimtabError(
+            f"config.yaml, vectors.twin: {folder} has {theirs[0]} layers of width {theirs[1]} and {theirs[2]} tokens; "
+            f"expected {ours[0]}, {ours[1]} and {ours[2]}, as the model has"
+        )
+    return twin
+
+
 def plain_of(manifest: Path) -> PreTrainedModel:
     """The manifest's model as `transformers` alone runs it.
 

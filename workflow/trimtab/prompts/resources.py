@@ -56,6 +56,13 @@ def tasks(path: Path = RESOURCES / "tasks.yaml") -> dict[str, dict[str, list[str
     return loaded
 
 
+def roles(path: Path = RESOURCES / "roles.yaml") -> dict[str, str]:
+    """Sentences of the system line that give the agent a role, by the role's name."""
+    loaded: dict[str, str] = load(path)
+    _unique(path, "all roles", "sentence", loaded.values())
+    return loaded
+
+
 def check_fills(contrast: dict[str, list[str]], fills: int) -> None:
     """A template meets each task of a domain once at most: pairs that stand twice would count twice.
 

@@ -4,11 +4,12 @@ from typing import Literal
 
 from trimtab.settings.base import Count, Number, Settings, Some
 
-GateKind = Literal["trigger", "latent", "probe", "projection"]
+GateKind = Literal["trigger", "latent", "contrast", "probe", "projection"]
 
 NEEDS: dict[str, tuple[str, ...]] = {
     "trigger": ("texts",),
     "latent": ("layer", "latent", "above"),
+    "contrast": ("above",),
     "probe": ("above",),
     "projection": ("above",),
 }
@@ -20,7 +21,8 @@ class EditGate(Settings):
 
     kind: GateKind
     """What opens it. trigger: tokens whose text ends in one of texts; latent: tokens in which a latent of a layer's
-    dictionary reads above a value, before the k largest are chosen; probe: tokens of which the trait's logistic probe,
+    dictionary reads above a value, before the k largest are chosen; contrast: the same of the latent that goes best
+    with the trait's low pole, at the trait's own layer; probe: tokens of which the trait's logistic probe,
     at its own layer, says more than a probability; projection: tokens that lie farther along the condition's own vector
     than the mean row, by more than a share of the residual norm."""
 

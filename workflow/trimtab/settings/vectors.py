@@ -51,6 +51,9 @@ class MethodSettings(Settings):
     """Unsteered episodes on each task of resources' development.yaml, for methods that learn from what the agent itself
     does; without such a method none is run."""
 
+    twin: str | None = default(None)
+    """Folder of a model that was tuned from this one, or that this one was tuned from, for the method reflex."""
+
     random_draws: Count = default(4)
     """Random directions a trait, at that trait's layer."""
 

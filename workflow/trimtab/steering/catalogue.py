@@ -133,6 +133,12 @@ GATES = {
         "largest are chosen.",
         "",
     ),
+    "contrast": Wording(
+        "where the low pole's latent reads",
+        "The edits are open at tokens in which the latent that goes best with the trait's low pole reads above a "
+        "value, before the k largest are chosen.",
+        "2505.14536",
+    ),
     "probe": Wording(
         "where the probe says so",
         "The edits are open at tokens of which the trait's logistic probe says more than a probability.",

@@ -118,6 +118,31 @@ class Opposed:
         return ((torch.tanh(-self.kappa * cosine) - self.beta) / (1 - self.beta)).clamp_min(0)
 
 
+@dataclass(frozen=True)
+class Cosine:
+    """Open where `cos(h, tanh(P h))` lies above a threshold, or below it: CAST's condition (2409.05907).
+
+    P is the projection on a vector, so that neither the vector's length nor its sign matters.
+    """
+
+    sites: tuple[Site, ...]
+    vector: Float[Tensor, "width"]
+    threshold: float
+    side: float
+    """1: above; -1: below."""
+    remembers: str = FIRST
+
+    def __call__(self, ids: Int[Tensor, "token"], rows: Float[Tensor, "token width"] | None) -> Float[Tensor, "token"]:
+        return (self.side * (fit_to(_read(rows), self.vector.to(ids.device)) - self.threshold) > 0).float()
+
+
+def fit_to(rows: Float[Tensor, "row width"], vector: Float[Tensor, "width"]) -> Float[Tensor, "row"]:
+    """`cos(h, tanh(P h))` of each row, with P the projection on a vector; 0 at right angles to it."""
+    unit = torch.nn.functional.normalize(vector.to(rows), dim=0)
+    projected = torch.tanh((rows @ unit)[:, None] * unit)
+    return torch.nn.functional.cosine_similarity(rows, projected, dim=-1)
+
+
 def _read(rows: Float[Tensor, "token width"] | None) -> Float[Tensor, "token width"]:
     if rows is None:
         raise ValueError("a gate that reads rows was given none")

@@ -46,6 +46,7 @@ GATES = {
     "logistic": gates.Logistic,
     "network": gates.Network,
     "opposed": gates.Opposed,
+    "cosine": gates.Cosine,
 }
 
 Described = dict[str, Any]

@@ -9,6 +9,7 @@ certain layer, so the layers up to there run once for all of them. Doses are mea
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from functools import cached_property
 from itertools import groupby
 
 import torch
@@ -22,6 +23,8 @@ from trimtab.forward.recurrent import is_recurrent
 from trimtab.forward.single import goes_alone
 from trimtab.forward.sites import Site
 from trimtab.steering.edits import Edits, after
+from trimtab.steering.gated import Opening
+from trimtab.steering.gates import NOTHING
 from trimtab.steering.places import Piece, Places, Segment
 from trimtab.steering.steering import Steering
 
@@ -29,7 +32,7 @@ ROWS = 4
 """Conditions a forward pass: logits of a few hundred tokens over a vocabulary are large."""
 
 Prompt = Sequence[Segment | Piece]
-Read = Callable[[int, Int[Tensor, "kept"]], Float[Tensor, "row kept vocabulary"]]
+Read = Callable[[LayerCheckpoint, int, Int[Tensor, "kept"]], Float[Tensor, "row kept vocabulary"]]
 """Reads on from the checkpoint in so many copies; gives logits of these tokens."""
 
 
@@ -44,11 +47,15 @@ def packs(prompts: Sequence[Prompt], size: int) -> Iterator[list[int]]:
 class Replay:
     """Prompts of one header, read up to a layer and ready to be read on under edits after it."""
 
-    def __init__(self, model: PreTrainedModel, prompts: Sequence[Prompt], layer: int) -> None:
-        """`layer`: what edits may change comes after its output, or is that; -1 is before the first."""
-        self._model = model
+    def __init__(self, model: PreTrainedModel, prompts: Sequence[Prompt], layer: int, apart: bool = False) -> None:
+        """
+        Args:
+            layer: what edits may change comes after its output, or is that; -1 is before the first.
+            apart: each prompt is a sequence of its own, whatever the model.
+        """
+        self._model, self._prompts = model, prompts
         header = len(prompts[0][0].tokens)
-        apart = is_recurrent(model) or goes_alone(model)
+        self._apart = apart = apart or is_recurrent(model) or goes_alone(model)
         whole = [[pair for one in prompt for pair in zip(one.tokens, one.places, strict=True)] for prompt in prompts]
         own = [tokens[header:] for tokens in whole]
         # one sequence of all prompts after one header, or each prompt's own sequence
@@ -108,14 +115,26 @@ class Replay:
         with self._steered([edits]):
             self._checkpoint = self._checkpoint.onward(layer)
 
+    def written_means(self, sites: Sequence[Site]) -> dict[Site, Float[Tensor, "prompt width"]]:
+        """Mean unsteered rows of what the agent wrote in each prompt, at many sites in one pass; NaN where it wrote
+        nothing."""
+        kept = self.tail[self.written]
+        owner = self.owner[kept]
+        count = torch.bincount(owner, minlength=len(self.ends))[:, None]
+
+        def mean(stream: Stream) -> Tensor:
+            rows = self._of_tokens(stream, kept).to(owner.device)
+            return rows.new_zeros(len(count), rows.shape[1]).index_add(0, owner, rows) / count
+
+        return self._checkpoint.each(sites, mean)
+
     def logits(self, edits: Sequence[Edits], keep: Int[Tensor, "kept"]) -> Float[Tensor, "edits kept vocabulary"]:
         """Logits of tokens `keep` (`tail` or `ends`) under the edits of each condition.
 
         Raises:
             ValueError: an edit changes or reads what comes before the replay's layer.
         """
-        parts = [self._some(edits[at : at + ROWS], keep, self._checkpoint.logits) for at in range(0, len(edits), ROWS)]
-        return torch.cat(parts)
+        return self._parts(edits, keep, LayerCheckpoint.logits)
 
     def differentiable_logits(
         self, edits: Sequence[Edits], keep: Int[Tensor, "kept"]
@@ -125,8 +144,17 @@ class Replay:
         Raises:
             ValueError: an edit changes or reads what comes before the replay's layer.
         """
-        read = self._checkpoint.differentiable_logits
-        return torch.cat([self._some(edits[at : at + ROWS], keep, read) for at in range(0, len(edits), ROWS)])
+        return self._parts(edits, keep, LayerCheckpoint.differentiable_logits)
+
+    def openings(self, edits: Edits) -> list[list[Opening]]:
+        """How the gates of a condition's edits stood at the tokens of each prompt, header included.
+
+        Raises:
+            ValueError: an edit changes or reads what comes before the replay's layer.
+        """
+        alone = self._each_alone
+        steering, _ = alone._some([edits], alone.ends, LayerCheckpoint.logits)
+        return steering.openings(range(len(self._prompts)))
 
     def log_probabilities(self, edits: Sequence[Edits]) -> Float[Tensor, "edits prompt"]:
         """Log-probability of what is written in each prompt, given all before it, under the edits of each condition.
@@ -146,33 +174,63 @@ class Replay:
         owner = self.owner[told]
         parts = []
         for at in range(0, len(edits), ROWS):
-            logits = self._some(edits[at : at + ROWS], told, self._checkpoint.differentiable_logits)
+            logits = self._parts(edits[at : at + ROWS], told, LayerCheckpoint.differentiable_logits)
             chosen = torch.log_softmax(logits, dim=-1).gather(-1, right.expand(len(logits), -1)[..., None])[..., 0]
             parts.append(chosen.new_zeros(len(logits), len(self.ends)).index_add(1, owner, chosen))
         return torch.cat(parts)
 
-    def _some(
+    @cached_property
+    def _each_alone(self) -> "Replay":
+        """The same prompts, each in a sequence of its own: a gate that remembers must not see the others."""
+        return self if self._apart else Replay(self._model, self._prompts, self._checkpoint.layer, apart=True)
+
+    def _parts(
         self, edits: Sequence[Edits], keep: Int[Tensor, "kept"], read: Read
     ) -> Float[Tensor, "edits kept vocabulary"]:
+        found: dict[int, Tensor] = {}
+        # each kind of condition by itself, so that its numbers don't depend on which others are asked for
+        for replay, asked in self._split(edits):
+            for at in range(0, len(asked), ROWS):
+                some = asked[at : at + ROWS]
+                found |= zip(some, replay._some([edits[i] for i in some], keep, read)[1], strict=True)
+        return torch.stack([found[i] for i in range(len(edits))])
+
+    def _split(self, edits: Sequence[Edits]) -> list[tuple["Replay", list[int]]]:
+        """Conditions by number, and the replay that reads them."""
+        remembers = [any(edit.gate and edit.gate.remembers != NOTHING for edit in own) for own in edits]
+        plain, alone = ([i for i, each in enumerate(remembers) if each == kind] for kind in (False, True))
+        return [(self, plain), *([(self._each_alone, alone)] if alone else [])]
+
+    def _some(
+        self, edits: Sequence[Edits], keep: Int[Tensor, "kept"], read: Read
+    ) -> tuple[Steering, Float[Tensor, "edits kept vocabulary"]]:
+        """Logits, and the steering as it was after them, whose rows are the sequences, condition after condition."""
         sequences, copies = len(self._places), len(edits)
         sequence, place = self._at[keep].T
         kept, at = torch.unique(place, return_inverse=True)
-        with self._steered(edits):
-            logits = read(copies, kept)
+        steering = self._steering(edits)
+        with steering.applied(self._model):
+            logits = read(self._checkpoint, copies, kept)
         # of one sequence, all that was computed was asked for; a copy would be large
-        return logits if sequences == 1 else logits.reshape(copies, sequences, *logits.shape[1:])[:, sequence, at]
+        if sequences > 1:
+            logits = logits.reshape(copies, sequences, *logits.shape[1:])[:, sequence, at]
+        return steering, logits
 
     def _steered(self, edits: Sequence[Edits]) -> AbstractContextManager[None]:
         """Context manager: one pass over as many copies of all sequences, each under its edits."""
+        return self._steering(edits).applied(self._model)
+
+    def _steering(self, edits: Sequence[Edits]) -> Steering:
+        """Of the next pass, over as many copies of all sequences."""
         for own in edits:
             if own and after(own) < self._checkpoint.layer:
                 raise ValueError(f"an edit after layer {after(own)} of a replay from layer {self._checkpoint.layer}")
-        steering = Steering(edits, self._places.device)
         sequences, copies = len(self._places), len(edits)
+        steering = Steering([own for own in edits for _ in range(sequences)], self._places.device)
         places, ids = self._places.repeat(copies, 1), self._ids.repeat(copies, 1)
-        row = torch.arange(copies, device=places.device).repeat_interleave(sequences)
+        row = torch.arange(len(places), device=places.device)
         steering.locate(row[:, None].expand_as(places), places, ids)
-        return steering.applied(self._model)
+        return steering
 
     def _mask(self, model: PreTrainedModel, position: Int[Tensor, "token"]) -> Tensor | dict[str, Tensor]:
         """What each token sees: the header and its own prompt, up to itself."""

@@ -37,6 +37,9 @@ from trimtab.vectors.applications import Application
 from trimtab.vectors.artifact import OwnEdits, Vector
 from trimtab.vectors.dose import Scale, length, threshold
 
+ALL = "all"
+"""The timing of what acts at every token."""
+
 BY_LENGTH: dict[str, type[Add | KeepNorm]] = {"add": Add, "keep_norm": KeepNorm}
 BY_SHARE: dict[str, type[AddRelative | PushOpposed | ProjectOut | Slerp]] = {
     "add_relative": AddRelative,
@@ -83,8 +86,17 @@ def _share(made: OwnEdits, how: Application, dose: float, unit: str, scale: Scal
     share = length(dose, unit, scale) if unit == "kl" else dose
     if gate is not None and any(edit.gate is not None for edit in made.edits):
         raise TrimtabError(f"{made.path}: {made.method} makes a gate of its own, so {how.gate} can't stand before it")
+    if how.timing != ALL and any(edit.timing != ALL for edit in made.edits):
+        raise TrimtabError(
+            f"{made.path}: {made.method} makes edits with a timing of their own, so {how.timing} can't be asked of them"
+        )
     return tuple(
-        replace(edit, timing=how.timing, gate=edit.gate if gate is None else gate) for edit in scaled(made.edits, share)
+        replace(
+            edit,
+            timing=how.timing if edit.timing == ALL else edit.timing,
+            gate=edit.gate if gate is None else gate,
+        )
+        for edit in scaled(made.edits, share)
     )
 
 

@@ -20,7 +20,7 @@ from trimtab.forward.sites import Site
 from trimtab.steering.edits import Edits, added
 from trimtab.steering.replay import ROWS, Prompt, Replay
 from trimtab.vectors.applications import Application
-from trimtab.vectors.record import Solved
+from trimtab.vectors.record import Opened, Solved
 
 TOLERANCE = 0.02
 """A KL this close to the wanted one, in parts of it, is the wanted one."""
@@ -63,6 +63,21 @@ class CalibrationPrompts:
                 kl = float(((self._clean - steered) * self._chance).sum(-1).double().mean())
                 found.append(kl if math.isfinite(kl) else math.inf)
         return found
+
+    def openings(self, edits: Edits) -> tuple[Opened, ...]:
+        """How the gates of a condition's edits stood at the prompts: nothing where it has none."""
+        if not any(edit.gate for edit in edits):
+            return ()
+        by_prompt = self._replay.openings(edits)
+        return tuple(
+            Opened(
+                gate=number,
+                prompts=len(stood),
+                prompts_open=sum(each.open > 0 for each in stood),
+                open_share=sum(each.open for each in stood) / max(sum(each.tokens for each in stood), 1),
+            )
+            for number, stood in enumerate(zip(*by_prompt, strict=True))
+        )
 
     def derivatives(self, site: Site, unit: Float[Tensor, "d_model"], step: float) -> tuple[float, float]:
         """Slope and curvature of the last token's logits along a direction at a site, in norm (`trimtab.vectors.dose`).

@@ -16,11 +16,13 @@ from numpy import ndarray
 from trimtab.agent.names import PROMPT, RANDOM, UNSTEERED
 from trimtab.agent.points import Measure
 from trimtab.numeric import middle, resamples
+from trimtab.vectors.cost import COSTS
 
 KEYS = ["method", "trait", "scenario_id"]
 COLUMNS = [
     *("method", "trait", "measure", "n_scenarios", "baseline_mean", "estimate", "lower", "upper"),
     *("random_as_large", "random_draws", "p_random", "difference", "difference_lower", "difference_upper"),
+    *COSTS,
 ]
 """Of comparison.csv, whichever methods reached the KL."""
 
@@ -99,6 +101,12 @@ def compare(
                     row |= _interval("difference", moved[reference] - effect, weights, level)
                 rows.append(row)
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def with_costs(compared: pd.DataFrame, decisions: pd.DataFrame) -> pd.DataFrame:
+    """The comparison, with what making each method's vector cost the model (`trimtab.vectors.cost`)."""
+    costs = decisions.groupby(["method", "trait"])[COSTS].first().reset_index()
+    return compared.drop(columns=COSTS).merge(costs, how="left", on=["method", "trait"])
 
 
 def _interval(name: str, values: pd.Series, weights: Float[ndarray, "draw scenario"], level: float) -> dict[str, float]:

@@ -22,10 +22,12 @@ from trimtab import seeds
 from trimtab.agent.played import Played
 from trimtab.errors import TrimtabError
 from trimtab.forward.sites import STREAM, Site, Sites
+from trimtab.forward.writers import Writer
 from trimtab.saes.sae import SAE
 from trimtab.steering.edits import Edits
 from trimtab.steering.packing import all_finite
 from trimtab.steering.places import Places
+from trimtab.vectors.cost import Cost
 from trimtab.vectors.methods import exists, known, split
 from trimtab.vectors.own_settings import Value
 from trimtab.vectors.unmade import CannotBeMade
@@ -132,8 +134,33 @@ class OwnEpisode(NamedTuple):
     """Of the same, at the site that was asked for."""
 
 
+class Tried(NamedTuple):
+    """What edits do to the trait's first actions at contrast prompts."""
+
+    log_odds: Float[Tensor, "edits pole pair"]
+    """Of the actions that the trait's declared outcome counts, in nats, at prompts of `high` and of `low`."""
+    unsteered: Float[Tensor, "pole pair"]
+    """The same without an edit."""
+    kl: Float[Tensor, "edits pole pair"]
+    """From the unsteered next-token distribution to the edited one, in nats, where an action is due."""
+
+
+class Twin(NamedTuple):
+    """The model beside one that was tuned from it, at the prompts of `high` and `low`, where an action is due."""
+
+    model: Float[Tensor, "pole pair"]
+    """Log-odds of the actions that the trait's declared outcome counts, in nats."""
+    twin: Float[Tensor, "pole pair"]
+    rows: Mapping[int, tuple[Float[Tensor, "pole pair d_model"], Float[Tensor, "pole pair d_model"]]]
+    """By layer, of the model and of the twin."""
+
+
 class Readings(Protocol):
     """What only the running model can tell (`trimtab.vectors.readings`); read when a method asks."""
+
+    @property
+    def spent(self) -> Mapping[str, Cost]:
+        """By the name of a reading, what it has cost so far."""
 
     @property
     def entropies(self) -> Float[Tensor, "pole pair"]:
@@ -188,6 +215,61 @@ class Readings(Protocol):
 
     def after(self, place: Site | int) -> "Readings":
         """The same for material of another layer, whose site it is; a number is the stream after that layer."""
+
+    @property
+    def layers(self) -> int:
+        """How many the model has."""
+
+    @property
+    def writers(self) -> list[Writer]:
+        """The modules by which layers write to the stream.
+
+        Raises:
+            CannotBeMade: they are not all that a layer adds.
+        """
+
+    def weight(self, site: Site) -> Float[Tensor, "outputs inputs"]:
+        """Of the linear module whose output a site is, in float32.
+
+        Raises:
+            CannotBeMade: it is no linear module.
+        """
+
+    def bias(self, site: Site) -> Float[Tensor, "outputs"]:
+        """Of such a module; zeros where it has none."""
+
+    def written(
+        self, sites: Sequence[Site]
+    ) -> Mapping[Site, tuple[Float[Tensor, "pair width"], Float[Tensor, "pair width"]]]:
+        """Mean rows at sites of what the agent wrote in the prompts of `high` and `low`, pair by pair, in one pass.
+
+        Raises:
+            CannotBeMade: a prompt holds nothing that the agent wrote.
+        """
+
+    @property
+    def unembedded(self) -> Float[Tensor, "d_model"]:
+        """Mean row of the unembedding of the actions' first tokens that the trait's declared outcome counts, less that
+        of the others; a method that asks NEEDS actions."""
+
+    def personas(
+        self, sites: Sequence[Site]
+    ) -> Mapping[Site, tuple[Float[Tensor, "token width"], Float[Tensor, "role width"]]]:
+        """Rows at sites of what is written in every third calibration prompt: all of them of the agent as it is, and
+        the mean of each role's; a method that asks NEEDS roles."""
+
+    def twin(self, layers: Sequence[int]) -> Twin:
+        """The model and its tuned twin side by side; a method that asks NEEDS actions and twin.
+
+        Raises:
+            CannotBeMade: the config names no twin (`vectors.twin`).
+        """
+
+    def tried(self, edits: Sequence[Edits], pairs: Sequence[int]) -> Tried:
+        """What edits do at the prompts of these pairs; a method that asks NEEDS actions."""
+
+    def harmless(self, edits: Sequence[Edits]) -> list[float]:
+        """Mean KL of the next token that edits come to at calibration tasks, where an action is due, in nats."""
 
 
 class Rows(Protocol):

@@ -8,7 +8,8 @@ method can be read. Which conversations there are is said in `trimtab.agent.poin
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from dataclasses import asdict
+from typing import Any, NamedTuple
 
 import pandas as pd
 import torch
@@ -22,6 +23,7 @@ from trimtab.agent.protocol import Protocol
 from trimtab.agent.scenario import Scenario
 from trimtab.steering.edits import Edits, after
 from trimtab.steering.replay import Prompt, Replay, packs
+from trimtab.vectors.cost import COSTS, Cost
 from trimtab.vectors.readings import finite_scores
 
 EACH = 30
@@ -123,3 +125,10 @@ def as_table(
         places = {"scenario_id": [each.scenario for each in read], "point": [each.point for each in read]}
         parts.append(pd.DataFrame({"method": name, "trait": trait, **places, **columns}))
     return pd.concat(parts, ignore_index=True)
+
+
+def charged(table: pd.DataFrame, costs: Mapping[str, Cost | None]) -> pd.DataFrame:
+    """The table with what making each method's vector cost (`trimtab.vectors.cost`)."""
+    of = {name: asdict(spent) for name, spent in costs.items() if spent is not None}
+    columns: dict[str, Any] = {each: [of.get(name, {}).get(each) for name in table["method"]] for each in COSTS}
+    return table.assign(**columns).astype(dict.fromkeys(COSTS, "Int64"))

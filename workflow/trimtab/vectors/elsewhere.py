@@ -20,7 +20,8 @@ from trimtab.agent import played
 from trimtab.agent.points import START, Decisions, conversations
 from trimtab.artifacts import files
 from trimtab.errors import TrimtabError
-from trimtab.model.source import differentiable
+from trimtab.model.source import differentiable, twin_of
+from trimtab.prompts import resources
 from trimtab.prompts.contrast import DEVELOPMENT
 from trimtab.settings.statistics import PrimarySettings
 from trimtab.vectors.material import Pairs, read_pairs
@@ -31,8 +32,8 @@ CORPUS_ROWS = 8192
 
 
 class ElsewhereSettings(PrimarySettings):
-    """Declared outcomes and files of all traits, a file of the corpus and one of the agent's own episodes, as far as
-    some method needs them."""
+    """Declared outcomes and files of all traits, a file of the corpus and one of the agent's own episodes, roles and a
+    twin, as far as some method needs them."""
 
     prompts: tuple[str, ...]
     """prompts/contrast/<trait>.jsonl of every trait."""
@@ -42,6 +43,10 @@ class ElsewhereSettings(PrimarySettings):
     """One shard of activations/corpus."""
     episodes: tuple[str, ...]
     """rollouts/development.jsonl."""
+    roles: tuple[str, ...]
+    """roles.yaml."""
+    twin: str | None
+    """Folder of a tuned twin of the model."""
 
 
 @dataclass(frozen=True)
@@ -59,14 +64,22 @@ class ElsewhereFiles:
     def read(self) -> list[Path]:
         """Every file that vectors may depend on."""
         given = self.given
-        return [Path(path) for path in (*given.prompts, *given.caches, *given.corpus, *given.episodes)]
+        twin = [] if given.twin is None else sorted(Path(given.twin).glob("*.safetensors"))
+        return [*map(Path, (*given.prompts, *given.caches, *given.corpus, *given.episodes)), *twin]
 
     def record(self) -> dict[str, Any]:
         """What is declared, for provenance; nothing where no method goes by it."""
-        if not self.given.primary:
-            return {}
-        measured = {trait: asdict(each) for trait, each in self.decisions.measured(self.given.primary).items()}
-        return {"primary": dict(self.given.primary), "measures": measured}
+        found: dict[str, Any] = {}
+        if self.given.primary:
+            measured = {trait: asdict(each) for trait, each in self.decisions.measured(self.given.primary).items()}
+            found |= {"primary": dict(self.given.primary), "measures": measured}
+        if self.given.roles:
+            found["roles"] = self._roles
+        return found
+
+    @property
+    def _roles(self) -> dict[str, str]:
+        return {name: text for path in self.given.roles for name, text in resources.roles(Path(path)).items()}
 
     def declared(
         self, manifest: Path, tasks: Mapping[str, Sequence[str]], offsets: Mapping[str, Mapping[str, float]]
@@ -87,6 +100,8 @@ class ElsewhereFiles:
             conversations(self.decisions.points[point], tasks),
             offsets[point],
             [one for path in self.given.episodes for one in played.read(Path(path))],
+            None if self.given.twin is None else partial(twin_of, manifest, Path(self.given.twin)),
+            self._roles,
         )
 
     @property

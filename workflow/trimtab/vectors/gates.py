@@ -1,8 +1,8 @@
 """From a gate of the config to what opens the edits of one condition.
 
 What a gate does with tokens and rows is in `trimtab.steering.gates`; here it gets its weights from the artifacts of
-earlier stages: a latent's from its layer's dictionary, a probe's from the trait's probes, a projection's from the
-condition's own vector, a trigger's tokens from the vocabulary.
+earlier stages: a latent's, named by the config or told by contrast, from its layer's dictionary, a probe's from the
+trait's probes, a projection's from the condition's own vector, a trigger's tokens from the vocabulary.
 """
 
 import math
@@ -90,7 +90,17 @@ def _trigger(sources: GateSources, settings: EditGate, made: Made, where: str) -
 
 
 def _latent(sources: GateSources, settings: EditGate, made: Made, where: str) -> Gate:
-    layer, latent, above = settings.layer or 0, settings.latent or 0, settings.above or 0.0
+    return _reads(sources, settings, settings.layer or 0, settings.latent or 0, where)
+
+
+def _contrast(sources: GateSources, settings: EditGate, made: Made, where: str) -> Gate:
+    fitted, _ = tensors.read(sources.probes / f"{made.trait}.safetensors")
+    return _reads(sources, settings, made.layer, int(fitted["association"].argmin()), where)
+
+
+def _reads(sources: GateSources, settings: EditGate, layer: int, latent: int, where: str) -> Gate:
+    """Open where a latent reads above the gate's value."""
+    above = settings.above or 0.0
     sae = dictionary(sources.saes / str(layer), layer, sources.described["model"], sources.sites)
     if latent >= len(sae.b_enc):
         raise TrimtabError(f"{where}.latent: {latent}; the dictionary of layer {layer} has {len(sae.b_enc)}")
@@ -123,6 +133,7 @@ def _projection(sources: GateSources, settings: EditGate, made: Made, where: str
 KINDS: dict[str, Callable[[GateSources, EditGate, Made, str], Gate]] = {
     "trigger": _trigger,
     "latent": _latent,
+    "contrast": _contrast,
     "probe": _probe,
     "projection": _projection,
 }

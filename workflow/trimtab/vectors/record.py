@@ -17,9 +17,13 @@ from trimtab.forward.sites import PLACES, RESIDUAL
 from trimtab.model.norms import ResidualNorm
 from trimtab.steering.catalogue import AS_MADE
 from trimtab.vectors.applications import Application
+from trimtab.vectors.cost import Cost
 
 RIGHT, WRONG, NO_AIM = "right", "wrong", "no aim"
 """Outcomes of the sign check: held-out rows of the high pole lie above, or not; the vector doesn't aim at it."""
+
+OPTIONAL = ("cost", "openings")
+"""Keys that a file may lack."""
 
 TOWARDS = "a positive dose moves towards "
 
@@ -64,6 +68,19 @@ class Derivatives:
 
 
 @dataclass(frozen=True)
+class Opened:
+    """How a gate of a method's own stood at the calibration prompts, where the trait has no business."""
+
+    gate: int
+    """Which of the edits' gates, counted from 0 in their order."""
+    prompts: int
+    prompts_open: int
+    """In how many it opened at all."""
+    open_share: float
+    """How far it was open, mean over their tokens, header included."""
+
+
+@dataclass(frozen=True)
 class Record:
     """All that is known about a vector."""
 
@@ -92,6 +109,10 @@ class Record:
     """What the file was made from (`trimtab.artifacts.provenance`)."""
     site: str = RESIDUAL
     """Where in the layer: one of `trimtab.forward.sites.PLACES`."""
+    cost: Cost | None = None
+    """Of making it, without its doses; None for a file of before costs were counted."""
+    openings: tuple[Opened, ...] = ()
+    """Of edits that stand behind gates of their own."""
 
     @property
     def plain(self) -> Application:
@@ -120,6 +141,10 @@ class Record:
         if self.site == RESIDUAL:
             # files are as they were before there were sites
             del values["site"]
+        # what a file has nothing to say of it leaves out, as files of before did
+        for name in OPTIONAL:
+            if not values[name]:
+                del values[name]
         values["sign"] = NO_AIM if towards is None else f"{TOWARDS}{towards}"
         return {key: value if isinstance(value, str) else canonical(value) for key, value in values.items()}
 
@@ -133,6 +158,8 @@ class Record:
         values = {}
         texts = {"site": RESIDUAL, **texts}
         for key, (read, expected) in READERS.items():
+            if key in OPTIONAL and key not in texts:
+                continue
             if key not in texts:
                 raise TrimtabError(f"{source}: no metadata {key}; expected {expected}")
             try:
@@ -205,5 +232,7 @@ READERS: dict[str, tuple[Callable[[str], Any], str]] = {
     "sign_check": (_check, f"{RIGHT}, {WRONG} or {NO_AIM}"),
     "provenance": (_object, "an object"),
     "site": (_site, f"one of {', '.join(PLACES)}"),
+    "cost": (lambda text: Cost(**_object(text)), "an object with forwards and backwards"),
+    "openings": (_many(Opened), "a list of objects with gate, prompts, prompts_open and open_share"),
 }
 """Key of the metadata -> what reads its text, and what is expected of it."""

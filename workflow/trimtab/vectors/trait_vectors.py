@@ -7,7 +7,8 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from time import perf_counter
+from typing import Any, cast
 
 from transformers import PreTrainedModel
 
@@ -20,7 +21,8 @@ from trimtab.vectors import artifact
 from trimtab.vectors.applications import Application, Asked
 from trimtab.vectors.artifact import OwnEdits, Vector
 from trimtab.vectors.calibrate import SMALL, CalibrationPrompts, scan, solve
-from trimtab.vectors.contract import HIGH_POLE, Direction, Material, make
+from trimtab.vectors.contract import HIGH_POLE, Direction, Material, Readings, make
+from trimtab.vectors.cost import Cost, Metered
 from trimtab.vectors.dose import Scale, length
 from trimtab.vectors.gates import GateOf, ungated
 from trimtab.vectors.material import Pairs, held_out_gap
@@ -70,10 +72,13 @@ def make_vectors(
     bench = _Bench(folder, material, sources, settings)
     made = {}
     for name in names:
+        metered, begun = Metered(material.readings), perf_counter()
         try:
-            made[name] = make(name, material)
+            made[name] = make(name, replace(material, readings=cast(Readings, metered)))
         except CannotBeMade as error:
             bench.leave_out(name, str(error))
+        bench.costs[name] = metered.cost
+        LOG.info("%s: made in %.2f s; %s", name, perf_counter() - begun, metered.cost)
     found = bench.vectors({name: each for name, each in made.items() if isinstance(each, Direction)}, targets)
     found |= {name: bench.edits(name, each) for name, each in made.items() if not isinstance(each, Direction)}
     compared = [
@@ -104,6 +109,8 @@ class _Bench:
         self._folder, self._material, self._sources, self._settings = folder, material, sources, settings
         self._layer, self._site = material.layer, material.sites.at(material.layer)
         self._ready: dict[int, CalibrationPrompts] = {}
+        self.costs: dict[str, Cost] = {}
+        """Of making, by name."""
 
     def at_layer(self, layer: int) -> CalibrationPrompts:
         """The calibration prompts, read up to a layer."""
@@ -162,7 +169,8 @@ class _Bench:
 
     def edits(self, name: str, edits: Edits) -> OwnEdits:
         """A method's own edits, measured at shares of what they are; they aim nowhere that rows could be held to."""
-        kl = self.at_layer(after(edits)).kl([scaled(edits, share) for share in SHARES])
+        prompts = self.at_layer(after(edits))
+        kl = prompts.kl([scaled(edits, share) for share in SHARES])
         record = self._record(
             name,
             [Measured(share, each, share) for share, each in zip(SHARES, kl, strict=True)],
@@ -173,6 +181,7 @@ class _Bench:
             asc=None,
             held_out_gap=0.0,
             sign_check=NO_AIM,
+            openings=prompts.openings(edits),
         )
         return OwnEdits(self._path(name), record, edits)
 
@@ -192,6 +201,7 @@ class _Bench:
             dose_calibration=tuple(measured),
             provenance=self._sources.provenance,
             site=self._material.sites.kind,
+            cost=self.costs.get(name),
             **more,
         )
 

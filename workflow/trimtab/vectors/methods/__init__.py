@@ -25,6 +25,8 @@ NEEDS = {
     "rows": "rows of the contrast prompts of all traits",
     "corpus": "rows of the corpus",
     "episodes": "the agent's own unsteered episodes on development tasks",
+    "twin": "a model of the same shape that was tuned from this one (vectors.twin)",
+    "roles": "sentences that give the agent a role (roles.yaml)",
 }
 """What a method may ask for beyond the trait's own rows."""
 EVERY = "all"

@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from trimtab.errors import TrimtabError
 from trimtab.forward.sites import Site
 from trimtab.steering.changes import LowRank
 from trimtab.steering.edits import Edit, Edits
@@ -41,7 +42,13 @@ class Settings:
 
 def make(material: Material) -> Edits:
     site = Site(material.layer, material.own(Settings).module)
-    high, low = material.readings.at(site.inputs)
+    try:
+        high, low = material.readings.at(site.inputs)
+    except TrimtabError as error:
+        # a name of the config is a mistake; of a model without the default's there is nothing to make
+        if site.module != Settings().module:
+            raise
+        raise CannotBeMade(f"CASAL of {material.trait}: {error}; vectors.settings.casal.module names another") from None
     kept = torch.tensor(material.selecting * 2)
     if kept.all() or not kept.any():
         raise CannotBeMade(f"CASAL of {material.trait}: it needs pairs in both splits fit and select")

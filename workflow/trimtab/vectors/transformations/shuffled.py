@@ -15,6 +15,7 @@ from torch import Tensor
 
 from trimtab import seeds
 from trimtab.forward.sites import Site
+from trimtab.forward.writers import Writer
 from trimtab.steering.edits import Edits
 from trimtab.vectors.contract import (
     Behaviour,
@@ -27,7 +28,10 @@ from trimtab.vectors.contract import (
     Recipe,
     Rows,
     TokenRows,
+    Tried,
+    Twin,
 )
+from trimtab.vectors.cost import Cost
 from trimtab.vectors.layers import refitted
 from trimtab.vectors.unmade import CannotBeMade
 
@@ -137,3 +141,49 @@ class ShuffledReadings:
 
     def _order(self, count: int) -> Tensor:
         return torch.randperm(count, generator=torch.Generator().manual_seed(seeds.derive(self.seed, "order")))
+
+    @property
+    def spent(self) -> Mapping[str, Cost]:
+        return self.true.spent
+
+    @property
+    def layers(self) -> int:
+        return self.true.layers
+
+    @property
+    def writers(self) -> list[Writer]:
+        return self.true.writers
+
+    def weight(self, site: Site) -> Float[Tensor, "outputs inputs"]:
+        return self.true.weight(site)
+
+    def bias(self, site: Site) -> Float[Tensor, "outputs"]:
+        return self.true.bias(site)
+
+    def written(
+        self, sites: Sequence[Site]
+    ) -> Mapping[Site, tuple[Float[Tensor, "pair width"], Float[Tensor, "pair width"]]]:
+        return {site: swapped(self.swap, poles) for site, poles in self.true.written(sites).items()}
+
+    @property
+    def unembedded(self) -> Float[Tensor, "d_model"]:
+        return self.true.unembedded
+
+    def personas(
+        self, sites: Sequence[Site]
+    ) -> Mapping[Site, tuple[Float[Tensor, "token width"], Float[Tensor, "role width"]]]:
+        return self.true.personas(sites)
+
+    def twin(self, layers: Sequence[int]) -> Twin:
+        return self.true.twin(layers)
+
+    def tried(self, edits: Sequence[Edits], pairs: Sequence[int]) -> Tried:
+        swap, found = self.swap[torch.tensor(list(pairs))], self.true.tried(edits, pairs)
+
+        def turned(poles: Float[Tensor, "*any pole pair"]) -> Float[Tensor, "*any pole pair"]:
+            return torch.where(swap, poles.flip(-2), poles)
+
+        return Tried(*map(turned, found))
+
+    def harmless(self, edits: Sequence[Edits]) -> list[float]:
+        return self.true.harmless(edits)
