@@ -28,7 +28,7 @@ UNMADE = "shuffled_corpus_random"
 OWN = ["seal", "efficiency", "casal_known"]
 """Methods that learn from the agent's own episodes, of which a model that knows nothing may give them none."""
 MORE = f"[sae_probe, mean_difference, imported, ablation, {UNMADE}, {', '.join([*AROUND, *OWN])}, random]"
-GATES = ["spaced", "lit", "said", "beyond"]
+GATES = ["spaced", "lit", "said", "beyond", "opposed"]
 
 
 @pytest.fixture(scope="module")
@@ -54,12 +54,13 @@ rollouts:
     - {{doses: [-0.05], timings: [user]}}
     - {{methods: [ablation], doses: [0.001]}}
     - {{methods: [{UNMADE}], doses: [0.01]}}
-    - {{doses: [0.01], gates: [always, spaced, lit, said, beyond]}}
+    - {{doses: [0.01], gates: [always, spaced, lit, said, beyond, opposed]}}
   gates:
     spaced: {{kind: trigger, texts: [" ", "e"]}}
     lit: {{kind: latent, layer: 0, latent: 3, above: -0.05, remembers: any}}
     said: {{kind: probe, above: 0.2, remembers: first}}
     beyond: {{kind: projection, above: 0.0}}
+    opposed: {{kind: contrast, above: -0.05}}
   best_of: 2
   batch_conditions: auto
   memory_mb: 100
@@ -150,8 +151,8 @@ def test_a_vector_stands_behind_gates_each_with_a_length_of_its_own(chosen):
     solved = {row.get("gate", ""): row for row in json.loads(texts["kl_calibration"]) if row["target"] == 0.01}
     assert solved.keys() == {"", *GATES}
     assert all(row["kl"] == pytest.approx(0.01, rel=0.03) for row in solved.values())
-    # a gate that is closed at some tokens needs a longer push for the same nats
-    assert all(abs(solved[name]["length"]) >= abs(solved[""]["length"]) for name in GATES)
+    # a gate that is closed at some tokens needs a longer push for the same nats; one open at all, the same
+    assert all(abs(solved[name]["length"]) >= abs(solved[""]["length"]) * (1 - 1e-5) for name in GATES)
 
 
 def test_it_is_counted_how_often_each_gate_was_open(chosen):

@@ -159,8 +159,12 @@ def local_texts():
 
 def contrast_templates(trait):
     """What contrast prompts use of a trait's block."""
-    kinds = config["prompts"]["contrast"]["kinds"]
-    return [BLOCKS[trait].get(kind) for kind in (*kinds, "lexical")]
+    block, settings = BLOCKS[trait], config["prompts"]["contrast"]
+    used = [
+        resources.templates_of(trait, block[kind], settings["templates"])
+        for kind in settings["kinds"]
+    ]
+    return [*used, block.get("lexical")]
 
 
 def design(wildcards):

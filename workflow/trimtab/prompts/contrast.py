@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from trimtab.prompts.resources import COMPOSITE, NULL, Json
+from trimtab.prompts.resources import Json, templates_of
 from trimtab.seeds import derive
 
 SPLITS = ("fit", "fit", "fit", "select", "test", "calibrate", "fit", "select", "test", "fit")
@@ -45,7 +45,7 @@ def rows(
     """
     made: list[Json] = []
     for kind in kinds:
-        templates = [template for template in block[kind] if trait == NULL or part(template) in parts]
+        templates = templates_of(trait, block[kind], parts)
         split = splits(templates, seed, trait, kind)
         for number, template in enumerate(templates):
             made += _rows(trait, kind, template, number, tasks, fills, split[template["id"]])
@@ -53,11 +53,6 @@ def rows(
             template = {**mention, "id": f"{LEXICAL}_{mention['id']}", "sub_behaviour": LEXICAL}
             made += _rows(trait, kind, template, number, tasks, 1, LEXICAL)
     return made
-
-
-def part(template: Json) -> str:
-    """Which part of a trait's templates one belongs to."""
-    return COMPOSITE if template["sub_behaviour"] == COMPOSITE else "sub_behaviours"
 
 
 def _rows(

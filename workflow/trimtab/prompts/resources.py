@@ -7,7 +7,7 @@ expected. What the prompts are made of is here; how they are made is in the othe
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,20 @@ DOMAINS = {"coding": 16, "research": 12, "communication": 11, "data": 11}
 """The four domains and how many of the study's fifty scenarios each has."""
 
 Json = dict[str, Any]
+
+
+def templates_of(trait: str, templates: Sequence[Json], parts: Sequence[str]) -> list[Json]:
+    """Those of one kind's templates that an experiment uses; pairs without a trait have no parts.
+
+    Args:
+        parts: COMPOSITE, or "sub_behaviours" for those of single ones (config.yaml, `prompts.contrast.templates`).
+    """
+    return [template for template in templates if trait == NULL or part(template) in parts]
+
+
+def part(template: Json) -> str:
+    """Which part of a trait's templates one belongs to."""
+    return COMPOSITE if template["sub_behaviour"] == COMPOSITE else "sub_behaviours"
 
 
 def traits(path: Path = RESOURCES / "traits.yaml") -> dict[str, Json]:
