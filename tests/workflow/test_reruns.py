@@ -87,9 +87,9 @@ CONFIG = {
     "prompts: {corpus: {max_tokens: 100}}": CORPUS,
     "prompts: {contrast: {fills: 2}}": PROMPTS,
     "activations: {chunk_rows: 128}": CACHES,
-    "probes: {traits: [autonomy, deference, persistence]}": contrast("persistence"),
+    "probes: {traits: [autonomy, deference, persistence]}": contrast("persistence") | {"room"},
     "probes: {traits: [deference]}": {
-        *("contrast", "probe_scores", "sae_examples", "vector_tables", "vectors_comparison"),
+        *("contrast", "probe_scores", "sae_examples", "vector_tables", "vectors_comparison", "room"),
         *TWICE,
         *OUTCOMES,
     },
