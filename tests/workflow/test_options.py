@@ -45,7 +45,7 @@ def refuses(name: str) -> Callable[[Project, str], bool]:
 
 def all_would_be_deleted(project: Project, output: str) -> bool:
     named = {Path(line).relative_to("results/small") for line in re.findall(r"Would delete (.*)", output)}
-    return {str(path) for path in named} == project.artifacts() - {"probes/layers.json"}
+    return {str(path) for path in named} == project.artifacts()
 
 
 ROWS = [
@@ -97,8 +97,8 @@ ROWS = [
     ),
     Row(
         "--delete-all-output --dry-run",
-        "All artifacts but the checkpoint's list of layers, and nothing else: logs, benchmarks, records and what "
-        "rollouts keep stay. Without `--dry-run` it deletes.",
+        "All artifacts, and nothing else: logs, benchmarks, records and what rollouts keep stay. Without `--dry-run` "
+        "it deletes.",
         lambda project, output: all_would_be_deleted(project, output) and "report/report.html" in project.artifacts(),
     ),
     Row(
