@@ -305,7 +305,7 @@ WRONG = {
     "rollouts: {gates: {said: {kind: probe, above: 0.5, layer: 4}}}": "rollouts.gates.said.layer: 4, and a gate of "
     "kind probe has above",
     "rollouts: {gates: {said: {kind: triger, texts: [a]}}}": 'rollouts.gates.said.kind: "triger" is not one of '
-    "trigger, latent, probe, projection (did you mean trigger?); what opens it",
+    "trigger, latent, contrast, probe, projection (did you mean trigger?); what opens it",
     "{vectors: {methods: [sae_probe, mean_difference, raw_probe, ablation, random]}, rollouts: {grid: [{methods: "
     "[ablation], rules: [floor]}]}}": "rollouts.grid[0].rules: floor, and ablation makes edits of its own, which have "
     "theirs",
