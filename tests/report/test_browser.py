@@ -53,7 +53,7 @@ def opened(folder: Path, page: Path, probe: str, *options: str) -> tuple[dict, s
     copy = folder / "page.html"
     copy.write_text(page.read_text().replace("</body>", probe + "</body>"))
     command = [str(CHROMIUM), *FLAGS, *options, f"--user-data-dir={folder / 'profile'}", "--dump-dom", copy.as_uri()]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900)
     match = re.search(r'<pre id="probe">(.*?)</pre>', done.stdout, flags=re.DOTALL)
     assert match, done.stderr[-2000:]
     text = match[1].replace("&lt;", "<").replace("&gt;", ">").replace("&nbsp;", "\u00a0").replace("&amp;", "&")
@@ -113,8 +113,8 @@ def test_what_is_shown_is_copied(browser):
     assert not re.search(r"(?<!\\)[%#_]", found["latex"])
 
 
-@pytest.mark.parametrize("width", [1200, 390], ids=["desk", "phone"])
-def test_the_page_is_accessible(results, tmp_path, width):
+def test_the_page_is_accessible(results, tmp_path):
+    """By axe, which looks at every element of a large page: half a minute, and far longer on a busy machine."""
     spec = find_spec("axe_playwright_python")
     axe = Path(spec.origin).with_name("axe.min.js").read_text().replace("</", "<\\/")
     rules = "{resultTypes: ['violations'], runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'best-practice']}"
@@ -123,13 +123,21 @@ def test_the_page_is_accessible(results, tmp_path, width):
             const out = document.createElement("pre"); out.id = "probe";
             const places = rule => rule.nodes.map(node => node.target.join(" ")).slice(0, 3);
             const found = result.violations.map(rule => [rule.id, rule.nodes.length, ...places(rule)]);
-            out.textContent = JSON.stringify({{found, wide: document.documentElement.scrollWidth - innerWidth}});
+            out.textContent = JSON.stringify({{found}});
             document.body.append(out);
         }});</script>"""
-    options = ["--virtual-time-budget=60000", f"--window-size={width},900"]
-    seen, _ = opened(tmp_path, results / "report/report.html", probe, *options)
-    assert seen == {"found": [], "wide": seen["wide"]}
-    # nothing is cut off at the right edge
+    seen, _ = opened(tmp_path, results / "report/report.html", probe, "--virtual-time-budget=60000")
+    assert seen == {"found": []}
+
+
+@pytest.mark.parametrize("width", [1200, 390], ids=["desk", "phone"])
+def test_nothing_is_cut_off_at_the_right_edge(results, tmp_path, width):
+    probe = """<script>
+        const out = document.createElement("pre"); out.id = "probe";
+        out.textContent = JSON.stringify({wide: document.documentElement.scrollWidth - innerWidth});
+        document.body.append(out);
+    </script>"""
+    seen, _ = opened(tmp_path, results / "report/report.html", probe, f"--window-size={width},900")
     assert seen["wide"] <= 0
 
 
