@@ -16,8 +16,17 @@ LOADED = {
     # 7 to 8 seconds of a processor, where torch alone takes 2.5
     MODELS: {
         *("activations_contrast", "activations_corpus", "model_fetch", "model_manifest", "model_preflight"),
-        *("organism_answers", "organism_train", "plan", "rollouts_calibration", "rollouts_run"),
-        *("rollouts_transcripts", "saes_quality", "saes_stream", "vectors_chance", "vectors_decisions", "vectors_make"),
+        *("organism_answers", "organism_train", "plan", "rollouts_best_of", "rollouts_calibration"),
+        *(
+            "rollouts_development",
+            "rollouts_run",
+            "rollouts_transcripts",
+            "saes_quality",
+            "saes_stream",
+            "vectors_chance",
+            "vectors_decisions",
+            "vectors_make",
+        ),
     },
     TOKENIZER: {"prompts_corpus", "saes_examples"},
     "torch": {
@@ -37,6 +46,8 @@ def at_once(block: ast.AST) -> Iterator[ast.Import | ast.ImportFrom]:
     for node in ast.iter_child_nodes(block):
         if isinstance(node, ast.Import | ast.ImportFrom):
             yield node
+        elif isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            continue
         elif not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
             yield from at_once(node)
 

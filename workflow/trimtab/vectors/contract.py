@@ -12,7 +12,7 @@ import importlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -22,7 +22,6 @@ from trimtab import seeds
 from trimtab.agent.played import Played
 from trimtab.errors import TrimtabError
 from trimtab.forward.sites import STREAM, Site, Sites
-from trimtab.forward.writers import Writer
 from trimtab.saes.sae import SAE
 from trimtab.steering.edits import Edits
 from trimtab.steering.packing import all_finite
@@ -31,6 +30,10 @@ from trimtab.vectors.cost import Cost
 from trimtab.vectors.methods import exists, known, split
 from trimtab.vectors.own_settings import Value
 from trimtab.vectors.unmade import CannotBeMade
+
+if TYPE_CHECKING:
+    # whoever reads a vector's parts needs no models of transformers
+    from trimtab.forward.writers import Writer
 
 ROUNDING = 1e-6
 HIGH_POLE, DECLARED = "the high pole", "the first actions of its declared outcome"
@@ -221,7 +224,7 @@ class Readings(Protocol):
         """How many the model has."""
 
     @property
-    def writers(self) -> list[Writer]:
+    def writers(self) -> "list[Writer]":
         """The modules by which layers write to the stream.
 
         Raises:
