@@ -31,6 +31,6 @@ def test_of_a_field_of_a_dataclass():
 
 def test_of_a_field_of_a_named_tuple():
     with pytest.raises(TypeCheckError, match="written"):
-        Places(torch.zeros(2), *torch.zeros(3, 2, dtype=torch.long), torch.zeros(2, dtype=torch.bool))
+        Places(torch.zeros(2), *torch.zeros(3, 2, dtype=torch.long), *torch.zeros(2, 2, dtype=torch.bool))
     with pytest.raises(TypeCheckError, match="blind"):
         Mask(torch.zeros(2, 1, 3, 4), torch.zeros(2, 1, 3))
