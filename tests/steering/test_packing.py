@@ -42,6 +42,7 @@ EVERY_GATE = {
     "beyond": gates.Beyond(AT, torch.ones(6), 0.5, gates.FIRST),
     "logistic": gates.Logistic(AT, torch.ones(6), -0.5),
     "opposed": gates.Opposed(AT, torch.ones(6), 20.0, -0.15),
+    "cosine": gates.Cosine(AT, torch.ones(6), 0.3, -1.0),
     "network": gates.Network(AT, torch.ones(2, 6), torch.ones(2), torch.ones(2), 0.5),
 }
 

@@ -183,10 +183,11 @@ def test_words_that_do_not_go_together_are_refused_in_one_line(tmp_path):
     files.write_json(tmp_path / "manifest.json", {"model": "other", "path": str(model)})
     for file, options, told in (
         (vector, {"format": "peft", "model": model}, "holds a vector, which no weight can"),
-        (edits, {"format": "gguf"}, "holds edits of raptor's own; expected one direction.<layer>"),
+        (edits, {"format": "gguf", "length": 1.0}, "holds edits; expected a --dose, their share"),
         (edits, {"format": "peft"}, "--format peft: expected --model and a --dose, and no --length"),
         (edits, {"format": "model", "model": model, "length": 1.0}, "expected --model and a --dose, and no --length"),
-        (vector, {"format": "gguf", "dose": 1.0}, "expected a --length, and neither --model nor --dose"),
+        (vector, {"format": "gguf", "dose": 1.0}, "holds a vector; expected a --length"),
+        (vector, {"format": "gguf", "model": model}, "expected a --length or, of edits, a --dose, and no --model"),
         (vector, {"format": "onnx"}, "--format onnx: expected one of gguf, .*, persona_vectors, peft, model"),
         (
             edits,
