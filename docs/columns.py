@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +26,14 @@ significant digits, and an empty field where nothing is known.
 """
 
 
+@cache
 def tables() -> list[dict[str, Any]]:
     """What docs/columns.yaml says of each table: path, row, and columns by name."""
     known: list[dict[str, Any]] = yaml.safe_load(WORDS.read_text())["tables"]
     return known
 
 
+@cache
 def anywhere() -> dict[str, dict[str, str]]:
     """What a name means in every table that says nothing else of it."""
     words: dict[str, dict[str, str]] = yaml.safe_load(WORDS.read_text())["anywhere"]

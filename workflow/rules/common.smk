@@ -246,12 +246,17 @@ def sae_settings(layer):
     return json.dumps(SETTINGS.saes.of_layer(int(layer)).record(), sort_keys=True)
 
 
+def probed():
+    """The layers where probes sit, each with its traits, those of most traits first; known when the probes are."""
+    path = checkpoints.probe_layers.get().output.layers
+    return json.loads(Path(path).read_text())["layers"]
+
+
 def twice(pattern="{layer}"):
     """Texts for the layers whose dictionary has a second seed: those where the most probes sit."""
     if not SECOND_SEEDS:
         return []
-    chosen = json.loads(Path(checkpoints.probe_layers.get().output.layers).read_text())
-    layers = [each["layer"] for each in chosen["layers"][:SECOND_SEEDS]]
+    layers = [each["layer"] for each in probed()[:SECOND_SEEDS]]
     return expand(pattern, layer=sorted(layers))
 
 
@@ -259,18 +264,14 @@ def chance_files():
     """Decisions under random directions, of the layers where probes sit."""
     if not CHANCE:
         return []
-    chosen = json.loads(Path(checkpoints.probe_layers.get().output.layers).read_text())
-    layers = sorted(each["layer"] for each in chosen["layers"])
+    layers = sorted(each["layer"] for each in probed())
     return expand("<results>/vectors/chance/{layer}.parquet", layer=layers)
 
 
 def measured_at(wildcards):
     """Points at which the traits whose probes sit at a layer are measured: its random directions are theirs alone."""
-    chosen = json.loads(Path(checkpoints.probe_layers.get().output.layers).read_text())
     (traits,) = [
-        each["traits"]
-        for each in chosen["layers"]
-        if each["layer"] == int(wildcards.layer)
+        each["traits"] for each in probed() if each["layer"] == int(wildcards.layer)
     ]
     measures = DECISIONS["measures"]
     return sorted(
