@@ -11,6 +11,7 @@ from transformers import Gemma3ForCausalLM, Gemma3TextConfig
 from trimtab.errors import TrimtabError
 from trimtab.forward import hooks
 from trimtab.forward.contributions import contributions
+from trimtab.forward.layer_checkpoint import LayerCheckpoint
 from trimtab.forward.packed import pack_rows, packs_rows
 from trimtab.forward.sites import ATTENTION_OUT, MLP_OUT, OTHER, Sites, as_site
 from trimtab.model import preflight as module
@@ -174,12 +175,12 @@ def test_a_fast_way_that_is_wrong_everywhere_is_held_against_the_plain_load():
 @pytest.mark.slow
 def test_wrong_sharing_below_the_steered_layer_is_caught(monkeypatch):
     """Two alike rows are computed once up to the layer that is steered; its copy must reach each row."""
-    true = hooks.LayerCheckpoint.resumed
+    true = LayerCheckpoint.resumed
 
     def zeroed(self, stream):
         return true(self, torch.cat([stream[:1], torch.zeros_like(stream[1:])]))
 
-    monkeypatch.setattr(hooks.LayerCheckpoint, "resumed", zeroed)
+    monkeypatch.setattr(LayerCheckpoint, "resumed", zeroed)
     assert STEERED in failures(llama())
 
 

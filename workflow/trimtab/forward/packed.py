@@ -19,7 +19,7 @@ from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
 from trimtab.forward.attention import NAME, Packed, PackedLayout
-from trimtab.forward.hooks import LayerCheckpoint
+from trimtab.forward.layer_checkpoint import LayerCheckpoint
 from trimtab.forward.proof import FAILURES, alike, alone, rows_of_tokens
 from trimtab.forward.rows import Fed, Placed, all_chunks, grown
 from trimtab.forward.shared_prefix import Alike, SharedPrefixes

@@ -16,7 +16,7 @@ from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
-from trimtab.forward.hooks import LayerCheckpoint
+from trimtab.forward.layer_checkpoint import LayerCheckpoint
 from trimtab.forward.masks import finished
 from trimtab.forward.rows import Fed, Placed, all_chunks
 from trimtab.forward.shared_prefix import Alike, SharedPrefixes

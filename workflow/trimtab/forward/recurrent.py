@@ -19,7 +19,7 @@ from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer, LinearAttentionCacheLayerMixin, LinearAttentionLayer
 
 from trimtab.forward import own_states, proof
-from trimtab.forward.hooks import LayerCheckpoint
+from trimtab.forward.layer_checkpoint import LayerCheckpoint
 from trimtab.forward.masks import finished
 from trimtab.forward.rows import Fed, Part, Placed, grown
 from trimtab.forward.shared_prefix import Alike, SharedPrefixes

@@ -17,7 +17,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from trimtab.forward.hooks import LayerCheckpoint, Stream
+from trimtab.forward.hooks import Stream
+from trimtab.forward.layer_checkpoint import LayerCheckpoint
 from trimtab.forward.masks import finished
 from trimtab.forward.recurrent import is_recurrent
 from trimtab.forward.single import goes_alone
