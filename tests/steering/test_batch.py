@@ -10,9 +10,10 @@ from small_of_class import small
 from tiny import ALONE, ARCHITECTURES, D_MODEL, SHAPE, VOCABULARY
 from transformers import MixtralConfig, MixtralForCausalLM
 
+from trimtab.forward.even_passes import cut, singly
 from trimtab.forward.hooks import hooked
 from trimtab.forward.packed import pack_rows
-from trimtab.forward.recurrent import cut, singly, takes_pieces
+from trimtab.forward.recurrent import takes_pieces
 from trimtab.forward.rows import SPARE
 from trimtab.forward.sites import Site
 from trimtab.steering.batch import GrowingBatch

@@ -19,6 +19,7 @@ from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer, LinearAttentionCacheLayerMixin, LinearAttentionLayer
 
 from trimtab.forward import own_states, proof
+from trimtab.forward.even_passes import cut, singly
 from trimtab.forward.layer_checkpoint import LayerCheckpoint
 from trimtab.forward.masks import finished
 from trimtab.forward.rows import Fed, Part, Placed, grown
@@ -28,37 +29,6 @@ from trimtab.forward.shared_prefix import Alike, SharedPrefixes
 def is_recurrent(model: PreTrainedModel) -> bool:
     """Whether a layer keeps a state that is as long after one token as after a thousand."""
     return any(isinstance(layer, LinearAttentionCacheLayerMixin) for layer in DynamicCache(config=model.config).layers)
-
-
-def cut(lengths: Sequence[int]) -> list[list[Part]]:
-    """Passes that feed every row its chunk from left to right, all parts of a pass equally long.
-
-    One pass for each length that occurs, or one for each power of two that lengths are sums of, whichever are fewer.
-    """
-    whole = sorted({length for length in lengths if length})
-    powers = [1 << bit for bit in reversed(range(max(lengths).bit_length()))]
-    powers = [power for power in powers if any(length & power for length in lengths)]
-    if len(whole) <= len(powers):
-        return [[Part(row, 0, length) for row, length in enumerate(lengths) if length == wanted] for wanted in whole]
-    # the parts before this one are the length's larger powers
-    starts = [[length & ~(2 * power - 1) for length in lengths] for power in powers]
-    return [
-        [Part(row, start[row], start[row] + power) for row, length in enumerate(lengths) if length & power]
-        for power, start in zip(powers, starts, strict=True)
-    ]
-
-
-def singly(lengths: Sequence[int], begun: Sequence[bool]) -> list[list[Part]]:
-    """Passes that feed rows that have begun token by token, and the others their chunks at once."""
-    fresh = [0 if has else length for length, has in zip(lengths, begun, strict=True)]
-    steps = [length if has else 0 for length, has in zip(lengths, begun, strict=True)]
-    wholes = [
-        [Part(row, 0, length) for row, length in enumerate(fresh) if length == wanted]
-        for wanted in sorted({*fresh} - {0})
-    ]
-    return wholes + [
-        [Part(row, at, at + 1) for row, length in enumerate(steps) if at < length] for at in range(max(steps))
-    ]
 
 
 States = tuple[dict[int, Tensor | None], dict[int, Tensor | None]]
