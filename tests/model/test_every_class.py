@@ -17,7 +17,8 @@ from trimtab.forward.packed import pack_rows, packs_rows
 from trimtab.forward.recurrent import is_recurrent
 from trimtab.forward.single import goes_alone
 from trimtab.model.checks import GROWING, PADDED
-from trimtab.model.preflight import judge, preflight
+from trimtab.model.judged import judge
+from trimtab.model.preflight import preflight
 from trimtab.model.reference import reference
 
 PAGE = Path(__file__).parents[2] / "docs/architectures.md"

@@ -31,8 +31,9 @@ from trimtab.model.checks import (
     SHARED,
     STEERED,
 )
+from trimtab.model.judged import judge
 from trimtab.model.manifest import check_layers
-from trimtab.model.preflight import judge, preflight
+from trimtab.model.preflight import preflight
 from trimtab.model.reference import reference
 from trimtab.model.stack import KERNELS, advice, stack
 from trimtab.steering import batch

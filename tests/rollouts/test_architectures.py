@@ -10,7 +10,8 @@ from trimtab.agent.turn import rows
 from trimtab.errors import TrimtabError
 from trimtab.forward.capture import kept_rows
 from trimtab.forward.packed import pack_rows
-from trimtab.model.preflight import judge, preflight
+from trimtab.model.judged import judge
+from trimtab.model.preflight import preflight
 from trimtab.rollouts.engine import Engine
 from trimtab.rollouts.episode import Arm
 from trimtab.steering.edits import added

@@ -10,8 +10,9 @@ from trimtab.agent.calibration import prompts_of
 from trimtab.artifacts import files
 from trimtab.artifacts.provenance import provenance
 from trimtab.forward.sites import Sites
+from trimtab.model.judged import judge
 from trimtab.model.manifest import check_layers
-from trimtab.model.preflight import judge, preflight
+from trimtab.model.preflight import preflight
 from trimtab.model.products import products
 from trimtab.model.reference import reference
 from trimtab.model.source import from_manifest, plain_of

@@ -4,13 +4,12 @@ Each check compares two ways to the same numbers on real prompts and records the
 `transformers` alone makes of the prompts, one by one, in a load of its own (`trimtab.model.reference`); it is never the
 fast way held against itself. Differences are relative (root mean square of the difference over that of what is wanted),
 with a tolerance that follows the dtype; a hook's own row, a hook of dose 0, hooks and selectors have none to spare. A
-number that isn't finite fails a check. What mends a failure is in `trimtab.model.stack`.
+number that isn't finite fails a check. What follows from a check is in `trimtab.model.judged`.
 """
 
 import inspect
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -22,7 +21,7 @@ from trimtab.errors import TrimtabError
 from trimtab.forward import own_states
 from trimtab.forward.capture import Prompt, kept_rows
 from trimtab.forward.hooks import Stream, base_model, capture, decoder_layers, hooked
-from trimtab.forward.proof import FAILURES, TOLERANCE, relative
+from trimtab.forward.proof import FAILURES, TOLERANCE
 from trimtab.forward.single import goes_alone
 from trimtab.forward.sites import STREAM, Site, Sites
 from trimtab.model.checks import (
@@ -42,6 +41,7 @@ from trimtab.model.checks import (
     STEERED,
     ZERO_DOSE,
 )
+from trimtab.model.judged import Check, compared, exact
 from trimtab.model.reference import (
     Logits,
     Reference,
@@ -52,45 +52,9 @@ from trimtab.model.reference import (
     reference,
     two_headers,
 )
-from trimtab.model.stack import advice
 from trimtab.steering.batch import GrowingBatch
 from trimtab.steering.edits import added
 from trimtab.steering.steering import Steering
-
-
-@dataclass(frozen=True)
-class Check:
-    name: str
-    passed: bool
-    figure: float | None
-    """The difference found, what it counts is said in `detail`; None for a check that couldn't be run."""
-    tolerance: float
-    detail: str
-    accepted: bool = False
-    """Failed, and named in the config's `model.accepted_failures`."""
-
-
-def judge(checks: Sequence[Check], model: PreTrainedModel, accepted: Sequence[str], source: str) -> list[Check]:
-    """The checks, with those marked that failed and that the config accepts.
-
-    Raises:
-        TrimtabError: a check failed that isn't accepted.
-    """
-    wrong: list[str] = []
-    reasons: dict[str, list[Check]] = {}
-    for check in checks:
-        if not check.passed and check.name not in accepted:
-            # checks that couldn't be run, for one reason, share its line
-            reasons.setdefault(check.detail if check.figure is None else check.name, []).append(check)
-    for failed in reasons.values():
-        line = f"{source}: preflight, {'; '.join(check.name for check in failed)}: {failed[0].detail}"
-        if failed[0].figure is not None:
-            line += f" {failed[0].figure:.3g}, expected at most {failed[0].tolerance:.3g}"
-        mend = advice(model, failed[0].name)
-        wrong.append(line + (f"; {mend}" if mend else ""))
-    if wrong:
-        raise TrimtabError("\n".join(wrong))
-    return [replace(check, accepted=not check.passed) for check in checks]
 
 
 def preflight(
@@ -128,19 +92,19 @@ def preflight(
         ),
         _rows_are_plain(model, prompts, wanted, sites),
         _hooks_removed(model, prompts[0], sites.of_layers(layers)),
-        _compare(model, PLAIN, wanted.alone, [last_logits(model, prompt) for prompt in prompts]),
-        _unpadded(model) or _compare(model, PADDED, wanted.alone[:1], [_padded(model, prompts[0])]),
+        compared(model, PLAIN, wanted.alone, [last_logits(model, prompt) for prompt in prompts]),
+        _unpadded(model) or compared(model, PADDED, wanted.alone[:1], [_padded(model, prompts[0])]),
     ]
     if why := _cannot_grow(model):
         return checks + [Check(name, False, None, TOLERANCE[model.dtype], f"not run, since {why}") for name in GROWING]
     growing: dict[str, Callable[[], Check]] = {
         ZERO_DOSE: lambda: _zero_dose(model, prompts[0], sites.at(layers[0])),
         SELECTOR: lambda: _selector(model, prompts[0], sites.at(layers[0])),
-        BATCHED: lambda: _compare(model, BATCHED, wanted.alone, _batched(model, prompts)),
-        CHUNKS: lambda: _compare(model, CHUNKS, wanted.alone[:1], [_chunked(model, prompts[0])]),
-        SHARED: lambda: _compare(model, SHARED, wanted.joined, _shared(model, prompts)),
-        SECOND_TURN: lambda: _compare(model, SECOND_TURN, wanted.alone, _second_turn(model, prompts)),
-        STEERED: lambda: _compare(
+        BATCHED: lambda: compared(model, BATCHED, wanted.alone, _batched(model, prompts)),
+        CHUNKS: lambda: compared(model, CHUNKS, wanted.alone[:1], [_chunked(model, prompts[0])]),
+        SHARED: lambda: compared(model, SHARED, wanted.joined, _shared(model, prompts)),
+        SECOND_TURN: lambda: compared(model, SECOND_TURN, wanted.alone, _second_turn(model, prompts)),
+        STEERED: lambda: compared(
             model, STEERED, [wanted.steered, wanted.alone[0]], _steered(model, prompts[0], wanted, sites)
         ),
     }
@@ -172,28 +136,6 @@ def _tried(model: PreTrainedModel, name: str, check: Callable[[], Check]) -> Che
     except FAILURES as error:
         why = f"not run to its end: {type(model).__name__} raises {type(error).__name__} ({in_short(error)})"
         return Check(name, False, None, TOLERANCE[model.dtype], why)
-
-
-def _compare(
-    model: PreTrainedModel,
-    name: str,
-    wanted: Sequence[Tensor],
-    got: Sequence[Tensor],
-    what: str = "the last token's logits",
-) -> Check:
-    tolerance = TOLERANCE[model.dtype]
-    if not all(bool(each.isfinite().all()) for each in (*wanted, *got)):
-        return Check(name, False, None, tolerance, f"{what} are NaN or infinite, expected finite numbers")
-    worst = max((relative(a, b) for a, b in zip(wanted, got, strict=True)), default=0.0)
-    # all zeros have no relative difference
-    figure = worst if math.isfinite(worst) else None
-    return Check(name, worst <= tolerance, figure, tolerance, f"relative difference of {what}")
-
-
-def _exact(name: str, one: Tensor, other: Tensor) -> Check:
-    worst = float((one - other).abs().max())
-    figure = worst if math.isfinite(worst) else None
-    return Check(name, torch.equal(one, other), figure, 0.0, "largest difference")
 
 
 def _growing(model: PreTrainedModel, rows: int) -> GrowingBatch:
@@ -258,7 +200,7 @@ def _rows_are_hidden_states(model: PreTrainedModel, prompt: Sequence[int], layer
         return Check(CAPTURED, True, None, 0.0, "not run: the model's one layer is its last")
     rows = capture(model, comparable, input_ids=torch.tensor([list(prompt)], device=model.device))
     states = hidden_states(model, prompt)
-    return _exact(
+    return exact(
         CAPTURED,
         torch.stack([rows[layer][0].cpu() for layer in comparable]),
         torch.stack([states[layer].cpu() for layer in comparable]),
@@ -281,7 +223,7 @@ def _rows_add_up(
         before, a, b = states[layer - 1], one[layer][0], other[layer][0]
         # in the order of summation that the architecture has
         sums = (before + a + b, before + b + a, before + (a + b))
-        worst = max(worst, min((_exact(ADDED, each, states[layer]) for each in sums), key=_figure), key=_figure)
+        worst = max(worst, min((exact(ADDED, each, states[layer]) for each in sums), key=_figure), key=_figure)
     return worst
 
 
@@ -295,7 +237,7 @@ def _rows_are_plain(model: PreTrainedModel, prompts: Sequence[Sequence[int]], wa
     batch = [Prompt(str(at), list(prompt)) for at, prompt in enumerate(prompts)]
     rows = kept_rows(model, batch, sites.of_layers(layers), "all") if layers else {}
     name = MODULE if sites.modules else ROWS
-    return _compare(model, name, [wanted.rows[layer] for layer in layers], [rows[layer] for layer in layers], "rows")
+    return compared(model, name, [wanted.rows[layer] for layer in layers], [rows[layer] for layer in layers], "rows")
 
 
 def _zero_dose(model: PreTrainedModel, prompt: Sequence[int], site: Site) -> Check:
@@ -303,7 +245,7 @@ def _zero_dose(model: PreTrainedModel, prompt: Sequence[int], site: Site) -> Che
     clean = _growing(model, 1).advance([prompt], _given([prompt]))
     push = added(site, direction / direction.norm(), 0.0)
     steered = GrowingBatch(model, Steering([push], model.device), 1).advance([prompt], _given([prompt]))
-    return _exact(ZERO_DOSE, clean, steered)
+    return exact(ZERO_DOSE, clean, steered)
 
 
 def _hooks_removed(model: PreTrainedModel, prompt: Sequence[int], sites: Sequence[Site]) -> Check:

@@ -16,7 +16,7 @@ from transformers import PreTrainedModel
 
 from trimtab.forward.linear import InBlocks, LaidOut, operators
 from trimtab.model.checks import SAME
-from trimtab.model.preflight import Check
+from trimtab.model.judged import Check
 from trimtab.model.source import plain
 
 ROUNDING = 2.0**-7
