@@ -12,16 +12,12 @@ from tiny import D_MODEL, LAYERS, llama
 from trimtab.forward.sites import Site
 from trimtab.saes.sae import SAE, JumpReLUActivation, TopKActivation
 from trimtab.steering.changes import (
-    RAISE,
-    SET,
     Add,
     AddRelative,
     Affine,
     Ascend,
     Choose,
     Clamp,
-    EditCode,
-    EditLatents,
     Floor,
     KeepNorm,
     ProjectOut,
@@ -30,6 +26,7 @@ from trimtab.steering.changes import (
     SetAngle,
     Slerp,
 )
+from trimtab.steering.codes import RAISE, SET, EditCode, EditLatents
 from trimtab.steering.edits import Edit, added
 from trimtab.steering.steering import Steering
 

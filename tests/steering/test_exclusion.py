@@ -9,19 +9,17 @@ from hypothesis import strategies as st
 
 from trimtab.forward.sites import Site
 from trimtab.steering.changes import (
-    RAISE,
-    SET,
     Add,
     AddRelative,
     Affine,
     Clamp,
-    EditLatents,
     Floor,
     KeepNorm,
     ProjectOut,
     SetAngle,
     Slerp,
 )
+from trimtab.steering.codes import RAISE, SET, EditLatents
 from trimtab.steering.edits import Edit
 from trimtab.steering.exclusion import excluded
 from trimtab.steering.gates import Trigger

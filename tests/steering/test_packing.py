@@ -11,7 +11,8 @@ from safetensors.torch import load, save
 from trimtab.errors import TrimtabError
 from trimtab.forward.sites import INPUT, Site
 from trimtab.steering import changes, gates
-from trimtab.steering.changes import Add, Affine, EditCode
+from trimtab.steering.changes import Add, Affine
+from trimtab.steering.codes import RAISE, EditCode, EditLatents
 from trimtab.steering.edits import Edit
 from trimtab.steering.packing import CHANGES, GATES, pack, unpack
 
@@ -28,8 +29,8 @@ EVERY_CHANGE = {
     "rotate": changes.Rotate(U, V),
     "set_angle": changes.SetAngle(U, V, 0.25),
     "slerp": changes.Slerp(U),
-    "edit_latents": changes.EditLatents(
-        torch.eye(3)[:2], torch.ones(2), torch.zeros(2), torch.eye(3)[1:], torch.tensor([0.5, 2.0]), changes.RAISE
+    "edit_latents": EditLatents(
+        torch.eye(3)[:2], torch.ones(2), torch.zeros(2), torch.eye(3)[1:], torch.tensor([0.5, 2.0]), RAISE
     ),
     "affine": Affine(1 + U, V),
     "choose": changes.Choose(torch.eye(3)[:2], torch.eye(3)[1:], torch.tensor([0.0, 1.0])),

@@ -11,7 +11,8 @@ from recorded import record
 from trimtab.errors import TrimtabError
 from trimtab.forward.sites import MLP_OUT, STREAM, Site, Sites
 from trimtab.steering.catalogue import AS_MADE, RULES
-from trimtab.steering.changes import EditCode, ProjectOut
+from trimtab.steering.changes import ProjectOut
+from trimtab.steering.codes import EditCode
 from trimtab.steering.edits import Edit, added
 from trimtab.steering.gates import Trigger
 from trimtab.vectors.applications import Application

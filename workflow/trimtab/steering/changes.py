@@ -7,9 +7,9 @@ rows that go on; strength 0 leaves every bit alone. Most come from a direction a
 direction. The formulas are those of the public steering literature, by their numbers in its common parts: addition as
 such (A1, Rimsky et al. 2024), relative (A2) and at the row's norm (A3); projecting out (A4, Arditi et al. 2024); the
 cap (A5, Lu et al. 2026); the clamp (A6); rotation (A7, 2601.19375); absolute angles (A8, 2510.26243); the sphere (A9,
-2602.08169); affine maps (A10, Lin-AcT); SAE codes that keep the error (A11, 2601.08441); a choice of directions (A13,
-2506.18887); weights (A14); VISTA's push (2502.03628); a step along a scorer's gradient. Which rows are touched is the
-business of `trimtab.steering.steering`, and how long a dose is, of `trimtab.vectors.dose`.
+2602.08169); affine maps (A10, Lin-AcT); a choice of directions (A13, 2506.18887); weights (A14); VISTA's push (2502.03628); a
+step along a scorer's gradient. Edits of what a dictionary reads are in `trimtab.steering.codes`. Which rows are touched
+is the business of `trimtab.steering.steering`, and how long a dose is, of `trimtab.vectors.dose`.
 """
 
 from dataclasses import dataclass
@@ -38,14 +38,14 @@ class Change(Protocol):
         """The rows that go on."""
 
 
-class _OfRows:
+class OfRows:
     """A change that needs nothing but the rows."""
 
     takes_inputs: ClassVar[bool] = False
 
 
 @dataclass(frozen=True)
-class Add(_OfRows):
+class Add(OfRows):
     """`h + a u`."""
 
     unit: Unit
@@ -55,7 +55,7 @@ class Add(_OfRows):
 
 
 @dataclass(frozen=True)
-class AddRelative(_OfRows):
+class AddRelative(OfRows):
     """`h + a |h| u`: the strength is a share of each row's own norm."""
 
     unit: Unit
@@ -66,7 +66,7 @@ class AddRelative(_OfRows):
 
 
 @dataclass(frozen=True)
-class KeepNorm(_OfRows):
+class KeepNorm(OfRows):
     """`h + a u`, scaled back to the norm of `h`."""
 
     unit: Unit
@@ -79,7 +79,7 @@ class KeepNorm(_OfRows):
 
 
 @dataclass(frozen=True)
-class PushOpposed(_OfRows):
+class PushOpposed(OfRows):
     """VISTA's rule: `x + a (1 + max(-cos(h, u), 0)) u` for the row x of unit length, scaled to the norm of `h`.
 
     A row is pushed harder the more it is opposed, up to twice as hard. A negative strength pushes to `-u`.
@@ -102,7 +102,7 @@ class PushOpposed(_OfRows):
 
 
 @dataclass(frozen=True)
-class ProjectOut(_OfRows):
+class ProjectOut(OfRows):
     """`h - b (h.u) u`: strength 1 leaves nothing along `u`."""
 
     unit: Unit
@@ -113,7 +113,7 @@ class ProjectOut(_OfRows):
 
 
 @dataclass(frozen=True)
-class Floor(_OfRows):
+class Floor(OfRows):
     """`h + max(threshold - h.u, 0) u`: rows that lie below a threshold along `u` are lifted to it.
 
     The floor of `(-u, -threshold)` is the ceiling of `(u, threshold)`.
@@ -128,7 +128,7 @@ class Floor(_OfRows):
 
 
 @dataclass(frozen=True)
-class Clamp(_OfRows):
+class Clamp(OfRows):
     """`h + (value - h.u) u`: every row has the same value along `u`."""
 
     unit: Unit
@@ -140,7 +140,7 @@ class Clamp(_OfRows):
 
 
 @dataclass(frozen=True)
-class Rotate(_OfRows):
+class Rotate(OfRows):
     """Turns rows by an angle (radians) in the plane of `u` and `second`, from the first to the second."""
 
     unit: Unit
@@ -156,7 +156,7 @@ class Rotate(_OfRows):
 
 
 @dataclass(frozen=True)
-class SetAngle(_OfRows):
+class SetAngle(OfRows):
     """Gives each row's part in the plane of `u` and `second` the same angle (radians) from `u`, at its own length.
 
     The strength is the share of the way from the row as it is: 1 sets the angle. Angle 0 points along `u`.
@@ -175,7 +175,7 @@ class SetAngle(_OfRows):
 
 
 @dataclass(frozen=True)
-class Slerp(_OfRows):
+class Slerp(OfRows):
     """Moves rows along the sphere of their own norm, a share of the way to `u` (to `-u` for a negative share).
 
     A row that lies along the line of `u` already has no way to go, or none that is shorter than others; it stays.
@@ -199,56 +199,7 @@ class Slerp(_OfRows):
 
 
 @dataclass(frozen=True)
-class EditCode(_OfRows):
-    """Edits what an SAE reads in a row, and keeps what it doesn't: `dec(max(z + a code, 0)) + (h - dec(z))`."""
-
-    sae: Any
-    """A `trimtab.saes.sae.SAE`, or whatever has its `latents` and `W_dec`."""
-
-    code: Float[Tensor, "d_sae"]
-
-    def __call__(self, h: Rows, strength: Strength) -> Rows:
-        before = self.sae.latents(h)
-        # only differences are decoded, so an empty edit is the identity however bad the SAE
-        change: Tensor = (before + strength * self.code).clamp_min(0) - before
-        moved: Tensor = h + change @ self.sae.W_dec
-        return moved
-
-
-SET, RAISE = "set", "raise"
-
-
-@dataclass(frozen=True)
-class EditLatents(_OfRows):
-    """Gives some latents of a dictionary other values and keeps all else of a row: `h + a (wanted - z) decoder`.
-
-    Each latent is read by itself, as `z = encoder . h + bias` where that is above its threshold, else 0. That is what
-    a JumpReLU dictionary reads; of one that chooses the k largest it is what the latent reads before they are chosen,
-    since only the whole dictionary, which `EditCode` has and no file of edits holds, could tell which these are.
-    """
-
-    encoder: Float[Tensor, "latent width"]
-    bias: Float[Tensor, "latent"]
-    """With what the decoder's bias takes away."""
-    threshold: Float[Tensor, "latent"]
-    """Not below 0."""
-    decoder: Float[Tensor, "latent width"]
-    value: Float[Tensor, "latent"]
-    way: str = SET
-    """SET: a latent's new value is `value`, and 0 ablates it; RAISE: it is by `value` more than it was, or 0."""
-
-    def __call__(self, h: Rows, strength: Strength) -> Rows:
-        said = h @ self.encoder.to(h).T + self.bias.to(h)
-        before = torch.where(said > self.threshold.to(h), said, 0)
-        value = self.value.to(h)
-        after = value if self.way == SET else (before + value).clamp_min(0)
-        # only differences are decoded, so what the latents don't hold stays
-        moved: Tensor = h + strength * (after - before) @ self.decoder.to(h)
-        return moved
-
-
-@dataclass(frozen=True)
-class Affine(_OfRows):
+class Affine(OfRows):
     """`h + a ((scale - 1) h + shift)`, each coordinate by itself: strength 1 is the whole map."""
 
     scale: Unit
@@ -259,7 +210,7 @@ class Affine(_OfRows):
 
 
 @dataclass(frozen=True)
-class Choose(_OfRows):
+class Choose(OfRows):
     """`h + a directions[k]`, where `k` is what a linear probe says of the row: the class with the largest score."""
 
     directions: Float[Tensor, "class width"]
@@ -272,7 +223,7 @@ class Choose(_OfRows):
 
 
 @dataclass(frozen=True)
-class Ascend(_OfRows):
+class Ascend(OfRows):
     """`h + a g(h)`, a step along the gradient of a scorer `linear.h + weight.tanh(hidden h + hidden_bias)` at each row:
     `g(h) = linear + hidden^T (weight o (1 - tanh²(hidden h + hidden_bias)))`."""
 

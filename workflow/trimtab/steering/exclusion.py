@@ -19,7 +19,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from trimtab.steering.changes import SET, Add, AddRelative, Change, Clamp, EditLatents, Floor, ProjectOut, SetAngle
+from trimtab.steering.changes import Add, AddRelative, Change, Clamp, Floor, ProjectOut, SetAngle
+from trimtab.steering.codes import SET, EditLatents
 from trimtab.steering.edits import Edit
 
 SAME_LINE = 1e-3

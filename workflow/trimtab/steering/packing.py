@@ -15,7 +15,7 @@ from torch import Tensor
 
 from trimtab.errors import TrimtabError
 from trimtab.forward.sites import Site
-from trimtab.steering import changes, gates
+from trimtab.steering import changes, codes, gates
 from trimtab.steering.edits import Edit, Edits
 from trimtab.steering.places import check_timing
 
@@ -32,7 +32,7 @@ CHANGES = {
     "rotate": changes.Rotate,
     "set_angle": changes.SetAngle,
     "slerp": changes.Slerp,
-    "edit_latents": changes.EditLatents,
+    "edit_latents": codes.EditLatents,
     "affine": changes.Affine,
     "choose": changes.Choose,
     "ascend": changes.Ascend,

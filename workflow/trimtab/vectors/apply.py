@@ -22,7 +22,6 @@ from trimtab.steering.changes import (
     AddRelative,
     Change,
     Clamp,
-    EditCode,
     Floor,
     KeepNorm,
     ProjectOut,
@@ -31,6 +30,7 @@ from trimtab.steering.changes import (
     SetAngle,
     Slerp,
 )
+from trimtab.steering.codes import EditCode
 from trimtab.steering.edits import Edit, Edits, scaled
 from trimtab.steering.gates import Gate
 from trimtab.vectors.applications import Application

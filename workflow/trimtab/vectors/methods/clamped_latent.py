@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-from trimtab.steering.changes import EditLatents
+from trimtab.steering.codes import EditLatents
 from trimtab.steering.edits import Edit, Edits
 from trimtab.vectors.contract import Material
 from trimtab.vectors.unmade import CannotBeMade
