@@ -7,9 +7,9 @@ rows that go on; strength 0 leaves every bit alone. Most come from a direction a
 direction. The formulas are those of the public steering literature, by their numbers in its common parts: addition as
 such (A1, Rimsky et al. 2024), relative (A2) and at the row's norm (A3); projecting out (A4, Arditi et al. 2024); the
 cap (A5, Lu et al. 2026); the clamp (A6); rotation (A7, 2601.19375); absolute angles (A8, 2510.26243); the sphere (A9,
-2602.08169); affine maps (A10, Lin-AcT); a choice of directions (A13, 2506.18887); weights (A14); VISTA's push (2502.03628); a
-step along a scorer's gradient. Edits of what a dictionary reads are in `trimtab.steering.codes`. Which rows are touched
-is the business of `trimtab.steering.steering`, and how long a dose is, of `trimtab.vectors.dose`.
+2602.08169); affine maps (A10, Lin-AcT); a choice of directions (A13, 2506.18887); weights (A14); VISTA's push
+(2502.03628); a step along a scorer's gradient. Edits of what a dictionary reads are in `trimtab.steering.codes`. Which
+rows are touched is the business of `trimtab.steering.steering`, and how long a dose is, of `trimtab.vectors.dose`.
 """
 
 from dataclasses import dataclass
