@@ -107,7 +107,7 @@ def _lines(error: Error, tree: Mapping[str, Any]) -> Iterator[str]:
                 hint = (
                     f"did you mean {dotted([*path, guess])}?"
                     if guess
-                    else f"known: {_listed(known) or error.schema.get('title', 'none')}"
+                    else f"known: {listed(known) or error.schema.get('title', 'none')}"
                 )
                 yield f"{dotted([*path, name])}: unknown key; {hint}"
     elif error.validator == "required":
@@ -120,7 +120,8 @@ def _lines(error: Error, tree: Mapping[str, Any]) -> Iterator[str]:
         yield f"{key}: {complaint(error)}{_because(_description(error, tree))}"
 
 
-def _listed(values: Iterable[Any]) -> str:
+def listed(values: Iterable[Any]) -> str:
+    """Values on one line, as a message names them."""
     return ", ".join(map(str, values))
 
 
@@ -183,7 +184,7 @@ def reads_as_number(text: str) -> bool:
 def _not_among(error: Error) -> str:
     guess = near(error.instance, error.validator_value) if isinstance(error.instance, str) else None
     hint = f" (did you mean {guess}?)" if guess else ""
-    return f"{shown(error.instance)} is not one of {_listed(error.validator_value)}{hint}"
+    return f"{shown(error.instance)} is not one of {listed(error.validator_value)}{hint}"
 
 
 def _repeated(error: Error) -> str:

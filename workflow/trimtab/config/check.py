@@ -13,19 +13,18 @@ from typing import Any
 from pydantic import ValidationError
 
 from trimtab.agent.names import FIRST_ACTION
-from trimtab.artifacts.schemas import near, shown
-from trimtab.config import complaints, gated, together
+from trimtab.artifacts.schemas import listed, near, shown
+from trimtab.config import complaints, designed, gated
 from trimtab.errors import TrimtabError
 from trimtab.jobs.origins import Origins
 from trimtab.model.checks import ALL
 from trimtab.model.names import ORGANISM, PACKAGED
 from trimtab.settings.experiment import Experiment
 from trimtab.settings.model import Model, Organism
-from trimtab.settings.rollouts import OF_THOUGHTS, THINKING, GridBlock, Rollouts, StudySettings
+from trimtab.settings.rollouts import StudySettings
 from trimtab.settings.saes import STEADY_SHARE, Saes
 from trimtab.settings.statistics import Statistics
 from trimtab.settings.vectors import Vectors
-from trimtab.steering.catalogue import FITTED_AT_ONE_LAYER
 from trimtab.vectors.applications import refusals
 from trimtab.vectors.methods import EVERY, GROUPS, IMPORTED, exists, known, makes_edits, needs, split, wording
 from trimtab.vectors.own_settings import misfits
@@ -61,18 +60,18 @@ def _disagreements(experiment: Experiment) -> Iterator[str]:
         yield from _sae(saes, layer)
     yield from _methods(experiment.vectors.methods, experiment.statistics.primary, experiment.probes.traits)
     yield from _imported(experiment.vectors, experiment.activations.site)
-    yield from _conditions(rollouts, experiment.vectors)
+    yield from designed.study_and_controls(rollouts, experiment.vectors)
     yield from misfits(experiment.vectors.settings, experiment.vectors.methods)
     for name, gate in rollouts.gates.items():
         yield from gated.refusals(f"rollouts.gates.{name}", gate, experiment)
     for at, block in enumerate(rollouts.grid):
-        yield from _block(f"rollouts.grid[{at}]", block, experiment)
+        yield from designed.of_block(f"rollouts.grid[{at}]", block, experiment)
     if rollouts.unit == "probability":
-        yield from _probabilities(rollouts)
+        yield from designed.probabilities(rollouts)
     if rollouts.judge.url and not rollouts.judge.model:
         yield 'rollouts.judge.model: "" and rollouts.judge.url is given; name the model that answers there'
     yield from refusals(rollouts)
-    yield from _own_edits(rollouts)
+    yield from designed.own_edits(rollouts)
     yield from _statistics(experiment.statistics, rollouts.study, experiment.probes.traits)
 
 
@@ -117,7 +116,7 @@ def _prompts(experiment: Experiment) -> Iterator[str]:
         yield f"activations.token_budget: {budget} is below prompts.corpus.max_tokens ({longest}); one text must fit"
     kinds, contrast = prompts.contrast.kinds, experiment.probes.contrast
     if contrast not in kinds:
-        yield f"probes.contrast: {contrast} is not among prompts.contrast.kinds ({_listed(kinds)})"
+        yield f"probes.contrast: {contrast} is not among prompts.contrast.kinds ({listed(kinds)})"
     scenarios, transcripts = prompts.scenarios, experiment.report.transcripts
     if transcripts > scenarios:
         yield f"report.transcripts: {transcripts} is more than prompts.scenarios ({scenarios})"
@@ -156,7 +155,7 @@ def _methods(methods: Iterable[str], primary: Mapping[str, str], traits: Iterabl
             hint = f" (did you mean {guess}?)" if guess else ""
             yield (
                 f"vectors.methods: {method} is no file of workflow/trimtab/vectors/methods{hint}; "
-                f"there are {_listed(known())}, and for several of them {_listed([EVERY, *GROUPS])}"
+                f"there are {listed(known())}, and for several of them {listed([EVERY, *GROUPS])}"
             )
             continue
         try:
@@ -169,7 +168,7 @@ def _methods(methods: Iterable[str], primary: Mapping[str, str], traits: Iterabl
                 if trait in primary and primary[trait] not in FIRST_ACTION:
                     yield (
                         f"statistics.primary.{trait}: {primary[trait]} is seen in no first action, which {method} in "
-                        f"vectors.methods goes by; expected one of {_listed(FIRST_ACTION)}"
+                        f"vectors.methods goes by; expected one of {listed(FIRST_ACTION)}"
                     )
 
 
@@ -199,89 +198,6 @@ def _imported(vectors: Vectors, site: str) -> Iterator[str]:
         )
 
 
-def _conditions(rollouts: Rollouts, vectors: Vectors) -> Iterator[str]:
-    study, controls, made = rollouts.study, rollouts.controls, vectors.methods
-    for name, methods in {"study.method": [study.method], "controls.methods": controls.methods}.items():
-        for method in methods:
-            if method not in made:
-                yield f"rollouts.{name}: {method} is not among vectors.methods ({_listed(made)})"
-            elif method == "random":
-                yield f"rollouts.{name}: random directions are asked for by rollouts.controls.random"
-    if study.method in controls.methods:
-        yield f"rollouts.controls.methods: {study.method} is rollouts.study.method, so it is no control"
-    draws = vectors.random_draws if "random" in made else 0
-    if controls.random > draws:
-        yield (
-            f"rollouts.controls.random: {controls.random} is more than the {draws} random direction(s) made "
-            f"(random in vectors.methods, vectors.random_draws)"
-        )
-    for name, dose in {"study.decode_dose": study.decode_dose, "controls.dose": controls.dose}.items():
-        if dose is not None and dose not in study.doses:
-            yield f"rollouts.{name}: {dose} is not among rollouts.study.doses ({_listed(study.doses)})"
-
-
-def _own_edits(rollouts: Rollouts) -> Iterator[str]:
-    """Units that mean nothing for edits that a method made."""
-    if rollouts.unit not in ("asc", "probability"):
-        return
-    named = {"study.method": [rollouts.study.method], "controls.methods": rollouts.controls.methods}
-    named |= {f"grid[{at}].methods": block.methods or () for at, block in enumerate(rollouts.grid)}
-    for key, methods in named.items():
-        for method in filter(makes_edits, methods):
-            yield f"rollouts.{key}: {method} makes edits of its own, which rollouts.unit {rollouts.unit} can't measure"
-
-
-def _block(key: str, block: GridBlock, experiment: Experiment) -> Iterator[str]:
-    made, traits, layers = experiment.vectors.methods, experiment.probes.traits, experiment.layers
-    rollouts = experiment.rollouts
-    for method in block.methods or ():
-        if method not in made:
-            yield f"{key}.methods: {method} is not among vectors.methods ({_listed(made)})"
-        elif method == "random" and not rollouts.controls.random:
-            yield f"{key}.methods: random takes the directions of rollouts.controls.random, which is 0"
-    protocol = rollouts.protocol
-    for timing in block.timings or ():
-        if timing in OF_THOUGHTS and protocol not in THINKING:
-            yield (
-                f"{key}.timings: {timing} with rollouts.protocol {protocol}, whose agent is asked for no thoughts; "
-                f"expected another timing, or protocol {' or '.join(THINKING)}"
-            )
-    for trait in block.traits or ():
-        if trait not in traits:
-            yield f"{key}.traits: {trait} is not among probes.traits ({_listed(traits)})"
-    if block.also:
-        yield from together.refusals(f"{key}.also", block, experiment)
-    yield from gated.of_block(key, block, rollouts)
-    for layer in block.layers or ():
-        if layer not in layers:
-            yield f"{key}.layers: {layer} is not among layers ({_listed(layers)})"
-    own = [method for method in block.methods or (rollouts.study.method,) if makes_edits(method)]
-    for name, given in {"layers": block.layers, "rules": block.rules}.items():
-        if own and given:
-            yield f"{key}.{name}: {_listed(given)}, and {_listed(own)} makes edits of its own, which have theirs"
-    for rule in block.rules or (rollouts.rule,):
-        if block.layers and rule in FITTED_AT_ONE_LAYER:
-            yield f"{key}.layers: rule {rule} needs what is known of a vector's own layer; leave them out"
-
-
-def _probabilities(rollouts: Rollouts) -> Iterator[str]:
-    by_itself = "with rollouts.unit probability, which is a rule by itself; use add"
-    for at, dose in enumerate(rollouts.study.doses):
-        if dose >= 1:
-            yield f"rollouts.study.doses[{at}]: {dose} is no probability, which is rollouts.unit"
-    for at, block in enumerate(rollouts.grid):
-        for dose in block.doses or ():
-            if not 0 < dose < 1:
-                yield f"rollouts.grid[{at}].doses: {dose} is no probability, which is rollouts.unit"
-        for rule in block.rules or ():
-            if rule != "add":
-                yield f"rollouts.grid[{at}].rules: {rule} {by_itself}"
-    if rollouts.controls.negative:
-        yield "rollouts.controls.negative: true, and rollouts.unit is probability, which can't be turned round"
-    if rollouts.rule != "add":
-        yield f"rollouts.rule: {rollouts.rule} {by_itself}"
-
-
 def _statistics(statistics: Statistics, study: StudySettings, traits: Sequence[str]) -> Iterator[str]:
     primary, confirmatory = statistics.primary, statistics.confirmatory
     for trait in traits:
@@ -297,14 +213,10 @@ def _statistics(statistics: Statistics, study: StudySettings, traits: Sequence[s
     if confirmatory.dose not in study.doses:
         yield (
             f"statistics.confirmatory.dose: {confirmatory.dose} is not among rollouts.study.doses "
-            f"({_listed(study.doses)})"
+            f"({listed(study.doses)})"
         )
     if confirmatory.timing not in study.timings:
         yield (
             f"statistics.confirmatory.timing: {confirmatory.timing} is not among rollouts.study.timings "
-            f"({_listed(study.timings)})"
+            f"({listed(study.timings)})"
         )
-
-
-def _listed(values: Iterable[object]) -> str:
-    return ", ".join(map(str, values))

@@ -1,0 +1,102 @@
+"""Conditions that the config asks for, checked before the first job: each vector that a condition names is made, and
+each dose, timing, rule and layer means something for it.
+
+Conditions come from the study, its controls and the blocks of the grid. What a block applies as well (`also`) is in
+`trimtab.config.together`, and its gates in `trimtab.config.gated`.
+"""
+
+from collections.abc import Iterator
+
+from trimtab.artifacts.schemas import listed
+from trimtab.config import gated, together
+from trimtab.settings.experiment import Experiment
+from trimtab.settings.rollouts import OF_THOUGHTS, THINKING, GridBlock, Rollouts
+from trimtab.settings.vectors import Vectors
+from trimtab.steering.catalogue import FITTED_AT_ONE_LAYER
+from trimtab.vectors.methods import makes_edits
+
+
+def study_and_controls(rollouts: Rollouts, vectors: Vectors) -> Iterator[str]:
+    """Of the study and its controls: what is not made, or asked for with other doses than the study's."""
+    study, controls, made = rollouts.study, rollouts.controls, vectors.methods
+    for name, methods in {"study.method": [study.method], "controls.methods": controls.methods}.items():
+        for method in methods:
+            if method not in made:
+                yield f"rollouts.{name}: {method} is not among vectors.methods ({listed(made)})"
+            elif method == "random":
+                yield f"rollouts.{name}: random directions are asked for by rollouts.controls.random"
+    if study.method in controls.methods:
+        yield f"rollouts.controls.methods: {study.method} is rollouts.study.method, so it is no control"
+    draws = vectors.random_draws if "random" in made else 0
+    if controls.random > draws:
+        yield (
+            f"rollouts.controls.random: {controls.random} is more than the {draws} random direction(s) made "
+            f"(random in vectors.methods, vectors.random_draws)"
+        )
+    for name, dose in {"study.decode_dose": study.decode_dose, "controls.dose": controls.dose}.items():
+        if dose is not None and dose not in study.doses:
+            yield f"rollouts.{name}: {dose} is not among rollouts.study.doses ({listed(study.doses)})"
+
+
+def own_edits(rollouts: Rollouts) -> Iterator[str]:
+    """Units that mean nothing for edits that a method made."""
+    if rollouts.unit not in ("asc", "probability"):
+        return
+    named = {"study.method": [rollouts.study.method], "controls.methods": rollouts.controls.methods}
+    named |= {f"grid[{at}].methods": block.methods or () for at, block in enumerate(rollouts.grid)}
+    for key, methods in named.items():
+        for method in filter(makes_edits, methods):
+            yield f"rollouts.{key}: {method} makes edits of its own, which rollouts.unit {rollouts.unit} can't measure"
+
+
+def of_block(key: str, block: GridBlock, experiment: Experiment) -> Iterator[str]:
+    """Of a block of the grid: what is not made, and what can't be combined; `key` is the block's."""
+    made, traits, layers = experiment.vectors.methods, experiment.probes.traits, experiment.layers
+    rollouts = experiment.rollouts
+    for method in block.methods or ():
+        if method not in made:
+            yield f"{key}.methods: {method} is not among vectors.methods ({listed(made)})"
+        elif method == "random" and not rollouts.controls.random:
+            yield f"{key}.methods: random takes the directions of rollouts.controls.random, which is 0"
+    protocol = rollouts.protocol
+    for timing in block.timings or ():
+        if timing in OF_THOUGHTS and protocol not in THINKING:
+            yield (
+                f"{key}.timings: {timing} with rollouts.protocol {protocol}, whose agent is asked for no thoughts; "
+                f"expected another timing, or protocol {' or '.join(THINKING)}"
+            )
+    for trait in block.traits or ():
+        if trait not in traits:
+            yield f"{key}.traits: {trait} is not among probes.traits ({listed(traits)})"
+    if block.also:
+        yield from together.refusals(f"{key}.also", block, experiment)
+    yield from gated.of_block(key, block, rollouts)
+    for layer in block.layers or ():
+        if layer not in layers:
+            yield f"{key}.layers: {layer} is not among layers ({listed(layers)})"
+    own = [method for method in block.methods or (rollouts.study.method,) if makes_edits(method)]
+    for name, given in {"layers": block.layers, "rules": block.rules}.items():
+        if own and given:
+            yield f"{key}.{name}: {listed(given)}, and {listed(own)} makes edits of its own, which have theirs"
+    for rule in block.rules or (rollouts.rule,):
+        if block.layers and rule in FITTED_AT_ONE_LAYER:
+            yield f"{key}.layers: rule {rule} needs what is known of a vector's own layer; leave them out"
+
+
+def probabilities(rollouts: Rollouts) -> Iterator[str]:
+    """Doses that are no probabilities where that is the unit, and what can't be asked for with it."""
+    by_itself = "with rollouts.unit probability, which is a rule by itself; use add"
+    for at, dose in enumerate(rollouts.study.doses):
+        if dose >= 1:
+            yield f"rollouts.study.doses[{at}]: {dose} is no probability, which is rollouts.unit"
+    for at, block in enumerate(rollouts.grid):
+        for dose in block.doses or ():
+            if not 0 < dose < 1:
+                yield f"rollouts.grid[{at}].doses: {dose} is no probability, which is rollouts.unit"
+        for rule in block.rules or ():
+            if rule != "add":
+                yield f"rollouts.grid[{at}].rules: {rule} {by_itself}"
+    if rollouts.controls.negative:
+        yield "rollouts.controls.negative: true, and rollouts.unit is probability, which can't be turned round"
+    if rollouts.rule != "add":
+        yield f"rollouts.rule: {rollouts.rule} {by_itself}"
