@@ -32,8 +32,9 @@ from trimtab.activations.shuffle import shuffled_batches
 from trimtab.activations.store import shard
 from trimtab.forward.capture import Prompt, batches
 from trimtab.model import source
+from trimtab.model.manifest import manifest
 from trimtab.prompts import resources, sources
-from trimtab.settings.activations import CaptureSettings
+from trimtab.settings.activations import CaptureSettings, MeasuringSettings
 
 ROOT = Path(__file__).parents[1]
 CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text())
@@ -62,14 +63,8 @@ def unpacked(folder: Path) -> Path:
 def bench(scratch: Path, folder: Path) -> None:
     model, tokenizer = source.load(folder, "bfloat16", "cpu")
     prompts, windows = texts(tokenizer)
-    described = {
-        "model": "bench",
-        "revision": None,
-        "weights": {},
-        "dtype": "bfloat16",
-        "d_model": int(model.config.hidden_size),
-        "context_length": None,
-    }
+    loaded = MeasuringSettings(source="bench", revision=None, dtype="bfloat16", device="cpu")
+    described = manifest(model, tokenizer, loaded, folder, {}, None, "", {})
 
     def ours(these: Sequence[Prompt], name: str) -> Callable[[], float]:
         def work() -> float:

@@ -1,10 +1,10 @@
-"""A vector without its making: its record. And an episode of one call in an empty world."""
+"""What tests need of files that no stage made: a vector's record, a model's manifest, an episode of one call."""
 
 import pandas as pd
 
 from trimtab.agent.scenario import Answers, Goal, Scenario, World
 from trimtab.agent.turn import Turn, rows
-from trimtab.model.norms import ResidualNorm
+from trimtab.artifacts.manifest import Manifest, ResidualNorm
 from trimtab.vectors.contract import HIGH_POLE
 from trimtab.vectors.record import RIGHT, Derivatives, Record, Solved
 
@@ -33,6 +33,29 @@ def record(**parts):
         "provenance": {},
     }
     return Record(**known | parts)
+
+
+def manifest(**parts):
+    """Of a tiny model, as `tiny.llama` makes it."""
+    known = {
+        "model": "tiny",
+        "revision": None,
+        "path": "",
+        "weights": {"model.safetensors": "cafe"},
+        "architecture": "LlamaForCausalLM",
+        "parameters": 0,
+        "layers": 4,
+        "d_model": 32,
+        "vocabulary": 97,
+        "context_length": 256,
+        "dtype": "float32",
+        "device": "cpu",
+        "chat_template": False,
+        "protocol": "few_shot",
+        "residual_norm": {layer: norm() for layer in range(4)},
+        "provenance": {},
+    }
+    return Manifest(**known | parts)
 
 
 def lengths(found, layer=2, rule="add", timing="all"):

@@ -9,7 +9,8 @@ LIBRARY = Path(__file__).parents[1] / "workflow/trimtab"
 FLOORS = [
     {"errors", "numeric", "seeds"},
     {"settings", "wording"},
-    {"artifacts", "forward", "jobs"},
+    {"artifacts"},
+    {"forward", "jobs"},
     {"prompts", "activations", "steering"},
     {"agent", "model", "saes"},
     {"probes"},

@@ -1,6 +1,7 @@
 """A cached row is the model's own, whatever batch it came in; a cache is whole or refused."""
 
 import re
+from dataclasses import replace
 
 import h5py
 import numpy as np
@@ -200,7 +201,7 @@ def test_a_cache_of_another_model_is_refused(tmp_path, changes):
     require_all([path], DESCRIBED)
     (name,) = changes
     with pytest.raises(TrimtabError, match=rf"a\.h5: captured with {name} '.*'; the manifest says '.*'; delete it"):
-        require_all([path], {**DESCRIBED, **changes})
+        require_all([path], replace(DESCRIBED, **changes))
 
 
 def test_a_cache_of_another_hook_is_refused(tmp_path, monkeypatch):

@@ -4,9 +4,11 @@ from typing import get_args
 
 import pytest
 import torch
+from recorded import manifest
 from small_of_class import small
 from tiny import ALONE, ARCHITECTURES, D_MODEL, LAYERS, llama
 
+from trimtab.artifacts.manifest import ReadAt
 from trimtab.errors import TrimtabError
 from trimtab.forward.capture import Prompt, kept_rows
 from trimtab.forward.contributions import contributions, sites_of
@@ -105,12 +107,12 @@ def test_kinds_are_those_of_the_config():
 
 
 def test_sites_are_read_from_a_manifest():
-    modules = {ATTENTION_OUT: ["a", "b"], MLP_OUT: ["c", "d"]}
+    modules = {ATTENTION_OUT: ("a", "b"), MLP_OUT: ("c", "d")}
     for kind in KINDS:
-        described = {"site": {"kind": kind, **modules}}
+        described = manifest(site=ReadAt(kind, modules))
         assert Sites.of(described).of_layers([1, 0]) == [Site(1, modules[kind][1]), Site(0, modules[kind][0])]
         assert Sites.beside(described).at(1) == Site(1, modules[OTHER[kind]][1])
-    assert Sites.of({}) == Sites.beside({}) == STREAM
+    assert Sites.of(manifest()) == Sites.beside(manifest()) == STREAM
     assert STREAM.at(3) == Site(3)
 
 

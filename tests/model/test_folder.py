@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import recorded
 from small_folder import rewritten, saved
 
 from trimtab.artifacts import files, fingerprint
@@ -22,9 +23,8 @@ def here(tmp_path, monkeypatch):
 @pytest.fixture
 def manifest(here):
     folder = saved(here / "mine")
-    about = {"path": str(folder), "dtype": "float32", "device": "cpu"}
-    about |= {key: fingerprint.contents(folder, patterns) for key, patterns in KEYS.items()}
-    files.write_json(here / "manifest.json", about)
+    hashes = {key: fingerprint.contents(folder, patterns) for key, patterns in KEYS.items()}
+    recorded.manifest(path=str(folder), **hashes).write(here / "manifest.json")
     return here / "manifest.json"
 
 

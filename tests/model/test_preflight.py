@@ -5,6 +5,7 @@ from dataclasses import asdict, replace
 
 import pytest
 import torch
+from recorded import manifest
 from tiny import ARCHITECTURES, SHAPE, llama
 from transformers import Gemma3ForCausalLM, Gemma3TextConfig
 
@@ -271,7 +272,7 @@ def test_rows_of_another_module_than_the_preflight_is_told_of_are_caught():
 
 
 def test_layers_that_the_model_lacks_are_told():
-    check_layers([0, 3], {"layers": 4})
+    check_layers([0, 3], manifest())
     with pytest.raises(TrimtabError) as raised:
         check_layers([0, 4, 9], {"layers": 4})
     assert str(raised.value) == "config.yaml, layers: [4, 9] of a model that has 0 to 3"

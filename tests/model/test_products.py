@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from recorded import manifest
 from small_folder import saved
 from tiny import llama
 from torch import nn
@@ -25,12 +26,12 @@ def folder(tmp_path):
 
 @pytest.fixture
 def described(folder):
-    """The manifest's part."""
-    return {"path": str(folder), "dtype": "bfloat16", "device": "cpu"}
+    """The manifest."""
+    return manifest(path=str(folder), dtype="bfloat16")
 
 
 def loaded(described, **how):
-    return load(Path(described["path"]), described["dtype"], described["device"], **how)[0]
+    return load(Path(described.path), described.dtype, described.device, **how)[0]
 
 
 def test_a_sound_models_operators_are_recorded_and_right(described):
@@ -53,7 +54,7 @@ def test_a_layer_with_another_weight_is_named(described):
     assert isinstance(layer.up_proj, LaidOut)
     wrong = nn.Linear(32, 48, bias=False).bfloat16()
     with torch.no_grad():
-        wrong.weight.copy_(AutoModelForCausalLM.from_pretrained(described["path"]).model.layers[2].mlp.up_proj.weight)
+        wrong.weight.copy_(AutoModelForCausalLM.from_pretrained(described.path).model.layers[2].mlp.up_proj.weight)
         wrong.weight[5] *= -1
     layer.up_proj = LaidOut(wrong, layer.up_proj.operator)
     [check] = products(model, PROMPT, described)

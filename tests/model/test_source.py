@@ -15,9 +15,11 @@ from trimtab.model.manifest import manifest
 from trimtab.model.source import load
 from trimtab.model.source import plain as plain_of_folder
 from trimtab.model.tokenizer import load_tokenizer
+from trimtab.settings.activations import MeasuringSettings
 
 IDS = torch.randint(VOCABULARY, (2, 9), generator=torch.Generator().manual_seed(0))
 PROMPTS = [Prompt("a", IDS[0].tolist()), Prompt("b", IDS[1].tolist())]
+SETTINGS = MeasuringSettings(source="toy", revision=None, dtype="bfloat16", device="cpu")
 MAKERS = {"llama": llama, "qwen3_5_moe": qwen3_5_moe}
 
 
@@ -76,7 +78,7 @@ def test_a_tokenizer_of_no_family_keeps_its_own_rules(folder):
 def test_the_manifest_counts_parameters_that_are_laid_out_too(folder):
     model, tokenizer = load(folder, "bfloat16", "cpu")
     whole = AutoModelForCausalLM.from_pretrained(folder).num_parameters()
-    assert manifest(model, tokenizer, "toy", None, folder, "bfloat16", {})["parameters"] == whole
+    assert manifest(model, tokenizer, SETTINGS, folder, {}, None, "few_shot", {}).parameters == whole
 
 
 def test_a_gpu_that_is_not_there_is_told_by_the_first_job(folder, monkeypatch):

@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 import torch
-from recorded import lengths, record
+from recorded import lengths, manifest, norm, record
 
+from trimtab.artifacts.manifest import ReadAt
 from trimtab.errors import TrimtabError
 from trimtab.forward.sites import Site
 from trimtab.rollouts.arms import arms, vector_files
@@ -18,7 +19,7 @@ from trimtab.vectors.artifact import OwnEdits, Vector
 from trimtab.vectors.design import CONTROL, GRID
 from trimtab.vectors.unmade import Unmade
 
-DESCRIBED = {"model": "tiny", "d_model": 3, "residual_norm": {"2": {"centred_mean": 10.0}}}
+DESCRIBED = manifest(d_model=3, residual_norm={2: norm(10.0)})
 INSTRUCTIONS = {"autonomy": "Decide by yourself."}
 
 
@@ -118,7 +119,7 @@ def test_unsteered_prompt_and_zero_need_no_vector(tmp_path):
 
 
 def test_a_vector_of_another_layer_is_refused_in_one_line(vectors):
-    described = {**DESCRIBED, "residual_norm": {"5": {"centred_mean": 1.0}}}
+    described = replace(DESCRIBED, residual_norm={5: norm(1.0)})
     with pytest.raises(
         TrimtabError, match=r"autonomy.safetensors: holds direction.2 of tiny; .* needs direction.5"
     ) as error:
@@ -127,7 +128,7 @@ def test_a_vector_of_another_layer_is_refused_in_one_line(vectors):
 
 
 def test_a_grid_adds_a_vector_at_another_layer_by_that_layers_norm(vectors):
-    described = {**DESCRIBED, "residual_norm": {"2": {"centred_mean": 10.0}, "5": {"centred_mean": 20.0}}}
+    described = replace(DESCRIBED, residual_norm={2: norm(10.0), 5: norm(20.0)})
     (arm,) = made(vectors, row("sae_probe", layer=5, arm=GRID), described=described)
     assert (arm.edits[0].site.layer, arm.edits[0].strength) == (5, pytest.approx(4.0))
     assert arm.edits[0].change.unit.tolist() == [1.0, 0.0, 0.0]
@@ -135,7 +136,7 @@ def test_a_grid_adds_a_vector_at_another_layer_by_that_layers_norm(vectors):
 
 def test_a_vector_of_another_model_is_refused_in_one_line(vectors):
     with pytest.raises(TrimtabError, match=r"holds direction.2 of tiny; .* needs direction.2 of huge") as error:
-        made(vectors, row("sae_probe"), described={**DESCRIBED, "model": "huge"})
+        made(vectors, row("sae_probe"), described=replace(DESCRIBED, model="huge"))
     assert "\n" not in str(error.value)
 
 
@@ -145,7 +146,7 @@ def test_a_condition_may_apply_another_traits_vector_as_well(vectors):
     path = vectors / "lda" / "deference.safetensors"
     artifact.save(Vector(path, record(method="lda", trait="deference", layer=5), unit, torch.zeros(3)))
     one = replace(row("sae_probe", timing="decode"), also="lda.deference.-0.5")
-    described = {**DESCRIBED, "residual_norm": {"2": {"centred_mean": 10.0}, "5": {"centred_mean": 4.0}}}
+    described = replace(DESCRIBED, residual_norm={2: norm(10.0), 5: norm(4.0)})
     (arm,) = made(vectors, one, described=described)
     own, other = arm.edits
     assert (own.site.layer, own.strength, own.timing) == (2, pytest.approx(2.0), "decode")
@@ -169,7 +170,7 @@ def test_what_is_applied_as_well_may_name_its_layer_rule_and_gate(vectors):
         asked.append((how.gate, vector.trait))
         return Trigger(torch.tensor([7])) if how.gate else None
 
-    described = {**DESCRIBED, "residual_norm": {"2": {"centred_mean": 10.0}, "5": {"centred_mean": 4.0}}}
+    described = replace(DESCRIBED, residual_norm={2: norm(10.0), 5: norm(4.0)})
     (arm,) = arms([one], vectors, described, INSTRUCTIONS, gate_of=gate_of)
     own, other = arm.edits
     assert (own.site.layer, type(own.change), own.gate) == (2, Add, None)
@@ -195,8 +196,8 @@ def test_edits_that_undo_the_conditions_own_are_refused_in_one_line(vectors):
 
 
 def test_at_a_modules_output_all_arms_are_there(tmp_path):
-    modules = {"attention_out": ["a0", "a1", "a2"], "mlp_out": ["m0", "m1", "m2"]}
-    described = DESCRIBED | {"site": {"kind": "attention_out", **modules}}
+    modules = {"attention_out": ("a0", "a1", "a2"), "mlp_out": ("m0", "m1", "m2")}
+    described = replace(DESCRIBED, site=ReadAt("attention_out", modules))
     unit = torch.tensor([0.0, 1.0, 0.0])
     save(tmp_path, "sae_probe", unit, site="attention_out")
     zero, steered = made(tmp_path, row("zero", 0.0), row("sae_probe"), described=described)

@@ -6,10 +6,10 @@ import math
 import pytest
 import torch
 from chat import byte_tokenizer
-from recorded import record
+from recorded import manifest, record
 from tiny import D_MODEL, llama, qwen3_5_moe
 
-from trimtab.artifacts import files
+from trimtab.artifacts.fingerprint import contents
 from trimtab.errors import TrimtabError
 from trimtab.forward.packed import pack_rows
 from trimtab.forward.sites import Site
@@ -213,8 +213,8 @@ def test_a_chat_reads_lines_until_an_empty_one(on_disk, capsys, monkeypatch):
 @pytest.mark.slow
 def test_what_does_not_belong_together_is_told_in_one_line(on_disk, tmp_path):
     folder, vector = on_disk / "model", on_disk / "v.safetensors"
-    about = {"model": "other", "path": str(folder), "dtype": "float32", "device": "cpu"}
-    files.write_json(tmp_path / "manifest.json", about)
+    weights = contents(folder, ["*.safetensors"])
+    manifest(model="other", path=str(folder), weights=weights).write(tmp_path / "manifest.json")
     deep = tmp_path / "deep.safetensors"
     artifact.save(Vector(deep, record(layer=9), UNIT, torch.zeros(D_MODEL)))
     for words, options, complaint in (

@@ -14,6 +14,7 @@ import pytest
 from chat import byte_tokenizer
 from chromium import CHROMIUM, FLAGS
 from other_tools import beside_tools, needs_tools
+from recorded import manifest
 from tiny import llama
 
 from trimtab.agent import protocols
@@ -90,7 +91,7 @@ def results(tmp_path_factory, engine, scenarios):
     files.write_parquet(root / "rollouts/turns/one.parquet", turns, {})
     record = provenance([root / "rollouts/turns/one.parquet"], {})
     files.write_parquet(root / "rollouts/outcomes.parquet", outcomes(turns, scenarios), record)
-    files.write_json(root / "model/manifest.json", {"model": "tiny"})
+    manifest().write(root / "model/manifest.json")
     return root
 
 

@@ -12,6 +12,7 @@ import pytest
 import torch
 from ending import ended_and_started_again
 from test_train import BASE, KINDS, batches, planted
+from recorded import manifest
 from tiny import D_MODEL, llama
 
 from trimtab.activations.shards import write_shard
@@ -81,8 +82,7 @@ def test_another_runs_checkpoint_is_not_taken_up(tmp_path):
 def command(tmp_path_factory):
     """The script's command line but for its folder, for a corpus in two shards."""
     tmp_path = tmp_path_factory.mktemp("corpus")
-    model, described = llama(), {"model": "tiny", "revision": None, "dtype": "float32", "d_model": D_MODEL}
-    described |= {"weights": {"model.safetensors": "cafe"}, "context_length": 256}
+    model = llama()
     corpus, caches = [], []
     for shard in range(2):
         draw = torch.Generator().manual_seed(shard)
@@ -90,8 +90,8 @@ def command(tmp_path_factory):
         corpus += [{"id": p.id, "split": "held_out" if p.id.endswith("3") else "train"} for p in prompts]
         caches.append(str(tmp_path / f"{shard}.h5"))
         budget = CaptureSettings(token_budget=600, chunk_rows=64)
-        write_shard(tmp_path / f"{shard}.h5", model, prompts, [1], "all", described, budget, {})
-    files.write_json(tmp_path / "manifest.json", described)
+        write_shard(tmp_path / f"{shard}.h5", model, prompts, [1], "all", manifest(), budget, {})
+    manifest().write(tmp_path / "manifest.json")
     files.write_jsonl(tmp_path / "corpus.jsonl", corpus)
     settings = BASE | {"latents": 512, "k": 8, "tokens": 300 * 256}
     words = [sys.executable, str(SCRIPT), str(tmp_path / "manifest.json"), str(tmp_path / "corpus.jsonl")]

@@ -4,6 +4,7 @@ from unittest import mock
 
 import pytest
 import torch
+from recorded import manifest
 from tiny import D_MODEL, llama
 
 from trimtab.activations.reader import Cache
@@ -18,15 +19,13 @@ from trimtab.settings.activations import CaptureSettings
 
 @pytest.fixture
 def caches(tmp_path):
-    described = {"model": "tiny", "revision": None, "dtype": "float32", "d_model": D_MODEL}
-    described |= {"weights": {"model.safetensors": "cafe"}, "context_length": 256}
     paths = []
     for shard in range(2):
         draw = torch.Generator().manual_seed(shard)
         prompts = [Prompt(f"{shard}/{i}", torch.randint(97, (5 + 9 * i,), generator=draw).tolist()) for i in range(6)]
         paths.append(tmp_path / f"{shard}.h5")
         settings = CaptureSettings(token_budget=90, chunk_rows=16)
-        write_shard(paths[-1], llama(), prompts, [1], "all", described, settings, {})
+        write_shard(paths[-1], llama(), prompts, [1], "all", manifest(), settings, {})
     return paths
 
 

@@ -5,6 +5,7 @@ from itertools import islice
 import pytest
 import torch
 from test_train import BASE, batches, planted
+from recorded import manifest
 from tiny import D_MODEL, LAYERS, llama
 
 from trimtab.activations import stream
@@ -63,8 +64,7 @@ def test_a_stream_and_stored_rows_in_its_order_give_the_same_dictionaries(tmp_pa
     """The stream's passages are stored; their rows, read in the order of its tokens, train each layer by itself."""
     monkeypatch.setattr(stream, "WINDOW_ROWS", 512)
     model, layers = llama(), [0, LAYERS - 1]
-    described = {"model": "tiny", "revision": None, "dtype": "float32", "d_model": D_MODEL, "context_length": 256}
-    described |= {"weights": {"model.safetensors": "cafe"}}
+    described = manifest()
     draw = torch.Generator().manual_seed(0)
     documents = [Prompt(str(i), torch.randint(97, (30 + i % 40,), generator=draw).tolist()) for i in range(60)]
     capture = CaptureSettings(token_budget=300, chunk_rows=64)

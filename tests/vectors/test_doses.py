@@ -127,8 +127,7 @@ def solved(verdicts, tmp_path_factory):
         readings=Said(torch.rand(2, 12, generator=generator(1)), (noise[2] + axis, noise[2])),
     )
     model = llama(initializer_range=0.2)
-    described = {"model": "tiny", "residual_norm": {str(at): asdict(recorded.norm(4.0)) for at in range(LAYERS)}}
-    sources = Sources(described, model, PROMPTS, Pairs(noise[3] + axis, noise[2], ["test"] * 12, [[], []]), {})
+    sources = Sources(recorded.manifest(), model, PROMPTS, Pairs(noise[3] + axis, noise[2], ["test"] * 12, [[], []]), {})
     targets = (NATS_ASKED, -NATS_ASKED)
     wanted = [
         Asked("sae_probe", OTHER if moved else None, rule, timing, target)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from chat import byte_tokenizer
-from recorded import record
+from recorded import manifest, norm, record
 
 from trimtab.artifacts import tensors
 from trimtab.errors import TrimtabError
@@ -25,7 +25,7 @@ from trimtab.vectors.gates import GateSources, ungated
 UNIT = torch.tensor([0.6, 0.8, 0.0])
 MADE = Vector(Path("v.safetensors"), record(), UNIT, torch.tensor([5.0, 0.0, 2.0]))
 LAYER = MADE.layer
-DESCRIBED = {"model": MADE.record.model, "residual_norm": {str(LAYER): {"centred_mean": 10.0}}}
+DESCRIBED = manifest(residual_norm={LAYER: norm(10.0)})
 OWN = OwnEdits(Path("o.safetensors"), record(), (Edit(Site(0), Add(UNIT), 1.0),))
 
 

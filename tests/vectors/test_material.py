@@ -5,6 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from material_of import Said
+from recorded import manifest
 from tiny import D_MODEL, llama
 
 from trimtab.activations.reader import Cache
@@ -36,9 +37,8 @@ def artifacts(tmp_path_factory):
                 rows.append({"id": name, "kind": kind, "pair": pair, "pole": pole, "split": split})
                 prompts.append(Prompt(name, [3 + at, 20 + at, {"low": 50, "high": 60}[pole], 70 + len(kind)]))
     files.write_jsonl(folder / "contrast.jsonl", rows)
-    described = {"model": "tiny", "revision": None, "dtype": "float32", "d_model": D_MODEL, "weights": {}}
     capture = CaptureSettings(token_budget=64, chunk_rows=8)
-    write_shard(folder / "cache.h5", llama(), prompts, [LAYER], "last", described, capture, {})
+    write_shard(folder / "cache.h5", llama(), prompts, [LAYER], "last", manifest(), capture, {})
     return folder
 
 
@@ -108,8 +108,7 @@ def gathered(artifacts, weights, saes, imported=()):
     penalties = {"sae": 10.0, "raw": 5.0, "raw_logistic": 2.0}
     files.write_json(probe, {"layer": LAYER, "penalty": 10.0, "penalties": penalties})
     made = TraitFiles(artifacts / "contrast.jsonl", artifacts / "cache.h5", probe, weights, saes, "opening", imported)
-    described = {"model": "tiny", "layers": 4, "d_model": D_MODEL}
-    return gather("autonomy", made, described, Said(), None, 3)
+    return gather("autonomy", made, manifest(), Said(), None, 3)
 
 
 def test_material_is_gathered_at_the_probes_layer(artifacts, tmp_path):

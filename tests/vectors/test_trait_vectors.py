@@ -31,7 +31,7 @@ PROMPTS = [
     [HEADER, Segment([23, 42, 7], written=False, ends_prompt=True), Segment([9, 3], written=True)],
     [HEADER, Segment([5], written=False, ends_prompt=True), Segment([11], written=True)],
 ]
-DESCRIBED = {"model": "tiny", "residual_norm": {str(LAYER): asdict(recorded.norm(4.0))}}
+DESCRIBED = recorded.manifest()
 SETTINGS = VectorSettings(calibration_doses=[0.1, 0.4], settings={}, wrong_sign="mark")
 
 

@@ -5,12 +5,13 @@ import re
 
 import pytest
 import torch
-from recorded import record
+from recorded import manifest, record
 from safetensors.torch import load_file
 from tiny import D_MODEL, gpt2, llama
 from transformers import AutoModelForCausalLM
 
 from trimtab.artifacts import files
+from trimtab.artifacts.fingerprint import contents
 from trimtab.errors import TrimtabError
 from trimtab.forward.sites import Site
 from trimtab.steering.changes import Add, LowRank
@@ -180,7 +181,8 @@ def test_words_that_do_not_go_together_are_refused_in_one_line(tmp_path):
     artifact.save(Vector(vector, record(), torch.eye(3)[0], torch.zeros(3)))
     artifact.save(OwnEdits(edits, record(), added(1, torch.eye(3)[0], 1.0)))
     llama().save_pretrained(model := tmp_path / "model")
-    files.write_json(tmp_path / "manifest.json", {"model": "other", "path": str(model)})
+    weights = contents(model, ["*.safetensors"])
+    manifest(model="other", path=str(model), weights=weights).write(tmp_path / "manifest.json")
     for file, options, told in (
         (vector, {"format": "peft", "model": model}, "holds a vector, which no weight can"),
         (edits, {"format": "gguf", "length": 1.0}, "holds edits; expected a --dose, their share"),

@@ -6,12 +6,11 @@ from pathlib import Path
 
 from trimtab.agent import protocols
 from trimtab.agent.calibration import prompts_of
-from trimtab.artifacts import files
 from trimtab.artifacts.provenance import provenance
 from trimtab.forward.hooks import decoder_layers
 from trimtab.forward.sites import Sites
 from trimtab.model import source
-from trimtab.model.manifest import manifest, residual_norms, site_entry
+from trimtab.model.manifest import manifest, read_at, residual_norms
 from trimtab.prompts import resources
 from trimtab.settings.activations import MeasuringSettings
 
@@ -23,16 +22,11 @@ def main(agent: Path, tasks: Path, checkpoint: Path, out: Path, *, settings: Mea
     protocol = protocols.read(agent, tokenizer)
     # of every layer, so that another choice of layers is no other manifest
     layers = range(len(decoder_layers(model)))
-    site = site_entry(model, settings.site)
+    site = read_at(model, settings.site)
     prompts = prompts_of(protocol, resources.tasks(tasks)["calibration"])
-    norms = residual_norms(model, prompts, layers, Sites.of(site))
-    described = manifest(model, tokenizer, settings.source, settings.revision, folder, settings.dtype, norms)
-    described |= site | {
-        "device": settings.device,
-        "protocol": agent.stem,
-        "provenance": provenance([agent, tasks], settings.record()),
-    }
-    files.write_json(out, described)
+    norms = residual_norms(model, prompts, layers, Sites.read_at(site))
+    origin = provenance([agent, tasks], settings.record())
+    manifest(model, tokenizer, settings, folder, norms, site, agent.stem, origin).write(out)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from trimtab.jobs.entry import script
 from dataclasses import asdict
 from pathlib import Path
 
+from trimtab.artifacts.manifest import Manifest
 from trimtab.agent import protocols
 from trimtab.agent.calibration import prompts_of
 from trimtab.artifacts import files
@@ -28,7 +29,7 @@ def main(
     manifest: Path, agent: Path, tasks: Path, out: Path, *, layers: list[int], settings: PreflightSettings
 ) -> None:
     """Write every check and its figure to `out`; a failed check that isn't accepted fails the rule."""
-    entry = files.read_json(manifest)
+    entry = Manifest.read(manifest)
     check_layers(layers, entry)
     sites = Sites.of(entry)
     protocol = protocols.read(agent, tokenizer_of(manifest))

@@ -37,7 +37,7 @@ def main(
     texts = Texts.of(resources.load(folder / "few_shot.yaml"))
     language = Language(Law.read(folder, settings.truth), texts, tokenizer)
     tasks = [scenario.task for scenario in read_scenarios(scenarios)]
-    norms = {int(layer): norm["centred_mean"] for layer, norm in described["residual_norm"].items()}
+    norms = {layer: norm.centred_mean for layer, norm in described.residual_norm.items()}
     recovery = Recovery(model, language, tasks, norms, seed, Sites.of(described))
     # what of a direction is asked here has no meaning for a method's own edits
     made, _ = artifact.read_all(vectors)

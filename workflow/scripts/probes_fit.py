@@ -4,6 +4,7 @@ from trimtab.jobs.entry import script
 
 from pathlib import Path
 
+from trimtab.artifacts.manifest import Manifest
 from trimtab.activations.reader import require_all
 from trimtab.artifacts import files, tensors
 from trimtab.artifacts.provenance import provenance
@@ -33,9 +34,9 @@ def main(
     seed: int,
 ) -> None:
     """Write scores and controls, tensors, and every latent's association; `saes` are folders, one a layer."""
-    described = files.read_json(manifest)
+    described = Manifest.read(manifest)
     require_all([cache, null_cache], described)
-    read_by = dictionaries(saes, layers, described["model"], Sites.of(described))
+    read_by = dictionaries(saes, layers, described.model, Sites.of(described))
     rows = read(cache, files.read_jsonl(prompts), contrast, read_by, seed)
     null = read(null_cache, files.read_jsonl(null_prompts), contrast, read_by, seed)
     probes = probe_trait(trait, rows, null, settings, seed)

@@ -4,6 +4,7 @@ from trimtab.jobs.entry import script
 
 from pathlib import Path
 
+from trimtab.artifacts.manifest import Manifest
 from trimtab.artifacts import files
 from trimtab.artifacts.provenance import provenance
 from trimtab.model.tokenizer import tokenizer_of
@@ -23,7 +24,7 @@ def main(
     seed: int,
 ) -> None:
     """Write the rows (JSON lines) to `corpus`; what each source gave is in `record`, beside the provenance."""
-    folder = Path(files.read_json(manifest)["path"])
+    folder = Path(Manifest.read(manifest).path)
     tokenizer = tokenizer_of(manifest)
     loaded, place = resources.load(recipe), recipe.parent
     named = loaded["sources"]

@@ -49,7 +49,7 @@ def main(
     gate_of = GateSources(described, tokenizer, saes, probes, gates.gates)
     planned = arms(design, vectors, described, resources.requests(traits), saes, gate_of)
     shaped = [resources.agent(agent), settings.record(), bias, code]
-    finished = Cells(cells, [described["weights"], described["dtype"], versions(), *shaped])
+    finished = Cells(cells, [described.weights, described.dtype, versions(), *shaped])
     together = rows_together(rows, model, len(tasks), *engine.player.lengths(tasks))
     turns = complete(finished, engine, planned, tasks, seed, run, together, f"rollouts {out.stem}")
     inputs = [manifest, scenarios, calibration, conditions, *vector_files(design, vectors)]

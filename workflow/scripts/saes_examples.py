@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from trimtab.artifacts.manifest import Manifest
 from trimtab.artifacts import files
 from trimtab.artifacts.provenance import provenance
 from trimtab.model.tokenizer import tokenizer_of
@@ -32,7 +33,7 @@ def main(
 
     `agreement` is saes/agreement.csv, where dictionaries have a second seed.
     """
-    described = files.read_json(manifest)
+    described = Manifest.read(manifest)
     tokenizer = tokenizer_of(manifest)
     read = [Read.of(probe, settings.latents) for probe in probes]
     # traits may share a layer: its rows are encoded once for all of their latents
@@ -53,7 +54,7 @@ def main(
     used += [saes / str(probe.layer) / WEIGHTS for probe in read]
     files.write_csv(table, pd.DataFrame(rows), provenance(sorted(set(used)), settings.record()))
     with files.atomic(browsable) as temporary:
-        temporary.write_text(page(shown, described["model"], again))
+        temporary.write_text(page(shown, described.model, again))
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ def main(
     protocol = protocols.read(agent, tokenizer)
     where = device_of(device)
     recipes = {
-        layer: Recipe.measured(own, seeds.derive(seed, "saes", layer, repeat), where, described["d_model"])
+        layer: Recipe.measured(own, seeds.derive(seed, "saes", layer, repeat), where, described.d_model)
         for layer, own in zip(layers, settings, strict=True)
     }
     order_seed = seeds.derive(seed, "saes", "stream", repeat)
@@ -53,7 +53,7 @@ def main(
     stream = Stream(model, kept, layers, described, capture, settings[0].batch, order_seed)
     found = train_together(streamed.batches(stream, recipes, where), recipes, checkpoint)
     for (layer, trained), folder in zip(found.items(), folders, strict=True):
-        trained.save(folder, Origin.at(Sites.of(described), described["model"], layer, max_tokens), origin)
+        trained.save(folder, Origin.at(Sites.of(described), described.model, layer, max_tokens), origin)
     checkpoint.remove()
 
 

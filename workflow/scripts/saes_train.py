@@ -5,6 +5,7 @@ from trimtab.jobs.entry import script
 from pathlib import Path
 
 from trimtab import seeds
+from trimtab.artifacts.manifest import Manifest
 from trimtab.activations.reader import require_all
 from trimtab.activations.scratch import near
 from trimtab.artifacts import digest, files
@@ -36,7 +37,7 @@ def main(
 ) -> None:
     """Write weights, cfg.json, provenance.json and training.csv to `folder`; held-out documents are not trained on. Of
     `pretrained` there is one or none; `repeat` counts further seeds of the same dictionary."""
-    described = files.read_json(manifest)
+    described = Manifest.read(manifest)
     require_all(caches, described)
     own_seed, where = seeds.derive(seed, "saes", layer, repeat), device_of(device)
     sources = [path for each in pretrained for path in formats.inside(each)]
@@ -45,12 +46,12 @@ def main(
     depends = [origin, digest.code_digest(Path(__file__), digest.LIBRARY), layer, device]
     checkpoint = TrainingCheckpoint(folder / "checkpoint.safetensors", depends, checkpoint_seconds)
     sites = Sites.of(described)
-    made_from = Origin.at(sites, described["model"], layer, context_size)
+    made_from = Origin.at(sites, described.model, layer, context_size)
     if pretrained:
-        made_from = formats.origin_for(pretrained[0], described["model"], layer, context_size, sites)
-        trained = Trained(formats.read_for(pretrained[0], described["d_model"], settings.k), [])
+        made_from = formats.origin_for(pretrained[0], described.model, layer, context_size, sites)
+        trained = Trained(formats.read_for(pretrained[0], described.d_model, settings.k), [])
     else:
-        recipe = Recipe.measured(settings, own_seed, where, described["d_model"])
+        recipe = Recipe.measured(settings, own_seed, where, described.d_model)
         with near(caches, layer) as shards:
             trained = train(stored(shards, layer, kept, recipe, where), recipe, checkpoint)
     trained.save(folder, made_from, origin)

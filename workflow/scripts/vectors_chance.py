@@ -49,7 +49,7 @@ def main(
     start = sites.at(layer).after
     prompts = CalibrationPrompts(model, asked, start)
     reader = DecisionReader(model, protocol, offsets, read, start)
-    guess = GUESS * described["residual_norm"][str(layer)]["centred_mean"]
+    guess = GUESS * described.residual_norm[layer].centred_mean
     rows = corpus_rows(corpus, layer).double()
     found = chance_decisions(prompts, reader, layer, rows, names, kl, guess, seed, sites)
     origin = provenance([manifest, calibration, scenarios, corpus], {"kl": kl, "names": names, "points": at}, seed)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from trimtab import seeds
+from trimtab.artifacts.manifest import Manifest
 from trimtab.artifacts import files
 from trimtab.artifacts.provenance import provenance
 from trimtab.forward.sites import Sites
@@ -33,8 +34,8 @@ def main(
     seed: int,
 ) -> None:
     """Write one row a layer and trait; `first` and `again` are SAE folders, one a layer, `probes` JSON, one a trait."""
-    described = files.read_json(manifest)
-    model, sites = described["model"], Sites.of(described)
+    described = Manifest.read(manifest)
+    model, sites = described.model, Sites.of(described)
     own_layers = [int(files.read_json(path)["layer"]) for path in probes]
     rows = []
     for layer, *folders in zip(layers, first, again, strict=True):

@@ -8,12 +8,12 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
 import torch
 
+from trimtab.artifacts.manifest import Manifest
 from trimtab.artifacts import files
 from trimtab.forward.sites import RESIDUAL, Sites
 
@@ -99,7 +99,7 @@ def index_digest(file: h5py.File) -> str:
     return digest.hexdigest()
 
 
-def hook_of(described: Mapping[str, Any]) -> str:
+def hook_of(described: Manifest) -> str:
     """Where the rows of a manifest's model are read, in words."""
     sites = Sites.of(described)
     if sites.kind == RESIDUAL:
@@ -108,9 +108,9 @@ def hook_of(described: Mapping[str, Any]) -> str:
     return f"{sites.kind}, {sites.words('<layer>')}: output of its module {modules}"
 
 
-def weights_digest(described: Mapping[str, Any]) -> str:
+def weights_digest(described: Manifest) -> str:
     """One digest of all the weight files that a manifest names."""
-    return hashlib.sha256(files.canonical(described["weights"]).encode()).hexdigest()
+    return hashlib.sha256(files.canonical(described.weights).encode()).hexdigest()
 
 
 def places(rows: h5py.Dataset) -> list[int]:

@@ -8,7 +8,6 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import h5py
 import numpy as np
@@ -16,6 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from trimtab.artifacts.manifest import Manifest
 from trimtab.activations.checksum import BYTES, fletcher32
 from trimtab.activations.layout import DIGEST, FORMAT, hook_of, index_digest, places, weights_digest
 from trimtab.errors import TrimtabError
@@ -87,17 +87,17 @@ class Cache:
         """A file attribute such as `model`, `hook` or `provenance`."""
         return self.attributes[name]
 
-    def require(self, described: Mapping[str, Any]) -> None:
+    def require(self, described: Manifest) -> None:
         """Pass a shard that was captured from the model of this manifest, where this version of the project hooks it.
 
         Raises:
             TrimtabError: it comes from another model, revision, weights, dtype or hook.
         """
         expected = {
-            "model": described["model"],
-            "revision": str(described["revision"]),
+            "model": described.model,
+            "revision": str(described.revision),
             "weights": weights_digest(described),
-            "dtype": described["dtype"],
+            "dtype": described.dtype,
             "hook": hook_of(described),
         }
         for name, wanted in expected.items():
@@ -187,7 +187,7 @@ class Cache:
         return np.repeat(np.asarray(wanted, dtype=bool), np.diff(self.offsets))
 
 
-def require_all(paths: Sequence[Path], described: Mapping[str, Any]) -> None:
+def require_all(paths: Sequence[Path], described: Manifest) -> None:
     """Pass shards that were all captured from the model of this manifest (`Cache.require`)."""
     for path in paths:
         with Cache.open(path) as cache:

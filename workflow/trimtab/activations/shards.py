@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float
 from transformers import PreTrainedModel
 
+from trimtab.artifacts.manifest import Manifest
 from trimtab.activations.estimate import estimate
 from trimtab.activations.layout import FORMAT, IDENTITY, Layout, hook_of, weights_digest
 from trimtab.activations.store import shard
@@ -36,7 +37,7 @@ def write_shard(
     prompts: Sequence[Prompt],
     layers: Sequence[int],
     selection: str,
-    described: Mapping[str, Any],
+    described: Manifest,
     settings: CaptureSettings,
     provenance: Mapping[str, Any],
 ) -> None:
@@ -46,7 +47,7 @@ def write_shard(
         described: the manifest of `model`.
     """
     check_layers(model, layers)
-    check_prompts(prompts, selection, described.get("context_length"))
+    check_prompts(prompts, selection, described.context_length)
     longest = max(len(p.context) + len(p.tokens) for p in prompts)
     budget, sites = token_budget(settings, model, layers, longest), Sites.of(described).of_layers(layers)
     planned = list(batches(prompts, budget))
@@ -75,7 +76,7 @@ def lay_out(
     layers: Sequence[int],
     selection: str,
     dtype: torch.dtype,
-    described: Mapping[str, Any],
+    described: Manifest,
     settings: CaptureSettings,
     provenance: Mapping[str, Any],
 ) -> Layout:
@@ -84,12 +85,12 @@ def lay_out(
     kept = [p.kept(selection) for p in prompts]
     attributes = {
         "format": FORMAT,
-        "model": described["model"],
-        "revision": str(described["revision"]),
+        "model": described.model,
+        "revision": str(described.revision),
         "weights": weights_digest(described),
         "hook": hook_of(described),
         "selection": selection,
-        "dtype": described["dtype"],
+        "dtype": described.dtype,
         "provenance": files.canonical(provenance),
     }
     whole = [attributes, list(layers), str(dtype), settings.record(), _code()]
@@ -100,7 +101,7 @@ def lay_out(
         made_of.update(files.canonical([batch[0].context, own]).encode())
     return Layout(
         layers=layers,
-        d_model=described["d_model"],
+        d_model=described.d_model,
         dtype=dtype,
         chunk_rows=settings.chunk_rows,
         prompt_ids=[p.id for p in prompts],

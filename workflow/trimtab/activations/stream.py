@@ -9,7 +9,6 @@ and one pass of the model. What is trained on these batches is in `trimtab.saes`
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +17,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from trimtab import seeds
+from trimtab.artifacts.manifest import Manifest
 from trimtab.activations.shards import check_rows
 from trimtab.forward.capture import Prompt, batches, check_prompts, kept_rows
 from trimtab.forward.memory import token_budget
@@ -36,7 +36,7 @@ class Stream:
     documents: Callable[[], Iterable[Prompt]]
     """All documents, in the same order each time; they should already stand in a random order."""
     layers: Sequence[int]
-    described: Mapping[str, Any]
+    described: Manifest
     """The manifest of `model`."""
     settings: CaptureSettings
     batch: int
@@ -60,7 +60,7 @@ class Stream:
         if start >= rows:
             return
         first, skipped = start // self.window * self.window, start % self.window
-        shape = (min(self.window, rows), self.described["d_model"])
+        shape = (min(self.window, rows), self.described.d_model)
         window = {layer: torch.empty(shape, dtype=self.model.dtype) for layer in self.layers}
         place = first
         for at, captured in self._captured(first):
@@ -92,7 +92,7 @@ class Stream:
         """What the model reads at a time, without end."""
         while True:
             for passage in _passages(self.documents(), self.window):
-                check_prompts(passage, "all", self.described.get("context_length"))
+                check_prompts(passage, "all", self.described.context_length)
                 longest = max(len(prompt.context) + len(prompt.tokens) for prompt in passage)
                 yield from batches(passage, token_budget(self.settings, self.model, self.layers, longest))
 

@@ -7,12 +7,12 @@ in a model is found by `trimtab.forward.contributions` once, and stands in the m
 """
 
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 from torch import nn
 
+from trimtab.artifacts.manifest import Manifest, ReadAt
 from trimtab.errors import TrimtabError
 
 OUTPUT, INPUT = "output", "input"
@@ -110,16 +110,19 @@ class Sites:
     """Of each layer of the model, the module whose output it is; none where it is the layer's own."""
 
     @classmethod
-    def of(cls, described: Mapping[str, Any]) -> "Sites":
-        """Those of a model's manifest, which has the entry `site` where they aren't the residual stream."""
-        found = described.get("site")
-        return STREAM if found is None else cls(found["kind"], tuple(found[found["kind"]]))
+    def of(cls, manifest: Manifest) -> "Sites":
+        """Those of a model's manifest."""
+        return cls.read_at(manifest.site)
 
     @classmethod
-    def beside(cls, described: Mapping[str, Any]) -> "Sites":
+    def read_at(cls, site: ReadAt | None) -> "Sites":
+        """Those of a manifest's entry; without one, the residual stream."""
+        return STREAM if site is None else cls(site.kind, site.modules[site.kind])
+
+    @classmethod
+    def beside(cls, manifest: Manifest) -> "Sites":
         """Those of what else a manifest's layers add to the stream; the stream itself where that is what is read."""
-        found = described.get("site")
-        return STREAM if found is None else cls(OTHER[found["kind"]], tuple(found[OTHER[found["kind"]]]))
+        return STREAM if manifest.site is None else cls.read_at(replace(manifest.site, kind=OTHER[manifest.site.kind]))
 
     def at(self, layer: int) -> Site:
         return Site(layer, self.modules[layer] if self.modules else "")

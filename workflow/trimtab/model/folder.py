@@ -5,10 +5,9 @@ has changed since the manifest was made.
 """
 
 import importlib.util
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
+from trimtab.artifacts.manifest import Manifest
 from trimtab.artifacts import fingerprint
 from trimtab.errors import TrimtabError
 from trimtab.model.names import GGUF
@@ -65,20 +64,21 @@ def source_digest(source: str) -> str:
     return fingerprint.digest(folder, FILES) if folder.is_dir() else ""
 
 
-def verify(manifest: Path, described: Mapping[str, Any]) -> None:
+def verify(manifest: Path, described: Manifest) -> None:
     """Pass a manifest whose model's folder holds what it held when the manifest was made.
 
     Raises:
         TrimtabError: a file changed, is gone or has come since.
     """
-    folder = Path(described["path"])
+    folder = Path(described.path)
+    kept = {"weights": described.weights, "files": described.files}
     if not folder.is_dir():
         raise TrimtabError(f"{manifest}, path: no folder {folder}, which held the model")
     for key, patterns in KEYS.items():
         # a manifest of an earlier version says nothing of files that hold no weights
-        if key not in described:
+        if (said := kept[key]) is None:
             continue
-        said, found = described[key], fingerprint.contents(folder, patterns)
+        found = fingerprint.contents(folder, patterns)
         for name in sorted(said.keys() | found.keys()):
             if said.get(name) != found.get(name):
                 raise TrimtabError(

@@ -1,11 +1,10 @@
-"""The manifest: what the model is, by hash and by measurement, for every later artifact to cite.
+"""Makes the manifest (`trimtab.artifacts.manifest`) of a model that is loaded.
 
 Residual norms (`trimtab.model.norms`) are measured where doses are spent: on the agent's calibration prompts, after the
 few-shot header.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,27 +13,26 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from trimtab.artifacts import fingerprint
+from trimtab.artifacts.manifest import Manifest, ReadAt, ResidualNorm
 from trimtab.errors import TrimtabError
 from trimtab.forward.capture import Prompt, batches, kept_rows
 from trimtab.forward.contributions import contributions
 from trimtab.forward.hooks import decoder_layers
 from trimtab.forward.sites import RESIDUAL, STREAM, Sites
 from trimtab.model.folder import KEYS
-from trimtab.model.norms import ResidualNorm, residual_norm
+from trimtab.model.norms import residual_norm
+from trimtab.settings.activations import MeasuringSettings
 
 
-def site_entry(model: PreTrainedModel, kind: str) -> dict[str, Any]:
-    """The manifest's entry `site`: which kind of site is read and steered, and the modules of both kinds by layer.
-
-    Empty for the residual stream, which needs no module.
+def read_at(model: PreTrainedModel, kind: str) -> ReadAt | None:
+    """Where this kind of site is in a model, and what else its layers add; None for the stream, which needs no module.
 
     Raises:
         TrimtabError: the model has no such sites.
     """
     if kind == RESIDUAL:
-        return {}
-    modules = {name: list(sites.modules) for name, sites in contributions(model).items()}
-    return {"site": {"kind": kind, **modules}}
+        return None
+    return ReadAt(kind, {name: sites.modules for name, sites in contributions(model).items()})
 
 
 def residual_norms(
@@ -48,13 +46,13 @@ def residual_norms(
     return {layer: residual_norm(torch.cat(rows)) for layer, rows in parts.items()}
 
 
-def check_layers(layers: Sequence[int], described: Mapping[str, Any]) -> None:
+def check_layers(layers: Sequence[int], described: Manifest) -> None:
     """Pass the layers that an experiment asks for, if the manifest's model has them.
 
     Raises:
         TrimtabError: it hasn't.
     """
-    last = int(described["layers"]) - 1
+    last = described.layers - 1
     if too_deep := [layer for layer in layers if layer > last]:
         raise TrimtabError(f"config.yaml, layers: {too_deep} of a model that has 0 to {last}")
 
@@ -62,30 +60,35 @@ def check_layers(layers: Sequence[int], described: Mapping[str, Any]) -> None:
 def manifest(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
-    source: str,
-    revision: str | None,
+    settings: MeasuringSettings,
     folder: Path,
-    dtype: str,
-    norms: dict[int, ResidualNorm],
-) -> dict[str, Any]:
-    """The manifest's content; `layers` counts the decoder layers."""
+    norms: Mapping[int, ResidualNorm],
+    site: ReadAt | None,
+    protocol: str,
+    provenance: Mapping[str, Any],
+) -> Manifest:
+    """Of a model that was loaded from a folder by these settings."""
     config = model.config.get_text_config(decoder=True)
     # the loaded model's linear layers may be laid out, so that their weights are no parameters
     with torch.device("meta"):
         parameters = type(model)(model.config).num_parameters()
-    return {
-        "model": source,
-        "revision": revision,
-        "path": str(folder),
+    return Manifest(
+        model=settings.source,
+        revision=settings.revision,
+        path=str(folder),
         **{key: fingerprint.contents(folder, patterns) for key, patterns in KEYS.items()},
-        "architecture": type(model).__name__,
-        "parameters": parameters,
-        "layers": len(decoder_layers(model)),
-        "d_model": int(config.hidden_size),
-        "vocabulary": int(config.vocab_size),
+        architecture=type(model).__name__,
+        parameters=parameters,
+        layers=len(decoder_layers(model)),
+        d_model=int(config.hidden_size),
+        vocabulary=int(config.vocab_size),
         # recurrent models read sequences of any length
-        "context_length": getattr(config, "max_position_embeddings", None),
-        "dtype": dtype,
-        "chat_template": tokenizer.chat_template is not None,
-        "residual_norm": {str(layer): asdict(norm) for layer, norm in norms.items()},
-    }
+        context_length=getattr(config, "max_position_embeddings", None),
+        dtype=settings.dtype,
+        device=settings.device,
+        chat_template=tokenizer.chat_template is not None,
+        protocol=protocol,
+        residual_norm=norms,
+        provenance=provenance,
+        site=site,
+    )

@@ -4,33 +4,17 @@ Rows far longer than the layer's median are attention sinks; they are left out a
 wherever they were captured: nothing here loads a model, and whoever reads a norm from a file needs none.
 """
 
-from dataclasses import dataclass
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from trimtab.artifacts.manifest import ResidualNorm
 from trimtab.errors import TrimtabError
 
 SINK_FACTOR = 8.0
 """A row this many times longer than the layer's median row is an attention sink."""
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
-
-
-@dataclass(frozen=True)
-class ResidualNorm:
-    """L2 norms of a layer's rows, sinks left out."""
-
-    mean: float
-    centred_mean: float
-    """Mean distance from the layer's mean row: what a dose of 1 comes to."""
-    quantiles: dict[str, float]
-    """Of the plain norm."""
-    sink_share: float
-    top_dimension_share: float
-    """Share of the variance that the most variable dimension holds; near 1 means a constant dominates the layer."""
-    rows: int
 
 
 def residual_norm(rows: Float[Tensor, "token d_model"]) -> ResidualNorm:

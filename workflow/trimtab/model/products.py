@@ -7,13 +7,13 @@ alone, multiplies the same rows again.
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from trimtab.artifacts.manifest import Manifest
 from trimtab.forward.linear import InBlocks, LaidOut, operators
 from trimtab.model.checks import SAME
 from trimtab.model.judged import Check
@@ -29,7 +29,7 @@ Products = dict[str, tuple[Float[Tensor, "1 token inputs"], Float[Tensor, "1 tok
 """Rows and their products, by the name of the layer."""
 
 
-def products(model: PreTrainedModel, prompt: Sequence[int], described: Mapping[str, Any]) -> list[Check]:
+def products(model: PreTrainedModel, prompt: Sequence[int], described: Manifest) -> list[Check]:
     """One check, or none where no layer is prepared.
 
     Args:
@@ -38,7 +38,7 @@ def products(model: PreTrainedModel, prompt: Sequence[int], described: Mapping[s
     kept = _kept(model, prompt[-TOKENS:])
     if not kept:
         return []
-    return [compare(kept, plain(Path(described["path"]), described["dtype"], described["device"]), operators(model))]
+    return [compare(kept, plain(Path(described.path), described.dtype, described.device), operators(model))]
 
 
 @torch.inference_mode()

@@ -12,7 +12,7 @@ from typing import Any, cast
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from trimtab.artifacts import files
+from trimtab.artifacts.manifest import Manifest
 from trimtab.artifacts.border import readable
 from trimtab.errors import TrimtabError
 from trimtab.forward.linear import lay_out
@@ -107,15 +107,15 @@ def plain(folder: Path, dtype: str, device: str) -> PreTrainedModel:
     return cast(PreTrainedModel, model)
 
 
-def from_manifest(manifest: Path) -> tuple[dict[str, Any], PreTrainedModel, PreTrainedTokenizerBase]:
+def from_manifest(manifest: Path) -> tuple[Manifest, PreTrainedModel, PreTrainedTokenizerBase]:
     """The manifest's content and the model that it describes, on the device it names.
 
     Raises:
         TrimtabError: the model's folder changed since the manifest was made, or can't be loaded.
     """
-    described = files.read_json(manifest)
+    described = Manifest.read(manifest)
     verify(manifest, described)
-    return described, *load(Path(described["path"]), described["dtype"], described["device"])
+    return described, *load(Path(described.path), described.dtype, described.device)
 
 
 def differentiable(manifest: Path) -> PreTrainedModel:
@@ -123,12 +123,12 @@ def differentiable(manifest: Path) -> PreTrainedModel:
 
     On a CPU its sums are in float32, as those of `plain_of`.
     """
-    described = files.read_json(manifest)
+    described = Manifest.read(manifest)
     verify(manifest, described)
     # Any: the library's own annotations of `float` are wrong
-    model: Any = load(Path(described["path"]), described["dtype"], described["device"], frozen=False)[0]
+    model: Any = load(Path(described.path), described.dtype, described.device, frozen=False)[0]
     model.requires_grad_(False)
-    return cast(PreTrainedModel, model.float() if described["device"] == "cpu" else model)
+    return cast(PreTrainedModel, model.float() if described.device == "cpu" else model)
 
 
 def twin_of(manifest: Path, folder: Path) -> PreTrainedModel:
@@ -137,11 +137,11 @@ def twin_of(manifest: Path, folder: Path) -> PreTrainedModel:
     Raises:
         TrimtabError: it has another shape or vocabulary.
     """
-    described = files.read_json(manifest)
-    twin, tokenizer = load(folder, described["dtype"], described["device"])
+    described = Manifest.read(manifest)
+    twin, tokenizer = load(folder, described.dtype, described.device)
     config = twin.config.get_text_config(decoder=True)
     theirs = (config.num_hidden_layers, config.hidden_size, len(tokenizer))
-    ours = (described["layers"], described["d_model"], len(load_tokenizer(Path(described["path"]))))
+    ours = (described.layers, described.d_model, len(load_tokenizer(Path(described.path))))
     if theirs != ours:
         raise TrimtabError(
             f"config.yaml, vectors.twin: {folder} has {theirs[0]} layers of width {theirs[1]} and {theirs[2]} tokens; "
@@ -156,7 +156,7 @@ def plain_of(manifest: Path) -> PreTrainedModel:
     On a CPU its sums are in float32: many processors take ten times as long for plain bfloat16 products
     (`trimtab.forward.linear`), and the same weights in more digits are the truth that both round.
     """
-    described = files.read_json(manifest)
+    described = Manifest.read(manifest)
     verify(manifest, described)
-    model = plain(Path(described["path"]), described["dtype"], described["device"])
-    return model.float() if described["device"] == "cpu" else model
+    model = plain(Path(described.path), described.dtype, described.device)
+    return model.float() if described.device == "cpu" else model

@@ -9,7 +9,7 @@ from typing import Any
 from huggingface_hub.errors import StrictDataclassError
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
-from trimtab.artifacts import files
+from trimtab.artifacts.manifest import Manifest
 from trimtab.artifacts.border import check_whole, read_object, readable
 from trimtab.errors import TrimtabError
 from trimtab.model.folder import verify
@@ -26,9 +26,9 @@ TOKENIZERS = ("tokenizer*.json", "*.model", "vocab*", "*.tiktoken", "tekken.json
 
 def tokenizer_of(manifest: Path) -> PreTrainedTokenizerBase:
     """The tokenizer of the model that a manifest describes, for jobs that need nothing else of it."""
-    described = files.read_json(manifest)
+    described = Manifest.read(manifest)
     verify(manifest, described)
-    return load_tokenizer(Path(described["path"]))
+    return load_tokenizer(Path(described.path))
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:

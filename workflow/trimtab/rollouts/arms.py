@@ -4,10 +4,10 @@ import logging
 from collections.abc import Mapping, Sequence
 from itertools import chain, combinations, product
 from pathlib import Path
-from typing import Any
 
 import torch
 
+from trimtab.artifacts.manifest import Manifest
 from trimtab.agent.names import PROMPT, UNSTEERED, ZERO
 from trimtab.errors import TrimtabError
 from trimtab.forward.sites import Sites
@@ -41,7 +41,7 @@ def _file(vectors: Path, name: str, trait: str) -> Path:
 def arms(
     conditions: Sequence[Condition],
     vectors: Path,
-    described: Mapping[str, Any],
+    described: Manifest,
     instructions: Mapping[str, str],
     saes: Path | None = None,
     gate_of: GateOf = ungated,
@@ -73,7 +73,7 @@ def arms(
 def _arm(
     condition: Condition,
     vectors: Path,
-    described: Mapping[str, Any],
+    described: Manifest,
     instructions: Mapping[str, str],
     saes: Path | None,
     gate_of: GateOf,
@@ -84,17 +84,17 @@ def _arm(
         return Arm(condition.condition_id, instruction=instructions[condition.trait])
     layer, sites = condition.layer, Sites.of(described)
     if condition.method == ZERO:
-        direction = torch.nn.functional.one_hot(torch.tensor(0), described["d_model"]).float()
+        direction = torch.nn.functional.one_hot(torch.tensor(0), described.d_model).float()
         return Arm(condition.condition_id, added(sites.at(layer), direction, 0.0, condition.timing))
     vector = artifact.read(_file(vectors, condition.vector_name, condition.trait))
     # only a grid adds a vector elsewhere than where it was read
     moved = condition.arm == GRID and vector.layer != layer
-    if (vector.layer != layer and not moved) or vector.record.model != described["model"]:
+    if (vector.layer != layer and not moved) or vector.record.model != described.model:
         raise TrimtabError(
             f"{vector.path}: holds direction.{vector.layer} of {vector.record.model}; "
-            f"condition {condition.condition_id} needs direction.{layer} of {described['model']}"
+            f"condition {condition.condition_id} needs direction.{layer} of {described.model}"
         )
-    norm = described["residual_norm"][str(layer)]["centred_mean"]
+    norm = described.residual_norm[layer].centred_mean
     application = Application(layer, condition.rule, condition.timing, condition.gate)
     scale = Scale.of(str(vector.path), vector.record, norm, application)
     sae, gate = _dictionary(saes, application), gate_of(application, vector)
@@ -117,15 +117,15 @@ def _check_together(condition: Condition, parts: Mapping[str, Edits]) -> None:
 
 
 def _other(
-    also: Also, condition: Condition, vectors: Path, described: Mapping[str, Any], saes: Path | None, gate_of: GateOf
+    also: Also, condition: Condition, vectors: Path, described: Manifest, saes: Path | None, gate_of: GateOf
 ) -> Edits:
     """What a condition applies as well, at its own layer unless it names another."""
     made = artifact.read(_file(vectors, also.method, also.trait))
-    if made.record.model != described["model"]:
-        raise TrimtabError(f"{made.path}: is of {made.record.model}; expected {described['model']}")
+    if made.record.model != described.model:
+        raise TrimtabError(f"{made.path}: is of {made.record.model}; expected {described.model}")
     layer = made.layer if also.layer is None else also.layer
     how = Application(layer, also.rule, condition.timing, also.gate)
-    norm = described["residual_norm"][str(layer)]["centred_mean"]
+    norm = described.residual_norm[layer].centred_mean
     scale = Scale.of(str(made.path), made.record, norm, how)
     sae, gate = _dictionary(saes, how), gate_of(how, made)
     return edits(made, how, also.dose, condition.unit, scale, sae, gate, Sites.of(described))

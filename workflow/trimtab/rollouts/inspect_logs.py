@@ -15,6 +15,7 @@ from typing import Any
 
 import pandas as pd
 
+from trimtab.artifacts.manifest import Manifest
 from trimtab.agent.names import FINISH, NUMERICAL, UNPARSED
 from trimtab.agent.turn import Turn, turns_of
 from trimtab.artifacts import files
@@ -43,7 +44,7 @@ def write_logs(results: Path, out: Path, wanted: str | None = None) -> list[Path
     batches = turn_files(results)
     turns = pd.concat(map(pd.read_parquet, batches), ignore_index=True)
     outcomes = pd.read_parquet(results / "rollouts/outcomes.parquet")
-    model = files.read_json(results / "model/manifest.json")["model"]
+    model = Manifest.read(results / "model/manifest.json").model
     created = datetime.fromtimestamp(max(path.stat().st_mtime for path in batches), UTC).isoformat()
     written = []
     for name in conditions.index if wanted is None else [wanted]:

@@ -10,11 +10,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import torch
 from transformers import PreTrainedTokenizerBase
 
+from trimtab.artifacts.manifest import Manifest
 from trimtab.artifacts import tensors
 from trimtab.errors import TrimtabError
 from trimtab.forward.sites import Sites
@@ -44,7 +44,7 @@ def ungated(how: Application, made: Made) -> None:
 class GateSources:
     """What gates are made from."""
 
-    described: Mapping[str, Any]
+    described: Manifest
     """The model's manifest."""
     tokenizer: PreTrainedTokenizerBase
     saes: Path
@@ -101,7 +101,7 @@ def _contrast(sources: GateSources, settings: EditGate, made: Made, where: str) 
 def _reads(sources: GateSources, settings: EditGate, layer: int, latent: int, where: str) -> Gate:
     """Open where a latent reads above the gate's value."""
     above = settings.above or 0.0
-    sae = dictionary(sources.saes / str(layer), layer, sources.described["model"], sources.sites)
+    sae = dictionary(sources.saes / str(layer), layer, sources.described.model, sources.sites)
     if latent >= len(sae.b_enc):
         raise TrimtabError(f"{where}.latent: {latent}; the dictionary of layer {layer} has {len(sae.b_enc)}")
     weight = sae.W_enc[:, latent]
@@ -123,7 +123,7 @@ def _probe(sources: GateSources, settings: EditGate, made: Made, where: str) -> 
 def _projection(sources: GateSources, settings: EditGate, made: Made, where: str) -> Gate:
     if isinstance(made, OwnEdits):
         raise TrimtabError(f"{where}: {made.method} makes edits and no vector, along which rows could lie")
-    norm = float(sources.described["residual_norm"][str(made.layer)]["centred_mean"])
+    norm = sources.described.residual_norm[made.layer].centred_mean
     mean = float(made.mean.double() @ made.unit.double())
     return Beyond(
         (sources.sites.at(made.layer),), made.unit, -mean - (settings.above or 0.0) * norm, settings.remembers

@@ -13,6 +13,7 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor
 
+from trimtab.artifacts.manifest import Manifest
 from trimtab.activations.reader import Cache
 from trimtab.artifacts import files, tensors
 from trimtab.errors import TrimtabError
@@ -146,7 +147,7 @@ class TraitFiles:
 def gather(
     trait: str,
     made: TraitFiles,
-    described: Mapping[str, Any],
+    described: Manifest,
     readings: Readings,
     elsewhere: Elsewhere,
     seed: int,
@@ -162,7 +163,7 @@ def gather(
     layer, sites = made.layer, Sites.of(described)
     fitted, _ = tensors.read(made.weights)
 
-    imported = [foreign.read(path, layer, described["layers"], described["d_model"]) for path in made.imported]
+    imported = [foreign.read(path, layer, described.layers, described.d_model) for path in made.imported]
     return Material(
         trait=trait,
         layer=layer,
@@ -175,8 +176,8 @@ def gather(
         penalty=float(made.fit["penalty"]),
         raw_penalties=(float(made.fit["penalties"]["raw"]), float(made.fit["penalties"]["raw_logistic"])),
         association=fitted["association"],
-        sae=dictionary(made.sae, layer, described["model"], sites),
-        dictionary=lambda other: dictionary(made.saes / str(other), other, described["model"], sites),
+        sae=dictionary(made.sae, layer, described.model, sites),
+        dictionary=lambda other: dictionary(made.saes / str(other), other, described.model, sites),
         readings=readings,
         rows=made.rows,
         elsewhere=elsewhere,

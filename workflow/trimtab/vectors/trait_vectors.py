@@ -12,8 +12,8 @@ from typing import Any, cast
 
 from transformers import PreTrainedModel
 
+from trimtab.artifacts.manifest import Manifest, ResidualNorm
 from trimtab.errors import TrimtabError
-from trimtab.model.norms import ResidualNorm
 from trimtab.settings.vectors import VectorSettings
 from trimtab.steering.edits import Edits, added, after, scaled
 from trimtab.steering.replay import Prompt
@@ -37,7 +37,7 @@ LOG = logging.getLogger(__name__)
 class Sources:
     """What making needs beside the material."""
 
-    described: Mapping[str, Any]
+    described: Manifest
     """The model's manifest."""
     model: PreTrainedModel
     prompts: Sequence[Prompt]
@@ -195,7 +195,7 @@ class _Bench:
         return Record(
             method=name,
             trait=self._material.trait,
-            model=self._sources.described["model"],
+            model=self._sources.described.model,
             layer=self._layer,
             residual_norm=self._norm(self._layer),
             dose_calibration=tuple(measured),
@@ -206,7 +206,7 @@ class _Bench:
         )
 
     def _norm(self, layer: int) -> ResidualNorm:
-        return ResidualNorm(**self._sources.described["residual_norm"][str(layer)])
+        return self._sources.described.residual_norm[layer]
 
     def _path(self, name: str) -> Path:
         return self._folder / name / f"{self._material.trait}.safetensors"

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
+from trimtab.artifacts.manifest import Manifest
 from trimtab.artifacts import files, tensors
 from trimtab.artifacts.provenance import provenance
 from trimtab.errors import TrimtabError
@@ -86,11 +87,11 @@ def _folder(source: Path, model: Path) -> Path:
         return model
     if not model.is_file():
         raise TrimtabError(f"{model}: expected a run's model/manifest.json, or a folder with a model")
-    described = files.read_json(model)
+    described = Manifest.read(model)
     verify(model, described)
-    if described["model"] != (own := artifact.read(source).record.model):
-        raise TrimtabError(f"{source}: is of {own}; expected one of {described['model']}")
-    return Path(described["path"])
+    if described.model != (own := artifact.read(source).record.model):
+        raise TrimtabError(f"{source}: is of {own}; expected one of {described.model}")
+    return Path(described.path)
 
 
 def _added(made: OwnEdits, dose: float, model: PreTrainedModel) -> list[Added]:
