@@ -4,29 +4,19 @@ from trimtab.jobs.entry import script
 
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from trimtab import seeds
-from trimtab.agent import protocols
-from trimtab.agent.calibration import Calibration
 from trimtab.agent.scenario import read_scenarios
 from trimtab.agent.turn import table
-from trimtab.artifacts import files, tensors
+from trimtab.artifacts import files
 from trimtab.artifacts.provenance import provenance
-from trimtab.forward.sites import Sites
-from trimtab.model.source import from_manifest
 from trimtab.rollouts import best_of
 from trimtab.rollouts.development import tried
-from trimtab.rollouts.engine import Engine
 from trimtab.rollouts.outcomes import outcomes
+from trimtab.rollouts.ready import ReadyAgent
 from trimtab.settings.rollouts import EpisodeSettings
 from trimtab.settings.statistics import ComparisonSettings
-from trimtab.vectors.contract import LinearProbe
-from trimtab.vectors.own_episodes import read_rows
-
-BESIDE = ("success", "calls", "breakage")
-"""Outcomes of every trait, besides its declared one."""
 
 
 def main(
@@ -43,19 +33,12 @@ def main(
     seed: int,
 ) -> None:
     """Write `out`, after `runs` unsteered episodes of each scenario."""
-    described, model, tokenizer = from_manifest(manifest)
-    sites = Sites.of(described)
-    protocol, tasks = protocols.read(agent, tokenizer), read_scenarios(scenarios)
-    engine = Engine(model, protocol, settings, Calibration.read(calibration).bias)
-    played, turns = tried(engine, tasks, runs, seed)
-    order = sorted(range(len(played)), key=lambda at: (played[at].scenario_id, played[at].run))
-    scores, wanted = {}, {}
-    for path in probes:
-        layer, (fitted, _) = int(files.read_json(path)["layer"]), tensors.read(path.with_suffix(".safetensors"))
-        probe = LinearProbe.of(fitted, "raw_logistic.")
-        read = read_rows(model, protocol, [played[at] for at in order], sites.at(layer))
-        scores[path.stem] = np.array([best_of.score(each, probe) for each in read]).reshape(len(tasks), runs)
-        wanted[path.stem] = [*dict.fromkeys([compared.primary[path.stem], *BESIDE])]
+    ready = ReadyAgent.read(manifest, calibration, agent, settings)
+    tasks = read_scenarios(scenarios)
+    played, turns = tried(ready.engine, tasks, runs, seed)
+    played.sort(key=lambda each: (each.scenario_id, each.run))
+    scores = {probe.stem: best_of.scores(ready, probe, played).reshape(len(tasks), runs) for probe in probes}
+    wanted = {trait: [*dict.fromkeys([compared.primary[trait], *best_of.BESIDE])] for trait in scores}
     measured: pd.DataFrame = outcomes(table(turns), tasks)
     draw = seeds.derive(seed, "rollouts", "best_of")
     found = best_of.table(scores, wanted, measured, compared.draws, compared.level, draw)

@@ -4,15 +4,13 @@ from trimtab.jobs.entry import script
 
 from pathlib import Path
 
-from trimtab.agent import played, protocols
-from trimtab.agent.calibration import Calibration
+from trimtab.agent import played
 from trimtab.agent.scenario import Scenario
 from trimtab.artifacts import files
 from trimtab.artifacts.provenance import provenance
-from trimtab.model.source import from_manifest
 from trimtab.prompts import resources
 from trimtab.rollouts.development import tried
-from trimtab.rollouts.engine import Engine
+from trimtab.rollouts.ready import ReadyAgent
 from trimtab.settings.rollouts import EpisodeSettings
 
 
@@ -29,9 +27,7 @@ def main(
     seed: int,
 ) -> None:
     """Write one row an episode (JSON lines) to `out`: `runs` of each task of the resource `tasks`."""
-    _, model, tokenizer = from_manifest(manifest)
-    bias = Calibration.read(calibration).bias
-    engine = Engine(model, protocols.read(agent, tokenizer), settings, bias)
+    engine = ReadyAgent.read(manifest, calibration, agent, settings).engine
     rows = [Scenario.of(row) for row in resources.scenarios(tasks)]
     played.write(out, tried(engine, rows, runs, seed)[0])
     files.write_json(record, provenance([manifest, calibration], {**settings.record(), "runs": runs}, seed))

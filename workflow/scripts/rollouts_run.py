@@ -4,18 +4,16 @@ from trimtab.jobs.entry import script
 
 from pathlib import Path
 
-from trimtab.agent import protocols, turn
-from trimtab.agent.calibration import Calibration
+from trimtab.agent import turn
 from trimtab.agent.scenario import read_scenarios
 from trimtab.artifacts import files
 from trimtab.artifacts.provenance import provenance, versions
-from trimtab.model.source import from_manifest
 from trimtab.prompts import resources
 from trimtab.rollouts.arms import arms, vector_files
 from trimtab.rollouts.batch_size import rows_together
 from trimtab.rollouts.conditions import conditions_of, read_conditions
-from trimtab.rollouts.engine import Engine
 from trimtab.rollouts.episode_files import Cells, complete
+from trimtab.rollouts.ready import ReadyAgent
 from trimtab.settings.gates import EditGates
 from trimtab.settings.rollouts import BatchSettings, EpisodeSettings
 from trimtab.vectors.gates import GateSources
@@ -42,15 +40,14 @@ def main(
     code: str,
 ) -> None:
     """Write one row a turn to `out`. What is finished is kept in the folder `cells`; `code` says by which code."""
-    described, model, tokenizer = from_manifest(manifest)
-    bias = Calibration.read(calibration).bias
-    engine = Engine(model, protocols.read(agent, tokenizer), settings, bias)
+    ready = ReadyAgent.read(manifest, calibration, agent, settings)
+    described, engine = ready.described, ready.engine
     design, tasks = conditions_of(read_conditions(conditions)), read_scenarios(scenarios)
-    gate_of = GateSources(described, tokenizer, saes, probes, gates.gates)
+    gate_of = GateSources(described, ready.tokenizer, saes, probes, gates.gates)
     planned = arms(design, vectors, described, resources.requests(traits), saes, gate_of)
-    shaped = [resources.agent(agent), settings.record(), bias, code]
+    shaped = [resources.agent(agent), settings.record(), ready.bias, code]
     finished = Cells(cells, [described.weights, described.dtype, versions(), *shaped])
-    together = rows_together(rows, model, len(tasks), *engine.player.lengths(tasks))
+    together = rows_together(rows, ready.model, len(tasks), *engine.player.lengths(tasks))
     turns = complete(finished, engine, planned, tasks, seed, run, together, f"rollouts {out.stem}")
     inputs = [manifest, scenarios, calibration, conditions, *vector_files(design, vectors)]
     files.write_parquet(out, turn.table(turns), provenance(inputs, settings.record() | {"run": run}, seed))

@@ -5,16 +5,13 @@ from trimtab.jobs.entry import script
 from itertools import groupby
 from pathlib import Path
 
-from trimtab.agent import protocols
-from trimtab.agent.calibration import Calibration
 from trimtab.agent.scenario import Assignment
 from trimtab.artifacts import files
 from trimtab.artifacts.provenance import provenance
-from trimtab.model.source import from_manifest
 from trimtab.prompts import resources, sources
 from trimtab.rollouts.conditions import UNSTEERED_ID
-from trimtab.rollouts.engine import Engine
 from trimtab.rollouts.episode import Arm
+from trimtab.rollouts.ready import ReadyAgent
 from trimtab.settings.rollouts import EpisodeSettings
 
 ROWS = 100
@@ -34,19 +31,17 @@ def main(
     seed: int,
 ) -> None:
     """Write one row an episode (JSON lines) to `out`."""
-    _, model, tokenizer = from_manifest(manifest)
-    protocol = protocols.read(agent, tokenizer)
-    engine = Engine(model, protocol, settings, Calibration.read(calibration).bias)
+    ready = ReadyAgent.read(manifest, calibration, agent, settings)
     loaded = resources.load(recipe)
     tasks = [
-        Assignment(task["id"], task["text"], protocol.sandbox)
+        Assignment(task["id"], task["text"], ready.protocol.sandbox)
         for task in sources.transcript_tasks(episodes, seed, loaded["transcript_tasks"])
     ]
     rows = []
     for start in range(0, len(tasks), ROWS):
-        turns = engine.run([Arm(UNSTEERED_ID)], tasks[start : start + ROWS], seed, 0)
+        turns = ready.engine.run([Arm(UNSTEERED_ID)], tasks[start : start + ROWS], seed, 0)
         for name, episode in groupby(turns, key=lambda turn: turn.scenario_id):
-            rows.append({"id": name, "text": protocol.transcript(list(episode))})
+            rows.append({"id": name, "text": ready.protocol.transcript(list(episode))})
     files.write_jsonl(out, rows)
     files.write_json(record, provenance([manifest, calibration], {**settings.record(), "episodes": episodes}, seed))
 

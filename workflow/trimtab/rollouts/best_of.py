@@ -9,6 +9,7 @@ n without replacement, as often as the others of these k lie below it.
 
 from collections.abc import Iterator, Mapping, Sequence
 from math import comb
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -16,11 +17,19 @@ import pandas as pd
 from jaxtyping import Float
 from numpy import ndarray
 
+from trimtab.agent.played import Played
+from trimtab.artifacts import files, tensors
+from trimtab.forward.sites import Sites
 from trimtab.numeric import middle, resamples
+from trimtab.rollouts.ready import ReadyAgent
 from trimtab.vectors.contract import LinearProbe, OwnEpisode
+from trimtab.vectors.own_episodes import read_rows
 
 SCORE = "score"
 """Outcome of what the probe itself says, in nats: how far the choice has anything to choose among."""
+
+BESIDE = ("success", "calls", "breakage")
+"""Outcomes of every trait, besides its declared one."""
 
 
 class Row(NamedTuple):
@@ -38,6 +47,18 @@ class Row(NamedTuple):
     """Mean over scenarios of the chosen episode's outcome less that of all its episodes."""
     lower: float
     upper: float
+
+
+def scores(agent: ReadyAgent, probe: Path, played: Sequence[Played]) -> Float[ndarray, "episode"]:
+    """What a trait's probe says of each of some episodes.
+
+    Args:
+        probe: probes/<trait>.json.
+    """
+    layer, (fitted, _) = int(files.read_json(probe)["layer"]), tensors.read(probe.with_suffix(".safetensors"))
+    own = LinearProbe.of(fitted, "raw_logistic.")
+    read = read_rows(agent.model, agent.protocol, played, Sites.of(agent.described).at(layer))
+    return np.array([score(each, own) for each in read])
 
 
 def score(episode: OwnEpisode, probe: LinearProbe) -> float:
