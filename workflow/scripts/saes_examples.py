@@ -33,7 +33,6 @@ def main(
 
     `agreement` is saes/agreement.csv, where dictionaries have a second seed.
     """
-    described = Manifest.read(manifest)
     tokenizer = tokenizer_of(manifest)
     read = [Read.of(probe, settings.latents) for probe in probes]
     # traits may share a layer: its rows are encoded once for all of their latents
@@ -54,7 +53,7 @@ def main(
     used += [saes / str(probe.layer) / WEIGHTS for probe in read]
     files.write_csv(table, pd.DataFrame(rows), provenance(sorted(set(used)), settings.record()))
     with files.atomic(browsable) as temporary:
-        temporary.write_text(page(shown, described.model, again))
+        temporary.write_text(page(shown, Manifest.read(manifest).model, again))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from trimtab.artifacts.provenance import provenance
 from trimtab.errors import TrimtabError
 from trimtab.forward.sites import Sites
 from trimtab.model.source import from_manifest
+from trimtab.prompts.split import TRAIN, ids_of
 from trimtab.saes.baselines import of_layers
 from trimtab.saes.files import WEIGHTS, load
 from trimtab.saes.quality import measure
@@ -39,7 +40,7 @@ def main(
     described, model, tokenizer = from_manifest(manifest)
     protocol = protocols.read(agent, tokenizer)
     dictionaries = {layer: load(folder).to(model.device) for layer, folder in zip(layers, saes, strict=True)}
-    kept = {row["id"] for row in files.each_jsonl(corpus) if row["split"] == "train"}
+    kept = ids_of(corpus, TRAIN)
     own_seed = seeds.derive(seed, "saes", "baselines")
     others = of_layers(dictionaries, caches, kept, model.device, own_seed)
     sets = held_out(corpus, protocol, max_tokens)

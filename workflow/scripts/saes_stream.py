@@ -11,7 +11,6 @@ from trimtab.agent import protocols
 from trimtab.agent.documents import training
 from trimtab.artifacts import digest
 from trimtab.artifacts.provenance import provenance
-from trimtab.forward.sites import Sites
 from trimtab.model.source import from_manifest
 from trimtab.saes import streamed
 from trimtab.saes.checkpoint import TrainingCheckpoint
@@ -53,7 +52,7 @@ def main(
     stream = Stream(model, kept, layers, described, capture, settings[0].batch, order_seed)
     found = train_together(streamed.batches(stream, recipes, where), recipes, checkpoint)
     for (layer, trained), folder in zip(found.items(), folders, strict=True):
-        trained.save(folder, Origin.at(Sites.of(described), described.model, layer, max_tokens), origin)
+        trained.save(folder, Origin.of(described, layer, max_tokens), origin)
     checkpoint.remove()
 
 

@@ -8,9 +8,9 @@ from trimtab import seeds
 from trimtab.artifacts.manifest import Manifest
 from trimtab.activations.reader import require_all
 from trimtab.activations.scratch import near
-from trimtab.artifacts import digest, files
+from trimtab.artifacts import digest
 from trimtab.artifacts.provenance import provenance
-from trimtab.forward.sites import Sites
+from trimtab.prompts.split import TRAIN, ids_of
 from trimtab.saes import formats
 from trimtab.saes.batches import stored
 from trimtab.saes.checkpoint import TrainingCheckpoint
@@ -42,18 +42,16 @@ def main(
     own_seed, where = seeds.derive(seed, "saes", layer, repeat), device_of(device)
     sources = [path for each in pretrained for path in formats.inside(each)]
     origin = provenance([manifest, corpus, *caches, *sources], settings.record(), own_seed)
-    kept = {row["id"] for row in files.each_jsonl(corpus) if row["split"] == "train"}
     depends = [origin, digest.code_digest(Path(__file__), digest.LIBRARY), layer, device]
     checkpoint = TrainingCheckpoint(folder / "checkpoint.safetensors", depends, checkpoint_seconds)
-    sites = Sites.of(described)
-    made_from = Origin.at(sites, described.model, layer, context_size)
     if pretrained:
-        made_from = formats.origin_for(pretrained[0], described.model, layer, context_size, sites)
-        trained = Trained(formats.read_for(pretrained[0], described.d_model, settings.k), [])
+        sae, made_from = formats.taken(pretrained[0], described, layer, context_size, settings.k)
+        trained = Trained(sae, [])
     else:
+        made_from = Origin.of(described, layer, context_size)
         recipe = Recipe.measured(settings, own_seed, where, described.d_model)
         with near(caches, layer) as shards:
-            trained = train(stored(shards, layer, kept, recipe, where), recipe, checkpoint)
+            trained = train(stored(shards, layer, ids_of(corpus, TRAIN), recipe, where), recipe, checkpoint)
     trained.save(folder, made_from, origin)
     checkpoint.remove()
 

@@ -15,9 +15,7 @@ from trimtab.artifacts.provenance import provenance
 from trimtab.forward.sites import Sites
 from trimtab.model.source import from_manifest
 from trimtab.prompts import resources
-from trimtab.vectors import apply, artifact
-from trimtab.vectors.decisions import as_table, charged, decisions, situations
-from trimtab.vectors.dose import UNSCALED
+from trimtab.vectors.decisions import as_table, at_kl, charged, decisions, situations
 
 
 def main(
@@ -39,18 +37,8 @@ def main(
     protocol = protocols.read(agent, tokenizer)
     offsets = Calibration.read(calibration).offsets
     read = situations(Decisions.read(points).points, read_scenarios(scenarios))
-    edits = {}
-    found, left_out = artifact.read_all(vectors)
-    for each in left_out:
-        print(f"{each.method}: {each.why}; left out")
-    for made in found:
-        plain = made.record.plain
-        reach = made.record.lengths(plain).get(kl)
-        if reach is None:
-            print(f"{made.path}: no length with a KL of {kl:g} nats was found; left out")
-        else:
-            edits[made.method] = apply.edits(made, plain, reach, "absolute", UNSCALED, sites=Sites.of(described))
-    request, costs = resources.traits(traits)[trait]["prompt"], {made.method: made.record.cost for made in found}
+    edits, costs = at_kl(vectors, kl, Sites.of(described))
+    request = resources.traits(traits)[trait]["prompt"]
     decided = decisions(model, protocol, offsets, read, edits, request)
     table: pd.DataFrame = charged(as_table(decided, trait, read, protocol.tools), costs)
     inputs = [manifest, calibration, scenarios, *vectors]

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from trimtab.agent.protocol import Protocol
-from trimtab.artifacts import files
 from trimtab.forward.capture import Prompt
+from trimtab.prompts.split import HELD_OUT, TRAIN, rows_of
 
 TRANSCRIPTS = "transcripts"
 """The source of a document that is an episode of the agent."""
@@ -30,13 +30,12 @@ def documents(rows: Iterable[Mapping[str, Any]], protocol: Protocol, max_tokens:
 
 def training(corpus: Path, protocol: Protocol, max_tokens: int) -> Iterator[Prompt]:
     """The documents of corpus.jsonl that dictionaries are trained on, in its order, one at a time."""
-    return documents((row for row in files.each_jsonl(corpus) if row["split"] == "train"), protocol, max_tokens)
+    return documents(rows_of(corpus, TRAIN), protocol, max_tokens)
 
 
 def held_out(corpus: Path, protocol: Protocol, max_tokens: int) -> dict[str, list[Prompt]]:
     """Documents of corpus.jsonl that nothing is trained on, by evaluation set: text, and episodes of the agent."""
     sets: dict[str, list[Mapping[str, Any]]] = {TEXT: [], TRANSCRIPTS: []}
-    for row in files.each_jsonl(corpus):
-        if row["split"] == "held_out":
-            sets[TRANSCRIPTS if row["source"] == TRANSCRIPTS else TEXT].append(row)
+    for row in rows_of(corpus, HELD_OUT):
+        sets[TRANSCRIPTS if row["source"] == TRANSCRIPTS else TEXT].append(row)
     return {name: list(documents(rows, protocol, max_tokens)) for name, rows in sets.items()}

@@ -15,6 +15,7 @@ import numpy as np
 
 from trimtab.errors import TrimtabError
 from trimtab.prompts.sources import Document
+from trimtab.prompts.split import HELD_OUT, TRAIN
 from trimtab.seeds import derive
 
 Counter = Callable[[str], int]
@@ -133,7 +134,7 @@ def _split(source: str, kept: list[_Piece], held_out: float, seed: int, tally: T
     rows = []
     for piece in kept:
         place = number[piece.document] = number.get(piece.document, -1) + 1
-        split = "held_out" if piece.document in held else "train"
+        split = HELD_OUT if piece.document in held else TRAIN
         rows.append({"id": f"{source}/{piece.document}#{place}", "text": piece.text, "source": source, "split": split})
     return rows
 

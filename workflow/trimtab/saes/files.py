@@ -17,6 +17,7 @@ from torch import Tensor
 
 from trimtab.artifacts import files, tensors
 from trimtab.artifacts.border import read_object
+from trimtab.artifacts.manifest import Manifest
 from trimtab.errors import TrimtabError
 from trimtab.forward.sites import RESIDUAL, Sites
 from trimtab.saes.claims import SHORT, Claim, layer_number
@@ -73,6 +74,11 @@ class Origin:
     ) -> "Origin":
         """Of the site of a layer."""
         return cls(model, layer, context_size, converted_from, kind=sites.kind, module=sites.at(layer).module)
+
+    @classmethod
+    def of(cls, described: Manifest, layer: int, context_size: int) -> "Origin":
+        """Of a layer of the manifest's model, where the experiment reads it."""
+        return cls.at(Sites.of(described), described.model, layer, context_size)
 
 
 def hook_name(kind: str, layer: int) -> str:

@@ -6,9 +6,11 @@ method can be read. Which conversations there are is said in `trimtab.agent.poin
 `trimtab.vectors.comparison`; what episodes make of them, in `trimtab.rollouts`.
 """
 
+import logging
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -21,10 +23,15 @@ from trimtab.agent.names import PROMPT, UNSTEERED
 from trimtab.agent.points import Messages, Point
 from trimtab.agent.protocol import Protocol
 from trimtab.agent.scenario import Scenario
+from trimtab.forward.sites import Sites
 from trimtab.steering.edits import Edits, after
 from trimtab.steering.replay import Prompt, Replay, packs
+from trimtab.vectors import apply, artifact
 from trimtab.vectors.cost import COSTS, Cost
+from trimtab.vectors.dose import UNSCALED
 from trimtab.vectors.readings import finite_scores
+
+LOG = logging.getLogger(__name__)
 
 EACH = 30
 """Prompts a sequence, at most: the header is read once a sequence, and attention between prompts is thrown away."""
@@ -97,6 +104,27 @@ class DecisionReader:
         for pack, replay in replays:
             scores[:, pack] = finite_scores(replay.logits(edits, replay.ends), self._protocol)
         return torch.softmax(scores[:, self._of] - self._offsets, dim=-1)
+
+
+def at_kl(
+    vectors: Iterable[Path], kl: float, sites: Sites
+) -> tuple[dict[str, Edits], dict[str, Cost | None]]:
+    """What each vector does at the strength that comes to this KL, and what making it cost, by method.
+
+    One that could not be made has neither and one that never has this KL no edits; both are named in the log.
+    """
+    made, left_out = artifact.read_all(vectors)
+    for each in left_out:
+        LOG.warning("%s: %s; left out", each.method, each.why)
+    found = {}
+    for vector in made:
+        plain = vector.record.plain
+        reach = vector.record.lengths(plain).get(kl)
+        if reach is None:
+            LOG.warning("%s: no length with a KL of %g nats was found; left out", vector.path, kl)
+        else:
+            found[vector.method] = apply.edits(vector, plain, reach, "absolute", UNSCALED, sites=sites)
+    return found, {vector.method: vector.record.cost for vector in made}
 
 
 def decisions(

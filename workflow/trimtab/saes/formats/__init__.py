@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from trimtab.artifacts.manifest import Manifest
 from trimtab.errors import TrimtabError
 from trimtab.forward.sites import RESIDUAL, STREAM, Sites
 from trimtab.saes import files
@@ -105,6 +106,19 @@ def origin_for(path: Path, model: str, layer: int, context_size: int = 0, sites:
     claim.require(model, layer, sites)
     said = {"format": recognise(path), "said": claim.said}
     return Origin.at(sites, model, layer, context_size or claim.context_size or 0, said)
+
+
+def taken(path: Path, described: Manifest, layer: int, context_size: int, k: int) -> tuple[SAE, Origin]:
+    """The dictionary at `path` and where it comes from, once it is taken for one of a layer of the manifest's model.
+
+    Args:
+        k: as for `read`.
+
+    Raises:
+        TrimtabError: it is one of something else.
+    """
+    own = origin_for(path, described.model, layer, context_size, Sites.of(described))
+    return read_for(path, described.d_model, k), own
 
 
 def origin(folder: Path) -> Origin:
