@@ -10,7 +10,8 @@ import torch
 from trimtab.agent.played import Played
 from trimtab.rollouts.best_of import SCORE, chosen, score, table
 from trimtab.steering.places import Places, cue, written
-from trimtab.vectors.contract import LinearProbe, OwnEpisode
+from trimtab.vectors.asked import OwnEpisode
+from trimtab.vectors.contract import LinearProbe
 
 
 @pytest.mark.parametrize("k", [1, 2, 3, 5])

@@ -12,7 +12,8 @@ from trimtab.saes.sae import SAE, TopKActivation
 from trimtab.steering import places
 from trimtab.steering.edits import Edits
 from trimtab.steering.places import Places
-from trimtab.vectors.contract import Behaviour, Gradients, LinearProbe, Material, OwnEpisode, TokenRows, Tried, Twin
+from trimtab.vectors.asked import Behaviour, Gradients, OwnEpisode, TokenRows, Tried, Twin
+from trimtab.vectors.contract import LinearProbe, Material
 from trimtab.vectors.cost import Cost
 
 D_MODEL, D_SAE, D_INNER, D_HEADS = 6, 9, 48, 32

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from material_of import D_MODEL, D_SAE, Around, Said, dictionary, generator, material, probe
 
 from trimtab.probes import ridge
-from trimtab.vectors.contract import Behaviour, Gradients, make
+from trimtab.vectors.asked import Behaviour, Gradients
+from trimtab.vectors.contract import make
 from trimtab.vectors.elsewhere import ElsewhereFiles
 from trimtab.vectors.projection import DAMPING, without
 from trimtab.vectors.readings import ModelReadings

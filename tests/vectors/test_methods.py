@@ -13,7 +13,8 @@ from trimtab.errors import TrimtabError
 from trimtab.forward.sites import Site
 from trimtab.probes import logistic
 from trimtab.probes.ridge import fit
-from trimtab.vectors.contract import TokenRows, make
+from trimtab.vectors.asked import TokenRows
+from trimtab.vectors.contract import make
 from trimtab.vectors.methods import casal
 from trimtab.vectors.unmade import CannotBeMade
 

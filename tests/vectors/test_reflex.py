@@ -8,7 +8,8 @@ from material_of import Kept, Said, generator, material
 
 from trimtab.errors import TrimtabError
 from trimtab.forward.sites import Site
-from trimtab.vectors.contract import Twin, make
+from trimtab.vectors.asked import Twin
+from trimtab.vectors.contract import make
 from trimtab.vectors.methods.reflex import right
 from trimtab.vectors.unmade import CannotBeMade
 

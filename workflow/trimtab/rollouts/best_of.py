@@ -22,7 +22,8 @@ from trimtab.artifacts import files, tensors
 from trimtab.forward.sites import Sites
 from trimtab.numeric import middle, resamples
 from trimtab.rollouts.ready import ReadyAgent
-from trimtab.vectors.contract import LinearProbe, OwnEpisode
+from trimtab.vectors.asked import OwnEpisode
+from trimtab.vectors.contract import LinearProbe
 from trimtab.vectors.own_episodes import read_rows
 
 SCORE = "score"

@@ -14,7 +14,8 @@ from torch import Tensor
 from trimtab.forward.sites import INPUT, Site
 from trimtab.steering.changes import ProjectOut
 from trimtab.steering.edits import Edit, Edits, added
-from trimtab.vectors.contract import ROUNDING, Material, Readings
+from trimtab.vectors.asked import Readings
+from trimtab.vectors.contract import ROUNDING, Material
 from trimtab.vectors.unmade import CannotBeMade
 
 HARMLESS = 0.1

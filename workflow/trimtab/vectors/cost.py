@@ -28,7 +28,7 @@ class Cost:
 
 
 class Metered:
-    """Readings (`trimtab.vectors.contract.Readings`) as one method sees them, with an account of what it asks for."""
+    """Readings (`trimtab.vectors.asked.Readings`) as one method sees them, with an account of what it asks for."""
 
     def __init__(self, readings: Any) -> None:
         self._readings = readings

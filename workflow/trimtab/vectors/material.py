@@ -22,7 +22,8 @@ from trimtab.probes.dictionaries import dictionary
 from trimtab.prompts.contrast import DEVELOPMENT, POLES, TEST
 from trimtab.saes.files import WEIGHTS
 from trimtab.vectors import foreign
-from trimtab.vectors.contract import Direction, Elsewhere, LinearProbe, Material, Readings, Rows
+from trimtab.vectors.asked import Readings
+from trimtab.vectors.contract import Direction, Elsewhere, LinearProbe, Material, Rows
 
 
 @dataclass(frozen=True)

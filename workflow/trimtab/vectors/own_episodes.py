@@ -10,7 +10,7 @@ from trimtab.agent.protocol import Protocol
 from trimtab.forward.sites import Site
 from trimtab.steering.places import SYSTEM, Piece, Places, Segment
 from trimtab.steering.replay import Prompt, Replay, packs
-from trimtab.vectors.contract import OwnEpisode
+from trimtab.vectors.asked import OwnEpisode
 
 PACK = 6
 """Episodes a sequence: attention between them is computed and thrown away, so a sequence must not grow."""

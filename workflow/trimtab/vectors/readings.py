@@ -25,7 +25,7 @@ from trimtab.forward.sites import Site, as_site
 from trimtab.forward.writers import Writer, writers
 from trimtab.steering.edits import Edits, added, after
 from trimtab.steering.replay import Prompt, Replay, packs
-from trimtab.vectors.contract import Behaviour, Fit, Gradients, OwnEpisode, TokenRows, Tried, Twin
+from trimtab.vectors.asked import Behaviour, Fit, Gradients, OwnEpisode, TokenRows, Tried, Twin
 from trimtab.vectors.cost import Cost
 from trimtab.vectors.log_odds import apart, contrast, log_odds
 from trimtab.vectors.own_episodes import read_rows

@@ -21,7 +21,8 @@ from trimtab.vectors import artifact
 from trimtab.vectors.applications import Application, Asked
 from trimtab.vectors.artifact import OwnEdits, Vector
 from trimtab.vectors.calibrate import SMALL, CalibrationPrompts, scan, solve
-from trimtab.vectors.contract import HIGH_POLE, Direction, Material, Readings, make
+from trimtab.vectors.asked import Readings
+from trimtab.vectors.contract import HIGH_POLE, Direction, Material, make
 from trimtab.vectors.cost import Cost, Metered
 from trimtab.vectors.dose import Scale, length
 from trimtab.vectors.gates import GateOf, ungated

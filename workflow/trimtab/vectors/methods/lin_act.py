@@ -17,7 +17,8 @@ from torch import Tensor
 
 from trimtab.steering.changes import Affine
 from trimtab.steering.edits import Edit, Edits
-from trimtab.vectors.contract import ROUNDING, Material, TokenRows
+from trimtab.vectors.asked import TokenRows
+from trimtab.vectors.contract import ROUNDING, Material
 from trimtab.vectors.unmade import CannotBeMade
 
 LABEL = "Lin-AcT"

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from trimtab.vectors.contract import Direction, Material, OwnEpisode, normalised
+from trimtab.vectors.asked import OwnEpisode
+from trimtab.vectors.contract import Direction, Material, normalised
 from trimtab.vectors.unmade import CannotBeMade
 
 LABEL = "SEAL"

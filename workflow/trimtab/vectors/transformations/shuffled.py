@@ -17,20 +17,8 @@ from trimtab import seeds
 from trimtab.forward.sites import Site
 from trimtab.forward.writers import Writer
 from trimtab.steering.edits import Edits
-from trimtab.vectors.contract import (
-    Behaviour,
-    Direction,
-    Fit,
-    Gradients,
-    Material,
-    OwnEpisode,
-    Readings,
-    Recipe,
-    Rows,
-    TokenRows,
-    Tried,
-    Twin,
-)
+from trimtab.vectors.asked import Behaviour, Fit, Gradients, OwnEpisode, Readings, TokenRows, Tried, Twin
+from trimtab.vectors.contract import Direction, Material, Recipe, Rows
 from trimtab.vectors.cost import Cost
 from trimtab.vectors.layers import refitted
 from trimtab.vectors.unmade import CannotBeMade
