@@ -15,7 +15,7 @@ from trimtab.organism.tokenizer import word_tokenizer
 from trimtab.prompts import resources
 from trimtab.steering.edits import added
 from trimtab.steering.steering import Steering
-from trimtab.vectors import readings
+from trimtab.vectors import contrast_readings
 from trimtab.vectors.contract import make
 from trimtab.vectors.methods import lin_act
 from trimtab.vectors.readings import Declared, ModelReadings
@@ -44,7 +44,7 @@ def protocol():
 @pytest.mark.parametrize("site", [Site(1), Site(2, "mlp.down_proj", INPUT), Site(0, "self_attn")], ids=str)
 def test_every_token_of_every_prompt_has_its_row_pole_and_place(protocol, site, monkeypatch):
     # packs of three of the four prompts
-    monkeypatch.setattr(readings, "PACK", 3)
+    monkeypatch.setattr(contrast_readings, "PACK", 3)
     model = llama(vocab_size=len(protocol.tokenizer), max_position_embeddings=1024)
     told = readings_of(protocol, model)
     parts = [*told.tokens(site)]

@@ -22,8 +22,7 @@ from trimtab.organism.law import Law
 from trimtab.organism.train import action_tokens
 from trimtab.steering.edits import Edits
 from trimtab.steering.places import Segment
-from trimtab.steering.replay import Prompt, Replay
-from trimtab.vectors.readings import PACK
+from trimtab.steering.replay import PACK, Prompt, Replay
 
 TIMINGS = {
     "all": "all",

@@ -32,6 +32,9 @@ from trimtab.steering.steering import Steering
 ROWS = 4
 """Conditions a forward pass: logits of a few hundred tokens over a vocabulary are large."""
 
+PACK = 25
+"""Prompts a sequence: attention between prompts is computed and thrown away, so a sequence must not grow."""
+
 Prompt = Sequence[Segment | Piece]
 Read = Callable[[LayerCheckpoint, int, Int[Tensor, "kept"]], Float[Tensor, "row kept vocabulary"]]
 """Reads on from the checkpoint in so many copies; gives logits of these tokens."""
@@ -240,3 +243,11 @@ class Replay:
         seen = (place <= place[:, None]) & ((owner == owner[:, None]) | (owner < 0))
         at = position[None]
         return finished(seen[None], at, at, model.config.get_text_config(decoder=True), model.dtype)
+
+
+def replays(
+    model: PreTrainedModel, prompts: Sequence[Prompt], layer: int, size: int
+) -> Iterator[tuple[list[int], Replay]]:
+    """Prompts by number, those of one header together and at most `size`, each time read up to a layer."""
+    for pack in packs(prompts, size):
+        yield pack, Replay(model, [prompts[i] for i in pack], layer)

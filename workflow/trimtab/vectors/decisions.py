@@ -25,11 +25,11 @@ from trimtab.agent.protocol import Protocol
 from trimtab.agent.scenario import Scenario
 from trimtab.forward.sites import Sites
 from trimtab.steering.edits import Edits, after
-from trimtab.steering.replay import Prompt, Replay, packs
+from trimtab.steering.replay import Prompt, Replay, replays
 from trimtab.vectors import apply, artifact
 from trimtab.vectors.cost import COSTS, Cost
 from trimtab.vectors.dose import UNSCALED
-from trimtab.vectors.readings import finite_scores
+from trimtab.vectors.action_scores import finite_scores
 
 LOG = logging.getLogger(__name__)
 
@@ -84,8 +84,7 @@ class DecisionReader:
 
     def _packed(self, prompts: Sequence[Prompt], layer: int) -> Iterator[tuple[list[int], Replay]]:
         size = math.ceil(len(prompts) / math.ceil(len(prompts) / EACH))
-        for pack in packs(prompts, size):
-            yield pack, Replay(self._model, [prompts[i] for i in pack], layer)
+        return replays(self._model, prompts, layer, size)
 
     def chances(self, edits: Sequence[Edits]) -> Float[Tensor, "edits situation action"]:
         """Chances of the actions alone in each situation, after contextual calibration, at temperature 1.
@@ -99,9 +98,9 @@ class DecisionReader:
         """The same, unsteered, with a sentence in the system line."""
         return self._read(self._packed(self._prompts(instruction), max(self._layer, 0)), [()])[0]
 
-    def _read(self, replays: Iterable[tuple[list[int], Replay]], edits: Sequence[Edits]) -> Tensor:
+    def _read(self, parts: Iterable[tuple[list[int], Replay]], edits: Sequence[Edits]) -> Tensor:
         scores = torch.empty(len(edits), len(self._firsts), len(self._protocol.tools), dtype=torch.float64)
-        for pack, replay in replays:
+        for pack, replay in parts:
             scores[:, pack] = finite_scores(replay.logits(edits, replay.ends), self._protocol)
         return torch.softmax(scores[:, self._of] - self._offsets, dim=-1)
 

@@ -9,7 +9,7 @@ from trimtab.agent.played import Played
 from trimtab.agent.protocol import Protocol
 from trimtab.forward.sites import Site
 from trimtab.steering.places import SYSTEM, Piece, Places, Segment
-from trimtab.steering.replay import Prompt, Replay, packs
+from trimtab.steering.replay import Prompt, replays
 from trimtab.vectors.asked import OwnEpisode
 
 PACK = 6
@@ -25,8 +25,7 @@ def read_rows(model: PreTrainedModel, protocol: Protocol, played: Sequence[Playe
     header = Segment(protocol.header_tokens(), written=False, role=SYSTEM)
     prompts: list[Prompt] = [[header, Piece(one.tokens, one.places)] for one in played]
     found: dict[int, OwnEpisode] = {}
-    for pack in packs(prompts, PACK):
-        replay = Replay(model, [prompts[i] for i in pack], site.after)
+    for pack, replay in replays(model, prompts, site.after, PACK):
         rows, owner = replay.at(site, replay.tail).cpu(), replay.owner.cpu()
         for at, i in enumerate(pack):
             texts = protocol.tokenizer.batch_decode([[token] for token in played[i].tokens])

@@ -21,23 +21,18 @@ from trimtab.agent.protocol import Protocol
 from trimtab.errors import TrimtabError
 from trimtab.forward.hooks import decoder_layers
 from trimtab.forward.linear import bias_of, weight_of
-from trimtab.forward.sites import Site, as_site
+from trimtab.forward.sites import Site
 from trimtab.forward.writers import Writer, writers
 from trimtab.steering.edits import Edits, added, after
-from trimtab.steering.replay import Prompt, Replay, packs
-from trimtab.vectors.asked import Behaviour, Fit, Gradients, OwnEpisode, TokenRows, Tried, Twin
-from trimtab.vectors.cost import Cost
+from trimtab.steering.replay import PACK, Prompt, Replay, replays
+from trimtab.vectors.action_scores import action_chances, calibrated, kl
+from trimtab.vectors.asked import Behaviour, Gradients, OwnEpisode, Tried, Twin
+from trimtab.vectors.contrast_readings import ContrastReadings, Message
 from trimtab.vectors.log_odds import apart, contrast, log_odds
 from trimtab.vectors.own_episodes import read_rows
 from trimtab.vectors.unmade import CannotBeMade
 
 LOG = logging.getLogger(__name__)
-
-PACK = 25
-"""Prompts a sequence: attention between prompts is computed and thrown away, so a sequence must not grow."""
-
-
-Message = Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -63,36 +58,29 @@ class Declared:
     """Sentences of the system line that give the agent a role, by its name."""
 
 
-class ModelReadings:
-    """Readings of one model at one site, for one trait."""
+class ModelReadings(ContrastReadings):
+    """All readings of one model at one site, for one trait."""
 
     def __init__(
         self,
         model: PreTrainedModel,
         protocol: Protocol,
         place: Site | int,
-        poles: Sequence[Sequence[Sequence[Mapping[str, str]]]],
-        tasks: Sequence[Sequence[Mapping[str, str]]],
+        poles: Sequence[Sequence[Sequence[Message]]],
+        tasks: Sequence[Sequence[Message]],
         instruction: str,
         bias: Mapping[str, float],
         declared: Declared,
     ) -> None:
         """
         Args:
-            place: the site; a layer's number is the stream after it.
-            poles: conversations of the high and of the low pole, in the order of the pairs.
+            place, poles: as for `ContrastReadings`.
             tasks: conversations without a system message.
             instruction: the sentence that asks for the trait.
             bias: what is subtracted from each action's log-probability (rollouts/calibration.json).
         """
-        self._model, self._protocol, self._site = model, protocol, as_site(place)
-        self._poles, self._tasks, self._instruction, self._bias = poles, tasks, instruction, bias
-        self._declared = declared
-        self.spent: dict[str, Cost] = {}
-        """By the name of a reading, what it has cost so far."""
-
-    def _spend(self, name: str, forwards: int, backwards: int = 0) -> None:
-        self.spent[name] = self.spent.get(name, Cost()) + Cost(forwards, backwards)
+        super().__init__(model, protocol, place, poles)
+        self._tasks, self._instruction, self._bias, self._declared = tasks, instruction, bias, declared
 
     @cached_property
     def entropies(self) -> Float[Tensor, "pole pair"]:
@@ -111,39 +99,6 @@ class ModelReadings:
         self._spend("prompted", 2 * len(asked))
         return self._rows(asked), self._rows([self._protocol.prompt(messages) for messages in self._tasks])
 
-    def at(self, site: Site) -> tuple[Float[Tensor, "pair width"], Float[Tensor, "pair width"]]:
-        """Rows at a site of the last tokens of the contrast prompts, of the high and of the low pole."""
-        found: dict[int, Tensor] = {}
-        self._spend("at", self._prompts)
-        for pack, replay in self._contrast(site.after):
-            found |= zip(pack, replay.at(site, replay.ends).cpu(), strict=True)
-        rows = torch.stack([found[i] for i in range(len(found))])
-        return rows[: len(rows) // 2], rows[len(rows) // 2 :]
-
-    def tokens(self, site: Site) -> Iterator[TokenRows]:
-        """Rows at a site of all tokens of the contrast prompts after their header, some prompts at a time."""
-        self._spend("tokens", self._prompts)
-        return self._tokens(site)
-
-    @property
-    def _prompts(self) -> int:
-        """How many contrast prompts there are."""
-        return sum(map(len, self._poles))
-
-    def _tokens(self, site: Site) -> Iterator[TokenRows]:
-        pairs = len(self._poles[0])
-        for pack, replay in self._contrast(site.after):
-            prompt = torch.tensor(pack)[replay.owner.cpu()]
-            left = (replay.ends[replay.owner] - replay.tail).cpu()
-            rows, written = replay.at(site, replay.tail).cpu(), replay.written.cpu()
-            yield TokenRows(rows, prompt % pairs, prompt < pairs, written, left)
-
-    def _contrast(self, layer: int) -> Iterator[tuple[list[int], Replay]]:
-        """The contrast prompts, read up to a layer: those of the high pole, then those of the low one, by number."""
-        prompts = [self._protocol.prompt(messages) for pole in self._poles for messages in pole]
-        for pack in packs(prompts, PACK):
-            yield pack, Replay(self._model, [prompts[i] for i in pack], layer)
-
     def episodes(self, site: Site) -> list[OwnEpisode]:
         """The agent's own episodes, with rows at a site of all tokens after the header."""
         self._spend("episodes", len(self._declared.episodes))
@@ -160,8 +115,7 @@ class ModelReadings:
         self._spend("behaviour", len(prompts))
         rows = torch.empty(len(prompts), self._width)
         odds = torch.empty(len(prompts), dtype=torch.float64)
-        for pack in packs(prompts, PACK):
-            replay = Replay(self._model, [prompts[i] for i in pack], self._site.after)
+        for pack, replay in replays(self._model, prompts, self._site.after, PACK):
             rows[pack] = replay.at(self._site, replay.ends).cpu()
             scores = calibrated(replay.logits([()], replay.ends)[0], self._protocol, self._bias)
             odds[pack] = log_odds(scores, counted)
@@ -185,8 +139,7 @@ class ModelReadings:
         prompts = [self._protocol.prompt(messages) for messages in self._declared.due]
         slopes = {trait: torch.zeros(self._width, dtype=torch.float64) for trait in sorted(counted)}
         self._spend("gradients", len(prompts), len(prompts) * len(slopes))
-        for pack in packs(prompts, PACK):
-            replay = Replay(model, [prompts[i] for i in pack], self._site.after)
+        for pack, replay in replays(model, prompts, self._site.after, PACK):
             push = torch.zeros(self._width, device=model.device, requires_grad=True)
             logits = replay.differentiable_logits([added(self._site, push, 1.0)], replay.ends)[0]
             scores = calibrated(logits, self._protocol, self._declared.bias)
@@ -196,39 +149,6 @@ class ModelReadings:
                 (each,) = torch.autograd.grad((weights * scores).sum(), push, retain_graph=True)
                 slope += each.double().cpu() / len(prompts)
         return Gradients(slopes.pop(own), slopes)
-
-    def ends(
-        self, sites: Sequence[Site]
-    ) -> Mapping[Site, tuple[Float[Tensor, "pair width"], Float[Tensor, "pair width"]]]:
-        """Rows at many sites of the last tokens of the contrast prompts, of the high and of the low pole."""
-        self._spend("ends", self._prompts)
-        found: dict[Site, dict[int, Tensor]] = {site: {} for site in sites}
-        for pack, replay in self._contrast(min(site.after for site in sites)):
-            for site, rows in replay.at_ends(sites).items():
-                found[site] |= zip(pack, rows.cpu(), strict=True)
-        rows_of = {site: torch.stack([own[i] for i in range(len(own))]) for site, own in found.items()}
-        return {site: (rows[: len(rows) // 2], rows[len(rows) // 2 :]) for site, rows in rows_of.items()}
-
-    def in_order(self, places: Sequence[Site | int], fit: Fit) -> Edits:
-        """What a function gives for each layer in order, from rows there under what it gave for those before."""
-        self._spend("in_order", self._prompts)
-        sites = [as_site(place) for place in places]
-        sides: list[list[tuple[list[int], Replay]]] = []
-        for pole in self._poles:
-            prompts = [self._protocol.prompt(messages) for messages in pole]
-            some = packs(prompts, PACK)
-            sides.append([(pack, Replay(self._model, [prompts[i] for i in pack], sites[0].after)) for pack in some])
-        high, low = sides
-        made: Edits = ()
-        last: Edits = ()
-        for site in sites:
-            for side, edits in ((high, ()), (low, last)):
-                for _, replay in side:
-                    if site != sites[0]:
-                        replay.advance(site.after, edits)
-            last = fit(site.layer, _of_pole(high, site, True), _of_pole(low, site, False))
-            made += last
-        return made
 
     @property
     def heads(self) -> int:
@@ -269,20 +189,6 @@ class ModelReadings:
         found = bias_of(site.module_of(decoder_layers(self._model)))
         return torch.zeros(len(self.weight(site))) if found is None else found.cpu()
 
-    def written(
-        self, sites: Sequence[Site]
-    ) -> Mapping[Site, tuple[Float[Tensor, "pair width"], Float[Tensor, "pair width"]]]:
-        """Mean rows at sites of what the agent wrote in each contrast prompt, of the high and of the low pole."""
-        self._spend("written", self._prompts)
-        found: dict[Site, dict[int, Tensor]] = {site: {} for site in sites}
-        for pack, replay in self._contrast(min(site.after for site in sites)):
-            for site, means in replay.written_means(sites).items():
-                found[site] |= zip(pack, means.cpu(), strict=True)
-        rows = {site: torch.stack([own[i] for i in range(self._prompts)]) for site, own in found.items()}
-        if not all(bool(each.isfinite().all()) for each in rows.values()):
-            raise CannotBeMade("a contrast prompt ends before the agent's own text, or holds rows that aren't finite")
-        return {site: (each[: len(each) // 2], each[len(each) // 2 :]) for site, each in rows.items()}
-
     @cached_property
     def unembedded(self) -> Float[Tensor, "d_model"]:
         """Of the counted actions' first tokens, mean row of the unembedding, less that of the others."""
@@ -322,8 +228,7 @@ class ModelReadings:
         for model in (self._model, other):
             scores = torch.empty(len(prompts), dtype=torch.float64)
             found = {layer: torch.empty(len(prompts), self._width) for layer in layers}
-            for pack in packs(prompts, PACK):
-                replay = Replay(model, [prompts[i] for i in pack], min(layers))
+            for pack, replay in replays(model, prompts, min(layers), PACK):
                 scores[pack] = log_odds(
                     calibrated(replay.logits([()], replay.ends)[0], self._protocol, self._bias), counted
                 )
@@ -360,8 +265,7 @@ class ModelReadings:
     ) -> Iterator[tuple[list[int], Float[Tensor, "edits prompt vocabulary"]]]:
         """Logits at prompts' ends, unsteered first and then under each condition's edits, some prompts at a time."""
         start = min((after(each) for each in edits if each), default=self._site.after)
-        for pack in packs(prompts, PACK):
-            replay = Replay(self._model, [prompts[i] for i in pack], start)
+        for pack, replay in replays(self._model, prompts, start, PACK):
             yield pack, replay.logits([(), *edits], replay.ends)
 
     @property
@@ -387,75 +291,5 @@ class ModelReadings:
         return [tool in self._declared.actions[trait] for tool in self._protocol.tools]
 
     def _rows(self, prompts: Sequence[Prompt]) -> Float[Tensor, "task d_model"]:
-        parts = []
-        for pack in packs(prompts, PACK):
-            replay = Replay(self._model, [prompts[i] for i in pack], self._site.after)
-            parts.append(replay.at(self._site, replay.ends))
-        return torch.cat(parts).cpu()
-
-
-def _of_pole(side: Sequence[tuple[list[int], Replay]], site: Site, is_high: bool) -> Iterator[TokenRows]:
-    """Rows of all tokens after the header of one pole's prompts."""
-    for pack, replay in side:
-        pair = torch.tensor(pack)[replay.owner.cpu()]
-        left = (replay.ends[replay.owner] - replay.tail).cpu()
-        rows, written = replay.at(site, replay.tail).cpu(), replay.written.cpu()
-        yield TokenRows(rows, pair, torch.full_like(written, is_high), written, left)
-
-
-def kl(logits: Float[Tensor, "edits prompt vocabulary"]) -> Float[Tensor, "edits prompt"]:
-    """KL from the first condition's next-token distribution to each, in nats, in float64."""
-    told = torch.log_softmax(logits, dim=-1)
-    return ((told[0] - told) * told[0].exp()).sum(-1).double()
-
-
-def action_chances(
-    model: PreTrainedModel,
-    protocol: Protocol,
-    bias: Mapping[str, float],
-    prompts: Sequence[Prompt],
-    layer: int,
-) -> Float[Tensor, "prompt action"]:
-    """The agent's calibrated chances of its actions at the end of each prompt, unsteered."""
-    found = torch.empty(len(prompts), len(protocol.tools), dtype=torch.float64)
-    for pack in packs(prompts, PACK):
-        replay = Replay(model, [prompts[i] for i in pack], layer)
-        found[pack] = chances(replay.logits([()], replay.ends)[0], protocol, bias)
-    return found
-
-
-def chances(
-    logits: Float[Tensor, "*any vocabulary"], protocol: Protocol, bias: Mapping[str, float]
-) -> Float[Tensor, "*any action"]:
-    """Chances of the actions alone, each by its first token, after contextual calibration, at temperature 1.
-
-    Raises:
-        TrimtabError: logits are not finite.
-    """
-    return torch.softmax(calibrated(logits, protocol, bias), dim=-1)
-
-
-def calibrated(
-    logits: Float[Tensor, "*any vocabulary"], protocol: Protocol, bias: Mapping[str, float]
-) -> Float[Tensor, "*any action"]:
-    """Scores of the actions, each by its first token, after contextual calibration.
-
-    Raises:
-        TrimtabError: logits are not finite.
-    """
-    return finite_scores(logits, protocol) - torch.tensor([bias[tool] for tool in protocol.tools], dtype=torch.float64)
-
-
-def finite_scores(logits: Float[Tensor, "*any vocabulary"], protocol: Protocol) -> Float[Tensor, "*any action"]:
-    """Log-probability of each action's first token.
-
-    Raises:
-        TrimtabError: logits are not finite.
-    """
-    scores = protocol.action_scores(logits).double().cpu()
-    if not scores.isfinite().all():
-        raise TrimtabError(
-            "logits are NaN or infinite where an action is chosen; expected shorter pushes, or a model.dtype of wider "
-            "range"
-        )
-    return scores
+        read = replays(self._model, prompts, self._site.after, PACK)
+        return torch.cat([replay.at(self._site, replay.ends) for _, replay in read]).cpu()
