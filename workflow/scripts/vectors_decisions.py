@@ -38,7 +38,7 @@ def main(
     offsets = Calibration.read(calibration).offsets
     read = situations(Decisions.read(points).points, read_scenarios(scenarios))
     edits, costs = at_kl(vectors, kl, Sites.of(described))
-    request = resources.traits(traits)[trait]["prompt"]
+    request = resources.requests(traits)[trait]
     decided = decisions(model, protocol, offsets, read, edits, request)
     table: pd.DataFrame = charged(as_table(decided, trait, read, protocol.tools), costs)
     inputs = [manifest, calibration, scenarios, *vectors]

@@ -6,18 +6,14 @@ from pathlib import Path
 
 from trimtab.activations.reader import require_all
 from trimtab.agent import protocols
-from trimtab.agent.calibration import Calibration, conversations, dose_prompts
-from trimtab.agent.points import START, Decisions
 from trimtab.artifacts.provenance import provenance
-from trimtab.forward.sites import Sites
 from trimtab.model.source import from_manifest
-from trimtab.prompts import resources
 from trimtab.settings.vectors import VectorSettings
+from trimtab.vectors.agent_files import AgentFiles
 from trimtab.vectors.applications import AskedLengths
 from trimtab.vectors.elsewhere import ElsewhereFiles, ElsewhereSettings
 from trimtab.vectors.gates import GateSources
 from trimtab.vectors.material import TraitFiles, gather
-from trimtab.vectors.readings import ModelReadings
 from trimtab.vectors.trait_vectors import Sources, make_vectors
 
 
@@ -47,20 +43,15 @@ def main(
 ) -> None:
     """Write `<folder>/<method>/<trait>.safetensors` for every method; `imported` is at most one file."""
     described, model, tokenizer = from_manifest(manifest)
-    require_all([cache, *map(Path, (*elsewhere.caches, *elsewhere.corpus))], described)
     protocol, made = protocols.read(agent, tokenizer), TraitFiles(contrast, cache, probe, weights, saes, kind, imported)
-    spare, offsets = resources.tasks(tasks)["calibration"], Calibration.read(calibration).offsets
-    request, around = (
-        resources.traits(traits)[trait]["prompt"],
-        ElsewhereFiles(trait, made.layer, kind, elsewhere, Decisions.read(points)),
-    )
-    declared = around.declared(manifest, spare, offsets)
-    told = made.pairs.messages, conversations(spare), request, offsets[START], declared
-    readings = ModelReadings(model, protocol, Sites.of(described).at(made.layer), *told)
+    around = ElsewhereFiles.beside(trait, made, elsewhere, points)
+    require_all([cache, *around.caches], described)
+    asked = AgentFiles(manifest, calibration, tasks, traits)
+    readings = asked.readings(described, model, protocol, made, around)
     material = gather(trait, made, described, readings, around, seed)
     about = {**settings.record(), "kind": kind, "targets": targets, **lengths.record(), **around.record()}
     origin = provenance([manifest, calibration, *made.read, *around.read], about, seed)
-    sources = Sources(described, model, dose_prompts(protocol, spare), made.held_out, origin)
+    sources = Sources(described, model, asked.dose_prompts(protocol), made.held_out, origin)
     gate_of = GateSources(described, tokenizer, saes, weights.parent, lengths.gates)
     make_vectors(folder, methods, material, sources, settings, targets, lengths.asked, gate_of)
 

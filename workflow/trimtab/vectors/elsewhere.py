@@ -24,7 +24,7 @@ from trimtab.model.source import differentiable, twin_of
 from trimtab.prompts import resources
 from trimtab.prompts.contrast import DEVELOPMENT
 from trimtab.settings.statistics import PrimarySettings
-from trimtab.vectors.material import Pairs, read_pairs
+from trimtab.vectors.material import Pairs, TraitFiles, read_pairs
 from trimtab.vectors.contrast_readings import Message
 from trimtab.vectors.readings import Declared
 
@@ -60,6 +60,20 @@ class ElsewhereFiles:
     """Which kind of contrast prompts (`probes.contrast`)."""
     given: ElsewhereSettings
     decisions: Decisions
+
+    @classmethod
+    def beside(cls, trait: str, made: TraitFiles, given: ElsewhereSettings, points: Path) -> "ElsewhereFiles":
+        """For the trait whose files those are.
+
+        Args:
+            points: decisions.yaml.
+        """
+        return cls(trait, made.layer, made.kind, given, Decisions.read(points))
+
+    @property
+    def caches(self) -> list[Path]:
+        """Every cache among the files."""
+        return [*map(Path, (*self.given.caches, *self.given.corpus))]
 
     @property
     def read(self) -> list[Path]:
