@@ -43,7 +43,7 @@ MADE = manifest(
 
 def test_the_file_holds_these_names_in_this_order(tmp_path):
     MADE.write(tmp_path / "manifest.json")
-    assert (tmp_path / "manifest.json").read_text() == json.dumps(ENTRY, indent=1) + "\n"
+    assert (tmp_path / "manifest.json").read_text() == json.dumps(ENTRY, indent=1, sort_keys=True) + "\n"
     assert Manifest.read(tmp_path / "manifest.json") == MADE
 
 

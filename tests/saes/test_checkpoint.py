@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import torch
 from ending import ended_and_started_again
-from test_train import BASE, KINDS, batches, planted
 from recorded import manifest
-from tiny import D_MODEL, llama
+from test_train import BASE, KINDS, batches, planted
+from tiny import llama
 
 from trimtab.activations.shards import write_shard
 from trimtab.artifacts import files

@@ -4,9 +4,9 @@ from itertools import islice
 
 import pytest
 import torch
-from test_train import BASE, batches, planted
 from recorded import manifest
-from tiny import D_MODEL, LAYERS, llama
+from test_train import BASE, batches, planted
+from tiny import LAYERS, llama
 
 from trimtab.activations import stream
 from trimtab.activations.reader import Cache

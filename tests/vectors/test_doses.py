@@ -3,7 +3,6 @@
 import re
 from collections import defaultdict
 from copy import deepcopy
-from dataclasses import asdict
 from itertools import product
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import recorded
 import torch
 import yaml
 from material_of import D_SAE, Said, dictionary, generator, material, probe
-from tiny import D_MODEL, LAYERS, llama
+from tiny import D_MODEL, llama
 
 from trimtab.config.check import check
 from trimtab.errors import TrimtabError
@@ -127,7 +126,9 @@ def solved(verdicts, tmp_path_factory):
         readings=Said(torch.rand(2, 12, generator=generator(1)), (noise[2] + axis, noise[2])),
     )
     model = llama(initializer_range=0.2)
-    sources = Sources(recorded.manifest(), model, PROMPTS, Pairs(noise[3] + axis, noise[2], ["test"] * 12, [[], []]), {})
+    sources = Sources(
+        recorded.manifest(), model, PROMPTS, Pairs(noise[3] + axis, noise[2], ["test"] * 12, [[], []]), {}
+    )
     targets = (NATS_ASKED, -NATS_ASKED)
     wanted = [
         Asked("sae_probe", OTHER if moved else None, rule, timing, target)

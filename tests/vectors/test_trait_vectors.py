@@ -1,6 +1,6 @@
 """All vectors of a trait on a real toy model: written, checked on held-out rows, at lengths that have their KL."""
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import pytest
 import recorded

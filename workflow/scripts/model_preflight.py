@@ -5,10 +5,10 @@ from trimtab.jobs.entry import script
 from dataclasses import asdict
 from pathlib import Path
 
-from trimtab.artifacts.manifest import Manifest
 from trimtab.agent import protocols
 from trimtab.agent.calibration import prompts_of
 from trimtab.artifacts import files
+from trimtab.artifacts.manifest import Manifest
 from trimtab.artifacts.provenance import provenance
 from trimtab.forward.sites import Sites
 from trimtab.model.judged import judge

@@ -4,9 +4,9 @@ from trimtab.jobs.entry import script
 
 from pathlib import Path
 
-from trimtab.artifacts.manifest import Manifest
 from trimtab.activations.reader import require_all
 from trimtab.artifacts import files, tensors
+from trimtab.artifacts.manifest import Manifest
 from trimtab.artifacts.provenance import provenance
 from trimtab.forward.sites import Sites
 from trimtab.probes.contrast import read

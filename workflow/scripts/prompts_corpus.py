@@ -4,8 +4,8 @@ from trimtab.jobs.entry import script
 
 from pathlib import Path
 
-from trimtab.artifacts.manifest import Manifest
 from trimtab.artifacts import files
+from trimtab.artifacts.manifest import Manifest
 from trimtab.artifacts.provenance import provenance
 from trimtab.model.tokenizer import tokenizer_of
 from trimtab.prompts import local, resources, sources

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from trimtab.artifacts.manifest import Manifest
 from trimtab.artifacts import files
+from trimtab.artifacts.manifest import Manifest
 from trimtab.artifacts.provenance import provenance
 from trimtab.model.tokenizer import tokenizer_of
 from trimtab.report.examples import page

@@ -5,10 +5,10 @@ from trimtab.jobs.entry import script
 from pathlib import Path
 
 from trimtab import seeds
-from trimtab.artifacts.manifest import Manifest
 from trimtab.activations.reader import require_all
 from trimtab.activations.scratch import near
 from trimtab.artifacts import digest
+from trimtab.artifacts.manifest import Manifest
 from trimtab.artifacts.provenance import provenance
 from trimtab.prompts.split import TRAIN, ids_of
 from trimtab.saes import formats

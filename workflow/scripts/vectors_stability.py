@@ -7,8 +7,8 @@ from pathlib import Path
 import pandas as pd
 
 from trimtab import seeds
-from trimtab.artifacts.manifest import Manifest
 from trimtab.artifacts import files
+from trimtab.artifacts.manifest import Manifest
 from trimtab.artifacts.provenance import provenance
 from trimtab.forward.sites import Sites
 from trimtab.probes.contrast import read

@@ -13,8 +13,8 @@ import h5py
 import numpy as np
 import torch
 
-from trimtab.artifacts.manifest import Manifest
 from trimtab.artifacts import files
+from trimtab.artifacts.manifest import Manifest
 from trimtab.forward.sites import RESIDUAL, Sites
 
 FORMAT = "trimtab activations 2"

@@ -15,9 +15,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from trimtab.artifacts.manifest import Manifest
 from trimtab.activations.checksum import BYTES, fletcher32
 from trimtab.activations.layout import DIGEST, FORMAT, hook_of, index_digest, places, weights_digest
+from trimtab.artifacts.manifest import Manifest
 from trimtab.errors import TrimtabError
 
 UNREADABLE = (OSError, KeyError, RuntimeError, ValueError, AttributeError)

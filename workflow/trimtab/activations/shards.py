@@ -13,12 +13,12 @@ import torch
 from jaxtyping import Float
 from transformers import PreTrainedModel
 
-from trimtab.artifacts.manifest import Manifest
 from trimtab.activations.estimate import estimate
 from trimtab.activations.layout import FORMAT, IDENTITY, Layout, hook_of, weights_digest
 from trimtab.activations.store import shard
 from trimtab.artifacts import files
 from trimtab.artifacts.digest import LIBRARY, code_digest
+from trimtab.artifacts.manifest import Manifest
 from trimtab.errors import TrimtabError
 from trimtab.forward.capture import Prompt, batches, check_prompts, kept_rows
 from trimtab.forward.hooks import check_layers

@@ -17,8 +17,8 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from trimtab import seeds
-from trimtab.artifacts.manifest import Manifest
 from trimtab.activations.shards import check_rows
+from trimtab.artifacts.manifest import Manifest
 from trimtab.forward.capture import Prompt, batches, check_prompts, kept_rows
 from trimtab.forward.memory import token_budget
 from trimtab.forward.sites import Sites

@@ -7,8 +7,8 @@ has changed since the manifest was made.
 import importlib.util
 from pathlib import Path
 
-from trimtab.artifacts.manifest import Manifest
 from trimtab.artifacts import fingerprint
+from trimtab.artifacts.manifest import Manifest
 from trimtab.errors import TrimtabError
 from trimtab.model.names import GGUF
 

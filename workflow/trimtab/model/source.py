@@ -12,8 +12,8 @@ from typing import Any, cast
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from trimtab.artifacts.manifest import Manifest
 from trimtab.artifacts.border import readable
+from trimtab.artifacts.manifest import Manifest
 from trimtab.errors import TrimtabError
 from trimtab.forward.linear import lay_out
 from trimtab.forward.packed import pack_rows

@@ -9,8 +9,8 @@ from typing import Any
 from huggingface_hub.errors import StrictDataclassError
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
-from trimtab.artifacts.manifest import Manifest
 from trimtab.artifacts.border import check_whole, read_object, readable
+from trimtab.artifacts.manifest import Manifest
 from trimtab.errors import TrimtabError
 from trimtab.model.folder import verify
 

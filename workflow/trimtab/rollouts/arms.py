@@ -7,8 +7,8 @@ from pathlib import Path
 
 import torch
 
-from trimtab.artifacts.manifest import Manifest
 from trimtab.agent.names import PROMPT, UNSTEERED, ZERO
+from trimtab.artifacts.manifest import Manifest
 from trimtab.errors import TrimtabError
 from trimtab.forward.sites import Sites
 from trimtab.rollouts.conditions import Condition

@@ -15,11 +15,11 @@ from typing import Any
 
 import pandas as pd
 
-from trimtab.artifacts.manifest import Manifest
 from trimtab.agent.names import FINISH, NUMERICAL, UNPARSED
 from trimtab.agent.turn import Turn, turns_of
 from trimtab.artifacts import files
 from trimtab.artifacts.files import records
+from trimtab.artifacts.manifest import Manifest
 from trimtab.errors import TrimtabError
 from trimtab.rollouts.conditions import read_conditions
 from trimtab.rollouts.counted import turn_files

@@ -1,5 +1,5 @@
-"""The agent as a job of the rollouts finds it: the manifest's model, how it is asked, how it chooses, and the engine that
-plays its episodes."""
+"""The agent as a job of the rollouts finds it: the manifest's model, how it is asked, how it chooses, and the engine
+that plays its episodes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

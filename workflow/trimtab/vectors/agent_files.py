@@ -1,5 +1,5 @@
-"""From files that say how the agent is asked, and what it does unsteered, to the readings that a trait's methods may ask
-for."""
+"""From files that say how the agent is asked, and what it does unsteered, to the readings that a trait's methods may
+ask for."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
-"""Rows of the running model at a trait's own contrast prompts: at any site, of their last tokens, of what the agent wrote
-in them, or of all tokens, and in order through layers that are edited one after the other.
+"""Rows of the running model at a trait's own contrast prompts, at any site.
 
-All else that methods ask of the model is in `trimtab.vectors.readings`.
+They are of last tokens, of what the agent wrote, of all tokens, or of layers in order, each edited before the next is
+read. All else that methods ask of the model is in `trimtab.vectors.readings`.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -27,9 +27,9 @@ from trimtab.forward.sites import Sites
 from trimtab.steering.edits import Edits, after
 from trimtab.steering.replay import Prompt, Replay, replays
 from trimtab.vectors import apply, artifact
+from trimtab.vectors.action_scores import finite_scores
 from trimtab.vectors.cost import COSTS, Cost
 from trimtab.vectors.dose import UNSCALED
-from trimtab.vectors.action_scores import finite_scores
 
 LOG = logging.getLogger(__name__)
 
@@ -105,9 +105,7 @@ class DecisionReader:
         return torch.softmax(scores[:, self._of] - self._offsets, dim=-1)
 
 
-def at_kl(
-    vectors: Iterable[Path], kl: float, sites: Sites
-) -> tuple[dict[str, Edits], dict[str, Cost | None]]:
+def at_kl(vectors: Iterable[Path], kl: float, sites: Sites) -> tuple[dict[str, Edits], dict[str, Cost | None]]:
     """What each vector does at the strength that comes to this KL, and what making it cost, by method.
 
     One that could not be made has neither and one that never has this KL no edits; both are named in the log.

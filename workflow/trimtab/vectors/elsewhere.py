@@ -24,8 +24,8 @@ from trimtab.model.source import differentiable, twin_of
 from trimtab.prompts import resources
 from trimtab.prompts.contrast import DEVELOPMENT
 from trimtab.settings.statistics import PrimarySettings
-from trimtab.vectors.material import Pairs, TraitFiles, read_pairs
 from trimtab.vectors.contrast_readings import Message
+from trimtab.vectors.material import Pairs, TraitFiles, read_pairs
 from trimtab.vectors.readings import Declared
 
 CORPUS_ROWS = 8192

@@ -14,8 +14,8 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from trimtab.artifacts.manifest import Manifest
 from trimtab.artifacts import tensors
+from trimtab.artifacts.manifest import Manifest
 from trimtab.errors import TrimtabError
 from trimtab.forward.sites import Sites
 from trimtab.probes.dictionaries import dictionary

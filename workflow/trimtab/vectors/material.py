@@ -13,9 +13,9 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor
 
-from trimtab.artifacts.manifest import Manifest
 from trimtab.activations.reader import Cache
 from trimtab.artifacts import files, tensors
+from trimtab.artifacts.manifest import Manifest
 from trimtab.errors import TrimtabError
 from trimtab.forward.sites import Sites
 from trimtab.probes.dictionaries import dictionary

@@ -139,7 +139,7 @@ class ModelReadings(ContrastReadings):
         prompts = [self._protocol.prompt(messages) for messages in self._declared.due]
         slopes = {trait: torch.zeros(self._width, dtype=torch.float64) for trait in sorted(counted)}
         self._spend("gradients", len(prompts), len(prompts) * len(slopes))
-        for pack, replay in replays(model, prompts, self._site.after, PACK):
+        for _, replay in replays(model, prompts, self._site.after, PACK):
             push = torch.zeros(self._width, device=model.device, requires_grad=True)
             logits = replay.differentiable_logits([added(self._site, push, 1.0)], replay.ends)[0]
             scores = calibrated(logits, self._protocol, self._declared.bias)

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from trimtab.artifacts.files import canonical
+from trimtab.artifacts.manifest import ResidualNorm
 from trimtab.errors import TrimtabError
 from trimtab.forward.sites import PLACES, RESIDUAL
-from trimtab.artifacts.manifest import ResidualNorm
 from trimtab.steering.catalogue import AS_MADE
 from trimtab.vectors.applications import Application
 from trimtab.vectors.cost import Cost

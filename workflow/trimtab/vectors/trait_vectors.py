@@ -20,8 +20,8 @@ from trimtab.steering.replay import Prompt
 from trimtab.vectors import artifact
 from trimtab.vectors.applications import Application, Asked
 from trimtab.vectors.artifact import OwnEdits, Vector
-from trimtab.vectors.calibrate import SMALL, CalibrationPrompts, scan, solve
 from trimtab.vectors.asked import Readings
+from trimtab.vectors.calibrate import SMALL, CalibrationPrompts, scan, solve
 from trimtab.vectors.contract import HIGH_POLE, Direction, Material, make
 from trimtab.vectors.cost import Cost, Metered
 from trimtab.vectors.dose import Scale, length

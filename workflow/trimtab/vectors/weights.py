@@ -23,8 +23,8 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
-from trimtab.artifacts.manifest import Manifest
 from trimtab.artifacts import files, tensors
+from trimtab.artifacts.manifest import Manifest
 from trimtab.artifacts.provenance import provenance
 from trimtab.errors import TrimtabError
 from trimtab.forward.hooks import check_layers
