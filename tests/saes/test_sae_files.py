@@ -8,9 +8,9 @@ import torch
 
 from trimtab.errors import TrimtabError
 from trimtab.saes.__main__ import info
-from trimtab.saes.files import Origin, load, save
+from trimtab.saes.files import Massive, Origin, load, save
 from trimtab.saes.sae import SAE, JumpReLUActivation, TopKActivation
-from trimtab.saes.trained import Massive, Trained
+from trimtab.saes.trained import Trained
 
 ORIGIN = Origin(model="smollm2", layer=5, context_size=384)
 

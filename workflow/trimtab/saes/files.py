@@ -10,7 +10,7 @@ folded here. Layouts of other tools are in `trimtab.saes.formats`.
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -51,6 +51,18 @@ SAE_LENS_VERSION = "6.54.0"
 """The version whose layout is written; readers take files that name none for an older layout."""
 
 
+class Massive(NamedTuple):
+    """Rows of massive norm, which were left out of training."""
+
+    times_median: float
+    """The setting."""
+    longest: float
+    """The norm that it came to: of the longest row that was trained on, at most."""
+    left_out: int
+    of: int
+    """Rows that there were, epochs counted again."""
+
+
 @dataclass(frozen=True)
 class Origin:
     """Where a dictionary's activations come from, for the readers of cfg.json."""
@@ -61,8 +73,8 @@ class Origin:
     """The longest prompt, in tokens."""
     converted_from: Mapping[str, Any] | None = None
     """What the files that it was read from said of themselves; None for a dictionary of our own."""
-    massive: Mapping[str, Any] | None = None
-    """Which rows were left out of training, and how many (`trimtab.saes.trained.Massive`); None for none."""
+    massive: Massive | None = None
+    """Which rows were left out of training; None for none."""
     kind: str = RESIDUAL
     """The kind of site, one of `trimtab.forward.sites.PLACES`."""
     module: str = ""
@@ -118,7 +130,7 @@ def save(folder: Path, sae: SAE, origin: Origin, provenance: Mapping[str, Any]) 
             "seqpos_slice": [1, None],
             "model_from_pretrained_kwargs": {},
             **({} if origin.converted_from is None else {"converted_from": dict(origin.converted_from)}),
-            **({} if origin.massive is None else {"massive_rows": dict(origin.massive)}),
+            **({} if origin.massive is None else {"massive_rows": origin.massive._asdict()}),
         },
     }
     files.write_json(folder / CONFIG, config)

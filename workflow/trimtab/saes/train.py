@@ -17,9 +17,10 @@ from torch import Tensor
 from trimtab.errors import TrimtabError
 from trimtab.saes.checkpoint import Saved, TrainingCheckpoint
 from trimtab.saes.dictionary import Dictionary
+from trimtab.saes.files import Massive
 from trimtab.saes.schedule import rate
 from trimtab.saes.sparse import SPARSE, Products, fastest
-from trimtab.saes.trained import Massive, Progress, Trained
+from trimtab.saes.trained import Progress, Trained
 from trimtab.settings.saes import SaeSettings
 
 SAMPLE_BATCHES = 8

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from trimtab.artifacts import files
-from trimtab.saes.files import Origin, save
+from trimtab.saes.files import Massive, Origin, save
 from trimtab.saes.sae import SAE
 
 
@@ -30,18 +30,6 @@ class Progress(NamedTuple):
     learning_rate: float
 
 
-class Massive(NamedTuple):
-    """Rows of massive norm, which were left out of training."""
-
-    times_median: float
-    """The setting."""
-    longest: float
-    """The norm that it came to: of the longest row that was trained on, at most."""
-    left_out: int
-    of: int
-    """Rows that there were, epochs counted again."""
-
-
 class Trained(NamedTuple):
     """A finished dictionary with its training curve."""
 
@@ -54,5 +42,5 @@ class Trained(NamedTuple):
         """Write the curve (`training.csv`), then the dictionary."""
         files.write_csv(folder / "training.csv", pd.DataFrame(self.curve, columns=list(Progress._fields)))
         if self.massive is not None:
-            origin = replace(origin, massive=self.massive._asdict())
+            origin = replace(origin, massive=self.massive)
         save(folder, self.sae.to("cpu"), origin, provenance)
