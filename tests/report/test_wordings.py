@@ -16,6 +16,7 @@ from fake_run import changed
 from recorded import one_call, scenario
 
 from trimtab.agent.names import CALLS, WITHOUT_VECTOR
+from trimtab.artifacts.manifest import ReadAt
 from trimtab.config.check import check
 from trimtab.errors import TrimtabError
 from trimtab.jobs.origins import Origins
@@ -313,22 +314,21 @@ def test_the_page_of_choices_is_up_to_date():
 
 
 @pytest.mark.parametrize(("kind", "name"), [("mlp_out", "the MLP's output"), ("attention_out", "attention's output")])
-def test_at_a_modules_output_sentences_speak_of_that(kind, name):
+def test_at_a_modules_output_sentences_speak_of_that(run, kind, name):
     """No rule, unit or method then says that the residual stream is read or moved."""
-    manifest = {"site": {"kind": kind}}
-    assert words.read_at({}) == "The residual stream is read and steered after a decoder layer."
+    manifest = replace(run.manifest, site=ReadAt(kind, {}))
+    assert words.read_at(run.manifest) == "The residual stream is read and steered after a decoder layer."
     assert words.read_at(manifest).lower().startswith(f"{name} is read and steered".lower())
     of_methods = [words.of_method(each) for each in methods_folder.known()]
     for said in (*RULES.values(), *UNITS.values(), *of_methods):
-        assert words.at_site(said.sentence, {}) == said.sentence
+        assert words.at_site(said.sentence, run.manifest) == said.sentence
         told = words.at_site(said.sentence, manifest)
         assert "residual stream" not in told
         assert (name in told) == ("the residual stream" in said.sentence)
 
 
 def test_the_page_of_an_experiment_at_a_modules_output_says_so(run):
-    manifest = run.records["manifest"] | {"site": {"kind": "mlp_out"}}
-    there = replace(run, records=run.records | {"manifest": manifest})
+    there = replace(run, manifest=replace(run.manifest, site=ReadAt("mlp_out", {})))
     said = {**dict(methods(there)), "abstract": abstract(there).design}
     assert "The MLP's output is read and steered, as a decoder layer adds it" in said["Model"]
     assert "each row of the MLP's output that is steered" in said["Steering"]

@@ -21,11 +21,11 @@ from trimtab.wording import listed
 
 def design(run: WholeRun) -> str:
     """What was done."""
-    manifest, summary = run.records["manifest"], run.summary
-    model, traits = words.model(manifest["model"]), len({each.trait for each in run.design.values()} - {""})
+    manifest, summary = run.manifest, run.summary
+    model, traits = words.model(manifest.model), len({each.trait for each in run.design.values()} - {""})
     actions = " ".join(dict.fromkeys(words.action(rule, unit).sentence for rule, unit in run.actions))
     return (
-        f"{model} ({manifest['layers']} layers, {manifest['d_model']} dimensions) acted as a tool-using agent in "
+        f"{model} ({manifest.layers} layers, {manifest.d_model} dimensions) acted as a tool-using agent in "
         f"{words.count(summary.n_scenarios, 'scenario')} under {words.count(summary.n_conditions, 'condition')}, "
         f"{summary.n_rollouts:,} rollouts in all, {words.count(summary.n_seeds, 'seed')} a scenario. A "
         f"condition applies a steering vector for one of {words.count(traits, 'trait')}, or is a control. "

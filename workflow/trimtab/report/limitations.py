@@ -44,7 +44,7 @@ def limitations(run: WholeRun) -> list[str]:
     texts += _failed_gates(run)
     texts += _costly_dictionaries(run)
     texts += _single_latents(run)
-    failed = [check["name"] for check in run.records["preflight"]["checks"] if not check["passed"]]
+    failed = [check["name"] for check in records(run.checks) if not check["passed"]]
     if failed:
         texts.append(
             f"Preflight checks that failed, and that the config accepts: {listed(failed)}. Every number that "
@@ -242,7 +242,7 @@ def _overflows(run: Run) -> list[str]:
     return [
         f"Overflow: under {words.count(len(hit), 'condition')} logits are NaN or infinite, and the episode ends as "
         f"broken. Of each vector, from this dose on: {_some(named)}. That is a limit of "
-        f"{run.records['manifest']['dtype']} and no behaviour of the model."
+        f"{run.manifest.dtype} and no behaviour of the model."
     ]
 
 

@@ -67,14 +67,14 @@ def terms(run: WholeRun) -> list[tuple[str, str]]:
 def methods(run: WholeRun) -> list[tuple[str, str]]:
     """What was done, stage by stage, with the settings it was done with."""
     c = run.config
-    manifest, summary = run.records["manifest"], run.summary
+    manifest, summary = run.manifest, run.summary
     protocol = PROTOCOLS[c.rollouts.protocol]
     quality = run.tables["quality"]
     return [
         (
             "Model",
-            f"{manifest['model']}, {manifest['architecture']}, {manifest['layers']} layers, d_model "
-            f"{manifest['d_model']}, {manifest['dtype']}, prompted by {protocol}. {words.read_at(manifest)}",
+            f"{manifest.model}, {manifest.architecture}, {manifest.layers} layers, d_model "
+            f"{manifest.d_model}, {manifest.dtype}, prompted by {protocol}. {words.read_at(manifest)}",
         ),
         (
             "Dictionaries",

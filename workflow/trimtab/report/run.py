@@ -14,6 +14,7 @@ import pandas as pd
 
 from trimtab.agent.names import WITHOUT_VECTOR
 from trimtab.artifacts import files
+from trimtab.artifacts.manifest import Manifest
 from trimtab.errors import TrimtabError
 from trimtab.rollouts.conditions import Condition, conditions_of
 from trimtab.rollouts.counted import turn_files
@@ -48,11 +49,7 @@ TABLES = {
     "tools": "statistics/tools.csv",
     "prediction": "statistics/prediction.csv",
 }
-RECORDS = {
-    "manifest": "model/manifest.json",
-    "preflight": "model/preflight.json",
-}
-SUMMARY = "statistics/summary.json"
+MANIFEST, PREFLIGHT, SUMMARY = "model/manifest.json", "model/preflight.json", "statistics/summary.json"
 AGREEMENT, BEST_OF = "saes/agreement.csv", "rollouts/best_of.csv"
 NAMES = ("trait", "vector", "condition_id", "method", "timing", "gate", "tool", "outcome", "other")
 
@@ -66,7 +63,9 @@ class Run:
     gates: GateSettings
     methods: tuple[str, ...]
     """Makers of vectors, as the config lists them."""
-    records: dict[str, dict[str, Any]]
+    manifest: Manifest
+    checks: pd.DataFrame
+    """Of the preflight."""
     summary: Findings
     tables: dict[str, pd.DataFrame]
     conditions: pd.DataFrame
@@ -126,7 +125,7 @@ class Run:
 
     def inputs(self) -> list[Path]:
         """The files read, but for the turns."""
-        named = [*RECORDS.values(), SUMMARY, *TABLES.values(), "rollouts/conditions.csv", "rollouts/outcomes.parquet"]
+        named = [MANIFEST, PREFLIGHT, SUMMARY, *TABLES.values(), "rollouts/conditions.csv", "rollouts/outcomes.parquet"]
         return [self.root / name for name in named]
 
 
@@ -185,7 +184,8 @@ def read_run(root: Path, settings: FigureSettings) -> Run:
     Raises:
         TrimtabError: an artifact is missing.
     """
-    records = {name: files.read_json(_present(root / path)) for name, path in RECORDS.items()}
+    manifest = Manifest.read(_present(root / MANIFEST))
+    checks = pd.DataFrame(files.read_json(_present(root / PREFLIGHT))["checks"])
     tables = {name: _table(_present(root / path)) for name, path in TABLES.items()}
     layers = sorted(tables["quality"]["layer"].unique())
     curves = [pd.read_csv(_present(root / f"saes/{layer}/training.csv")).assign(layer=layer) for layer in layers]
@@ -197,7 +197,8 @@ def read_run(root: Path, settings: FigureSettings) -> Run:
         plan=Plan.of(settings.statistics, settings.seed),
         gates=settings.gates,
         methods=settings.methods,
-        records=records,
+        manifest=manifest,
+        checks=checks,
         summary=read_findings(_present(root / SUMMARY)),
         tables=tables,
         conditions=conditions,

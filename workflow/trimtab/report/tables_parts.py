@@ -132,11 +132,10 @@ def strengths(run: Run) -> Table:
 
 
 def preflight(run: Run) -> Table:
-    frame = pd.DataFrame(run.records["preflight"]["checks"])
     return table(
         "preflight",
         "Checks of the model before anything was measured.",
-        frame,
+        run.checks,
         {
             "Check": text("name"),
             "Figure": ("figure", lambda row: words.DASH if absent(row["figure"]) else f"{row['figure']:.3g}"),

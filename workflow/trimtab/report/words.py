@@ -5,11 +5,11 @@ this module looks it up and puts sentences together.
 """
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from trimtab.agent.names import WITHOUT_VECTOR
+from trimtab.artifacts.manifest import Manifest
 from trimtab.rollouts.conditions import UNSTEERED_ID, Condition
 from trimtab.rollouts.outcomes import OUTCOMES
 from trimtab.statistics.study import TRAITS
@@ -69,16 +69,16 @@ VERDICTS: dict[Verdict, VerdictWords] = {
 SITES = {"mlp_out": "the MLP's output", "attention_out": "attention's output"}
 
 
-def at_site(text: str, manifest: Mapping[str, Any]) -> str:
+def at_site(text: str, manifest: Manifest) -> str:
     """A sentence about the residual stream, said of what is read and steered in the manifest's model."""
-    return text.replace("the residual stream", SITES[manifest["site"]["kind"]]) if "site" in manifest else text
+    return text if manifest.site is None else text.replace("the residual stream", SITES[manifest.site.kind])
 
 
-def read_at(manifest: Mapping[str, Any]) -> str:
+def read_at(manifest: Manifest) -> str:
     """Where the manifest's model is read and steered: a full sentence."""
-    if "site" not in manifest:
+    if manifest.site is None:
         return "The residual stream is read and steered after a decoder layer."
-    site = SITES[manifest["site"]["kind"]]
+    site = SITES[manifest.site.kind]
     return f"{site[0].upper()}{site[1:]} is read and steered, as a decoder layer adds it to the residual stream."
 
 
