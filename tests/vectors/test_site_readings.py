@@ -17,6 +17,7 @@ from trimtab.steering.edits import added
 from trimtab.steering.steering import Steering
 from trimtab.vectors import contrast_readings
 from trimtab.vectors.contract import make
+from trimtab.vectors.cost import Cost, Metered
 from trimtab.vectors.methods import lin_act
 from trimtab.vectors.readings import Declared, ModelReadings
 
@@ -72,6 +73,18 @@ def test_many_sites_are_told_as_each_is_alone(protocol):
         for one, other in zip(found[site], told.at(site), strict=True):
             torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
     assert told.heads == 4
+
+
+def test_a_pass_over_all_prompts_is_paid_for_whatever_is_read_in_it(protocol):
+    metered = Metered(readings_of(protocol, llama(vocab_size=len(protocol.tokenizer), max_position_embeddings=1024)))
+    prompts = sum(map(len, POLES))
+    metered.ends([Site(2), Site(1, "self_attn.o_proj", INPUT)])
+    assert metered.cost == Cost(prompts)
+    metered.in_order([0, 2], lambda layer, high, low: ())
+    assert metered.cost == Cost(2 * prompts)
+    # at another site on the same account
+    metered.after(Site(3)).ends([Site(3)])
+    assert metered.cost == Cost(3 * prompts)
 
 
 def steered(protocol, model, messages, edits, layer):

@@ -7,7 +7,11 @@ machine to machine, so they stand in the log and not in an artifact.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    # tables of costs need no model
+    from trimtab.forward.sites import Site
 
 COSTS = ["forwards", "backwards"]
 """Columns of tables, the fields of `Cost`; empty where nothing was made, or where costs were not counted."""
@@ -40,9 +44,9 @@ class Metered:
     def cost(self) -> Cost:
         return sum([*self._once.values(), *(each.cost for each in self._elsewhere)], self._called)
 
-    def after(self, layer: int) -> "Metered":
-        """The same readings for another layer, on the same account."""
-        self._elsewhere.append(Metered(self._readings.after(layer)))
+    def after(self, place: "Site | int") -> "Metered":
+        """The same readings at another site, on the same account."""
+        self._elsewhere.append(Metered(self._readings.after(place)))
         return self._elsewhere[-1]
 
     def __getattr__(self, name: str) -> Any:
