@@ -31,6 +31,11 @@ class Poles(NamedTuple):
     high: Pairs
     low: Pairs
 
+    @classmethod
+    def of(cls, material: Material, layer: int) -> "Poles":
+        """Of all pairs of the material."""
+        return cls(*(rows.double() for rows in material.rows(layer)))
+
     @property
     def gap(self) -> Float[Tensor, "d_model"]:
         return self.high.mean(0) - self.low.mean(0)
@@ -56,7 +61,7 @@ def halves(material: Material, layer: int) -> tuple[Poles, Poles]:
     Raises:
         TrimtabError: there are none of one kind.
     """
-    return parted(Poles(*(rows.double() for rows in material.rows(layer))), material)
+    return parted(Poles.of(material, layer), material)
 
 
 def parted(poles: Poles, material: Material) -> tuple[Poles, Poles]:

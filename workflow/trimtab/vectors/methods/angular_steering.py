@@ -38,7 +38,7 @@ def make(material: Material) -> Edits:
         CannotBeMade: the mean differences span no plane.
     """
     own, layers = material.own(Settings), material.rows.layers
-    rows = [Poles(*(each.double() for each in material.rows(layer))) for layer in layers]
+    rows = [Poles.of(material, layer) for layer in layers]
     first, second = (each.float() for each in plane(rows, f"Angular Steering of {material.trait}"))
     change = SetAngle(first, second, math.radians(own.degrees))
     gates = [Beyond((material.sites.at(layer),), first, 0.0) if own.masked else None for layer in layers]

@@ -51,7 +51,7 @@ def make(material: Material) -> Edits:
         raise CannotBeMade(f"G-ACT of {material.trait}: {pairs} pairs can't be put into {count} clusters")
     found = []
     for layer in material.rows.layers:
-        poles = Poles(*(rows.double() for rows in material.rows(layer)))
+        poles = Poles.of(material, layer)
         seed = seeds.derive(material.seed, str(layer))
         directions, cluster = clustered(poles.high - poles.low, count, seed)
         weight, bias = picking(poles.rows, cluster.repeat(2), count, seed)
