@@ -204,8 +204,8 @@ class CommonDesign(Settings):
     layers go with kl and asc."""
 
     rule: Rule = default("add")
-    """What a vector does to the stream. The formulas are in workflow/trimtab/steering, in changes.py and codes.py. A dose
-    is a length for add, keep_norm and edit_code; a length from the mean row for floor and clamp; a share for
+    """What a vector does to the stream. The formulas are in workflow/trimtab/steering, in changes.py and codes.py. A
+    dose is a length for add, keep_norm and edit_code; a length from the mean row for floor and clamp; a share for
     add_relative, push_opposed, project_out and slerp; degrees for rotate and set_angle. Methods that make edits and no
     vector have no rule: their dose is the share of the edits that is applied."""
 
