@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from recorded import record
+from recorded import lengths, record
 
 from trimtab.errors import TrimtabError
 from trimtab.forward.sites import MLP_OUT, STREAM, Site, Sites
@@ -15,10 +15,14 @@ from trimtab.steering.changes import ProjectOut
 from trimtab.steering.codes import EditCode
 from trimtab.steering.edits import Edit, added
 from trimtab.steering.gates import Trigger
+from trimtab.vectors import artifact
 from trimtab.vectors.applications import Application
 from trimtab.vectors.apply import edits
 from trimtab.vectors.artifact import OwnEdits, Vector
+from trimtab.vectors.cost import Cost
+from trimtab.vectors.decisions import at_kl
 from trimtab.vectors.dose import Scale
+from trimtab.vectors.unmade import Unmade
 
 SCALE = Scale("v.safetensors", 10.0, {0.2: 3.0}, raw_norm=5.0, intercept=-1.0)
 UNIT = torch.tensor([0.6, 0.8, 0.0])
@@ -143,3 +147,18 @@ def test_a_vector_is_applied_at_the_kind_of_site_that_it_is_of():
         line = f"v.safetensors: is of site {one.record.site}; the model is steered at site {there.kind}"
         with pytest.raises(TrimtabError, match=line):
             edits(one, how, 0.2, "residual_share", SCALE, sites=there)
+
+
+def test_vectors_are_applied_at_the_length_of_one_kl_and_others_are_named(tmp_path, caplog):
+    paths = [tmp_path / f"{name}.safetensors" for name in ("lda", "raptor", "pca")]
+    for path, solved in zip(paths, ({0.1: 2.5, 0.2: 4.0}, {0.2: 1.0}), strict=False):
+        known = record(method=path.stem, kl_calibration=lengths(solved), cost=Cost(3))
+        artifact.save(Vector(path, known, UNIT, MEAN))
+    artifact.save_unmade(paths[2], Unmade("pca", "autonomy", 2, "rows are alike"), {})
+    found, costs = at_kl(paths, 0.1, STREAM)
+    assert [(name, edit.site, edit.strength) for name, (edit,) in found.items()] == [("lda", Site(2), 2.5)]
+    assert costs == {"lda": Cost(3), "raptor": Cost(3)}
+    assert [line.getMessage() for line in caplog.records] == [
+        "pca: rows are alike; left out",
+        f"{paths[1]}: no length with a KL of 0.1 nats was found; left out",
+    ]
