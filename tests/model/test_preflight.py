@@ -274,7 +274,7 @@ def test_rows_of_another_module_than_the_preflight_is_told_of_are_caught():
 def test_layers_that_the_model_lacks_are_told():
     check_layers([0, 3], manifest())
     with pytest.raises(TrimtabError) as raised:
-        check_layers([0, 4, 9], {"layers": 4})
+        check_layers([0, 4, 9], manifest())
     assert str(raised.value) == "config.yaml, layers: [4, 9] of a model that has 0 to 3"
 
 
