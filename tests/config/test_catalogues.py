@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from trimtab.agent.names import FIRST_ACTION
 from trimtab.rollouts.outcomes import OUTCOMES
-from trimtab.settings import gates, rollouts, statistics
+from trimtab.settings import gates, outcomes, rollouts
 from trimtab.steering.catalogue import AS_MADE, FIRST, GATES, REMEMBERS, RULES
 from trimtab.steering.catalogue import TIMINGS as TOLD
 from trimtab.vectors.units import UNITS
@@ -22,15 +22,18 @@ NEVER_ASKED = {"none", "last_cue", "all_but_last_cue"}
     [
         (rollouts.Rule, RULES.keys() - {AS_MADE}),
         (rollouts.Unit, UNITS),
-        (statistics.Outcome, OUTCOMES),
         (gates.GateKind, GATES),
         (gates.EditGate.model_fields["remembers"].annotation, REMEMBERS),
     ],
-    ids=["rules", "units", "outcomes", "gates", "memories"],
+    ids=["rules", "units", "gates", "memories"],
 )
 def test_every_choice_is_told_and_nothing_else_is(choice, catalogue):
     assert len(get_args(choice)) == len(catalogue)
     assert set(get_args(choice)) == set(catalogue)
+
+
+def test_the_outcomes_that_a_config_may_name_are_those_that_are_counted():
+    assert outcomes.names() == list(OUTCOMES)
 
 
 def test_timings_are_told_and_those_that_are_not_offered_are_named_here():

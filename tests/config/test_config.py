@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from trimtab.config.check import check
 from trimtab.errors import TrimtabError
 from trimtab.jobs.origins import Origins
+from trimtab.rollouts.outcomes import OUTCOMES
 from trimtab.vectors.methods import known
 
 ROOT = Path(__file__).parents[2]
@@ -21,13 +22,7 @@ HUB = "Qwen/Qwen3-0.6B"
 COMMIT = "c1899de289a04d12100db370d81485cdf75e47ca"
 
 
-OUTCOMES = (
-    "asks, proactive_calls, calls, turns, risky_share, asked, acted, retries, changed_strategy, irreversible, "
-    "finished, success, breakage, tokens, p_ask, p_act, study_autonomy, study_tool_use, study_persistence, study_risk, "
-    "study_deference, beyond_request, literal, web_search_calls, code_execute_calls, file_read_calls, "
-    "file_write_calls, unparsed_calls, repeated_calls, empty_text, looping_text, no_call"
-)
-
+OUTCOME_NAMES = ", ".join(OUTCOMES)
 JUDGE = (
     "an address that begins with http:// or https:// and holds no password; an OpenAI-compatible endpoint, such as "
     "http://localhost:8000/v1, or null for no judge"
@@ -148,7 +143,7 @@ WRONG = {
     "rollout: {max_turns: 5}": "rollout: unknown key; did you mean rollouts?",
     "colour: blue": "colour: unknown key; known: experiment, seed, resources, container, model, organism, layers, "
     "prompts, activations, saes, probes, vectors, rollouts, statistics, report",
-    "statistics: {primary: {autonomy: call}}": f'statistics.primary.autonomy: "call" is not one of {OUTCOMES} '
+    "statistics: {primary: {autonomy: call}}": f'statistics.primary.autonomy: "call" is not one of {OUTCOME_NAMES} '
     "(did you mean calls?); a column of rollouts/outcomes.parquet",
     "statistics: {level: 95}": "statistics.level: 95 is not below 1; level of the confidence intervals",
     # keys against one another

@@ -28,7 +28,8 @@ from trimtab.report.page import render
 from trimtab.report.plots_style import dose_label
 from trimtab.report.run import WholeRun
 from trimtab.rollouts.conditions import Condition
-from trimtab.rollouts.outcomes import KEYS, OUTCOMES, OVERFLOW, outcomes
+from trimtab.rollouts.outcomes import KEYS, OUTCOMES, outcomes
+from trimtab.rollouts.rollout import OVERFLOW
 from trimtab.settings.gates import NEEDS, EditGate
 from trimtab.settings.saes import SaeOverride
 from trimtab.steering import catalogue, gates, places

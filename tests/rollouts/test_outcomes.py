@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from recorded import scenario as scenario_of
 
-from trimtab.rollouts.outcomes import KEYS, outcomes
+from trimtab.errors import TrimtabError
+from trimtab.rollouts.outcomes import KEYS, OUTCOMES, SHARE, Outcome, outcomes
 
 TOOLS = ["ask_user", "web_search", "code_execute", "file_read", "file_write", "finish"]
 SCENARIO = scenario_of("file_write", "Timeout", "retry")
@@ -235,3 +236,27 @@ def test_a_turn_that_is_broken_twice_is_one_broken_turn():
     looping = step("web_search", "go on go on go on")
     found = measured(looping, looping, step("finish", "Done."))
     assert (found["looping_text"], found["repeated_calls"], found["breakage"]) == (2, 1, 2 / 3)
+
+
+def test_an_outcome_is_one_entry(monkeypatch):
+    """Of the table, whose column it is; where a rollout can't show it, the row has no value."""
+    first = Outcome(
+        "first", "The first call's length is counted.", count=lambda rollout: len(rollout.calls[0].argument)
+    )
+    spoke = Outcome(
+        "spoke", "A rollout counts.", unit=SHARE, count=lambda rollout: rollout.turns[0].thought != "" or None
+    )
+    monkeypatch.setitem(OUTCOMES, "first_length", first)
+    monkeypatch.setitem(OUTCOMES, "spoke", spoke)
+    table = outcomes(pd.concat([turns(MIXED), turns([step("web_search", "a", thought="")], seed=1)]), [SCENARIO])
+    assert table["first_length"].tolist() == [13, 1]
+    assert table["spoke"].fillna(-1).tolist() == [1, -1]
+
+
+def test_an_outcome_that_is_no_number_is_named(monkeypatch):
+    mean = Outcome("mean", "A mean of nothing is taken.", count=lambda rollout: float("nan"))
+    monkeypatch.setitem(OUTCOMES, "mean_of_none", mean)
+    with pytest.raises(
+        TrimtabError, match=r"outcomes\.py, OUTCOMES\.mean_of_none: nan of a rollout; expected a number"
+    ):
+        measured(*MIXED)

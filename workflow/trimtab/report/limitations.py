@@ -7,7 +7,7 @@ from trimtab.artifacts.files import records
 from trimtab.report import words
 from trimtab.report.run import Run, WholeRun
 from trimtab.rollouts.conditions import Condition
-from trimtab.rollouts.outcomes import OVERFLOW
+from trimtab.rollouts.rollout import OVERFLOW
 from trimtab.statistics.contrasts import BEYOND_SUM, INTERACTION
 from trimtab.statistics.coupling import UNSTEERED_MATRIX
 from trimtab.statistics.declared import random_at

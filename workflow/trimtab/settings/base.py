@@ -77,6 +77,16 @@ class Text:
 
 
 @dataclass(frozen=True, eq=False)
+class OneOf:
+    """Annotation of a text that is one of some names, which a file gives and `Literal` can't list."""
+
+    names: list[str]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.literal_schema(list(self.names))
+
+
+@dataclass(frozen=True, eq=False)
 class Schema:
     """Annotation that adds a keyword to a type's JSON schema: what a function checks, pydantic can't say there."""
 

@@ -1,21 +1,15 @@
 """Settings of the stage `statistics`."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field
 
-from trimtab.settings.base import WRITTEN, AboveZero, Settings, default
+from trimtab.settings.base import WRITTEN, AboveZero, OneOf, Settings, default
+from trimtab.settings.outcomes import names
 from trimtab.settings.rollouts import StudyTiming
 
-Outcome = Literal[
-    "asks", "proactive_calls", "calls", "turns", "risky_share", "asked", "acted", "retries", "changed_strategy",
-    "irreversible", "finished", "success", "breakage", "tokens", "p_ask", "p_act",
-    "study_autonomy", "study_tool_use", "study_persistence", "study_risk", "study_deference",
-    "beyond_request", "literal", "web_search_calls", "code_execute_calls", "file_read_calls", "file_write_calls",
-    "unparsed_calls", "repeated_calls", "empty_text", "looping_text", "no_call",
-]  # fmt: skip
 TraitName = Annotated[str, Field(description="Names of traits.")]
-OutcomeColumn = Annotated[Outcome, Field(description="A column of rollouts/outcomes.parquet.")]
+OutcomeColumn = Annotated[str, OneOf(names()), Field(description="A column of rollouts/outcomes.parquet.")]
 PRIMARY = {
     "autonomy": "proactive_calls",
     "tool_use_eagerness": "calls",

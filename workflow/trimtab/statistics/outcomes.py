@@ -10,7 +10,8 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from trimtab.errors import TrimtabError
-from trimtab.rollouts.outcomes import KEYS, OVERFLOW
+from trimtab.rollouts.outcomes import KEYS
+from trimtab.rollouts.rollout import OVERFLOW
 from trimtab.statistics.declared import Contrast
 from trimtab.statistics.pairs import Pairs
 
