@@ -1,4 +1,5 @@
 # make        set up the environment and run the default experiment to results/smollm2/report/report.html
+# make setup  the environment alone
 # make test   the tests; make lint: style, types and the workflow's own checks; make clean: remove the environments
 # make quick  what a change to the library needs, in a minute and a half: style, types, and the tests that don't take
 #             seconds. It leaves out whole runs of the workflow, SLURM, tests marked slow, and checks of Snakemake's files
@@ -33,11 +34,13 @@ TRAININGS := 5
 FURTHER := $(shell seq 2 $(TRAININGS))
 FURTHER_ORGANISMS := $(foreach organism,$(ORGANISMS),$(FURTHER:%=$(organism).%))
 
-.PHONY: run test quick quick-tests types slurm-test family-test mutants validity lint docs clean browser organism $(ORGANISMS:%=run-%) \
+.PHONY: run setup test quick quick-tests types slurm-test family-test mutants validity lint docs clean browser organism $(ORGANISMS:%=run-%) \
 	$(FURTHER_ORGANISMS:%=train-%) bench $(BENCHES:%=bench-%)
 
 run: $(READY)
 	snakemake --cores all
+
+setup: $(READY)
 
 $(READY): pyproject.toml envs/lock.txt envs/data.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Trimtab needs Python 3.11 or later")'

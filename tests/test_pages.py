@@ -16,6 +16,8 @@ from trimtab.jobs.origins import Origins
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 QUESTIONS = ROOT / "docs/questions.md"
+FIRST_HOUR = ROOT / "docs/first-hour.md"
+"""Whose files are written and used in tests/workflow/test_first_hour.py."""
 FOLDERS = "benchmarks|docs|envs|tests|workflow"
 
 
@@ -39,7 +41,7 @@ def complaints(example: str) -> list[str]:
     return []
 
 
-EXAMPLES = [(page, block) for page in PAGES if page != QUESTIONS for block in blocks(page, "yaml")]
+EXAMPLES = [(page, block) for page in PAGES if page not in (QUESTIONS, FIRST_HOUR) for block in blocks(page, "yaml")]
 
 
 @pytest.mark.parametrize(("page", "example"), EXAMPLES, ids=[page.stem for page, _ in EXAMPLES])
