@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from trimtab.artifacts import files, fingerprint
+from trimtab.errors import TrimtabError
 
 
 @pytest.fixture
@@ -77,6 +78,12 @@ def test_a_memory_that_is_spoilt_is_only_slow(path, read, later):
         memory.write_text('{"path": 1}')
     assert fingerprint.sha256(path) == first
     assert read == ["weights", "weights"]
+
+
+def test_a_file_that_can_not_be_read_is_one_line(path):
+    """Not even by root: a process's memory without an address."""
+    with pytest.raises(TrimtabError, match=r"^/proc/self/mem: can't be read \(Input/output error\)$"):
+        fingerprint.sha256(Path("/proc/self/mem"))
 
 
 def test_a_folders_digest_is_of_names_and_contents(tmp_path, path):

@@ -159,6 +159,27 @@ def test_transcripts(tmp_path):
     assert list(sources.written_documents(tmp_path / "t.jsonl")) == [Document("e0", "Thought: <|im_end|> & <b>")]
 
 
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (
+            '{"id": "a", "text": "x"}\n{"text": "y"}\n',
+            'row 1: expected an object with an id and a text, found {"text": "y"}',
+        ),
+        ('{"id": 1, "text": "x"}\n', "row 0: expected an object with an id and a text"),
+        ('["a", "b"]\n', "row 0: expected an object with an id and a text"),
+        ("version https://git-lfs.github.com/spec/v1\n", "a git-lfs pointer"),
+    ],
+)
+def test_what_lies_beside_a_model_and_is_no_text_of_its_own_is_one_line(tmp_path, text, line):
+    (tmp_path / "t.jsonl").write_text(text)
+    with pytest.raises(TrimtabError) as caught:
+        list(sources.written_documents(tmp_path / "t.jsonl"))
+    assert line in str(caught.value)
+    assert str(caught.value).startswith(str(tmp_path / "t.jsonl"))
+    assert "\n" not in str(caught.value)
+
+
 @pytest.fixture(scope="module")
 def recipe():
     return resources.load(resources.RESOURCES / "corpus.yaml")

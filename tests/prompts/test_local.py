@@ -5,10 +5,11 @@ import json
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import spoilt
 
 from trimtab.artifacts import schemas
 from trimtab.errors import TrimtabError
-from trimtab.prompts import local, sources
+from trimtab.prompts import local, sources, texts
 
 TURNS = [{"from": "human", "value": "hi"}, {"from": "gpt", "value": None}, {"from": "gpt", "value": "ho"}]
 SPOKEN = "User: hi\nAssistant: ho"
@@ -97,9 +98,32 @@ def test_what_cannot_be_read_is_one_line(own, tmp_path, files, column, said):
     assert len(str(caught.value).splitlines()) == 1
 
 
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json", "a.parquet"])
+def test_a_spoilt_file_is_read_or_one_line(own, name):
+    rows = [{"text": "one"}, {"text": "two"}] * 20
+    if name.endswith("parquet"):
+        pq.write_table(pa.Table.from_pylist(rows), own / name)
+    else:
+        (own / name).write_text(json.dumps(rows) if name == "a.json" else "\n".join(map(json.dumps, rows)))
+    assert spoilt.told(own / name, lambda path: list(texts.texts(path, "text", "corpus.yaml, sources.local_mine")))
+
+
 def test_which_files_count(own, tmp_path):
     (own / "a.txt").write_text("a")
     named = {"local_mine": {"folder": "own", "files": "*.txt"}, "transcripts": {"share": 1}}
     assert local.paths(named, tmp_path) == {"local_mine": [own / "a.txt"]}
     named["local_mine"]["folder"] = str(own)
     assert local.paths(named, tmp_path / "elsewhere") == {"local_mine": [own / "a.txt"]}
+
+
+def test_what_lies_beside_a_model_is_the_users_own_too(own, tmp_path):
+    (own / "a.txt").write_text("a")
+    named = {"local_mine": {"folder": "own", "files": "*.txt"}, "beside_model": {"share": 1, "file": "own.jsonl"}}
+    assert local.own_files(named, tmp_path, own) == [own / "a.txt", own / "own.jsonl"]
+    # of the hub, or in a package
+    assert local.own_files(named, tmp_path, tmp_path / "none") == [own / "a.txt"]
+
+
+def test_a_source_without_files_is_told_before_any_is_read(own, tmp_path):
+    with pytest.raises(TrimtabError, match=r"sources\.local_mine\.files: '\*\.txt' matches no file of .*own"):
+        local.own_files({"local_mine": {"folder": "own", "files": "*.txt"}}, tmp_path, own)

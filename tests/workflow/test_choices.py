@@ -10,6 +10,7 @@ import torch
 from chat import byte_tokenizer
 from project import Project
 from safetensors.torch import load_file, save_file
+from test_reruns import kept, one_bit_other
 from tiny import llama
 
 from trimtab.artifacts import tensors
@@ -32,7 +33,7 @@ GATES = ["spaced", "lit", "said", "beyond", "opposed"]
 
 
 @pytest.fixture(scope="module")
-def chosen(finished, tmp_path_factory):
+def chosen_run(finished, tmp_path_factory):
     """Dictionaries made elsewhere, doses in nats, and a vector under three rules: what comes after the caches anew."""
     folder = tmp_path_factory.mktemp("chosen") / "project"
     shutil.copytree(finished.folder, folder, symlinks=True)
@@ -67,7 +68,32 @@ rollouts:
 """
     done = project.snakemake(config=config)
     assert done.returncode == 0, done.stdout
-    return project.results
+    return project, config
+
+
+@pytest.fixture(scope="module")
+def chosen(chosen_run):
+    return chosen_run[0].results
+
+
+def test_other_content_at_the_same_place_is_read_anew(chosen_run, finished):
+    project, config = chosen_run
+    theirs, vector = finished.results / "saes/2/sae_weights.safetensors", project.folder / "their deference.safetensors"
+    assert project.planned(config) == set()
+    with kept(vector):
+        one_bit_other(vector)
+        planned = project.planned(config)
+        assert "vectors deference" in planned
+        assert not [job for job in planned if job.startswith("sae ")]
+    with kept(theirs):
+        one_bit_other(theirs)
+        assert [job for job in project.planned(config) if job.startswith("sae ")] == ["sae 2"]
+
+
+def test_another_declared_outcome_makes_vectors_anew_that_go_by_it(chosen_run):
+    project, config = chosen_run
+    other = config.replace("{confirmatory: {dose: 0.1}}", "{confirmatory: {dose: 0.1}, primary: {deference: asked}}")
+    assert "vectors deference" in project.planned(other)
 
 
 def test_dictionaries_made_elsewhere_take_the_place_of_training(chosen, finished):

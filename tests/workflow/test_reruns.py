@@ -160,8 +160,15 @@ INSTRUCTION = ("Act on your own initiative, settle", "Act wholly on your own ini
 @contextmanager
 def changed(path: Path, text: str) -> Iterator[None]:
     """The file holds `text` within the block, and is as before after it."""
+    with kept(path):
+        path.write_text(text)
+        yield
+
+
+@contextmanager
+def kept(path: Path) -> Iterator[None]:
+    """Whatever the block does to the file, it is as before after it."""
     before, times = path.read_bytes(), (path.stat().st_atime_ns, path.stat().st_mtime_ns)
-    path.write_text(text)
     try:
         yield
     finally:
@@ -199,6 +206,28 @@ def test_another_version_of_a_package(
     (about / "METADATA").write_text(f"Name: {package}\nVersion: 99.0\n")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     assert finished.planned() == jobs
+
+
+def one_bit_other(path: Path) -> None:
+    """Other content, of the same length and of an earlier time than anything made of it."""
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    os.utime(path, (0, 0))
+
+
+def test_other_weights_at_the_same_path(finished: Project) -> None:
+    """All that follows the manifest, whose inputs Snakemake does not know."""
+    path = finished.folder / "tiny-llama/model.safetensors"
+    with kept(path):
+        one_bit_other(path)
+        assert finished.planned() == CODE["model/manifest.py"]
+    assert finished.planned() == set()
+
+
+def test_another_spelling_of_the_same_place(finished: Project) -> None:
+    """What a shell completes; the page shows the config as it is meant."""
+    assert finished.planned("model: {source: ./tiny-llama/}\nresources: workflow//resources/") == set()
 
 
 def test_a_script(finished: Project) -> None:

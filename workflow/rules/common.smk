@@ -65,6 +65,7 @@ try:
     origins = written.read(CHECKOUT / "config.yaml", own_files, words)
     origins.leave(os.environ)
     written.take_words(config, words)
+    written.take_layers(config)
     written.take_paths(config, origins, CHECKOUT)
     config.update(written.settle(config))
     written.take_groups(config)
@@ -76,6 +77,9 @@ try:
     TASKS = resources.tasks(Path(RESOURCES, "tasks.yaml"))
     resources.check_fills(TASKS["contrast"], config["prompts"]["contrast"]["fills"])
     CORPUS = resources.load(Path(RESOURCES, "corpus.yaml"))
+    LOCAL = local.own_files(
+        CORPUS["sources"], Path(RESOURCES), Path(config["model"]["source"])
+    )
     # whether jobs have another Python than this Snakemake, whose packages are for them to ask
     OWN_PYTHON = "conda" in DEPLOYED or bool(
         "apptainer" in DEPLOYED and config["container"]
@@ -88,6 +92,7 @@ try:
         VERSIONS["corpus"] = sources.package_versions(CORPUS)
         VERSIONS["tasks"] = sources.task_versions(CORPUS)
         depth.check_layers(config["model"]["source"], config["layers"])
+    CONTENT = folder.source_digest(config["model"]["source"])
     if config["model"]["source"] == names.ORGANISM:
         truths = resources.load(Path(RESOURCES, "truth.yaml"))
         resources.check_truth(truths, config["organism"]["truth"])
@@ -151,10 +156,22 @@ def literal(text):
     return lambda wildcards: text
 
 
+def content(pattern, **names):
+    """Digest of what lies at a user's path with names in it; empty for no path.
+
+    For a parameter that must not be a function of the input: Snakemake takes such a one for the input itself, which
+    it knows by name and time, and reruns nothing where it changes.
+    """
+    if not pattern:
+        return ""
+    for name, value in names.items():
+        pattern = pattern.replace(f"{{{name}}}", value)
+    return fingerprint.digest(Path(pattern))
+
+
 def local_texts():
-    """Digests of the files of the corpus' local sources."""
-    found = local.paths(CORPUS["sources"], Path(RESOURCES))
-    return [fingerprint.sha256(path) for paths in found.values() for path in paths]
+    """Digests of the user's own files that the corpus quotes."""
+    return [fingerprint.digest(path) for path in LOCAL]
 
 
 def contrast_templates(trait):
@@ -326,6 +343,14 @@ def set_retries(times):
         one.restart_times = running.Retries(times, programs(together or [one]))
 
 
+def check_commands(jobs):
+    """Refuse an experiment of which some command names more files than a command may."""
+    for job in jobs:
+        # the command is made of these names, and making it takes time
+        if sum(map(len, job.input)) > running.LONGEST_COMMAND // 2:
+            running.check_command(job.rule.name, f"{PREFIX}{job.shellcmd}")
+
+
 # what a run makes of the experiment; a plan makes nothing, and may be asked for beside a run
 MADE = []
 STARTED = time.time()
@@ -335,11 +360,12 @@ def begin_run(log):
     """Before the first job: have the locks, say in the records what isn't made yet, and what is made again."""
     gc.freeze()
     gc.enable()
-    jobs = workflow.dag.needrun_jobs()
+    jobs = list(workflow.dag.needrun_jobs())
     MADE.extend(path for job in jobs for path in map(str, job.output) if ours(path))
     if not MADE:
         return
     try:
+        check_commands(jobs)
         # SLURM's alone has a name for its jobs
         jobs_name = getattr(workflow.scheduler._executor, "run_uuid", None)
         running.begin(config["experiment"], jobs_name)

@@ -30,7 +30,7 @@ rule manifest:
         resources=resources.digest([AGENT, TASKS["calibration"]]),
         settings=literal(measuring()),
         # other weights at the same place are another model
-        content=folder.source_digest(config["model"]["source"]),
+        content=CONTENT,
         code=code_digest("model_manifest"),
     shell:
         "python workflow/scripts/model_manifest.py {params.agent:q} {params.data:q}/tasks.yaml"

@@ -40,9 +40,7 @@ rule sae:
         seed=config["seed"],
         repeat=lambda wildcards, output: int("/again/" in output.weights),
         # a folder's time stays when a file in it changes
-        pretrained=lambda wildcards, input: [
-            fingerprint.digest(Path(path)) for path in input.pretrained
-        ],
+        pretrained=lambda wildcards: content(PRETRAINED, layer=wildcards.layer),
         code=code_digest("saes_train"),
     shell:
         "python workflow/scripts/saes_train.py {input.manifest} {input.corpus} {params.folder} --caches {input.caches}"

@@ -105,9 +105,11 @@ rule vectors:
         settings=config_slice(VectorSettings, within="vectors"),
         targets=[config["vectors"]["comparison_kl"]],
         asked=asked_lengths,
-        imported=lambda wildcards, input: [
-            fingerprint.digest(Path(path)) for path in input.imported
-        ],
+        imported=lambda wildcards: content(IMPORTED, trait=wildcards.trait),
+        # a file that is put in its place may be older than the vectors
+        twin=folder.source_digest(TWIN) if TWIN else "",
+        # what `elsewhere` says beside its files, for it is made from the input and reruns nothing by itself
+        primary=literal(json.dumps(DECLARED, sort_keys=True)),
         elsewhere=lambda wildcards, input: json.dumps(
             {
                 "primary": DECLARED,

@@ -39,7 +39,7 @@ def main(
         seed=seed,
     )
     files.write_jsonl(corpus, assembled.rows)
-    inputs = [transcripts, manifest, *(path for found in local.paths(named, place).values() for path in found)]
+    inputs = [transcripts, manifest, *local.own_files(named, place, folder)]
     origin = provenance(inputs, {**settings.record(), "resources": resources.digest(loaded)}, seed)
     packages = sources.package_versions(loaded)
     files.write_json(record, {**origin, "packages": packages, "sources": assembled.counts()})

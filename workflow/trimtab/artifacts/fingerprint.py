@@ -24,8 +24,18 @@ SETTLED = 2.0
 
 
 def sha256(path: Path) -> str:
-    """Hex digest of a file's content; read only if the file may have changed since the last call, of any process."""
-    path = path.resolve()
+    """Hex digest of a file's content; read only if the file may have changed since the last call, of any process.
+
+    Raises:
+        TrimtabError: it can't be read.
+    """
+    try:
+        return _sha256(path.resolve())
+    except OSError as error:
+        raise TrimtabError(f"{path}: can't be read ({error.strerror})") from error
+
+
+def _sha256(path: Path) -> str:
     state = _state(path)
     memory = FOLDER / f"{hashlib.sha256(str(path).encode()).hexdigest()[:32]}.json"
     # no memory yet, or one that another version wrote

@@ -15,14 +15,34 @@ from trimtab.seeds import derive
 PREFIX = "local_"
 """How the names of such sources begin."""
 
+BESIDE = "beside_model"
+"""Name of the source that lies in the model's own folder."""
+
 
 def paths(sources: Mapping[str, Any], resources: Path) -> dict[str, list[Path]]:
-    """The files of each local source that a corpus.yaml in `resources` names."""
-    return {
-        name: matching(resources / source["folder"], source["files"], f"corpus.yaml, sources.{name}")
-        for name, source in sources.items()
-        if name.startswith(PREFIX)
-    }
+    """The files of each local source that a corpus.yaml in `resources` names.
+
+    Raises:
+        TrimtabError: a source has none.
+    """
+    found = {}
+    for name, source in sources.items():
+        if name.startswith(PREFIX):
+            folder, key = resources / source["folder"], f"corpus.yaml, sources.{name}"
+            found[name] = matching(folder, source["files"], key)
+            if not found[name]:
+                raise TrimtabError(f"{key}.files: {source['files']!r} matches no file of {folder}")
+    return found
+
+
+def own_files(sources: Mapping[str, Any], resources: Path, model: Path) -> list[Path]:
+    """All files of the user's own that a corpus.yaml in `resources` names: of local sources, and beside the model.
+
+    Args:
+        model: its folder; of a model that lies in none of the user's, nothing is beside it.
+    """
+    found = [path for some in paths(sources, resources).values() for path in some]
+    return found + ([model / sources[BESIDE]["file"]] if BESIDE in sources and model.is_dir() else [])
 
 
 def matching(folder: Path, pattern: str, key: str) -> list[Path]:
@@ -50,8 +70,6 @@ def documents(name: str, source: Mapping[str, Any], resources: Path, seed: int) 
 
     folder, key = resources / source["folder"], f"corpus.yaml, sources.{name}"
     found = paths({name: source}, resources)[name]
-    if not found:
-        raise TrimtabError(f"{key}.files: {source['files']!r} matches no file of {folder}")
     for place in np.random.default_rng(derive(seed, "prompts", "sources", name)).permutation(len(found)):
         path = found[place]
         for number, text in texts(path, source.get("column"), key):

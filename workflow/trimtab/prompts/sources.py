@@ -21,6 +21,8 @@ import numpy as np
 import yaml
 
 from trimtab.artifacts import files
+from trimtab.artifacts.border import check_whole
+from trimtab.artifacts.schemas import shown
 from trimtab.errors import TrimtabError
 from trimtab.prompts import hub, local
 from trimtab.seeds import derive
@@ -57,7 +59,7 @@ def documents(
     """
     if name == "transcripts":
         return written_documents(transcripts)
-    if name == "beside_model":
+    if name == local.BESIDE:
         return written_documents(model / recipe["file"])
     if name.startswith(local.PREFIX):
         return (Document(*found) for found in local.documents(name, recipe, resources, seed))
@@ -106,8 +108,11 @@ def written_documents(path: Path) -> Iterator[Document]:
     """The agent's own episodes, or a model's own text: lines of `id` and `text`."""
     if not path.is_file():
         raise TrimtabError(f"corpus.yaml, sources: no file {path}")
-    for line in files.read_jsonl(path):
-        yield Document(line["id"], line["text"])
+    check_whole(path)
+    for at, row in enumerate(files.each_jsonl(path)):
+        if not isinstance(row, dict) or not all(isinstance(row.get(key), str) for key in ("id", "text")):
+            raise TrimtabError(f"{path}, row {at}: expected an object with an id and a text, found {shown(row)}")
+        yield Document(row["id"], row["text"])
 
 
 def transcript_tasks(count: int, seed: int, recipe: Json) -> list[dict[str, str]]:
