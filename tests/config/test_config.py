@@ -217,6 +217,16 @@ WRONG = {
     "of other tools are of the residual stream",
     "vectors: {methods: [sae_probe, mean_difference, raw_probe, random, imported]}": "vectors.imported: null, and "
     "imported is among vectors.methods; expected a path with {trait} in it",
+    "vectors: {twin: docs}": 'vectors.twin: "docs", and no method of vectors.methods asks for one',
+    "{probes: {traits: [deference]}, vectors: {methods: [sae_probe, mean_difference, raw_probe, reflex, random], twin: "
+    "tuned/none}}": 'vectors.twin: "tuned/none" is no folder here',
+    "vectors: {methods: [sae_probe, mean_difference, raw_probe, imported, random], imported: '{run}/{trait}.pt'}": ""
+    'vectors.imported: "{run}/{trait}.pt" has braces beside {trait}, which Snakemake takes for wildcards; rename it',
+    "saes: {pretrained: 'their {sae}/{layer}'}": 'saes.pretrained: "their {sae}/{layer}" has braces beside {layer}, '
+    "which Snakemake takes for wildcards; rename it",
+    # what the file system itself refuses
+    f"model: {{source: {'x' * 300}}}": f'model.source: "{"x" * 76}... is neither a folder that exists nor a hub id '
+    "(owner/name)",
     "rollouts: {controls: {methods: [random]}}": "rollouts.controls.methods: random directions are asked for by "
     "rollouts.controls.random",
     "{rollouts: {unit: probability, study: {doses: [0.9, 2], decode_dose: 0.9}, controls: {dose: 0.9, negative: false"

@@ -1,6 +1,7 @@
 """What YAML and Snakemake would bend without a word is told with its line; an error names the file of its key."""
 
 import copy
+import json
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from snakemake.cli import parse_config
 from snakemake.utils import update_config
 
 from trimtab.config.check import check
-from trimtab.config.written import read, settle, take_groups, take_paths, take_words
+from trimtab.config.written import read, settle, take_groups, take_layers, take_paths, take_words
 from trimtab.errors import TrimtabError
 from trimtab.jobs.origins import VARIABLE, Origins
 from trimtab.vectors.methods import known
@@ -30,6 +31,10 @@ DEFAULT = ROOT / "config.yaml"
         ("seed: 0x10", "line 1: seed: YAML reads 0x10 as 16; write 16"),
         ("layers: [1, 0b11]", "line 1: layers[1]: YAML reads 0b11 as 3; write 3"),
         ("saes: {learning_rate: 1:30.5}", "line 1: saes.learning_rate: YAML reads 1:30.5 as 90.5; write 90.5"),
+        ("saes: {overrides: {010: {k: 4}}}", "line 1: the key saes.overrides.010: YAML reads 010 as 8; write 8"),
+        ("saes: {overrides: {1:30: {k: 4}}}", "line 1: the key saes.overrides.1:30: YAML reads 1:30 as 90; write 90"),
+        ("seed: 1\nlayers: &all [0, *all]", "line 2: layers[1]: holds itself, by an anchor and its alias"),
+        ("saes: &s {overrides: {2: *s}}", "line 1: saes.overrides.2: holds itself"),
         ("saes: {k: 4", "mine.yaml: not YAML: "),
     ],
 )
@@ -85,6 +90,10 @@ def test_a_job_tells_the_file_too(monkeypatch):
         ["layers=[0, 2]", "seed=7"],
         ["rollouts={study: {doses: [0.2, 0.5], decode_dose: null}, controls: {zero: false}}"],
         ["rollouts={grid: [{timings: [decode_12], doses: [-1.5]}]}", "experiment=small"],
+        ["rollouts={grid: [{doses: [0.4, -0.4], also: [mean_difference.deference.0.4]}, {layers: [[4]]}]}"],
+        # texts that are no YAML by themselves, or would be other YAML
+        ['report={title: "Trimtab: steering [1", transcripts: 2}'],
+        ['rollouts={gates: {after: {kind: trigger, texts: [". ", "\\n\\n", "a: b", "{x", "- "]}}}'],
     ],
 )
 def test_words_of_the_command_line_mean_what_they_mean_in_a_file(words):
@@ -97,6 +106,41 @@ def test_words_of_the_command_line_mean_what_they_mean_in_a_file(words):
     take_words(config, parsed)
     update_config(as_file, yaml.safe_load("\n".join(word.replace("=", ": ", 1) for word in words)))
     assert config == as_file
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ("saes={k: 010}", "--config, saes.k: YAML reads 010 as 8; write 8"),
+        ("layers=[0, 0x10]", "--config, layers[1]: YAML reads 0x10 as 16; write 16"),
+        ("saes={overrides: {010: {k: 4}}}", "--config, saes.overrides.010: YAML reads 010 as 8; write 8"),
+        ("rollouts={grid: [{doses: [1:30.5]}]}", "--config, rollouts.grid[0].doses[0]: YAML reads 1:30.5 as 90.5"),
+    ],
+)
+def test_numbers_of_the_command_line_are_not_bent_either(words, line):
+    parsed = parse_config([words])
+    config = yaml.safe_load(DEFAULT.read_text())
+    update_config(config, copy.deepcopy(parsed))
+    with pytest.raises(TrimtabError) as raised:
+        take_words(config, parsed)
+    assert str(raised.value).startswith(line)
+
+
+def test_a_layers_number_is_one_key_whichever_file_it_is_in():
+    """JSON has texts as keys, YAML has numbers: Snakemake merges files that it parsed with either."""
+    config = {"saes": {"k": 8, "overrides": {2: {"k": 4, "latents": 64}}}}
+    update_config(config, json.loads('{"saes": {"overrides": {"2": {"k": 9}, "18": {"k": 3}}}}'))
+    take_layers(config)
+    assert config == {"saes": {"k": 8, "overrides": {2: {"k": 9, "latents": 64}, 18: {"k": 3}}}}
+
+
+@pytest.mark.parametrize(
+    "config", [{}, {"saes": None}, {"saes": {"overrides": [2]}}, {"saes": {"overrides": {"x": 1}}}]
+)
+def test_what_are_no_overrides_is_left_to_the_check(config):
+    before = copy.deepcopy(config)
+    take_layers(config)
+    assert config == before
 
 
 def test_one_number_has_one_spelling():
@@ -115,14 +159,14 @@ def test_paths_of_the_checkouts_files_count_from_there_and_all_others_from_here(
         folder.mkdir(parents=True)
     monkeypatch.chdir(here)
     config = {"resources": "own", "model": {"source": "tiny"}, "saes": {"pretrained": "tiny/{layer}"}}
-    config["vectors"] = {"imported": "tiny/{trait}.gguf"}
+    config["vectors"] = {"imported": "tiny/{trait}.gguf", "twin": "tiny"}
     origins = Origins({"model.source": str(checkout / "presets/one.yaml"), "saes.pretrained": "mine.yaml"})
     take_paths(config, origins, checkout)
     assert config == {
         "resources": str(checkout / "own"),
         "model": {"source": str(checkout / "tiny")},
         "saes": {"pretrained": "tiny/{layer}"},
-        "vectors": {"imported": str(checkout / "tiny/{trait}.gguf")},
+        "vectors": {"imported": str(checkout / "tiny/{trait}.gguf"), "twin": str(checkout / "tiny")},
     }
     # no paths: a hub id, a package's file
     named = {"resources": "/abs", "model": {"source": "owner/name"}, "saes": {"pretrained": None}}
@@ -137,6 +181,27 @@ def test_in_the_checkout_itself_paths_stay_as_they_are_written(tmp_path, monkeyp
     config = {"resources": "own"}
     take_paths(config, Origins(), tmp_path)
     assert config == {"resources": "own"}
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("./own/", "own"),
+        ("own//x", "own/x"),
+        ("own", "own"),
+        ("./none/", "./none/"),
+        ("", ""),
+        ("a/../own", "a/../own"),
+    ],
+)
+def test_a_path_has_one_spelling(written, meant, tmp_path, monkeypatch):
+    """Otherwise a slash that a shell completes would make everything anew. What is not there may be no path."""
+    (tmp_path / "own/x").mkdir(parents=True)
+    (tmp_path / "a").mkdir()
+    monkeypatch.chdir(tmp_path)
+    config = {"model": {"source": written}, "saes": {"pretrained": "own/./{layer}/"}}
+    take_paths(config, Origins(), tmp_path)
+    assert config == {"model": {"source": meant}, "saes": {"pretrained": "own/{layer}"}}
 
 
 @pytest.mark.parametrize("given", ["[sae_probe, probes, random]", "all", "[all, imported]", "[raptor, raptor]"])

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from trimtab.errors import TrimtabError
 from trimtab.jobs import running
 from trimtab.jobs.running import JOB_NAME, Retries, python_of_jobs, shell_prefix
 
@@ -150,6 +151,17 @@ def test_what_the_config_is_to_blame_for_is_not_tried_again(tmp_path, monkeypatc
     # the next run begins without marks
     begun(tmp_path, "mine", None)
     assert group > 0
+
+
+def test_a_command_that_no_shell_takes_is_told_before_it_is_run():
+    """Each of the two commands is tried: the longest that runs, and a byte more."""
+    longest = f"true {'x' * (running.LONGEST_COMMAND - 5)}"
+    subprocess.run(longest, shell=True, check=True)
+    running.check_command("outcomes", longest)
+    with pytest.raises(OSError, match="Argument list too long"):
+        subprocess.run(f"{longest}x", shell=True, check=True)
+    with pytest.raises(TrimtabError, match=r"^outcomes: its command would have 131,072 bytes, and at most 131,071 can"):
+        running.check_command("outcomes", f"{longest}x")
 
 
 def test_a_groups_jobs_of_seconds_fit_a_partition_together():

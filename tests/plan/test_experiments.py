@@ -9,7 +9,7 @@ import pytest
 from trimtab.artifacts import files, records
 from trimtab.errors import TrimtabError
 from trimtab.jobs import running
-from trimtab.plan.experiments import Planned, planned, results_of, shared, take_over
+from trimtab.plan.experiments import Planned, planned, results_of, run, shared, take_over
 
 A, B = Path("results/a"), Path("results/b")
 MADE = {
@@ -170,3 +170,16 @@ def test_each_experiment_has_a_name_of_its_own(second: str, line: str) -> None:
     Path("two.yaml").write_text(second)
     with pytest.raises(TrimtabError, match=line):
         results_of([Path("one.yaml"), Path("two.yaml")])
+
+
+def test_a_file_that_is_not_there_is_told() -> None:
+    with pytest.raises(TrimtabError, match=r"^none\.yaml: no such file$"):
+        results_of([Path("none.yaml")])
+
+
+def test_no_word_may_give_all_experiments_one_name() -> None:
+    """It would stand above each file's own, so that all were made in one folder."""
+    for name in ("one", "two"):
+        Path(f"{name}.yaml").write_text(f"experiment: {name}")
+    with pytest.raises(TrimtabError, match=r"--options experiment=c: all would have one folder; each file names its"):
+        run([Path("one.yaml"), Path("two.yaml")], [], ["--cores", "1", "--config", "experiment=c"])

@@ -173,6 +173,22 @@ def test_a_missing_file(tmp_path):
         resources.load(tmp_path / "traits.yaml")
 
 
+def test_a_missing_folder_is_the_configs_mistake(tmp_path):
+    with pytest.raises(TrimtabError, match=r"^config\.yaml, resources: '.*none' is no folder here$"):
+        resources.load(tmp_path / "none/traits.yaml")
+
+
+def test_what_is_no_utf_8_is_told_by_name(tmp_path):
+    """As some editors save it."""
+    path = tmp_path / "roles.yaml"
+    path.write_bytes("careful: Sois prudent, s'il te plaît.".encode("latin-1"))
+    with pytest.raises(
+        TrimtabError, match=r"roles\.yaml: can't be read as UTF-8 text \(.*byte 0xee in position 34"
+    ) as caught:
+        resources.load(path)
+    assert "\n" not in str(caught.value)
+
+
 def test_digest_sees_values_and_not_order(tmp_path):
     assert resources.digest({"a": 1, "b": 2}) == resources.digest({"b": 2, "a": 1}) != resources.digest({"a": 1})
 

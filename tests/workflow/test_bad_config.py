@@ -1,5 +1,6 @@
 """A user's mistake ends in one line that says what to change, and not in a traceback."""
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -48,6 +49,7 @@ def project(new_project: Callable[[], Project]) -> Project:
             "saes: {k: 4}\nlayers: [0]\nsaes: {latents: 32}",
             "mine.yaml, line 3: saes stands a second time (first in line 1); merge them",
         ),
+        ("resources: nowhere", "mine.yaml, resources: 'nowhere' is no folder here"),
         (
             "model: {source: ./no/such/folder}",
             'mine.yaml, model.source: "./no/such/folder" is neither a folder that exists nor a hub id (owner/name)',
@@ -59,6 +61,14 @@ def test_a_wrong_setting_is_told_before_the_first_job(project: Project, config: 
     assert done.returncode == 1
     assert line in done.stdout.splitlines()
     assert "Traceback" not in done.stdout
+
+
+def test_a_command_that_would_name_too_many_files_is_told_before_the_first_job(project: Project) -> None:
+    done = project.snakemake("results/small/vectors/geometry.csv", config="vectors: {random_draws: 1500}")
+    assert done.returncode == 1
+    told = r"^vector_tables: its command would have 1\d\d,\d{3} bytes, and at most 131,071 can be run; fewer traits, "
+    assert re.search(told, done.stdout, re.MULTILINE)
+    assert not (project.results / "model").exists()
 
 
 @pytest.mark.parametrize(

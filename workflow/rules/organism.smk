@@ -83,12 +83,14 @@ if ORGANISM:
         conda:
             "../../envs/analysis.yaml"
         params:
-            settings=json.dumps(
-                {
-                    "method": config["statistics"]["confirmatory"]["method"],
-                    "primary": config["statistics"]["primary"],
-                },
-                sort_keys=True,
+            settings=literal(
+                json.dumps(
+                    {
+                        "method": config["statistics"]["confirmatory"]["method"],
+                        "primary": config["statistics"]["primary"],
+                    },
+                    sort_keys=True,
+                )
             ),
             code=code_digest("organism_recovery"),
         shell:

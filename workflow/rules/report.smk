@@ -62,13 +62,15 @@ rule report_figures:
     params:
         results=lambda wildcards, output: str(Path(output[0]).parents[2]),
         folder=lambda wildcards, output: str(Path(output[0]).parent),
-        settings=json.dumps(
-            {
-                **{key: config[key] for key in ("seed", "statistics")},
-                "gates": config["saes"]["gates"],
-                "methods": config["vectors"]["methods"],
-            },
-            sort_keys=True,
+        settings=literal(
+            json.dumps(
+                {
+                    **{key: config[key] for key in ("seed", "statistics")},
+                    "gates": config["saes"]["gates"],
+                    "methods": config["vectors"]["methods"],
+                },
+                sort_keys=True,
+            )
         ),
         # a digest of the script's code doesn't see what methods say of themselves
         wordings=METHOD_WORDINGS,

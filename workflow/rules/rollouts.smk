@@ -293,8 +293,8 @@ rule judge:
     conda:
         "../../envs/model.yaml"
     params:
-        url=config["rollouts"]["judge"]["url"],
-        model=config["rollouts"]["judge"]["model"],
+        url=literal(config["rollouts"]["judge"]["url"]),
+        model=literal(config["rollouts"]["judge"]["model"]),
         rollouts=config["rollouts"]["judge"]["rollouts"],
         seed=config["seed"],
         code=code_digest("rollouts_judge"),

@@ -32,7 +32,7 @@ rule statistics_effects:
         "../../envs/analysis.yaml"
     params:
         folder=subpath(output.effects, parent=True),
-        settings=json.dumps(config["statistics"], sort_keys=True),
+        settings=literal(json.dumps(config["statistics"], sort_keys=True)),
         seed=config["seed"],
         code=code_digest("statistics_effects"),
     shell:

@@ -16,7 +16,7 @@ from trimtab.artifacts.schemas import dotted
 from trimtab.errors import TrimtabError
 
 _WHOLE = re.compile(r"[-+]?(0|[1-9][0-9_]*)")
-_INT, _FLOAT, _MERGE = (f"tag:yaml.org,2002:{name}" for name in ("int", "float", "merge"))
+_INT, _FLOAT, _MERGE, *_OTHERS = (f"tag:yaml.org,2002:{name}" for name in ("int", "float", "merge", "bool", "null"))
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -24,10 +24,16 @@ def load(path: Path) -> Any:
     """What a file says.
 
     Raises:
-        TrimtabError: it isn't YAML, or has YAML's traps in it; one line a problem.
+        TrimtabError: it can't be read, isn't YAML, or has YAML's traps in it; one line a problem.
         FileNotFoundError: there is no such file.
     """
-    tree, _ = _read(path.read_text(encoding="utf-8"), str(path))
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise
+    except (OSError, UnicodeDecodeError) as error:
+        raise TrimtabError(f"{path}: can't be read as UTF-8 text ({error})") from error
+    tree, _ = _read(text, str(path))
     return None if tree is None else _LOADER("").construct_document(tree)
 
 
@@ -38,6 +44,21 @@ def keys(text: str, name: str) -> list[str]:
         TrimtabError: as `load`, with `name` for the file's.
     """
     return _read(text, name)[1]
+
+
+def word(text: str) -> Any:
+    """What a word that stands alone means: a number, true or false, null, or the text that it is.
+
+    Raises:
+        TrimtabError: a number in another base, which `load` refuses as well.
+    """
+    loader: Any = yaml.SafeLoader("")
+    node = yaml.ScalarNode(loader.resolve(yaml.ScalarNode, text, (True, False)), text)
+    if node.tag not in (_INT, _FLOAT, *_OTHERS):
+        return text
+    if _bent(node):
+        raise TrimtabError(_reads(node))
+    return loader.construct_object(node)
 
 
 def _read(text: str, name: str) -> tuple[yaml.Node | None, list[str]]:
@@ -52,15 +73,25 @@ def _read(text: str, name: str) -> tuple[yaml.Node | None, list[str]]:
     return tree, [dotted(where) for where, _ in found]
 
 
-def _walk(node: Any, where: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], str]]:
-    """Each key's path, with a problem or an empty text."""
+def _walk(
+    node: Any, where: tuple[str | int, ...], around: tuple[yaml.Node, ...] = ()
+) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """Each key's path, with a problem or an empty text.
+
+    Args:
+        around: the nodes that this one is part of.
+    """
     if node is None:
         return
+    if any(node is each for each in around):
+        yield where, f"line {node.start_mark.line + 1}: {dotted(where)}: holds itself, by an anchor and its alias"
+        return
+    around = (*around, node)
     if isinstance(node, yaml.MappingNode):
         lines = dict[str, int]()
         for key, value in node.value:
             if key.tag == _MERGE:
-                yield from _walk(value, where)
+                yield from _walk(value, where, around)
                 continue
             name, line = str(key.value), key.start_mark.line + 1
             path = (*where, name)
@@ -71,19 +102,22 @@ def _walk(node: Any, where: tuple[str | int, ...]) -> Iterator[tuple[tuple[str |
                     f"line {line}: {dotted(path)} stands a second time (first in line {lines[name]}); merge them",
                 )
             lines.setdefault(name, line)
-            yield path, ""
-            yield from _walk(value, path)
+            yield path, f"line {line}: the key {dotted(path)}: {_reads(key)}" if _bent(key) else ""
+            yield from _walk(value, path, around)
     elif isinstance(node, yaml.SequenceNode):
         for at, value in enumerate(node.value):
-            yield from _walk(value, (*where, at))
-    elif node.tag in (_INT, _FLOAT) and _bent(node):
-        reads = json.dumps(yaml.safe_load(node.value))
-        yield (
-            where,
-            f"line {node.start_mark.line + 1}: {dotted(where)}: YAML reads {node.value} as {reads}; write {reads}",
-        )
+            yield from _walk(value, (*where, at), around)
+    elif _bent(node):
+        yield where, f"line {node.start_mark.line + 1}: {dotted(where)}: {_reads(node)}"
 
 
-def _bent(node: yaml.ScalarNode) -> bool:
+def _bent(node: yaml.Node) -> bool:
     """Whether YAML reads a number in a base that its writer may not have meant: 010, 1:30, 0x10."""
-    return not _WHOLE.fullmatch(node.value) if node.tag == _INT else ":" in node.value
+    if node.tag == _INT:
+        return not _WHOLE.fullmatch(node.value)
+    return node.tag == _FLOAT and ":" in node.value
+
+
+def _reads(node: yaml.Node) -> str:
+    reads = json.dumps(yaml.safe_load(node.value))
+    return f"YAML reads {node.value} as {reads}; write {reads}"

@@ -5,9 +5,9 @@ is known and has enough templates is for the stage that reads `workflow/resource
 asked for is for the model's preflight.
 """
 
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -60,6 +60,8 @@ def _disagreements(experiment: Experiment) -> Iterator[str]:
         yield from _sae(saes, layer)
     yield from _methods(experiment.vectors.methods, experiment.statistics.primary, experiment.probes.traits)
     yield from _imported(experiment.vectors, experiment.activations.site)
+    yield from _twin(experiment.vectors)
+    yield from _inputs(experiment)
     yield from designed.study_and_controls(rollouts, experiment.vectors)
     yield from misfits(experiment.vectors.settings, experiment.vectors.methods)
     for name, gate in rollouts.gates.items():
@@ -78,12 +80,12 @@ def _disagreements(experiment: Experiment) -> Iterator[str]:
 def _model(model: Model, organism: Organism | None) -> Iterator[str]:
     source, revision = model.source, model.revision
     packaged, file = source.startswith("package:"), not source.startswith("package:") and source.endswith(".gguf")
-    local = file or source == ORGANISM or (source != "" and Path(source).is_dir())
+    local = file or source == ORGANISM or os.path.isdir(source)
     if source == ORGANISM and organism is None:
         yield "organism: null, and model.source is organism; say what it is trained on (workflow/presets/organism.yaml)"
     if packaged and not PACKAGED.fullmatch(source):
         yield f"model.source: {shown(source)} is not package:<python package>/<gguf file>"
-    elif file and not Path(source).is_file():
+    elif file and not os.path.isfile(source):
         yield f"model.source: {shown(source)} is no file here"
     elif not packaged and not local and not HUB_ID.fullmatch(source):
         yield f"model.source: {shown(source)} is neither a folder that exists nor a hub id (owner/name)"
@@ -196,6 +198,29 @@ def _imported(vectors: Vectors, site: str) -> Iterator[str]:
             f"vectors.imported: {vectors.imported}, and activations.site is {site}; vectors of other tools are of the "
             "residual stream"
         )
+
+
+def _twin(vectors: Vectors) -> Iterator[str]:
+    if vectors.twin is None:
+        return
+    if not any("twin" in needs(method) for method in vectors.methods if exists(method)):
+        yield f"vectors.twin: {shown(vectors.twin)}, and no method of vectors.methods asks for one"
+    elif not os.path.isdir(vectors.twin):
+        yield f"vectors.twin: {shown(vectors.twin)} is no folder here"
+
+
+def _inputs(experiment: Experiment) -> Iterator[str]:
+    """Paths that rules take as inputs, where Snakemake knows no braces that are no wildcard's."""
+    saes, vectors = experiment.saes, experiment.vectors
+    named = {
+        "saes.pretrained": (saes.pretrained, "{layer}"),
+        "vectors.imported": (vectors.imported, "{trait}"),
+        "vectors.twin": (vectors.twin, ""),
+    }
+    for key, (path, wildcard) in named.items():
+        if path is not None and re.search("[{}]", path.replace(wildcard, "")):
+            beside = f" beside {wildcard}" if wildcard else ""
+            yield f"{key}: {shown(path)} has braces{beside}, which Snakemake takes for wildcards; rename it"
 
 
 def _statistics(statistics: Statistics, study: StudySettings, traits: Sequence[str]) -> Iterator[str]:

@@ -6,12 +6,11 @@ since Snakemake leaves everything inside its lists and mappings as text. What th
 `trimtab.config.check`.
 """
 
+import os
 import re
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from trimtab.artifacts import strict_yaml
 from trimtab.artifacts.schemas import dotted
@@ -21,6 +20,18 @@ from trimtab.vectors.methods import EVERY, expanded
 
 COMMAND_LINE = "--config"
 """What stands for a file's name where a key came from the command line."""
+
+Place = tuple[str | int, ...]
+"""Keys, and positions in lists."""
+
+PATHS = (
+    ("", "resources"),
+    ("model", "source"),
+    ("saes", "pretrained"),
+    ("vectors", "imported"),
+    ("vectors", "twin"),
+)
+"""Section and name of each key that is or may be a path."""
 
 WILDCARD = re.compile(r"\{(?:layer|trait)\}")
 """What a path may hold in place of a name."""
@@ -52,28 +63,49 @@ def take_words(config: MutableMapping[Any, Any], words: Mapping[str, Any]) -> No
     """Give values in lists and mappings of `--config` the type that they would have in a file.
 
     Snakemake has merged them as texts: `--config 'saes={k: 4}'` arrives as "4".
+
+    Raises:
+        TrimtabError: a number that YAML reads in another base, in one line.
     """
-    _retype(config, {key: value for key, value in words.items() if isinstance(value, Mapping | list)})
+    _retype(config, {key: value for key, value in words.items() if isinstance(value, Mapping | list)}, ())
 
 
-def _retype(section: MutableMapping[Any, Any], words: Mapping[str, Any]) -> None:
+def _retype(section: MutableMapping[Any, Any], words: Mapping[str, Any], where: Place) -> None:
     for word, value in words.items():
-        merged, key = section.pop(word), yaml.safe_load(word)
+        merged, key = section.pop(word), _typed(word, (*where, word))
         if isinstance(value, Mapping):
             # a layer is a number in a file and a text on the command line, so that Snakemake didn't merge the two
             known = section.get(key)
             section[key] = {**(known if isinstance(known, Mapping) else {}), **merged}
-            _retype(section[key], value)
+            _retype(section[key], value, (*where, word))
         else:
-            section[key] = _typed(value)
+            section[key] = _typed(value, (*where, word))
 
 
-def _typed(value: Any) -> Any:
+def _typed(value: Any, where: Place) -> Any:
     if isinstance(value, Mapping):
-        return {yaml.safe_load(key): _typed(inner) for key, inner in value.items()}
+        return {_typed(key, (*where, key)): _typed(inner, (*where, key)) for key, inner in value.items()}
     if isinstance(value, list):
-        return [_typed(inner) for inner in value]
-    return yaml.safe_load(value) if isinstance(value, str) else value
+        return [_typed(inner, (*where, at)) for at, inner in enumerate(value)]
+    if not isinstance(value, str):
+        return value
+    try:
+        return strict_yaml.word(value)
+    except TrimtabError as error:
+        raise TrimtabError(f"{COMMAND_LINE}, {dotted(where)}: {error}") from None
+
+
+def take_layers(config: Mapping[str, Any]) -> None:
+    """Merge what several files say of one layer: its number is a text in JSON, so that Snakemake takes it for two."""
+    section = config.get("saes")
+    if not isinstance(section, MutableMapping) or not isinstance(overrides := section.get("overrides"), Mapping):
+        return
+    merged: dict[Any, Any] = {}
+    for key, value in overrides.items():
+        layer = int(key) if isinstance(key, str) and key.isdecimal() else key
+        known = merged.get(layer)
+        merged[layer] = {**known, **value} if isinstance(known, Mapping) and isinstance(value, Mapping) else value
+    section["overrides"] = merged
 
 
 def settle(value: Any) -> Any:
@@ -97,24 +129,21 @@ def take_groups(config: Mapping[str, Any]) -> None:
 def take_paths(config: MutableMapping[Any, Any], origins: Origins, checkout: Path) -> None:
     """Complete the relative paths of files that lie in the checkout: they count from there.
 
-    Those of any other file, and of the command line, count from the folder that Snakemake works in.
+    Those of any other file, and of the command line, count from the folder that Snakemake works in. What is there has
+    one spelling: ./a//b/ is a/b, so that it reruns nothing.
     """
-    here = Path.cwd().resolve()
-    if here == checkout.resolve():
-        return
-    for section, key in (("", "resources"), ("model", "source"), ("saes", "pretrained"), ("vectors", "imported")):
+    elsewhere = Path.cwd().resolve() != checkout.resolve()
+    for section, key in PATHS:
         values = config.get(section) if section else config
-        if not isinstance(values, MutableMapping):
+        if not isinstance(values, MutableMapping) or not isinstance(value := values.get(key), str) or not value:
             continue
-        value = values.get(key)
         file = origins.of(f"{section}.{key}".removeprefix("."))
         ours = file == CONFIG or Path(file).resolve().is_relative_to(checkout.resolve())
-        if not isinstance(value, str) or not ours or file == COMMAND_LINE:
-            continue
+        base = checkout if elsewhere and ours and file != COMMAND_LINE else Path()
         # a source may be the name of something that is no path; a pattern of paths is known by the folder that it is in
         named = WILDCARD.split(value)[0]
-        if (checkout / (named if named == value else Path(f"{named}.").parent)).exists():
-            values[key] = str(checkout / value)
+        if os.path.exists(base / (named if named == value else Path(f"{named}.").parent)):
+            values[key] = str(base / value)
 
 
 def _named(path: Path, default: Path) -> str:
@@ -125,7 +154,7 @@ def _named(path: Path, default: Path) -> str:
     return str(resolved.relative_to(Path.cwd())) if resolved.is_relative_to(Path.cwd()) else str(path)
 
 
-def _paths(value: Any, where: tuple[str | int, ...]) -> Iterator[tuple[str | int, ...]]:
+def _paths(value: Any, where: Place) -> Iterator[Place]:
     if where:
         yield where
     for key, inner in value.items() if isinstance(value, Mapping) else ():

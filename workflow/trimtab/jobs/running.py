@@ -31,6 +31,9 @@ JOB_NAME = "trimtab"
 WRONG_CONFIG = 78
 """Exit status (EX_CONFIG of BSD's sysexits) of a program that can't use a value of the config, now or later."""
 
+LONGEST_COMMAND = 131_071
+"""Bytes that Linux takes as one word of a program: a job's command is one, for its shell."""
+
 REFUSED = FOLDER / "refused"
 """Of a mark for each program that refused a value of the config in this run."""
 
@@ -70,6 +73,19 @@ def python_of_jobs(checkout: Path, own_python: bool) -> str:
     folder = "" if here else shlex.quote(f"{checkout}/")
     ours = f'workflow/scripts/*) {python} {folder}"$@" ;;'
     return f'python() {{ case "$1" in {ours} *) command python "$@" ;; esac; }}; '
+
+
+def check_command(rule: str, command: str) -> None:
+    """Pass the command of a rule that a shell can be given.
+
+    Raises:
+        TrimtabError: it is too long.
+    """
+    if (length := len(command.encode())) > LONGEST_COMMAND:
+        raise TrimtabError(
+            f"{rule}: its command would have {length:,} bytes, and at most {LONGEST_COMMAND:,} can be run; fewer "
+            "traits, layers, methods, random directions or seeds make it shorter"
+        )
 
 
 class Retries(int):

@@ -43,6 +43,8 @@ def run(files: Sequence[Path], below: Sequence[Path], words: Sequence[str]) -> N
     Raises:
         TrimtabError: two have one name; or a run failed, and those after it weren't begun.
     """
+    if named := [word for word in words if word.startswith("experiment=")]:
+        raise TrimtabError(f"--options {named[0]}: all would have one folder; each file names its experiment")
     folders = results_of(files)
     for at, (file, results) in enumerate(zip(files, folders, strict=True)):
         command = [sys.executable, "-m", "snakemake", *words, "--configfile", *map(str, [*below, file])]
@@ -60,10 +62,12 @@ def results_of(files: Sequence[Path]) -> list[Path]:
     """The results' folder of each experiment.
 
     Raises:
-        TrimtabError: a file names none, or one that another file has.
+        TrimtabError: a file isn't there, names none, or one that another file has.
     """
     found: dict[str, Path] = {}
     for file in files:
+        if not file.is_file():
+            raise TrimtabError(f"{file}: no such file")
         config = strict_yaml.load(file)
         name = config.get("experiment") if isinstance(config, dict) else None
         if not isinstance(name, str):

@@ -159,6 +159,8 @@ def load(path: Path, schema: str = "") -> Any:
     try:
         loaded = strict_yaml.load(path)
     except FileNotFoundError:
+        if not path.parent.is_dir():
+            raise TrimtabError(f"config.yaml, resources: {str(path.parent)!r} is no folder here") from None
         raise TrimtabError(f"{path}: no such file; it is part of the project") from None
     found = schemas.problems(loaded, f"{schema or path.stem}.schema.json", str(path))
     if found:
