@@ -49,7 +49,7 @@ def test_layers_are_the_hooked_ones_of_the_papers_share_of_the_depth_or_the_near
 def test_roles_that_are_the_assistant_have_no_axis_and_a_percentile_is_one():
     with pytest.raises(CannotBeMade, match="the assistant's mean row is that of the roles"):
         make("assistant_axis", parts({Site(2): (torch.ones(4, 3), torch.ones(2, 3))}))
-    with pytest.raises(TrimtabError, match=r"assistant_axis\.percentile: 101; expected 0 to 100"):
+    with pytest.raises(TrimtabError, match=r"assistant_axis\.percentile: 101\.0; expected 0 to 100"):
         make("assistant_axis", parts({}, percentile=101.0))
 
 

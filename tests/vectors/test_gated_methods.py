@@ -77,7 +77,7 @@ def test_a_latent_that_is_none_or_never_fires_can_not_be_taken_away():
         make("breaking_bad_tokens", material(**BAD | {"association": torch.tensor([0.5, 0.0])}))
     with pytest.raises(CannotBeMade, match="never fires"):
         make("breaking_bad_tokens", material(**BAD | {"low": -torch.ones(4, 2)}))
-    with pytest.raises(TrimtabError, match=r"gate: 'never'; expected one of constant, input, token"):
+    with pytest.raises(TrimtabError, match=r'gate: "never"; expected one of constant, input, token'):
         bad("never")
 
 
@@ -123,7 +123,7 @@ def test_cast_finds_the_layer_whose_prompts_it_tells_and_steers_those_of_the_low
 def test_cast_needs_pairs_to_choose_by_and_a_pole():
     with pytest.raises(CannotBeMade, match="it needs pairs in both splits"):
         make("cast", material(selecting=[True] * 8))
-    with pytest.raises(TrimtabError, match=r"cast\.pole: 'middle'; expected low or high"):
+    with pytest.raises(TrimtabError, match=r'vectors\.settings\.cast\.pole: "middle"; expected one of low, high'):
         make("cast", material(settings={"cast": {"pole": "middle"}}))
 
 
@@ -167,5 +167,5 @@ def test_the_networks_weights_are_for_rows_as_they_are_and_come_again():
 
 
 def test_guiding_giants_says_what_it_expects():
-    with pytest.raises(TrimtabError, match=r"gate 'tree' and pole 'low'; expected gate logistic or network"):
+    with pytest.raises(TrimtabError, match=r'guiding_giants\.gate: "tree"; expected one of logistic, network'):
         make("guiding_giants", replace(separable(), settings={"guiding_giants": {"gate": "tree"}}))

@@ -79,5 +79,5 @@ def test_a_twin_that_changes_nothing_has_no_vector():
         make("reflex", tuned(wrong, wrong, {1: SHIFT}))
     with pytest.raises(CannotBeMade, match="the twin's rows are the model's"):
         make("reflex", tuned(wrong, put_right, {1: 0 * SHIFT}))
-    with pytest.raises(TrimtabError, match=r"reflex\.quadrant: 3; expected 2 or 4"):
+    with pytest.raises(TrimtabError, match=r"reflex\.quadrant: 3; expected one of 2, 4"):
         make("reflex", replace(tuned(wrong, put_right, {1: SHIFT}), settings={"reflex": {"quadrant": 3}}))

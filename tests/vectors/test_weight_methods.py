@@ -214,5 +214,5 @@ def test_edits_are_of_modules_whose_components_are_chosen_and_there_may_be_none(
     assert all(edit.change.left.shape[1] == 1 for edit in edits)
     with pytest.raises(CannotBeMade, match="no component writes along"):
         make("steer2edit", material(settings={"steer2edit": {"rho_attention": 9.0, "rho_mlp": 9.0}}))
-    with pytest.raises(TrimtabError, match="expected rho_attention and rho_mlp above 0"):
+    with pytest.raises(TrimtabError, match=r"steer2edit\.alpha: 1\.0; expected from 0 to below 1"):
         make("steer2edit", material(settings={"steer2edit": {"alpha": 1.0}}))

@@ -142,6 +142,8 @@ AboveOne = Annotated[float, Field(gt=1), WRITTEN]
 NotZero = Annotated[float, AfterValidator(_not_zero), Schema("not", {"const": 0}), WRITTEN]
 NotNegative = Annotated[float, Field(ge=0), WRITTEN]
 Share = Annotated[float, Field(ge=0, le=1), WRITTEN]
+BelowOne = Annotated[float, Field(ge=0, lt=1), WRITTEN]
+Percent = Annotated[float, Field(ge=0, le=100), WRITTEN]
 OpenShare = Annotated[float, Field(gt=0, lt=1), WRITTEN]
 Automatic = Positive | Literal["auto"]
 

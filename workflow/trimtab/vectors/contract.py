@@ -26,8 +26,8 @@ from trimtab.saes.sae import SAE
 from trimtab.steering.edits import Edits
 from trimtab.steering.packing import all_finite
 from trimtab.vectors.asked import Behaviour, Readings
-from trimtab.vectors.methods import exists, known, split
-from trimtab.vectors.own_settings import Value
+from trimtab.vectors.methods import FOLDER, exists, known, split
+from trimtab.vectors.own_settings import Value, declared, misfits_of
 from trimtab.vectors.unmade import CannotBeMade
 
 ROUNDING = 1e-6
@@ -156,8 +156,16 @@ class Material:
 
     def own(self, kind: type[OwnSettings]) -> OwnSettings:
         """The settings of the method whose file defines this class of them: as the config gives them, else as the class
-        does."""
-        return kind(**self.settings.get(kind.__module__.rpartition(".")[2], {}))
+        does.
+
+        Raises:
+            TrimtabError: one doesn't fit.
+        """
+        method = kind.__module__.rpartition(".")[2]
+        given = self.settings.get(method, {})
+        for line in misfits_of(method, given, declared(FOLDER / f"{method}.py") if given else {}):
+            raise TrimtabError(f"config.yaml, {line}")
+        return kind(**given)
 
     def gap(self) -> Float[Tensor, "d_model"]:
         """Mean of the high pole less mean of the low one, in float64: it is often a hundredth of the rows' norm."""

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import torch
 
-from trimtab.errors import TrimtabError
 from trimtab.forward.sites import Site
+from trimtab.settings.base import Percent
 from trimtab.steering.changes import Floor
 from trimtab.steering.edits import Edit, Edits
 from trimtab.vectors.contract import ROUNDING, Material
@@ -34,16 +34,12 @@ FROM, TO = 0.7, 0.9
 
 @dataclass(frozen=True)
 class Settings:
-    percentile: float = 25.0
+    percentile: Percent = 25.0
     """Of the assistant's own rows along the axis: where the floor lies."""
 
 
 def make(material: Material) -> Edits:
     percentile = material.own(Settings).percentile
-    if not 0 <= percentile <= 100:
-        raise TrimtabError(
-            f"config.yaml, vectors.settings.assistant_axis.percentile: {percentile:g}; expected 0 to 100"
-        )
     depth, hooked = material.readings.layers, material.rows.layers
     layers = [layer for layer in hooked if FROM <= (layer + 1) / depth <= TO]
     # of a model with few hooked layers the one nearest to the middle of these

@@ -16,6 +16,7 @@ from itertools import product
 import torch
 
 from trimtab.errors import TrimtabError
+from trimtab.settings.base import NotNegative, Positive
 from trimtab.steering.edits import Edits, added
 from trimtab.vectors.contract import ROUNDING, Material
 from trimtab.vectors.unmade import CannotBeMade
@@ -38,13 +39,13 @@ TIMES = (1.0, 2.0, 4.0)
 
 @dataclass(frozen=True)
 class Settings:
-    layers: int = 4
+    layers: Positive = 4
     """So many hooked layers are tried, spread over all of them."""
-    budget: int = 216
+    budget: Positive = 216
     """Pulls in all, shared out evenly over the rounds."""
-    nats: float = 0.5
+    nats: NotNegative = 0.5
     """KL from the unsteered model that costs nothing."""
-    price: float = 4.0
+    price: NotNegative = 4.0
     """In log-odds, of each nat beyond."""
 
 

@@ -9,8 +9,8 @@ paper does by reading the input twice. The same gates stand before any vector of
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
-from trimtab.errors import TrimtabError
 from trimtab.steering.changes import Add
 from trimtab.steering.edits import Edit, Edits
 from trimtab.steering.gates import ANY, NOTHING, Beyond
@@ -26,13 +26,11 @@ SOURCE = "Breaking Bad Tokens, 2505.14536"
 MAKES = "edits"
 
 REMEMBERS = {"constant": None, "input": ANY, "token": NOTHING}
-KINDS = ", ".join(REMEMBERS)
 
 
 @dataclass(frozen=True)
 class Settings:
-    gate: str = "token"
-    """constant, input or token."""
+    gate: Literal["constant", "input", "token"] = "token"
 
 
 def make(material: Material) -> Edits:
@@ -46,10 +44,7 @@ def make(material: Material) -> Edits:
     row = material.sae.W_dec[latent].float()
     if not fires.any() or not row.norm() > 0:
         raise CannotBeMade(f"{what}, layer {material.layer}: the latent that goes best with the low pole never fires")
-    kind = material.own(Settings).gate
-    if kind not in REMEMBERS:
-        raise TrimtabError(f"config.yaml, vectors.settings.breaking_bad_tokens.gate: {kind!r}; expected one of {KINDS}")
-    site, remembers = material.sites.at(material.layer), REMEMBERS[kind]
+    site, remembers = material.sites.at(material.layer), REMEMBERS[material.own(Settings).gate]
     gate = None if remembers is None else Beyond((site,), encoder[0], float(bias - threshold), remembers)
     length = float(said[fires].mean() * row.norm())
     return (Edit(site, Add(row / row.norm()), -length, gate=gate),)

@@ -9,13 +9,12 @@ mean difference of the poles. The condition is by default the low pole: who lean
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from trimtab.errors import TrimtabError
 from trimtab.steering.changes import Add
 from trimtab.steering.edits import Edit, Edits
 from trimtab.steering.gates import FIRST, Cosine, fit_to
@@ -34,8 +33,8 @@ MAKES = "edits"
 
 @dataclass(frozen=True)
 class Settings:
-    pole: str = "low"
-    """Prompts of which pole are steered: low or high."""
+    pole: Literal["low", "high"] = "low"
+    """Prompts of which pole are steered."""
 
 
 class Told(NamedTuple):
@@ -47,8 +46,6 @@ class Told(NamedTuple):
 
 def make(material: Material) -> Edits:
     pole = material.own(Settings).pole
-    if pole not in ("low", "high"):
-        raise TrimtabError(f"config.yaml, vectors.settings.cast.pole: {pole!r}; expected low or high")
     kept = torch.tensor(material.selecting)
     if kept.all() or not kept.any():
         raise CannotBeMade(f"CAST of {material.trait}: it needs pairs in both splits fit and select")

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from trimtab import seeds
 from trimtab.probes.ridge import Standardiser
+from trimtab.settings.base import Positive
 from trimtab.steering.changes import Choose
 from trimtab.steering.edits import Edit, Edits
 from trimtab.vectors.contract import LinearProbe, Material
@@ -37,7 +38,7 @@ PASSES, RATE = 20, 1.0
 
 @dataclass(frozen=True)
 class Settings:
-    clusters: int = 3
+    clusters: Positive = 3
     """How many directions a layer has."""
 
 

@@ -12,15 +12,16 @@ often the gate opens at harmless prompts stands in vectors/openings.csv.
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from trimtab.errors import TrimtabError
 from trimtab.forward.sites import Site
 from trimtab.probes import logistic
 from trimtab.probes.ridge import Standardiser
+from trimtab.settings.base import Positive
 from trimtab.steering.changes import Add
 from trimtab.steering.edits import Edit, Edits
 from trimtab.steering.gates import FIRST, Gate, Logistic, Network
@@ -43,11 +44,10 @@ STEPS, RATE = 300, 3e-3
 
 @dataclass(frozen=True)
 class Settings:
-    gate: str = "logistic"
-    """logistic or network."""
-    pole: str = "low"
-    """Prompts of which pole are steered: low or high."""
-    units: int = 64
+    gate: Literal["logistic", "network"] = "logistic"
+    pole: Literal["low", "high"] = "low"
+    """Prompts of which pole are steered."""
+    units: Positive = 64
     """Of the network's hidden layer (the paper has 1024)."""
     length: float = 2.0
     """Of what is added where the gate is wholly open."""
@@ -55,11 +55,6 @@ class Settings:
 
 def make(material: Material) -> Edits:
     own = material.own(Settings)
-    if own.gate not in ("logistic", "network") or own.pole not in ("low", "high"):
-        raise TrimtabError(
-            f"config.yaml, vectors.settings.guiding_giants: gate {own.gate!r} and pole {own.pole!r}; expected gate "
-            "logistic or network, and pole low or high"
-        )
     kept = torch.tensor(material.selecting * 2)
     if kept.all() or not kept.any():
         raise CannotBeMade(f"Guiding Giants of {material.trait}: it needs pairs in both splits fit and select")

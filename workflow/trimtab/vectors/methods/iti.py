@@ -10,6 +10,7 @@ a quarter of the questions; here heads are those of the hooked layers and the se
 from dataclasses import dataclass
 
 from trimtab.forward.sites import INPUT, Site
+from trimtab.settings.base import AboveZero, Positive
 from trimtab.steering.changes import Add
 from trimtab.steering.edits import Edit, Edits
 from trimtab.vectors.contract import Material
@@ -28,11 +29,11 @@ MAKES = "edits"
 
 @dataclass(frozen=True)
 class Settings:
-    heads: int = 8
+    heads: Positive = 8
     """How many heads are moved, of all hooked layers together."""
     alpha: float = 15.0
     """By how many standard deviations."""
-    penalty: float = 1.0
+    penalty: AboveZero = 1.0
     """Of the probes, on standardised columns."""
     module: str = "self_attn.o_proj"
     """The linear module of a layer that takes all heads side by side, as that layer calls it."""

@@ -10,12 +10,12 @@ keep of an explanation has no counterpart here.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from trimtab.errors import TrimtabError
 from trimtab.steering.edits import Edits, added
 from trimtab.vectors.contract import ROUNDING, Material
 from trimtab.vectors.unmade import CannotBeMade
@@ -34,14 +34,11 @@ QUADRANTS = {2: "wrong, and right in the twin", 4: "right, and wrong in the twin
 
 @dataclass(frozen=True)
 class Settings:
-    quadrant: int = 2
-    """2 or 4."""
+    quadrant: Literal[2, 4] = 2
 
 
 def make(material: Material) -> Edits:
     quadrant, what = material.own(Settings).quadrant, f"REFLEX of {material.trait}"
-    if quadrant not in QUADRANTS:
-        raise TrimtabError(f"config.yaml, vectors.settings.reflex.quadrant: {quadrant}; expected 2 or 4")
     kept = torch.tensor(material.selecting)
     if kept.all() or not kept.any():
         raise CannotBeMade(f"{what}: it needs pairs in both splits fit and select")

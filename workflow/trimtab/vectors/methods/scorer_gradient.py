@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from trimtab.probes.ridge import Standardiser
+from trimtab.settings.base import Count
 from trimtab.steering.changes import Ascend
 from trimtab.steering.edits import Edit, Edits
 from trimtab.vectors.contract import Material
@@ -35,7 +36,7 @@ STEPS = 100
 
 @dataclass(frozen=True)
 class Settings:
-    units: int = 8
+    units: Count = 8
     """Hidden units of the probe; with 0 it is linear."""
 
 

@@ -15,8 +15,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from trimtab.errors import TrimtabError
 from trimtab.forward.writers import Writer
+from trimtab.settings.base import AboveZero, BelowOne
 from trimtab.steering.changes import LowRank
 from trimtab.steering.edits import Edit, Edits
 from trimtab.vectors.contract import ROUNDING, Material
@@ -33,21 +33,16 @@ MAKES = "edits"
 
 @dataclass(frozen=True)
 class Settings:
-    rho_attention: float = 0.2
+    rho_attention: AboveZero = 0.2
     """Threshold and shrinkage for heads: the larger, the fewer and smaller edits."""
-    rho_mlp: float = 0.5
+    rho_mlp: AboveZero = 0.5
     """The same for neurons."""
-    alpha: float = 0.8
-    """How much of it is threshold, from 0 to below 1."""
+    alpha: BelowOne = 0.8
+    """How much of it is threshold."""
 
 
 def make(material: Material) -> Edits:
     own = material.own(Settings)
-    if not (own.rho_attention > 0 and own.rho_mlp > 0 and 0 <= own.alpha < 1):
-        raise TrimtabError(
-            "config.yaml, vectors.settings.steer2edit: expected rho_attention and rho_mlp above 0, and alpha from 0 to "
-            "below 1"
-        )
     # what is no one matrix, as a mixture of experts, has no components here
     writers = [writer for writer in material.readings.writers if writer.inputs]
     means = material.readings.written([writer.site.inputs for writer in writers])
