@@ -1,6 +1,7 @@
 """How many layers a model has, as its header says it."""
 
 import json
+import struct
 from pathlib import Path
 
 import pytest
@@ -38,7 +39,9 @@ def test_a_folders_config_says_it(tmp_path: Path, config: object, layers: int | 
 def test_what_only_a_job_can_tell_passes(tmp_path: Path) -> None:
     (tmp_path / "cut.gguf").write_bytes(b"GGUF\x03\0\0\0")
     (tmp_path / "other.gguf").write_bytes(bytes(100))
-    for source in ("cut.gguf", "other.gguf", "", "nobody/nothing"):
+    # whose numbers stand the other way round
+    (tmp_path / "turned.gguf").write_bytes(b"GGUF" + struct.pack(">IQQQ", 3, 0, 1, 7) + b"general" + bytes(99))
+    for source in ("cut.gguf", "other.gguf", "turned.gguf", "", "nobody/nothing"):
         check_layers(str(tmp_path / source) if source.endswith("gguf") else source or str(tmp_path), [99])
 
 

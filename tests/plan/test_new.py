@@ -1,10 +1,13 @@
 """A first config for a model of one's own is one that the check passes and the model fits."""
 
+import json
+
 import pytest
 import yaml
 from chat import byte_tokenizer
 from snakemake.utils import update_config
 from tiny import LAYERS, SHAPE, llama
+from transformers import Qwen2VLConfig
 
 from trimtab.config.check import check
 from trimtab.config.generated import config_yaml
@@ -12,6 +15,7 @@ from trimtab.errors import TrimtabError
 from trimtab.jobs.origins import Origins
 from trimtab.plan import __main__ as command
 from trimtab.plan.new import TIMES_WIDER, propose
+from trimtab.plan.shape import shape
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +64,30 @@ def test_the_command_writes_a_file_once(model, tmp_path, monkeypatch, capsys):
     assert said.startswith("stage ")
     with pytest.raises(TrimtabError, match=r"^mine\.yaml is there already; give another name, or delete it$"):
         command.new("mine", str(model))
+
+
+def test_a_model_that_sees_has_the_shape_of_its_text(tmp_path):
+    text = {"vocab_size": 99, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 3}
+    text |= {"num_attention_heads": 4, "num_key_value_heads": 2}
+    eyes = {"depth": 1, "embed_dim": 32, "hidden_size": 32, "num_heads": 2}
+    Qwen2VLConfig(text_config=text, vision_config=eyes).save_pretrained(tmp_path)
+    found = shape(str(tmp_path), None, "float32")
+    assert (found.layers, found.d_model) == (3, 32)
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"model_type": "t5"}, "a 't5' model can't be built as a decoder-only model"),
+        ({"num_attention_heads": "four"}, "has no config that can be read"),
+    ],
+)
+def test_a_config_of_no_such_model_is_one_line(model, tmp_path, changes, line):
+    about = json.loads((model / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(about | changes))
+    with pytest.raises(TrimtabError, match=f"^config.yaml, model.source: .*{line}") as caught:
+        shape(str(tmp_path), None, "float32")
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -165,6 +165,11 @@ def test_npz_files_that_are_not_numbers_alone(tmp_path):
     refused(path, "not a whole .npz file of numbers")
     (path / "params.npz").write_bytes((path / "params.npz").read_bytes()[:100])
     refused(path, "not a whole .npz file of numbers")
+    np.savez(path / "params.npz", **drawn() | {"name": np.array(["a text"])})
+    refused(path, "not a whole .npz file of numbers")
+    with open(path / "params.npz", "wb") as stream:
+        np.save(stream, drawn()["b_dec"])
+    refused(path, "not a whole .npz file of numbers")
 
 
 # --- Llama Scope ---

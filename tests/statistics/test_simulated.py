@@ -13,7 +13,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from trimtab.errors import TrimtabError
 from trimtab.numeric import resamples
+from trimtab.statistics import __main__ as command
 from trimtab.statistics.bootstrap import bootstrap
 from trimtab.statistics.declared import Contrast, Plan
 from trimtab.statistics.effects import contrast_table
@@ -200,3 +202,17 @@ def test_the_power_command_plans_from_a_pilot(tmp_path):
     wrong = [sys.executable, "-m", "trimtab.statistics", "power", words[0], *words[1:3], "--outcome", "x", *words[5:]]
     mistaken = subprocess.run(wrong, capture_output=True, text=True)
     assert mistaken.stderr.strip() == "rollouts/outcomes.parquet: no outcome 'x'; it has calls"
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ({}, r"none\.parquet: not a readable table of outcomes"),
+        ({"tests": 0}, r"--tests 0: expected an effect other than 0, alpha and power between 0 and 1, and one test"),
+        ({"alpha": 1.5}, r"--alpha 1\.5"),
+    ],
+)
+def test_a_slip_in_the_power_command_is_one_line(tmp_path, words, line):
+    with pytest.raises(TrimtabError, match=line) as caught:
+        command.power(tmp_path / "none.parquet", condition="a", outcome="calls", effect=0.5, **words)
+    assert "\n" not in str(caught.value)

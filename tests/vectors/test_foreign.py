@@ -4,6 +4,7 @@ import os
 
 import numpy as np
 import pytest
+import spoilt
 import torch
 from gguf import GGUFWriter
 from material_of import material
@@ -110,6 +111,19 @@ def test_a_file_cut_off_is_named(tmp_path, name):
     with pytest.raises(TrimtabError, match=rf"{name}: not a whole ") as caught:
         found(tmp_path / name)
     assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda at: gguf(at / "a.gguf", {f"direction.{at}": ROWS[at] for at in (1, 2, 3)}),
+        lambda at: pt(at / "a.pt", torch.tensor(ROWS)),
+        lambda at: tensors(at / "a.safetensors", rows=ROWS),
+    ],
+)
+def test_a_spoilt_file_is_read_or_one_line(tmp_path, write):
+    assert spoilt.told(write(tmp_path), found)
 
 
 def test_the_method_keeps_direction_and_length():

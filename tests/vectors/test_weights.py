@@ -197,11 +197,22 @@ def test_words_that_do_not_go_together_are_refused_in_one_line(tmp_path):
             "expected a run's model/manifest.json, or a folder with a model",
         ),
         (edits, {"format": "peft", "model": tmp_path / "manifest.json"}, "is of tiny; expected one of other"),
+        (
+            edits,
+            {"format": "peft", "model": model / "config.json"},
+            "config.json: has no model; expected a run's model/man",
+        ),
+        (edits, {"format": "peft", "model": model / "model.safetensors"}, "model.safetensors: is damaged"),
     ):
         with pytest.raises(TrimtabError, match=told) as error:
             command.export(file, tmp_path / "out", **options)
         assert "\n" not in str(error.value)
-    (tmp_path / "out").mkdir()
     artifact.save(OwnEdits(edits, record(), (Edit(Site(1, "mlp.down_proj"), low_rank(48), 1.0),)))
+    whole = (model / "model.safetensors").read_bytes()
+    (model / "model.safetensors").write_bytes(whole[:999])
+    with pytest.raises(TrimtabError, match=r"model\.safetensors: not a whole safetensors file \("):
+        command.export(edits, tmp_path / "out", format="model", model=model)
+    (model / "model.safetensors").write_bytes(whole)
+    (tmp_path / "out").mkdir()
     with pytest.raises(TrimtabError, match="out: is there already; expected the name of a new folder"):
         command.export(edits, tmp_path / "out", format="peft", model=model)

@@ -6,6 +6,8 @@ artifact of our own that can't be read is another matter (`trimtab.artifacts.fil
 
 import json
 import pickle
+import struct
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +26,8 @@ UNREADABLE: tuple[type[Exception], ...] = (
     ValueError,
     SafetensorError,
     pickle.PickleError,
+    struct.error,
+    zlib.error,
 )
 """What libraries raise at files that are absent, cut off or of another kind, or for which a package is missing."""
 

@@ -7,7 +7,7 @@ Each artifact names the SHA-256 of its inputs, so a spoilt file is found by what
 from pathlib import Path
 
 from trimtab.artifacts import files
-from trimtab.artifacts.trail import recorded
+from trimtab.artifacts.trail import inside, recorded
 from trimtab.errors import TrimtabError
 
 RECORDS = (".json", ".parquet", ".safetensors", ".h5")
@@ -17,8 +17,13 @@ RECORDS = (".json", ".parquet", ".safetensors", ".h5")
 def changed(root: Path) -> list[str]:
     """A line for each file below `root` that isn't what an artifact recorded of it, or can't be read at all.
 
-    Paths in records are as the run saw them, from its working folder.
+    Paths in records are as the run saw them, from its working folder. Those of the run itself are looked for below
+    `root`, wherever that stands now; others only where they are.
+
+    Raises:
+        TrimtabError: no file here is one that some artifact was made from, so that nothing was looked at.
     """
+    home = root.resolve()
     said: dict[str, dict[str, str]] = {}
     lines = []
     for path in sorted(root.rglob("*")):
@@ -31,9 +36,14 @@ def changed(root: Path) -> list[str]:
             continue
         for name, sha256 in (record or {}).get("inputs", {}).items():
             said.setdefault(name, {})[sha256] = str(path)
+    looked_at = 0
     for name, recordings in sorted(said.items()):
-        if not Path(name).is_file():
+        here = [path for path in (home / inside(home, name), Path(name)) if path.is_file()]
+        if not here:
             continue
-        found = files.sha256(Path(name))
+        looked_at += 1
+        found = files.sha256(here[0])
         lines += [f"{name}: isn't what {by} was made from" for sha256, by in recordings.items() if sha256 != found]
+    if not looked_at and not lines:
+        raise TrimtabError(f"{root}: holds no file that an artifact there was made from; expected a results folder")
     return lines

@@ -63,7 +63,7 @@ def trail(root: Path, start: str) -> list[Link]:
     found: dict[str, Link] = {}
     while waiting:
         written, sha256 = waiting.pop(0)
-        name = _inside(root, written)
+        name = inside(root, written)
         if name in found:
             continue
         path = root / name
@@ -75,13 +75,13 @@ def trail(root: Path, start: str) -> list[Link]:
             state=_state(path, sha256),
             commit=str(record["commit"]) if record else "",
             seed=record["seed"] if record else None,
-            made_from=[_inside(root, source) for source in inputs],
+            made_from=[inside(root, source) for source in inputs],
         )
         waiting += inputs.items()
     return list(found.values())
 
 
-def _inside(root: Path, written: str) -> str:
+def inside(root: Path, written: str) -> str:
     """A recorded path relative to the results folder, wherever that stands now."""
     before, folder, after = written.rpartition(f"{root.name}/")
     return after if folder and not before.strip("/").startswith("workflow") else written

@@ -8,7 +8,7 @@ else keeps a folder from being the model that its owner thinks it is. What is do
 
 import logging
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -67,7 +67,7 @@ def read_model(folder: Path, dtype: torch.dtype, **placement: Any) -> PreTrained
     config, weights = _check_folder(folder)
     with quiet(), readable(f"config.yaml, model.source: {folder} can't be loaded as a decoder-only model", *CODE):
         # Any: the library's annotations know nothing of what it says of loading
-        loaded: Any = _library_class(config).from_pretrained(
+        loaded: Any = library_class(config.get("model_type")).from_pretrained(
             folder,
             dtype=dtype,
             local_files_only=True,
@@ -100,13 +100,12 @@ def read_skeleton(folder: Path) -> PreTrainedModel:
     said, _ = _check_folder(folder)
     with quiet(), readable(f"{folder / CONFIG}: of no decoder-only model", *CODE), torch.device("meta"):
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-        model: PreTrainedModel = _library_class(said).from_config(config)
+        model: PreTrainedModel = library_class(said.get("model_type")).from_config(config)
     return model
 
 
-def _library_class(config: Mapping[str, Any]) -> Any:
-    """What builds the model of a config: a language model, or a wrapper that sees too and has one as its text side."""
-    kind = config.get("model_type")
+def library_class(kind: str | None) -> Any:
+    """What builds a model of this type: a language model, or a wrapper that sees too and has one as its text side."""
     sees = kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and kind in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
     return AutoModelForImageTextToText if sees else AutoModelForCausalLM
 

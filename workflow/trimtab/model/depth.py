@@ -22,6 +22,9 @@ STRING, ARRAY = 8, 9
 SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 """Types of a GGUF header's values, by their number."""
 
+LONGEST = 2**26
+"""Bytes of a text in a header, at most: templates have a few thousand."""
+
 
 def check_layers(source: str, layers: Sequence[int]) -> None:
     """Pass layers that the model of this source has, or may have for all that its header says.
@@ -63,7 +66,10 @@ def _of_gguf(file: BinaryIO) -> int | None:
 
 
 def _text(file: BinaryIO) -> bytes:
-    return file.read(*struct.unpack("<Q", file.read(8)))
+    (length,) = struct.unpack("<Q", file.read(8))
+    if length > LONGEST:
+        raise struct.error("no text of a header, which may be in the other order of bytes")
+    return file.read(length)
 
 
 def _value(file: BinaryIO, kind: int) -> object:

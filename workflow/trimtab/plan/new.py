@@ -21,7 +21,7 @@ from trimtab.errors import TrimtabError
 from trimtab.jobs.origins import Origins
 from trimtab.model.folder import gguf_file
 from trimtab.model.names import GGUF
-from trimtab.model.tokenizer import load_tokenizer
+from trimtab.model.tokenizer import CODE, load_tokenizer
 from trimtab.plan.cost import GIVEN, HEADER, RATES, Shape, as_text, work
 from trimtab.plan.shape import config_of, shape_of
 from trimtab.prompts.resources import RESOURCES
@@ -112,7 +112,7 @@ def _tokenizer(source: str, revision: str | None) -> PreTrainedTokenizerBase:
         return load_tokenizer(Path(source))
     gguf = gguf_file(source) if GGUF.fullmatch(source) else None
     where: dict[str, Any] = {"gguf_file": gguf.name} if gguf else {"revision": revision}
-    with readable(f"config.yaml, model.source: the tokenizer of {source} can't be read", AttributeError, TypeError):
+    with readable(f"config.yaml, model.source: the tokenizer of {source} can't be read", *CODE):
         # Any: the library's own annotation is wrong
         found: Any = AutoTokenizer.from_pretrained(gguf.parent if gguf else source, trust_remote_code=False, **where)
         return cast(PreTrainedTokenizerBase, found)

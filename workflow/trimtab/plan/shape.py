@@ -6,13 +6,15 @@ For the plan of a run (`trimtab.plan.cost`), which is wanted before anything is 
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig
 
 from trimtab.artifacts.border import readable
 from trimtab.forward.memory import key_value
+from trimtab.model.checkpoint import library_class
 from trimtab.model.folder import gguf_file
 from trimtab.model.names import GGUF
 from trimtab.model.source import DTYPES
+from trimtab.model.tokenizer import CODE
 from trimtab.plan.cost import Shape
 
 
@@ -28,15 +30,21 @@ def config_of(source: str, revision: str | None) -> Any:
         TrimtabError: there is none that can be read.
     """
     gguf = gguf_file(source) if GGUF.fullmatch(source) else None
-    with readable(f"config.yaml, model.source: {source} has no config that can be read", AttributeError, TypeError):
+    with readable(f"config.yaml, model.source: {source} has no config that can be read", *CODE):
         if gguf:
             return AutoConfig.from_pretrained(gguf.parent, gguf_file=gguf.name)
         return AutoConfig.from_pretrained(source, revision=revision, trust_remote_code=False)
 
 
 def shape_of(config: Any, dtype: str) -> Shape:
-    with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(config)
+    """
+    Raises:
+        TrimtabError: it is the config of no decoder-only model.
+    """
+    kind = config.model_type
+    what = f"config.yaml, model.source: a {kind!r} model can't be built as a decoder-only model"
+    with readable(what, *CODE), torch.device("meta"):
+        model = library_class(kind).from_config(config)
     text = config.get_text_config(decoder=True)
     embedding = model.get_input_embeddings().weight.numel()
     named = dict(model.named_parameters())

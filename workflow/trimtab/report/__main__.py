@@ -24,7 +24,10 @@ def compare(a: Path, b: Path, *, folder: Path | None = None) -> None:
 
 
 def check(folder: Path) -> None:
-    """Name the files below results folder FOLDER that are damaged or were changed; start where the run was started."""
+    """Name the files below results folder FOLDER that are damaged or were changed.
+
+    Files outside of it, as of the model, are looked at where the command starts in the folder that the run did.
+    """
     if lines := changed(folder):
         raise TrimtabError("\n".join(lines))
     print(f"{folder}: all files are what was recorded of them")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import safetensors.torch
+import torch
 from torch import Tensor
 
 from trimtab.artifacts.border import check_whole, readable
@@ -47,6 +48,10 @@ def take(
         raise TrimtabError(
             f"{path}: holds {', '.join(extra)}, which Trimtab has no use for; its latents would be wrong"
         )
+    for name in needed:
+        tensor = weights[name]
+        if tensor.layout != torch.strided or tensor.is_meta or tensor.is_quantized or tensor.is_complex():
+            raise TrimtabError(f"{path}, {name}: {tensor.dtype}, {tensor.layout}; expected plain real numbers")
     found = {name: weights[name].float() for name in needed}
     for name, tensor in found.items():
         if not bool(tensor.isfinite().all()):

@@ -5,6 +5,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from trimtab.artifacts.border import readable
+from trimtab.errors import TrimtabError
 from trimtab.jobs import entry
 from trimtab.statistics.declared import BASELINE
 from trimtab.statistics.outcomes import Rollouts
@@ -30,7 +32,14 @@ def power(
 
     `tests` divides alpha by the size of the confirmatory family (the strictest step of Holm's rule).
     """
-    rollouts = Rollouts.of(pd.read_parquet(outcomes))
+    if tests < 1 or not 0 < alpha < 1 or not 0 < power < 1 or effect == 0:
+        raise TrimtabError(
+            f"--effect {effect:g} --alpha {alpha:g} --power {power:g} --tests {tests}: expected an effect other than "
+            "0, alpha and power between 0 and 1, and one test at least"
+        )
+    with readable(f"{outcomes}: not a readable table of outcomes"):
+        table = pd.read_parquet(outcomes)
+    rollouts = Rollouts.of(table)
     difference = rollouts.of_condition(condition, outcome) - rollouts.of_condition(baseline, outcome)
     found, strict = spread(difference), alpha / tests
     means = np.nanmean(difference[np.isfinite(difference).any(axis=1)], axis=1)

@@ -24,6 +24,7 @@ from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from trimtab.artifacts import files, tensors
+from trimtab.artifacts.border import readable
 from trimtab.artifacts.manifest import Manifest
 from trimtab.artifacts.provenance import provenance
 from trimtab.errors import TrimtabError
@@ -191,7 +192,7 @@ def _edited(target: Path, folder: Path, added: Sequence[Added]) -> None:
 
 
 def _names(path: Path) -> list[str]:
-    with safe_open(path, framework="pt") as opened:
+    with readable(f"{path}: not a whole safetensors file"), safe_open(path, framework="pt") as opened:
         return list(opened.keys())
 
 

@@ -55,7 +55,8 @@ def _arrays(path: Path) -> dict[str, Tensor]:
     check_whole(path)
     what = f"{path}: not a whole .npz file of numbers"
     # NumPy opens no pickle unless it is told to
-    with open(path, "rb") as stream, readable(what, BadZipFile), np.load(stream) as opened:
+    # TypeError: one array and no archive of them, or an array of texts
+    with open(path, "rb") as stream, readable(what, BadZipFile, TypeError), np.load(stream) as opened:
         return {name: torch.from_numpy(opened[name]) for name in opened.files}
 
 

@@ -19,8 +19,10 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         TrimtabError: it isn't whole, or holds anything but tensors by name.
     """
     found = opened(path)
-    if not isinstance(found, dict) or not all(isinstance(value, Tensor) for value in found.values()):
-        raise TrimtabError(f"{path}: expected a dict of tensors")
+    if not isinstance(found, dict) or not all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in found.items()
+    ):
+        raise TrimtabError(f"{path}: expected a dict of tensors by name")
     return found
 
 
