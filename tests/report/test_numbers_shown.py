@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from recorded import manifest
 
 from trimtab.report import plots_effects, plots_structure, plots_vectors, tables_effects, tables_response
 from trimtab.report.run import Run
@@ -154,7 +155,8 @@ def made() -> Run:
     }
     gates = GateSettings(explained_variance=0.35, loss_recovered=0.7, dead_share=0.4)
     methods = ("sae_probe", "mean_difference", "raw_probe", "random")
-    return Run(Path(), PLAN, gates, methods, {}, summary, tables, design, pd.DataFrame(), turns, outcomes)
+    checks = training = pd.DataFrame()
+    return Run(Path(), PLAN, gates, methods, manifest(), checks, summary, tables, design, training, turns, outcomes)
 
 
 def bars(axis) -> list[tuple[float, float, float]]:
