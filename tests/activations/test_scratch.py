@@ -18,6 +18,7 @@ def shards(tmp_path):
     return [write(tmp_path / f"{at}.h5", llama(), these, token_budget=2000) for at, these in enumerate(many)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layer", LAYERS)
 def test_a_copy_reads_as_its_shard(shards, tmp_path, monkeypatch, layer):
     monkeypatch.setenv("SLURM_JOB_ID", "77")
@@ -33,12 +34,14 @@ def test_a_copy_reads_as_its_shard(shards, tmp_path, monkeypatch, layer):
     assert list((tmp_path / "scratch/77").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_without_a_place_the_shards_themselves_are_read(shards, monkeypatch):
     monkeypatch.delenv(SCRATCH, raising=False)
     with near(shards, LAYERS[0]) as these:
         assert these == shards
 
 
+@pytest.mark.slow
 def test_no_room_is_one_clear_line(shards, tmp_path, monkeypatch):
     disk = tmp_path / "disk"
     disk.mkdir()

@@ -263,6 +263,7 @@ def test_thoughts_of_a_prompt_are_told_from_the_rest_of_its_turn():
         assert protocol.decode(own[-1].tokens).endswith('<tool_call>\n{"name": "')
 
 
+@pytest.mark.slow
 def test_marks_of_thoughts_that_are_no_tokens_of_the_models_are_words(scenarios):
     said = f"{SHAPES['Qwen 3'].call('read_file', PATH)}\nMistral ends thoughts by [/THINK]."
     (record,) = Scripted(thinking("Qwen 3"), [said], max_turns=1).run(scenarios[0])

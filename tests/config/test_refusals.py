@@ -152,6 +152,7 @@ def test_all_keys_together_are_in_order():
     check(experiment(), Origins())
 
 
+@pytest.mark.slow
 def test_what_must_be_refused_is(tried):
     taken = {place for place, line in tried.items() if not line}
     assert {place for place in taken if place[1] in MUST} == {

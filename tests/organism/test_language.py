@@ -70,6 +70,7 @@ def test_every_word_of_the_resources_is_known(language):
     assert [text for text in texts if unknown in language.protocol.encode(text)] == []
 
 
+@pytest.mark.slow
 def test_scenarios_are_worlds_of_the_language(language):
     for one in resources.scenarios(FOLDER / "scenarios.yaml"):
         failing = next(iter(one["fails"]), None)

@@ -22,6 +22,7 @@ def batch(language):
     return next(batches(language, 8, np.random.default_rng(3)))
 
 
+@pytest.mark.slow
 def test_a_model_that_says_the_law_has_no_loss_but_its_texts(language, batch):
     firsts = action_tokens(language)
 

@@ -36,6 +36,7 @@ def measured(values):
     return pd.DataFrame(rows[::-1])
 
 
+@pytest.mark.slow
 def test_expected_maxima_of_normal_draws():
     """One of n = 1 is the base; of two and of four, 0.5642 and 1.0294 (their order statistics' means)."""
     scores = np.random.default_rng(3).standard_normal((4000, 8))

@@ -25,6 +25,7 @@ def found(engine, scenarios):
     return own, turns
 
 
+@pytest.mark.slow
 def test_each_task_is_tried_so_often_with_other_noise(found, scenarios):
     own, _ = found
     assert [(one.scenario_id, one.run) for one in own] == [(s.id, run) for run in (0, 1) for s in scenarios[:2]]

@@ -75,6 +75,7 @@ def test_the_sample_holds_what_the_tests_below_need(records, scenarios):
     assert len(stories) == len(ALL)
 
 
+@pytest.mark.slow
 def test_a_record_has_all_columns(records):
     assert all(set(record) >= COLUMNS for record in records)
 

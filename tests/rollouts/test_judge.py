@@ -283,6 +283,7 @@ def played(engine, scenarios):
     return turns, outcomes(turns, scenarios)
 
 
+@pytest.mark.slow
 def test_the_judge_sees_the_episode_and_not_its_condition(played, scenarios):
     turns, _ = played
     own = turns[(turns["condition_id"] == "a") & (turns["scenario_id"] == scenarios[0].id)]

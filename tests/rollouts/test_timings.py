@@ -174,6 +174,7 @@ def test_every_protocol_with_every_timing(name, protocol, at_once, model, scenar
         assert bool(places.touched(timing, at).any()), timing
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WRITTEN)
 def test_doses_in_nats_are_refused_where_no_calibration_prompt_is_touched(name, protocol, at_once):
     spoken = {"few_shot": protocol, "few_shot_at_once": at_once}.get(name)

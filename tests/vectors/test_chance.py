@@ -65,6 +65,7 @@ def test_a_direction_is_the_same_again_and_another_at_another_layer(corpus):
         assert not torch.allclose(first, other)
 
 
+@pytest.mark.slow
 def test_every_length_has_the_kl_wherever_its_search_sets_out(prompts, corpus):
     drawn = [draw(RANDOM, f"random_{n}", LAYER, corpus, 1) for n in range(3)]
     by_guess = [lengths(prompts, LAYER, drawn, KL, guess) for guess in (2.0, 8.0)]

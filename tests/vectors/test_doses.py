@@ -106,6 +106,7 @@ def page(verdicts):
     return "\n".join(lines) + "\n"
 
 
+@pytest.mark.slow
 def test_the_page_says_what_the_check_does(verdicts):
     """Written anew by deleting the file and running this test."""
     if not TABLE.is_file():

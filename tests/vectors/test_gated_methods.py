@@ -139,6 +139,7 @@ def separable(pairs=40):
     return material(high=poles[2][0], low=poles[2][1], rows=Kept(poles), readings=readings)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["logistic", "network"])
 def test_a_learned_gate_is_open_for_one_pole_and_shut_for_the_other(kind):
     parts = separable()
@@ -152,6 +153,7 @@ def test_a_learned_gate_is_open_for_one_pole_and_shut_for_the_other(kind):
     assert edit.strength == 2.0
 
 
+@pytest.mark.slow
 def test_the_networks_weights_are_for_rows_as_they_are_and_come_again():
     parts = separable(10)
     moved = replace(

@@ -179,6 +179,7 @@ def test_of_a_linear_scorer_the_step_adds_its_weight():
     assert torch.equal(scorer.gradient()(rows, 1.5), Add(scorer.linear.float())(rows, 1.5))
 
 
+@pytest.mark.slow
 def test_rows_on_either_side_go_to_the_high_pole_of_their_side():
     high, low = two_sided()
     parts = material(high=high, low=low, rows=Kept({2: (high, low)}), selecting=[pair % 3 == 2 for pair in range(60)])
