@@ -21,10 +21,10 @@ from matplotlib.figure import Figure as Canvas
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(Path(__file__).parent), str(ROOT / "workflow")]
 
-from simulations import axes, intervals, probes, verdicts  # noqa: E402
+from simulations import axes, intervals, nulls, probes, verdicts  # noqa: E402
 from simulations.frame import Figure, Row, missed, table  # noqa: E402
 
-PARTS = {part.name: part for room in (intervals, verdicts, axes, probes) for part in room.PARTS}
+PARTS = {part.name: part for room in (intervals, verdicts, axes, nulls, probes) for part in room.PARTS}
 PAGE, PLOT = ROOT / "docs/validity.md", "figures/coverage.svg"
 BLUE, ORANGE = "#0072b2", "#d55e00"
 OPENING = """# What the statistics promise, simulated

@@ -125,7 +125,7 @@ def boundary(times: float) -> list[Row]:
                 "p ≤ .05": share(p <= ALPHA, most=ALPHA),
                 "interval leaves 0 out": share(outside, most=ALPHA),
                 "it does, and p > .05": share(outside & (p > ALPHA), most=0.0),
-                "p ≤ .05, and it holds 0": share(~outside & (p <= ALPHA)),
+                "p ≤ .05, and it holds 0": share(~outside & (p <= ALPHA), most=0.0),
                 **_held(table, truth, ("probability_of_superiority", "wrong_way_share", "log_odds_ratio")),
                 "farthest from McNemar's exact p": f"{gap:.0e}" if exact.any() else "none is exact",
                 "experiments": str(n),
@@ -190,17 +190,18 @@ PARTS = [
         "few_scenarios",
         "Intervals of effects, few scenarios",
         "The same agent. Where no scenario differs from the others there are no bounds; where there are bounds they "
-        "should hold the truth in .95. Five scenarios or fewer can't reach p ≤ .05, so that every interval of the "
-        "first three estimands is widened to 0 there.",
+        "should hold the truth in .95. Where fewer than eight differ, they are Student's t with the jackknife's "
+        "standard error. Five scenarios or fewer can't reach p ≤ .05, so that every interval of the first three "
+        "estimands is widened to 0 there.",
         few_scenarios,
     ),
     Part(
         "boundary",
         "Interval and test where few scenarios change",
-        "Fifty scenarios of 0 or 1, and no effect. The test decides: an interval that leaves 0 out where p is above "
-        ".05 is widened to 0, so there should be none, and 5 % at most should leave 0 out. Exact p-values should be "
-        "McNemar's, here from SciPy's binomial test. Odds have no bounds where a cell is empty; those that have are "
-        "counted.",
+        "Fifty scenarios of 0 or 1, and no effect. The test decides: where interval and p contradict each other, the "
+        "interval is the test's own, so neither kind of contradiction should be left, and 5 % at most should leave 0 "
+        "out. Exact p-values should be McNemar's, here from SciPy's binomial test. Odds have no bounds where a cell is "
+        "empty; those that have are counted.",
         boundary,
     ),
     Part(

@@ -1,5 +1,7 @@
 """What is said of a known truth, on models whose answers are known too."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -133,6 +135,12 @@ def test_a_direction_along_a_traits_readout_is_its_own(language, model, tmp_path
     table = recovery.table(vectors, [0.5, 1.0], 1.0, "made")
     assert list(table.columns) == COLUMNS
     assert table["estimate"].notna().all()
+    # other methods are compared at one dose, and read their own trait alone
+    other = recovery.table(
+        [replace(each, record=record(method="other", trait=each.trait)) for each in vectors], [0.5, 1.0], 1.0, "made"
+    )
+    assert set(other.query("method == 'other' and question != @AXES")["dose"].dropna()) == {1.0}
+    assert set(other[other["question"] == READ]["target"] == other[other["question"] == READ]["trait"]) == {True}
     moved = table[(table["question"] == MOVED) & (table["method"] == "persona")]
     assert moved.groupby("trait")["truth"].sum().to_dict() == dict.fromkeys(five.traits, 4.0)
     axes = table[table["question"] == AXES].set_index("method")
@@ -166,6 +174,12 @@ def test_a_direction_along_a_traits_readout_is_its_own(language, model, tmp_path
     interval = stats.t.interval(0.95, 2, np.mean(values), stats.sem(values))
     assert "{:.3g} [{:.3g}, {:.3g}]".format(np.mean(values), *interval) in shown
     assert ", ".join(f"{value:.3g}" for value in values) in shown
+    # each method's recovery, over trainings
+    assert "What does each method recover, and what leaks?" in shown
+    own = table.query("question == @SHARE and dose == 1.0 and timing == 'all'")["estimate"].mean()
+    values = [own, 1.5 * own, 2 * own]
+    interval = stats.t.interval(0.95, 2, np.mean(values), stats.sem(values))
+    assert "{:.2f} [{:.2f}, {:.2f}]".format(np.mean(values), *interval) in shown
     # what the rollouts say is still the first training's
     assert "1.7 [1.2, 2.2]" in shown
 

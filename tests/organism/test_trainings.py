@@ -6,6 +6,7 @@ import pytest
 from scipy import stats
 
 from trimtab.organism.claims import claims
+from trimtab.organism.compared import Compared, compared
 from trimtab.organism.questions import (
     AXES,
     COLUMNS,
@@ -121,11 +122,42 @@ def test_a_claim_is_one_number_a_training():
     assert found["A persona on its own trait, levels of 4"] == pytest.approx(3.7)
     assert found["Largest effect of a persona on another trait, levels"] == 0.2
     assert found["Correlation of a vector with its trait's level"] == 0.6
-    assert found["What a SAE-decoded probe vector does, of the persona's"] == 1.5
-    assert found["Largest leak of a SAE-decoded probe vector, of its own effect (median)"] == 0.3
+    assert found["Axes of effect, SAE-decoded probe"] == 1.9
     assert found["What a vector does at: prefill, of the persona's"] == 0.4
     assert found["Axes of effect, personas"] == 4.1
     assert "What a vector does at: decision token, of the persona's" not in found
+
+
+def test_each_method_has_what_it_recovers_and_what_leaks_a_training():
+    at = {"dose": 1.0, "timing": "all"}
+    traits = ("x", "y", "z")
+    table = answers(
+        *(
+            row(SHARE, value, method="lda", trait=trait, **at)
+            for trait, value in zip(traits, (1.0, 0.5, 1.2), strict=True)
+        ),
+        *(
+            row(LEAK, value, method="lda", trait=trait, **at)
+            for trait, value in zip(traits, (7.0, -0.2, 0.3), strict=True)
+        ),
+        row(READ, 0.9, method="lda", trait="x", target="x"),
+        row(READ, 0.7, method="lda", trait="y", target="y"),
+        row(READ, 0.1, method="lda", trait="y", target="x"),
+        row(SHARE, 9.0, method="lda", trait="x", dose=0.5, timing="all"),
+        row(SHARE, 9.0, method="lda", trait="x", dose=1.0, timing="prefill"),
+        # draws of one null count as one method
+        row(SHARE, 0.1, method="random_0", trait="x", **at),
+        row(SHARE, 0.3, method="random_1", trait="x", **at),
+        row(SHARE, 0.5, method="random_1", trait="y", **at),
+    )
+    found = compared(table, 1.0)
+    assert list(found) == ["lda", "random"]
+    lda = found["lda"]
+    assert lda == pytest.approx(Compared(reads=0.8, recovers=0.9, least=0.5, most=1.2, leaks=0.3, most_leaks=7.0))
+    # a trait's draws first: 0.2 and 0.5
+    assert found["random"][1:4] == pytest.approx((0.35, 0.2, 0.5))
+    # nothing was asked of leaks or readings
+    assert np.isnan([found["random"].leaks, found["random"].most_leaks, found["random"].reads]).all()
 
 
 def test_marks_stand_where_their_values_do():

@@ -307,6 +307,17 @@ def write_parts(results: Path) -> None:
     nothing = Unmade("lat", "persistence", 17, "LAT of persistence, layer 17: all rows are the same")
     files.write_csv(results / "vectors/not_made.csv", unmade.table([nothing]))
     effects = {"sae_probe": 0.2, "mean_difference": 0.1, "lda": 0.25, "prompt": 0.02, "random_0": -0.1, "random": -0.1}
+
+    def judged(method, trait, measure):
+        """Against nulls, which only vectors with an aim are, on their own measure."""
+        if trait != measure or method not in ("sae_probe", "mean_difference", "lda"):
+            return dict.fromkeys(("over_null", "p_over_null", "over_random", "p_over_random", "verdict"))
+        found = {"sae_probe": "own", "mean_difference": "none", "lda": "open"}[method]
+        null = (
+            {"over_null": 0.15, "p_over_null": 0.02} if found == "own" else dict.fromkeys(("over_null", "p_over_null"))
+        )
+        return {**null, "over_random": 0.3, "p_over_random": 0.8 if found == "none" else 0.01, "verdict": found}
+
     compared = [
         {
             "method": method,
@@ -323,6 +334,7 @@ def write_parts(results: Path) -> None:
             "difference": None if method == "sae_probe" else 0.2 - effect,
             "difference_lower": None if method == "sae_probe" else 0.15 - effect,
             "difference_upper": None if method == "sae_probe" else 0.25 - effect,
+            **judged(method, trait, measure),
         }
         for trait in TRAITS
         for measure in TRAITS

@@ -52,6 +52,25 @@ def test_a_null_is_said_plainly(null_run):
     assert "raised" not in text
 
 
+def test_the_abstract_says_of_each_trait_whether_its_vector_does_more_than_random_ones_and_whether_it_is_its_own(run):
+    def said(verdicts):
+        """What is said where the declared vectors of traits have these verdicts, in order."""
+        table = run.tables["comparison"].copy()
+        for trait, verdict in zip(run.traits, verdicts, strict=True):
+            own = (table["method"] == run.plan.method) & (table["trait"] == trait) & (table["measure"] == trait)
+            table.loc[own, "verdict"] = verdict
+        return " ".join(abstract(replace(run, tables=run.tables | {"comparison": table})).rest)
+
+    names = [words.trait(name).lower() for name in run.traits]
+    text = said(["own", "more", "none", "none", "opposite"])
+    assert f"than its own null, so by its trait: {names[0]}; " in text
+    assert f"not shown to be by its trait: {names[1]}; " in text
+    assert f"as far as is shown, than random directions: {names[2]} and {names[3]}" in text
+    assert f"the opposite of its trait, by more than random directions do: {names[4]}; " in text
+    assert "None of 2 other methods is shown to do more than both nulls for any trait." in text
+    assert "untested" not in text
+
+
 def with_traits(run, **changes):
     """The run with numbers of every trait replaced."""
     traits = {name: replace(found, **changes) for name, found in run.summary.traits.items()}

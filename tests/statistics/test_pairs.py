@@ -12,7 +12,7 @@ from scipy import stats
 from trimtab.numeric import resamples
 from trimtab.statistics.bootstrap import bootstrap
 from trimtab.statistics.pairs import Pairs, estimates
-from trimtab.statistics.significance import equivalence, sign_flip
+from trimtab.statistics.significance import equivalence, inverted, sign_flip
 
 
 def pairs(treated, baseline) -> Pairs:
@@ -209,6 +209,26 @@ def test_students_sleep_data_as_r_prints_it():
     # the t interval of level 95 % is the one that two one-sided tests at 2.5 % use, where the margin is no estimate
     interval = equivalence(found, 0.0, 0.975)
     assert [f"{bound[0]:.7f}" for bound in (interval.lower, interval.upper)] == ["-2.4598858", "-0.7001142"]
+
+
+def test_the_tests_own_interval_by_hand():
+    """Six scenarios: 2 of 64 patterns are .031, 4 are .063, so one subset alone is left out at each end."""
+    assert inverted(np.array([1.0, 2, 4, 8, 16, 32]), 0.95, 10, 0) == (1, 32)
+    # seven: 6 of 128 patterns are .047, so up to three subsets: 1; 1 and 2; 2; and 64; 32 and 64; 16 and 64
+    assert inverted(np.array([1.0, 2, 4, 8, 16, 32, 64]), 0.95, 10, 0) == (2, 40)
+    # five can't reject anything
+    assert inverted(np.arange(5.0), 0.95, 10, 0) == (-np.inf, np.inf)
+
+
+@pytest.mark.parametrize("rows", [6, 9, 15, 16, 40])
+def test_the_tests_own_interval_is_what_the_test_does_not_reject(rows):
+    difference = np.random.default_rng(rows).normal(0.4, 1, rows)
+    lower, upper = inverted(difference, 0.95, 999, 5)
+    assert lower < difference.mean() < upper
+    for bound, outwards in ((lower, -1), (upper, 1)):
+        for step, rejected in ((1e-6, True), (-1e-6, False)):
+            p, _ = sign_flip((difference - bound - outwards * step)[:, None], 999, 5)
+            assert (p[0] <= 0.05) == rejected
 
 
 columns = arrays(float, st.tuples(st.integers(2, 20), st.just(1)), elements=st.integers(-4, 4).map(float))

@@ -110,11 +110,28 @@ def test_where_few_scenarios_change_no_interval_claims_what_the_test_does_not():
     contrasts = [Contrast("c", "unsteered", f"y{i}") for i in range(400)]
     plan = Plan({}, "x", 0.4, "all", DRAWS, 0.95, 0.5, 1)
     table = contrast_table(rollouts, contrasts, plan, set(), {})
-    rows = table[table["estimand"] == "mean_difference"]
-    excludes = (rows["lower"] > 0) | (rows["upper"] < 0)
-    assert not (excludes & (rows["p"] > 0.05)).any()
-    assert rows["method"].str.contains("widened to 0").any()
-    assert excludes.mean() <= 0.05
+    p = table.loc[table["estimand"] == "mean_difference", "p"].to_numpy()
+    for estimand in ("mean_difference", "cohens_d", "d_z"):
+        rows = table[table["estimand"] == estimand]
+        # an estimand that nothing varies in has no bounds
+        known = rows["lower"].notna().to_numpy()
+        excludes = ((rows["lower"] > 0) | (rows["upper"] < 0)).to_numpy()
+        assert (excludes == (p <= 0.05))[known].all()
+        assert ((rows["lower"] <= rows["estimate"]) & (rows["estimate"] <= rows["upper"]))[known].all()
+        assert rows["method"].str.contains("the test's own").any()
+        assert excludes.mean() <= 0.05
+
+
+@pytest.mark.parametrize("rate", [0.05, 0.1, 0.3])
+def test_intervals_hold_where_few_of_the_scenarios_differ(rate):
+    """Fifteen scenarios, of which a few rise by one and fewer fall."""
+    rng = np.random.default_rng(8)
+    treated, baseline = (rng.random((15, 1, 2000)) < each for each in (2 * rate, rate))
+    found = bootstrap(Pairs.of(treated.astype(float), baseline.astype(float)), resamples(15, 499, 7), 0.95)
+    for estimand, truth in (("mean_difference", rate), ("cliffs_delta", rate)):
+        known = np.isfinite(found[estimand].lower)
+        held = (found[estimand].lower <= truth) & (found[estimand].upper >= truth)
+        assert held[known].mean() >= 0.93
 
 
 def sides(kind, replications: int) -> list[tuple[np.ndarray, np.ndarray]]:

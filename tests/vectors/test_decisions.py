@@ -19,6 +19,7 @@ from trimtab.steering.replay import Replay
 from trimtab.vectors.comparison import COLUMNS, compare, measures, with_costs
 from trimtab.vectors.cost import COSTS, Cost
 from trimtab.vectors.decisions import Situation, as_table, charged, decisions, situations
+from trimtab.vectors.verdicts import against_nulls, verdicts
 
 TOOLS = [*CALLS, FINISH]
 
@@ -48,8 +49,11 @@ def shown(**primary):
 
 def compared(effects, **parts):
     measured = measures(table(effects, **parts), shown(autonomy="proactive_calls", deference="asks"))
-    random = [name for name in effects if name.startswith("random_")]
-    return compare(measured, "sae_probe", random, 400, 0.95, 1).set_index(["method", "measure"])
+    return judged(measured, draws=400, seed=1).set_index(["method", "measure"])
+
+
+def judged(measured, draws=200, seed=0):
+    return compare(measured, verdicts(against_nulls(measured, 0.95), 0.05), "sae_probe", draws, 0.95, seed)
 
 
 def test_a_planted_effect_is_found_with_its_interval_and_its_rank():
@@ -74,14 +78,34 @@ def test_random_directions_have_a_row_for_their_mean():
     assert np.isnan(found.loc[("random_0", "autonomy"), "p_random"])
 
 
+def test_a_null_of_several_draws_has_a_row_for_their_mean_under_its_name():
+    found = compared({"sae_probe": 0.1, "shuffled": 0.04, "shuffled_1": -0.02, "corpus_random": 0.03})
+    means = [found.loc[(name, "autonomy"), "estimate"] for name in ("shuffled", "shuffled_0", "shuffled_1")]
+    assert means[0] == pytest.approx((means[1] + means[2]) / 2)
+    assert means[1] == pytest.approx(0.04, abs=0.01)
+    # one that was drawn once is its only draw
+    assert found.loc[("corpus_random", "autonomy"), "estimate"] == pytest.approx(0.03, abs=0.01)
+    assert ("corpus_random_0", "autonomy") not in found.index
+
+
+def test_vectors_with_an_aim_are_judged_on_their_own_measure_alone():
+    random = {f"random_{at}": 0.002 * at for at in range(6)}
+    shuffled = {"shuffled": 0.01, "shuffled_1": 0.0, "shuffled_2": 0.02, "shuffled_3": 0.01}
+    found = compared({"sae_probe": 0.1, "lda": 0.005, **shuffled, **random})
+    verdicts_of = found["verdict"].dropna().to_dict()
+    assert verdicts_of == {("sae_probe", "autonomy"): "own", ("lda", "autonomy"): "none"}
+    # a chance of about a half moves by a quarter of its log-odds
+    assert found.loc[("sae_probe", "autonomy"), "over_null"] == pytest.approx(4 * 0.09, abs=0.05)
+
+
 def test_a_method_that_does_nothing_has_an_effect_of_exactly_nothing():
     both = pd.concat([table({"sae_probe": 0.1}), table({}).assign(method="lda")[lambda t: t.index < 30]])
-    found = compare(measures(both, shown(autonomy="asks")), "sae_probe", [], 200, 0.95, 0).set_index("method")
+    found = judged(measures(both, shown(autonomy="asks"))).set_index("method")
     assert found.loc["lda", ["estimate", "lower", "upper"]].tolist() == [0, 0, 0]
 
 
 def test_columns_are_the_same_where_no_method_reached_the_kl():
-    found = compare(measures(table({"prompt": 0.1}), shown(autonomy="proactive_calls")), "sae_probe", [], 200, 0.95, 0)
+    found = judged(measures(table({"prompt": 0.1}), shown(autonomy="proactive_calls")))
     assert found.columns.tolist() == COLUMNS
     assert found.set_index("method").loc["prompt", ["difference", "random_as_large"]].isna().all()
 
@@ -89,16 +113,17 @@ def test_columns_are_the_same_where_no_method_reached_the_kl():
 def test_every_method_stands_with_what_it_cost(tmp_path):
     """Through the file, as the rules pass them on."""
     costs = {"sae_probe": Cost(), "lda": Cost(forwards=7, backwards=2), "random_0": None}
-    charged(table({"sae_probe": 0.1, "lda": 0.05, "random_0": 0.0}), costs).to_parquet(tmp_path / "d.parquet")
+    costs |= {"shuffled_lda": Cost(forwards=3), "shuffled_lda_1": Cost(forwards=4)}
+    charged(table({name: 0.01 * at for at, name in enumerate(costs)}), costs).to_parquet(tmp_path / "d.parquet")
     read = pd.read_parquet(tmp_path / "d.parquet")
-    compared = compare(measures(read, shown(autonomy="asks")), "sae_probe", ["random_0"], 50, 0.95, 0)
-    found = with_costs(compared, read)
+    found = with_costs(judged(measures(read, shown(autonomy="asks"))), read)
     assert found.columns.tolist() == COLUMNS
     costs = found.set_index("method")[COSTS]
     assert costs.loc["lda"].tolist() == [7, 2]
     assert costs.loc["sae_probe"].tolist() == [0, 0]
-    # the mean of random directions is no vector, and of this one nobody counted
-    assert costs.loc[["random", "random_0"]].isna().all(axis=None)
+    assert costs.loc[["shuffled_lda_0", "shuffled_lda_1"], "forwards"].tolist() == [3, 4]
+    # the mean of a null's draws is no vector, and of this random direction nobody counted
+    assert costs.loc[["random", "random_0", "shuffled_lda"]].isna().all(axis=None)
 
 
 @pytest.mark.slow
@@ -109,7 +134,7 @@ def test_pairing_by_scenario_is_what_makes_the_interval(seed, scenarios):
     rows = table({"sae_probe": 0.0}, scenarios=scenarios, seed=seed)
     clean = rows[rows["method"] == "none"]
     shifted = clean.assign(method="sae_probe", p_ask_user=clean["p_ask_user"] + 0.05)
-    found = compare(measures(pd.concat([clean, shifted]), shown(deference="asks")), "sae_probe", [], 200, 0.95, seed)
+    found = judged(measures(pd.concat([clean, shifted]), shown(deference="asks")), seed=seed)
     assert found[["estimate", "lower", "upper"]].to_numpy() == pytest.approx(0.05, abs=1e-9)
 
 

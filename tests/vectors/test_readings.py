@@ -21,7 +21,7 @@ from trimtab.steering.places import TOOL, USER, Places, given, written
 from trimtab.steering.replay import Replay
 from trimtab.vectors.cost import Cost
 from trimtab.vectors.elsewhere import ElsewhereFiles, ElsewhereSettings
-from trimtab.vectors.log_odds import apart, contrast, log_odds
+from trimtab.vectors.log_odds import apart, contrast, evenly, log_odds
 from trimtab.vectors.readings import Declared, ModelReadings
 from trimtab.vectors.unmade import CannotBeMade
 
@@ -125,18 +125,16 @@ def test_the_gradient_is_what_a_small_push_does(protocol, model):
 def test_what_moves_scores_along_the_own_contrast_has_no_part_in_the_others_gradients(protocol, model):
     found, bias = readings(protocol, model)
     assert found.gradients.others.keys() == {"deference", "persistence"}
-    # by finite differences of the scores, and their weights by hand
+    # by finite differences of the scores, all actions counted alike
     along = direction(9)
     slopes = []
     for task in TASKS:
         up, down = (alone(protocol, model, bias, task, sign * 0.02 * along)[0] for sign in (1, -1))
-        scores = alone(protocol, model, bias, task)[0]
         moved = (up - down) / 0.04
-        chances = np.exp(scores)
 
-        def weights(counted, chances=chances):
+        def weights(counted):
             inside = np.array([tool in counted for tool in protocol.tools])
-            return np.where(inside, chances / chances[inside].sum(), -chances / chances[~inside].sum())
+            return np.where(inside, 1 / inside.sum(), -1 / (~inside).sum())
 
         own, other = weights(("file_write",)), weights((ASK,))
         slopes.append((other - own * (own @ other) / (own @ own)) @ moved)
@@ -163,6 +161,7 @@ def test_log_odds_and_their_contrast_by_hand():
     scores = torch.tensor([0.5, 0.25, 0.25]).log()
     assert float(log_odds(scores, [True, True, False])) == pytest.approx(np.log(3))
     torch.testing.assert_close(contrast(scores, [True, True, False]), torch.tensor([2 / 3, 1 / 3, -1.0]))
+    torch.testing.assert_close(evenly([True, True, False]), torch.tensor([0.5, 0.5, -1.0]).double())
     left = apart(torch.tensor([1.0, -1.0, 0.0]), torch.tensor([1.0, 0.0, -1.0]))
     torch.testing.assert_close(left, torch.tensor([0.5, -1.0, 0.5]))
 

@@ -31,9 +31,9 @@ METHODS = [
     for method in known()
     if method not in ("random", "imported") and not makes_edits(method) and not needs(method)
 ]
-METHODS += ["random_0", "random_1"]
+METHODS += ["shuffled_1", "orthogonal_1", "random_0", "random_1"]
 CHANCE = ["random_2", "corpus_random_0", "corpus_random_1", "corpus_random_2"]
-NO_AIM = {"shuffled", "orthogonal", "random_0", "random_1"}
+NO_AIM = {"shuffled", "shuffled_1", "orthogonal", "orthogonal_1", "random_0", "random_1"}
 DECODED = ["sae_probe", "sae_probe_top", "sae_pattern", "best_latent"]
 CONDITIONS = ["unsteered", "zero"] + [
     name.format(trait=trait)
@@ -58,7 +58,10 @@ ROUNDING = 1e-6
 
 VECTOR_TABLES = [
     f"vectors/{n}"
-    for n in ("geometry", "dimensions", "latents", "doses", "kl", "openings", "not_made", "comparison", "stability")
+    for n in (
+        *("geometry", "dimensions", "latents", "doses", "kl", "openings", "not_made"),
+        *("comparison", "nulls", "stability"),
+    )
 ]
 STATISTICS = [
     *("effects", "models", "controls", "contrasts", "study", "dose_response", "dose_fits", "structure", "tools"),
@@ -336,7 +339,9 @@ def test_every_method_is_compared_at_the_same_kl(results):
     assert set(lengths["method"]) == set(METHODS)
     assert np.allclose(lengths["kl"], lengths["target"], rtol=0.021)
     compared = pd.read_csv(results / "vectors/comparison.csv")
-    assert set(compared["method"]) == {*METHODS, *CHANCE, "random", "prompt"}
+    # nulls of several draws have a row for their mean
+    means = {"random", "corpus_random", "shuffled_0", "orthogonal_0"}
+    assert set(compared["method"]) == {*METHODS, *CHANCE, *means, "prompt"}
     assert set(zip(compared["trait"], compared["measure"], strict=True)) == {(a, b) for a in TRAITS for b in TRAITS}
     assert (compared["lower"] <= compared["upper"]).all()
     assert set(compared["n_scenarios"]) == {SCENARIOS}
@@ -346,6 +351,15 @@ def test_every_method_is_compared_at_the_same_kl(results):
     row = compared.query("trait == 'deference' and measure == 'deference' and method == 'lda'")
     assert row["estimate"].item() == pytest.approx((asks["lda"] - asks["none"]).mean(), abs=1e-9)
     assert row["random_draws"].item() == 3
+    # and against its nulls in log-odds
+    nulls = pd.read_csv(results / "vectors/nulls.csv").set_index(["trait", "method", "null"])
+    odds = np.log(asks / (1 - asks)).mean()
+    beyond = odds["sae_probe"] - odds[["shuffled", "shuffled_1"]].mean()
+    assert nulls.loc[("deference", "sae_probe", "shuffled"), "gain"] == pytest.approx(beyond)
+    assert nulls.loc[("deference", "lda", "corpus_random"), "draws"] == 3
+    judged = compared.dropna(subset="verdict")
+    assert set(judged["method"]) == {*METHODS} - NO_AIM
+    assert (judged["trait"] == judged["measure"]).all()
 
 
 def test_random_directions_of_a_layer_are_read_at_the_kl_of_comparison(results):

@@ -42,7 +42,7 @@ from trimtab.settings.rollouts import (
 from trimtab.settings.saes import ExampleSettings, GateSettings
 from trimtab.settings.statistics import ComparisonSettings
 from trimtab.settings.vectors import VectorSettings
-from trimtab.vectors import applications, drawn, methods
+from trimtab.vectors import applications, drawn, methods, nulls
 from trimtab.vectors.design import planned
 
 DEPLOYED = {str(method) for method in workflow.deployment_settings.deployment_method}

@@ -1,14 +1,6 @@
 # Steering vectors: one job a trait makes every method's direction and measures what its doses come to.
 
-METHODS = [
-    name
-    for method in config["vectors"]["methods"]
-    for name in (
-        [f"random_{draw}" for draw in range(config["vectors"]["random_draws"])]
-        if method == "random"
-        else [method]
-    )
-]
+METHODS = nulls.vector_names(SETTINGS.vectors)
 
 IMPORTED = config["vectors"]["imported"]
 
@@ -240,7 +232,15 @@ rule vectors_comparison:
             category="Tables",
             labels={"table": "methods at equal KL"},
         ),
-        record="<results>/vectors/comparison.provenance.json",
+        nulls=report(
+            "<results>/vectors/nulls.csv",
+            caption="../report/table_nulls.rst",
+            category="Tables",
+            labels={"table": "methods against nulls"},
+        ),
+        records=expand(
+            "<results>/vectors/{table}.provenance.json", table=["comparison", "nulls"]
+        ),
     log:
         "<logs>/vectors/comparison.log",
     benchmark:
@@ -252,13 +252,13 @@ rule vectors_comparison:
         resources=resources.digest(DECISIONS),
         settings=config_slice(ComparisonSettings, within="statistics"),
         reference=config["rollouts"]["study"]["method"],
-        random=[name for name in [*METHODS, *CHANCE] if name.startswith("random_")],
         seed=config["seed"],
-        code=code_digest("vectors_comparison"),
+        # whose null a vector is, its file says
+        code=[code_digest("vectors_comparison"), *METHOD_DIGESTS],
     shell:
-        "python workflow/scripts/vectors_comparison.py {output.table} {params.data:q}/decisions.yaml"
-        " --decisions {input.decisions} --layers {input.layers} --chance {input.chance} --settings {params.settings:q} --reference {params.reference} --random {params.random}"
-        " --seed {params.seed} 2> {log}"
+        "python workflow/scripts/vectors_comparison.py {output.table} {output.nulls}"
+        " {params.data:q}/decisions.yaml --decisions {input.decisions} --layers {input.layers} --chance {input.chance}"
+        " --settings {params.settings:q} --reference {params.reference} --seed {params.seed} 2> {log}"
 
 
 rule vectors_stability:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
 from trimtab import seeds
@@ -30,13 +30,21 @@ class Bootstrap:
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
+        self._drawn: dict[int, Int[ndarray, "draw row"]] = {}
 
     def row(self, question: str, values: Float[ndarray, "n *more"], statistic: Statistic, **names: Any) -> Row:
         """`statistic` of `values`, with the interval that redrawing their rows gives."""
         n = len(values)
-        times = resamples(n, DRAWS, seeds.derive(self._seed, "organism", "bootstrap", n))
-        rows = np.repeat(np.tile(np.arange(n), DRAWS), times.astype(int).ravel()).reshape(DRAWS, n)
-        return answer(question, float(statistic(values)), *middle(statistic(values[rows]), LEVEL), n, **names)
+        bounds = middle(statistic(values[self._rows(n)]), LEVEL)
+        return answer(question, float(statistic(values)), *bounds, n, **names)
+
+    def _rows(self, n: int) -> Int[ndarray, "draw row"]:
+        """Which of `n` rows each draw holds: the same for all questions."""
+        if n not in self._drawn:
+            times = resamples(n, DRAWS, seeds.derive(self._seed, "organism", "bootstrap", n))
+            rows = np.repeat(np.tile(np.arange(n), DRAWS), times.astype(int).ravel())
+            self._drawn[n] = rows.reshape(DRAWS, n)
+        return self._drawn[n]
 
 
 def answer(question: str, estimate: float, lower: float, upper: float, n: int, **names: Any) -> Row:

@@ -1,7 +1,7 @@
 """What is claimed of an organism in short: one number a training for each claim, so that trainings are its sample.
 
-A claim about all traits is the mean over them, or where ratios can run off, the median. Tables with an answer for each
-trait are in `trimtab.organism.page`.
+A claim about all traits is the mean over them. What each method recovers is in `trimtab.organism.compared`, and tables
+with an answer for each trait are in `trimtab.organism.page`.
 """
 
 import numpy as np
@@ -20,7 +20,7 @@ def claims(answers: pd.DataFrame, dose: float, method: str) -> dict[str, float]:
     Args:
         answers: the training's answers.csv or recovery.csv.
         dose: the one that claims are made at.
-        method: the one whose timings are compared.
+        method: the one whose readings and timings these are.
     """
     asked = {question: group for question, group in answers.groupby("question", sort=False)}
     persona = asked[questions.MOVED].query("method == 'persona'")
@@ -33,12 +33,8 @@ def claims(answers: pd.DataFrame, dose: float, method: str) -> dict[str, float]:
     others = persona.query("truth == 0")["estimate"].abs()
     found["Largest effect of a persona on another trait, levels"] = others.nlargest(1)
     for made in (name for name in MADE if name in set(answers["method"])):
-        label = methods.wording(made).inside
         at_dose = "method == @made and dose == @dose and timing == 'all'"
-        found[f"What a {label} vector does, of the persona's"] = asked[questions.SHARE].query(at_dose)["estimate"]
-        if questions.LEAK in asked:
-            leak = asked[questions.LEAK].query(at_dose)["estimate"]
-            found[f"Largest leak of a {label} vector, of its own effect (median)"] = pd.Series([leak.median()])
+        label = methods.wording(made).inside
         found[f"Axes of effect, {label}"] = asked[questions.AXES].query(at_dose)["estimate"]
     found["Axes of effect, personas"] = asked[questions.AXES].query("method == 'persona'")["estimate"]
     for timing in ("decision token", "prefill"):

@@ -102,14 +102,14 @@ class Recovery:
 
         Args:
             vectors: of all methods and traits.
-            doses: in shares of the residual norm, at which vectors are compared with personas.
-            dose: the one at which timings and random directions are compared.
-            main: the method whose timings are compared.
+            doses: in shares of the residual norm, at which vectors of `main` are compared with personas.
+            dose: the one at which methods, timings and random directions are compared.
+            main: the method whose doses, timings and readings of other traits are compared.
         """
         rows = [*self._fidelity(), *self._personas()]
         for vector in vectors:
-            rows += self._readout(vector)
-            for each in doses:
+            rows += self._readout(vector, self._law.traits if vector.method == main else [vector.trait])
+            for each in doses if vector.method == main else [dose]:
                 rows += self._steered(vector, each)
                 rows.append(self._likelier(vector, each))
         for vector in vectors:
@@ -172,12 +172,12 @@ class Recovery:
 
     # --- the vectors ---
 
-    def _readout(self, vector: Vector) -> list[Row]:
-        """Correlation of a direction's reading with each trait's true level, over random personas."""
+    def _readout(self, vector: Vector, targets: Sequence[str]) -> list[Row]:
+        """Correlation of a direction's reading with the true level of some traits, over random personas."""
         levels, streams = self._read(vector.layer)
         reading = (streams @ vector.unit).double().numpy()
         rows = []
-        for trait in self._law.traits:
+        for trait in targets:
             true = np.array([own.get(trait, 0) for own in levels], dtype=float)
             names = {"method": vector.method, "trait": vector.trait, "target": trait}
             rows.append(self._rows.row(READ, np.stack([reading, true], axis=1), answers.correlation, **names))

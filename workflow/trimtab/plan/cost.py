@@ -18,6 +18,7 @@ from trimtab.saes.train import SAMPLE_BATCHES
 from trimtab.settings.experiment import Experiment
 from trimtab.settings.rollouts import WRITTEN
 from trimtab.vectors.drawn import KINDS
+from trimtab.vectors.nulls import vector_names
 
 RATES = {"cpu": 1e11, "cuda": 1e14, "auto": 1e14}
 """Operations a second, by `model.device`. cpu: about what one core of a virtual Xeon with bfloat16 units does in this
@@ -130,7 +131,7 @@ def work(config: Experiment, shape: Shape) -> list[Work]:
     kept = (HEADER + episode) * shape.key_value * shape.layers * shape.bytes
     cache = together * prompts_a_batch(config) * kept if isinstance(together, int) else rollouts.memory_mb * 1e6
 
-    methods = len(config.vectors.methods) + config.vectors.random_draws
+    methods = len(vector_names(config.vectors))
     measured = methods * MEASUREMENTS * CALIBRATION_TOKENS
     decided = methods * prompts.scenarios * turn
     # at most as many layers as traits, at each all of both kinds

@@ -12,6 +12,7 @@ import pandas as pd
 from trimtab.agent.names import PROMPT, RANDOM
 from trimtab.artifacts.files import records
 from trimtab.report import words
+from trimtab.report.against_nulls import against_nulls
 from trimtab.report.run import Run, WholeRun
 from trimtab.statistics.nulls import INDEPENDENT, RELABELLED
 from trimtab.statistics.study import PUBLISHED_SHARE
@@ -51,14 +52,20 @@ def abstract(run: WholeRun) -> Abstract:
     found = run.summary.traits
     traits = {name: found[name] for name in run.traits if name in found}
     if not traits:
-        return Abstract(design(run), "No declared condition was run, so nothing was tested.", [], _axes(run))
+        rest = [*against_nulls(run), *_axes(run)]
+        return Abstract(design(run), "No declared condition was run, so nothing was tested.", [], rest)
     return Abstract(
         design(run),
         _headline(run, traits),
         [_result(run, name, numbers) for name, numbers in traits.items()],
         [
             " ".join(texts)
-            for texts in ([*_random(traits), *_makers(run, traits)], [*_breakage(traits), *_zero(run)], _axes(run))
+            for texts in (
+                [*_random(traits), *_makers(run, traits)],
+                against_nulls(run),
+                [*_breakage(traits), *_zero(run)],
+                _axes(run),
+            )
             if texts
         ],
     )

@@ -70,9 +70,9 @@ def limitations(run: WholeRun) -> list[str]:
         texts.append("Without the vectors turned round, no effect can be shown to be by a vector's direction.")
     if any(found.rising + found.falling < 10 for found in traits.values()):
         texts.append(
-            "Where few scenarios change at all, intervals and tests can contradict each other. The permutation test "
-            "decides: an interval without 0 is widened to 0 where the test finds nothing. Where few scenarios change, "
-            "intervals hold the truth in less than 95 % of simulated experiments (docs/validity.md)."
+            "Where few scenarios change at all, resampled intervals would be too narrow, so there they are Student's t "
+            "(docs/validity.md). Where interval and permutation test contradict each other, the test decides: the "
+            "interval is then the one that the test itself gives."
         )
     texts.append(
         f"Everything but the declared test is exploratory ({run.summary.n_tests - len(traits):,} tests, "

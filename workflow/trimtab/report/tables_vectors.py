@@ -1,19 +1,23 @@
 """Tables of the vectors: methods against one another at equal KL, and how many directions a set of them really has."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import pandas as pd
 
 from trimtab.agent.names import DRAWS
 from trimtab.report import words
 from trimtab.report.run import Run, WholeRun
-from trimtab.report.table import Table, absent, table, text, value, with_interval
+from trimtab.report.table import Table, Writer, absent, table, text, value, with_interval
 from trimtab.statistics.declared import Plan
+from trimtab.vectors import nulls
 from trimtab.wording import listed
 
 
 def own_effects(run: Run) -> pd.DataFrame:
-    """Each method's effect on the trait that its vector is made for, without the single random directions."""
+    """Each method's effect on the trait that its vector is made for, without the single draws of nulls."""
     frame = run.tables["comparison"]
-    single = frame["method"].str.fullmatch(DRAWS)
+    single = frame["method"].map({name: nulls.is_draw(name) for name in frame["method"].unique()}).astype(bool)
     return frame[(frame["trait"] == frame["measure"]) & ~single]
 
 
@@ -31,8 +35,12 @@ def comparison(run: WholeRun) -> Table:
         f"Every method at the length that moves the next-token distribution by {nats:g} nats (but the prompt, which "
         "has no length): change of the calibrated chance of the first actions that the trait's declared outcome "
         f"counts, over the same scenarios. “{reference} less this”: the paired difference, positive where the "
-        f"{own.inside} gives more. “Random ≥”: random directions of the same KL that move the chance as far. Nothing "
-        "is sampled here, so this is the first decision alone and no episode.",
+        f"{own.inside} gives more. “Random ≥”: random directions of the same KL that move the chance as far. "
+        "“Over its null” and “over random”: the gain in nats of log-odds over the mean of what the same method makes "
+        "without the trait, and of random directions (of several kinds the one that is hardest to tell from), with p "
+        "that the vector is one more of them, Holm-corrected over traits and methods. The first is the trait's; what "
+        "the null has over random directions comes from how the method chooses. Nothing is sampled here, so this is "
+        "the first decision alone and no episode.",
         frame,
         {
             "Trait": text("trait", words.trait),
@@ -55,6 +63,12 @@ def comparison(run: WholeRun) -> Table:
                     if absent(row["random_as_large"])
                     else f"{row['random_as_large']:.0f} of {row['random_draws']:.0f}"
                 ),
+            ),
+            "Over its null": ("over_null", _gain("null")),
+            "Over random": ("over_random", _gain("random")),
+            "Against nulls": (
+                "verdict",
+                lambda row: words.DASH if absent(row["verdict"]) else words.AGAINST_NULLS[row["verdict"]].label,
             ),
         },
     )
@@ -87,6 +101,17 @@ def best_of(frame: pd.DataFrame, plan: Plan) -> Table:
             "Change": with_interval("estimate", "lower", "upper"),
         },
     )
+
+
+def _gain(null: str) -> Writer:
+    """The gain over a null, with its p."""
+
+    def write(row: Mapping[str, Any]) -> str:
+        if absent(row[f"over_{null}"]):
+            return words.DASH
+        return f"{words.number(row[f'over_{null}'])} ({words.p_value(row[f'p_over_{null}'])})"
+
+    return write
 
 
 def dimensions(run: Run) -> Table:

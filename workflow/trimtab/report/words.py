@@ -20,6 +20,7 @@ from trimtab.vectors import methods
 from trimtab.vectors.design import Also
 from trimtab.vectors.methods import known
 from trimtab.vectors.units import UNITS
+from trimtab.vectors.verdicts import Verdict as Judged
 from trimtab.wording import Wording
 
 DASH, MINUS = "\u2013", "\u2212"
@@ -64,6 +65,40 @@ VERDICTS: dict[Verdict, VerdictWords] = {
     ),
     "identical": VerdictWords("no change at all", "Not one scenario changed.", "every scenario came out as unsteered"),
 }
+
+AGAINST_NULLS: dict[Judged, VerdictWords] = {
+    "own": VerdictWords(
+        "more than random, and its own",
+        "more than random directions and than its own null, so by its trait",
+        "more than random directions of each kind, and more than each null made by the same method without the trait",
+    ),
+    "more": VerdictWords(
+        "more than random, not shown its own",
+        "more than random directions, and not shown to do more than its own null, so not shown to be by its trait",
+        "more than random directions, and not shown to be more than the method's own null",
+    ),
+    "open": VerdictWords(
+        "more than random, own null not made",
+        "more than random directions, with no null of its own to say whether that is by its trait",
+        "more than random directions, and no null of the method has draws enough",
+    ),
+    "opposite": VerdictWords(
+        "the other way, more than random",
+        "the opposite of its trait, by more than random directions do",
+        "it lowers what it should raise, and by more than random directions do",
+    ),
+    "none": VerdictWords(
+        "not shown more than random",
+        "no more, as far as is shown, than random directions",
+        "random directions do as much, or too few were drawn to say otherwise",
+    ),
+    "untested": VerdictWords(
+        "too few random directions",
+        "what nothing can be said of, as fewer than two random directions were drawn",
+        "fewer than two random directions were drawn",
+    ),
+}
+"""What a vector's first decisions are against nulls of the same KL; a closing goes on from “does”."""
 
 
 SITES = {"mlp_out": "the MLP's output", "attention_out": "attention's output"}

@@ -63,6 +63,10 @@ class MethodSettings(Settings):
     the points where that layer's traits are measured, which share them, and no vectors are kept of them. A direction
     takes a few seconds of one core."""
 
+    null_draws: Positive = default(5)
+    """Draws a trait of each other null among the methods, such as shuffled and shuffled_mean_difference. By their
+    spread and that of random directions the tables judge vectors; two of a kind are the fewest that have one."""
+
 
 class Vectors(VectorSettings, MethodSettings):
     """Steering vectors."""

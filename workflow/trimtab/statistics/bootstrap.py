@@ -3,9 +3,10 @@
 All columns share the same resamples, so a bootstrap of a thousand contrasts is a few matrix products. Scenarios are the
 clusters: what a scenario's seeds share never counts as evidence twice.
 
-Resampling can only show what was seen, so it is not used where that is too little. Few scenarios get Student's t with
-the jackknife's standard error. A share of scenarios has the exact binomial interval. Where no scenario differs from any
-other, and for odds of a cell that is empty, nothing bounds the estimate and the bounds are NaN.
+Resampling can only show what was seen, so it is not used where that is too little. Where few scenarios differ, an
+estimate gets Student's t with the jackknife's standard error. A share of scenarios has the exact binomial interval.
+Where no scenario differs from any other, and for odds of a cell that is empty, nothing bounds the estimate and the
+bounds are NaN.
 """
 
 from dataclasses import dataclass
@@ -19,7 +20,8 @@ from statsmodels.stats.proportion import proportion_confint
 from trimtab.statistics.pairs import ESTIMANDS, ROUNDING, Pairs, estimates
 
 FEWEST = 8
-"""Scenarios from which on intervals are resampled: with 2 to 6, BCa covers 60 to 92 % instead of 95 %."""
+"""Scenarios that must differ for intervals to be resampled: with 2 to 6, BCa covers 60 to 92 % instead of 95 %, and
+where 15 scenarios were run and 4 of them differ, 87 %."""
 
 RANGES = {"probability_of_superiority": (0.0, 1.0), "cliffs_delta": (-1.0, 1.0)}
 """Where an estimand ends: a t interval doesn't know it."""
@@ -33,8 +35,9 @@ class Intervals:
     lower: Float[ndarray, " column"]
     upper: Float[ndarray, " column"]
     method: list[str]
-    """BCa; percentile where BCa is undefined; jackknife t below `FEWEST` scenarios; exact for shares of scenarios;
-    constant (no bounds) where no resample differs; separated (no bounds) for odds of an empty cell; undefined."""
+    """BCa; percentile where BCa is undefined; jackknife t where fewer than `FEWEST` scenarios differ; exact for shares
+    of scenarios; constant (no bounds) where no resample differs; separated (no bounds) for odds of an empty cell;
+    undefined."""
 
 
 def bootstrap(pairs: Pairs, weights: Float[ndarray, "draw scenario"], level: float) -> dict[str, Intervals]:
@@ -45,7 +48,7 @@ def bootstrap(pairs: Pairs, weights: Float[ndarray, "draw scenario"], level: flo
         for name in ESTIMANDS:
             left_out = pairs.left_out[name][:, columns]
             found = _bca(point[name][0], left_out, drawn[name], present, level)
-            found = _few(found, left_out, present, level)
+            found = _few(found, left_out, present, (block.difference != 0).sum(axis=0), level)
             parts[name].append(_at_a_boundary(name, found, block, level))
     return {
         name: Intervals(
@@ -110,14 +113,15 @@ def _few(
     found: Intervals,
     left_out: Float[ndarray, "scenario column"],
     present: Bool[ndarray, "scenario column"],
+    differing: Int[ndarray, " column"],
     level: float,
 ) -> Intervals:
-    """Student's t with the jackknife's standard error, for columns of fewer than `FEWEST` scenarios (Tukey 1958).
+    """Student's t with the jackknife's standard error, for columns where few scenarios differ (Tukey 1958).
 
     An error of 0 says that leaving out one scenario at a time shows nothing, never that nothing is left to doubt.
     """
     n = present.sum(axis=0)
-    few = (n < FEWEST) & np.isin(found.method, ["BCa", "percentile"])
+    few = (differing < FEWEST) & np.isin(found.method, ["BCa", "percentile"])
     error = jackknife_error(left_out, present)
     usable = few & (error > ROUNDING * np.abs(np.where(present, left_out, 0.0)).max(axis=0))
     reach = stats.t.ppf((1 + level) / 2, np.maximum(n - 1, 1)) * error

@@ -44,6 +44,32 @@ def sign_flip(
     return p, exact
 
 
+def inverted(difference: Float[ndarray, " scenario"], level: float, draws: int, seed: int) -> tuple[float, float]:
+    """All mean differences that the sign-flip test of this seed doesn't reject, as an interval.
+
+    A shift is rejected from below where few subsets of scenarios have a mean of at most the shift: flipping the signs
+    of a subset leaves a sum as large just if that subset's own sum is no more than 0 (Hartigan 1969: means of subsets
+    are typical values). So the bounds are order statistics of these means, and 0 lies outside just if the test's p is
+    at most 1 - level. Infinite where so few scenarios can't reject anything.
+    """
+    rows = len(difference)
+    if rows <= EXACT_PAIRS:
+        chosen = np.arange(2**rows)[:, None] >> np.arange(rows) & 1
+        # a pattern and its mirror image are two of these, and one is at least as far out as what was seen: itself
+        reached = (1 - level) * 2 ** (rows - 1) + 1
+    else:
+        signs = np.random.default_rng(seed).integers(0, 2, size=(draws, rows))
+        chosen = np.concatenate([signs, 1 - signs])
+        reached = (1 - level) * (draws + 1)
+    size = chosen.sum(axis=1)
+    # to flip no sign at all leaves the sum as it is, whatever the shift
+    place = int(reached + ROUNDING) - int((size == 0).sum())
+    if place < 1:
+        return -np.inf, np.inf
+    means = np.sort(chosen[size > 0] @ difference / size[size > 0])
+    return float(means[place - 1]), float(means[-place])
+
+
 def _blocks(places: Int[ndarray, " column"]) -> Iterator[Int[ndarray, " block"]]:
     for start in range(0, len(places), COLUMNS):
         yield places[start : start + COLUMNS]

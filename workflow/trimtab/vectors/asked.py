@@ -46,16 +46,16 @@ class Behaviour(NamedTuple):
 
 
 class Gradients(NamedTuple):
-    """By which rows, where added to all tokens after the material's layer, log-odds of first actions rise fastest.
+    """By which rows, where added to all tokens after the material's layer, first actions become likelier fastest.
 
     Means over calibration tasks, in nats a unit of length.
     """
 
     own: Float[Tensor, "d_model"]
-    """Of the actions that the trait's declared outcome counts."""
+    """Of the log-odds of the actions that the trait's declared outcome counts."""
     others: Mapping[str, Float[Tensor, "d_model"]]
-    """Of those of each other trait, but for what is the trait's own in them: actions compete, so that what makes one
-    likelier makes others less likely."""
+    """Of the mean score of each other trait's actions less that of the rest, but for what is the trait's own in it:
+    actions compete, so that what makes one likelier makes others less likely."""
 
 
 Fit = Callable[[int, Iterator[TokenRows], Iterator[TokenRows]], Edits]

@@ -16,12 +16,16 @@ from numpy import ndarray
 from trimtab.agent.names import PROMPT, RANDOM, UNSTEERED
 from trimtab.agent.points import Measure
 from trimtab.numeric import middle, resamples
+from trimtab.vectors import nulls
 from trimtab.vectors.cost import COSTS
 
 KEYS = ["method", "trait", "scenario_id"]
+JUDGED = ["over_null", "p_over_null", "over_random", "p_over_random", "verdict"]
+"""What `trimtab.vectors.verdicts` says of a vector."""
 COLUMNS = [
     *("method", "trait", "measure", "n_scenarios", "baseline_mean", "estimate", "lower", "upper"),
     *("random_as_large", "random_draws", "p_random", "difference", "difference_lower", "difference_upper"),
+    *JUDGED,
     *COSTS,
 ]
 """Of comparison.csv, whichever methods reached the KL."""
@@ -56,22 +60,23 @@ def of_traits(chance: pd.DataFrame, chosen: Mapping[str, Any]) -> Iterator[pd.Da
 
 
 def compare(
-    measured: pd.DataFrame, reference: str, random: Sequence[str], draws: int, level: float, seed: int
+    measured: pd.DataFrame, judged: pd.DataFrame, reference: str, draws: int, level: float, seed: int
 ) -> pd.DataFrame:
     """Every method's effect on every measure, and the reference's effect less that, by paired scenarios.
 
     Intervals are percentiles of a bootstrap over scenarios, the same draws for all rows. `random_as_large` counts the
-    random directions of the same KL whose effect is as far from 0, and `p_random` is the rank that gives (never below
-    1 / (draws + 1)).
+    random directions of the sphere, at the same KL, whose effect is as far from 0, and `p_random` is the rank that
+    gives (never below 1 / (draws + 1)). Nulls of several draws get a row for their mean, under their plain name.
 
     Args:
         measured: what `measures` gives, for the vectors of all traits.
+        judged: what `trimtab.vectors.verdicts` says of them, which is of a trait's own measure.
         reference: the method that the others are set against.
-        random: names of the random directions, which also get a row `random` for their mean.
     """
     generator = np.random.default_rng(seed)
     rows: list[dict[str, Any]] = []
     for trait, own in measured.groupby("trait", sort=False):
+        families = nulls.families(own["method"].unique())
         drawn_weights: dict[int, Float[ndarray, "draw scenario"]] = {}
         for measure in own.columns.drop(KEYS):
             values = own.pivot(index="scenario_id", columns="method", values=measure)
@@ -82,9 +87,9 @@ def compare(
                 drawn_weights[scenarios] = resamples(scenarios, draws, generator) / scenarios
             weights = drawn_weights[scenarios]
             moved = values.drop(columns=UNSTEERED).sub(values[UNSTEERED], axis=0)
-            drawn = [name for name in random if name in moved]
-            if drawn:
-                moved = moved.assign(**{RANDOM: moved[drawn].mean(axis=1)})
+            there = {null: [name for name in names if name in moved] for null, names in families.items()}
+            drawn = there.get(RANDOM, [])
+            moved = _with_means(moved, {null: names for null, names in there.items() if names not in ([], [null])})
             chance = moved[drawn].mean().abs().to_numpy()
             for method in moved:
                 effect = moved[method]
@@ -100,12 +105,25 @@ def compare(
                 if method != reference and reference in moved:
                     row |= _interval("difference", moved[reference] - effect, weights, level)
                 rows.append(row)
-    return pd.DataFrame(rows, columns=COLUMNS)
+    compared = pd.DataFrame(rows, columns=COLUMNS).drop(columns=JUDGED)
+    on_own = judged.assign(measure=judged["trait"])
+    return compared.merge(on_own, how="left", on=["method", "trait", "measure"])[COLUMNS]
+
+
+def _with_means(moved: pd.DataFrame, several: Mapping[str, Sequence[str]]) -> pd.DataFrame:
+    """Effects by scenario and vector, with the mean over each null's draws under its plain name; what had that name is
+    its draw 0."""
+    means = {null: moved[names].mean(axis=1) for null, names in several.items()}
+    return moved.rename(columns={null: f"{null}_0" for null in several}).assign(**means)
 
 
 def with_costs(compared: pd.DataFrame, decisions: pd.DataFrame) -> pd.DataFrame:
     """The comparison, with what making each method's vector cost the model (`trimtab.vectors.cost`)."""
     costs = decisions.groupby(["method", "trait"])[COSTS].first().reset_index()
+    # the plain name of a null of several draws is that of their mean, which is no vector
+    compared_names = set(zip(compared["method"], compared["trait"], strict=True))
+    names = zip(costs["method"], costs["trait"], strict=True)
+    costs["method"] = [f"{name}_0" if (f"{name}_0", trait) in compared_names else name for name, trait in names]
     return compared.drop(columns=COSTS).merge(costs, how="left", on=["method", "trait"])
 
 

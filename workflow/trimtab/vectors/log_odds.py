@@ -19,7 +19,17 @@ def contrast(scores: Float[Tensor, "*any action"], counted: Sequence[bool]) -> F
     return torch.where(inside, scores, -torch.inf).softmax(-1) - torch.where(inside, -torch.inf, scores).softmax(-1)
 
 
-def apart(weights: Float[Tensor, "*any action"], shared: Float[Tensor, "*any action"]) -> Float[Tensor, "*any action"]:
+def evenly(counted: Sequence[bool]) -> Float[Tensor, "action"]:
+    """Weights of the counted actions' mean score less that of the others': what `contrast` is where all are as likely.
+
+    These weights are the same in every task. A push that moves scores along them alone moves the odds of each counted
+    action against each other one alike, and leaves those within either group.
+    """
+    inside = torch.tensor(counted).double()
+    return inside / inside.sum() - (1 - inside) / (1 - inside).sum()
+
+
+def apart(weights: Float[Tensor, "action"], shared: Float[Tensor, "action"]) -> Float[Tensor, "action"]:
     """Weights of the actions less their part along `shared`."""
-    along = (weights * shared).sum(-1, keepdim=True) / shared.square().sum(-1, keepdim=True)
-    return weights - along * shared
+    left: Tensor = weights - (weights @ shared) / (shared @ shared) * shared
+    return left

@@ -28,7 +28,7 @@ from trimtab.steering.replay import PACK, Prompt, Replay, replays
 from trimtab.vectors.action_scores import action_chances, calibrated, kl
 from trimtab.vectors.asked import Behaviour, Gradients, OwnEpisode, Tried, Twin
 from trimtab.vectors.contrast_readings import ContrastReadings, Message
-from trimtab.vectors.log_odds import apart, contrast, log_odds
+from trimtab.vectors.log_odds import apart, contrast, evenly, log_odds
 from trimtab.vectors.own_episodes import read_rows
 from trimtab.vectors.unmade import CannotBeMade
 
@@ -139,13 +139,15 @@ class ModelReadings(ContrastReadings):
         prompts = [self._protocol.prompt(messages) for messages in self._declared.due]
         slopes = {trait: torch.zeros(self._width, dtype=torch.float64) for trait in sorted(counted)}
         self._spend("gradients", len(prompts), len(prompts) * len(slopes))
+        others = {trait: apart(evenly(counted[trait]), evenly(counted[own])) for trait in counted.keys() - {own}}
         for _, replay in replays(model, prompts, self._site.after, PACK):
             push = torch.zeros(self._width, device=model.device, requires_grad=True)
             logits = replay.differentiable_logits([added(self._site, push, 1.0)], replay.ends)[0]
             scores = calibrated(logits, self._protocol, self._declared.bias)
-            shared = contrast(scores.detach(), counted[own])
             for trait, slope in slopes.items():
-                weights = shared if trait == own else apart(contrast(scores.detach(), counted[trait]), shared)
+                # of the others all actions count alike: weighed by how likely they are, what is left of them would
+                # tell likely actions from unlikely ones, and a push without it would still favour some over others
+                weights = contrast(scores.detach(), counted[own]) if trait == own else others[trait]
                 (each,) = torch.autograd.grad((weights * scores).sum(), push, retain_graph=True)
                 slope += each.double().cpu() / len(prompts)
         return Gradients(slopes.pop(own), slopes)

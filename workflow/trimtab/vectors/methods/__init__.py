@@ -2,8 +2,9 @@
 
 A file also says what its method is called and does, in the constants of `trimtab.wording`. One that makes edits of
 its own rather than a direction says `MAKES = "edits"`, and if these leave nothing along the vectors of another method,
-`REMOVES` names that; one that asks for more than the trait's own rows says in `NEEDS` what (`NEEDS` here). The workflow
-and the report ask for these, so files are read here and not run.
+`REMOVES` names that; one that asks for more than the trait's own rows says in `NEEDS` what (`NEEDS` here); one that is
+there for others to be compared with says in `NULL_OF` whose null it is (`trimtab.vectors.nulls`). The workflow and the
+report ask for these, so files are read here and not run.
 
 The name of a vector may begin with transformations (`trimtab.vectors.transformations`), the last one first:
 `specific_sae_pattern`, `specific_shuffled_sae_attributed`.

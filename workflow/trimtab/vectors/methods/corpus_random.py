@@ -17,6 +17,7 @@ SENTENCE = (
 SOURCE = ""
 GROUPS = "controls"
 NEEDS = "corpus"
+NULL_OF = "any"
 
 
 def make(material: Material) -> Direction:

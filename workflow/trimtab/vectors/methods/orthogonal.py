@@ -11,6 +11,7 @@ LABEL = "Orthogonal direction"
 SENTENCE = "The vector is a random direction at right angles to the trait's decoded SAE probe, so it has no aim."
 SOURCE = ""
 GROUPS = "controls"
+NULL_OF = "any"
 
 
 def make(material: Material) -> Direction:

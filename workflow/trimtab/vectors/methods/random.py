@@ -8,6 +8,7 @@ LABEL = "Random direction"
 SENTENCE = "The vector is drawn uniformly from the sphere, so it has no aim and shows what any direction does."
 SOURCE = ""
 GROUPS = "controls"
+NULL_OF = "any"
 
 
 def make(material: Material) -> Direction:

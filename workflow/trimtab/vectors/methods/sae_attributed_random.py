@@ -18,6 +18,7 @@ SENTENCE = (
 SOURCE = ""
 GROUPS = "gradients controls"
 NEEDS = "actions"
+NULL_OF = "sae_attributed"
 
 
 def make(material: Material) -> Direction:

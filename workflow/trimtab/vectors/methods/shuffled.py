@@ -13,6 +13,7 @@ SENTENCE = (
 )
 SOURCE = ""
 GROUPS = "controls"
+NULL_OF = "sae_probe"
 
 
 def make(material: Material) -> Direction:

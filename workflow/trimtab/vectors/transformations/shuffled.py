@@ -29,6 +29,7 @@ SENTENCE = (
     "dealt to other prompts; what gradients choose is chosen alike, so it has no aim."
 )
 SOURCE = ""
+NULL_OF = "itself"
 
 
 def make(recipe: Recipe, material: Material) -> Direction:
