@@ -52,8 +52,8 @@ def compared(effects, **parts):
     return judged(measured, draws=400, seed=1).set_index(["method", "measure"])
 
 
-def judged(measured, draws=200, seed=0):
-    return compare(measured, verdicts(against_nulls(measured, 0.95), 0.05), "sae_probe", draws, 0.95, seed)
+def judged(measured, draws=200, seed=0, reference="sae_probe"):
+    return compare(measured, verdicts(against_nulls(measured, 0.95), 0.05), reference, draws, 0.95, seed)
 
 
 def test_a_planted_effect_is_found_with_its_interval_and_its_rank():
@@ -161,7 +161,7 @@ def test_a_measure_is_of_its_point_and_of_scenarios_that_have_it():
     declared = {**shown(autonomy="asks"), "deference": Measure("late", ("ask_user", "file_write"))}
     measured = measures(pd.concat([both, late]), declared)
     assert len(measured) == 8
-    found = compare(measured, "lda", [], 200, 0.95, 0).query("method == 'sae_probe'").set_index("measure")
+    found = judged(measured, reference="lda").query("method == 'sae_probe'").set_index("measure")
     row = found.loc["deference"]
     assert (row["n_scenarios"], row["baseline_mean"], row["estimate"]) == (2, 0.25, 0.5)
     assert found.loc["autonomy", "n_scenarios"] == 4
@@ -207,7 +207,7 @@ def test_a_direction_that_is_read_at_one_point_counts_there_alone():
     drawn = late[late["method"] == "random_0"].assign(method="random_1")
     declared = {**shown(autonomy="asks"), "deference": Measure("late", ("ask_user",))}
     measured = measures(pd.concat([both, late, drawn]), declared)
-    found = compare(measured, "lda", ["random_0", "random_1"], 200, 0.95, 0).set_index(["method", "measure"])
+    found = judged(measured, reference="lda").set_index(["method", "measure"])
     assert found.loc[("sae_probe", "autonomy"), ["random_draws", "n_scenarios"]].tolist() == [1, 4]
     assert found.loc[("sae_probe", "deference"), ["random_draws", "n_scenarios"]].tolist() == [2, 4]
     assert ("random_1", "autonomy") not in found.index

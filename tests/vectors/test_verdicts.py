@@ -169,7 +169,7 @@ def test_no_method_with_an_aim_is_a_null():
 
 def test_first_draws_have_the_names_they_had_alone():
     methods = ["sae_probe", "shuffled", "shuffled_lda", "random", "corpus_random"]
-    settings = MethodSettings(methods=methods, imported=None, random_draws=2, chance_draws=3, null_draws=2)
+    settings = MethodSettings.model_construct(methods=methods, random_draws=2, chance_draws=3, null_draws=2)
     names = nulls.vector_names(settings)
     assert names == [
         *("sae_probe", "shuffled", "shuffled_1", "shuffled_lda", "shuffled_lda_1", "random_0", "random_1"),
