@@ -34,7 +34,7 @@ LOADED = {
     },
     "statsmodels": {
         *("organism_answers", "organism_page", "organism_recovery", "probes_fit"),
-        *("report_page", "statistics_effects"),
+        *("report_page", "statistics_effects", "vectors_comparison"),
     },
     "seaborn": {"report_figures", "report_page"},
 }

@@ -5,7 +5,6 @@ from typing import Any
 
 import pandas as pd
 
-from trimtab.agent.names import DRAWS
 from trimtab.report import words
 from trimtab.report.run import Run, WholeRun
 from trimtab.report.table import Table, Writer, absent, table, text, value, with_interval
@@ -116,7 +115,7 @@ def _gain(null: str) -> Writer:
 
 def dimensions(run: Run) -> Table:
     frame = run.tables["dimensions"]
-    single = frame["name"].astype(str).str.fullmatch(DRAWS)
+    single = frame["name"].astype(str).map(nulls.is_draw).astype(bool)
     return table(
         "dimensions",
         "Effective dimension of sets of vectors (participation ratio of their Gram matrix: the number of vectors if "

@@ -19,8 +19,8 @@ from trimtab.steering.catalogue import LENGTH, RULES
 from trimtab.vectors import methods
 from trimtab.vectors.design import Also
 from trimtab.vectors.methods import known
+from trimtab.vectors.nulls import Verdict as Judged
 from trimtab.vectors.units import UNITS
-from trimtab.vectors.verdicts import Verdict as Judged
 from trimtab.wording import Wording
 
 DASH, MINUS = "\u2013", "\u2212"

@@ -11,6 +11,7 @@ method that it is given (`ITSELF`).
 import re
 from collections.abc import Iterable
 from functools import cache
+from typing import Literal
 
 from trimtab.agent.names import RANDOM
 from trimtab.settings.vectors import MethodSettings
@@ -20,6 +21,12 @@ from trimtab.wording import constants
 
 ANY, ITSELF = "any", "itself"
 DRAW = re.compile(r"(.+)_(\d+)")
+
+Verdict = Literal["own", "more", "open", "opposite", "none", "untested"]
+"""own: more than random directions of each kind made, and more than each null of its own. more: more than random ones,
+and not shown to be more than its own null. open: more than random ones, without a null of its own. opposite: it moves
+the trait the other way by more than random ones do. none: not shown to do more than random ones. untested: fewer than
+two random directions."""
 
 
 @cache

@@ -14,7 +14,7 @@ are no further sample here: under the null every vector's effects are exchangeab
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,6 +25,7 @@ from scipy import stats
 from trimtab.agent.names import PROMPT, UNSTEERED
 from trimtab.statistics.corrections import corrected
 from trimtab.vectors import nulls
+from trimtab.vectors.nulls import Verdict
 
 TRAIT, DIRECTION = "trait", "direction"
 """What a null leaves out: the trait alone, or any aim."""
@@ -37,12 +38,6 @@ COLUMNS = [
     *("p_rank", "p", "p_corrected"),
 ]
 """Of nulls.csv: one row a vector and null, on the trait's own measure; effects are in nats."""
-
-Verdict = Literal["own", "more", "open", "opposite", "none", "untested"]
-"""own: more than random directions of each kind made, and more than each null of its own. more: more than random ones,
-and not shown to be more than its own null. open: more than random ones, without a null of its own. opposite: it moves
-the trait the other way by more than random ones do. none: not shown to do more than random ones. untested: fewer than
-two random directions."""
 
 
 def effects(measured: pd.DataFrame) -> Iterator[tuple[str, pd.Series]]:
