@@ -68,6 +68,8 @@ def test_the_abstract_says_of_each_trait_whether_its_vector_does_more_than_rando
     assert f"as far as is shown, than random directions: {names[2]} and {names[3]}" in text
     assert f"the opposite of its trait, by more than random directions do: {names[4]}; " in text
     assert "None of 2 other methods is shown to do more than both nulls for any trait." in text
+    # which of them nobody could have shown it
+    assert "Of these methods, 2 had no null of their own, without which that can't be shown." in text
     assert "untested" not in text
 
 

@@ -4,6 +4,8 @@ and whether that is the trait's own.
 Judged in `trimtab.vectors.verdicts`; rollouts have tests of their own (`trimtab.statistics`).
 """
 
+import pandas as pd
+
 from trimtab.report import words
 from trimtab.report.run import WholeRun
 from trimtab.report.tables_vectors import own_effects
@@ -11,7 +13,7 @@ from trimtab.wording import listed
 
 
 def against_nulls(run: WholeRun) -> list[str]:
-    """A sentence on the declared method's vectors, and one on those of all others; none where none was judged."""
+    """What is said of the declared method's vectors, and of those of all others; nothing where none was judged."""
     judged = own_effects(run).dropna(subset=["verdict"])
     judged = judged[judged["trait"].isin(run.traits)]
     declared = judged[judged["method"] == run.plan.method].set_index("trait")["verdict"]
@@ -28,16 +30,25 @@ def against_nulls(run: WholeRun) -> list[str]:
         f"In first decisions at equal KL ({nats}), Holm-corrected over traits and methods, the vector of the {label} "
         f"does {'; '.join(said)}."
     )
-    others = judged[(judged["verdict"] == "own") & (judged["method"] != run.plan.method)]
-    found = [
-        f"{words.of_method(method).inside} "
-        f"({listed([words.trait(trait).lower() for trait in run.traits if trait in set(rows['trait'])])})"
-        for method in run.in_order(others["method"])
-        for rows in [others[others["method"] == method]]
-    ]
-    rest = judged["method"].nunique() - 1
-    if found:
-        text += f" Of {words.count(rest, 'other method')}, these do more than both nulls: {listed(found)}."
-    elif rest:
-        text += f" None of {words.count(rest, 'other method')} is shown to do more than both nulls for any trait."
-    return [text]
+    return [" ".join([text, *_others(run, judged[judged["method"] != run.plan.method])])]
+
+
+def _others(run: WholeRun, judged: pd.DataFrame) -> list[str]:
+    """Which methods but the declared one do more than both nulls, and of how many that can't be said."""
+    methods = run.in_order(judged["method"])
+    if not methods:
+        return []
+    named = {}
+    for method, rows in judged[judged["verdict"] == "own"].groupby("method", sort=False):
+        traits = [words.trait(trait).lower() for trait in run.traits if trait in set(rows["trait"])]
+        named[method] = f"{words.of_method(str(method)).inside} ({listed(traits)})"
+    count = words.count(len(methods), "other method")
+    if named:
+        found = listed([named[method] for method in methods if method in named])
+        texts = [f"Of {count}, these do more than both nulls: {found}."]
+    else:
+        texts = [f"None of {count} is shown to do more than both nulls for any trait."]
+    without = len(methods) - judged.dropna(subset=["p_over_null"])["method"].nunique()
+    if without:
+        texts.append(f"Of these methods, {without} had no null of their own, without which that can't be shown.")
+    return texts
