@@ -25,10 +25,9 @@ def against_nulls(run: WholeRun) -> list[str]:
         if named:
             said.append(f"{wording.closing}: {listed(named)}")
     label = words.of_method(run.plan.method).inside
-    nats = f"{run.config.vectors.comparison_kl:g} nats"
     text = (
-        f"In first decisions at equal KL ({nats}), Holm-corrected over traits and methods, the vector of the {label} "
-        f"does {'; '.join(said)}."
+        "In first decisions at equal KL, Holm-corrected over traits and methods, the vector of the "
+        f"{label} does {'; '.join(said)}."
     )
     return [" ".join([text, *_others(run, judged[judged["method"] != run.plan.method])])]
 
