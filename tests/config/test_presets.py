@@ -9,6 +9,7 @@ import yaml
 from snakemake.utils import update_config
 
 from trimtab.config.check import check
+from trimtab.config.written import take_groups
 from trimtab.errors import TrimtabError
 from trimtab.jobs.origins import Origins
 from trimtab.prompts import resources
@@ -30,6 +31,7 @@ def config(name):
     merged = yaml.safe_load((ROOT / "config.yaml").read_text())
     for layer in layers(name):
         update_config(merged, yaml.safe_load((PRESETS / f"{layer}.yaml").read_text()))
+    take_groups(merged)
     return merged
 
 
