@@ -21,9 +21,9 @@ import pandas as pd
 from jaxtyping import Float
 from numpy import ndarray
 from scipy import stats
+from statsmodels.stats.multitest import multipletests
 
 from trimtab.agent.names import PROMPT, UNSTEERED
-from trimtab.statistics.corrections import corrected
 from trimtab.vectors import nulls
 from trimtab.vectors.nulls import Verdict
 
@@ -70,9 +70,9 @@ def against_nulls(measured: pd.DataFrame, level: float) -> pd.DataFrame:
                     rows.append({**names, **_one_more(float(effect), moved[own].to_numpy(), level)})
     table = pd.DataFrame(rows, columns=COLUMNS)
     family = table["null"].where(table["without"] == DIRECTION, TRAIT)
-    for _, members in table.groupby(family, sort=False):
-        p = members["p"].to_numpy(dtype=float)
-        table.loc[members.index, "p_corrected"] = corrected(p, "holm")
+    # a null of a single draw has no p
+    for _, members in table[table["p"].notna()].groupby(family, sort=False):
+        table.loc[members.index, "p_corrected"] = multipletests(members["p"].to_numpy(dtype=float), method="holm")[1]
     return table
 
 
