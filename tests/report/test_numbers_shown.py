@@ -81,7 +81,7 @@ def made() -> Run:
         for method, value in (("sae_probe", 1.0), ("lda", 2.0), ("random_0", 3.0), ("random", 4.0))
     ]
     comparison = pd.DataFrame(compared, columns=["method", "trait", "measure", "estimate"]).assign(
-        lower=lambda t: t["estimate"] - BELOW, upper=lambda t: t["estimate"] + ABOVE, difference=-7.0, verdict=None
+        lower=lambda t: t["estimate"] - BELOW, upper=lambda t: t["estimate"] + ABOVE, difference=-7.0
     )
     prediction = pd.DataFrame(
         {"method": "sae_probe", "quantity": "point", "trait": names, "r2": [0.25, 0.75], "value": [2.0, 3.0]}
