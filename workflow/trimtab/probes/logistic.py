@@ -1,8 +1,11 @@
 """Logistic regression with a ridge penalty, solved in the coordinates that ridge regression already has.
 
-The penalty doesn't see rotations, so the solution lies in the span of the rows: with fewer rows than features Newton's
-method works on a system of the size of the rows, and one decomposition serves every penalty. Minimises
-`sum of log losses + penalty / 2 |w|²` with a free intercept, as scikit-learn's `LogisticRegression(C=1/penalty)` does.
+Minimises `sum of log losses + penalty / 2 |w|²` with a free intercept, as scikit-learn's
+`LogisticRegression(C=1/penalty)` does. The penalty doesn't see rotations, so the solution lies in the span of the rows,
+and one decomposition serves every penalty. A step of Newton's method is a ridge regression on rows that weigh as much
+as they are undecided. With fewer rows than features its system is one of the rows' Gram matrix, which takes no product
+of matrices to set up and whose eigenvalues are the penalty at least (Rasmussen and Williams 2006, equations 3.26 and
+3.27).
 """
 
 from collections.abc import Sequence
@@ -17,7 +20,7 @@ from trimtab.probes.ridge import Probe, RidgePath, Standardiser
 
 STEPS = 200
 TOLERANCE = 1e-8
-"""Newton step, relative to the weights, below which a fit is done: each step doubles the digits that are right."""
+"""Newton step, relative to the outputs, below which a fit is done: each step doubles the digits that are right."""
 
 
 class Solution(NamedTuple):
@@ -36,41 +39,75 @@ def solve(path: RidgePath, labels: Float[Tensor, "row"], penalties: Sequence[flo
     labels = labels.double()
     if labels.min() == labels.max():
         raise TrimtabError(f"logistic probe: all {len(labels)} labels are {float(labels[0]):g}; expected both poles")
-    coordinates = path.coordinates
-    design = torch.cat([coordinates, coordinates.new_ones(len(labels), 1)], dim=1)
-    penalty = torch.tensor(penalties, dtype=torch.float64)[:, None].repeat(1, design.shape[1])
-    penalty[:, -1] = 0
-    found = design.new_zeros(len(penalties), design.shape[1])
+    sign, every = 2 * labels - 1, torch.tensor(penalties, dtype=torch.float64)
+    # weights of the coordinates, and last the intercept
+    found = every.new_zeros(len(every), path.coordinates.shape[1] + 1)
     found[:, -1] = torch.logit(labels.mean())
-    loss = _loss(design, labels, penalty, found)
+    going = torch.arange(len(every))
     for _ in range(STEPS):
-        chance = torch.sigmoid(found @ design.T)
-        slope = (chance - labels) @ design + penalty * found
-        curvature = design.T @ ((chance * (1 - chance))[:, :, None] * design) + torch.diag_embed(penalty)
-        step = torch.linalg.solve(curvature, slope)
+        old, penalty = found[going], every[going]
+        logits, loss = _outputs(path, old), _loss(path, sign, penalty, old)
+        # at most one half, and the rest of the label in its units: its square root of odds, however far off it is
+        undecided = (torch.sigmoid(logits) * torch.sigmoid(-logits)).sqrt()
+        aim = _weighted_ridge(path, undecided, undecided * logits + sign * (-sign * logits / 2).exp(), penalty)
         # halved until no fit gets worse: far from the solution a full step can overshoot
-        size = torch.ones(len(penalties), 1, dtype=torch.float64)
+        size = torch.ones_like(penalty)
         for _ in range(30):
-            tried = found - size * step
-            there = _loss(design, labels, penalty, tried)
-            worse = there > loss + 1e-12 * loss.abs()
+            new = old + size[:, None] * (aim - old)
+            worse = _loss(path, sign, penalty, new) > loss + 1e-12 * loss.abs()
             if not worse.any():
                 break
-            size = torch.where(worse[:, None], size / 2, size)
-        found, loss = tried, there
-        if bool((step.norm(dim=1) <= TOLERANCE * found.norm(dim=1)).all()):
+            size = torch.where(worse, size / 2, size)
+        found[going] = new
+        outputs = _outputs(path, new)
+        going = going[(outputs - logits).norm(dim=1) > TOLERANCE * outputs.norm(dim=1)]
+        if not len(going):
             return Solution(path.weights_of(found[:, :-1]), found[:, -1])
     raise TrimtabError(f"logistic probe: not converged after {STEPS} Newton steps, penalties {list(penalties)}")
 
 
+def _weighted_ridge(
+    path: RidgePath,
+    weights: Float[Tensor, "penalty row"],
+    wanted: Float[Tensor, "penalty row"],
+    penalties: Float[Tensor, "penalty"],
+) -> Float[Tensor, "penalty weight"]:
+    """What minimises `|weights (X w + intercept) - wanted|² + penalty |w|²`, X the coordinates; last the intercept."""
+    rows, sides = path.coordinates, torch.stack([wanted, weights], dim=2)
+    if path.dual:
+        system = weights[:, :, None] * path.gram * weights[:, None, :]
+        turned = weights[:, :, None] * _solved(system, penalties, sides)
+        solved, free = rows.T @ turned, turned.sum(1)
+    else:
+        weighted = weights[:, :, None] * rows
+        solved = _solved(weighted.mT @ weighted, penalties, weighted.mT @ sides)
+        free = (weights[:, :, None] * (sides - weighted @ solved)).sum(1)
+    # what is left of the rows has no mean
+    intercept = free[:, :1] / free[:, 1:]
+    return torch.cat([solved[:, :, 0] - intercept * solved[:, :, 1], intercept], dim=1)
+
+
+def _solved(
+    system: Float[Tensor, "penalty part part"],
+    penalties: Float[Tensor, "penalty"],
+    sides: Float[Tensor, "penalty part 2"],
+) -> Float[Tensor, "penalty part 2"]:
+    system.diagonal(dim1=1, dim2=2).add_(penalties[:, None])
+    return torch.cholesky_solve(sides, torch.linalg.cholesky(system))
+
+
+def _outputs(path: RidgePath, found: Float[Tensor, "penalty weight"]) -> Float[Tensor, "penalty row"]:
+    return found[:, :-1] @ path.coordinates.T + found[:, -1:]
+
+
 def _loss(
-    design: Float[Tensor, "row coordinate"],
-    labels: Float[Tensor, "row"],
-    penalty: Float[Tensor, "penalty coordinate"],
-    found: Float[Tensor, "penalty coordinate"],
+    path: RidgePath,
+    sign: Float[Tensor, "row"],
+    penalty: Float[Tensor, "penalty"],
+    found: Float[Tensor, "penalty weight"],
 ) -> Float[Tensor, "penalty"]:
-    logits = found @ design.T
-    return (torch.nn.functional.softplus(logits) - labels * logits).sum(1) + (penalty * found.square()).sum(1) / 2
+    fit = torch.nn.functional.softplus(-sign * _outputs(path, found)).sum(1)
+    return fit + penalty * found[:, :-1].square().sum(1) / 2
 
 
 def fit(rows: Float[Tensor, "row feature"], labels: Float[Tensor, "row"], penalty: float) -> Probe:

@@ -64,9 +64,9 @@ class RidgePath:
         features = features.double()
         self.mean = features.mean(0)
         self._centred = features - self.mean
-        self._dual = self._centred.shape[0] < self._centred.shape[1]
-        gram = self._centred @ self._centred.T if self._dual else self._centred.T @ self._centred
-        self._values, self._vectors = torch.linalg.eigh(gram)
+        self.dual = self._centred.shape[0] < self._centred.shape[1]
+        self.gram = self._centred @ self._centred.T if self.dual else self._centred.T @ self._centred
+        self._values, self._vectors = torch.linalg.eigh(self.gram)
 
     def weights(
         self, targets: Float[Tensor, "row target"], penalties: Sequence[float]
@@ -79,23 +79,23 @@ class RidgePath:
         if min(penalties) <= 0:
             raise TrimtabError(f"config, probes.penalties: {min(penalties)} is not positive")
         centred = targets.double() - targets.double().mean(0)
-        turned = self._vectors.T @ (centred if self._dual else self._centred.T @ centred)
+        turned = self._vectors.T @ (centred if self.dual else self._centred.T @ centred)
         # an eigenvalue of a Gram matrix is never negative but by rounding
         damping = self._values.clamp(min=0) + torch.tensor(penalties, dtype=torch.float64)[:, None]
         solved = self._vectors @ (turned / damping[:, :, None])
-        weights: Tensor = self._centred.T @ solved if self._dual else solved
+        weights: Tensor = self._centred.T @ solved if self.dual else solved
         return weights
 
     @cached_property
     def coordinates(self) -> Float[Tensor, "row coordinate"]:
         """The centred rows in coordinates that keep their angles: as many as rows or features, whichever are fewer."""
-        turned: Tensor = self._vectors * self._lengths if self._dual else self._centred @ self._vectors
+        turned: Tensor = self._vectors * self._lengths if self.dual else self._centred @ self._vectors
         return turned
 
     def weights_of(self, solved: Float[Tensor, "any coordinate"]) -> Float[Tensor, "any feature"]:
         """The features' weights that say the same as weights of the coordinates."""
         weights: Tensor = solved @ self._vectors.T
-        if not self._dual:
+        if not self.dual:
             return weights
         # a coordinate in which no row differs has no direction among the features
         held = self._lengths > ROUNDING * self._lengths.max()
