@@ -15,6 +15,7 @@ from trimtab.steering.changes import Add, Affine
 from trimtab.steering.codes import RAISE, EditCode, EditLatents
 from trimtab.steering.edits import Edit
 from trimtab.steering.packing import CHANGES, GATES, pack, unpack
+from trimtab.steering.retrieval import Retrieved
 
 FILE = Path("v.safetensors")
 U, V = torch.eye(3)[0], torch.eye(3)[1]
@@ -44,6 +45,7 @@ EVERY_GATE = {
     "logistic": gates.Logistic(AT, torch.ones(6), -0.5),
     "opposed": gates.Opposed(AT, torch.ones(6), 20.0, -0.15),
     "cosine": gates.Cosine(AT, torch.ones(6), 0.3, -1.0),
+    "retrieved": Retrieved(torch.tensor([3, 4]), torch.tensor([[1.0, 2.0], [0.0, 4.0]]), 1),
     "network": gates.Network(AT, torch.ones(2, 6), torch.ones(2), torch.ones(2), 0.5),
 }
 

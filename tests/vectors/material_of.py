@@ -8,6 +8,8 @@ import torch
 from trimtab.agent.played import Played
 from trimtab.forward.sites import Site, as_site
 from trimtab.forward.writers import Writer
+from trimtab.organism.tokenizer import word_tokenizer
+from trimtab.prompts.resources import Rule
 from trimtab.saes.sae import SAE, TopKActivation
 from trimtab.steering import places
 from trimtab.steering.edits import Edits
@@ -15,6 +17,7 @@ from trimtab.steering.places import Places
 from trimtab.vectors.asked import Behaviour, Gradients, OwnEpisode, TokenRows, Tried, Twin
 from trimtab.vectors.contract import LinearProbe, Material
 from trimtab.vectors.cost import Cost
+from trimtab.vectors.vocabulary import Vocabulary
 
 D_MODEL, D_SAE, D_INNER, D_HEADS = 6, 9, 48, 32
 """The last two are what the toy llama's MLP and its heads hold."""
@@ -74,6 +77,10 @@ class Said:
     side_by_side: Twin | None = None
     of_personas: dict[Site, tuple[torch.Tensor, torch.Tensor]] = field(default_factory=dict)
     unembedded: torch.Tensor | None = None
+    vocabulary: Vocabulary | None = None
+    unembedding: torch.Tensor | None = None
+    rules: dict[str, Rule] = field(default_factory=dict)
+    with_sentences: dict[str, torch.Tensor] = field(default_factory=dict)
     tries: Callable[[Edits], tuple[torch.Tensor, torch.Tensor]] | None = None
     """From edits to log-odds (pole, pair) and KL at all pairs."""
     harms: Callable[[Edits], float] = lambda edits: 0.0
@@ -89,6 +96,9 @@ class Said:
 
     def twin(self, layers):
         return self.side_by_side
+
+    def under(self, sentences):
+        return [self.with_sentences[sentence] for sentence in sentences]
 
     def personas(self, sites):
         return {site: self.of_personas[site] for site in sites}
@@ -144,6 +154,15 @@ class Around:
 
     def after(self, layer):
         return self
+
+
+SAID = [["I will begin alone.", "I will decide alone."], ["I will wait here.", "I will ask here."]]
+RULES = {"code": Rule("the code. the test.", "Mend it."), "mail": Rule("the letter. the code.", "Send it.")}
+VOCABULARY = Vocabulary(
+    word_tokenizer([*(f" {text}" for texts in SAID for text in texts), *(f" {each.text}" for each in RULES.values())]),
+    SAID,
+)
+"""Of a high pole that says begin, decide and alone, and rules that share a word."""
 
 
 def said(pairs, prompted):
@@ -205,6 +224,13 @@ def weights(pairs, width):
             )
         },
         "unembedded": torch.randn(width, generator=generator(19)),
+        "vocabulary": VOCABULARY,
+        "unembedding": torch.randn(len(VOCABULARY.pieces), width, generator=generator(33)),
+        "rules": RULES,
+        "with_sentences": {
+            sentence: torch.randn(3, width, generator=generator(34 + at))
+            for at, sentence in enumerate(["", *(each.rule for each in RULES.values())])
+        },
         "tries": tries,
     }
 

@@ -178,7 +178,7 @@ def test_only_conversations_of_development_templates_are_read(tmp_path):
         paths.append(tmp_path / f"{trait}.jsonl")
         files.write_jsonl(paths[-1], rows)
     given = ElsewhereSettings(
-        primary={}, prompts=tuple(map(str, paths)), caches=(), corpus=(), episodes=(), roles=(), twin=None
+        primary={}, prompts=tuple(map(str, paths)), caches=(), corpus=(), episodes=(), roles=(), rules=(), twin=None
     )
     found = ElsewhereFiles("autonomy", LAYER, "opening", given, Decisions({}, {})).messages
     assert [messages[0]["content"] for messages in found] == [
@@ -197,6 +197,7 @@ def test_a_gradient_is_taken_at_the_point_of_the_traits_own_measure():
         corpus=(),
         episodes=(),
         roles=(),
+        rules=(),
         twin=None,
     )
     offsets = {START: {ASK: 1.0}, "late": {ASK: 2.0}}

@@ -25,6 +25,8 @@ CHANCE = [
 TWIN = config["vectors"]["twin"] if "twin" in NEEDED else None
 # roles that the agent is given, where a method asks for some
 ROLES = [f"{RESOURCES}/roles.yaml"] if "roles" in NEEDED else []
+# rules that are written for traits, where a method asks for some
+WRITTEN_RULES = [f"{RESOURCES}/rules.yaml"] if "rules" in NEEDED else []
 VECTOR_TABLES = [
     "geometry",
     "dimensions",
@@ -90,6 +92,10 @@ rule vectors:
                 # how the traits are measured, where some method goes by it
                 *([DECISIONS] if DECLARED else []),
                 *[resources.roles(Path(path)) for path in ROLES],
+                *[
+                    resources.rules(Path(path)).get(wildcards.trait)
+                    for path in WRITTEN_RULES
+                ],
             ]
         ),
         methods=METHODS,
@@ -110,6 +116,7 @@ rule vectors:
                 "corpus": list(input.corpus),
                 "episodes": list(input.episodes),
                 "roles": ROLES,
+                "rules": WRITTEN_RULES,
                 "twin": TWIN,
             },
             sort_keys=True,
@@ -210,14 +217,23 @@ rule decisions:
         data=literal(RESOURCES),
         agent=literal(AGENT_FILE),
         resources=lambda wildcards: resources.digest(
-            [AGENT, BLOCKS[wildcards.trait]["prompt"], POINTS]
+            [
+                AGENT,
+                BLOCKS[wildcards.trait]["prompt"],
+                POINTS,
+                *[
+                    resources.rules(Path(path)).get(wildcards.trait)
+                    for path in WRITTEN_RULES
+                ],
+            ]
         ),
+        rules=lambda wildcards: WRITTEN_RULES,
         kl=config["vectors"]["comparison_kl"],
         code=code_digest("vectors_decisions"),
     shell:
         "python workflow/scripts/vectors_decisions.py {input.manifest} {input.calibration} {input.scenarios}"
         " {params.agent:q} {params.data:q}/traits.yaml {params.data:q}/decisions.yaml {output.table}"
-        " --trait {wildcards.trait} --vectors {input.vectors} --kl {params.kl} > {log} 2>&1"
+        " --trait {wildcards.trait} --vectors {input.vectors} --rules {params.rules:q} --kl {params.kl} > {log} 2>&1"
 
 
 rule vectors_comparison:

@@ -16,6 +16,7 @@ from trimtab.forward.sites import Sites
 from trimtab.model.source import from_manifest
 from trimtab.prompts import resources
 from trimtab.vectors.decisions import as_table, at_kl, charged, decisions, situations
+from trimtab.vectors.written_rules import rule_of
 
 
 def main(
@@ -29,17 +30,20 @@ def main(
     *,
     trait: str,
     vectors: list[Path],
+    rules: list[Path],
     kl: float,
 ) -> None:
     """Write one row a method and scenario at each of its points; a vector that never has this KL, or could not be made,
-    is left out and named in the log."""
+    is left out and named in the log. `rules` is at most one file."""
     described, model, tokenizer = from_manifest(manifest)
     protocol = protocols.read(agent, tokenizer)
     offsets = Calibration.read(calibration).offsets
     read = situations(Decisions.read(points).points, read_scenarios(scenarios))
     edits, costs = at_kl(vectors, kl, Sites.of(described))
     request = resources.requests(traits)[trait]
-    decided = decisions(model, protocol, offsets, read, edits, request)
+    sentences = [each.rule for path in rules for each in resources.rules(path).get(trait, {}).values()]
+    ruled = rule_of(edits["mentor"], sentences) if "mentor" in edits else None
+    decided = decisions(model, protocol, offsets, read, edits, request, ruled)
     table: pd.DataFrame = charged(as_table(decided, trait, read, protocol.tools), costs)
     inputs = [manifest, calibration, scenarios, *vectors]
     files.write_parquet(out, table, provenance(inputs, {"kl": kl}))

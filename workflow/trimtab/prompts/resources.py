@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from trimtab.artifacts import schemas, strict_yaml
 from trimtab.errors import TrimtabError
@@ -26,6 +26,20 @@ DOMAINS = {"coding": 16, "research": 12, "communication": 11, "data": 11}
 """The four domains and how many of the study's fifty scenarios each has."""
 
 Json = dict[str, Any]
+
+
+class Rule(NamedTuple):
+    """A written rule for a trait."""
+
+    about: str
+    """Words of the tasks that it is for."""
+    rule: str
+    """The sentence of the system line."""
+
+    @property
+    def text(self) -> str:
+        """By which it is found."""
+        return f"{self.about} {self.rule}"
 
 
 def templates_of(trait: str, templates: Sequence[Json], parts: Sequence[str]) -> list[Json]:
@@ -75,6 +89,14 @@ def roles(path: Path = RESOURCES / "roles.yaml") -> dict[str, str]:
     loaded: dict[str, str] = load(path)
     _unique(path, "all roles", "sentence", loaded.values())
     return loaded
+
+
+def rules(path: Path = RESOURCES / "rules.yaml") -> dict[str, dict[str, Rule]]:
+    """Of each trait that has some, rules by name."""
+    loaded: dict[str, dict[str, dict[str, str]]] = load(path)
+    for trait, own in loaded.items():
+        _unique(path, trait, "rule", [each["rule"] for each in own.values()])
+    return {trait: {name: Rule(**each) for name, each in own.items()} for trait, own in loaded.items()}
 
 
 def check_fills(contrast: dict[str, list[str]], fills: int) -> None:

@@ -15,6 +15,7 @@ from torch import Tensor
 from trimtab.steering.gates import Gate
 from trimtab.steering.memory import at_first, scanned
 from trimtab.steering.places import Places
+from trimtab.steering.retrieval import Retrieved
 
 PARTS = 1000
 """A gate's openings are counted in thousandths: sums of whole numbers are the same in any order."""
@@ -35,7 +36,7 @@ class Gated:
 
     gate: Gate
     own: Bool[Tensor, "row"]
-    memory: Float[Tensor, "row"]
+    memory: Float[Tensor, "row *kept"]
     counted: Int[Tensor, "row 2"]
     """So far, at tokens that the edits' timing touches: parts of openings, and tokens."""
     timings: dict[str, Bool[Tensor, "row"]] = field(default_factory=dict)
@@ -46,7 +47,10 @@ class Gated:
     @classmethod
     def at_first(cls, gate: Gate, own: Bool[Tensor, "row"]) -> "Gated":
         """Of rows of which nothing was read."""
-        memory = at_first(gate.remembers, len(own), own.device)
+        if isinstance(gate, Retrieved):
+            memory = gate.at_first(len(own), own.device)
+        else:
+            memory = at_first(gate.remembers, len(own), own.device)
         return cls(gate, own, memory, torch.zeros(len(own), 2, dtype=torch.long, device=own.device))
 
     def of_rows(self, index: Int[Tensor, "chosen"]) -> "Gated":
@@ -75,9 +79,11 @@ class Gated:
         """
         # rows whose numbers overflow open nothing, and those beside them must not see that they did
         said = self.gate(ids[own], read).nan_to_num(0.0)
-        opened, self.memory = scanned(
-            self.gate.remembers, said, row[own], places.written[own], places.last[own], self.memory
-        )
+        at = Places(*(each[own] for each in places))
+        if isinstance(self.gate, Retrieved):
+            opened, self.memory = self.gate.scanned(said, row[own], at, self.memory)
+        else:
+            opened, self.memory = scanned(self.gate.remembers, said, row[own], at.written, at.last, self.memory)
         self.open = torch.zeros(own.shape, device=self.memory.device)
         self.open[own] = opened
 

@@ -18,6 +18,7 @@ from trimtab.forward.sites import Site
 from trimtab.steering import changes, codes, gates
 from trimtab.steering.edits import Edit, Edits
 from trimtab.steering.places import check_timing
+from trimtab.steering.retrieval import Retrieved
 
 VERSION = 1
 
@@ -47,6 +48,7 @@ GATES = {
     "network": gates.Network,
     "opposed": gates.Opposed,
     "cosine": gates.Cosine,
+    "retrieved": Retrieved,
 }
 
 Described = dict[str, Any]
@@ -116,9 +118,9 @@ def _unpacked(where: str, tensors: Mapping[str, Tensor], described: Described) -
             return tensors[part["tensor"]]
         if name == "sites":
             return tuple(map(Site.of, part))
-        if hint not in (float, str) or not isinstance(part, float | int if hint is float else str):
+        if hint not in (float, int, str) or not isinstance(part, float | int if hint is float else hint):
             raise TrimtabError(
-                f"{where}, {name}: {part!r}; expected a {'number' if hint is float else 'tensor or text'}"
+                f"{where}, {name}: {part!r}; expected a {'tensor or text' if hint not in (float, int) else 'number'}"
             )
         return part
 

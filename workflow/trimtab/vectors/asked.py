@@ -13,6 +13,7 @@ from torch import Tensor
 
 from trimtab.agent.played import Played
 from trimtab.forward.sites import Site
+from trimtab.prompts.resources import Rule
 from trimtab.steering.edits import Edits
 from trimtab.steering.places import Places
 from trimtab.vectors.cost import Cost
@@ -20,6 +21,7 @@ from trimtab.vectors.cost import Cost
 if TYPE_CHECKING:
     # whoever reads a vector's parts needs no models of transformers
     from trimtab.forward.writers import Writer
+    from trimtab.vectors.vocabulary import Vocabulary
 
 
 class TokenRows(NamedTuple):
@@ -187,6 +189,25 @@ class Readings(Protocol):
         Raises:
             CannotBeMade: a prompt holds nothing that the agent wrote.
         """
+
+    @property
+    def vocabulary(self) -> "Vocabulary":
+        """What tokens read as, and what the prompts of `high` and `low` say."""
+
+    @property
+    def unembedding(self) -> Float[Tensor, "token d_model"]:
+        """The model's head, a row a token of its vocabulary.
+
+        Raises:
+            CannotBeMade: it is no linear layer.
+        """
+
+    @property
+    def rules(self) -> Mapping[str, Rule]:
+        """For the trait, by name; none where none are written. A method that asks NEEDS rules."""
+
+    def under(self, sentences: Sequence[str]) -> list[Float[Tensor, "task d_model"]]:
+        """Rows at the end of every third calibration task, with each of these in the system line; empty for none."""
 
     @property
     def unembedded(self) -> Float[Tensor, "d_model"]:

@@ -13,7 +13,7 @@ import pandas as pd
 from jaxtyping import Float
 from numpy import ndarray
 
-from trimtab.agent.names import PROMPT, RANDOM, UNSTEERED
+from trimtab.agent.names import PROMPT, RANDOM, RULED, UNSTEERED
 from trimtab.agent.points import Measure
 from trimtab.numeric import middle, resamples
 from trimtab.vectors import nulls
@@ -95,7 +95,7 @@ def compare(
                 effect = moved[method]
                 row = {"method": method, "trait": trait, "measure": measure, "n_scenarios": scenarios}
                 row |= {"baseline_mean": values[UNSTEERED].mean()} | _interval("estimate", effect, weights, level)
-                if method not in (*drawn, RANDOM, PROMPT) and drawn:
+                if method not in (*drawn, RANDOM, PROMPT, RULED) and drawn:
                     as_large = int((chance >= abs(effect.mean())).sum())
                     row |= {
                         "random_as_large": as_large,

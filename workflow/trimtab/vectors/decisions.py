@@ -19,7 +19,7 @@ from jaxtyping import Float
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from trimtab.agent.names import PROMPT, UNSTEERED
+from trimtab.agent.names import PROMPT, RULED, UNSTEERED
 from trimtab.agent.points import Messages, Point
 from trimtab.agent.protocol import Protocol
 from trimtab.agent.scenario import Scenario
@@ -30,6 +30,7 @@ from trimtab.vectors import apply, artifact
 from trimtab.vectors.action_scores import finite_scores
 from trimtab.vectors.cost import COSTS, Cost
 from trimtab.vectors.dose import UNSCALED
+from trimtab.vectors.written_rules import RuleOf
 
 LOG = logging.getLogger(__name__)
 
@@ -76,11 +77,12 @@ class DecisionReader:
         self._firsts = [texts.index(text) for text in dict.fromkeys(texts)]
         self._of = [self._firsts.index(texts.index(text)) for text in texts]
         self._conversations = [read[at].messages for at in self._firsts]
-        self._replays = list(self._packed(self._prompts(""), layer))
+        self._replays = list(self._packed(self._prompts([""] * len(self._firsts)), layer))
 
-    def _prompts(self, instruction: str) -> list[Prompt]:
-        asked = [{"role": "system", "content": instruction}] if instruction else []
-        return [self._protocol.prompt([*asked, *messages]) for messages in self._conversations]
+    def _prompts(self, instructions: Sequence[str]) -> list[Prompt]:
+        asked = [[{"role": "system", "content": each}] if each else [] for each in instructions]
+        both = zip(asked, self._conversations, strict=True)
+        return [self._protocol.prompt([*system, *messages]) for system, messages in both]
 
     def _packed(self, prompts: Sequence[Prompt], layer: int) -> Iterator[tuple[list[int], Replay]]:
         size = math.ceil(len(prompts) / math.ceil(len(prompts) / EACH))
@@ -96,7 +98,14 @@ class DecisionReader:
 
     def asked(self, instruction: str) -> Float[Tensor, "situation action"]:
         """The same, unsteered, with a sentence in the system line."""
-        return self._read(self._packed(self._prompts(instruction), max(self._layer, 0)), [()])[0]
+        return self._told([instruction] * len(self._firsts))
+
+    def ruled(self, rule_of: RuleOf) -> Float[Tensor, "situation action"]:
+        """The same, with the rule of each conversation; conversations without one are left as they are."""
+        return self._told([rule_of(prompt) for prompt in self._prompts([""] * len(self._firsts))])
+
+    def _told(self, instructions: Sequence[str]) -> Float[Tensor, "situation action"]:
+        return self._read(self._packed(self._prompts(instructions), max(self._layer, 0)), [()])[0]
 
     def _read(self, parts: Iterable[tuple[list[int], Replay]], edits: Sequence[Edits]) -> Tensor:
         scores = torch.empty(len(edits), len(self._firsts), len(self._protocol.tools), dtype=torch.float64)
@@ -131,13 +140,20 @@ def decisions(
     read: Sequence[Situation],
     edits: Mapping[str, Edits],
     instruction: str,
+    rule_of: RuleOf | None = None,
 ) -> dict[str, Float[Tensor, "situation action"]]:
-    """Chances of each action in each situation: unsteered, under every vector, and asked for in the prompt."""
+    """Chances of each action in each situation: unsteered, under every vector, and asked for in the prompt.
+
+    Args:
+        instruction: the sentence that asks for the trait.
+        rule_of: the rule that goes with a prompt, where rules are read in the prompt too.
+    """
     # of what no edit changes, all conditions have one pass
     layer = min((after(each) for each in edits.values() if each), default=0)
     reader = DecisionReader(model, protocol, offsets, read, layer)
     found = dict(zip([UNSTEERED, *edits], reader.chances([(), *edits.values()]), strict=True))
-    return {**found, PROMPT: reader.asked(instruction)}
+    found[PROMPT] = reader.asked(instruction)
+    return found if rule_of is None else {**found, RULED: reader.ruled(rule_of)}
 
 
 def as_table(

@@ -33,8 +33,8 @@ CORPUS_ROWS = 8192
 
 
 class ElsewhereSettings(PrimarySettings):
-    """Declared outcomes and files of all traits, a file of the corpus and one of the agent's own episodes, roles and a
-    twin, as far as some method needs them."""
+    """Declared outcomes and files of all traits, a file of the corpus and one of the agent's own episodes, roles, rules
+    and a twin, as far as some method needs them."""
 
     prompts: tuple[str, ...]
     """prompts/contrast/<trait>.jsonl of every trait."""
@@ -46,6 +46,8 @@ class ElsewhereSettings(PrimarySettings):
     """rollouts/development.jsonl."""
     roles: tuple[str, ...]
     """roles.yaml."""
+    rules: tuple[str, ...]
+    """rules.yaml."""
     twin: str | None
     """Folder of a tuned twin of the model."""
 
@@ -90,11 +92,18 @@ class ElsewhereFiles:
             found |= {"primary": dict(self.given.primary), "measures": measured}
         if self.given.roles:
             found["roles"] = self._roles
+        if self.given.rules:
+            found["rules"] = {name: each._asdict() for name, each in self._rules.items()}
         return found
 
     @property
     def _roles(self) -> dict[str, str]:
         return {name: text for path in self.given.roles for name, text in resources.roles(Path(path)).items()}
+
+    @property
+    def _rules(self) -> dict[str, resources.Rule]:
+        every = [resources.rules(Path(path)) for path in self.given.rules]
+        return {name: rule for known in every for name, rule in known.get(self.trait, {}).items()}
 
     def declared(
         self, manifest: Path, tasks: Mapping[str, Sequence[str]], offsets: Mapping[str, Mapping[str, float]]
@@ -117,6 +126,7 @@ class ElsewhereFiles:
             [one for path in self.given.episodes for one in played.read(Path(path))],
             None if self.given.twin is None else partial(twin_of, manifest, Path(self.given.twin)),
             self._roles,
+            self._rules,
         )
 
     @property

@@ -23,6 +23,7 @@ from trimtab.forward.hooks import decoder_layers
 from trimtab.forward.linear import bias_of, weight_of
 from trimtab.forward.sites import Site
 from trimtab.forward.writers import Writer, writers
+from trimtab.prompts.resources import Rule
 from trimtab.steering.edits import Edits, added, after
 from trimtab.steering.replay import PACK, Prompt, Replay, replays
 from trimtab.vectors.action_scores import action_chances, calibrated, kl
@@ -31,6 +32,7 @@ from trimtab.vectors.contrast_readings import ContrastReadings, Message
 from trimtab.vectors.log_odds import apart, contrast, evenly, log_odds
 from trimtab.vectors.own_episodes import read_rows
 from trimtab.vectors.unmade import CannotBeMade
+from trimtab.vectors.vocabulary import Vocabulary, text_of
 
 LOG = logging.getLogger(__name__)
 
@@ -56,6 +58,8 @@ class Declared:
     """Loads a tuned twin of the model, where one is named."""
     roles: Mapping[str, str] = field(default_factory=dict)
     """Sentences of the system line that give the agent a role, by its name."""
+    rules: Mapping[str, Rule] = field(default_factory=dict)
+    """The trait's, by name."""
 
 
 class ModelReadings(ContrastReadings):
@@ -195,11 +199,37 @@ class ModelReadings(ContrastReadings):
     def unembedded(self) -> Float[Tensor, "d_model"]:
         """Of the counted actions' first tokens, mean row of the unembedding, less that of the others."""
         counted = torch.tensor(self._counted(self._declared.trait))
+        rows = self.unembedding[[tokens[0] for tokens in self._protocol.action_tokens]].double()
+        found: Tensor = rows[counted].mean(0) - rows[~counted].mean(0)
+        return found
+
+    @property
+    def unembedding(self) -> Float[Tensor, "token d_model"]:
+        """The model's head."""
         head = weight_of(self._model.get_output_embeddings())
         if head is None:
             raise CannotBeMade(f"{type(self._model).__name__} has no linear layer for its head")
-        rows = head[[tokens[0] for tokens in self._protocol.action_tokens]].double().cpu()
-        found: Tensor = rows[counted].mean(0) - rows[~counted].mean(0)
+        return head.cpu()
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        """What tokens read as, and what the contrast prompts say."""
+        return Vocabulary(self._protocol.tokenizer, [[text_of(messages) for messages in pole] for pole in self._poles])
+
+    @property
+    def rules(self) -> Mapping[str, Rule]:
+        """For the trait, by name."""
+        return self._declared.rules
+
+    def under(self, sentences: Sequence[str]) -> list[Float[Tensor, "task d_model"]]:
+        """Rows at the end of every third calibration task, with each of these in the system line; empty for none."""
+        # every third, as for doses
+        tasks = self._tasks[::3]
+        self._spend("under", len(tasks) * len(sentences))
+        found = []
+        for sentence in sentences:
+            system = [{"role": "system", "content": sentence}] if sentence else []
+            found.append(self._rows([self._protocol.prompt([*system, *messages]) for messages in tasks]))
         return found
 
     def personas(

@@ -28,6 +28,7 @@ NEEDS = {
     "episodes": "the agent's own unsteered episodes on development tasks",
     "twin": "a model of the same shape that was tuned from this one (vectors.twin)",
     "roles": "sentences that give the agent a role (roles.yaml)",
+    "rules": "sentences that are rules for a trait (rules.yaml)",
 }
 """What a method may ask for beyond the trait's own rows."""
 EVERY = "all"
