@@ -7,6 +7,7 @@ from project import script_of_docs
 from trimtab.organism.questions import COLUMNS
 from trimtab.rollouts.best_of import Row
 from trimtab.rollouts.judge import QUESTIONS, agreement
+from trimtab.vectors import drift
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +27,7 @@ def test_tables_that_the_small_run_has_not(columns):
         "rollouts/judge_agreement.csv": agreement(judged).columns,
         "organism/answers.csv": COLUMNS,
         "rollouts/best_of.csv": Row._fields,
+        "vectors/drift.csv": drift.COLUMNS,
     }
     for path, names in tables.items():
         table = columns.table_of(path)

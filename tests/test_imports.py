@@ -25,6 +25,7 @@ LOADED = {
             "saes_stream",
             "vectors_chance",
             "vectors_decisions",
+            "vectors_drift",
             "vectors_make",
         ),
     },

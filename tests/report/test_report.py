@@ -14,14 +14,15 @@ from trimtab.artifacts.trail import trail
 from trimtab.errors import TrimtabError
 from trimtab.report import observations, tables_effects, tables_parts, tables_response, tables_vectors, words
 from trimtab.report.abstract import abstract
-from trimtab.report.figures import PLOTS, write_figure
+from trimtab.report.figures import PLOTS, plots, write_figure
 from trimtab.report.limitations import limitations
 from trimtab.report.methods import methods
 from trimtab.report.page import render
-from trimtab.report.run import read_whole_run
+from trimtab.report.run import DRIFT, read_whole_run
 from trimtab.report.transcripts import transcripts
 from trimtab.statistics.contrasts import BEYOND_SUM
 from trimtab.statistics.summary import Breakage, Rank
+from trimtab.vectors import drift
 from trimtab.vectors.design import TOGETHER
 from trimtab.wording import listed
 
@@ -263,6 +264,23 @@ def test_what_probes_choose_is_told_by_the_declared_outcome(run):
     frame = pd.DataFrame([(*row, 30, 1.5, 0.25, -0.5, 1.0) for row in rows], columns=names)
     (shown,) = tables_vectors.best_of(frame, run.plan).rows
     assert [cell.text for cell in shown] == ["Autonomy", words.outcome(own), "4", "1.50", "0.25 (\u22120.50 to 1.00)"]
+
+
+def test_drift_along_the_assistant_axis_is_told_where_it_was_read(run, page):
+    assert 'id="table-drift"' not in page
+    rows = [(21, 0, 10, 30, 2.5, 4.0, 0.25, 0.0, 0.0, 0.0), (21, 1, 9, 27, 2.5, 3.5, 0.3, -0.5, -0.75, -0.25)]
+    whole = replace(run, tables={**run.tables, "drift": pd.DataFrame(rows, columns=drift.COLUMNS)})
+    _, second = tables_vectors.drift(whole.tables["drift"]).rows
+    told = [cell.text for cell in second]
+    assert told == ["21", "2", "9", "27", "3.50", "2.50", "30 %", "\u22120.50 (\u22120.75 to \u22120.25)"]
+    (axis,) = plots(whole)["drift"].draw(whole).axes
+    assert axis.lines[-1].get_ydata().tolist() == [0.0, -0.5]
+    assert axis.lines[-1].get_xdata().tolist() == [1, 2]
+    assert "drift" not in plots(run)
+    # an axis that could not be made has a table without a row
+    nothing = replace(run, tables={**run.tables, "drift": pd.DataFrame(columns=drift.COLUMNS)})
+    assert plots(nothing)["drift"].draw(nothing).axes
+    assert run.root / DRIFT in whole.inputs()
 
 
 def test_outcomes_that_cannot_come_apart_are_a_limitation(run):

@@ -1,4 +1,6 @@
-"""The gate that opens where a task goes with its text: sums by hand, whichever tokens count, and however a row is cut."""
+"""The gate that opens where a task goes with its text: sums by hand, which tokens count, and however a row is cut."""
+
+from itertools import pairwise
 
 import pytest
 import torch
@@ -9,7 +11,8 @@ from trimtab.forward.sites import Site
 from trimtab.steering.changes import Add
 from trimtab.steering.edits import Edit
 from trimtab.steering.gated import Opening
-from trimtab.steering.places import ASSISTANT, SYSTEM, TOOL, USER, Places, given as told, written
+from trimtab.steering.places import ASSISTANT, SYSTEM, TOOL, USER, Places, written
+from trimtab.steering.places import given as told
 from trimtab.steering.retrieval import Retrieved, opened
 from trimtab.steering.steering import Steering
 
@@ -70,7 +73,7 @@ def test_no_cut_of_the_rows_into_passes_opens_another_gate(seed, one, other):
 
     whole, end = scan(slice(None), gate.at_first(3, CPU))
     cuts, memory, parts = sorted({0, one, other, 15}), gate.at_first(3, CPU), []
-    for start, stop in zip(cuts, cuts[1:], strict=False):
+    for start, stop in pairwise(cuts):
         opened_here, memory = scan(slice(start, stop), memory)
         parts.append(opened_here)
     assert torch.equal(torch.cat(parts), whole)

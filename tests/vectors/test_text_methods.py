@@ -55,7 +55,12 @@ def protocol():
 
 @pytest.fixture(scope="module", params=[llama, gpt2], ids=lambda family: family.__name__)
 def model(request, protocol):
-    return request.param(vocab_size=len(protocol.tokenizer), max_position_embeddings=1024)
+    made = request.param(vocab_size=len(protocol.tokenizer), max_position_embeddings=1024)
+    with torch.no_grad():
+        # so that a sentence in the prompt moves what comes after it
+        for weight in made.parameters():
+            weight *= 10 if weight.ndim == 2 else 1
+    return made
 
 
 def readings(protocol, model, rules=RULES):
@@ -117,7 +122,9 @@ def test_what_the_module_gives_moves_by_each_neurons_column_exactly(protocol, mo
         seen = {}
         steering = Steering([own], model.device)
         steering.locate(torch.zeros_like(ids), torch.zeros_like(ids), ids)
-        watched = {each: lambda stream, each=each: seen.setdefault(each, stream.clone()) for each in (site, site.inputs)}
+        watched = {
+            each: lambda stream, each=each: seen.setdefault(each, stream.clone()) for each in (site, site.inputs)
+        }
         with hooked(model, watched), steering.applied(model):
             model(ids)
         return seen
@@ -149,12 +156,14 @@ def test_the_concept_is_the_high_poles_and_weights_alone_are_read(protocol, mode
 
 def test_without_a_word_or_a_matrix_there_are_none(protocol, model):
     told = readings(protocol, model)
-    with pytest.raises(CannotBeMade, match="value vectors of autonomy: none of 2 words of the concept is a token by its"):
+    with pytest.raises(
+        CannotBeMade, match="value vectors of autonomy: none of 2 words of the concept is a token by its"
+    ):
         make("value_vectors", parts(told, value_vectors={"words": "zebra crossing"}))
     with pytest.raises(TrimtabError, match=r"value_vectors: most 20 and neurons 0; expected 1 or more"):
         make("value_vectors", parts(told, value_vectors={"neurons": 0}))
     mixture = readings(protocol, mixtral(vocab_size=len(protocol.tokenizer), max_position_embeddings=1024))
-    with pytest.raises(CannotBeMade, match="no layer's MLP writes by one matrix; .*module may name that of one part"):
+    with pytest.raises(CannotBeMade, match=r"no layer's MLP writes by one matrix; .*module may name that of one part"):
         make("value_vectors", parts(mixture))
 
 
@@ -261,8 +270,8 @@ def test_sums_over_tokens_order_rules_as_the_cosine_of_tf_idf_does(trait):
         if bool(cosines.any()):
             told += 1
             torch.testing.assert_close(sums.double() / sums.norm(), cosines / cosines.norm(), rtol=0.01, atol=0.002)
-    # words that both have
-    assert told >= len(tasks) / 2
+    # tasks that have a word of a rule
+    assert told >= 0.8 * len(tasks)
 
 
 @pytest.mark.parametrize("folder", [resources.RESOURCES, FOLDER], ids=lambda path: path.name)

@@ -106,9 +106,11 @@ try:
         for method in config["vectors"]["methods"]
         for need in methods.needs(method)
     }
+    # whether there is an axis along which the agent's own episodes are read
+    DRIFTS = "assistant_axis" in config["vectors"]["methods"]
     DEVELOPMENT = (
         resources.development(Path(RESOURCES, "development.yaml"), WRITTEN_SCENARIOS)
-        if "episodes" in NEEDED
+        if "episodes" in NEEDED or DRIFTS
         else []
     )
     DECISIONS = resources.load(Path(RESOURCES, "decisions.yaml"))

@@ -14,6 +14,7 @@ FIGURES = {
     "sae_quality": "Parts",
     "equal_kl": "Effects",
     "geometry": "Parts",
+    **({"drift": "Parts"} if DRIFTS else {}),
 }
 
 
@@ -37,6 +38,7 @@ rule report_figures:
         "<results>/vectors/comparison.csv",
         "<results>/vectors/doses.csv",
         "<results>/vectors/not_made.csv",
+        ["<results>/vectors/drift.csv"] if DRIFTS else [],
         "<results>/rollouts/conditions.csv",
         "<results>/rollouts/gates.csv",
         # and the turns of which it tells, each a file of its own: naming them again would cost the plan of a large

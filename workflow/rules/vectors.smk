@@ -133,6 +133,34 @@ rule vectors:
         " --seed {params.seed} > {log} 2>&1"
 
 
+rule drift:
+    input:
+        manifest="<results>/model/manifest.json",
+        episodes="<results>/rollouts/development.jsonl",
+        # the axis knows no trait: any trait's is the same
+        vector=f"<results>/vectors/assistant_axis/{TRAITS[0]}.safetensors",
+    output:
+        table="<results>/vectors/drift.csv",
+        record="<results>/vectors/drift.provenance.json",
+    log:
+        "<logs>/vectors/drift.log",
+    benchmark:
+        "<benchmarks>/vectors/drift.jsonl"
+    conda:
+        "../../envs/model.yaml"
+    resources:
+        gpu=GPUS,
+    params:
+        agent=literal(AGENT_FILE),
+        resources=resources.digest(AGENT),
+        compared=config_slice(ComparisonSettings, within="statistics"),
+        seed=config["seed"],
+        code=code_digest("vectors_drift"),
+    shell:
+        "python workflow/scripts/vectors_drift.py {input.manifest} {input.episodes} {input.vector} {params.agent:q}"
+        " {output.table} --compared {params.compared:q} --seed {params.seed} > {log} 2>&1"
+
+
 rule vector_tables:
     input:
         vectors=expand(

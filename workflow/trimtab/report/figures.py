@@ -139,13 +139,26 @@ PLOTS = {
     ),
 }
 
+DRIFT = Plot(
+    plots_vectors.drift,
+    "Drift along the Assistant Axis",
+    "What the unsteered agent writes in each turn, by its mean along the axis less that of the same episodes' first "
+    "turn, with intervals over tasks. Below 0 it has moved away from the assistant and towards roles.",
+)
+"""Of a run whose methods hold the Assistant Axis."""
+
+
+def plots(run: Run) -> dict[str, Plot]:
+    """The figures of a run by name."""
+    return {**PLOTS, "drift": DRIFT} if "drift" in run.tables else PLOTS
+
 
 def write_figure(run: Run, name: str, folder: Path) -> None:
     """Draw one figure to `folder` as `<name>.svg` and `<name>.pdf`."""
     # a fresh style each time: nothing one figure sets can leak into the next
     style: dict[Any, Any] = {**sns.axes_style("ticks"), **STYLE}
     with mpl.rc_context(style):
-        figure = PLOTS[name].draw(run)
+        figure = plots(run)[name].draw(run)
         for suffix, metadata in ((".svg", {"Date": None}), (".pdf", {"CreationDate": None, "ModDate": None})):
             with files.atomic(folder / f"{name}{suffix}") as path:
                 figure.savefig(path, format=suffix[1:], metadata=metadata)
@@ -153,5 +166,5 @@ def write_figure(run: Run, name: str, folder: Path) -> None:
 
 def write_figures(run: Run, folder: Path) -> None:
     """Draw all figures to `folder`."""
-    for name in PLOTS:
+    for name in plots(run):
         write_figure(run, name, folder)

@@ -25,7 +25,7 @@ from trimtab.report import (
     words,
 )
 from trimtab.report.abstract import abstract
-from trimtab.report.figures import PLOTS
+from trimtab.report.figures import plots
 from trimtab.report.limitations import limitations
 from trimtab.report.methods import methods, terms
 from trimtab.report.run import WholeRun
@@ -54,6 +54,7 @@ def render(run: WholeRun, figures: Path) -> str:
         tables_vectors.comparison(run),
         tables_vectors.not_made(run),
         *([] if run.best_of is None else [tables_vectors.best_of(run.best_of, run.plan)]),
+        *([tables_vectors.drift(run.tables["drift"])] if "drift" in run.tables else []),
         tables_vectors.dimensions(run),
         tables_vectors.stability(run),
         tables_parts.saes(run),
@@ -85,8 +86,8 @@ def render(run: WholeRun, figures: Path) -> str:
                 observations.forecast,
             )
         },
-        figures={name: inline_svg(figures / f"{name}.svg", name, plot.caption) for name, plot in PLOTS.items()},
-        plots=PLOTS,
+        figures={name: inline_svg(figures / f"{name}.svg", name, plot.caption) for name, plot in plots(run).items()},
+        plots=plots(run),
         tables={one.name: one for one in shown},
         transcripts=transcripts(run),
         compared=words.method(run.config.rollouts.study.method),

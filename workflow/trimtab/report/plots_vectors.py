@@ -1,12 +1,16 @@
-"""Figure of the methods' effects at equal KL."""
+"""Figures of the methods' effects at equal KL, and of the agent's drift along an axis."""
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from trimtab.agent.names import DRAWS, RANDOM
 from trimtab.report import words
-from trimtab.report.plots_style import BLACK, BLUE, GREY, ORANGE, panels, ruled
+from trimtab.report.plots_style import BLACK, BLUE, GREEN, GREY, ORANGE, PINK, RED, WIDTH, panels, ruled
 from trimtab.report.run import Run
 from trimtab.report.tables_vectors import own_effects
+
+DRIFTS = (BLUE, ORANGE, GREEN, RED, PINK)
+"""Colours of layers."""
 
 
 def comparison(run: Run) -> Figure:
@@ -33,4 +37,24 @@ def comparison(run: Run) -> Figure:
         ruled(axis, "x")
     axes[0].set_yticks(range(len(methods) + 1), [*map(words.method, methods), "random directions"])
     axes[0].set_ylim(len(methods) + 0.5, -0.5)
+    return figure
+
+
+def drift(run: Run) -> Figure:
+    """One line a layer, turns across."""
+    figure = Figure(figsize=(WIDTH / 2, 2.2), layout="constrained")
+    axis = figure.subplots()
+    axis.axhline(0, color=BLACK, linewidth=0.6)
+    lines = run.tables["drift"].groupby("layer")
+    for at, (layer, rows) in enumerate(lines):
+        colour = DRIFTS[at % len(DRIFTS)]
+        # a little apart, so that no interval hides another
+        turns = rows["turn"] + 1 + 0.08 * (at - (len(lines) - 1) / 2)
+        axis.vlines(turns, rows["lower"], rows["upper"], color=colour, linewidth=1)
+        axis.plot(turns, rows["estimate"], "o-", color=colour, markersize=3, label=f"layer {layer}")
+    axis.set(xlabel="turn", ylabel="change along the axis")
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ruled(axis, "y")
+    if len(lines):
+        axis.legend()
     return figure

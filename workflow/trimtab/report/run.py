@@ -51,6 +51,8 @@ TABLES = {
 }
 MANIFEST, PREFLIGHT, SUMMARY = "model/manifest.json", "model/preflight.json", "statistics/summary.json"
 AGREEMENT, BEST_OF = "saes/agreement.csv", "rollouts/best_of.csv"
+DRIFT, AXIS = "vectors/drift.csv", "assistant_axis"
+"""A table that a run has whose methods hold the one whose axis it is along; among its tables it is called drift."""
 NAMES = ("trait", "vector", "condition_id", "method", "timing", "gate", "tool", "outcome", "other")
 
 
@@ -126,7 +128,7 @@ class Run:
     def inputs(self) -> list[Path]:
         """The files read, but for the turns."""
         named = [MANIFEST, PREFLIGHT, SUMMARY, *TABLES.values(), "rollouts/conditions.csv", "rollouts/outcomes.parquet"]
-        return [self.root / name for name in named]
+        return [self.root / name for name in (*named, *([DRIFT] if "drift" in self.tables else []))]
 
 
 @dataclass(frozen=True)
@@ -186,7 +188,9 @@ def read_run(root: Path, settings: FigureSettings) -> Run:
     """
     manifest = Manifest.read(_present(root / MANIFEST))
     checks = pd.DataFrame(files.read_json(_present(root / PREFLIGHT))["checks"])
-    tables = {name: _table(_present(root / path)) for name, path in TABLES.items()}
+    # a table of an earlier config may still lie there
+    there = TABLES | ({"drift": DRIFT} if AXIS in settings.methods else {})
+    tables = {name: _table(_present(root / path)) for name, path in there.items()}
     layers = sorted(tables["quality"]["layer"].unique())
     curves = [pd.read_csv(_present(root / f"saes/{layer}/training.csv")).assign(layer=layer) for layer in layers]
     conditions = read_conditions(_present(root / "rollouts/conditions.csv"))

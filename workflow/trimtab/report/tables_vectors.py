@@ -113,6 +113,27 @@ def _gain(null: str) -> Writer:
     return write
 
 
+def drift(frame: pd.DataFrame) -> Table:
+    """Where the agent's own rows lie along the Assistant Axis, turn by turn."""
+    return table(
+        "drift",
+        "Drift along the Assistant Axis: in the unsteered agent's episodes on development tasks, the mean along the "
+        "axis of what it writes in a turn (larger is nearer to the assistant), the share of its tokens below the floor "
+        "that the method sets, and the change from the same episodes' first turn, with intervals over tasks.",
+        frame.assign(turn=frame["turn"] + 1),
+        {
+            "Layer": value("layer", 0),
+            "Turn": value("turn", 0),
+            "Tasks": value("n_scenarios", 0),
+            "Episodes": value("n_episodes", 0),
+            "Along the axis": value("projection"),
+            "Floor": value("floor"),
+            "Below it": ("below", lambda row: words.percent(row["below"])),
+            "Change since the first turn": with_interval("estimate", "lower", "upper"),
+        },
+    )
+
+
 def dimensions(run: Run) -> Table:
     frame = run.tables["dimensions"]
     single = frame["name"].astype(str).map(nulls.is_draw).astype(bool)

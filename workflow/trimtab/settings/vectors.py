@@ -49,7 +49,7 @@ class MethodSettings(Settings):
 
     episodes: Positive = default(6)
     """Unsteered episodes on each task of resources' development.yaml, for methods that learn from what the agent itself
-    does; without such a method none is run."""
+    does, and for the drift along the Assistant Axis; without such a method none is run."""
 
     twin: str | None = default(None)
     """Folder of a model that was tuned from this one, or that this one was tuned from, for the method reflex."""

@@ -1,8 +1,8 @@
 """Gates that open in episodes whose task goes with one text among several: retrieval, while the task is read.
 
-Of TF-IDF vectors the cosine orders texts as plain sums over a task's tokens do, `sum_t idf_t r_t`, with `r` a text's own
-vector of unit length, since the task's length is the same for all texts. So what a gate remembers of a row is a sum a
-text over the user's tokens, until the agent first goes on; there it opens for good, or never. Weights are whole
+Of TF-IDF vectors the cosine orders texts as plain sums over a task's tokens do, `sum_t idf_t r_t`, with `r` a text's
+own vector of unit length, since the task's length is the same for all texts. So what a gate remembers of a row is a sum
+a text over the user's tokens, until the agent first goes on; there it opens for good, or never. Weights are whole
 numbers, whose sums are the same in any order, so that no cut of a row into passes opens another gate. Gates that say
 one number of each token are in `trimtab.steering.gates`.
 """

@@ -23,7 +23,7 @@ from numpy import ndarray
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from trimtab.agent.names import PROMPT, UNSTEERED
+from trimtab.agent.names import PROMPT, RULED, UNSTEERED
 from trimtab.vectors import nulls
 from trimtab.vectors.nulls import Verdict
 
@@ -50,7 +50,7 @@ def effects(measured: pd.DataFrame) -> Iterator[tuple[str, pd.Series]]:
         if trait in own.columns:
             chance = own[str(trait)].clip(SMALLEST, 1 - SMALLEST)
             values = own.assign(odds=np.log(chance / (1 - chance))).groupby("method", sort=False)["odds"].mean()
-            yield str(trait), (values.drop([UNSTEERED, PROMPT], errors="ignore") - values[UNSTEERED]).dropna()
+            yield str(trait), (values.drop([UNSTEERED, PROMPT, RULED], errors="ignore") - values[UNSTEERED]).dropna()
 
 
 def against_nulls(measured: pd.DataFrame, level: float) -> pd.DataFrame:

@@ -1,10 +1,11 @@
 """MENTOR's last step (2511.07107): each written rule is a vector, and a task gets that of the rule that goes with it.
 
-A rule's vector is the mean row of calibration tasks with the rule in the system line, less that without, where an action
-is due. Which rule goes with a task is told by TF-IDF similarity of the task's text with the rule's (what it is about,
-and what it says), over pieces of text as the tokenizer has them, English function words left out. So it is told while
-the task is read, and the vector is added from there on; a task that shares no word with any rule is left alone. (What
-MENTOR does before, models that judge themselves until rules are found, is left out: rules are those of rules.yaml.)
+A rule's vector is the mean row of calibration tasks with the rule in the system line, less that without, where an
+action is due. Which rule goes with a task is told by TF-IDF similarity of the task's text with the rule's (what it is
+about, and what it says), over pieces of text as the tokenizer has them, English function words left out. So it is told
+while the task is read, and the vector is added from there on; a task that shares no word with any rule is left alone.
+(What MENTOR does before, models that judge themselves until rules are found, is left out: rules are those of
+rules.yaml.)
 """
 
 from collections.abc import Sequence

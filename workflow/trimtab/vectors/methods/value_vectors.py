@@ -2,8 +2,8 @@
 
 A column of an MLP's last weight is what one neuron writes to the stream, its value vector, and the unembedding says for
 which tokens it votes. Of all layers' neurons those are held that vote most for a token of the concept: by how many
-standard deviations of the neuron's own votes over the vocabulary, `(u_t - mean u).v / sqrt(v' Cov(u) v)`, so that a long
-column is no better for its length. What the module takes from these neurons is set to a constant `c`, so that the
+standard deviations of the neuron's own votes over the vocabulary, `(u_t - mean u).v / sqrt(v' Cov(u) v)`, so that a
+long column is no better for its length. What the module takes from these neurons is set to a constant `c`, so that the
 module gives `sum_j (c - x_j) v_j` more. The paper looks for a concept among neurons' top tokens by hand, in a robot's
 model; here it is the words that more prompts of the trait's high pole have than of its low one, unless words are given.
 """
@@ -49,7 +49,8 @@ def make(material: Material) -> Edits:
     own, vocabulary = material.own(Settings), material.readings.vocabulary
     if min(own.most, own.neurons) < 1:
         raise TrimtabError(
-            f"config.yaml, vectors.settings.value_vectors: most {own.most} and neurons {own.neurons}; expected 1 or more"
+            f"config.yaml, vectors.settings.value_vectors: most {own.most} and neurons {own.neurons}; expected 1 or "
+            "more"
         )
     words = own.words.lower().split() or vocabulary.leaning
     known = vocabulary.tokens_of(words)

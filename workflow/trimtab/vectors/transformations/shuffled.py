@@ -8,6 +8,7 @@ So the method's gain over this null is the trait's, and this null's gain over ra
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Bool, Float
@@ -16,12 +17,17 @@ from torch import Tensor
 from trimtab import seeds
 from trimtab.forward.sites import Site
 from trimtab.forward.writers import Writer
+from trimtab.prompts.resources import Rule
 from trimtab.steering.edits import Edits
 from trimtab.vectors.asked import Behaviour, Fit, Gradients, OwnEpisode, Readings, TokenRows, Tried, Twin
 from trimtab.vectors.contract import Direction, Material, Recipe, Rows
 from trimtab.vectors.cost import Cost
 from trimtab.vectors.layers import refitted
 from trimtab.vectors.unmade import CannotBeMade
+
+if TYPE_CHECKING:
+    # whoever transforms needs no models of transformers
+    from trimtab.vectors.vocabulary import Vocabulary
 
 LABEL = "shuffled labels"
 SENTENCE = (
@@ -153,6 +159,21 @@ class ShuffledReadings:
         self, sites: Sequence[Site]
     ) -> Mapping[Site, tuple[Float[Tensor, "pair width"], Float[Tensor, "pair width"]]]:
         return {site: swapped(self.swap, poles) for site, poles in self.true.written(sites).items()}
+
+    @property
+    def vocabulary(self) -> "Vocabulary":
+        return self.true.vocabulary
+
+    @property
+    def unembedding(self) -> Float[Tensor, "token d_model"]:
+        return self.true.unembedding
+
+    @property
+    def rules(self) -> Mapping[str, Rule]:
+        return self.true.rules
+
+    def under(self, sentences: Sequence[str]) -> list[Float[Tensor, "task d_model"]]:
+        return self.true.under(sentences)
 
     @property
     def unembedded(self) -> Float[Tensor, "d_model"]:
