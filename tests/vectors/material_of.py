@@ -77,6 +77,7 @@ class Said:
     side_by_side: Twin | None = None
     of_personas: dict[Site, tuple[torch.Tensor, torch.Tensor]] = field(default_factory=dict)
     unembedded: torch.Tensor | None = None
+    neurons: Sequence[Site] = ()
     vocabulary: Vocabulary | None = None
     unembedding: torch.Tensor | None = None
     rules: dict[str, Rule] = field(default_factory=dict)
@@ -156,13 +157,13 @@ class Around:
         return self
 
 
-SAID = [["I will begin alone.", "I will decide alone."], ["I will wait here.", "I will ask here."]]
+SAID = [["I will begin boldly.", "I will decide boldly."], ["I will wait here.", "I will ask here."]]
 RULES = {"code": Rule("the code. the test.", "Mend it."), "mail": Rule("the letter. the code.", "Send it.")}
 VOCABULARY = Vocabulary(
     word_tokenizer([*(f" {text}" for texts in SAID for text in texts), *(f" {each.text}" for each in RULES.values())]),
     SAID,
 )
-"""Of a high pole that says begin, decide and alone, and rules that share a word."""
+"""Of a high pole that says begin, decide and boldly, and rules that share a word."""
 
 
 def said(pairs, prompted):
@@ -224,6 +225,7 @@ def weights(pairs, width):
             )
         },
         "unembedded": torch.randn(width, generator=generator(19)),
+        "neurons": [one.site for one in found if not one.heads],
         "vocabulary": VOCABULARY,
         "unembedding": torch.randn(len(VOCABULARY.pieces), width, generator=generator(33)),
         "rules": RULES,

@@ -7,7 +7,7 @@ import torch
 from material_of import VOCABULARY, generator, material
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS, TfidfVectorizer
 from sklearn.metrics.pairwise import cosine_similarity
-from tiny import D_MODEL, LAYERS, gpt2, llama, mixtral
+from tiny import D_MODEL, LAYERS, gemma3, gpt2, llama, mamba, mixtral, qwen3_5_moe
 
 from trimtab.agent.calibration import conversations
 from trimtab.agent.few_shot import FewShotProtocol, Texts
@@ -16,6 +16,7 @@ from trimtab.agent.points import START
 from trimtab.errors import TrimtabError
 from trimtab.forward.hooks import decoder_layers, hooked
 from trimtab.forward.linear import weight_of
+from trimtab.forward.neurons import neurons
 from trimtab.forward.sites import INPUT, Site
 from trimtab.organism.tokenizer import word_tokenizer
 from trimtab.prompts import resources
@@ -78,11 +79,13 @@ def parts(told, **settings):
 
 
 def test_words_of_the_high_pole_are_those_that_more_of_its_prompts_have():
-    """Of begin, decide, alone and will, which both poles say; here, wait and ask are of the other."""
-    assert VOCABULARY.leaning == ["alone", "begin", "decide"]
-    found = VOCABULARY.tokens_of(["Alone", "begin", "fly"])
-    assert found.keys() == {"alone", "begin"}
-    assert [VOCABULARY.tokenizer.decode([token]) for token in found["alone"]] == [" alone."]
+    """Both have boldly, one begin and one decide; both poles say will, and could is no word of a concept."""
+    assert VOCABULARY.leaning == ["boldly", "begin", "decide"]
+    both = replace(VOCABULARY, said=[["I could see a Tree."], ["I see."]])
+    assert both.leaning == ["tree"]
+    found = VOCABULARY.tokens_of(["Boldly", "begin", "fly"])
+    assert found.keys() == {"boldly", "begin"}
+    assert [VOCABULARY.tokenizer.decode([token]) for token in found["boldly"]] == [" boldly."]
     assert VOCABULARY.pieces[VOCABULARY.tokenizer.unk_token_id] == ""
 
 
@@ -92,7 +95,7 @@ def test_words_of_the_high_pole_are_those_that_more_of_its_prompts_have():
 def planted(protocol, model, words):
     """The last columns of layer 2's MLP are the unembedding rows of these words; the site, and where they stand."""
     told = readings(protocol, model)
-    (site,) = (one.site for one in told.writers if one.site.layer == 2 and not one.heads)
+    (site,) = (site for site in told.neurons if site.layer == 2)
     tokens = [token for word in words for token in told.vocabulary.tokens_of([word])[word]]
     module = site.module_of(decoder_layers(model))
     inputs = weight_of(module).shape[1]
@@ -150,8 +153,7 @@ def test_the_concept_is_the_high_poles_and_weights_alone_are_read(protocol, mode
     own, named = (make("value_vectors", parts(told, **more)) for more in ({}, {"value_vectors": {"words": "free"}}))
     assert [edit.site for edit in own] == [edit.site for edit in named]
     assert len(own) == 10
-    # but for the pass in which the writing modules are found
-    assert told.spent == {"writers": Cost(1)}
+    assert told.spent == {}
 
 
 def test_without_a_word_or_a_matrix_there_are_none(protocol, model):
@@ -163,17 +165,25 @@ def test_without_a_word_or_a_matrix_there_are_none(protocol, model):
     with pytest.raises(TrimtabError, match=r"value_vectors: most 20 and neurons 0; expected 1 or more"):
         make("value_vectors", parts(told, value_vectors={"neurons": 0}))
     mixture = readings(protocol, mixtral(vocab_size=len(protocol.tokenizer), max_position_embeddings=1024))
-    with pytest.raises(CannotBeMade, match=r"no layer's MLP writes by one matrix; .*module may name that of one part"):
+    with pytest.raises(CannotBeMade, match=r"no layer's MLP ends in a linear module; .*module may name another"):
         make("value_vectors", parts(mixture))
+
+
+def test_neurons_are_those_of_the_last_matrix_of_each_mlp(protocol, model):
+    named = {"LlamaForCausalLM": "mlp.down_proj", "GPT2LMHeadModel": "mlp.c_proj"}[type(model).__name__]
+    assert neurons(model) == [Site(layer, named) for layer in range(LAYERS)]
+    assert neurons(gemma3()) == [Site(layer, "mlp.down_proj") for layer in range(LAYERS)]
+    # of a mixture the expert that all tokens share, as the organism has one
+    assert neurons(qwen3_5_moe()) == [Site(layer, "mlp.shared_expert.down_proj") for layer in range(LAYERS)]
+    assert neurons(mixtral()) == neurons(mamba()) == []
 
 
 def test_a_named_module_is_taken_in_all_layers(protocol, model):
     told = readings(protocol, model)
-    (_, mixer, *_) = sorted(told.writers, key=lambda one: (one.site.layer, one.heads))
-    named = {"words": "free", "neurons": 200, "module": mixer.site.module}
-    found = make("value_vectors", parts(told, value_vectors=named))
+    named = told.neurons[0].module.replace("mlp.down", "self_attn.o").replace("mlp.c", "attn.c")
+    found = make("value_vectors", parts(told, value_vectors={"words": "free", "neurons": 200, "module": named}))
     assert {edit.site.layer for edit in found} == {*range(LAYERS)}
-    assert {edit.site.module for edit in found} == {mixer.site.module}
+    assert {edit.site.module for edit in found} == {named}
 
 
 # --- rules ---

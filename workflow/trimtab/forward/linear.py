@@ -97,6 +97,13 @@ def inputs_of(module: nn.Module) -> int:
     return int(module.weight.shape[0]) if isinstance(module, Conv1D) else 0
 
 
+def outputs_of(module: nn.Module) -> int:
+    """How many columns a linear layer gives; 0 for any other module."""
+    if isinstance(module, LaidOut | nn.Linear | InBlocks):
+        return module.out_features
+    return int(module.weight.shape[1]) if isinstance(module, Conv1D) else 0
+
+
 def bias_of(module: nn.Module) -> Float[Tensor, "outputs"] | None:
     """What such a layer adds, in float32; None where it adds nothing."""
     found = module._added if isinstance(module, LaidOut) else module.bias

@@ -191,6 +191,10 @@ class Readings(Protocol):
         """
 
     @property
+    def neurons(self) -> list[Site]:
+        """What linear modules give whose columns are single neurons', of layers whose MLP has one."""
+
+    @property
     def vocabulary(self) -> "Vocabulary":
         """What tokens read as, and what the prompts of `high` and `low` say."""
 

@@ -21,6 +21,7 @@ from trimtab.agent.protocol import Protocol
 from trimtab.errors import TrimtabError
 from trimtab.forward.hooks import decoder_layers
 from trimtab.forward.linear import bias_of, weight_of
+from trimtab.forward.neurons import neurons
 from trimtab.forward.sites import Site
 from trimtab.forward.writers import Writer, writers
 from trimtab.prompts.resources import Rule
@@ -210,6 +211,11 @@ class ModelReadings(ContrastReadings):
         if head is None:
             raise CannotBeMade(f"{type(self._model).__name__} has no linear layer for its head")
         return head.cpu()
+
+    @property
+    def neurons(self) -> list[Site]:
+        """What linear modules give whose columns are single neurons', of layers whose MLP has one."""
+        return neurons(self._model)
 
     @cached_property
     def vocabulary(self) -> Vocabulary:

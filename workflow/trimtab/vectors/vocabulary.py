@@ -11,10 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 from transformers import PreTrainedTokenizerBase
 
 LETTERS = 4
-"""Shorter words are none of a concept's."""
+"""Shorter words are none of a concept's, and nor are English function words."""
 AROUND = re.compile(r"^[\W_]+|[\W_]+$")
 
 
@@ -58,4 +59,5 @@ def text_of(messages: Sequence[Mapping[str, str]]) -> str:
 
 
 def _words(text: str) -> set[str]:
-    return {word for word in re.findall(r"[^\W\d_]+", text.lower()) if len(word) >= LETTERS}
+    found = re.findall(r"[^\W\d_]+", text.lower())
+    return {word for word in found if len(word) >= LETTERS and word not in ENGLISH_STOP_WORDS}

@@ -41,8 +41,8 @@ class Settings:
     value: float = 10.0
     """What they are held at, in the units of what the module takes."""
     module: str = ""
-    """The linear module of a layer whose columns are value vectors, as that layer calls it; empty for that by which the
-    layer's MLP writes to the stream."""
+    """The linear module of a layer whose columns are value vectors, as that layer calls it; empty for the last one of
+    the layer's MLP."""
 
 
 def make(material: Material) -> Edits:
@@ -78,15 +78,14 @@ def modules(material: Material, named: str) -> list[Site]:
     """Of all layers that have one, the module whose columns are value vectors.
 
     Raises:
-        CannotBeMade: no layer's MLP writes by one matrix.
+        CannotBeMade: no layer's MLP has one.
     """
     if named:
         return [Site(layer, named) for layer in range(material.readings.layers)]
-    found = [writer.site for writer in material.readings.writers if writer.inputs and not writer.heads]
-    if not found:
+    if not (found := material.readings.neurons):
         raise CannotBeMade(
-            f"value vectors of {material.trait}: no layer's MLP writes by one matrix; "
-            "vectors.settings.value_vectors.module may name that of one part of it"
+            f"value vectors of {material.trait}: no layer's MLP ends in a linear module; "
+            "vectors.settings.value_vectors.module may name another"
         )
     return found
 

@@ -161,6 +161,10 @@ class ShuffledReadings:
         return {site: swapped(self.swap, poles) for site, poles in self.true.written(sites).items()}
 
     @property
+    def neurons(self) -> list[Site]:
+        return self.true.neurons
+
+    @property
     def vocabulary(self) -> "Vocabulary":
         return self.true.vocabulary
 
