@@ -158,6 +158,14 @@ ALONE = {"bloom": bloom, "gpt_neo": gpt_neo}
 """What has rows that can't be padded."""
 
 
+def loud(model: PreTrainedModel) -> PreTrainedModel:
+    """The model with matrices 15 times as large, so that what it says depends on what it reads."""
+    for parameter in model.parameters():
+        if parameter.ndim > 1:
+            parameter.mul_(15)
+    return model
+
+
 def _build(kind: type[PreTrainedModel], config: object) -> PreTrainedModel:
     torch.manual_seed(0)
     return kind(config).eval().requires_grad_(False)

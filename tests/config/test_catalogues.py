@@ -8,9 +8,10 @@ from pydantic import ValidationError
 
 from trimtab.agent.names import FIRST_ACTION
 from trimtab.rollouts.outcomes import OUTCOMES
-from trimtab.settings import gates, outcomes, rollouts
+from trimtab.settings import gates, outcomes, rollouts, vectors
 from trimtab.steering.catalogue import AS_MADE, FIRST, GATES, REMEMBERS, RULES
 from trimtab.steering.catalogue import TIMINGS as TOLD
+from trimtab.vectors.baselines import BASELINES
 from trimtab.vectors.units import UNITS
 
 NEVER_ASKED = {"none", "last_cue", "all_but_last_cue"}
@@ -22,10 +23,11 @@ NEVER_ASKED = {"none", "last_cue", "all_but_last_cue"}
     [
         (rollouts.Rule, RULES.keys() - {AS_MADE}),
         (rollouts.Unit, UNITS),
+        (vectors.Baseline, BASELINES),
         (gates.GateKind, GATES),
         (gates.EditGate.model_fields["remembers"].annotation, REMEMBERS),
     ],
-    ids=["rules", "units", "gates", "memories"],
+    ids=["rules", "units", "baselines", "gates", "memories"],
 )
 def test_every_choice_is_told_and_nothing_else_is(choice, catalogue):
     assert len(get_args(choice)) == len(catalogue)

@@ -68,6 +68,7 @@ def test_the_default_experiment_passes():
         " statistics: {confirmatory: {dose: 0.9, method: raptor}}}",
         "{rollouts: {rule: floor, unit: kl, study: {doses: [0.1], decode_dose: 0.1}, controls: {dose: 0.1}},"
         " statistics: {confirmatory: {dose: 0.1}}}",
+        "{rollouts: {unit: chance, rule: keep_norm, controls: {negative: false}, grid: [{doses: [0.99]}]}}",
         # applied after what it would take away, at a share of it, along another vector, or under a rule that does more
         "{vectors: {methods: [sae_probe, mean_difference, raw_probe, ablation, random]}, rollouts: {grid: ["
         "{methods: [ablation], traits: [autonomy], doses: [1], also: [mean_difference.autonomy.0.4]},"
@@ -234,6 +235,18 @@ WRONG = {
     "rollouts.unit",
     "rollouts: {unit: probability}": "rollouts.controls.negative: true, and rollouts.unit is probability, which can't "
     "be turned round",
+    "rollouts: {unit: chance}": "rollouts.controls.negative: true, and rollouts.unit is chance, which can't be turned "
+    "round",
+    "rollouts: {unit: chance, controls: {negative: false}, grid: [{doses: [-0.4]}]}": "rollouts.grid[0].doses: -0.4 is "
+    "no chance, which is rollouts.unit",
+    "rollouts: {unit: chance, controls: {negative: false}, grid: [{timings: [tool]}]}": "rollouts.grid[0].timings: "
+    "tool with rollouts.unit chance, which is 0 at any length, since no token of few_shot's contrast prompts is "
+    "touched; use absolute",
+    "{rollouts: {unit: chance, controls: {negative: false}}, statistics: {primary: {autonomy: success}}}": "statistics."
+    "primary.autonomy: success is seen in no first action, which rollouts.unit: chance goes by; expected one of "
+    "asks, asked, p_ask, study_deference, proactive_calls, acted, p_act, study_tool_use, risky_share, irreversible, "
+    "study_risk, calls, turns, retries, study_persistence, finished, study_autonomy, web_search_calls, "
+    "code_execute_calls, file_read_calls, file_write_calls",
     "{rollouts: {unit: probability, rule: floor, controls: {negative: false}}}": "rollouts.rule: floor with "
     "rollouts.unit probability, which is a rule by itself; use add",
     "rollouts: {rule: multiply}": 'rollouts.rule: "multiply" is not one of add, add_relative, keep_norm, '

@@ -7,6 +7,7 @@ from trimtab.agent.names import WITHOUT_VECTOR
 from trimtab.rollouts.outcomes import OUTCOMES
 from trimtab.steering.catalogue import GATES, REMEMBERS, RULES, TIMINGS
 from trimtab.vectors import methods, transformations
+from trimtab.vectors.baselines import BASELINES
 from trimtab.vectors.units import UNITS
 from trimtab.wording import Wording, of_file
 
@@ -21,6 +22,7 @@ KINDS: dict[str, tuple[str, Mapping[str, Wording]]] = {
         "`workflow/trimtab/vectors/transformations`)",
         {name: of_file(transformations.FOLDER / f"{name}.py") for name in transformations.known()},
     ),
+    "baseline": ("Baselines of decoding (`vectors.decoding`; `workflow/trimtab/vectors/baselines.py`)", BASELINES),
     "control": ("Conditions without a vector (`rollouts.controls`)", WITHOUT_VECTOR),
     "rule": ("Rules (`rollouts.rule`, `rollouts.grid`; `workflow/trimtab/steering/catalogue.py`)", RULES),
     "unit": ("Units of a dose (`rollouts.unit`; `workflow/trimtab/vectors/units.py`)", UNITS),

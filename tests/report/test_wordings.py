@@ -35,6 +35,7 @@ from trimtab.settings.saes import SaeOverride
 from trimtab.steering import catalogue, gates, places
 from trimtab.steering.catalogue import AS_MADE, GATES, REMEMBERS, RULES, TIMINGS
 from trimtab.vectors import methods as methods_folder
+from trimtab.vectors.baselines import BASELINES
 from trimtab.vectors.gates import KINDS as KINDS_OF_GATES
 from trimtab.vectors.units import UNITS
 from trimtab.wording import of_file
@@ -56,7 +57,7 @@ def accepted(**rollouts: str) -> bool:
     """Whether the config takes the default experiment with these settings of the rollouts."""
     settings = copy.deepcopy(DEFAULT)
     settings["rollouts"] |= rollouts
-    settings["rollouts"]["controls"]["negative"] = rollouts["unit"] != "probability"
+    settings["rollouts"]["controls"]["negative"] = rollouts["unit"] not in ("chance", "probability")
     if rollouts["unit"] == "asc":
         # a bound for all tokens alone
         settings["rollouts"]["study"] |= {"timings": ["all"], "decode_dose": None}
@@ -92,6 +93,7 @@ def own(run: WholeRun) -> dict[str, set[str]]:
         "method": {methods_folder.wording(name).sentence for name in named},
         "transformation": {of_file(path).sentence for name in named for path in methods_folder.files(name)[1:]},
         "control": {WITHOUT_VECTOR[name].sentence for name in WITHOUT_VECTOR if name in named},
+        "baseline": {BASELINES[name].sentence for name in run.config.vectors.decoding},
         "rule": {RULES[rule].sentence for rule, unit in pairs if not UNITS[unit].is_rule},
         "unit": {UNITS[unit].sentence for rule, unit in pairs if UNITS[unit].is_rule or RULES[rule].counts == "length"},
         "timing": {catalogue.timing(condition.timing).sentence for condition in applied},
@@ -166,6 +168,13 @@ def test_a_gate_is_told_with_its_kind_and_its_memory(run, kind, remembers):
     assert wrong(told(made), made, ["gate", "memory"]) == []
     assert "Gate “ajar”: " in told(made)
     assert words.condition(made.design[first]).endswith(" · gate ajar")
+
+
+def test_baselines_of_decoding_are_told_where_they_were_read(run):
+    for names in ((), ("logit_mixing",), tuple(BASELINES)):
+        made = with_settings(run, "vectors", decoding=names)
+        assert wrong(told(made), made, ["baseline", "control"]) == []
+        assert ("Decoding" in dict(methods(made))) == bool(names)
 
 
 def test_gates_of_the_config_and_of_the_catalogue_are_the_same():

@@ -188,7 +188,7 @@ def test_decisions_are_the_models_own_after_each_conversation(protocol, small):
         *((START, "a"), (START, "b"), ("open", "b"), ("late", "a"), ("late", "b")),
     ]
     push = {"raptor": added(1, torch.ones(small.config.hidden_size) / small.config.hidden_size**0.5, 3.0)}
-    found = decisions(small, protocol, offsets, read, push, "Ask a lot.")
+    found = decisions(small, protocol, offsets, read, push, "Ask a lot.", {})
     assert list(found) == ["none", "raptor", "prompt"]
     said = {"none": ("", ()), "raptor": ("", push["raptor"]), "prompt": ("Ask a lot.", ())}
     for name, (instruction, edits) in said.items():

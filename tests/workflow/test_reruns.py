@@ -108,6 +108,7 @@ CONFIG = {
     "rollouts: {temperature: 0.5}": TRANSCRIPTS | rollouts("common", *TRAITS),
     "vectors: {comparison_kl: 0.1}": vectors(*TRAITS) | CHANCE,
     "vectors: {chance_draws: 4}": CHANCE | {"vectors_comparison", *REPORT},
+    "vectors: {decoding: [contrastive_guidance]}": decisions(*TRAITS),
     "prompts: {scenarios: 9}": {"scenarios"} | CHANCE | decisions(*TRAITS) | rollouts("common", *TRAITS),
     "prompts: {scenarios: 6}": {"scenarios"} | CHANCE | decisions(*TRAITS) | rollouts("common", *TRAITS),
     "statistics: {draws: 300}": {"vectors_comparison"} | STATISTICS,

@@ -59,7 +59,7 @@ ROUNDING = 1e-6
 VECTOR_TABLES = [
     f"vectors/{n}"
     for n in (
-        *("geometry", "dimensions", "latents", "doses", "kl", "openings", "not_made"),
+        *("geometry", "dimensions", "latents", "doses", "kl", "thresholds", "openings", "not_made"),
         *("comparison", "nulls", "stability"),
     )
 ]

@@ -100,12 +100,12 @@ try:
     SCENARIOS = resources.select_scenarios(
         WRITTEN_SCENARIOS, config["prompts"]["scenarios"]
     )
-    # what some method asks for beyond the trait's own rows
+    # what some method asks for beyond the trait's own rows, or the unit of doses
     NEEDED = {
         need
         for method in config["vectors"]["methods"]
         for need in methods.needs(method)
-    }
+    } | ({"actions"} if config["rollouts"]["unit"] == "chance" else set())
     # whether there is an axis along which the agent's own episodes are read
     DRIFTS = "assistant_axis" in config["vectors"]["methods"]
     DEVELOPMENT = (
@@ -202,7 +202,7 @@ def design(wildcards):
 
 
 def asked_lengths(wildcards):
-    """The lengths that one trait's conditions need, as JSON; none where doses aren't in nats."""
+    """The lengths that one trait's conditions need, as JSON; none where doses aren't searched for."""
     found = applications.asked(SETTINGS.rollouts, wildcards.trait)
     gates = gates_of(each.gate for each in found)
     return json.dumps(

@@ -33,6 +33,7 @@ VECTOR_TABLES = [
     "latents",
     "doses",
     "kl",
+    "thresholds",
     "openings",
     "not_made",
 ]
@@ -253,15 +254,18 @@ rule decisions:
                     resources.rules(Path(path)).get(wildcards.trait)
                     for path in WRITTEN_RULES
                 ],
+                *([TASKS["calibration"]] if config["vectors"]["decoding"] else []),
             ]
         ),
         rules=lambda wildcards: WRITTEN_RULES,
         kl=config["vectors"]["comparison_kl"],
+        decoding=config["vectors"]["decoding"],
         code=code_digest("vectors_decisions"),
     shell:
         "python workflow/scripts/vectors_decisions.py {input.manifest} {input.calibration} {input.scenarios}"
-        " {params.agent:q} {params.data:q}/traits.yaml {params.data:q}/decisions.yaml {output.table}"
-        " --trait {wildcards.trait} --vectors {input.vectors} --rules {params.rules:q} --kl {params.kl} > {log} 2>&1"
+        " {params.agent:q} {params.data:q}/tasks.yaml {params.data:q}/traits.yaml {params.data:q}/decisions.yaml"
+        " {output.table} --trait {wildcards.trait} --vectors {input.vectors} --rules {params.rules:q} --kl {params.kl}"
+        " --decoding {params.decoding} > {log} 2>&1"
 
 
 rule vectors_comparison:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from trimtab.agent import protocols
-from trimtab.agent.calibration import Calibration
+from trimtab.agent.calibration import Calibration, dose_conversations
 from trimtab.agent.points import Decisions
 from trimtab.agent.scenario import read_scenarios
 from trimtab.artifacts import files
@@ -16,6 +16,7 @@ from trimtab.forward.sites import Sites
 from trimtab.model.source import from_manifest
 from trimtab.prompts import resources
 from trimtab.vectors.decisions import as_table, at_kl, charged, decisions, situations
+from trimtab.vectors.decoding import weights
 from trimtab.vectors.written_rules import rule_of
 
 
@@ -24,6 +25,7 @@ def main(
     calibration: Path,
     scenarios: Path,
     agent: Path,
+    tasks: Path,
     traits: Path,
     points: Path,
     out: Path,
@@ -32,9 +34,10 @@ def main(
     vectors: list[Path],
     rules: list[Path],
     kl: float,
+    decoding: list[str],
 ) -> None:
-    """Write one row a method and scenario at each of its points; a vector that never has this KL, or could not be made,
-    is left out and named in the log. `rules` is at most one file."""
+    """Write one row a method and scenario at each of its points; a vector or baseline that never has this KL, or could
+    not be made, is left out and named in the log. `rules` is at most one file."""
     described, model, tokenizer = from_manifest(manifest)
     protocol = protocols.read(agent, tokenizer)
     offsets = Calibration.read(calibration).offsets
@@ -43,7 +46,9 @@ def main(
     request = resources.requests(traits)[trait]
     sentences = [each.rule for path in rules for each in resources.rules(path).get(trait, {}).values()]
     ruled = rule_of(edits["mentor"], sentences) if "mentor" in edits else None
-    decided = decisions(model, protocol, offsets, read, edits, request, ruled)
+    spare = dose_conversations(resources.tasks(tasks)["calibration"])
+    baselines = weights(decoding, model, protocol, spare, request, kl)
+    decided = decisions(model, protocol, offsets, read, edits, request, baselines, ruled)
     table: pd.DataFrame = charged(as_table(decided, trait, read, protocol.tools), costs)
     inputs = [manifest, calibration, scenarios, *vectors]
     files.write_parquet(out, table, provenance(inputs, {"kl": kl}))

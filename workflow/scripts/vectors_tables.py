@@ -12,23 +12,27 @@ from trimtab.artifacts import files, tensors
 from trimtab.artifacts.provenance import provenance
 from trimtab.vectors import artifact, geometry, unmade
 from trimtab.vectors.artifact import Vector
-from trimtab.vectors.record import Opened
+from trimtab.vectors.record import Opened, Threshold
 
-OPENINGS = ["method", "trait", "layer", *(each.name for each in fields(Opened))]
+NAMES = ["method", "trait", "layer"]
+OPENINGS = [*NAMES, *(each.name for each in fields(Opened))]
+# its own layer is where a vector was applied
+THRESHOLDS = [*NAMES[:2], *(each.name for each in fields(Threshold))]
 
 
 def main(folder: Path, *, vectors: list[Path], probes: list[Path], seed: int) -> None:
-    """Write geometry.csv, dimensions.csv, latents.csv, doses.csv, kl.csv, openings.csv and not_made.csv to
-    `folder`."""
+    """Write geometry.csv, dimensions.csv, latents.csv, doses.csv, kl.csv, thresholds.csv, openings.csv and not_made.csv
+    to `folder`."""
     read, left_out = artifact.read_all(sorted(vectors))
     directions = [made for made in read if isinstance(made, Vector)]
     weights = {path.stem: tensors.read(path)[0]["weight"] for path in sorted(probes)}
-    doses, targets, openings = [], [], []
+    doses, targets, thresholds, openings = [], [], [], []
     for made in read:
         record = made.record
         names = {"method": record.method, "trait": record.trait, "layer": record.layer}
         known = {"raw_norm": record.raw_norm, "held_out_gap": record.held_out_gap}
         doses += [{**names, **asdict(each), **known} for each in record.dose_calibration]
+        thresholds += [{**names, **asdict(each)} for each in record.thresholds]
         openings += [{**names, **asdict(each)} for each in record.openings]
         derived = {"sign_check": record.sign_check} | (asdict(record.asc) if record.asc else {})
         targets += [{**names, **asdict(each), **derived} for each in record.kl_calibration]
@@ -38,9 +42,8 @@ def main(folder: Path, *, vectors: list[Path], probes: list[Path], seed: int) ->
         "latents": geometry.latent_shares(weights),
         "doses": pd.DataFrame(doses),
         "kl": pd.DataFrame(targets),
-        "openings": pd.DataFrame(
-            openings, columns=["method", "trait", "layer", *(each.name for each in fields(Opened))]
-        ),
+        "thresholds": pd.DataFrame(thresholds, columns=THRESHOLDS),
+        "openings": pd.DataFrame(openings, columns=OPENINGS),
         "not_made": unmade.table(left_out),
     }
     origin = provenance([*vectors, *probes], {}, seed)

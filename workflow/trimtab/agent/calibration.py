@@ -42,9 +42,14 @@ def segments_of(protocol: Protocol, tasks: Mapping[str, Sequence[str]]) -> list[
     return [protocol.prompt(messages) for messages in conversations(tasks)]
 
 
-def dose_prompts(protocol: Protocol, tasks: Mapping[str, Sequence[str]]) -> list[list[Segment]]:
+def dose_conversations(tasks: Mapping[str, Sequence[str]]) -> list[list[dict[str, str]]]:
     """Every third of them: a few hundred tokens place a KL well enough, and it is measured hundreds of times."""
-    return segments_of(protocol, tasks)[::3]
+    return conversations(tasks)[::3]
+
+
+def dose_prompts(protocol: Protocol, tasks: Mapping[str, Sequence[str]]) -> list[list[Segment]]:
+    """These as prompts that end at the colon of "Action:"."""
+    return [protocol.prompt(messages) for messages in dose_conversations(tasks)]
 
 
 def prompts_of(protocol: Protocol, tasks: Mapping[str, Sequence[str]]) -> list[Prompt]:

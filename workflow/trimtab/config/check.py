@@ -68,8 +68,12 @@ def _disagreements(experiment: Experiment) -> Iterator[str]:
         yield from gated.refusals(f"rollouts.gates.{name}", gate, experiment)
     for at, block in enumerate(rollouts.grid):
         yield from designed.of_block(f"rollouts.grid[{at}]", block, experiment)
-    if rollouts.unit == "probability":
+    if rollouts.unit in ("chance", "probability"):
         yield from designed.probabilities(rollouts)
+    if rollouts.unit == "probability":
+        yield from designed.beside_probabilities(rollouts)
+    if rollouts.unit == "chance":
+        yield from _unseen("rollouts.unit: chance", experiment.statistics.primary, experiment.probes.traits)
     if rollouts.judge.url and not rollouts.judge.model:
         yield 'rollouts.judge.model: "" and rollouts.judge.url is given; name the model that answers there'
     yield from refusals(rollouts)
@@ -166,12 +170,17 @@ def _methods(methods: Iterable[str], primary: Mapping[str, str], traits: Iterabl
             yield f"vectors.methods: {method}: {error}"
         yield from _transformed(method)
         if "actions" in needs(method):
-            for trait in traits:
-                if trait in primary and primary[trait] not in FIRST_ACTION:
-                    yield (
-                        f"statistics.primary.{trait}: {primary[trait]} is seen in no first action, which {method} in "
-                        f"vectors.methods goes by; expected one of {listed(FIRST_ACTION)}"
-                    )
+            yield from _unseen(f"{method} in vectors.methods", primary, traits)
+
+
+def _unseen(what: str, primary: Mapping[str, str], traits: Iterable[str]) -> Iterator[str]:
+    """Outcomes that first actions don't show, by which something goes."""
+    for trait in traits:
+        if trait in primary and primary[trait] not in FIRST_ACTION:
+            yield (
+                f"statistics.primary.{trait}: {primary[trait]} is seen in no first action, which {what} goes by; "
+                f"expected one of {listed(FIRST_ACTION)}"
+            )
 
 
 def _transformed(name: str) -> Iterator[str]:

@@ -84,19 +84,25 @@ def of_block(key: str, block: GridBlock, experiment: Experiment) -> Iterator[str
 
 
 def probabilities(rollouts: Rollouts) -> Iterator[str]:
-    """Doses that are no probabilities where that is the unit, and what can't be asked for with it."""
-    by_itself = "with rollouts.unit probability, which is a rule by itself; use add"
+    """Doses that are no probabilities, or no chances, where that is the unit, and what can't be asked for with it."""
+    unit = rollouts.unit
     for at, dose in enumerate(rollouts.study.doses):
         if dose >= 1:
-            yield f"rollouts.study.doses[{at}]: {dose} is no probability, which is rollouts.unit"
+            yield f"rollouts.study.doses[{at}]: {dose} is no {unit}, which is rollouts.unit"
     for at, block in enumerate(rollouts.grid):
         for dose in block.doses or ():
             if not 0 < dose < 1:
-                yield f"rollouts.grid[{at}].doses: {dose} is no probability, which is rollouts.unit"
+                yield f"rollouts.grid[{at}].doses: {dose} is no {unit}, which is rollouts.unit"
+    if rollouts.controls.negative:
+        yield f"rollouts.controls.negative: true, and rollouts.unit is {unit}, which can't be turned round"
+
+
+def beside_probabilities(rollouts: Rollouts) -> Iterator[str]:
+    """Rules that are named beside a unit that is one."""
+    by_itself = "with rollouts.unit probability, which is a rule by itself; use add"
+    for at, block in enumerate(rollouts.grid):
         for rule in block.rules or ():
             if rule != "add":
                 yield f"rollouts.grid[{at}].rules: {rule} {by_itself}"
-    if rollouts.controls.negative:
-        yield "rollouts.controls.negative: true, and rollouts.unit is probability, which can't be turned round"
     if rollouts.rule != "add":
         yield f"rollouts.rule: {rollouts.rule} {by_itself}"

@@ -1,5 +1,7 @@
 """What was done, stage by stage, with the settings it was done with, and what the page's own words mean."""
 
+from collections.abc import Sequence
+
 from trimtab.agent.names import WITHOUT_VECTOR
 from trimtab.report import words
 from trimtab.report.run import Run, WholeRun, each
@@ -10,6 +12,7 @@ from trimtab.statistics.nulls import SHUFFLES
 from trimtab.statistics.significance import EXACT_PAIRS
 from trimtab.steering import catalogue
 from trimtab.steering.catalogue import AS_MADE
+from trimtab.vectors.baselines import BASELINES
 from trimtab.vectors.design import TOGETHER
 from trimtab.wording import listed
 
@@ -91,6 +94,7 @@ def methods(run: WholeRun) -> list[tuple[str, str]]:
         ),
         ("Vectors", words.at_site(_vectors(run), manifest)),
         ("Steering", words.at_site(_steering(run), manifest)),
+        *([("Decoding", _decoding(c.vectors.decoding))] if c.vectors.decoding else []),
         (
             "Timing",
             " ".join(
@@ -179,6 +183,12 @@ def _steering(run: WholeRun) -> str:
     if any(condition.also for condition in run.applied):
         texts.append(TOGETHER.sentence)
     return f"{' '.join(texts)} What lengths come to in KL is tabulated below."
+
+
+def _decoding(names: Sequence[str]) -> str:
+    """What is done to logits in place of a vector, for comparison."""
+    texts = [f"{BASELINES[name].label}: {words.cited(BASELINES[name])}" for name in names]
+    return f"{' '.join(texts)} Read in first decisions alone, at the KL of all vectors there."
 
 
 def _controls(run: Run) -> str:

@@ -17,6 +17,7 @@ from trimtab.statistics.summary import Verdict
 from trimtab.steering import catalogue
 from trimtab.steering.catalogue import LENGTH, RULES
 from trimtab.vectors import methods
+from trimtab.vectors.baselines import BASELINES
 from trimtab.vectors.design import Also
 from trimtab.vectors.methods import known
 from trimtab.vectors.nulls import Verdict as Judged
@@ -24,6 +25,8 @@ from trimtab.vectors.units import UNITS
 from trimtab.wording import Wording
 
 DASH, MINUS = "\u2013", "\u2212"
+NAMED = WITHOUT_VECTOR | BASELINES
+"""What tables have in place of a vector's method."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +133,7 @@ def of_method(name: str) -> Wording:
     """Of a method, of one of its draws (`random_3`), or of a name that tables have in place of a method."""
     method, _, draw = name.rpartition("_")
     base = method if draw.isdecimal() and name not in known() else name
-    return WITHOUT_VECTOR[base] if base in WITHOUT_VECTOR else methods.wording(base)
+    return NAMED[base] if base in NAMED else methods.wording(base)
 
 
 def method(name: str) -> str:

@@ -32,7 +32,7 @@ Applied = Annotated[
 ]
 
 Protocol = Literal["few_shot", "few_shot_at_once", "native", "native_thinking"]
-Unit = Literal["residual_share", "absolute", "kl", "asc", "probability"]
+Unit = Literal["residual_share", "absolute", "kl", "asc", "chance", "probability"]
 Rule = Literal[
     "add",
     "add_relative",
@@ -199,9 +199,10 @@ class CommonDesign(Settings):
 
     unit: Unit = default("residual_share")
     """What a dose counts. residual_share: share of the mean residual norm at the layer; absolute: L2 length; kl: nats
-    from the unsteered next-token distribution; asc: nats too, by a bound in closed form; probability: what a logistic
-    probe shall say of every row at least, for logistic_probe and raptor. docs/doses.md says which rules, timings and
-    layers go with kl and asc."""
+    from the unsteered next-token distribution; asc: nats too, by a bound in closed form; chance: that of the first
+    actions that the trait's declared outcome counts, at contrast prompts kept for choosing; probability: what a
+    logistic probe shall say of every row at least, for logistic_probe and raptor. docs/doses.md says which rules,
+    timings and layers go with kl, and so with chance, and which with asc."""
 
     rule: Rule = default("add")
     """What a vector does to the stream. The formulas are in workflow/trimtab/steering, in changes.py and codes.py. A

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from trimtab.settings.base import AboveZero, Count, OrWord, Positive, Settings, Some, Text, default
+from trimtab.settings.base import AboveZero, Count, Listed, OrWord, Positive, Settings, Some, Text, default
 
 METHODS = [
     "sae_probe",
@@ -18,6 +18,9 @@ METHODS = [
     "random",
 ]
 """Those of the default experiment."""
+
+
+Baseline = Literal["contrastive_guidance", "logit_mixing"]
 
 
 class VectorSettings(Settings):
@@ -74,3 +77,8 @@ class Vectors(VectorSettings, MethodSettings):
     comparison_kl: AboveZero = default(0.2)
     """Nats at which all methods are compared. Each vector gets the length whose mean KL, over the first decision of
     every scenario, is this."""
+
+    decoding: Listed[Baseline] = default([])
+    """Baselines of decoding that are compared with the vectors, at the same KL: contrastive_guidance extrapolates the
+    next token's logits to where the trait is asked for in the system line and beyond, logit_mixing mixes in those of
+    late layers. They touch no stream, so first decisions are all that is read of them, and rollouts have none."""

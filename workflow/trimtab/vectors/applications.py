@@ -1,9 +1,10 @@
-"""How a vector is applied, apart from how far, and which applications a config asks for in nats.
+"""How a vector is applied, apart from how far, and which applications a config asks for in nats or by their effect.
 
 A dose in nats is a length that was searched for, and the length that has a KL depends on everything else about the
-push: the rule, the layer and the timing. So each application that a condition asks for is solved for by itself
-(`trimtab.vectors.solving`), and found again by its name. A combination for which nats mean nothing is refused when the
-config is checked, and this module says why; it is read when Snakemake starts and imports nothing heavy.
+push: the rule, the layer and the timing; so does the one that has a chance of the trait's first actions. So each
+application that a condition asks for is solved for by itself (`trimtab.vectors.solving`, `trimtab.vectors.thresholds`),
+and found again by its name. A combination for which such doses mean nothing is refused when the config is checked, and
+this module says why; it is read when Snakemake starts and imports nothing heavy.
 """
 
 import re
@@ -20,6 +21,9 @@ from trimtab.vectors.design import planned
 
 NATS = ("kl", "asc")
 """Units of doses in nats."""
+
+SEARCHED = ("kl", "chance")
+"""Units whose lengths are searched for when vectors are made."""
 
 BY_KL = (*(name for name, rule in RULES.items() if rule.counts == LENGTH), AS_MADE)
 """Rules whose dose is a length, or lies one from the mean row, and edits as made, of which a share is searched for."""
@@ -54,8 +58,11 @@ class Asked:
     rule: str
     timing: str
     target: Number
-    """KL, in nats, with the sign of the dose."""
+    """KL, in nats, with the sign of the dose; or a chance."""
     gate: str = ""
+    """Name in `rollouts.gates`; empty for none."""
+    unit: str = "kl"
+    """Of the target, one of `SEARCHED`."""
 
     def application(self, own_layer: int) -> Application:
         return Application(own_layer if self.layer is None else self.layer, self.rule, self.timing, self.gate)
@@ -71,10 +78,10 @@ class AskedLengths(Settings):
 
 def asked(design: Design, trait: str) -> list[Asked]:
     """The lengths that one trait's conditions need, each once."""
-    if design.unit != "kl":
+    if design.unit not in SEARCHED:
         return []
     found = [
-        Asked(each.vector_name, each.layer, each.rule, each.timing, each.dose, each.gate)
+        Asked(each.vector_name, each.layer, each.rule, each.timing, each.dose, each.gate, design.unit)
         for each in planned(trait, design)
         if each.has_vector
     ]
@@ -82,9 +89,9 @@ def asked(design: Design, trait: str) -> list[Asked]:
 
 
 def refusals(rollouts: Rollouts) -> Iterator[str]:
-    """A line for each combination with a unit of nats that no length can be given for."""
+    """A line for each combination with a unit of nats, or of chances, that no length can be given for."""
     unit, protocol, study = rollouts.unit, rollouts.protocol, rollouts.study
-    if unit not in NATS:
+    if unit not in (*NATS, *SEARCHED):
         return
     blocks = [(f"rollouts.grid[{at}]", block) for at, block in enumerate(rollouts.grid)]
     of_rules = [(f"{key}.rules", block.rules or ()) for key, block in blocks]
@@ -105,10 +112,11 @@ def refusals(rollouts: Rollouts) -> Iterator[str]:
         if unit == "asc" and block.layers:
             yield f"{key}.layers: {', '.join(map(str, block.layers))} with rollouts.unit asc, {ONE_BOUND}"
         if block.also:
-            yield f"{key}.also: {', '.join(block.also)} with rollouts.unit {unit}, {OF_ONE}"
+            why = OF_ONE.format("nats" if unit in NATS else "chances")
+            yield f"{key}.also: {', '.join(block.also)} with rollouts.unit {unit}, {why}"
 
 
-OF_ONE = "whose lengths are found for each vector alone and come to other nats together; use residual_share or absolute"
+OF_ONE = "whose lengths are found for each vector alone and come to other {} together; use residual_share or absolute"
 ONE_BOUND = "which bounds adding at the vector's own layer to all tokens and nothing else; use kl"
 
 
@@ -122,10 +130,11 @@ def _rule(rule: str, unit: str) -> str | None:
 def _timing(timing: str, unit: str, protocol: str) -> str | None:
     if unit == "asc":
         return None if timing == "all" else ONE_BOUND
-    # calibration prompts hold a task and a thought; without thoughts, nothing that the agent writes
+    prompts = "calibration" if unit == "kl" else "contrast"
+    # these prompts hold a task and a thought; without thoughts, nothing that the agent writes
     if timing == "tool" or (protocol == "few_shot_at_once" and WRITTEN.fullmatch(timing)):
-        return f"which is 0 at any length, since no token of {protocol}'s calibration prompts is touched; use absolute"
+        return f"which is 0 at any length, since no token of {protocol}'s {prompts} prompts is touched; use absolute"
     # there they are thoughts only where the template has opened these
     if timing == "thinking" and protocol == "native_thinking":
-        return f"since {protocol}'s calibration prompts hold no thoughts under most chat templates; use absolute"
+        return f"since {protocol}'s {prompts} prompts hold no thoughts under most chat templates; use absolute"
     return None

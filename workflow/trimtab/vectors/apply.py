@@ -33,7 +33,7 @@ from trimtab.steering.changes import (
 from trimtab.steering.codes import EditCode
 from trimtab.steering.edits import Edit, Edits, scaled
 from trimtab.steering.gates import Gate
-from trimtab.vectors.applications import Application
+from trimtab.vectors.applications import SEARCHED, Application
 from trimtab.vectors.artifact import OwnEdits, Vector
 from trimtab.vectors.dose import Scale, length, threshold
 
@@ -83,7 +83,7 @@ def _share(made: OwnEdits, how: Application, dose: float, unit: str, scale: Scal
         raise TrimtabError(
             f"{made.path}: {made.method} makes edits, which rule {how.rule} can't apply; expected {AS_MADE}"
         )
-    share = length(dose, unit, scale) if unit == "kl" else dose
+    share = length(dose, unit, scale) if unit in SEARCHED else dose
     if gate is not None and any(edit.gate is not None for edit in made.edits):
         raise TrimtabError(f"{made.path}: {made.method} makes a gate of its own, so {how.gate} can't stand before it")
     if how.timing != ALL and any(edit.timing != ALL for edit in made.edits):

@@ -26,7 +26,7 @@ from trimtab.agent.scenario import Scenario
 from trimtab.forward.sites import Sites
 from trimtab.steering.edits import Edits, after
 from trimtab.steering.replay import Prompt, Replay, replays
-from trimtab.vectors import apply, artifact
+from trimtab.vectors import apply, artifact, decoding
 from trimtab.vectors.action_scores import finite_scores
 from trimtab.vectors.cost import COSTS, Cost
 from trimtab.vectors.dose import UNSCALED
@@ -107,11 +107,19 @@ class DecisionReader:
     def _told(self, instructions: Sequence[str]) -> Float[Tensor, "situation action"]:
         return self._read(self._packed(self._prompts(instructions), max(self._layer, 0)), [()])[0]
 
+    def decoded(self, name: str, weight: float, instruction: str) -> Float[Tensor, "situation action"]:
+        """The same, unsteered, under a baseline of decoding (`trimtab.vectors.decoding`)."""
+        told = decoding.scores(name, self._model, self._protocol, self._conversations, instruction, weight)
+        return self._calibrated(told)
+
     def _read(self, parts: Iterable[tuple[list[int], Replay]], edits: Sequence[Edits]) -> Tensor:
         scores = torch.empty(len(edits), len(self._firsts), len(self._protocol.tools), dtype=torch.float64)
         for pack, replay in parts:
             scores[:, pack] = finite_scores(replay.logits(edits, replay.ends), self._protocol)
-        return torch.softmax(scores[:, self._of] - self._offsets, dim=-1)
+        return self._calibrated(scores)
+
+    def _calibrated(self, scores: Float[Tensor, "*any conversation action"]) -> Float[Tensor, "*any situation action"]:
+        return torch.softmax(scores[..., self._of, :] - self._offsets, dim=-1)
 
 
 def at_kl(vectors: Iterable[Path], kl: float, sites: Sites) -> tuple[dict[str, Edits], dict[str, Cost | None]]:
@@ -140,12 +148,15 @@ def decisions(
     read: Sequence[Situation],
     edits: Mapping[str, Edits],
     instruction: str,
+    weights: Mapping[str, float],
     rule_of: RuleOf | None = None,
 ) -> dict[str, Float[Tensor, "situation action"]]:
-    """Chances of each action in each situation: unsteered, under every vector, and asked for in the prompt.
+    """Chances of each action in each situation: unsteered, under every vector, asked for in the prompt, and under
+    baselines of decoding.
 
     Args:
         instruction: the sentence that asks for the trait.
+        weights: of baselines of decoding, by their names.
         rule_of: the rule that goes with a prompt, where rules are read in the prompt too.
     """
     # of what no edit changes, all conditions have one pass
@@ -153,6 +164,7 @@ def decisions(
     reader = DecisionReader(model, protocol, offsets, read, layer)
     found = dict(zip([UNSTEERED, *edits], reader.chances([(), *edits.values()]), strict=True))
     found[PROMPT] = reader.asked(instruction)
+    found |= {name: reader.decoded(name, weight, instruction) for name, weight in weights.items()}
     return found if rule_of is None else {**found, RULED: reader.ruled(rule_of)}
 
 

@@ -3,18 +3,20 @@
 A share counts the mean distance of the layer's rows from their mean, first tokens left out: a few huge constant
 dimensions and the attention sink would otherwise set the scale. Nats count the KL from the unsteered to the steered
 next-token distribution; the length that has it was searched for when the vector was made, for each way of applying the
-vector by itself (`trimtab.vectors.solving`). The bound of ASC turns nats into a length in closed form. A probability is
-what a probe shall say of every row, so it is a floor along the probe and no length.
+vector by itself (`trimtab.vectors.solving`), and so was the one that has a chance of the trait's first actions
+(`trimtab.vectors.thresholds`). The bound of ASC turns nats into a length in closed form. A probability is what a probe
+shall say of every row, so it is a floor along the probe and no length.
 """
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from trimtab.errors import TrimtabError
 from trimtab.vectors.applications import Application
-from trimtab.vectors.record import Record
+from trimtab.vectors.record import Record, Threshold
 from trimtab.vectors.units import UNITS
+from trimtab.vectors.unmade import CannotBeMade
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,9 @@ class Scale:
     applied: str = ""
     """How the vector is applied, for messages."""
 
+    chances: Mapping[float, Threshold] = field(default_factory=dict)
+    """What is known of each wanted chance."""
+
     @classmethod
     def of(cls, source: str, record: Record, residual_norm: float, application: Application) -> "Scale":
         """From a vector's record, for one way of applying the vector: nats are known for each by itself."""
@@ -52,6 +57,7 @@ class Scale:
             record.raw_norm,
             record.intercept,
             f" by {application}",
+            record.chances(application),
         )
 
 
@@ -63,6 +69,7 @@ def length(dose: float, unit: str, scale: Scale) -> float:
     """Signed L2 length of a dose, in the units of the residual stream.
 
     Raises:
+        CannotBeMade: no length has the chance that the dose is.
         TrimtabError: an unknown unit, or a vector that lacks what the unit needs.
     """
     if unit == "absolute":
@@ -79,6 +86,8 @@ def length(dose: float, unit: str, scale: Scale) -> float:
                 f"{scale.source}: no length with a KL of {dose:+g} nats is known{scale.applied}; searched for: {had}"
             )
         return found
+    if unit == "chance":
+        return _of_chance(dose, scale)
     if unit == "asc":
         if scale.slope is None or scale.curvature is None:
             raise TrimtabError(
@@ -86,6 +95,21 @@ def length(dose: float, unit: str, scale: Scale) -> float:
             )
         return math.copysign(asc_length(scale.slope, scale.curvature, abs(dose)), dose) if dose else 0.0
     raise TrimtabError(f"config.yaml, rollouts.unit: {unit!r}; expected one of {', '.join(UNITS)}")
+
+
+def _of_chance(dose: float, scale: Scale) -> float:
+    known = scale.chances.get(dose)
+    if known is None:
+        had = ", ".join(f"{chance:g}" for chance in sorted(scale.chances)) or "none"
+        raise TrimtabError(
+            f"{scale.source}: no length with a chance of {dose:g} is known{scale.applied}; searched for: {had}"
+        )
+    if known.length is None:
+        raise CannotBeMade(
+            f"{scale.source}: no length{scale.applied} brings the first actions of its trait to a chance of {dose:g}: "
+            f"it is {known.unsteered:.2g} unsteered, and {known.nearest:.2g} is the nearest that was reached"
+        )
+    return known.length
 
 
 def asc_length(slope: float, curvature: float, nats: float) -> float:

@@ -22,7 +22,7 @@ from trimtab.vectors.cost import Cost
 RIGHT, WRONG, NO_AIM = "right", "wrong", "no aim"
 """Outcomes of the sign check: held-out rows of the high pole lie above, or not; the vector doesn't aim at it."""
 
-OPTIONAL = ("cost", "openings")
+OPTIONAL = ("cost", "openings", "thresholds")
 """Keys that a file may lack."""
 
 TOWARDS = "a positive dose moves towards "
@@ -54,6 +54,30 @@ class Solved:
     """Wanted KL, in nats, with the sign of the dose."""
     layer: int
     """Where the vector was applied, by which rule and to which tokens; the length is good for nothing else."""
+    rule: str
+    timing: str
+    gate: str = ""
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """The length at which the trait's first actions are as likely as is wanted (`trimtab.vectors.thresholds`)."""
+
+    target: float
+    """Wanted chance."""
+    length: float | None
+    """Signed L2 length; None where no length that was tried has the target."""
+    lower: float | None
+    upper: float | None
+    """Between which it lies, as sure as `trimtab.vectors.bisection.INTERVAL` says."""
+    unsteered: float
+    """The chance without the vector."""
+    nearest: float
+    """Of the chances that the scan's lengths came to, the one nearest to the target."""
+    forwards: int
+    """Prompts that the model read under the vector for this."""
+    layer: int
+    """Where the vector was applied, by which rule and to which tokens, as of `Solved`."""
     rule: str
     timing: str
     gate: str = ""
@@ -113,6 +137,8 @@ class Record:
     """Of making it, without its doses; None for a file of before costs were counted."""
     openings: tuple[Opened, ...] = ()
     """Of edits that stand behind gates of their own."""
+    thresholds: tuple[Threshold, ...] = ()
+    """Where doses are chances."""
 
     @property
     def plain(self) -> Application:
@@ -128,6 +154,14 @@ class Record:
             solved.target: solved.length
             for solved in self.kl_calibration
             if Application(solved.layer, solved.rule, solved.timing, solved.gate) == application
+        }
+
+    def chances(self, application: Application) -> dict[float, Threshold]:
+        """What is known of wanted chances, by them, for one application."""
+        return {
+            each.target: each
+            for each in self.thresholds
+            if Application(each.layer, each.rule, each.timing, each.gate) == application
         }
 
     def texts(self) -> dict[str, str]:
@@ -234,5 +268,6 @@ READERS: dict[str, tuple[Callable[[str], Any], str]] = {
     "site": (_site, f"one of {', '.join(PLACES)}"),
     "cost": (lambda text: Cost(**_object(text)), "an object with forwards and backwards"),
     "openings": (_many(Opened), "a list of objects with gate, prompts, prompts_open and open_share"),
+    "thresholds": (_many(Threshold), "a list of objects with target, length, unsteered, layer, rule and timing"),
 }
 """Key of the metadata -> what reads its text, and what is expected of it."""

@@ -29,6 +29,7 @@ from trimtab.vectors.gates import GateOf, ungated
 from trimtab.vectors.material import Pairs, held_out_gap
 from trimtab.vectors.record import NO_AIM, RIGHT, WRONG, Derivatives, Measured, Record
 from trimtab.vectors.solving import SHARES, lengths
+from trimtab.vectors.thresholds import thresholds
 from trimtab.vectors.unmade import CannotBeMade, Unmade
 
 LOG = logging.getLogger(__name__)
@@ -63,7 +64,7 @@ def make_vectors(
     Args:
         targets: signed KL, in nats, at which methods are compared: vectors added at their own layer to all tokens,
             edits as they were made.
-        asked: lengths under other applications, of single vectors.
+        asked: lengths under other applications, or of chances, of single vectors.
         gate_of: makes the gates that lengths are asked for under.
 
     Raises:
@@ -92,15 +93,22 @@ def make_vectors(
     rest = [
         each
         for each in asked
-        if each.vector in found and (each.application(material.layer) != plain or each.target not in targets)
+        if each.vector in found
+        and each.unit == "kl"
+        and (each.application(material.layer) != plain or each.target not in targets)
     ]
     wanted = list(dict.fromkeys([*compared, *rest]))
     solved = lengths(wanted, found, sources.prompts, bench.at_layer, bench.reach, material.sae, gate_of, material.sites)
+    by_chance = [each for each in asked if each.vector in found and each.unit == "chance"]
+    reached = thresholds(by_chance, found, material, bench.reach, gate_of)
     for name, each in found.items():
-        known = replace(each.record, kl_calibration=(*each.record.kl_calibration, *solved[name]))
+        nats = (*each.record.kl_calibration, *solved[name])
+        known = replace(each.record, kl_calibration=nats, thresholds=tuple(reached[name]))
         artifact.save(replace(each, record=known))
         texts = known.texts()
         LOG.info("%s: %s; %s", name, texts["dose_calibration"], texts["kl_calibration"])
+        for threshold in known.thresholds:
+            LOG.info("%s: %s", name, threshold)
 
 
 class _Bench:

@@ -36,6 +36,13 @@ UNITS = {
         "divergence of the next-token distribution reaches them, by the logits' first two derivatives.",
         source="ASC, 2507.04742",
     ),
+    "chance": Unit(
+        label="chance of the first actions",
+        sentence="Lengths are given by what the agent then does: at a dose between 0 and 1, the first actions that the "
+        "trait's declared outcome counts have that chance, mean over contrast prompts kept for choosing, as found by "
+        "probabilistic bisection.",
+        source="Endogenous Resistance, 2602.06941",
+    ),
     "probability": Unit(
         label="the probe's probability",
         sentence="A dose is a probability: steered rows to which the vector's own logistic probe gives the high pole a "
