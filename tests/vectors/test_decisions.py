@@ -98,6 +98,18 @@ def test_vectors_with_an_aim_are_judged_on_their_own_measure_alone():
     assert found.loc[("sae_probe", "autonomy"), "over_null"] == pytest.approx(4 * 0.09, abs=0.05)
 
 
+def test_a_baseline_of_decoding_is_ranked_and_no_null_is_like_it():
+    effects = {"sae_probe": 0.1, **{f"random_{at}": 0.002 * at for at in range(6)}}
+    alone, beside = compared(effects), compared({**effects, "contrastive_guidance": 0.2})
+    row = beside.loc[("contrastive_guidance", "autonomy")]
+    assert row["estimate"] == pytest.approx(0.2, abs=0.01)
+    assert (row["random_as_large"], row["p_random"]) == (0, pytest.approx(1 / 7))
+    assert row[["verdict", "over_random", "p_over_random"]].isna().all()
+    # another method beside it would have raised the corrected p
+    judged_as = ["verdict", "over_random", "p_over_random"]
+    assert beside.loc[("sae_probe", "autonomy"), judged_as].equals(alone.loc[("sae_probe", "autonomy"), judged_as])
+
+
 def test_a_method_that_does_nothing_has_an_effect_of_exactly_nothing():
     both = pd.concat([table({"sae_probe": 0.1}), table({}).assign(method="lda")[lambda t: t.index < 30]])
     found = judged(measures(both, shown(autonomy="asks"))).set_index("method")

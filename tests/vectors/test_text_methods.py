@@ -251,7 +251,7 @@ def test_the_rule_in_the_prompt_is_the_one_whose_vector_is_added(protocol, model
     sentences = [each.rule for each in RULES.values()]
     offsets = {START: dict.fromkeys(protocol.tools, 0.0)}
     ruled = rule_of(edits, sentences)
-    found = decisions(model, protocol, offsets, read, {"mentor": edits}, "Be very free.", ruled)
+    found = decisions(model, protocol, offsets, read, {"mentor": edits}, "Be very free.", {}, ruled)
     assert [*found] == [UNSTEERED, "mentor", "prompt", RULED]
     for at, each in enumerate(read):
         asked = protocol.prompt([{"role": "system", "content": RULES[DOMAINS[at]].rule}, *each.messages])

@@ -25,10 +25,13 @@ from statsmodels.stats.multitest import multipletests
 
 from trimtab.agent.names import PROMPT, RULED, UNSTEERED
 from trimtab.vectors import nulls
+from trimtab.vectors.baselines import BASELINES
 from trimtab.vectors.nulls import Verdict
 
 TRAIT, DIRECTION = "trait", "direction"
 """What a null leaves out: the trait alone, or any aim."""
+NO_VECTOR = (UNSTEERED, PROMPT, RULED, *BASELINES)
+"""Methods in tables that no null is like."""
 FEWEST = 2
 """Draws that have a spread."""
 SMALLEST = 1e-9
@@ -50,7 +53,7 @@ def effects(measured: pd.DataFrame) -> Iterator[tuple[str, pd.Series]]:
         if trait in own.columns:
             chance = own[str(trait)].clip(SMALLEST, 1 - SMALLEST)
             values = own.assign(odds=np.log(chance / (1 - chance))).groupby("method", sort=False)["odds"].mean()
-            yield str(trait), (values.drop([UNSTEERED, PROMPT, RULED], errors="ignore") - values[UNSTEERED]).dropna()
+            yield str(trait), (values.drop([*NO_VECTOR], errors="ignore") - values[UNSTEERED]).dropna()
 
 
 def against_nulls(measured: pd.DataFrame, level: float) -> pd.DataFrame:
