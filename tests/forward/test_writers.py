@@ -41,6 +41,14 @@ def test_a_layer_that_writes_through_more_than_these_is_told(family):
         writers(family(), IDS)
 
 
+def test_a_row_of_massive_norm_may_hide_what_is_added_to_it():
+    """In bfloat16, where a sum with it is rounded to more than that."""
+    model = llama().bfloat16()
+    with torch.no_grad():
+        model.model.embed_tokens.weight[IDS[0, 0]] *= 3000
+    assert [str(writer.site) for writer in writers(model, IDS)][:2] == ["0.self_attn.o_proj", "0.mlp.down_proj"]
+
+
 def test_a_weight_is_read_however_it_lies():
     plain, other = llama(attention_bias=True).bfloat16(), gpt2()
     wanted = plain.model.layers[1].self_attn.o_proj.weight.float()

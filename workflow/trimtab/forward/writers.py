@@ -21,7 +21,7 @@ from trimtab.forward.linear import inputs_of
 from trimtab.forward.sites import Site
 
 CLOSE = 0.02
-"""Relative distance of two outputs that count as one: what bfloat16 leaves of a sum."""
+"""Relative distance of two rows that count as one: what bfloat16 leaves of a sum."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,8 @@ def writers(model: PreTrainedModel, ids: Int[Tensor, "1 token"]) -> list[Writer]
     found = []
     for number, layer in enumerate(stack):
         added = given[layer] - taken[layer]
+        # each sum with the stream is rounded to a share of the stream, beside which little may be added
+        rounded = torch.finfo(model.dtype).eps * given[layer].norm(dim=-1)
         blocks = {
             name: block
             for name, block in layer.named_children()
@@ -70,7 +72,7 @@ def writers(model: PreTrainedModel, ids: Int[Tensor, "1 token"]) -> list[Writer]
         }
         # a block that adds the stream itself, as BLOOM's do, writes by its last matrix
         ways = [[(name, *find(name, block, given)) for name, block in blocks.items()] for find in (_by, _last)]
-        own = next((way for way in ways if _same(sum(given[module] for *_, module in way), added)), None)
+        own = next((way for way in ways if _same(sum(given[module] for *_, module in way), added, rounded)), None)
         if own is None:
             named = ", ".join(path for _, path, _ in ways[0]) or "nothing"
             raise TrimtabError(
@@ -112,13 +114,15 @@ def _last(name: str, block: nn.Module, given: dict[nn.Module, Tensor]) -> tuple[
     return found
 
 
-def _same(one: Tensor | int, other: Tensor) -> bool:
-    """Of any two shapes; 0 is the sum of nothing."""
-    return (
-        isinstance(one, Tensor)
-        and one.shape == other.shape
-        and float((one - other).norm()) <= CLOSE * float(other.norm())
-    )
+def _same(one: Tensor | int, other: Tensor, rounded: Tensor | float = 0.0) -> bool:
+    """Of any two shapes, row by row; 0 is the sum of nothing.
+
+    Args:
+        rounded: what each row's distance may be besides.
+    """
+    if not isinstance(one, Tensor) or one.shape != other.shape:
+        return False
+    return bool(((one - other).norm(dim=-1) <= CLOSE * other.norm(dim=-1) + rounded).all())
 
 
 def _heads(model: PreTrainedModel, block: nn.Module, name: str, inputs: int) -> int:
