@@ -22,6 +22,7 @@ from trimtab.agent.environment import Environment
 from trimtab.agent.few_shot import ACTION, INPUT, THOUGHT, FewShotProtocol, Texts
 from trimtab.agent.names import FINISH
 from trimtab.agent.scenario import Scenario
+from trimtab.forward.linear import WIDTH, operator
 from trimtab.forward.sites import Site
 from trimtab.model.source import load, resolve
 from trimtab.prompts import resources
@@ -133,8 +134,10 @@ def main() -> None:
 def bench(folder: Path) -> None:
     ours, tokenizer = load(folder, "bfloat16", "cpu")
     # the peers' model is the library's own, without what `load` prepares, but for a defect that would decide the race:
-    # the head's product with the strided slice that `generate` gives it takes 700 times as long
-    plain = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16).eval()
+    # the head's product with the strided slice that `generate` gives it takes 700 times as long; it is in the dtype
+    # that this processor multiplies, since without AVX-512 bfloat16 takes a plain layer many times as long as float32
+    dtype = WIDTH.get(operator(), torch.bfloat16)
+    plain = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype).eval()
     plain.lm_head.register_forward_pre_hook(lambda module, rows: (rows[0].contiguous(),))
     protocol = FewShotProtocol(Texts.of(resources.load(resources.RESOURCES / "few_shot.yaml")), tokenizer)
     scenarios = [*map(Scenario.of, resources.scenarios()[:SCENARIOS])]
@@ -182,7 +185,8 @@ def bench(folder: Path) -> None:
         "rollouts",
         "Rollouts",
         [
-            f"SmolLM2-135M-Instruct in bfloat16, few-shot header of {len(protocol.header_tokens())} tokens, up to "
+            f"SmolLM2-135M-Instruct in bfloat16 (for `generate` in {str(dtype).removeprefix('torch.')}, the faster one "
+            f"on this processor), few-shot header of {len(protocol.header_tokens())} tokens, up to "
             f"{SETTINGS.max_turns} turns of {THOUGHT_TOKENS} + {INPUT_TOKENS} tokens, one thread, by its own "
             f"processor time. `generate` plays one of the conditions, one episode at a time {USUAL_SCENARIOS} of its "
             "scenarios; its head is given contiguous rows, which the engine's model has by itself."
