@@ -19,6 +19,7 @@ def test_the_pattern_is_the_difference_of_means_and_the_filter_is_not(page):
     np.testing.assert_allclose(found["filter"], [0.5**0.5, -(0.5**0.5)], atol=0.03)
 
 
+@pytest.mark.slow
 def test_the_figure_is_what_is_drawn(page, tmp_path):
     page.draw(tmp_path / "drawn.svg")
     assert (tmp_path / "drawn.svg").read_bytes() == page.FIGURE.read_bytes()

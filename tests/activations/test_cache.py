@@ -21,6 +21,7 @@ from trimtab.forward.capture import Prompt
 from trimtab.forward.hooks import capture
 
 
+@pytest.mark.slow
 def test_an_off_by_nothing_layer(tmp_path):
     """The rows are hidden_states[layer + 1] of the same model, first tokens left out."""
     model, these = llama(), prompts()
@@ -97,6 +98,7 @@ def test_the_checksum_is_hdf5s_own(data, dtype):
         assert fletcher32(values) == rows.id.read_direct_chunk((0, 0))[1][values.nbytes :]
 
 
+@pytest.mark.slow
 def test_the_same_prompts_give_the_same_bytes(tmp_path):
     one, two = (write(tmp_path / name, llama(), prompts()) for name in ("a.h5", "b.h5"))
     assert sha256(one) == sha256(two)
@@ -155,6 +157,7 @@ def flip(path, at):
     path.write_bytes(data)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.6, 0.999])
 def test_a_truncated_file_is_a_one_line_error(tmp_path, share):
     path = write(tmp_path / "a.h5", llama(), prompts())
@@ -175,12 +178,14 @@ def test_a_file_that_is_no_cache_or_none_is_a_one_line_error(tmp_path):
         Cache.open(tmp_path / "other.h5")
 
 
+@pytest.mark.slow
 def test_an_unknown_layer_is_a_one_line_error(tmp_path):
     path = write(tmp_path / "a.h5", llama(), prompts())
     with Cache.open(path) as cache, pytest.raises(TrimtabError, match=r"layer 2 is not cached; cached are \[1, 3\]"):
         cache.rows(2)
 
 
+@pytest.mark.slow
 def test_rows_that_another_program_filtered_are_refused(tmp_path):
     path = write(tmp_path / "a.h5", llama(), prompts())
     with h5py.File(path, "r+") as file:
@@ -204,6 +209,7 @@ def test_a_cache_of_another_model_is_refused(tmp_path, changes):
         require_all([path], replace(DESCRIBED, **changes))
 
 
+@pytest.mark.slow
 def test_a_cache_of_another_hook_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("trimtab.activations.shards.hook_of", lambda described: "output of the attention")
     path = write(tmp_path / "a.h5", llama(), prompts())

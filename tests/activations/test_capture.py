@@ -19,6 +19,7 @@ from trimtab.settings.activations import CaptureSettings
 TURNS = Prompt("talk", [9, 8, 7, 6, 5, 4, 3, 2])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("selection", "kept"), [("all", [1, 2, 3, 4, 5, 6, 7]), ("last", [7])])
 def test_a_selection_names_its_tokens(tmp_path, selection, kept):
     assert list(TURNS.kept(selection)) == kept
@@ -83,6 +84,7 @@ def test_an_automatic_budget_follows_from_the_config_and_holds_one_prompt(family
         token_budget(CaptureSettings(token_budget="auto", chunk_rows=8), model, LAYERS, longest=10)
 
 
+@pytest.mark.slow
 def test_an_automatic_budget_gives_the_rows_of_any_other(tmp_path):
     auto = write(tmp_path / "a.h5", llama(), prompts(), token_budget="auto", memory_mb=1)
     with Cache.open(auto) as one, Cache.open(write(tmp_path / "b.h5", llama(), prompts())) as other:
@@ -100,5 +102,6 @@ def test_size_and_time_are_told_before_and_after(tmp_path, caplog):
     assert after.startswith(f"{path}: took 0.0 MB and ")
 
 
+@pytest.mark.slow
 def test_a_model_without_a_key_value_cache_is_known():
     assert [name for name in ARCHITECTURES if not reads_cache(ARCHITECTURES[name]())] == ["mamba"]

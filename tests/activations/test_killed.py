@@ -145,6 +145,7 @@ def test_what_is_left_of_other_inputs_is_thrown_away(tmp_path, monkeypatch, capl
     assert sha256(path) == sha256(reference)
 
 
+@pytest.mark.slow
 def test_what_other_code_left_is_thrown_away(tmp_path, monkeypatch, caplog):
     caplog.set_level("INFO")
     stopped(tmp_path / "a.h5", monkeypatch)
@@ -184,6 +185,7 @@ def stopped(path, monkeypatch):
     assert not path.exists()
 
 
+@pytest.mark.slow
 def test_one_writer_a_shard(processes, tmp_path):
     path = tmp_path / "a.h5"
     with (
@@ -238,6 +240,7 @@ def test_a_disk_without_room_is_told_before_anything_is_computed(processes, whol
     assert sha256(path) == whole
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_up_meanwhile_keeps_what_is_finished(whole, tmp_path, monkeypatch):
     path = tmp_path / "a.h5"
     true, calls = os.pwritev, []

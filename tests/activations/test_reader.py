@@ -60,12 +60,14 @@ def test_started_in_the_middle_it_serves_what_is_left(tmp_path_factory, rows, ba
     assert [piece.tolist() for piece in rest] == [piece.tolist() for piece in whole[done:]]
 
 
+@pytest.mark.slow
 def test_no_kept_row_is_an_error(tmp_path):
     path = write(tmp_path / "a.h5", llama(), prompts())
     with pytest.raises(TrimtabError, match="no row belongs"):
         next(shuffled_batches([path], 1, 4, 0, {"nobody"}, 10))
 
 
+@pytest.mark.slow
 def test_shards_of_other_rows_are_not_mixed(tmp_path):
     one = write(tmp_path / "a.h5", llama(), prompts())
     two = write(tmp_path / "b.h5", llama().bfloat16(), prompts(), dtype="bfloat16")
@@ -73,6 +75,7 @@ def test_shards_of_other_rows_are_not_mixed(tmp_path):
         next(shuffled_batches([one, two], 1, 4, 0, None, 10))
 
 
+@pytest.mark.slow
 def test_nothing_stays_open_behind_a_reader_that_stops_early(tmp_path, monkeypatch):
     opened = []
     true = Cache.open

@@ -19,6 +19,7 @@ def asked(monkeypatch):
     assert stopping.asked()
 
 
+@pytest.mark.slow
 def test_rows_are_kept_and_gone_on_with(tmp_path, asked, monkeypatch, caplog):
     caplog.set_level("INFO")
     model, path = llama(), tmp_path / "a.h5"

@@ -86,6 +86,7 @@ def test_another_seed_is_another_order_and_another_epoch_too(model, monkeypatch)
     assert sorted(first.tolist()) == sorted(other.tolist())
 
 
+@pytest.mark.slow
 def test_no_more_documents_are_read_than_a_window_takes(model):
     read = []
 

@@ -126,6 +126,7 @@ def test_a_megabyte(world, tool, unit):
         assert len(world.call(tool, argument).text) <= OBSERVATION_CHARACTERS
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(st.sampled_from([*TOOLS, "finish"]), st.text(max_size=60)), max_size=6))
 def test_any_calls_are_answered_within_bounds(calls):
     world = Environment(SMALL)

@@ -296,6 +296,7 @@ def test_pushes_on_thoughts_do_not_depend_on_the_batch_nor_on_a_kill(scenarios, 
     assert engine.run(arms, scenarios[:2], 0, 0, Journal(tmp_path / "steps")) == together
 
 
+@pytest.mark.slow
 def test_tools_have_chances_where_they_are_named(native):
     model = llama(vocab_size=len(native.tokenizer), max_position_embeddings=8192)
     scores = action_scores(model, native, {"data": ["Add up the rows.", "Sort them."]})

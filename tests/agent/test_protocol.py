@@ -69,6 +69,7 @@ def test_two_actions_that_begin_alike_are_refused_in_one_line(tokenizer, resourc
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.slow
 def test_tokens_that_end_a_line(protocol):
     assert all(protocol.ends[protocol.encode(cue)[0]] for cue in (THOUGHT, ACTION, INPUT))
     assert protocol.ends[protocol.tokenizer.eos_token_id]
@@ -99,6 +100,7 @@ def test_a_transcript_reads_like_the_examples(protocol):
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 @settings(max_examples=50)
 @given(st.text(max_size=40))
 def test_no_content_breaks_out_of_its_line(protocol, content):

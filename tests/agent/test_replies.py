@@ -271,6 +271,7 @@ def test_a_hostile_reply_takes_time_in_proportion(unit):
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
 
 
+@pytest.mark.slow
 @given(st.text() | st.lists(st.sampled_from(HOSTILE)).map("".join))
 def test_whatever_is_written_has_an_outcome(text):
     reply = read(text)

@@ -270,6 +270,7 @@ def test_marks_of_thoughts_that_are_no_tokens_of_the_models_are_words(scenarios)
     assert (record["tool"], record["thinking"]) == ("file_read", "")
 
 
+@pytest.mark.slow
 def test_a_turn_without_thoughts_counts_none(scenarios):
     (record,) = Scripted(made("Qwen 2.5"), ["Done."], max_turns=1).run(scenarios[0])
     assert (record["thinking"], record["thinking_tokens"]) == ("", 0)

@@ -206,6 +206,7 @@ def test_the_version_of_what_a_module_imports_counts(tmp_path, monkeypatch, impo
     assert (found[0] != found[1]) == counts
 
 
+@pytest.mark.slow
 def test_a_training_that_was_cut_off_knows_the_library_it_ran_on():
     """Scripts that go on from a checkpoint ask for the digest themselves."""
     for name in ("saes_train", "saes_stream"):

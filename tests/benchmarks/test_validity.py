@@ -47,6 +47,7 @@ def test_every_part_runs_and_the_page_in_docs_is_of_these_parts(validity, tmp_pa
     assert "| 2 |\n" not in in_docs
 
 
+@pytest.mark.slow
 def test_a_part_comes_again_with_the_same_figures(validity):
     once, again = (validity.simulated(["familywise"], times=0) for _ in range(2))
     assert once == again

@@ -92,6 +92,7 @@ def test_attention_elsewhere_than_on_a_cpu_is_the_same():
     assert bool((weight[1, :, 2] == float("-inf")).all())
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(
     st.lists(st.tuples(st.integers(0, 30), st.integers(0, 40)), min_size=1, max_size=6).filter(

@@ -62,6 +62,7 @@ def run(tmp_path_factory):
     return lambda *words: subprocess.run([sys.executable, path, *words], capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_arguments_follow_the_signature(run):
     done = run(*GOOD, "--name", "x")
     assert done.stdout.strip() == str(
@@ -70,11 +71,13 @@ def test_arguments_follow_the_signature(run):
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.slow
 def test_a_default_makes_a_flag_optional_and_underscores_become_dashes(run):
     done = run(*GOOD, "--name", "x", "--runs", "1", "2", "--extra-note", "two words")
     assert done.stdout.strip().endswith("[1, 2], 'two words']")
 
 
+@pytest.mark.slow
 def test_a_users_mistake_is_one_line_with_a_status_of_its_own(run):
     done = run(*GOOD, "--name", "mistake")
     assert done.returncode == WRONG_CONFIG
@@ -95,6 +98,7 @@ def test_in_a_job_a_mistake_leaves_a_mark_so_that_nobody_tries_again(run, tmp_pa
     assert [each.name for each in REFUSED.iterdir()] == ["add"]
 
 
+@pytest.mark.slow
 def test_a_bug_keeps_its_stack_trace(run):
     done = run(*GOOD, "--name", "bug")
     assert done.returncode == 1
@@ -122,6 +126,7 @@ def test_a_wrong_command_line_is_refused_by_name(run, words, said):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_help_shows_the_scripts_own_first_line(run):
     done = run("--help")
     assert done.returncode == 0
@@ -158,6 +163,7 @@ def typed(tmp_path_factory):
     return lambda text: subprocess.run([sys.executable, path, "--settings", text], capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_settings_arrive_as_their_model_and_are_recorded_as_written(typed):
     done = typed('{"doses": [1, 0.5], "draws": 3}')
     assert (done.stdout, done.stderr) == ("(1, 0.5) 3 {'doses': (1, 0.5), 'draws': 3}\n", "")

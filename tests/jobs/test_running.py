@@ -38,6 +38,7 @@ def run(folder: Path, **environment: str) -> str:
         return said.strip() or complaint.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_a_second_run_is_refused_until_the_first_is_gone(tmp_path):
     with process(tmp_path, [sys.executable, "-c", BEGIN]) as first:
         assert first.stdout.readline() == "begun\n"
@@ -48,6 +49,7 @@ def test_a_second_run_is_refused_until_the_first_is_gone(tmp_path):
         assert run(tmp_path) == "begun"
 
 
+@pytest.mark.slow
 def test_two_checkouts_with_one_disk_for_results_run_one_after_the_other(tmp_path):
     checkouts = [tmp_path / name for name in ("one", "two", "disk")]
     for folder in checkouts:
@@ -95,6 +97,7 @@ def test_jobs_of_the_queue_are_asked_for(tmp_path, row, said):
     ask(tmp_path, row, said)
 
 
+@pytest.mark.slow
 def test_jobs_of_another_experiments_run_are_not_waited_for(tmp_path):
     """Of the same checkout, on the same cluster."""
     begun(tmp_path, "other", f"{JOB_NAME}_1f-2e")

@@ -32,6 +32,7 @@ def tripled(weights):
     return weights | {"model.norm.weight": 3 * weights["model.norm.weight"]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("read", [from_manifest, tokenizer_of])
 @pytest.mark.parametrize(
     ("change", "name"),

@@ -75,6 +75,7 @@ def test_another_shape_is_told_with_both(folder):
     assert "has another shape than config.json says: model.norm.weight is 31 and not 32" in said
 
 
+@pytest.mark.slow
 def test_what_old_checkpoints_kept_of_the_config_may_stay(tmp_path):
     """Frequencies and causal masks, which the library makes itself now."""
     llama = saved(tmp_path / "llama")
@@ -133,6 +134,7 @@ def whole_numbers(folder):
     rewritten(folder, lambda w: w | {name: (127 * w[name] / w[name].abs().max()).to(torch.int8)})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [

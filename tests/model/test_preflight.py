@@ -71,6 +71,7 @@ def test_logits_that_are_not_finite_are_refused_wherever_they_stand(number):
         preflight(model, PROMPTS, LAYERS)
 
 
+@pytest.mark.slow
 def test_a_way_that_gives_nan_fails_its_check_alone():
     model = llama()
     forward = model.forward
@@ -134,6 +135,7 @@ def test_a_wrong_selector_is_caught(monkeypatch):
     assert failures(llama()) == ["a position selector touches exactly its tokens"]
 
 
+@pytest.mark.slow
 def test_a_hook_that_rounds_is_caught(monkeypatch):
     monkeypatch.setattr(Steering, "edited", lambda self, site, stream: stream + 1e-3)
     assert "a hook with dose 0 changes no bit" in failures(llama())
@@ -241,6 +243,7 @@ def test_what_passes_needs_no_acceptance():
     assert not any(check.accepted for check in judged)
 
 
+@pytest.mark.slow
 def test_the_names_that_a_config_may_accept_are_those_of_the_checks():
     found = [check.name for check in preflight(llama(), PROMPTS, LAYERS)]
     assert found == [name for name in ALL if name not in (SAME, ADDED, MODULE)]
@@ -301,6 +304,7 @@ def test_kernels_are_told_by_name_present_or_not():
     assert told["transformers"]
 
 
+@pytest.mark.slow
 def test_checks_that_need_a_cache_fail_on_a_model_without_one():
     model = ARCHITECTURES["mamba"]()
     checks = preflight(model, PROMPTS, LAYERS)

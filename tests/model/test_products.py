@@ -34,6 +34,7 @@ def loaded(described, **how):
     return load(Path(described.path), described.dtype, described.device, **how)[0]
 
 
+@pytest.mark.slow
 def test_a_sound_models_operators_are_recorded_and_right(described):
     model = loaded(described)
     by = operators(model)

@@ -75,6 +75,7 @@ def test_a_tokenizer_of_no_family_keeps_its_own_rules(folder):
     assert load_tokenizer(folder).encode("one two") == [1, 2]
 
 
+@pytest.mark.slow
 def test_the_manifest_counts_parameters_that_are_laid_out_too(folder):
     model, tokenizer = load(folder, "bfloat16", "cpu")
     whole = AutoModelForCausalLM.from_pretrained(folder).num_parameters()

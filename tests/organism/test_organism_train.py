@@ -48,6 +48,7 @@ def test_decisions_stand_behind_their_cue(language):
     assert len(one.weights) == len(one.tokens)
 
 
+@pytest.mark.slow
 def test_the_first_lessons_have_one_pair_of_words_a_trait(language):
     settings = TrainingSettings(mixer="hybrid", steps=8, batch=4, learning_rate=1e-3)
     first = {trait: next(iter(pairs.values())) for trait, pairs in language.law.poles.items()}

@@ -28,6 +28,7 @@ def test_a_chance_by_hand():
     assert chance(gaps, signs, observed_counts=False).item() == 0.5
 
 
+@pytest.mark.slow
 @given(st.integers(0, 10_000))
 def test_the_order_of_means_is_the_order_of_scores(seed):
     """What `chance` counts by means, the study's score would count the same."""

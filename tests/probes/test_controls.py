@@ -36,6 +36,7 @@ def test_gap_by_hand():
     assert gap(torch.tensor([-1.0, -2.0, -3.0])) == (-2.0, pytest.approx(2.0), 3)
 
 
+@pytest.mark.slow
 @given(seed=st.integers(0, 1000), pairs=st.integers(1, 20))
 def test_shuffles_swap_both_mates_or_neither(seed, pairs):
     labels = torch.tensor([1.0, 0.0]).repeat(pairs)
@@ -44,6 +45,7 @@ def test_shuffles_swap_both_mates_or_neither(seed, pairs):
     torch.testing.assert_close(shuffled[0::2] + shuffled[1::2], torch.ones(pairs, 5))
 
 
+@pytest.mark.slow
 @given(seed=st.integers(0, 1000), templates=st.integers(2, 12), pairs=st.integers(1, 4))
 def test_whole_templates_are_swapped_or_left_and_every_way_is_tried_where_few(seed, templates, pairs):
     names = [f"t{i // (2 * pairs):02d}" for i in range(2 * pairs * templates)]

@@ -57,6 +57,7 @@ def test_the_slope_of_the_loss_is_zero_at_the_solution(seed, rows, features, pen
     assert float(intercept.grad.abs()) < 1e-5 * rows
 
 
+@pytest.mark.slow
 @settings(max_examples=15)
 @given(seed=st.integers(0, 10_000))
 def test_swapped_labels_turn_the_probe_round(seed):

@@ -112,6 +112,7 @@ def test_too_few_templates_are_refused_by_name(experiment):
         nested(layers, labels[:, None], groups, PENALTIES, 3, seed=0)
 
 
+@pytest.mark.slow
 def test_leave_one_out_is_a_fold_a_template_and_asks_no_seed(experiment):
     layers, labels, groups = experiment(4)
     assert len(set(folds_by_group(groups, "leave_one_out", 3).tolist())) == len(set(groups))

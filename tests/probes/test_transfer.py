@@ -29,6 +29,7 @@ def test_a_trait_that_each_domain_has_its_own_way_is_not():
     assert score(across(x, labels, domains, templates, 1.0, 3, 0), labels).auc < 0.75
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["ridge", "logistic"])
 def test_a_row_has_no_say_in_its_own_prediction_nor_have_its_domain_and_template(family):
     x, labels, domains, templates = rows()

@@ -90,6 +90,7 @@ def test_templates_meet_different_tasks(rows):
     assert len(set.union(*users.values())) == 8
 
 
+@pytest.mark.slow
 @given(seed=st.integers(0, 2**63), sizes=st.tuples(st.just(4), st.just(3), st.just(3)))
 def test_ten_templates_are_split_5_2_1_2_with_all_sub_behaviours_in_fit(seed, sizes):
     templates = [

@@ -185,6 +185,7 @@ def recipe():
     return resources.load(resources.RESOURCES / "corpus.yaml")
 
 
+@pytest.mark.slow
 def test_tasks_for_transcripts(recipe, scenarios):
     pytest.importorskip("bfcl_eval")
     tasks = sources.transcript_tasks(80, 1, recipe["transcript_tasks"])
@@ -201,6 +202,7 @@ def test_no_question_of_the_transcripts_is_in_the_corpus(recipe):
     assert used.isdisjoint(recipe["transcript_tasks"]["files"])
 
 
+@pytest.mark.slow
 def test_documentation_interleaves_packages():
     found = sources.documentation({"jsonschema": "jsonschema", "yaml": "PyYAML"}, 1, 0)
     first = [next(found).id for _ in range(4)]

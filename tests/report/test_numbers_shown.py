@@ -178,6 +178,7 @@ def drawn(value: float) -> tuple[float, float]:
     return round(value - BELOW, 6), round(value + ABOVE, 6)
 
 
+@pytest.mark.slow
 def test_dose_response(made):
     for axis, (trait, outcome) in zip(plots_effects.dose_response(made).axes, TRAITS.items(), strict=False):
         here = {container.get_label(): container for container in axis.containers}

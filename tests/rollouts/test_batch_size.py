@@ -15,6 +15,7 @@ def granted(model, megabytes, conditions="auto", together=50, scenarios=50):
     return tuple(rows_together(settings, model, scenarios, FIRST, LONGEST))
 
 
+@pytest.mark.slow
 def test_a_row_is_its_keys_and_values_its_task_and_its_logits(model):
     """float64: 8 bytes a number; keys and values of all layers for 100 tokens; logits as they come and in float32."""
     config = model.config

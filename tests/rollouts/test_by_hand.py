@@ -204,6 +204,7 @@ def test_the_command_prints_doses_side_by_side(on_disk, capsys, monkeypatch):
     assert lines == [*columns.add(0, zero, True), *columns.add(1, steered, True)]
 
 
+@pytest.mark.slow
 def test_a_chat_reads_lines_until_an_empty_one(on_disk, capsys, monkeypatch):
     monkeypatch.setattr("sys.stdin", io.StringIO("Hello\nAnd?\n\nnever\n"))
     command.chat(on_disk / "model", on_disk / "v.safetensors", dose=[0.0], tokens=5)

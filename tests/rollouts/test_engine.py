@@ -262,6 +262,7 @@ def test_an_episode_is_one_text_steered_where_its_timing_says(engine, model, pro
     assert [records[0][p] for p in PROBABILITIES] == pytest.approx(expected.tolist(), rel=1e-3)
 
 
+@pytest.mark.slow
 def test_calibration_is_subtracted_before_the_choice(model, protocol, scenarios, records):
     bias = dict(zip(protocol.tools, (0.5, -1.0, 2.0, 0.0, -0.25, 1.0), strict=True))
     shifted = Engine(model, protocol, SHORT.model_copy(update={"max_turns": 1}), bias).run(

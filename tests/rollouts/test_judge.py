@@ -248,6 +248,7 @@ def test_a_verdict_is_read_out_of_prose():
     assert np.isnan([said["success"], said["beyond"], said["broken"]]).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "reply",
     [

@@ -36,6 +36,7 @@ def sae():
     return SAE(encoder, torch.zeros(40), encoder.T.contiguous(), torch.zeros(D_MODEL), TopKActivation(6))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block", [1, 30, 4096])
 def test_the_strongest_place_of_each_prompt_strongest_prompts_first(caches, sae, block):
     with mock.patch.object(examples, "BLOCK_ROWS", block):
@@ -57,6 +58,7 @@ def test_the_strongest_place_of_each_prompt_strongest_prompts_first(caches, sae,
         assert each.density == pytest.approx(active / n_rows)
 
 
+@pytest.mark.slow
 def test_an_example_shows_its_own_prompts_tokens_and_the_latent_on_each(caches, sae):
     (found,) = top_examples(caches, 1, sae, [7], contexts=3)
     for example in found.examples:
@@ -71,6 +73,7 @@ def test_an_example_shows_its_own_prompts_tokens_and_the_latent_on_each(caches, 
         assert own[first : first + len(example.tokens)] == example.tokens
 
 
+@pytest.mark.slow
 def test_a_latent_that_never_fires_has_no_example(caches, sae):
     silent = SAE(sae.W_enc, sae.b_enc.index_fill(0, torch.tensor([7]), -1e6), sae.W_dec, sae.b_dec, sae.activation)
     (found,) = top_examples(caches, 1, silent, [7], contexts=3)

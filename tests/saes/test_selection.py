@@ -16,6 +16,7 @@ def weights(seed, tokens=9, latents=12, d=5):
     return tuple(torch.randn(*shape, generator=generator) for shape in ((tokens, d), (latents, d), (latents,)))
 
 
+@pytest.mark.slow
 @settings(max_examples=100)
 @given(st.integers(0, 10_000), st.integers(1, 5), st.sampled_from([7, 12, 36, 96, 128]), st.integers(1, 7))
 def test_top_entries_are_those_of_a_full_sort(seed, rows, n, k):

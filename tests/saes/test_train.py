@@ -228,6 +228,7 @@ def test_the_revived_are_fewer_with_the_auxiliary_loss():
     assert shares[1] < shares[0]
 
 
+@pytest.mark.slow
 def test_same_seed_same_bytes_other_seed_other_bytes():
     rows, _ = planted()
     settings = SaeSettings(**BASE)
@@ -287,6 +288,7 @@ def test_rows_without_a_scale_are_refused(rows):
         train(opened(rows, settings), Recipe(settings, seed=0))
 
 
+@pytest.mark.slow
 def test_what_made_a_loss_nan_is_told():
     rows = torch.randn(2048, 16, generator=torch.Generator().manual_seed(0))
     settings = SaeSettings(**BASE)

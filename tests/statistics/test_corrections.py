@@ -101,6 +101,7 @@ def rows_of(table: pd.DataFrame, estimand: str) -> pd.DataFrame:
     return table[table["estimand"] == estimand].set_index(["condition_id", "outcome"])
 
 
+@pytest.mark.slow
 def test_declared_means_are_one_family_of_four_under_holm(table):
     means = rows_of(table, "mean_difference")
     declared = means.loc[[(trait, f"y_{trait}") for trait in TRAITS]]
@@ -154,6 +155,7 @@ def test_declared_equivalences_are_one_family_under_holm(table):
     assert equal["p_corrected"].tolist() == pytest.approx([1, 1, 3 * c, 4 * d])
 
 
+@pytest.mark.slow
 def test_declared_vectors_against_themselves_turned_round_are_one_family_of_two_under_holm(contrasts):
     """a differs by 2 in five scenarios, by 1 in one and by -1 in one: of 128 patterns 6 reach the sum of 10."""
     found = contrasts[(contrasts["kind"] == "turned") & (contrasts["estimand"] == "mean_difference")]
@@ -161,6 +163,7 @@ def test_declared_vectors_against_themselves_turned_round_are_one_family_of_two_
     assert found.set_index("trait")["p_corrected"].to_dict() == {"a": 4 / 2**6, "b": 4 / 2**6}
 
 
+@pytest.mark.slow
 def test_verdicts_are_of_the_corrected_p(traits):
     assert {trait: found.verdict for trait, found in traits.items()} == {
         "a": "undecided",
@@ -216,6 +219,7 @@ def test_the_claim_of_a_negative_dose_points_down(table):
     assert wrong.loc[("a", "y_a"), "estimate"] == 0
 
 
+@pytest.mark.slow
 def test_each_quantity_of_the_mix_of_tools_is_corrected_over_its_own_rows():
     """One of four conditions asks wherever the others search; 20 scenarios: p is the least that 400 draws can give."""
     names = ["unsteered", "other", "same.0", "same.1", "same.2"]

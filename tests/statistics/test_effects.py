@@ -62,6 +62,7 @@ def outcomes(scenarios: int = 20, lift: float = 2.0, **others: float) -> pd.Data
     return pd.DataFrame(rows, columns=["condition_id", "scenario_id", "seed", "domain", "calls", "asks", "breakage"])
 
 
+@pytest.mark.slow
 def test_one_row_an_estimate_and_holm_in_its_own_family():
     table = effects(Rollouts.of(outcomes()), conditions(), PLAN)
     # 26 conditions on 3 outcomes; asks and breakage, which are 0 or 1, have odds, 5 claims a way, 3 vectors a rank
@@ -87,6 +88,7 @@ def test_one_row_an_estimate_and_holm_in_its_own_family():
     assert equal["margin"] == pytest.approx(0.5 * up["estimate"] / declared.loc[("up", "cohens_d"), "estimate"])
 
 
+@pytest.mark.slow
 def test_order_of_rows_and_missing_scenarios_keep_the_pairs():
     table = outcomes()
     few = table[~((table["condition_id"] == "up") & (table["scenario_id"] == "s3"))].sample(frac=1, random_state=0)
@@ -187,6 +189,7 @@ def test_controls_and_doses():
     assert up["mean"] - up["baseline_mean"] == pytest.approx(up["estimate"])
 
 
+@pytest.mark.slow
 def test_rank_among_random_directions():
     table = effects(Rollouts.of(outcomes()), conditions(), PLAN)
     ranks = table[table["estimand"] == RANK].set_index(["condition_id", "outcome"])
@@ -215,6 +218,7 @@ def test_interval_of_a_share_as_r_prints_it():
     assert [f"{lower[0]:.7f}", f"{upper[0]:.7f}"] == ["0.1539092", "0.5921885"]
 
 
+@pytest.mark.slow
 def test_timings_and_steps_of_dose():
     design = conditions()
     more = design[design["condition_id"] == "up"].assign(condition_id="more", dose=0.4)
@@ -279,6 +283,7 @@ def interactions(design: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
     return table[(table["kind"] == INTERACTION) & (table["estimand"] == "mean_difference")]
 
 
+@pytest.mark.slow
 def test_several_vectors_at_once_are_held_against_the_sum_of_each_alone():
     """On the outcome of each trait: `same` alone does nothing, with it `up` does five calls and two questions more."""
     found = interactions(*together())
@@ -288,6 +293,7 @@ def test_several_vectors_at_once_are_held_against_the_sum_of_each_alone():
     ]
 
 
+@pytest.mark.slow
 def test_a_part_at_another_layer_is_held_against_what_it_does_there_alone():
     def at(tail: str) -> tuple[pd.DataFrame, pd.DataFrame]:
         """The condition of both, which names how the other is applied."""
@@ -303,6 +309,7 @@ def test_a_part_at_another_layer_is_held_against_what_it_does_there_alone():
     assert interactions(*at(".lit")).empty
 
 
+@pytest.mark.slow
 def test_without_one_of_its_parts_there_is_no_sum():
     design, rows = together()
     alone = [table[table["condition_id"] != "same"] for table in (design, rows)]

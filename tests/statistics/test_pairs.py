@@ -131,6 +131,7 @@ def test_monte_carlo_sign_flip_agrees_with_scipy():
     assert p[0] == pytest.approx(theirs, abs=0.01)
 
 
+@pytest.mark.slow
 def test_equivalence_by_hand():
     """The jackknife of the difference and its margin together, scenario by scenario; R's t test where there is none."""
     rng = np.random.default_rng(5)

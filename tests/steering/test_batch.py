@@ -129,6 +129,7 @@ def test_a_timing_touches_its_tokens_only_over_all_rounds(family, rounds, timing
         torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["llama", "packed llama", *RECURRENT, *ALONE])
 def test_logits_of_all_tokens_are_those_of_every_prefix(family):
     model = MODELS[family]
@@ -141,6 +142,7 @@ def test_logits_of_all_tokens_are_those_of_every_prefix(family):
     torch.testing.assert_close(logits[3], alone(model, chunks[1]), rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(0, 40), min_size=1, max_size=12).filter(any))
 def test_passes_feed_every_token_once_in_order_and_never_pad(lengths):
     passes = cut(lengths)

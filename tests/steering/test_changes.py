@@ -219,6 +219,7 @@ def test_strength_zero_is_the_identity_bit_for_bit(name, case):
     assert torch.equal(change(rows, torch.zeros(len(rows), 1)), rows)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CHANGES)
 @settings(max_examples=15)
 @given(cases(), st.floats(-3, 3))

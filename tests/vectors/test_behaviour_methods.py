@@ -95,6 +95,7 @@ def test_latents_that_move_the_action_the_other_way_are_left_out_by_hand():
     assert made.code.tolist() == [0.0, -1.0, 3.0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["sae_attributed", "sae_attributed_random", "shuffled_sae_attributed"])
 @settings(max_examples=20)
 @given(st.integers(0, 10_000))

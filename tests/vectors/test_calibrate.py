@@ -108,6 +108,7 @@ def curve_of(curves):
     return measure, calls
 
 
+@pytest.mark.slow
 @settings(max_examples=100)
 @given(
     scale=st.floats(0.01, 100),

@@ -85,6 +85,7 @@ def test_at_attentions_output_a_length_has_the_kl_there(model, protocol, corpus)
     assert after != pytest.approx(KL, rel=0.021)
 
 
+@pytest.mark.slow
 def test_what_is_read_under_a_direction_is_what_its_push_does(model, protocol, prompts, corpus):
     read = situations({START: Point(OPENING)}, [scenario("web_search", name="a")])
     offsets = {START: dict.fromkeys(protocol.tools, 0.0)}

@@ -48,6 +48,7 @@ def test_a_raw_probe_is_read_on_the_raw_scale():
     torch.testing.assert_close(direction.unit, torch.tensor([3.0, 2.0]) / math.sqrt(13))
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(seed=st.integers(0, 10_000), penalty=st.floats(0.01, 100))
 def test_with_an_orthonormal_dictionary_the_decoded_probe_is_the_raw_ridge(seed, penalty):
@@ -96,6 +97,7 @@ def test_every_direction_is_a_unit_of_the_stream(method):
     assert float(direction.unit.double().norm()) == pytest.approx(1, abs=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", [name for name in known() if methods.makes_edits(name)])
 def test_edits_of_a_methods_own_fit_the_stream_and_change_nothing_at_strength_zero(method):
     for edit in make(method, material()):
@@ -138,6 +140,7 @@ def test_random_directions_are_nearly_orthogonal_and_come_again(seed, one, two):
     assert make(f"random_{one}", wide).unit.numpy().tobytes() == first.unit.numpy().tobytes()
 
 
+@pytest.mark.slow
 def test_a_random_direction_belongs_to_its_trait_and_seed():
     wide = material(high=torch.zeros(2, 4096))
     first = make("random_0", wide).unit

@@ -185,6 +185,7 @@ def test_a_measure_that_no_scenario_shows_is_left_out():
     assert measured.columns.drop(["method", "trait", "scenario_id"]).tolist() == ["autonomy"]
 
 
+@pytest.mark.slow
 def test_decisions_are_the_models_own_after_each_conversation(protocol, small):
     """One prompt at a time, by the whole sequence, with each point's own calibration."""
     scenarios = [scenario("web_search", name=name) for name in ("a", "b")]

@@ -121,6 +121,7 @@ def test_probes_of_another_layer_are_fitted_on_its_rows():
     assert (there.layer, at_layer(there, 4) is there) == (4, True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", [name for name in known() if not methods.makes_edits(name) and name != "imported"])
 def test_any_method_that_gives_a_direction_can_be_made_at_a_chosen_layer(method):
     found = parts(planted())

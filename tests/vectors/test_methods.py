@@ -260,6 +260,7 @@ def test_where_spread_hides_the_gap_means_discriminant_and_component_part():
     assert abs(cosine(make("lat", parts).unit, axis(1, 4))) > 0.98
 
 
+@pytest.mark.slow
 def test_the_error_of_a_mean_difference_is_that_of_the_means():
     """E|v - gap|² = d (1/n + 1/n) for unit noise."""
     errors = []
@@ -375,6 +376,7 @@ def test_a_prompt_vector_is_what_the_prompt_adds():
 # --- controls ---
 
 
+@pytest.mark.slow
 @settings(max_examples=30)
 @given(st.integers(0, 10_000))
 def test_an_orthogonal_control_is_at_right_angles_and_as_long(seed):

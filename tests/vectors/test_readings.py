@@ -122,6 +122,7 @@ def test_the_gradient_is_what_a_small_push_does(protocol, model):
         assert float(gradient @ along.double()) == pytest.approx(rise, rel=0.02, abs=0.01)
 
 
+@pytest.mark.slow
 def test_what_moves_scores_along_the_own_contrast_has_no_part_in_the_others_gradients(protocol, model):
     found, bias = readings(protocol, model)
     assert found.gradients.others.keys() == {"deference", "persistence"}

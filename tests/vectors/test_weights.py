@@ -77,6 +77,7 @@ def hooked(made, dose=DOSE):
     return logits(read(made / "model"), scaled(artifact.read(made / "edits.safetensors").edits, dose))
 
 
+@pytest.mark.slow
 def test_the_edited_model_is_the_edits(made, tmp_path):
     plain, found = logits(read(made / "model")), logits(read(exported(made, tmp_path / "out", "model")))
     torch.testing.assert_close(found, hooked(made), **CLOSE)
