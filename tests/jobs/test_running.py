@@ -1,6 +1,7 @@
 """One run at a time, no leftover jobs, and nothing to clean up after a kill."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -181,3 +182,14 @@ def test_a_groups_jobs_of_seconds_fit_a_partition_together():
     for name in set(profile["groups"].values()) - {"contrast"}:
         members = [rule for rule, group in profile["groups"].items() if group == name]
         assert attempts * sum(minutes.get(rule, default) for rule in members) <= longest
+
+
+@pytest.mark.slow
+def test_a_copied_profile_reads_its_own_partitions(tmp_path, monkeypatch):
+    """As Snakemake itself reads the profile, in a folder where the checkout's is not found by chance."""
+    from snakemake.cli import parse_args
+
+    shutil.copytree(SLURM, tmp_path / "mine")
+    monkeypatch.chdir(tmp_path)
+    _, options = parse_args(["--profile", "mine"])
+    assert Path(options.slurm_partition_config).samefile(tmp_path / "mine/partitions.yaml")
