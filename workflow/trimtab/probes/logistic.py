@@ -46,7 +46,8 @@ def solve(path: RidgePath, labels: Float[Tensor, "row"], penalties: Sequence[flo
     going = torch.arange(len(every))
     for _ in range(STEPS):
         old, penalty = found[going], every[going]
-        logits, loss = _outputs(path, old), _loss(path, sign, penalty, old)
+        logits = _outputs(path, old)
+        loss = _loss(sign, penalty, old, logits)
         # at most one half, and the rest of the label in its units: its square root of odds, however far off it is
         undecided = (torch.sigmoid(logits) * torch.sigmoid(-logits)).sqrt()
         aim = _weighted_ridge(path, undecided, undecided * logits + sign * (-sign * logits / 2).exp(), penalty)
@@ -54,12 +55,12 @@ def solve(path: RidgePath, labels: Float[Tensor, "row"], penalties: Sequence[flo
         size = torch.ones_like(penalty)
         for _ in range(30):
             new = old + size[:, None] * (aim - old)
-            worse = _loss(path, sign, penalty, new) > loss + 1e-12 * loss.abs()
+            outputs = _outputs(path, new)
+            worse = _loss(sign, penalty, new, outputs) > loss + 1e-12 * loss.abs()
             if not worse.any():
                 break
             size = torch.where(worse, size / 2, size)
         found[going] = new
-        outputs = _outputs(path, new)
         going = going[(outputs - logits).norm(dim=1) > TOLERANCE * outputs.norm(dim=1)]
         if not len(going):
             return Solution(path.weights_of(found[:, :-1]), found[:, -1])
@@ -101,12 +102,12 @@ def _outputs(path: RidgePath, found: Float[Tensor, "penalty weight"]) -> Float[T
 
 
 def _loss(
-    path: RidgePath,
     sign: Float[Tensor, "row"],
     penalty: Float[Tensor, "penalty"],
     found: Float[Tensor, "penalty weight"],
+    outputs: Float[Tensor, "penalty row"],
 ) -> Float[Tensor, "penalty"]:
-    fit = torch.nn.functional.softplus(-sign * _outputs(path, found)).sum(1)
+    fit = torch.nn.functional.softplus(-sign * outputs).sum(1)
     return fit + penalty * found[:, :-1].square().sum(1) / 2
 
 
