@@ -19,9 +19,6 @@ from trimtab.agent.played import Played
 from trimtab.agent.points import OPENING
 from trimtab.agent.protocol import Protocol
 from trimtab.errors import TrimtabError
-from trimtab.forward.hooks import decoder_layers
-from trimtab.forward.linear import bias_of, weight_of
-from trimtab.forward.neurons import neurons
 from trimtab.forward.sites import Site
 from trimtab.forward.writers import Writer, writers
 from trimtab.prompts.resources import Rule
@@ -34,6 +31,7 @@ from trimtab.vectors.log_odds import apart, contrast, evenly, log_odds
 from trimtab.vectors.own_episodes import read_rows
 from trimtab.vectors.unmade import CannotBeMade
 from trimtab.vectors.vocabulary import Vocabulary, text_of
+from trimtab.vectors.weight_readings import WeightReadings
 
 LOG = logging.getLogger(__name__)
 
@@ -63,7 +61,7 @@ class Declared:
     """The trait's, by name."""
 
 
-class ModelReadings(ContrastReadings):
+class ModelReadings(ContrastReadings, WeightReadings):
     """All readings of one model at one site, for one trait."""
 
     def __init__(
@@ -157,22 +155,10 @@ class ModelReadings(ContrastReadings):
                 slope += each.double().cpu() / len(prompts)
         return Gradients(slopes.pop(own), slopes)
 
-    @property
-    def heads(self) -> int:
-        """Of an attention layer."""
-        return int(self._model.config.get_text_config(decoder=True).num_attention_heads)
-
     def after(self, place: Site | int) -> "ModelReadings":
         """The same at another site; what was read at this one isn't kept for it."""
         told = self._poles, self._tasks, self._instruction, self._bias, self._declared
         return ModelReadings(self._model, self._protocol, place, *told)
-
-    # --- weights, and what the model does under edits ---
-
-    @property
-    def layers(self) -> int:
-        """How many the model has."""
-        return len(decoder_layers(self._model))
 
     @cached_property
     def writers(self) -> list[Writer]:
@@ -184,18 +170,6 @@ class ModelReadings(ContrastReadings):
         except TrimtabError as error:
             raise CannotBeMade(str(error)) from None
 
-    def weight(self, site: Site) -> Float[Tensor, "outputs inputs"]:
-        """Of the linear module whose output a site is, in float32."""
-        module = site.module_of(decoder_layers(self._model))
-        if (found := weight_of(module)) is None:
-            raise CannotBeMade(f"{site} is a {type(module).__name__}; expected a linear module of the model")
-        return found.cpu()
-
-    def bias(self, site: Site) -> Float[Tensor, "outputs"]:
-        """Of such a module; zeros where it has none."""
-        found = bias_of(site.module_of(decoder_layers(self._model)))
-        return torch.zeros(len(self.weight(site))) if found is None else found.cpu()
-
     @cached_property
     def unembedded(self) -> Float[Tensor, "d_model"]:
         """Of the counted actions' first tokens, mean row of the unembedding, less that of the others."""
@@ -203,19 +177,6 @@ class ModelReadings(ContrastReadings):
         rows = self.unembedding[[tokens[0] for tokens in self._protocol.action_tokens]].double()
         found: Tensor = rows[counted].mean(0) - rows[~counted].mean(0)
         return found
-
-    @property
-    def unembedding(self) -> Float[Tensor, "token d_model"]:
-        """The model's head."""
-        head = weight_of(self._model.get_output_embeddings())
-        if head is None:
-            raise CannotBeMade(f"{type(self._model).__name__} has no linear layer for its head")
-        return head.cpu()
-
-    @property
-    def neurons(self) -> list[Site]:
-        """What linear modules give whose columns are single neurons', of layers whose MLP has one."""
-        return neurons(self._model)
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
@@ -229,27 +190,19 @@ class ModelReadings(ContrastReadings):
 
     def under(self, sentences: Sequence[str]) -> list[Float[Tensor, "task d_model"]]:
         """Rows at the end of every third calibration task, with each of these in the system line; empty for none."""
-        # every third, as for doses
-        tasks = self._tasks[::3]
-        self._spend("under", len(tasks) * len(sentences))
-        found = []
-        for sentence in sentences:
-            system = [{"role": "system", "content": sentence}] if sentence else []
-            found.append(self._rows([self._protocol.prompt([*system, *messages]) for messages in tasks]))
-        return found
+        self._spend("under", len(self._third) * len(sentences))
+        return [self._rows(self._asked(sentence)) for sentence in sentences]
 
     def personas(
         self, sites: Sequence[Site]
     ) -> Mapping[Site, tuple[Float[Tensor, "token width"], Float[Tensor, "role width"]]]:
         """Rows at sites of what is written in calibration prompts: of the agent as it is, and each role's mean."""
-        roles, tasks = [*self._declared.roles.values()], self._tasks[::3]
-        self._spend("personas", len(tasks) * (1 + len(roles)))
+        roles = [*self._declared.roles.values()]
+        self._spend("personas", len(self._third) * (1 + len(roles)))
         start = min(site.after for site in sites)
 
         def rows(sentence: str) -> dict[Site, Tensor]:
-            system = [{"role": "system", "content": sentence}] if sentence else []
-            prompts = [self._protocol.prompt([*system, *messages]) for messages in tasks]
-            replay = Replay(self._model, prompts, start)
+            replay = Replay(self._model, self._asked(sentence), start)
             return {site: replay.at(site, replay.tail)[replay.written].cpu() for site in sites}
 
         own, others = rows(""), [rows(sentence) for sentence in roles]
@@ -292,11 +245,20 @@ class ModelReadings(ContrastReadings):
 
     def harmless(self, edits: Sequence[Edits]) -> list[float]:
         """Mean KL that edits come to at every third calibration task, where an action is due, in nats."""
-        # every third, as for doses
-        prompts = [self._protocol.prompt(messages) for messages in self._tasks[::3]]
+        prompts = self._asked("")
         self._spend("harmless", len(prompts) * (1 + len(edits)))
         parts = [kl(logits)[1:].cpu() for _, logits in self._under(edits, prompts)]
         return [float(each) for each in torch.cat(parts, dim=1).mean(1)]
+
+    @property
+    def _third(self) -> Sequence[Sequence[Message]]:
+        """Every third calibration task, as for doses."""
+        return self._tasks[::3]
+
+    def _asked(self, sentence: str) -> list[Prompt]:
+        """Those as prompts, with this in the system line if it is anything."""
+        system = [{"role": "system", "content": sentence}] if sentence else []
+        return [self._protocol.prompt([*system, *messages]) for messages in self._third]
 
     def _under(
         self, edits: Sequence[Edits], prompts: Sequence[Prompt]
