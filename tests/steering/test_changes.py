@@ -26,7 +26,7 @@ from trimtab.steering.changes import (
     SetAngle,
     Slerp,
 )
-from trimtab.steering.codes import RAISE, SET, EditCode, EditLatents
+from trimtab.steering.codes import RAISE, SET, EditCode, EditLatents, TwoSided
 from trimtab.steering.edits import Edit, added
 from trimtab.steering.steering import Steering
 
@@ -170,6 +170,20 @@ def test_a_latent_is_set_raised_or_ablated_and_the_rest_stays():
     assert torch.equal(silent(rows, 1.0), rows)
 
 
+def test_a_code_is_moved_towards_one_and_away_from_another():
+    """Two latents that read and write the first two coordinates: the code (3, 4) along (0.6, 0.8) is 5."""
+    parts = torch.eye(3)[:2], torch.zeros(2), torch.zeros(2), torch.eye(3)[:2]
+    towards, away = torch.tensor([1.0, -1.0]), torch.tensor([0.6, 0.8])
+    rows = torch.tensor([[3.0, 4.0, 7.0]])
+    near(TwoSided(*parts, towards, away, 0.0)(rows, 2.0), torch.tensor([[5.0, 2.0, 7.0]]))
+    near(TwoSided(*parts, 0 * towards, away, 2.0)(rows, 0.5), torch.tensor([[0.0, 0.0, 7.0]]))
+    # a share of 1 leaves nothing along it, whatever else it does to the code
+    moved = TwoSided(*parts, torch.tensor([0.8, -0.6]), away, 1.0)(rows, 1.0)
+    assert abs(float(moved[0, :2] @ away)) < 1e-6
+    # a latent that reads nothing has nothing to be taken away
+    assert torch.equal(TwoSided(*parts, 0 * towards, away, 1.0)(-rows, 1.0), -rows)
+
+
 @settings(max_examples=20)
 @given(cases(), st.floats(-2, 2))
 def test_latents_of_a_jumprelu_dictionary_are_edited_as_its_whole_code(case, value):
@@ -201,6 +215,10 @@ CHANGES = {
     "edit_code": lambda u, v: EditCode(sae(), torch.linspace(-1, 1, 9)),
     "edit_latents": lambda u, v: EditLatents(
         torch.stack([u, v]), torch.tensor([0.1, -0.2]), torch.tensor([0.0, 0.1]), torch.stack([v, u]), 1 + u[:2]
+    ),
+    "two_sided": lambda u, v: TwoSided(
+        *(torch.stack([u, v]), torch.tensor([0.1, -0.2]), torch.tensor([0.0, 0.1]), torch.stack([v, u])),
+        *(1 + u[:2], torch.tensor([0.6, 0.8]), 2.0),
     ),
     "affine": lambda u, v: Affine(1 + u, v),
     "ascend": lambda u, v: Ascend(u, torch.stack([u, v]), u[:2], v[:2]),

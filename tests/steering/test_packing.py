@@ -12,7 +12,7 @@ from trimtab.errors import TrimtabError
 from trimtab.forward.sites import INPUT, Site
 from trimtab.steering import changes, gates
 from trimtab.steering.changes import Add, Affine
-from trimtab.steering.codes import RAISE, EditCode, EditLatents
+from trimtab.steering.codes import RAISE, EditCode, EditLatents, TwoSided
 from trimtab.steering.edits import Edit
 from trimtab.steering.packing import CHANGES, GATES, pack, unpack
 from trimtab.steering.retrieval import Retrieved
@@ -32,6 +32,10 @@ EVERY_CHANGE = {
     "slerp": changes.Slerp(U),
     "edit_latents": EditLatents(
         torch.eye(3)[:2], torch.ones(2), torch.zeros(2), torch.eye(3)[1:], torch.tensor([0.5, 2.0]), RAISE
+    ),
+    "two_sided": TwoSided(
+        *(torch.eye(3)[:2], torch.ones(2), torch.zeros(2), torch.eye(3)[1:], torch.tensor([0.5, 2.0])),
+        *(torch.tensor([0.6, 0.8]), 4.0),
     ),
     "affine": Affine(1 + U, V),
     "choose": changes.Choose(torch.eye(3)[:2], torch.eye(3)[1:], torch.tensor([0.0, 1.0])),

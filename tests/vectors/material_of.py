@@ -86,6 +86,19 @@ class Said:
     """From edits to log-odds (pole, pair) and KL at all pairs."""
     harms: Callable[[Edits], float] = lambda edits: 0.0
 
+    ablated: torch.Tensor | None = None
+    """Rows without some tokens, of both poles."""
+    asked: dict[str, list[int]] = field(default_factory=dict)
+    """By what is trained or chosen by it, the pairs that were asked for."""
+
+    def attributions(self, pairs, steps):
+        self.asked["attributions"] = list(pairs)
+        return [[torch.arange(5.0) for _ in pairs] for _ in (0, 1)]
+
+    def without(self, pairs, left_out):
+        assert all(tokens == [0, 1, 2, 3] for pole in left_out for tokens in pole)
+        return self.ablated[:, pairs]
+
     def weight(self, site):
         return self.weights[site]
 
@@ -224,6 +237,7 @@ def weights(pairs, width):
                 torch.randn(5, width, generator=generator(31)),
             )
         },
+        "ablated": torch.randn(2, pairs, width, generator=generator(40)),
         "unembedded": torch.randn(width, generator=generator(19)),
         "neurons": [one.site for one in found if not one.heads],
         "vocabulary": VOCABULARY,

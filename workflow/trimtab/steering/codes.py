@@ -61,3 +61,31 @@ class EditLatents(OfRows):
         # only differences are decoded, so what the latents don't hold stays
         moved: Tensor = h + strength * (after - before) @ self.decoder.to(h)
         return moved
+
+
+@dataclass(frozen=True)
+class TwoSided(OfRows):
+    """Moves what some latents read towards one code and away from another, and keeps all else of a row:
+    `h + a (towards - b (z . away) away) decoder` for the readings z of these latents and `away` of unit length.
+
+    With b = 1 nothing is left along `away` (Neural FOXP2, 2602.00945, which drops the dictionary's error and edits what
+    latents read to below 0, as here: the edit is linear in the code). Latents are read as those of `EditLatents`.
+    """
+
+    encoder: Float[Tensor, "latent width"]
+    bias: Float[Tensor, "latent"]
+    threshold: Float[Tensor, "latent"]
+    decoder: Float[Tensor, "latent width"]
+    towards: Float[Tensor, "latent"]
+    away: Float[Tensor, "latent"]
+    """Unit length, or zero for nothing to leave."""
+    share: float
+    """How much of what lies along `away` is taken: b."""
+
+    def __call__(self, h: Rows, strength: Strength) -> Rows:
+        said = h @ self.encoder.to(h).T + self.bias.to(h)
+        code = torch.where(said > self.threshold.to(h), said, 0)
+        away = self.away.to(h)
+        change = self.towards.to(h) - self.share * (code @ away)[:, None] * away
+        moved: Tensor = h + strength * change @ self.decoder.to(h)
+        return moved

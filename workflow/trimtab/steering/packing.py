@@ -34,6 +34,7 @@ CHANGES = {
     "set_angle": changes.SetAngle,
     "slerp": changes.Slerp,
     "edit_latents": codes.EditLatents,
+    "two_sided": codes.TwoSided,
     "affine": changes.Affine,
     "choose": changes.Choose,
     "ascend": changes.Ascend,

@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from trimtab.forward.hooks import Stream
+from trimtab.forward.hooks import Stream, hooked
 from trimtab.forward.layer_checkpoint import LayerCheckpoint
 from trimtab.forward.masks import finished
 from trimtab.forward.recurrent import is_recurrent
@@ -105,6 +105,19 @@ class Replay:
     def _of_tokens(self, stream: Stream, keep: Int[Tensor, "kept"]) -> Float[Tensor, "kept width"]:
         sequence, place = self._at[keep].T
         return stream[sequence.to(stream.device), place.to(stream.device)].float()
+
+    def giving(self, site: Site, rows: Float[Tensor, "token width"]) -> AbstractContextManager[None]:
+        """Context manager: passes over the prompts find these rows at a site, in place of those of every token after
+        the header."""
+        sequence, place = self._at.T
+
+        def given(stream: Stream) -> Stream:
+            found = stream.detach().clone()
+            copies = found.view(-1, len(self._places), *found.shape[1:])
+            copies[:, sequence, place] = rows.to(found.dtype)
+            return found
+
+        return hooked(self._model, {site: given})
 
     def at_ends(self, sites: Sequence[Site]) -> dict[Site, Float[Tensor, "prompt width"]]:
         """Unsteered rows of each prompt's last token at many sites, as `at` gives them of one, in one pass."""

@@ -190,6 +190,20 @@ class Readings(Protocol):
             CannotBeMade: a prompt holds nothing that the agent wrote.
         """
 
+    def attributions(self, pairs: Sequence[int], steps: int) -> list[list[Float[Tensor, "token"]]]:
+        """Of the prompts of `high` and of `low` of these pairs, what the log-probability of the agent's own words owes
+        to each token after the header, in nats: integrated gradients in so many steps.
+
+        Raises:
+            CannotBeMade: both prompts of all pairs hold the same words of the agent's own.
+        """
+
+    def without(
+        self, pairs: Sequence[int], left_out: Sequence[Sequence[Sequence[int]]]
+    ) -> Float[Tensor, "pole pair d_model"]:
+        """Rows of the last tokens of the same prompts with some tokens after the header replaced by padding, which are
+        told of each pole's prompt of each pair."""
+
     @property
     def neurons(self) -> list[Site]:
         """What linear modules give whose columns are single neurons', of layers whose MLP has one."""

@@ -26,9 +26,10 @@ from trimtab.steering.edits import Edits, added, after
 from trimtab.steering.replay import PACK, Prompt, Replay, replays
 from trimtab.vectors.action_scores import action_chances, calibrated, kl
 from trimtab.vectors.asked import Behaviour, Gradients, OwnEpisode, Tried, Twin
-from trimtab.vectors.contrast_readings import ContrastReadings, Message
+from trimtab.vectors.contrast_readings import Message
 from trimtab.vectors.log_odds import apart, contrast, evenly, log_odds
 from trimtab.vectors.own_episodes import read_rows
+from trimtab.vectors.token_readings import TokenReadings
 from trimtab.vectors.unmade import CannotBeMade
 from trimtab.vectors.vocabulary import Vocabulary, text_of
 from trimtab.vectors.weight_readings import WeightReadings
@@ -61,7 +62,7 @@ class Declared:
     """The trait's, by name."""
 
 
-class ModelReadings(ContrastReadings, WeightReadings):
+class ModelReadings(TokenReadings, WeightReadings):
     """All readings of one model at one site, for one trait."""
 
     def __init__(
@@ -84,6 +85,7 @@ class ModelReadings(ContrastReadings, WeightReadings):
         """
         super().__init__(model, protocol, place, poles)
         self._tasks, self._instruction, self._bias, self._declared = tasks, instruction, bias, declared
+        self._differentiable = declared.differentiable
 
     @cached_property
     def entropies(self) -> Float[Tensor, "pole pair"]:
@@ -132,7 +134,7 @@ class ModelReadings(ContrastReadings, WeightReadings):
     @cached_property
     def gradients(self) -> Gradients:
         """By which rows log-odds of the traits' actions rise, on calibration tasks at the point of the own measure."""
-        own, model = self._declared.trait, self._declared.differentiable()
+        own, model = self._declared.trait, self._differentiable()
         counted = {own: self._counted(own)}
         for trait in self._declared.actions.keys() - counted:
             if self._tells(trait):

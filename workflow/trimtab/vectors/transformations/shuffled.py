@@ -8,7 +8,7 @@ So the method's gain over this null is the trait's, and this null's gain over ra
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from jaxtyping import Bool, Float
@@ -36,6 +36,8 @@ SENTENCE = (
 )
 SOURCE = ""
 NULL_OF = "itself"
+
+Of = TypeVar("Of")
 
 
 def make(recipe: Recipe, material: Material) -> Direction:
@@ -201,3 +203,17 @@ class ShuffledReadings:
 
     def harmless(self, edits: Sequence[Edits]) -> list[float]:
         return self.true.harmless(edits)
+
+    def attributions(self, pairs: Sequence[int], steps: int) -> list[list[Float[Tensor, "token"]]]:
+        return self._turned(pairs, self.true.attributions(pairs, steps))
+
+    def without(
+        self, pairs: Sequence[int], left_out: Sequence[Sequence[Sequence[int]]]
+    ) -> Float[Tensor, "pole pair d_model"]:
+        found = self.true.without(pairs, self._turned(pairs, left_out))
+        return torch.where(self.swap[torch.tensor(list(pairs))][:, None], found.flip(0), found)
+
+    def _turned(self, pairs: Sequence[int], poles: Sequence[Sequence[Of]]) -> list[list[Of]]:
+        """What there is of each pole's prompts, with the same pairs swapped."""
+        swap = [bool(self.swap[pair]) for pair in pairs]
+        return [[poles[pole ^ turn][at] for at, turn in enumerate(swap)] for pole in (0, 1)]
