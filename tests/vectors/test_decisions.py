@@ -18,7 +18,7 @@ from trimtab.steering.edits import added
 from trimtab.steering.replay import Replay
 from trimtab.vectors.comparison import COLUMNS, compare, measures, with_costs
 from trimtab.vectors.cost import COSTS, Cost
-from trimtab.vectors.decisions import Situation, as_table, charged, decisions, situations
+from trimtab.vectors.decisions import Situation, as_table, charged, decisions, situations, under_draws
 from trimtab.vectors.verdicts import against_nulls, verdicts
 
 TOOLS = [*CALLS, FINISH]
@@ -126,7 +126,7 @@ def test_every_method_stands_with_what_it_cost(tmp_path):
     """Through the file, as the rules pass them on."""
     costs = {"sae_probe": Cost(), "lda": Cost(forwards=7, backwards=2), "random_0": None}
     costs |= {"shuffled_lda": Cost(forwards=3), "shuffled_lda_1": Cost(forwards=4)}
-    charged(table({name: 0.01 * at for at, name in enumerate(costs)}), costs).to_parquet(tmp_path / "d.parquet")
+    charged([table({name: 0.01 * at for at, name in enumerate(costs)})], costs).to_parquet(tmp_path / "d.parquet")
     read = pd.read_parquet(tmp_path / "d.parquet")
     found = with_costs(judged(measures(read, shown(autonomy="asks"))), read)
     assert found.columns.tolist() == COLUMNS
@@ -148,6 +148,39 @@ def test_pairing_by_scenario_is_what_makes_the_interval(seed, scenarios):
     shifted = clean.assign(method="sae_probe", p_ask_user=clean["p_ask_user"] + 0.05)
     found = judged(measures(pd.concat([clean, shifted]), shown(deference="asks")), seed=seed)
     assert found[["estimate", "lower", "upper"]].to_numpy() == pytest.approx(0.05, abs=1e-9)
+
+
+def test_a_null_whose_draws_are_read_at_one_point_counts_there_alone():
+    """Draw 0, which has the plain name, stands for itself at other points; random directions have no rank there."""
+    random = {f"random_{at}": 0.002 * at for at in range(6)}
+    both = table({"sae_probe": 0.1, "shuffled": 0.01, "shuffled_1": 0.03, **random})
+    elsewhere = both[~both["method"].str.contains(r"_\d")].assign(point="risky")
+    asked_at = {"autonomy": Measure(START, ("code_execute",)), "deference": Measure("risky", ("ask_user",))}
+    found = judged(measures(pd.concat([both, elsewhere]), asked_at)).set_index(["method", "measure"])
+    own, other = found.xs("autonomy", level="measure"), found.xs("deference", level="measure")
+    assert own.loc["sae_probe", "random_draws"] == 6
+    assert own.loc["shuffled", "estimate"] == pytest.approx(0.02, abs=0.01)
+    assert set(other.index) == {"sae_probe", "shuffled"}
+    assert other["random_draws"].isna().all()
+    assert other.loc["shuffled", "estimate"] == pytest.approx(-own.loc["shuffled_0", "estimate"])
+
+
+@pytest.mark.slow
+def test_draws_are_read_as_other_vectors_are(small, protocol):
+    points = {START: Point(OPENING), "open": Point("What is missing here?")}
+    read = situations(points, [scenario("web_search", name="a"), scenario("file_read", name="b")])
+    offsets = {point: dict.fromkeys(protocol.tools, 0.0) for point in points}
+    push = {f"random_{at}": added(1, unit, 6.0) for at, unit in enumerate(torch.eye(small.config.hidden_size)[:2])}
+    everywhere = decisions(small, protocol, offsets, read, push, "Ask a lot.", {})
+    own = [each for each in read if each.point == "open"]
+    found = under_draws(small, protocol, offsets, own, push)
+    assert [*found] == [*push]
+    for name, chances in found.items():
+        torch.testing.assert_close(
+            chances, everywhere[name][[each.point == "open" for each in read]], rtol=1e-4, atol=1e-6
+        )
+        assert not torch.allclose(chances, everywhere["none"][[each.point == "open" for each in read]], atol=1e-3)
+    assert under_draws(small, protocol, offsets, [], push) == under_draws(small, protocol, offsets, own, {}) == {}
 
 
 def test_an_outcome_that_no_first_action_shows_has_no_measure():

@@ -250,6 +250,8 @@ rule decisions:
                 AGENT,
                 BLOCKS[wildcards.trait]["prompt"],
                 POINTS,
+                # numbered draws are read where the trait is measured
+                DECISIONS["measures"].get(wildcards.trait, {}).get("point"),
                 *[
                     resources.rules(Path(path)).get(wildcards.trait)
                     for path in WRITTEN_RULES

@@ -4,8 +4,6 @@ from trimtab.jobs.entry import script
 
 from pathlib import Path
 
-import pandas as pd
-
 from trimtab.agent import protocols
 from trimtab.agent.calibration import Calibration, dose_conversations
 from trimtab.agent.points import Decisions
@@ -15,7 +13,8 @@ from trimtab.artifacts.provenance import provenance
 from trimtab.forward.sites import Sites
 from trimtab.model.source import from_manifest
 from trimtab.prompts import resources
-from trimtab.vectors.decisions import as_table, at_kl, charged, decisions, situations
+from trimtab.vectors import nulls
+from trimtab.vectors.decisions import as_table, at_kl, charged, decisions, situations, under_draws
 from trimtab.vectors.decoding import weights
 from trimtab.vectors.written_rules import rule_of
 
@@ -36,22 +35,25 @@ def main(
     kl: float,
     decoding: list[str],
 ) -> None:
-    """Write one row a method and scenario at each of its points; a vector or baseline that never has this KL, or could
-    not be made, is left out and named in the log. `rules` is at most one file."""
+    """Write one row a method and scenario at each of its points, a numbered draw's at the trait's own; what never has
+    this KL, or could not be made, is left out, as the log says. `rules` is at most one file."""
     described, model, tokenizer = from_manifest(manifest)
     protocol = protocols.read(agent, tokenizer)
-    offsets = Calibration.read(calibration).offsets
-    read = situations(Decisions.read(points).points, read_scenarios(scenarios))
+    offsets, known = Calibration.read(calibration).offsets, Decisions.read(points)
+    read = situations(known.points, read_scenarios(scenarios))
+    own = [each for each in read if each.point == known.point_of(trait)]
     edits, costs = at_kl(vectors, kl, Sites.of(described))
     request = resources.requests(traits)[trait]
     sentences = [each.rule for path in rules for each in resources.rules(path).get(trait, {}).values()]
     ruled = rule_of(edits["mentor"], sentences) if "mentor" in edits else None
     spare = dose_conversations(resources.tasks(tasks)["calibration"])
     baselines = weights(decoding, model, protocol, spare, request, kl)
+    drawn = {name: edits.pop(name) for name in [*edits] if nulls.is_draw(name)}
     decided = decisions(model, protocol, offsets, read, edits, request, baselines, ruled)
-    table: pd.DataFrame = charged(as_table(decided, trait, read, protocol.tools), costs)
     inputs = [manifest, calibration, scenarios, *vectors]
-    files.write_parquet(out, table, provenance(inputs, {"kl": kl}))
+    under = under_draws(model, protocol, offsets, own, drawn)
+    parts = [as_table(decided, trait, read, protocol.tools), as_table(under, trait, own, protocol.tools)]
+    files.write_parquet(out, charged(parts, costs), provenance(inputs, {"kl": kl}))
 
 
 if __name__ == "__main__":

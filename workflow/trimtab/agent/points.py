@@ -113,6 +113,10 @@ class Decisions:
                 raise TrimtabError(f"{path}, measures.{trait}.actions: all there are; expected some of them")
         return cls(points, measures)
 
+    def point_of(self, trait: str) -> str:
+        """Where a trait is measured, whatever its outcome is."""
+        return self.measures[trait].point if trait in self.measures else START
+
     def measured(self, primary: Mapping[str, str]) -> dict[str, Measure]:
         """Each trait's measure; one without gets what its declared outcome counts, at the start, if that shows it.
 

@@ -9,6 +9,7 @@ isn't reached, are recorded and not repaired.
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import torch
 from jaxtyping import Float
@@ -51,6 +52,11 @@ class CalibrationPrompts:
         """The mean unsteered row at a site, at the prompts' last tokens."""
         return self._replay.at(site, self._replay.ends).mean(0).cpu()
 
+    @cached_property
+    def _still(self) -> Float[Tensor, "prompt vocabulary"]:
+        """Unsteered logits of the last tokens, about their mean."""
+        return _about_their_mean(self._replay.logits([()], self._replay.ends)[0])
+
     def kl(self, edits: Sequence[Edits]) -> list[float]:
         """Mean KL(unsteered ‖ steered) of the next token behind the header under each condition's edits, in nats.
 
@@ -85,13 +91,16 @@ class CalibrationPrompts:
         The slope is the median over prompts and the curvature the 95th percentile, as ASC has it. Logits are taken
         about their mean, since a shift of all of them moves no distribution.
         """
-        edits = [(), added(site, unit, step), added(site, unit, -step)]
-        still, forth, back = (
-            rows - rows.mean(-1, keepdim=True) for rows in self._replay.logits(edits, self._replay.ends)
-        )
+        edits = [added(site, unit, step), added(site, unit, -step)]
+        still = self._still
+        forth, back = map(_about_their_mean, self._replay.logits(edits, self._replay.ends))
         first = ((forth - back) / (2 * step)).norm(dim=-1).double()
         second = ((forth - 2 * still + back) / step**2).norm(dim=-1).double()
         return float(first.median()), float(second.quantile(0.95))
+
+
+def _about_their_mean(logits: Float[Tensor, "prompt vocabulary"]) -> Float[Tensor, "prompt vocabulary"]:
+    return logits - logits.mean(-1, keepdim=True)
 
 
 @dataclass

@@ -2,7 +2,8 @@
 
 A decision is read where an action is chosen, after a conversation that ends with a thought without a lean, so nothing
 is sampled and one pass of the model gives the chances of all actions. That is far cheaper than episodes, so every
-method can be read. Which conversations there are is said in `trimtab.agent.points`; how methods compare is in
+method can be read; numbered draws of nulls, which stand beside a trait's vectors and are many, only where the trait is
+measured. Which conversations there are is said in `trimtab.agent.points`; how methods compare is in
 `trimtab.vectors.comparison`; what episodes make of them, in `trimtab.rollouts`.
 """
 
@@ -168,11 +169,25 @@ def decisions(
     return found if rule_of is None else {**found, RULED: reader.ruled(rule_of)}
 
 
+def under_draws(
+    model: PreTrainedModel,
+    protocol: Protocol,
+    offsets: Mapping[str, Mapping[str, float]],
+    read: Sequence[Situation],
+    edits: Mapping[str, Edits],
+) -> dict[str, Float[Tensor, "situation action"]]:
+    """Chances of each action in each situation under numbered draws; none where there is no such situation."""
+    if not (edits and read):
+        return {}
+    reader = DecisionReader(model, protocol, offsets, read, min(after(each) for each in edits.values()))
+    return dict(zip(edits, reader.chances([*edits.values()]), strict=True))
+
+
 def as_table(
     found: Mapping[str, Float[Tensor, "situation action"]], trait: str, read: Sequence[Situation], tools: Sequence[str]
 ) -> pd.DataFrame:
     """One row a method and situation, one column `p_<tool>` an action."""
-    parts = []
+    parts = [pd.DataFrame()]
     for name, table in found.items():
         columns = {f"p_{tool}": table[:, at].numpy() for at, tool in enumerate(tools)}
         places = {"scenario_id": [each.scenario for each in read], "point": [each.point for each in read]}
@@ -180,8 +195,9 @@ def as_table(
     return pd.concat(parts, ignore_index=True)
 
 
-def charged(table: pd.DataFrame, costs: Mapping[str, Cost | None]) -> pd.DataFrame:
-    """The table with what making each method's vector cost (`trimtab.vectors.cost`)."""
+def charged(parts: Iterable[pd.DataFrame], costs: Mapping[str, Cost | None]) -> pd.DataFrame:
+    """One table, with what making each method's vector cost (`trimtab.vectors.cost`)."""
+    table = pd.concat(parts, ignore_index=True)
     of = {name: asdict(spent) for name, spent in costs.items() if spent is not None}
     columns: dict[str, Any] = {each: [of.get(name, {}).get(each) for name in table["method"]] for each in COSTS}
     return table.assign(**columns).astype(dict.fromkeys(COSTS, "Int64"))
