@@ -20,7 +20,7 @@ import pytest
 from mutations import MUTATIONS, Mutation
 
 ROOT = Path(__file__).parents[2]
-TREE = ("workflow", "tests", "config.yaml", "pyproject.toml", "Snakefile")
+TREE = ("workflow", "tests", "docs", "config.yaml", "pyproject.toml", "Snakefile")
 LARGE = ("numpy", "pandas", "scipy.stats", "statsmodels.api", "torch", "transformers", "matplotlib")
 LONGEST = 600
 """Seconds after which a mutant counts as hung."""
