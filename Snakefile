@@ -5,10 +5,12 @@ from snakemake.utils import min_version
 min_version("9.27")
 
 
+include: "workflow/rules/place.smk"
+
+
 configfile: workflow.source_path("config.yaml")
 
 
-include: "workflow/rules/place.smk"
 include: "workflow/rules/common.smk"
 
 

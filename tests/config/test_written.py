@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 import yaml
 from snakemake.cli import parse_config
+from snakemake.common.configfile import load_configfile
 from snakemake.utils import update_config
 
+from trimtab.config.__main__ import check_files
 from trimtab.config.check import check
-from trimtab.config.written import read, settle, take_groups, take_layers, take_paths, take_words
+from trimtab.config.written import merged, read, settle, take_groups, take_layers, take_paths, take_words
 from trimtab.errors import TrimtabError
 from trimtab.jobs.origins import VARIABLE, Origins
 from trimtab.vectors.methods import known
@@ -35,6 +37,8 @@ DEFAULT = ROOT / "config.yaml"
         ("saes: {overrides: {1:30: {k: 4}}}", "line 1: the key saes.overrides.1:30: YAML reads 1:30 as 90; write 90"),
         ("seed: 1\nlayers: &all [0, *all]", "line 2: layers[1]: holds itself, by an anchor and its alias"),
         ("saes: &s {overrides: {2: *s}}", "line 1: saes.overrides.2: holds itself"),
+        ("report: {no: 1}", "line 1: the key report.no: YAML reads no as false; write it in quotes"),
+        ("~: 1", "line 1: the key ~: YAML reads ~ as null; write it in quotes"),
         ("saes: {k: 4", "mine.yaml: not YAML: "),
     ],
 )
@@ -46,6 +50,71 @@ def test_what_yaml_would_bend_is_told_with_its_line(text, line, tmp_path, monkey
     (told,) = str(raised.value).splitlines()
     assert told.startswith("mine.yaml")
     assert line in told
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        ("report: {title: café}".encode("latin-1"), "can't be read as UTF-8 text ('utf-8' codec can't decode byte 0xe"),
+        ("report: {title: x}".encode("utf-16"), "can't be read as UTF-8 text ('utf-8' codec can't decode byte 0xff"),
+        (b'report: {title: "a\0b"}', "not YAML: unacceptable character"),
+        (b"report: {title: a\7b}", "not YAML: "),
+        (b"report:\n\ttitle: x", "not YAML: while scanning for the next token found character"),
+        (b'report: {title: "x}', "not YAML: while scanning a quoted scalar"),
+        (b"report: *base", "not YAML: found undefined alias"),
+        (b"seed: 1\n---\nseed: 2", "not YAML: expected a single document"),
+        (b"report: !!python/object:os.system {}", "not YAML: could not determine a constructor"),
+        (b"? [a, b]\n: x", "not YAML: while constructing a mapping"),
+        (b"layers: " + b"[" * 5000 + b"]" * 5000, "its lists and mappings are nested too deeply to be read"),
+        (b"report: {title: 2026-02-30}", "line 1: report.title: YAML reads 2026-02-30 as a date; write it in quotes"),
+        (b"", "holds nothing; expected keys, as config.yaml has them"),
+        (b"# seed: 1\n", "holds nothing; expected keys"),
+        (b"- seed\n- 1\n", 'holds ["seed", 1]; expected keys'),
+        (b"seed", 'holds "seed"; expected keys'),
+    ],
+)
+def test_a_file_that_is_no_config_is_told_in_one_line(content, line, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("mine.yaml").write_bytes(content)
+    with pytest.raises(TrimtabError) as raised:
+        read(DEFAULT, [Path("mine.yaml")], {})
+    (told,) = str(raised.value).splitlines()
+    assert told.startswith(f"mine.yaml: {line}") or told.startswith(f"mine.yaml, {line}")
+
+
+@pytest.mark.parametrize("content", [b"\xef\xbb\xbfseed: 1\n", b"seed: 1\r\nreport:\r\n  title: caf\xc3\xa9\r\n"])
+def test_marks_and_line_ends_of_other_systems_are_read(content, tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_bytes(content)
+    assert read(DEFAULT, [path], {}).of("seed: 1") == str(path)
+    assert merged([path])["seed"] == 1
+
+
+def test_files_are_checked_without_snakemake(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("base.yaml").write_text("seed: 3\nsaes: {k: 5000}\n")
+    Path("mine.yaml").write_text("saes: {latents: 8192}\n")
+    with pytest.raises(TrimtabError, match=r"^base.yaml, saes.k: 5000 is not below saes.latents"):
+        check_files([Path("base.yaml")])
+    check_files([Path("base.yaml"), Path("mine.yaml")])
+    assert capsys.readouterr().out == "base.yaml, mine.yaml: in order\n"
+    with pytest.raises(TrimtabError, match=r"^nowhere.yaml: no such file$"):
+        check_files([Path("nowhere.yaml")])
+
+
+def test_files_are_merged_as_snakemake_merges_them(tmp_path):
+    texts = [
+        "a: &s {b: {c: 1, d: [1, 2]}, e: 2}\ns: *s\nf: {g: 1}\nh: 3",
+        "a: {b: {c: 5, d: [3]}}\nf: null\nh: {i: {}}",
+        "a: {e: {j: 1}, b: {}}\nf: {k: 2}\nh: {i: {l: 1}, m: [{n: 1}]}",
+    ]
+    paths = [tmp_path / f"{at}.yaml" for at in range(len(texts))]
+    theirs = {}
+    for path, text in zip(paths, texts, strict=True):
+        path.write_text(text)
+        update_config(theirs, load_configfile(path))
+    assert merged(paths) == theirs
+    assert theirs["s"]["b"]["c"] == 1
 
 
 def test_a_file_that_merges_a_section_of_its_own_is_in_order(tmp_path):

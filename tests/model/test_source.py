@@ -38,6 +38,8 @@ def test_placed_by_accelerate_a_model_says_the_same(folder, monkeypatch):
         return from_pretrained(*args, **named)
 
     monkeypatch.setattr("trimtab.model.checkpoint.AutoModelForCausalLM.from_pretrained", spied)
+    # as if one were here; accelerate goes by what is
+    monkeypatch.setattr("trimtab.model.source.check_gpu", lambda device: None)
     placed, _ = load(folder, "float32", "auto")
     assert asked["device_map"] == "auto"
     assert torch.equal(placed(IDS).logits, plain(IDS).logits)
@@ -82,9 +84,10 @@ def test_the_manifest_counts_parameters_that_are_laid_out_too(folder):
     assert manifest(model, tokenizer, SETTINGS, folder, {}, None, "few_shot", {}).parameters == whole
 
 
-def test_a_gpu_that_is_not_there_is_told_by_the_first_job(folder, monkeypatch):
+@pytest.mark.parametrize("device", ["cuda", "auto"])
+def test_a_gpu_that_is_not_there_is_told_by_the_first_job(folder, monkeypatch, device):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(TrimtabError) as raised:
-        plain_of_folder(folder, "float32", "cuda")
-    assert str(raised.value).startswith("config.yaml, model.device: cuda, and torch ")
+        plain_of_folder(folder, "float32", device)
+    assert str(raised.value).startswith(f"config.yaml, model.device: {device}, and torch ")
     assert "\n" not in str(raised.value)

@@ -2,9 +2,31 @@
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from project import Project
+
+ELSEWHERE = """
+from snakemake_interface_common.exceptions import WorkflowError
+from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
+from snakemake_interface_executor_plugins.settings import CommonSettings
+
+common_settings = CommonSettings(non_local_exec=True, implies_no_shared_fs=False, job_deploy_sources=False)
+
+
+class Executor(RemoteExecutor):
+    def run_job(self, job):
+        raise WorkflowError(f"sent away: {job.name}")
+
+    async def check_active_jobs(self, jobs):
+        for job in jobs:
+            yield job
+
+    def cancel_jobs(self, jobs):
+        pass
+"""
+"""A queue of other machines, as an executor of Snakemake's."""
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +85,26 @@ def test_a_wrong_setting_is_told_before_the_first_job(project: Project, config: 
     assert "Traceback" not in done.stdout
 
 
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        (b"report: {title: caf\xe9}\n", "config.yaml: can't be read as UTF-8 text ("),
+        (b"saes: &s {overrides: {2: *s}}\n", "config.yaml, line 1: saes.overrides.2: holds itself, by an anchor"),
+        (b"", "config.yaml: holds nothing; expected keys"),
+    ],
+)
+def test_a_default_that_can_not_be_read_is_told_in_one_line(project: Project, content: bytes, line: str) -> None:
+    """Snakemake would read it with a trace of its own."""
+    path = project.folder / "config.yaml"
+    before = path.read_bytes()
+    path.write_bytes(content)
+    done = project.snakemake("--dry-run")
+    path.write_bytes(before)
+    assert done.returncode == 1
+    assert [each[: len(line)] for each in done.stdout.splitlines() if "config.yaml" in each].count(line) == 1
+    assert "Traceback" not in done.stdout
+
+
 def test_a_command_that_would_name_too_many_files_is_told_before_the_first_job(project: Project) -> None:
     done = project.snakemake("results/small/vectors/geometry.csv", config="vectors: {random_draws: 1500}")
     assert done.returncode == 1
@@ -93,3 +135,40 @@ def test_a_wrong_model_is_told_in_the_rules_log(project: Project, config: str, l
     told = [one for one in path.read_text().splitlines() if one and "%|" not in one]
     assert [one[: len(line)] for one in told] == [line]
     assert "Traceback" not in done.stdout
+
+
+@pytest.mark.parametrize("device", ["cuda", "auto"])
+def test_a_gpu_that_is_not_there_is_told_before_the_first_job(
+    project: Project, monkeypatch: pytest.MonkeyPatch, device: str
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    line = f"mine.yaml, model.device: {device}, and no GPU can be used here ("
+    config = f"model: {{device: {device}}}"
+    done = project.snakemake("results/small/model/manifest.json", config=config)
+    assert done.returncode == 1
+    assert [each[: len(line)] for each in done.stdout.splitlines() if "model.device" in each] == [line]
+    assert "Traceback" not in done.stdout
+    assert not (project.results / "model/manifest.json").exists()
+    planned = project.snakemake("results/small/model/manifest.json", "--dry-run", config=config)
+    assert planned.returncode == 0
+    assert f"no job that loads the model would begin here: {line}" in planned.stdout
+
+
+def test_a_gpu_is_asked_of_no_job_that_needs_none_or_has_it_elsewhere(
+    project: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    plugin = tmp_path / "snakemake_executor_plugin_elsewhere/__init__.py"
+    plugin.parent.mkdir()
+    plugin.write_text(ELSEWHERE)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    cluster = ("results/small/model/manifest.json", "--executor", "elsewhere", "--jobs", "1")
+    for status, said, words in (
+        (0, "1 of 1 steps", ("results/small/prompts/scenarios.jsonl",)),
+        (0, "rule manifest", (*cluster, "--dry-run")),
+        (1, "sent away: manifest", cluster),
+    ):
+        done = project.snakemake(*words, config="model: {device: cuda}")
+        assert done.returncode == status, done.stdout
+        assert said in done.stdout
+        assert "model.device" not in done.stdout

@@ -23,6 +23,7 @@ from trimtab.jobs import running
 from trimtab.jobs.origins import Origins
 from trimtab.errors import TrimtabError
 from trimtab.model import depth, folder, names
+from trimtab.model.device import check_device
 from trimtab.plan import status
 from trimtab.plan.design import doubts
 from trimtab.prompts import local, resources, sources
@@ -65,10 +66,7 @@ try:
     origins = written.read(CHECKOUT / "config.yaml", own_files, words)
     origins.leave(os.environ)
     written.take_words(config, words)
-    written.take_layers(config)
-    written.take_paths(config, origins, CHECKOUT)
-    config.update(written.settle(config))
-    written.take_groups(config)
+    written.complete(config, origins, CHECKOUT)
     SETTINGS = check(config, origins)
     # resources are part of the project, so rules carry a digest of the part they use, not the file: editing one trait
     # reruns that trait, and a fresh clone reruns nothing
@@ -353,6 +351,19 @@ def check_commands(jobs):
             running.check_command(job.rule.name, f"{PREFIX}{job.shellcmd}")
 
 
+def check_gpu():
+    """Refuse a device that jobs on this machine would look for in vain; an environment or image has a torch of its own."""
+    if not OWN_PYTHON:
+        check_device(config["model"]["device"])
+
+
+def need_gpu(jobs):
+    """Whether some job of the experiment does, and would have it here and not on a cluster."""
+    mine = [job for job in jobs if any(map(ours, map(str, job.output)))]
+    needed = any("gpu" in job.rule.resources for job in mine)
+    return needed and workflow.local_exec and not workflow.touch
+
+
 # what a run makes of the experiment; a plan makes nothing, and may be asked for beside a run
 MADE = []
 STARTED = time.time()
@@ -368,6 +379,8 @@ def begin_run(log):
         return
     try:
         check_commands(jobs)
+        if need_gpu(jobs):
+            check_gpu()
         # SLURM's alone has a name for its jobs
         jobs_name = getattr(workflow.scheduler._executor, "run_uuid", None)
         running.begin(config["experiment"], jobs_name)
@@ -376,7 +389,7 @@ def begin_run(log):
             set_retries(workflow.execution_settings.retries)
         records.keep(RESULTS, MADE)
     except TrimtabError as error:
-        raise WorkflowError(str(error)) from None
+        raise WorkflowError(origins.told(str(error))) from None
     for line in doubts(SETTINGS):
         print(f"this design can't answer all that it asks: {line}", file=sys.stderr)
     if not workflow.touch and (line := made_by_other_settings()):
@@ -404,6 +417,15 @@ def with_others(before, mine):
         mine(log)
 
     return both
+
+
+# a plan may be one for a cluster, or for another machine
+if workflow.output_settings.dryrun and workflow.resource_settings.nodes is None:
+    try:
+        check_gpu()
+    except TrimtabError as error:
+        told = origins.told(str(error))
+        print(f"no job that loads the model would begin here: {told}", file=sys.stderr)
 
 
 # Snakemake asks the main Snakefile alone, and goes by the handler that was defined last

@@ -79,3 +79,12 @@ os.environ.update(
     # text is UTF-8 whatever the shell's locale
     PYTHONUTF8="1",
 )
+
+from trimtab.artifacts import strict_yaml
+from trimtab.errors import TrimtabError
+
+# what Snakemake can't read of it, it would show in a trace of its own
+try:
+    strict_yaml.keys(CHECKOUT / "config.yaml", "config.yaml")
+except TrimtabError as error:
+    raise WorkflowError(str(error)) from None

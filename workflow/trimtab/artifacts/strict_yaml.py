@@ -16,7 +16,12 @@ from trimtab.artifacts.schemas import dotted
 from trimtab.errors import TrimtabError
 
 _WHOLE = re.compile(r"[-+]?(0|[1-9][0-9_]*)")
-_INT, _FLOAT, _MERGE, *_OTHERS = (f"tag:yaml.org,2002:{name}" for name in ("int", "float", "merge", "bool", "null"))
+_INT, _FLOAT, _MERGE, _DATE, *_OTHERS = (
+    f"tag:yaml.org,2002:{name}" for name in ("int", "float", "merge", "timestamp", "bool", "null")
+)
+LONGEST_SHOWN = 80
+"""Characters of a file's content in a message."""
+
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -27,23 +32,21 @@ def load(path: Path) -> Any:
         TrimtabError: it can't be read, isn't YAML, or has YAML's traps in it; one line a problem.
         FileNotFoundError: there is no such file.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise
-    except (OSError, UnicodeDecodeError) as error:
-        raise TrimtabError(f"{path}: can't be read as UTF-8 text ({error})") from error
-    tree, _ = _read(text, str(path))
-    return None if tree is None else _LOADER("").construct_document(tree)
+    return _read(path, str(path))[0]
 
 
-def keys(text: str, name: str) -> list[str]:
-    """All keys that stand in `text`, dotted, at any depth; those of lists as `grid[0].doses`.
+def keys(path: Path, name: str) -> list[str]:
+    """All keys that stand in a file of sections, dotted, at any depth; those of lists as `grid[0].doses`.
 
     Raises:
-        TrimtabError: as `load`, with `name` for the file's.
+        TrimtabError: as `load`, with `name` for the file's; or it holds no keys at all.
+        FileNotFoundError: there is no such file.
     """
-    return _read(text, name)[1]
+    value, found = _read(path, name)
+    if not isinstance(value, dict):
+        said = "nothing" if value is None else json.dumps(value, default=str)[:LONGEST_SHOWN]
+        raise TrimtabError(f"{name}: holds {said}; expected keys, as config.yaml has them")
+    return found
 
 
 def word(text: str) -> Any:
@@ -61,16 +64,26 @@ def word(text: str) -> Any:
     return loader.construct_object(node)
 
 
-def _read(text: str, name: str) -> tuple[yaml.Node | None, list[str]]:
-    """The tree of a text and its keys."""
+def _read(path: Path, name: str) -> tuple[Any, list[str]]:
+    """What a file says, and all its keys."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise
+    except (OSError, UnicodeDecodeError) as error:
+        raise TrimtabError(f"{name}: can't be read as UTF-8 text ({error})") from error
     try:
         tree = yaml.compose(text, Loader=_LOADER)
+        found = list(_walk(tree, ()))
+        if problems := [f"{name}, {problem}" for _, problem in found if problem]:
+            raise TrimtabError("\n".join(problems))
+        value = None if tree is None else _LOADER("").construct_document(tree)
     except yaml.YAMLError as error:
-        raise TrimtabError(f"{name}: not YAML: {' '.join(str(error).split())}") from None
-    found = list(_walk(tree, ()))
-    if problems := [f"{name}, {problem}" for _, problem in found if problem]:
-        raise TrimtabError("\n".join(problems))
-    return tree, [dotted(where) for where, _ in found]
+        told = str(error).replace('in "<unicode string>", ', "at ")
+        raise TrimtabError(f"{name}: not YAML: {' '.join(told.split())}") from None
+    except RecursionError:
+        raise TrimtabError(f"{name}: its lists and mappings are nested too deeply to be read") from None
+    return value, [dotted(where) for where, _ in found]
 
 
 def _walk(
@@ -102,13 +115,25 @@ def _walk(
                     f"line {line}: {dotted(path)} stands a second time (first in line {lines[name]}); merge them",
                 )
             lines.setdefault(name, line)
-            yield path, f"line {line}: the key {dotted(path)}: {_reads(key)}" if _bent(key) else ""
+            trap = _quoted(key) if key.tag in _OTHERS else _trap(key)
+            yield path, f"line {line}: the key {dotted(path)}: {trap}" if trap else ""
             yield from _walk(value, path, around)
     elif isinstance(node, yaml.SequenceNode):
         for at, value in enumerate(node.value):
             yield from _walk(value, (*where, at), around)
-    elif _bent(node):
-        yield where, f"line {node.start_mark.line + 1}: {dotted(where)}: {_reads(node)}"
+    elif trap := _trap(node):
+        yield where, f"line {node.start_mark.line + 1}: {dotted(where)}: {trap}"
+
+
+def _trap(node: yaml.Node) -> str:
+    """What YAML makes of a value that its writer may not have meant; empty for none."""
+    if node.tag == _DATE:
+        return f"YAML reads {node.value} as a date; write it in quotes"
+    return _reads(node) if _bent(node) else ""
+
+
+def _quoted(key: yaml.Node) -> str:
+    return f"YAML reads {key.value} as {json.dumps(yaml.safe_load(key.value))}; write it in quotes"
 
 
 def _bent(node: yaml.Node) -> bool:

@@ -47,7 +47,9 @@ def read(default: Path, files: Sequence[Path], words: Mapping[str, Any]) -> Orig
     for path in (default, *files):
         name = _named(path, default)
         try:
-            keys = strict_yaml.keys(path.read_text(encoding="utf-8"), name)
+            keys = strict_yaml.keys(path, name)
+        except FileNotFoundError:
+            problems.append(f"{name}: no such file")
         except TrimtabError as error:
             problems.append(str(error))
         else:
@@ -57,6 +59,25 @@ def read(default: Path, files: Sequence[Path], words: Mapping[str, Any]) -> Orig
     if problems:
         raise TrimtabError("\n".join(problems))
     return origins
+
+
+def merged(files: Sequence[Path]) -> dict[Any, Any]:
+    """What files say together as Snakemake merges them: mappings key by key, all else replaced by the later file's."""
+    config: dict[Any, Any] = {}
+    for path in files:
+        _merge(config, strict_yaml.load(path))
+    return config
+
+
+def _merge(below: MutableMapping[Any, Any], above: Mapping[Any, Any]) -> None:
+    for key, value in above.items():
+        if isinstance(value, Mapping):
+            # a mapping of its own, since two keys may share one by an alias
+            known = below.get(key)
+            below[key] = known if isinstance(known, MutableMapping) else {}
+            _merge(below[key], value)
+        else:
+            below[key] = value
 
 
 def take_words(config: MutableMapping[Any, Any], words: Mapping[str, Any]) -> None:
@@ -93,6 +114,14 @@ def _typed(value: Any, where: Place) -> Any:
         return strict_yaml.word(value)
     except TrimtabError as error:
         raise TrimtabError(f"{COMMAND_LINE}, {dotted(where)}: {error}") from None
+
+
+def complete(config: MutableMapping[Any, Any], origins: Origins, checkout: Path) -> None:
+    """Bring a config that is merged from its files to the form in which it is checked and recorded."""
+    take_layers(config)
+    take_paths(config, origins, checkout)
+    config.update(settle(config))
+    take_groups(config)
 
 
 def take_layers(config: Mapping[str, Any]) -> None:

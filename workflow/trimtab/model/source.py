@@ -92,12 +92,7 @@ def plain(folder: Path, dtype: str, device: str) -> PreTrainedModel:
     Raises:
         TrimtabError: it can't be loaded, or there is no such device here.
     """
-    if device == "cuda" and not torch.cuda.is_available():
-        built = "no GPU that it can use is here" if torch.version.cuda else "it is built for the processor alone"
-        raise TrimtabError(
-            f"config.yaml, model.device: cuda, and torch {torch.__version__} finds no CUDA ({built}); expected "
-            "a machine with a GPU and a torch for it, or cpu"
-        )
+    check_gpu(device)
     placement = {"device_map": "auto"} if device == "auto" else {}
     # Any: the library's own annotations of `to` are wrong
     model: Any = read_model(folder, DTYPES[dtype], **placement)
@@ -105,6 +100,20 @@ def plain(folder: Path, dtype: str, device: str) -> PreTrainedModel:
         model.to(device)
     model.eval()
     return cast(PreTrainedModel, model)
+
+
+def check_gpu(device: str) -> None:
+    """Pass a device that torch can use here; auto is for GPUs too, and dictionaries are trained on one.
+
+    Raises:
+        TrimtabError: it can't.
+    """
+    if device != "cpu" and not torch.cuda.is_available():
+        built = "no GPU that it can use is here" if torch.version.cuda else "it is built for the processor alone"
+        raise TrimtabError(
+            f"config.yaml, model.device: {device}, and torch {torch.__version__} finds no CUDA ({built}); expected "
+            "a machine with a GPU and a torch for it, or cpu"
+        )
 
 
 def from_manifest(manifest: Path) -> tuple[Manifest, PreTrainedModel, PreTrainedTokenizerBase]:
