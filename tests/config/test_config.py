@@ -1,5 +1,6 @@
 """The config's checks: the default passes, and a slip is told in one line that names key, value and expectation."""
 
+import re
 from collections.abc import Mapping
 from copy import deepcopy
 from pathlib import Path
@@ -13,7 +14,9 @@ from hypothesis import strategies as st
 from trimtab.config.check import check
 from trimtab.errors import TrimtabError
 from trimtab.jobs.origins import Origins
+from trimtab.rollouts.conditions import COMMON
 from trimtab.rollouts.outcomes import OUTCOMES
+from trimtab.settings.probes import OTHER_FILES
 from trimtab.vectors.methods import known
 
 ROOT = Path(__file__).parents[2]
@@ -85,7 +88,7 @@ def test_other_experiments_pass(mine):
 
 WRONG = {
     # single keys
-    "experiment: my/run": "experiment: \"my/run\" is not a folder name of letters, digits, '.', '-' and '_'; "
+    "experiment: my/run": "experiment: \"my/run\" is not a folder name of at most 100 letters, digits, '.', '-' and '_'; "
     "results go to results/<experiment>",
     "seed: -1": "seed: -1 is not at least 0; every random draw derives from it",
     "seed: 7.0": "seed: 7.0 is a fraction, not a whole number; every random draw derives from it",
@@ -120,7 +123,8 @@ WRONG = {
     "saes: {batch: true}": "saes.batch: true is a word that YAML reads as true or false, not a whole number; "
     "tokens a training step",
     "probes: {traits: [autonomy, 'null']}": 'probes.traits[1]: "null" is not a trait\'s name: letters, digits '
-    "and '_', first a letter, and not null, which names the pairs without a trait; "
+    "and '_', first a letter, and none of null, common, layers, scores, tables, comparison, stability, drift, which "
+    "have files where a trait's would lie; "
     "traits of workflow/resources/traits.yaml",
     "probes: {penalties: [0, 1]}": "probes.penalties[0]: 0 is not above 0; ridge penalties tried",
     "probes: {folds: null}": "probes.folds: null is nothing, not leave_one_out or a whole number; "
@@ -419,3 +423,17 @@ def test_whatever_stands_at_a_key_passes_or_is_told(path, value):
     else:
         lines = []
     assert [line for line in lines if not line.startswith("config.yaml, ")] == []
+
+
+def test_no_trait_is_called_as_a_file_that_lies_where_a_traits_would():
+    """By the rules' own words: of two files in one folder, one is each trait's."""
+    rules = "".join(path.read_text() for path in sorted((ROOT / "workflow/rules").glob("*.smk")))
+    named = {Path(name) for name in re.findall(r'"(<\w+>/[^"]+)"', rules)}
+    beside = set()
+    for pattern in named:
+        if match := re.fullmatch(r"\{(?:trait|batch)\}(?:\{run\})?(\..+)", pattern.name):
+            there = [path.name for path in named if path.parent == pattern.parent and "{" not in path.name]
+            beside |= {name.removesuffix(match[1]) for name in there if name.endswith(match[1])}
+    names = {name for name in beside if name.isidentifier()} | {COMMON}
+    assert {"layers", "tables", "null"} < names
+    assert names == set(OTHER_FILES)

@@ -261,6 +261,9 @@ def test_in_the_checkout_itself_paths_stay_as_they_are_written(tmp_path, monkeyp
         ("./none/", "./none/"),
         ("", ""),
         ("a/../own", "a/../own"),
+        ("{here}/own/x/", "own/x"),
+        ("{here}", "."),
+        ("/", "/"),
     ],
 )
 def test_a_path_has_one_spelling(written, meant, tmp_path, monkeypatch):
@@ -268,7 +271,8 @@ def test_a_path_has_one_spelling(written, meant, tmp_path, monkeypatch):
     (tmp_path / "own/x").mkdir(parents=True)
     (tmp_path / "a").mkdir()
     monkeypatch.chdir(tmp_path)
-    config = {"model": {"source": written}, "saes": {"pretrained": "own/./{layer}/"}}
+    written = written.replace("{here}", str(tmp_path))
+    config = {"model": {"source": written}, "saes": {"pretrained": f"{tmp_path}/own/./{{layer}}/"}}
     take_paths(config, Origins(), tmp_path)
     assert config == {"model": {"source": meant}, "saes": {"pretrained": "own/{layer}"}}
 

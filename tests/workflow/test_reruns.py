@@ -228,7 +228,8 @@ def test_other_weights_at_the_same_path(finished: Project) -> None:
 
 def test_another_spelling_of_the_same_place(finished: Project) -> None:
     """What a shell completes; the page shows the config as it is meant."""
-    assert finished.planned("model: {source: ./tiny-llama/}\nresources: workflow//resources/") == set()
+    spelled = f"model: {{source: ./tiny-llama/}}\nresources: {finished.folder}/workflow//resources/"
+    assert finished.planned(spelled) == set()
 
 
 def test_a_script(finished: Project) -> None:

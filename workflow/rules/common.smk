@@ -122,6 +122,11 @@ try:
                 f"config.yaml, probes.traits: {trait!r} is not in {RESOURCES}/traits.yaml"
             )
     RESULTS = Path("results", config["experiment"])
+    if workflow.modifier.path_modifier.replace_prefix(str(RESULTS)) != str(RESULTS):
+        raise TrimtabError(
+            f"{RESULTS}: a module of this workflow takes no prefix, since locks and records lie in the results as "
+            "well; another `experiment` gives it a folder of its own"
+        )
     if workflow.is_main_process and (line := records.restore(RESULTS)):
         print(line, file=sys.stderr)
 except TrimtabError as error:
@@ -197,6 +202,15 @@ def design(wildcards):
         # the table names gates; what opens them is the rollouts' business
         used["gates"] = {}
     return json.dumps(used, sort_keys=True)
+
+
+def making_edits(wildcards):
+    """Methods of a batch's conditions that make edits of their own: their files say it, and the table of conditions."""
+    if wildcards.batch == COMMON:
+        return []
+    found = planned(wildcards.batch, SETTINGS.rollouts)
+    named = {part.method for each in found for part in (each, *each.also)}
+    return sorted(name for name in named if methods.makes_edits(name))
 
 
 def asked_lengths(wildcards):

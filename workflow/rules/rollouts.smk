@@ -154,6 +154,8 @@ rule conditions:
     params:
         middle=LAYERS[len(LAYERS) // 2],
         settings=design,
+        # methods are known by name, which a digest of the script doesn't see
+        edits=making_edits,
         code=code_digest("rollouts_conditions"),
     shell:
         "python workflow/scripts/rollouts_conditions.py {output.conditions} --batch {wildcards.batch}"

@@ -159,7 +159,7 @@ def take_paths(config: MutableMapping[Any, Any], origins: Origins, checkout: Pat
     """Complete the relative paths of files that lie in the checkout: they count from there.
 
     Those of any other file, and of the command line, count from the folder that Snakemake works in. What is there has
-    one spelling: ./a//b/ is a/b, so that it reruns nothing.
+    one spelling: ./a//b/ is a/b, and so is /here/a/b, so that it reruns nothing.
     """
     elsewhere = Path.cwd().resolve() != checkout.resolve()
     for section, key in PATHS:
@@ -172,7 +172,8 @@ def take_paths(config: MutableMapping[Any, Any], origins: Origins, checkout: Pat
         # a source may be the name of something that is no path; a pattern of paths is known by the folder that it is in
         named = WILDCARD.split(value)[0]
         if os.path.exists(base / (named if named == value else Path(f"{named}.").parent)):
-            values[key] = str(base / value)
+            path, here = base / value, Path.cwd()
+            values[key] = str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 def _named(path: Path, default: Path) -> str:

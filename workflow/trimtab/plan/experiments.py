@@ -25,7 +25,8 @@ JOB = re.compile(
 )
 """A job of a dry run that prints commands."""
 
-DRY = {"-n", "--dry-run", "--dryrun"}
+DRY = re.compile(r"-[a-zA-Z]*n[a-zA-Z]*|--dry-?(r|ru|run)?")
+"""Words that make a run a dry one: alone, with others (-np), or cut short."""
 
 
 @dataclass(frozen=True)
@@ -45,10 +46,12 @@ def run(files: Sequence[Path], below: Sequence[Path], words: Sequence[str]) -> N
     """
     if named := [word for word in words if word.startswith("experiment=")]:
         raise TrimtabError(f"--options {named[0]}: all would have one folder; each file names its experiment")
+    if given := [word for word in words if word.startswith("--configfile")]:
+        raise TrimtabError(f"--options {given[0]}: files that all experiments have go to --below")
     folders = results_of(files)
     for at, (file, results) in enumerate(zip(files, folders, strict=True)):
         command = [sys.executable, "-m", "snakemake", *words, "--configfile", *map(str, [*below, file])]
-        if at and not DRY.intersection(words):
+        if at and not any(map(DRY.fullmatch, words)):
             take_over(results, folders[:at], command)
         print(f"{file}: {shlex.join(command[2:])}", flush=True)
         with left_to_others():

@@ -15,7 +15,10 @@ from trimtab.settings.saes import Saes
 from trimtab.settings.statistics import Statistics
 from trimtab.settings.vectors import Vectors
 
-Folder = Annotated[str, Text("[A-Za-z0-9][A-Za-z0-9._-]*", "a folder name of letters, digits, '.', '-' and '_'")]
+Folder = Annotated[
+    str,
+    Text("[A-Za-z0-9][A-Za-z0-9._-]{0,99}", "a folder name of at most 100 letters, digits, '.', '-' and '_'"),
+]
 
 Image = Annotated[str, Text(r"\S+", "a file or an address without spaces")]
 

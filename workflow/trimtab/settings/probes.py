@@ -7,11 +7,15 @@ from pydantic import Field
 from trimtab.settings.base import AboveZero, Positive, Settings, Some, Text, default
 from trimtab.settings.prompts import ContrastKind
 
+OTHER_FILES = ("null", "common", "layers", "scores", "tables", "comparison", "stability", "drift")
+"""Names that have other files, artifacts or logs, where a trait's would lie."""
+
 Trait = Annotated[
     str,
     Text(
-        "(?!null$)[A-Za-z][A-Za-z0-9_]*",
-        "a trait's name: letters, digits and '_', first a letter, and not null, which names the pairs without a trait",
+        f"(?!({'|'.join(OTHER_FILES)})$)[A-Za-z][A-Za-z0-9_]*",
+        f"a trait's name: letters, digits and '_', first a letter, and none of {', '.join(OTHER_FILES)}, which have "
+        "files where a trait's would lie",
     ),
 ]
 
