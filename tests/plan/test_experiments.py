@@ -9,7 +9,8 @@ import pytest
 from trimtab.artifacts import files, records
 from trimtab.errors import TrimtabError
 from trimtab.jobs import running
-from trimtab.plan.experiments import DRY, Planned, planned, results_of, run, shared, take_over
+from trimtab.plan import experiments
+from trimtab.plan.experiments import Planned, planned, results_of, run, shared, take_over
 
 A, B = Path("results/a"), Path("results/b")
 MADE = {
@@ -191,9 +192,9 @@ def test_no_word_may_give_all_experiments_one_name() -> None:
 @pytest.mark.parametrize("word", ["-n", "--dry-run", "--dryrun", "-np", "-pn", "-Fnq", "--dry-r"])
 def test_a_dry_run_is_known_by_its_words(word: str) -> None:
     """It must link nothing."""
-    assert DRY.fullmatch(word)
+    assert experiments.DRY.fullmatch(word)
 
 
 @pytest.mark.parametrize("word", ["-p", "-F", "--nolock", "-j4", "-c", "saes={k: -n}", "results/n", "--keep-going"])
 def test_other_words_make_no_dry_run(word: str) -> None:
-    assert not DRY.fullmatch(word)
+    assert not experiments.DRY.fullmatch(word)
