@@ -88,8 +88,8 @@ def test_other_experiments_pass(mine):
 
 WRONG = {
     # single keys
-    "experiment: my/run": "experiment: \"my/run\" is not a folder name of at most 100 letters, digits, '.', '-' and '_'; "
-    "results go to results/<experiment>",
+    "experiment: my/run": "experiment: \"my/run\" is not a folder name of at most 100 letters, digits, '.', '-' and "
+    "'_'; results go to results/<experiment>",
     "seed: -1": "seed: -1 is not at least 0; every random draw derives from it",
     "seed: 7.0": "seed: 7.0 is a fraction, not a whole number; every random draw derives from it",
     "model: {device: gpu}": 'model.device: "gpu" is not one of cpu, cuda, auto; where the model runs',
