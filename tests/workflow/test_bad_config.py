@@ -160,13 +160,15 @@ def test_a_gpu_is_asked_of_no_job_that_needs_none_or_has_it_elsewhere(
     plugin.write_text(ELSEWHERE)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    # a Snakemake of its own, which looks for plugins
+    own = Project(project.folder)
     cluster = ("results/small/model/manifest.json", "--executor", "elsewhere", "--jobs", "1")
-    for status, said, words in (
-        (0, "1 of 1 steps", ("results/small/prompts/scenarios.jsonl",)),
-        (0, "rule manifest", (*cluster, "--dry-run")),
-        (1, "sent away: manifest", cluster),
+    for runner, status, said, words in (
+        (project, 0, "1 of 1 steps", ("results/small/prompts/scenarios.jsonl",)),
+        (own, 0, "rule manifest", (*cluster, "--dry-run")),
+        (own, 1, "sent away: manifest", cluster),
     ):
-        done = project.snakemake(*words, config="model: {device: cuda}")
+        done = runner.snakemake(*words, config="model: {device: cuda}")
         assert done.returncode == status, done.stdout
         assert said in done.stdout
         assert "model.device" not in done.stdout
