@@ -136,6 +136,14 @@ def test_a_wrong_model_is_told_in_the_rules_log(project: Project, config: str, l
     assert "Traceback" not in done.stdout
 
 
+def test_an_image_that_is_not_there_is_told_before_the_first_job(project: Project) -> None:
+    done = project.snakemake("--dry-run", "--sdm", "apptainer", "--config", "container=nowhere.sif")
+    assert done.returncode == 1
+    line = "--config, container: 'nowhere.sif' is no file here, nor an address such as docker://mine/trimtab:1"
+    assert line in done.stdout.splitlines()
+    assert "Traceback" not in done.stdout
+
+
 def test_a_gpu_that_is_not_there_is_told_before_the_first_job(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -88,8 +88,12 @@ def test_in_an_image(checkout: Path, whole_run: Path, tmp_path: Path) -> None:
         (tmp_path / name).chmod(0o755)
     words = ["-s", str(checkout / "Snakefile"), "--configfile", str(checkout / SMALL)]
     words += ["--sdm", "apptainer", "--config", "container=mine.sif"]
-    assert made(tmp_path, *words, PATH=f"{tmp_path}:/usr/bin:/bin") == (whole_run / NAME).read_bytes()
-    assert (inside / "programs").read_text().endswith("workflow/scripts/prompts_scenarios.py\n")
+    # another image in its place makes all anew
+    for version in ("1", "2"):
+        (tmp_path / "mine.sif").write_text(version)
+        assert made(tmp_path, *words, PATH=f"{tmp_path}:/usr/bin:/bin") == (whole_run / NAME).read_bytes()
+    programs = (inside / "programs").read_text().splitlines()
+    assert [Path(name).name for name in programs] == ["prompts_scenarios.py"] * 2
 
 
 DEPLOYED = """\

@@ -82,6 +82,14 @@ try:
     OWN_PYTHON = "conda" in DEPLOYED or bool(
         "apptainer" in DEPLOYED and config["container"]
     )
+    # an image that is a file may be replaced by another, whose packages nothing else tells
+    IMAGE, image = "", config["container"] if "apptainer" in DEPLOYED else None
+    if image and "://" not in image:
+        if not os.path.exists(image):
+            raise TrimtabError(
+                f"config.yaml, container: {image!r} is no file here, nor an address such as docker://mine/trimtab:1"
+            )
+        IMAGE = fingerprint.digest(Path(image)) if os.path.isfile(image) else ""
     VERSIONS = {"corpus": {}, "tasks": {}}
     if not OWN_PYTHON:
         count = config["prompts"]["corpus"]["transcripts"]
@@ -135,8 +143,9 @@ except TrimtabError as error:
 
 
 def code_digest(script):
-    """Digest of a script and of the library modules that it imports: what makes its rule rerun."""
-    return digest.code_digest(LIBRARY / "scripts" / f"{script}.py", LIBRARY / "trimtab")
+    """Digest of a script, of the library modules that it imports and of the image it runs in: what reruns its rule."""
+    path = LIBRARY / "scripts" / f"{script}.py"
+    return digest.code_digest(path, LIBRARY / "trimtab") + IMAGE
 
 
 def config_slice(model, within):
