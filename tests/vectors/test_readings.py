@@ -22,7 +22,8 @@ from trimtab.steering.replay import Replay
 from trimtab.vectors.cost import Cost
 from trimtab.vectors.elsewhere import ElsewhereFiles, ElsewhereSettings
 from trimtab.vectors.log_odds import apart, contrast, evenly, log_odds
-from trimtab.vectors.readings import Declared, ModelReadings
+from trimtab.vectors.declared import Declared
+from trimtab.vectors.readings import ModelReadings
 from trimtab.vectors.unmade import CannotBeMade
 
 LAYER = 1

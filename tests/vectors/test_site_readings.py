@@ -19,7 +19,8 @@ from trimtab.vectors import contrast_readings
 from trimtab.vectors.contract import make
 from trimtab.vectors.cost import Cost, Metered
 from trimtab.vectors.methods import lin_act
-from trimtab.vectors.readings import Declared, ModelReadings
+from trimtab.vectors.declared import Declared
+from trimtab.vectors.readings import ModelReadings
 
 FOLDER = resources.RESOURCES / "organism"
 TASKS = conversations(resources.tasks(FOLDER / "tasks.yaml")["calibration"])[:2]

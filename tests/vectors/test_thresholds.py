@@ -18,7 +18,8 @@ from trimtab.vectors.apply import edits
 from trimtab.vectors.artifact import OwnEdits, Vector
 from trimtab.vectors.dose import Scale, length
 from trimtab.vectors.gates import ungated
-from trimtab.vectors.readings import Declared, ModelReadings
+from trimtab.vectors.declared import Declared
+from trimtab.vectors.readings import ModelReadings
 from trimtab.vectors.record import Record
 from trimtab.vectors.thresholds import PAIRS, TRIALS, thresholds
 from trimtab.vectors.unmade import CannotBeMade

@@ -23,8 +23,29 @@ METHODS = [
 Baseline = Literal["contrastive_guidance", "logit_mixing"]
 
 
+class TrainingSettings(Settings):
+    """Methods that are trained through the model; all of them have the same budget."""
+
+    passes: Positive = default(640)
+    """Contrast prompts that a training may read with a gradient. Each reading counts, of pairs of split fit alone; a
+    training that stops early needs fewer."""
+
+    batch: Positive = default(4)
+    """Pairs a step."""
+
+    together: Positive = default(8)
+    """Prompts that are read in one pass at most. Fewer need less memory; results differ in their last digits alone."""
+
+    looks: Positive = default(8)
+    """How often a training looks at its loss on pairs kept for choosing. What it had where this was lowest is what it
+    leaves."""
+
+    patience: Positive = default(3)
+    """Looks without a lower loss after which a training ends."""
+
+
 class VectorSettings(Settings):
-    """How a trait's vectors are measured and checked."""
+    """How a trait's vectors are made, measured and checked."""
 
     calibration_doses: Some[AboveZero] = default([0.2, 0.4, 0.6])
     """Doses whose KL is measured, as shares of the residual norm. The KL is that to the unsteered next-token
@@ -33,6 +54,9 @@ class VectorSettings(Settings):
     settings: dict[str, dict[str, bool | int | float | str]] = default({})
     """Settings of single methods, by the method's name and theirs. The class Settings in a method's file says which it
     has and what they are; those left out are as there, as in casal: {module: mlp.c_proj}."""
+
+    training: TrainingSettings
+    """Methods that are trained through the model; all of them have the same budget."""
 
     wrong_sign: Literal["mark", "stop"] = default("mark")
     """What happens to a vector that points the wrong way. Its positive side holds the held-out rows of the low pole.

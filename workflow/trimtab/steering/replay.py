@@ -184,9 +184,7 @@ class Replay:
             ValueError: an edit changes or reads what comes before the replay's layer.
         """
         sequence, place = self._at.T
-        written = self.written
-        # a token is told by the logits after the one before it, which must be of the same prompt
-        told = (written[1:] & (self.owner[1:] == self.owner[:-1])).nonzero()[:, 0]
+        told = self.told
         right = self._ids[sequence, place][told + 1]
         owner = self.owner[told]
         parts = []
@@ -195,6 +193,25 @@ class Replay:
             chosen = torch.log_softmax(logits, dim=-1).gather(-1, right.expand(len(logits), -1)[..., None])[..., 0]
             parts.append(chosen.new_zeros(len(logits), len(self.ends)).index_add(1, owner, chosen))
         return torch.cat(parts)
+
+    @cached_property
+    def told(self) -> Int[Tensor, "kept"]:
+        """Which of `tail` are followed by a token that the agent wrote: whose logits tell how likely that was."""
+        # it must be of the same prompt
+        return (self.written[1:] & (self.owner[1:] == self.owner[:-1])).nonzero()[:, 0]
+
+    @cached_property
+    def owners(self) -> Int[Tensor, "row"]:
+        """The prompt of every row of a pass, sequence after sequence, as an edit of one condition meets them; -1 for
+        the header and for what fills a sequence up."""
+        found = torch.full_like(self._ids, -1)
+        sequence, place = self._at.T
+        found[sequence, place] = self.owner
+        return found.flatten()
+
+    def rows(self, site: Site) -> Float[Tensor, "row width"]:
+        """Unsteered rows at a site, as `owners` has them."""
+        return self._checkpoint.at(site).flatten(0, 1).float()
 
     @cached_property
     def _each_alone(self) -> "Replay":

@@ -17,6 +17,7 @@ from trimtab.prompts.resources import Rule
 from trimtab.steering.edits import Edits
 from trimtab.steering.places import Places
 from trimtab.vectors.cost import Cost
+from trimtab.vectors.objective import Learned, Objective, Plan
 
 if TYPE_CHECKING:
     # whoever reads a vector's parts needs no models of transformers
@@ -250,3 +251,23 @@ class Readings(Protocol):
 
     def harmless(self, edits: Sequence[Edits]) -> list[float]:
         """Mean KL of the next token that edits come to at calibration tasks, where an action is due, in nats."""
+
+    def train(
+        self,
+        objective: Objective,
+        plan: Plan,
+        selecting: Sequence[bool],
+        seed: int,
+        swap: Bool[Tensor, "pair"] | None = None,
+    ) -> Learned:
+        """What an objective comes to on the prompts of `high` and `low`, of the pairs that are not `selecting`, with
+        poles that change places in those of `swap`; methods call `trimtab.vectors.training.learned`."""
+
+    def slopes(self, objective: Objective, plan: Plan, selecting: Sequence[bool]) -> Mapping[str, Tensor]:
+        """The gradient of an objective's loss where it starts, mean over the same pairs."""
+
+    def margins(
+        self, edits: Edits, poles: Sequence[Sequence[Sequence[Mapping[str, str]]]] | None = None
+    ) -> Float[Tensor, "steered pair"]:
+        """By how much likelier the high pole's words are than the low one's, in nats, first unsteered and then under
+        edits; at the prompts of `high` and `low` where no others are given."""

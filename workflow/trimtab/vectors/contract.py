@@ -27,6 +27,7 @@ from trimtab.steering.edits import Edits
 from trimtab.steering.packing import all_finite
 from trimtab.vectors.asked import Behaviour, Readings
 from trimtab.vectors.methods import FOLDER, exists, known, split
+from trimtab.vectors.objective import Plan
 from trimtab.vectors.own_settings import Value, declared, misfits_of
 from trimtab.vectors.unmade import CannotBeMade
 
@@ -153,6 +154,9 @@ class Material:
 
     settings: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)
     """Of methods, by their names, as the config gives them (`vectors.settings`)."""
+
+    training: Plan = field(default_factory=Plan)
+    """How methods that are trained through the model are trained, and what their trainings left."""
 
     def own(self, kind: type[OwnSettings]) -> OwnSettings:
         """The settings of the method whose file defines this class of them: as the config gives them, else as the class

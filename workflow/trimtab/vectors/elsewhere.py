@@ -25,8 +25,8 @@ from trimtab.prompts import resources
 from trimtab.prompts.contrast import DEVELOPMENT
 from trimtab.settings.statistics import PrimarySettings
 from trimtab.vectors.contrast_readings import Message
+from trimtab.vectors.declared import Declared
 from trimtab.vectors.material import Pairs, TraitFiles, read_pairs
-from trimtab.vectors.readings import Declared
 
 CORPUS_ROWS = 8192
 """So many of a shard are read: a few dozen documents, which differ far more than a document's rows do."""

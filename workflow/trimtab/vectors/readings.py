@@ -6,8 +6,7 @@ tasks are those of the calibration, contrast prompts those of development templa
 """
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 
 import torch
@@ -15,7 +14,6 @@ from jaxtyping import Float
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from trimtab.agent.played import Played
 from trimtab.agent.points import OPENING
 from trimtab.agent.protocol import Protocol
 from trimtab.errors import TrimtabError
@@ -27,9 +25,11 @@ from trimtab.steering.replay import PACK, Prompt, Replay, replays
 from trimtab.vectors.action_scores import action_chances, calibrated, kl
 from trimtab.vectors.asked import Behaviour, Gradients, OwnEpisode, Tried, Twin
 from trimtab.vectors.contrast_readings import Message
+from trimtab.vectors.declared import Declared
 from trimtab.vectors.log_odds import apart, contrast, evenly, log_odds
 from trimtab.vectors.own_episodes import read_rows
 from trimtab.vectors.token_readings import TokenReadings
+from trimtab.vectors.training_readings import TrainingReadings
 from trimtab.vectors.unmade import CannotBeMade
 from trimtab.vectors.vocabulary import Vocabulary, text_of
 from trimtab.vectors.weight_readings import WeightReadings
@@ -37,32 +37,7 @@ from trimtab.vectors.weight_readings import WeightReadings
 LOG = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Declared:
-    """What is needed to tell how first actions go with a trait, where some method asks for that."""
-
-    trait: str
-    actions: Mapping[str, Sequence[str]]
-    """Of every trait that actions show, those that its measure counts (`trimtab.agent.points`)."""
-    prompts: Sequence[Sequence[Message]]
-    """Contrast prompts of all traits' development templates."""
-    differentiable: Callable[[], PreTrainedModel]
-    """Loads the model once more, for gradients."""
-    due: Sequence[Sequence[Message]]
-    """Calibration tasks as conversations up to the point of the trait's measure."""
-    bias: Mapping[str, float]
-    """What is subtracted from each action's log-probability there."""
-    episodes: Sequence[Played] = ()
-    """The agent's own, unsteered, on development tasks."""
-    twin: Callable[[], PreTrainedModel] | None = None
-    """Loads a tuned twin of the model, where one is named."""
-    roles: Mapping[str, str] = field(default_factory=dict)
-    """Sentences of the system line that give the agent a role, by its name."""
-    rules: Mapping[str, Rule] = field(default_factory=dict)
-    """The trait's, by name."""
-
-
-class ModelReadings(TokenReadings, WeightReadings):
+class ModelReadings(TokenReadings, WeightReadings, TrainingReadings):
     """All readings of one model at one site, for one trait."""
 
     def __init__(

@@ -23,6 +23,7 @@ from trimtab.vectors.asked import Behaviour, Fit, Gradients, OwnEpisode, Reading
 from trimtab.vectors.contract import Direction, Material, Recipe, Rows
 from trimtab.vectors.cost import Cost
 from trimtab.vectors.layers import refitted
+from trimtab.vectors.objective import Learned, Objective, Plan
 from trimtab.vectors.unmade import CannotBeMade
 
 if TYPE_CHECKING:
@@ -217,3 +218,21 @@ class ShuffledReadings:
         """What there is of each pole's prompts, with the same pairs swapped."""
         swap = [bool(self.swap[pair]) for pair in pairs]
         return [[poles[pole ^ turn][at] for at, turn in enumerate(swap)] for pole in (0, 1)]
+
+    def train(
+        self,
+        objective: Objective,
+        plan: Plan,
+        selecting: Sequence[bool],
+        seed: int,
+        swap: Bool[Tensor, "pair"] | None = None,
+    ) -> Learned:
+        return self.true.train(objective, plan, selecting, seed, self.swap if swap is None else self.swap ^ swap)
+
+    def slopes(self, objective: Objective, plan: Plan, selecting: Sequence[bool]) -> Mapping[str, Tensor]:
+        return self.true.slopes(objective, plan, selecting)
+
+    def margins(
+        self, edits: Edits, poles: Sequence[Sequence[Sequence[Mapping[str, str]]]] | None = None
+    ) -> Float[Tensor, "steered pair"]:
+        return self.true.margins(edits, poles)
