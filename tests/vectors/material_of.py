@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
+from planted import Planted
 
 from trimtab.agent.played import Played
 from trimtab.forward.sites import Site, as_site
@@ -17,6 +18,8 @@ from trimtab.steering.places import Places
 from trimtab.vectors.asked import Behaviour, Gradients, OwnEpisode, TokenRows, Tried, Twin
 from trimtab.vectors.contract import LinearProbe, Material
 from trimtab.vectors.cost import Cost
+from trimtab.vectors.objective import Course, Plan
+from trimtab.vectors.training import order, train
 from trimtab.vectors.vocabulary import Vocabulary
 
 D_MODEL, D_SAE, D_INNER, D_HEADS = 6, 9, 48, 32
@@ -85,6 +88,24 @@ class Said:
     tries: Callable[[Edits], tuple[torch.Tensor, torch.Tensor]] | None = None
     """From edits to log-odds (pole, pair) and KL at all pairs."""
     harms: Callable[[Edits], float] = lambda edits: 0.0
+    words: Planted | None = None
+    """Of the pairs, what a planted model that gradients pass through tells."""
+
+    def train(self, objective, plan, selecting, seed, swap=None):
+        words = (self.words if swap is None else self.words.swapped(swap)).of(objective.poles)
+        fit, kept = ([pair for pair, each in enumerate(selecting) if each == which] for which in (False, True))
+        batches = [[words.some(pairs)] for pairs in order(fit, plan.batch, seed)]
+        return train(objective, Course(batches, [words.some(kept)]), plan, seed)
+
+    def slopes(self, objective, plan, selecting):
+        own = {name: value.clone().requires_grad_() for name, value in objective.start.items()}
+        fit = [pair for pair, kept in enumerate(selecting) if not kept]
+        return objective.slopes(own, [self.words.of(objective.poles).some(fit)], 1.0)[1]
+
+    def margins(self, edits, poles=None):
+        words = self.words.of((0, 1))
+        high, low = words.log_probabilities([(), edits]).detach().unbind(1)
+        return high - low
 
     ablated: torch.Tensor | None = None
     """Rows without some tokens, of both poles."""
@@ -248,6 +269,9 @@ def weights(pairs, width):
             for at, sentence in enumerate(["", *(each.rule for each in RULES.values())])
         },
         "tries": tries,
+        "words": Planted(
+            torch.randn(2, pairs, width, generator=generator(40)), torch.randn(5, width, generator=generator(41))
+        ),
     }
 
 
@@ -283,6 +307,7 @@ def material(**parts):
         ),
         "seed": 7,
         "imported": torch.randn(width, generator=generator(8)),
+        "training": Plan(passes=24, looks=2),
     }
     defaults["dictionary"] = lambda layer: parts.get("sae", defaults["sae"])
     others = torch.randn(2, 2, pairs, width, generator=generator(15)) + torch.tensor([1.0, -1.0])[:, None, None]

@@ -18,7 +18,7 @@ from trimtab.errors import TrimtabError
 from trimtab.jobs.origins import Origins
 from trimtab.rollouts.conditions import trait_conditions
 from trimtab.settings.rollouts import Rollouts
-from trimtab.settings.vectors import VectorSettings
+from trimtab.settings.vectors import TrainingSettings, VectorSettings
 from trimtab.steering.catalogue import AS_MADE, RULES
 from trimtab.steering.places import SYSTEM, USER, Segment
 from trimtab.vectors import artifact
@@ -138,7 +138,12 @@ def solved(verdicts, tmp_path_factory):
         for target in targets
     ]
     folder = tmp_path_factory.mktemp("vectors")
-    settings = VectorSettings(calibration_doses=[0.1, 0.4], settings={}, wrong_sign="mark")
+    settings = VectorSettings(
+        calibration_doses=[0.1, 0.4],
+        settings={},
+        training=TrainingSettings(passes=1, batch=1, together=1, looks=1, patience=1),
+        wrong_sign="mark",
+    )
     make_vectors(folder, ["sae_probe"], made, sources, settings, [0.05], wanted)
     return model, made.sae, artifact.read(folder / "sae_probe/autonomy.safetensors")
 

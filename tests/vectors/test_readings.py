@@ -20,9 +20,9 @@ from trimtab.steering.edits import added
 from trimtab.steering.places import TOOL, USER, Places, given, written
 from trimtab.steering.replay import Replay
 from trimtab.vectors.cost import Cost
+from trimtab.vectors.declared import Declared
 from trimtab.vectors.elsewhere import ElsewhereFiles, ElsewhereSettings
 from trimtab.vectors.log_odds import apart, contrast, evenly, log_odds
-from trimtab.vectors.declared import Declared
 from trimtab.vectors.readings import ModelReadings
 from trimtab.vectors.unmade import CannotBeMade
 

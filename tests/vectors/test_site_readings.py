@@ -18,8 +18,8 @@ from trimtab.steering.steering import Steering
 from trimtab.vectors import contrast_readings
 from trimtab.vectors.contract import make
 from trimtab.vectors.cost import Cost, Metered
-from trimtab.vectors.methods import lin_act
 from trimtab.vectors.declared import Declared
+from trimtab.vectors.methods import lin_act
 from trimtab.vectors.readings import ModelReadings
 
 FOLDER = resources.RESOURCES / "organism"

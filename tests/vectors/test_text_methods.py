@@ -30,8 +30,8 @@ from trimtab.steering.steering import Steering
 from trimtab.vectors.contract import make
 from trimtab.vectors.cost import Cost
 from trimtab.vectors.decisions import Situation, decisions
-from trimtab.vectors.methods import mentor
 from trimtab.vectors.declared import Declared
+from trimtab.vectors.methods import mentor
 from trimtab.vectors.readings import ModelReadings
 from trimtab.vectors.unmade import CannotBeMade
 from trimtab.vectors.written_rules import rule_of

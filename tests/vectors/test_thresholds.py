@@ -16,9 +16,9 @@ from trimtab.steering.edits import added
 from trimtab.vectors.applications import Application, Asked
 from trimtab.vectors.apply import edits
 from trimtab.vectors.artifact import OwnEdits, Vector
+from trimtab.vectors.declared import Declared
 from trimtab.vectors.dose import Scale, length
 from trimtab.vectors.gates import ungated
-from trimtab.vectors.declared import Declared
 from trimtab.vectors.readings import ModelReadings
 from trimtab.vectors.record import Record
 from trimtab.vectors.thresholds import PAIRS, TRIALS, thresholds

@@ -12,7 +12,7 @@ from trimtab.artifacts import tensors
 from trimtab.errors import TrimtabError
 from trimtab.forward.contributions import contributions
 from trimtab.forward.sites import ATTENTION_OUT, MLP_OUT
-from trimtab.settings.vectors import VectorSettings
+from trimtab.settings.vectors import TrainingSettings, VectorSettings
 from trimtab.steering.edits import after
 from trimtab.steering.places import Segment
 from trimtab.vectors import apply, artifact, unmade
@@ -32,7 +32,8 @@ PROMPTS = [
     [HEADER, Segment([5], written=False, ends_prompt=True), Segment([11], written=True)],
 ]
 DESCRIBED = recorded.manifest()
-SETTINGS = VectorSettings(calibration_doses=[0.1, 0.4], settings={}, wrong_sign="mark")
+TRAINING = TrainingSettings(passes=24, batch=4, together=8, looks=2, patience=2)
+SETTINGS = VectorSettings(calibration_doses=[0.1, 0.4], settings={}, training=TRAINING, wrong_sign="mark")
 
 
 def parts(held_out=1.0):
@@ -85,6 +86,7 @@ def test_every_method_leaves_a_vector_with_lengths_that_have_their_kl(tmp_path):
         *filter(makes_edits, names),
         *("random_0", "orthogonal", "shuffled", "east", "gradient"),
         *("behaviour", "sae_behaviour", "sae_attributed_random", "corpus_random", "seal", "efficiency"),
+        *("bipo", "reps", "reft_r1"),
     }
     assert aims["mean_difference"] == aims["lda"] == aims["prompt_vector"] == "right"
 
@@ -111,7 +113,7 @@ def test_a_wrong_way_on_held_out_rows_marks_or_stops(tmp_path):
     made, sources = parts(held_out=-1.0)
     make_vectors(tmp_path, ["mean_difference"], made, sources, SETTINGS, [0.05])
     assert artifact.read(tmp_path / "mean_difference/autonomy.safetensors").record.sign_check == "wrong"
-    stop = VectorSettings(calibration_doses=[0.1, 0.4], settings={}, wrong_sign="stop")
+    stop = VectorSettings(calibration_doses=[0.1, 0.4], settings={}, training=TRAINING, wrong_sign="stop")
     with pytest.raises(TrimtabError, match=r"^vector mean_difference of autonomy: .* it points the wrong way; leave"):
         make_vectors(tmp_path, ["mean_difference"], made, sources, stop, [0.05])
     # a control has no way to be wrong about

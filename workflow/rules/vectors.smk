@@ -35,6 +35,8 @@ VECTOR_TABLES = [
     "kl",
     "thresholds",
     "openings",
+    "training",
+    "margins",
     "not_made",
 ]
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from trimtab.saes.checkpoint import TrainingCheckpoint
 from trimtab.vectors.cost import Cost
+from trimtab.vectors.curves import Looked
 from trimtab.vectors.parts import Part
 
 Parameters = Mapping[str, Tensor]
@@ -63,26 +64,6 @@ class Objective(ABC):
                 found[name] += slope
             total += float(loss)
         return total, found
-
-
-@dataclass(frozen=True)
-class Looked:
-    """How far a training had come when it looked at its loss on pairs kept for choosing."""
-
-    training: int
-    """Which of the vector's trainings, counted from 0: at another layer, or of shuffled labels."""
-    step: int
-    """Steps done."""
-    passes: int
-    """Prompts read with a gradient so far."""
-    fit: float | None
-    """Mean loss over the steps since it looked last; None before the first."""
-    select: float
-    """Loss of pairs kept for choosing."""
-    length: float
-    """Norm of all that is learned."""
-    active: int
-    """How many of its numbers are not 0."""
 
 
 @dataclass(frozen=True)

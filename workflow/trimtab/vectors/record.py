@@ -18,11 +18,12 @@ from trimtab.forward.sites import PLACES, RESIDUAL
 from trimtab.steering.catalogue import AS_MADE
 from trimtab.vectors.applications import Application
 from trimtab.vectors.cost import Cost
+from trimtab.vectors.curves import Looked, Margin
 
 RIGHT, WRONG, NO_AIM = "right", "wrong", "no aim"
 """Outcomes of the sign check: held-out rows of the high pole lie above, or not; the vector doesn't aim at it."""
 
-OPTIONAL = ("cost", "openings", "thresholds")
+OPTIONAL = ("cost", "openings", "thresholds", "training", "margins")
 """Keys that a file may lack."""
 
 TOWARDS = "a positive dose moves towards "
@@ -139,6 +140,10 @@ class Record:
     """Of edits that stand behind gates of their own."""
     thresholds: tuple[Threshold, ...] = ()
     """Where doses are chances."""
+    training: tuple[Looked, ...] = ()
+    """Of a method that is trained through the model."""
+    margins: tuple[Margin, ...] = ()
+    """Of the same."""
 
     @property
     def plain(self) -> Application:
@@ -269,5 +274,7 @@ READERS: dict[str, tuple[Callable[[str], Any], str]] = {
     "cost": (lambda text: Cost(**_object(text)), "an object with forwards and backwards"),
     "openings": (_many(Opened), "a list of objects with gate, prompts, prompts_open and open_share"),
     "thresholds": (_many(Threshold), "a list of objects with target, length, unsteered, layer, rule and timing"),
+    "training": (_many(Looked), "a list of objects with training, step, passes, fit, select, length and active"),
+    "margins": (_many(Margin), "a list of objects with split, pairs, unsteered and steered"),
 }
 """Key of the metadata -> what reads its text, and what is expected of it."""

@@ -22,7 +22,8 @@ from trimtab.jobs.progress import track
 from trimtab.saes.checkpoint import Saved
 from trimtab.vectors.contract import Material
 from trimtab.vectors.cost import Cost
-from trimtab.vectors.objective import Course, Learned, Looked, Objective, Plan
+from trimtab.vectors.curves import Looked
+from trimtab.vectors.objective import Course, Learned, Objective, Plan
 from trimtab.vectors.unmade import CannotBeMade
 
 LOG = logging.getLogger(__name__)
@@ -128,7 +129,7 @@ class _Run:
         with torch.no_grad():
             for name, value in self._objective.settled(self.own, rate).items():
                 self.own[name].copy_(value)
-        self._since += torch.tensor([loss, 1.0])
+        self._since += torch.tensor([loss, 1.0], dtype=torch.float64)
         self._spent += self._passes[at]
         self.step += 1
 

@@ -19,7 +19,8 @@ from trimtab.vectors.contrast_readings import Message
 from trimtab.vectors.cost import Cost
 from trimtab.vectors.declared import Declared
 from trimtab.vectors.objective import Course, Learned, Objective, Plan
-from trimtab.vectors.parts import Part, parts
+from trimtab.vectors.parts import Part
+from trimtab.vectors.read_parts import parts
 from trimtab.vectors.training import order, train
 
 

@@ -4,35 +4,45 @@ What a method does is in `trimtab.vectors.methods`; how doses are measured, in `
 """
 
 import logging
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any, cast
 
+import torch
 from transformers import PreTrainedModel
 
+from trimtab.artifacts import digest
 from trimtab.artifacts.manifest import Manifest, ResidualNorm
 from trimtab.errors import TrimtabError
+from trimtab.prompts.contrast import DEVELOPMENT, TEST
+from trimtab.saes.checkpoint import TrainingCheckpoint
 from trimtab.settings.vectors import VectorSettings
 from trimtab.steering.edits import Edits, added, after, scaled
 from trimtab.steering.replay import Prompt
-from trimtab.vectors import artifact
+from trimtab.vectors import artifact, methods
 from trimtab.vectors.applications import Application, Asked
 from trimtab.vectors.artifact import OwnEdits, Vector
 from trimtab.vectors.asked import Readings
 from trimtab.vectors.calibrate import SMALL, CalibrationPrompts, scan, solve
-from trimtab.vectors.contract import HIGH_POLE, Direction, Material, make
+from trimtab.vectors.contract import HIGH_POLE, Direction, Material, make, method_of
 from trimtab.vectors.cost import Cost, Metered
+from trimtab.vectors.curves import Margin
 from trimtab.vectors.dose import Scale, length
 from trimtab.vectors.gates import GateOf, ungated
 from trimtab.vectors.material import Pairs, held_out_gap
+from trimtab.vectors.objective import Plan
 from trimtab.vectors.record import NO_AIM, RIGHT, WRONG, Derivatives, Measured, Record
 from trimtab.vectors.solving import SHARES, lengths
 from trimtab.vectors.thresholds import thresholds
 from trimtab.vectors.unmade import CannotBeMade, Unmade
 
 LOG = logging.getLogger(__name__)
+
+READS = digest.LIBRARY / "vectors/readings.py"
+"""Code on which, with that of its method, a training depends."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +56,8 @@ class Sources:
     """On which doses are measured."""
     held_out: Pairs
     provenance: Mapping[str, Any]
+    checkpoint_seconds: float = 120.0
+    """At least so much time between two writes of what is being trained."""
 
 
 def make_vectors(
@@ -76,7 +88,7 @@ def make_vectors(
     for name in names:
         metered, begun = Metered(material.readings), perf_counter()
         try:
-            made[name] = make(name, replace(material, readings=cast(Readings, metered)))
+            made[name] = make(name, replace(material, readings=cast(Readings, metered), training=bench.plan(name)))
         except CannotBeMade as error:
             bench.leave_out(name, str(error))
         bench.costs[name] = metered.cost
@@ -103,12 +115,19 @@ def make_vectors(
     reached = thresholds(by_chance, found, material, bench.reach, gate_of)
     for name, each in found.items():
         nats = (*each.record.kl_calibration, *solved[name])
-        known = replace(each.record, kl_calibration=nats, thresholds=tuple(reached[name]))
+        known = replace(
+            each.record,
+            kl_calibration=nats,
+            thresholds=tuple(reached[name]),
+            training=bench.plans[name].curve,
+            margins=bench.margins(each),
+        )
         artifact.save(replace(each, record=known))
         texts = known.texts()
         LOG.info("%s: %s; %s", name, texts["dose_calibration"], texts["kl_calibration"])
-        for threshold in known.thresholds:
-            LOG.info("%s: %s", name, threshold)
+        for more in (*known.thresholds, *known.margins):
+            LOG.info("%s: %s", name, more)
+    bench.tidy()
 
 
 class _Bench:
@@ -120,6 +139,41 @@ class _Bench:
         self._ready: dict[int, CalibrationPrompts] = {}
         self.costs: dict[str, Cost] = {}
         """Of making, by name."""
+        self.plans: dict[str, Plan] = {}
+        """Of trainings through the model, by name."""
+
+    def plan(self, name: str) -> Plan:
+        """How a vector's trainings go, if it has any; their states lie beside the vectors until these are written."""
+
+        def kept(number: int) -> TrainingCheckpoint:
+            code = [digest.code_digest(path, digest.LIBRARY) for path in (READS, *methods.files(method_of(name)[0]))]
+            path = self._training / f"{name}.{number}.safetensors"
+            depends = [self._sources.provenance, code, name, number]
+            return TrainingCheckpoint(path, depends, self._sources.checkpoint_seconds)
+
+        self.plans[name] = Plan(**self._settings.training.record(), checkpoint=kept)
+        return self.plans[name]
+
+    @property
+    def _training(self) -> Path:
+        return self._folder / ".training" / self._material.trait
+
+    def tidy(self) -> None:
+        """Delete the states of trainings, once the vectors are written."""
+        shutil.rmtree(self._training, ignore_errors=True)
+
+    def margins(self, made: Vector | OwnEdits) -> tuple[Margin, ...]:
+        """What was learned does to the words of pairs of each split, where something was learned."""
+        if not self.plans[made.method].trained:
+            return ()
+        edits = made.edits if isinstance(made, OwnEdits) else added(self._site, made.unit, made.record.raw_norm)
+        readings, kept = self._material.readings, torch.tensor(self._material.selecting)
+        own, held_out = readings.margins(edits), readings.margins(edits, self._sources.held_out.messages)
+        fit, select = DEVELOPMENT
+        return tuple(
+            Margin(split, found.shape[1], *found.mean(1).tolist())
+            for split, found in ((fit, own[:, ~kept]), (select, own[:, kept]), (TEST[0], held_out))
+        )
 
     def at_layer(self, layer: int) -> CalibrationPrompts:
         """The calibration prompts, read up to a layer."""
