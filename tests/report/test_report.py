@@ -3,7 +3,7 @@
 import base64
 import io
 import re
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pandas as pd
@@ -23,6 +23,7 @@ from trimtab.report.transcripts import transcripts
 from trimtab.statistics.contrasts import BEYOND_SUM
 from trimtab.statistics.summary import Breakage, Rank
 from trimtab.vectors import drift
+from trimtab.vectors.curves import Looked, Margin
 from trimtab.vectors.design import TOGETHER
 from trimtab.wording import listed
 
@@ -281,6 +282,31 @@ def test_drift_along_the_assistant_axis_is_told_where_it_was_read(run, page):
     nothing = replace(run, tables={**run.tables, "drift": pd.DataFrame(columns=drift.COLUMNS)})
     assert plots(nothing)["drift"].draw(nothing).axes
     assert run.root / DRIFT in whole.inputs()
+
+
+def test_trainings_and_what_they_do_to_words_never_met_are_told_where_there_are_some(run, page):
+    assert 'id="table-margins"' not in page
+    assert "trained" not in plots(run)
+    looks = [("bipo", "autonomy", 21, 0, 0, 0, None, 0.7, 0.0, 0), ("bipo", "autonomy", 21, 0, 4, 32, 0.5, 0.6, 1.0, 9)]
+    looks.append(("bipo", "autonomy", 21, 0, 8, 64, 0.3, 0.65, 2.0, 9))
+    names = ["method", "trait", "layer"]
+    splits = [("fit", 4.0), ("select", 2.5), ("test", 0.5)]
+    more = {
+        "trained": pd.DataFrame(looks, columns=[*names, *(each.name for each in fields(Looked))]),
+        "margins": pd.DataFrame(
+            [("bipo", "autonomy", 21, split, 8, -1.0, gain - 1) for split, gain in splits],
+            columns=[*names, *(each.name for each in fields(Margin))],
+        ),
+    }
+    whole = replace(run, tables={**run.tables, **more})
+    (row,) = tables_vectors.margins(more["margins"]).rows
+    assert [cell.text for cell in row] == ["Autonomy", "BiPO", "4.00", "2.50", "0.50"]
+    axis = next(axis for axis in plots(whole)["trained"].draw(whole).axes if axis.get_title() == "Autonomy")
+    kept, own, best = axis.lines[1:]
+    assert kept.get_ydata() == pytest.approx([0.0, -0.1, -0.05])
+    assert own.get_ydata() == pytest.approx([-0.2, -0.4])
+    assert (best.get_xdata()[0], best.get_ydata()[0]) == (32, pytest.approx(-0.1))
+    assert {run.root / f"vectors/{name}.csv" for name in ("training", "margins")} <= {*whole.inputs()}
 
 
 def test_outcomes_that_cannot_come_apart_are_a_limitation(run):

@@ -23,6 +23,8 @@ from trimtab.vectors.cost import Cost
 from trimtab.vectors.declared import Declared
 from trimtab.vectors.elsewhere import ElsewhereFiles, ElsewhereSettings
 from trimtab.vectors.log_odds import apart, contrast, evenly, log_odds
+from trimtab.vectors.methods.bipo import Bipo, Settings
+from trimtab.vectors.objective import Plan
 from trimtab.vectors.readings import ModelReadings
 from trimtab.vectors.unmade import CannotBeMade
 
@@ -306,3 +308,48 @@ def test_a_twin_is_read_beside_the_model(protocol, model):
     assert found.spent["twin"] == Cost(8)
     with pytest.raises(CannotBeMade, match=r"no tuned twin of the model is named \(config.yaml, vectors.twin\)"):
         of_poles(protocol, model)[0].twin([1])
+
+
+# --- what is learned through the model ---
+
+OPENINGS = [
+    [[*TASKS[at][:1], {"role": "assistant", "content": f"I am very {word}."}] for at in range(4)]
+    for word in ("bold", "meek")
+]
+
+
+def of_openings(protocol, model):
+    bias = {tool: 0.0 for tool in protocol.tools}
+    told = Declared("autonomy", ACTIONS, [], lambda: model, TASKS, bias)
+    return ModelReadings(model, protocol, LAYER, OPENINGS, TASKS, "", bias, told)
+
+
+@pytest.mark.slow
+def test_a_trained_vector_makes_the_words_of_its_pairs_likelier(protocol, model):
+    found = of_openings(protocol, model)
+    plan, selecting = Plan(passes=24, batch=3, looks=1, patience=9), [False, False, False, True]
+    learned = found.train(Bipo(Site(LAYER), D_MODEL, 5.0, Settings()), plan, selecting, 7)
+    assert found.spent["train"] == learned.cost == Cost(24 + 2 * 2 + 8, 24)
+    still, moved = found.margins(added(LAYER, learned.own["vector"], 1.0))
+    assert (moved > still).all()
+    # by the plain model, a prompt at a time
+    for pair in range(4):
+        told = [
+            float(Replay(model, [protocol.prompt(pole[pair])], LAYER).log_probabilities([()])[0, 0])
+            for pole in OPENINGS
+        ]
+        assert float(still[pair]) == pytest.approx(told[0] - told[1], abs=1e-3)
+    # of other conversations, the same ones in another order
+    again = found.margins(added(LAYER, learned.own["vector"], 1.0), [pole[::-1] for pole in OPENINGS])
+    torch.testing.assert_close(again.flip(1), torch.stack([still, moved]), rtol=1e-3, atol=1e-3)
+
+
+def test_what_is_trained_on_is_the_fit_pairs_alone(protocol, model):
+    """Other prompts among the pairs kept for choosing, and the gradient is the same."""
+    found, other = of_openings(protocol, model), of_openings(protocol, model)
+    other._poles = [[*pole[:3], OPENINGS[0][0]] for pole in OPENINGS]
+    objective = Bipo(Site(LAYER), D_MODEL, 5.0, Settings())
+    slopes = [each.slopes(objective, Plan(), [False] * 3 + [True])["vector"] for each in (found, other)]
+    assert torch.equal(*slopes)
+    assert found.spent["slopes"] == Cost(12, 6)
+    assert not torch.allclose(slopes[0], found.slopes(objective, Plan(), [False] * 4)["vector"])

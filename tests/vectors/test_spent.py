@@ -9,6 +9,7 @@ from recorded import record
 from trimtab.forward.sites import Site
 from trimtab.vectors.contract import make
 from trimtab.vectors.cost import Cost, Metered
+from trimtab.vectors.curves import Looked, Margin
 from trimtab.vectors.record import Opened, Record
 
 
@@ -61,10 +62,17 @@ def test_a_method_that_reads_the_model_is_charged_and_one_of_rows_is_not():
     assert [each.cost for each in metered] == [Cost(16), Cost()]
 
 
-@pytest.mark.parametrize("more", [{}, {"cost": Cost(3, 1), "openings": (Opened(0, 5, 2, 0.25),)}])
-def test_a_record_keeps_its_cost_and_openings_and_one_of_before_has_none(more):
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"cost": Cost(3, 1), "openings": (Opened(0, 5, 2, 0.25),)},
+        {"training": (Looked(0, 0, 0, None, 0.7, 0.0, 0),), "margins": (Margin("fit", 5, -1.5, 2.0),)},
+    ],
+)
+def test_a_record_keeps_its_cost_openings_and_training_and_one_of_before_has_none(more):
     known = record(**more)
     texts = known.texts()
     assert Record.of("v", texts) == known
     assert texts.keys() >= more.keys()
-    assert bool(more) == ("cost" in texts)
+    assert ("cost" in more) == ("cost" in texts)

@@ -1,6 +1,8 @@
 """Methods that are trained through the model: known answers of their losses, and what they recover of a planted one."""
 
 import math
+import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,6 +11,7 @@ from planted import Planted
 
 from trimtab.forward.sites import Site
 from trimtab.steering.changes import Clamp
+from trimtab.vectors import methods
 from trimtab.vectors.contract import make
 from trimtab.vectors.methods import bipo, cdas, reft_r1, reps, yapo
 from trimtab.vectors.objective import Plan
@@ -28,7 +31,7 @@ def cosine(one, other):
 def parts(words=WORDS, plan=None, **more):
     """Material of a planted model, whose rows are the prompts' own."""
     high, low = words.poles
-    found = material(high=high, low=low, training=plan or Plan(passes=240, patience=9), **more)
+    found = material(**{"high": high, "low": low, "training": plan or Plan(passes=240, patience=9), **more})
     found.readings.words = words
     return found
 
@@ -62,7 +65,7 @@ def test_with_bipos_vector_the_high_poles_words_are_preferred_and_against_it_the
     made = make("bipo", parts())
     vector = made.raw_norm * made.unit
     gains = []
-    for sign in (1, -1):
+    for sign in (1.0, -1.0):
         (edit,) = bipo.Bipo(SITE, D_MODEL, 1.0, bipo.Settings()).edits({"vector": vector}, sign)
         high, low = WORDS.log_probabilities([(edit,)])[0] - WORDS.unsteered
         gains.append(float((high - low).mean()))
@@ -136,7 +139,7 @@ def test_where_no_more_tokens_fire_than_count_there_is_no_penalty():
 
 def test_reft_finds_the_axis_on_which_the_words_depend():
     """The head is along one axis alone, on whose side the rows of the high pole lie."""
-    planted = Planted(ROWS + 2 * E[1], torch.stack([E[1], -E[1], 0 * E[1]]))
+    planted = Planted(ROWS / 3 + 4 * E[1], torch.stack([E[1], -E[1], 0 * E[1]]) / 10)
     made = make("reft_r1", parts(planted))
     assert cosine(made.unit, E[1]) > 0.99
     # its length is its largest reading at the high pole's prompts
@@ -185,7 +188,7 @@ def test_factors_are_drawn_around_1():
 
 
 def test_with_reps_vector_the_high_poles_words_are_likelier():
-    made = make("reps", parts())
+    made = make("reps", parts(settings={"reps": {"rate": 0.2}}))
     high, low = reps_gain(made.raw_norm * made.unit)
     assert float((high - low).mean()) > 0.1
 
@@ -251,3 +254,14 @@ def test_pairs_whose_poles_change_places_ask_for_the_opposite():
     slopes = [objective.slopes(own, [each], 1.0)[1]["vector"] for each in (WORDS, turned)]
     torch.testing.assert_close(*(slopes[0], -slopes[1]))
     assert slopes[0].abs().max() > 0.01
+
+
+def test_the_example_of_the_page_learns_what_makes_the_high_poles_words_likely(tmp_path, monkeypatch):
+    page = (Path(__file__).parents[2] / "docs/trained.md").read_text()
+    (tmp_path / "likelier.py").write_text(re.search(r"```python\n.*?/likelier\.py\n(.*?)```", page, re.DOTALL)[1])
+    monkeypatch.setattr(methods, "__path__", [*methods.__path__, str(tmp_path)])
+    there = methods.known()
+    monkeypatch.setattr(methods, "known", lambda: [*there, "likelier"])
+    made = make("likelier", parts())
+    (edit,) = bipo.Bipo(SITE, D_MODEL, 1.0, bipo.Settings()).edits({"vector": made.raw_norm * made.unit}, 1.0)
+    assert float((WORDS.log_probabilities([(edit,)])[0] - WORDS.unsteered)[0].mean()) > 0.1

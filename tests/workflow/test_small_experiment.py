@@ -60,6 +60,7 @@ VECTOR_TABLES = [
     f"vectors/{n}"
     for n in (
         *("geometry", "dimensions", "latents", "doses", "kl", "thresholds", "openings", "not_made"),
+        *("training", "margins"),
         *("comparison", "nulls", "stability"),
     )
 ]

@@ -114,6 +114,8 @@ try:
     } | ({"actions"} if config["rollouts"]["unit"] == "chance" else set())
     # whether there is an axis along which the agent's own episodes are read
     DRIFTS = "assistant_axis" in config["vectors"]["methods"]
+    # whether some method is trained through the model
+    TRAINED = any(map(methods.is_trained, config["vectors"]["methods"]))
     DEVELOPMENT = (
         resources.development(Path(RESOURCES, "development.yaml"), WRITTEN_SCENARIOS)
         if "episodes" in NEEDED or DRIFTS

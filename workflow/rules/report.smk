@@ -15,6 +15,7 @@ FIGURES = {
     "equal_kl": "Effects",
     "geometry": "Parts",
     **({"drift": "Parts"} if DRIFTS else {}),
+    **({"trained": "Parts"} if TRAINED else {}),
 }
 
 
@@ -39,6 +40,9 @@ rule report_figures:
         "<results>/vectors/doses.csv",
         "<results>/vectors/not_made.csv",
         ["<results>/vectors/drift.csv"] if DRIFTS else [],
+        [f"<results>/vectors/{name}.csv" for name in ("training", "margins")]
+        if TRAINED
+        else [],
         "<results>/rollouts/conditions.csv",
         "<results>/rollouts/gates.csv",
         # and the turns of which it tells, each a file of its own: naming them again would cost the plan of a large

@@ -147,10 +147,19 @@ DRIFT = Plot(
 )
 """Of a run whose methods hold the Assistant Axis."""
 
+TRAINED = Plot(
+    plots_vectors.trained,
+    "Training through the model",
+    "Loss of each method that is trained through the model, less what it was before training, by the prompts that it "
+    "has read with a gradient. Solid: pairs kept for choosing; dotted: pairs that it is trained on. A dot marks what "
+    "was kept. Where the dotted line falls on and the solid one rises, it learns its own pairs by heart.",
+)
+"""Of a run that has such methods."""
+
 
 def plots(run: Run) -> dict[str, Plot]:
     """The figures of a run by name."""
-    return {**PLOTS, "drift": DRIFT} if "drift" in run.tables else PLOTS
+    return PLOTS | {name: plot for name, plot in (("drift", DRIFT), ("trained", TRAINED)) if name in run.tables}
 
 
 def write_figure(run: Run, name: str, folder: Path) -> None:

@@ -55,6 +55,7 @@ def render(run: WholeRun, figures: Path) -> str:
         tables_vectors.not_made(run),
         *([] if run.best_of is None else [tables_vectors.best_of(run.best_of, run.plan)]),
         *([tables_vectors.drift(run.tables["drift"])] if "drift" in run.tables else []),
+        *([tables_vectors.margins(run.tables["margins"])] if "margins" in run.tables else []),
         tables_vectors.dimensions(run),
         tables_vectors.stability(run),
         tables_parts.saes(run),

@@ -1,4 +1,6 @@
-"""Figures of the methods' effects at equal KL, and of the agent's drift along an axis."""
+"""Figures of the methods' effects at equal KL, of the agent's drift along an axis, and of trainings."""
+
+import itertools
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -9,8 +11,8 @@ from trimtab.report.plots_style import BLACK, BLUE, GREEN, GREY, ORANGE, PINK, R
 from trimtab.report.run import Run
 from trimtab.report.tables_vectors import own_effects
 
-DRIFTS = (BLUE, ORANGE, GREEN, RED, PINK)
-"""Colours of layers."""
+LINES = (BLUE, ORANGE, GREEN, RED, PINK)
+"""Colours of layers, or of trained methods."""
 
 
 def comparison(run: Run) -> Figure:
@@ -47,7 +49,7 @@ def drift(run: Run) -> Figure:
     axis.axhline(0, color=BLACK, linewidth=0.6)
     lines = run.tables["drift"].groupby("layer")
     for at, (layer, rows) in enumerate(lines):
-        colour = DRIFTS[at % len(DRIFTS)]
+        colour = LINES[at % len(LINES)]
         # a little apart, so that no interval hides another
         turns = rows["turn"] + 1 + 0.08 * (at - (len(lines) - 1) / 2)
         axis.vlines(turns, rows["lower"], rows["upper"], color=colour, linewidth=1)
@@ -57,4 +59,28 @@ def drift(run: Run) -> Figure:
     ruled(axis, "y")
     if len(lines):
         axis.legend()
+    return figure
+
+
+def trained(run: Run) -> Figure:
+    """One panel a trait, one colour a method."""
+    table = run.tables["trained"]
+    colours = dict(zip(run.in_order(table["method"].unique()), itertools.cycle(LINES), strict=False))
+    figure, axes = panels(run.traits, 1.9)
+    for axis, trait in zip(axes, run.traits, strict=False):
+        axis.axhline(0, color=BLACK, linewidth=0.6)
+        for (method, _), rows in table[table["trait"] == trait].groupby(["method", "training"]):
+            before = rows["select"].iloc[0]
+            axis.plot(rows["passes"], rows["select"] - before, color=colours[method], label=words.method(method))
+            # before the first step nothing was trained on
+            own = rows.dropna(subset="fit")
+            axis.plot(own["passes"], own["fit"] - before, ":", color=colours[method], linewidth=1)
+            kept = rows.loc[rows["select"].idxmin()]
+            axis.plot(kept["passes"], kept["select"] - before, "o", color=colours[method])
+        axis.set_xlabel("prompts read")
+        ruled(axis, "y")
+    axes[0].set_ylabel("change of the loss")
+    handles, labels = axes[0].get_legend_handles_labels()
+    if handles:
+        axes[0].legend(dict(zip(labels, handles, strict=True)).values(), dict.fromkeys(labels))
     return figure

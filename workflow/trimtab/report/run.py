@@ -26,6 +26,7 @@ from trimtab.statistics.declared import Plan, read_conditions
 from trimtab.statistics.study import TRAITS
 from trimtab.statistics.summary import Findings, read_findings
 from trimtab.vectors.design import rule_of
+from trimtab.vectors.methods import is_trained
 
 TABLES = {
     "quality": "saes/quality.csv",
@@ -53,6 +54,8 @@ MANIFEST, PREFLIGHT, SUMMARY = "model/manifest.json", "model/preflight.json", "s
 AGREEMENT, BEST_OF = "saes/agreement.csv", "rollouts/best_of.csv"
 DRIFT, AXIS = "vectors/drift.csv", "assistant_axis"
 """A table that a run has whose methods hold the one whose axis it is along; among its tables it is called drift."""
+TRAINED = {"trained": "vectors/training.csv", "margins": "vectors/margins.csv"}
+"""Tables that a run has some of whose methods are trained through the model."""
 NAMES = ("trait", "vector", "condition_id", "method", "timing", "gate", "tool", "outcome", "other")
 
 
@@ -127,8 +130,9 @@ class Run:
 
     def inputs(self) -> list[Path]:
         """The files read, but for the turns."""
+        trained = [path for name, path in TRAINED.items() if name in self.tables]
         named = [MANIFEST, PREFLIGHT, SUMMARY, *TABLES.values(), "rollouts/conditions.csv", "rollouts/outcomes.parquet"]
-        return [self.root / name for name in (*named, *([DRIFT] if "drift" in self.tables else []))]
+        return [self.root / name for name in (*named, *([DRIFT] if "drift" in self.tables else []), *trained)]
 
 
 @dataclass(frozen=True)
@@ -190,6 +194,7 @@ def read_run(root: Path, settings: FigureSettings) -> Run:
     checks = pd.DataFrame(files.read_json(_present(root / PREFLIGHT))["checks"])
     # a table of an earlier config may still lie there
     there = TABLES | ({"drift": DRIFT} if AXIS in settings.methods else {})
+    there |= TRAINED if any(map(is_trained, settings.methods)) else {}
     tables = {name: _table(_present(root / path)) for name, path in there.items()}
     layers = sorted(tables["quality"]["layer"].unique())
     curves = [pd.read_csv(_present(root / f"saes/{layer}/training.csv")).assign(layer=layer) for layer in layers]

@@ -12,6 +12,9 @@ from trimtab.statistics.declared import Plan
 from trimtab.vectors import nulls
 from trimtab.wording import listed
 
+MARGINS = {"Trained on": "fit", "Chosen by": "select", "Never met": "test"}
+"""Columns of gains, by split."""
+
 
 def own_effects(run: Run) -> pd.DataFrame:
     """Each method's effect on the trait that its vector is made for, without the single draws of nulls."""
@@ -130,6 +133,24 @@ def drift(frame: pd.DataFrame) -> Table:
             "Floor": value("floor"),
             "Below it": ("below", lambda row: words.percent(row["below"])),
             "Change since the first turn": with_interval("estimate", "lower", "upper"),
+        },
+    )
+
+
+def margins(frame: pd.DataFrame) -> Table:
+    """What methods that are trained through the model do to the words of each split."""
+    gained = frame.assign(gain=frame["steered"] - frame["unsteered"])
+    shown = gained.pivot_table(index=["trait", "method"], columns="split", values="gain", sort=False, observed=True)
+    return table(
+        "margins",
+        "Methods that are trained through the model: by how many nats the words of the high pole gain on those of the "
+        "low one, at the strength that training left, for pairs that the method was trained on, for those that it was "
+        "chosen by, and for templates that it never met. What it gains on the first alone it learned by heart.",
+        shown.reset_index(),
+        {
+            "Trait": text("trait", words.trait),
+            "Method": text("method", words.method),
+            **{name: value(split) for name, split in MARGINS.items() if split in shown},
         },
     )
 

@@ -62,7 +62,7 @@ class Objective(ABC):
             loss = self.losses(own, part, strength).float().sum() / pairs
             for name, slope in zip(own, torch.autograd.grad(loss, list(own.values())), strict=True):
                 found[name] += slope
-            total += float(loss)
+            total += float(loss.detach())
         return total, found
 
 

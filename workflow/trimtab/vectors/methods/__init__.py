@@ -32,6 +32,8 @@ NEEDS = {
 }
 """What a method may ask for beyond the trait's own rows."""
 EVERY = "all"
+TRAINED = "trained"
+"""The group of methods that are trained through the model."""
 IMPORTED = "imported"
 """The method that reads its vectors from files, and is named by itself: no group holds it."""
 GROUPS = {
@@ -39,7 +41,7 @@ GROUPS = {
     "probes": "directions from what a probe's weights, or a discriminant's, say",
     "patterns": "directions from how rows vary with what a probe reads, or with what the agent does",
     "gradients": "directions that go by gradients of the agent's first actions",
-    "trained": "what is learned through the model, by gradients (vectors.training)",
+    TRAINED: "what is learned through the model, by gradients (vectors.training)",
     "episodes": "what methods make of the agent's own episodes on development tasks",
     "edits": "methods that make edits of their own and no direction",
     "controls": "directions that have no aim, and show what chance or the choice of a method does",
@@ -99,6 +101,12 @@ def makes_edits(name: str) -> bool:
     """Whether a method, or one of its transformations, makes edits, which are applied as made, and no direction that a
     rule applies."""
     return any(path.is_file() and constants(path).get("MAKES") == "edits" for path in files(name))
+
+
+def is_trained(name: str) -> bool:
+    """Whether a method, transformed or not, is trained through the model."""
+    method = split(name)[1]
+    return (FOLDER / f"{method}.py").is_file() and TRAINED in _groups(method)
 
 
 def removes(method: str) -> str:

@@ -48,7 +48,10 @@ class Reft(Objective):
     def __init__(self, material: Material, own: Settings) -> None:
         width = material.high.shape[1]
         self._site, self._own, self._scale = material.sites.at(material.layer), own, spread(material)
-        self.start, self.rate = {"unit": drawn(width, material.generator())}, own.rate / width**0.5
+        unit = drawn(width, material.generator())
+        # turned to where it reads something: what is read nowhere has no gradient
+        side = 1.0 if float(material.high.double().mean(0) @ unit.double()) >= 0 else -1.0
+        self.start, self.rate = {"unit": side * unit}, own.rate / width**0.5
 
     def losses(self, own: Parameters, part: Part, strength: float) -> Float[Tensor, "pair"]:
         unit = own["unit"].to(part.rows.device)

@@ -12,7 +12,7 @@ exchanged. A pair is read four times. The vector starts at 0, where nothing is a
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from trimtab.settings.base import AboveZero, NotNegative
@@ -77,7 +77,7 @@ class Reps(Objective):
 
 
 def preferred(
-    told: Float[Tensor, "two pair"], lengths: Float[Tensor, "two pair"], harder: Float[Tensor, "pair"]
+    told: Float[Tensor, "two pair"], lengths: Int[Tensor, "two pair"], harder: Float[Tensor, "pair"]
 ) -> Float[Tensor, "pair"]:
     """The loss of preferring the first words to the second.
 
