@@ -37,7 +37,7 @@ from trimtab.vectors.weight_readings import WeightReadings
 LOG = logging.getLogger(__name__)
 
 
-class ModelReadings(TokenReadings, WeightReadings, TrainingReadings):
+class ModelReadings(TokenReadings, TrainingReadings, WeightReadings):
     """All readings of one model at one site, for one trait."""
 
     def __init__(

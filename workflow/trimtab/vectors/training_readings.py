@@ -11,28 +11,20 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from trimtab.agent.protocol import Protocol
-from trimtab.forward.sites import Site
 from trimtab.steering.edits import Edits, after
 from trimtab.steering.replay import PACK, Prompt, replays
-from trimtab.vectors.contrast_readings import Message
-from trimtab.vectors.cost import Cost
-from trimtab.vectors.declared import Declared
+from trimtab.vectors.contrast_readings import ContrastReadings, Message
 from trimtab.vectors.objective import Course, Learned, Objective, Plan
 from trimtab.vectors.parts import Part
 from trimtab.vectors.read_parts import parts
 from trimtab.vectors.training import order, train
 
 
-class TrainingReadings:
-    """Of a model that the class which also has these reads."""
+class TrainingReadings(ContrastReadings):
+    """Of pairs of the contrast prompts."""
 
-    _model: PreTrainedModel
-    _protocol: Protocol
-    _site: Site
-    _poles: Sequence[Sequence[Sequence[Message]]]
-    _declared: Declared
-    spent: dict[str, Cost]
+    _differentiable: Callable[[], PreTrainedModel]
+    """Loads the model once more, for gradients."""
 
     def train(
         self,
@@ -51,7 +43,7 @@ class TrainingReadings:
         read, fit = self._read(objective, plan, swap), _split(selecting, False)
         batches = [read(pairs) for pairs in order(fit, plan.batch, seed)]
         found = train(objective, Course(batches, read(_split(selecting, True))), plan, seed)
-        self.spent["train"] = self.spent.get("train", Cost()) + found.cost
+        self._spend("train", found.cost.forwards, found.cost.backwards)
         return found
 
     def slopes(self, objective: Objective, plan: Plan, selecting: Sequence[bool]) -> dict[str, Tensor]:
@@ -59,16 +51,14 @@ class TrainingReadings:
         fit = _split(selecting, False)
         own = {name: value.clone().requires_grad_() for name, value in objective.start.items()}
         read = objective.passes * len(fit)
-        self.spent["slopes"] = self.spent.get("slopes", Cost()) + Cost(
-            read + len(objective.poles) * len(fit) * objective.unsteered, read
-        )
+        self._spend("slopes", read + len(objective.poles) * len(fit) * objective.unsteered, read)
         return objective.slopes(own, self._read(objective, plan)(fit), 1.0)[1]
 
     def _read(
         self, objective: Objective, plan: Plan, swap: Bool[Tensor, "pair"] | None = None
     ) -> Callable[[Sequence[int]], list[Part]]:
         """What makes parts of some pairs."""
-        model, prompts = self._declared.differentiable(), [self._due_prompts(pole) for pole in self._poles]
+        model, prompts = self._differentiable(), [self._due_prompts(pole) for pole in self._poles]
         turned = [False] * len(prompts[0]) if swap is None else swap.tolist()
         poles = [[prompts[pole ^ turn][pair] for pair, turn in enumerate(turned)] for pole in objective.poles]
         return lambda pairs: [*parts(model, poles, pairs, plan.together, self._site)]
