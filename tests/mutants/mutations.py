@@ -38,6 +38,8 @@ CONTRAST = tests("prompts/test_contrast")
 NESTED = tests("probes/test_nested")
 ASSOCIATION = tests("probes/test_association")
 TRAIT_PROBES = tests("probes/test_trait_probes")
+TRAINING = tests("vectors/test_training")
+TRAINED = tests("vectors/test_trained_methods")
 STUDY = tests("statistics/test_study")
 SHOWN = tests("report/test_numbers_shown")
 
@@ -718,5 +720,33 @@ MUTATIONS = [
         "{write(row[f'baseline_{key}'])} → {write(row[key])}",
         "{write(row[key])} → {write(row[f'baseline_{key}'])}",
         SHOWN,
+    ),
+    Mutation(
+        "a training that leaves its last step and not its best",
+        "vectors/training.py",
+        "return Learned(dict(self._best), ",
+        "return Learned({name: value.detach() for name, value in self.own.items()}, ",
+        TRAINING,
+    ),
+    Mutation(
+        "an optimiser's moments that a killed training forgets",
+        "vectors/training.py",
+        "key.startswith(about)}",
+        "key == about}",
+        TRAINING,
+    ),
+    Mutation(
+        "a preference whose sign asks for the low pole",
+        "vectors/preference.py",
+        "self.beta * (high - low)",
+        "self.beta * (low - high)",
+        TRAINED,
+    ),
+    Mutation(
+        "an interchange with the prompt's own pole",
+        "vectors/methods/cdas.py",
+        "(part.ends @ unit).flip(0).flatten()",
+        "(part.ends @ unit).flatten()",
+        TRAINED,
     ),
 ]
