@@ -189,7 +189,7 @@ WRONG = {
     "so it is no control",
     "vectors: {methods: [sae_probe, mean_difference, raw_probe, raptors, random]}": "vectors.methods: raptors is no "
     f"file of workflow/trimtab/vectors/methods (did you mean raptor?); there are {', '.join(known())}, and for several "
-    "of them all, means, probes, patterns, gradients, episodes, edits, controls",
+    "of them all, means, probes, patterns, gradients, trained, episodes, edits, controls",
     "vectors: {methods: [sae_probe, mean_difference, raw_probe, ablation, specific_ablation, random]}": "vectors."
     "methods: specific_ablation: ablation makes edits of its own, and specific takes a direction",
     "vectors: {methods: [sae_probe, mean_difference, raw_probe, separation_specific_lda, specific_separation_lda, "

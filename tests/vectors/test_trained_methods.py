@@ -139,8 +139,8 @@ def test_where_no_more_tokens_fire_than_count_there_is_no_penalty():
 
 def test_reft_finds_the_axis_on_which_the_words_depend():
     """The head is along one axis alone, on whose side the rows of the high pole lie."""
-    planted = Planted(ROWS / 3 + 4 * E[1], torch.stack([E[1], -E[1], 0 * E[1]]) / 10)
-    made = make("reft_r1", parts(planted))
+    planted = Planted(ROWS / 10 + 4 * E[1], torch.stack([E[1], -E[1], 0 * E[1]]) / 10)
+    made = make("reft_r1", parts(planted, Plan(passes=480, patience=9)))
     assert cosine(made.unit, E[1]) > 0.99
     # its length is its largest reading at the high pole's prompts
     assert made.raw_norm == pytest.approx(float((planted.poles[0] @ made.unit).max()))

@@ -21,7 +21,7 @@ from trimtab.vectors.artifact import OwnEdits
 from trimtab.vectors.calibrate import CalibrationPrompts
 from trimtab.vectors.dose import Scale, length
 from trimtab.vectors.material import Pairs
-from trimtab.vectors.methods import known, makes_edits
+from trimtab.vectors.methods import is_trained, known, makes_edits
 from trimtab.vectors.trait_vectors import Sources, make_vectors
 from trimtab.vectors.unmade import CannotBeMade, Unmade
 
@@ -33,7 +33,9 @@ PROMPTS = [
 ]
 DESCRIBED = recorded.manifest()
 TRAINING = TrainingSettings(passes=24, batch=4, together=8, looks=2, patience=2)
-SETTINGS = VectorSettings(calibration_doses=[0.1, 0.4], settings={}, training=TRAINING, wrong_sign="mark")
+# a training as short as this one's goes far at a high rate alone
+RATES = {"yapo": {"rate": 0.5}}
+SETTINGS = VectorSettings(calibration_doses=[0.1, 0.4], settings=RATES, training=TRAINING, wrong_sign="mark")
 
 
 def parts(held_out=1.0):
@@ -65,6 +67,8 @@ def test_every_method_leaves_a_vector_with_lengths_that_have_their_kl(tmp_path):
         assert vector.record.provenance == {"made": "by a test"}
         gated = isinstance(vector, OwnEdits) and any(edit.gate for edit in vector.edits)
         assert bool(vector.record.openings) == gated
+        assert bool(vector.record.training) == is_trained(name)
+        assert [each.split for each in vector.record.margins] == ["fit", "select", "test"] * is_trained(name)
         for opened in vector.record.openings:
             assert opened.prompts == 2
             assert (opened.open_share > 0) == (opened.prompts_open > 0)
@@ -81,6 +85,8 @@ def test_every_method_leaves_a_vector_with_lengths_that_have_their_kl(tmp_path):
             start = prompts if after(edits) == LAYER else CalibrationPrompts(sources.model, PROMPTS, after(edits))
             assert start.kl([edits])[0] == pytest.approx(0.05, rel=0.025)
         assert isinstance(vector, OwnEdits) or length(0.01, "asc", scale) > 0
+    # states of trainings go once all is written
+    assert not (tmp_path / ".training/autonomy").exists()
     aims = {name: artifact.read(tmp_path / name / "autonomy.safetensors").record.sign_check for name in names}
     assert {name for name, check in aims.items() if check == "no aim"} == {
         *filter(makes_edits, names),

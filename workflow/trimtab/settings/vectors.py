@@ -66,8 +66,9 @@ class VectorSettings(Settings):
 class MethodSettings(Settings):
     methods: Annotated[Some[str], OrWord("all")] = default(METHODS)
     """Makers of steering vectors, each a file of workflow/trimtab/vectors/methods, which says what it does;
-    docs/choices.md lists them all. A method takes a few seconds a trait. The name of a group stands for its methods:
-    means, probes, patterns, gradients, edits, controls, or all, which is every method but imported."""
+    docs/choices.md lists them all. A method takes a few seconds a trait, one that is trained through the model minutes.
+    The name of a group stands for its methods: means, probes, patterns, gradients, trained, episodes, edits, controls,
+    or all, which is every method but imported."""
 
     imported: Annotated[str, Text(r".*\{trait\}.*", "a path with {trait} in it")] | None = default(None)
     """A file with {trait} in its name, for the method imported: vectors made elsewhere, one file a trait. GGUF control

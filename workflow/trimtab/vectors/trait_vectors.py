@@ -6,6 +6,7 @@ What a method does is in `trimtab.vectors.methods`; how doses are measured, in `
 import logging
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
@@ -161,6 +162,9 @@ class _Bench:
     def tidy(self) -> None:
         """Delete the states of trainings, once the vectors are written."""
         shutil.rmtree(self._training, ignore_errors=True)
+        # of the last trait whose job is done
+        with suppress(OSError):
+            self._training.parent.rmdir()
 
     def margins(self, made: Vector | OwnEdits) -> tuple[Margin, ...]:
         """What was learned does to the words of pairs of each split, where something was learned."""
