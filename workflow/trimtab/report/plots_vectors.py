@@ -69,13 +69,15 @@ def trained(run: Run) -> Figure:
     figure, axes = panels(run.traits, 1.9)
     for axis, trait in zip(axes, run.traits, strict=False):
         axis.axhline(0, color=BLACK, linewidth=0.6)
-        for (method, _), rows in table[table["trait"] == trait].groupby(["method", "training"]):
+        here = table[table["trait"] == trait]
+        for method, number in here[["method", "training"]].drop_duplicates().itertuples(index=False):
+            rows = here[(here["method"] == method) & (here["training"] == number)]
             before = rows["select"].iloc[0]
             axis.plot(rows["passes"], rows["select"] - before, color=colours[method], label=words.method(method))
             # before the first step nothing was trained on
             own = rows.dropna(subset="fit")
             axis.plot(own["passes"], own["fit"] - before, ":", color=colours[method], linewidth=1)
-            kept = rows.loc[rows["select"].idxmin()]
+            kept = rows[rows["select"] == rows["select"].min()].head(1)
             axis.plot(kept["passes"], kept["select"] - before, "o", color=colours[method])
         axis.set_xlabel("prompts read")
         ruled(axis, "y")

@@ -66,6 +66,20 @@ class Objective(ABC):
         return total, found
 
 
+class UnitObjective(Objective):
+    """What is learned is one direction, `unit`, whose length is 1 after each step."""
+
+    def slopes(self, own: Parameters, batch: Sequence[Part], strength: float) -> tuple[float, dict[str, Tensor]]:
+        loss, found = super().slopes(own, batch, strength)
+        unit = own["unit"].detach()
+        # what would lengthen it is no progress, and would fill Adam's moments
+        found["unit"] -= (found["unit"] @ unit) * unit
+        return loss, found
+
+    def settled(self, own: Parameters, rate: float) -> Parameters:
+        return {"unit": own["unit"] / own["unit"].norm()}
+
+
 @dataclass(frozen=True)
 class Plan:
     """How a vector's trainings go: what the config's `vectors.training` says, and what they left so far."""

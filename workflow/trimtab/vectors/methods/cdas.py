@@ -21,7 +21,7 @@ from trimtab.steering.changes import Clamp
 from trimtab.steering.edits import Edit, Edits
 from trimtab.vectors.contract import Material, towards_high
 from trimtab.vectors.methods.reft_r1 import drawn
-from trimtab.vectors.objective import Objective, Parameters
+from trimtab.vectors.objective import Parameters, UnitObjective
 from trimtab.vectors.parts import AddEach, Part
 from trimtab.vectors.training import learned
 
@@ -46,7 +46,7 @@ class Settings:
     """Adam's: how far a step moves the direction at most, as a share of its length, which is then 1 again."""
 
 
-class Cdas(Objective):
+class Cdas(UnitObjective):
     passes = 2
     unsteered = True
 
@@ -62,9 +62,6 @@ class Cdas(Objective):
         shift = torch.where(part.owners >= 0, source[part.owners] - part.rows @ unit, 0.0)
         said = part.logits([(Edit(self._site, AddEach(unit, shift), 1.0),)])[0]
         return divergence(said, part.unsteered_logits.flip(0)).mean(0)
-
-    def settled(self, own: Parameters, rate: float) -> Parameters:
-        return {"unit": own["unit"] / own["unit"].norm()}
 
 
 def divergence(one: Float[Tensor, "*any vocabulary"], other: Float[Tensor, "*any vocabulary"]) -> Float[Tensor, "*any"]:

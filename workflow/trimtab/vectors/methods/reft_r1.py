@@ -17,7 +17,7 @@ from trimtab.settings.base import AboveZero, NotNegative, Positive
 from trimtab.steering.edits import Edit
 from trimtab.vectors.contract import Direction, Material, normalised
 from trimtab.vectors.layers import spread
-from trimtab.vectors.objective import Objective, Parameters
+from trimtab.vectors.objective import Parameters, UnitObjective
 from trimtab.vectors.parts import AddEach, Part
 from trimtab.vectors.training import learned
 from trimtab.vectors.unmade import CannotBeMade
@@ -41,7 +41,7 @@ class Settings:
     """Adam's: how far a step moves the vector at most, as a share of its length, which is then 1 again."""
 
 
-class Reft(Objective):
+class Reft(UnitObjective):
     passes = 1
     poles = (0,)
 
@@ -59,10 +59,8 @@ class Reft(Objective):
         most, rest = top_of_each(read, part.owners, part.pairs, self._own.top)
         shift = torch.where(part.owners >= 0, most[part.owners], 0.0)
         told = part.log_probabilities([(Edit(self._site, AddEach(unit, shift), 1.0),)])[0, 0]
-        return -told / part.lengths[0] + self._own.l1 * rest / self._scale
-
-    def settled(self, own: Parameters, rate: float) -> Parameters:
-        return {"unit": own["unit"] / own["unit"].norm()}
+        loss: Tensor = -told / part.lengths[0] + self._own.l1 * rest / self._scale
+        return loss
 
 
 def drawn(width: int, generator: torch.Generator) -> Float[Tensor, "width"]:
