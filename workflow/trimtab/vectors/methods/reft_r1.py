@@ -66,7 +66,8 @@ class Reft(UnitObjective):
 def drawn(width: int, generator: torch.Generator) -> Float[Tensor, "width"]:
     """A direction from the sphere."""
     found = torch.randn(width, generator=generator)
-    return found / found.norm()
+    unit: Tensor = found / found.norm()
+    return unit
 
 
 def top_of_each(
