@@ -111,10 +111,10 @@ def script_of_docs(name: str) -> ModuleType:
 
 
 def make_model(folder: Path) -> None:
-    """A Llama of random weights that speaks the default model's tokens."""
+    """A Llama of random weights that speaks the most frequent of the default model's tokens."""
     import packaged
 
-    tokenizer = packaged.tokenizer()
+    tokenizer = packaged.frequent()
     # as in the default, the vocabulary is by far the largest part; random weights of the usual size would make all
     # tokens about equally likely
     model = llama(

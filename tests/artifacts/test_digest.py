@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from trimtab.artifacts.digest import LIBRARY, _release, code_digest, modules
+from trimtab.artifacts import digest as digests
+from trimtab.artifacts.digest import LIBRARY, MEMORY, _release, _remembered, code_digest, modules
 from trimtab.errors import TrimtabError
 
 FILES = {
@@ -146,6 +147,78 @@ def test_a_file_is_read_once_a_process(digest, tmp_path):
     for name in FILES:
         os.remove(folder / name)
     assert code_digest(folder / "scripts/fit.py", folder / "trimtab") == first
+
+
+@pytest.fixture
+def remembering(tmp_path, monkeypatch):
+    """Where Snakemake works: two equal projects, and the digest of one as a new process takes it."""
+    folders = [tmp_path / name for name in ("first", "second")]
+    for folder in folders:
+        for name, text in FILES.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text(text)
+    (tmp_path / "work/.snakemake").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "work")
+
+    def digest_of(folder: Path) -> str:
+        # as a new process has it
+        _remembered.cache_clear()
+        return code_digest(folder / "scripts/fit.py", folder / "trimtab")
+
+    yield folders, digest_of
+    _remembered.cache_clear()
+
+
+def test_what_texts_came_to_is_remembered_from_one_process_to_the_next(remembering, monkeypatch):
+    (first, second), digest_of = remembering
+    before = digest_of(first)
+    assert MEMORY.is_file()
+    # nothing is read as Python any more
+    monkeypatch.setattr(digests.ast, "parse", None)
+    assert digest_of(second) == before
+
+
+@pytest.mark.parametrize("edit", ["text", "memory cut off", "memory of other code", "memory of nothing"])
+def test_a_memory_is_never_taken_for_another_text(remembering, edit):
+    (first, second), digest_of = remembering
+    before = digest_of(first)
+    late = second / "trimtab/late.py"
+    times = late.stat()
+    match edit:
+        case "text":
+            # of the same length, and of the same time
+            late.write_text("thing = 2\n")
+            os.utime(late, ns=(times.st_atime_ns, times.st_mtime_ns))
+        case "memory cut off":
+            MEMORY.write_bytes(MEMORY.read_bytes()[:-9])
+        case "memory of other code":
+            known = json.loads(MEMORY.read_text())
+            false = {key: ["0", imports] for key, (_, imports) in known["texts"].items()}
+            MEMORY.write_text(json.dumps({"maker": "another", "texts": false}))
+        case "memory of nothing":
+            MEMORY.write_text("[]")
+    assert (digest_of(second) == before) == (edit != "text")
+
+
+def test_where_snakemake_does_not_work_nothing_is_left(remembering):
+    (first, _), digest_of = remembering
+    MEMORY.parents[1].rmdir()
+    digest_of(first)
+    assert os.listdir() == []
+
+
+def test_a_memory_of_more_than_is_kept_begins_anew(remembering, monkeypatch):
+    (first, second), digest_of = remembering
+    monkeypatch.setattr(digests, "MOST", len(USED) + 1)
+    digest_of(first)
+    texts = json.loads(MEMORY.read_text())["texts"]
+    # the script and what it uses, of which two are alike or none
+    assert len(texts) == len({FILES[name] for name in [*USED, "scripts/fit.py"]})
+    (second / "trimtab/late.py").write_text("thing = 3\n")
+    digest_of(second)
+    again = json.loads(MEMORY.read_text())["texts"]
+    assert len(again) == len(texts)
+    assert len(again.keys() - texts.keys()) == 1
 
 
 def test_what_a_method_says_of_itself_is_no_code(tmp_path):

@@ -55,13 +55,14 @@ rule cancelled:
         " if [ $(wc -l < cancelled.attempts) = 1 ]; then scancel $SLURM_JOB_ID; sleep 60; fi; echo whole > {output}"
 
 
-# longer than its time limit, and warned a minute before; on a busy machine half of an attempt goes to its start
+# asked to stop after a minute (of which a busy machine takes half for the start), and longer than that; the next attempt
+# goes on in the same submission, which has two more minutes
 rule long:
     output:
         "long.done",
     retries: 8
     resources:
-        runtime=2,
-        slurm_extra="--signal=URG@60",
+        runtime=3,
+        slurm_extra="--signal=URG@120",
     shell:
         "PYTHONPATH=workflow python tests/slurm/long.py long.state {output}"

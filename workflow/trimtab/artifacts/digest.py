@@ -10,10 +10,17 @@ Not covered, on purpose: data files (they are inputs of rules), what packages br
 that import one another (the project has none) and imports by a computed name: the one place that has them, the methods
 of making vectors, is a list in the config, and its rule carries a digest of each. Syntax trees differ between Python
 versions, so digests compare within one version only.
+
+Reading all modules as syntax trees takes more than a second, which each start of the workflow would wait for. So what a
+text came to is remembered in the folder where Snakemake works, under the text's own SHA-256: another text is another
+entry, whatever its file's time. The memory may be deleted at any time, and is missed by nothing but speed.
 """
 
 import ast
+import contextlib
 import hashlib
+import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -21,14 +28,38 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NamedTuple
 
+from trimtab import wording
 from trimtab.errors import TrimtabError
-from trimtab.wording import CONSTANTS
 
 LIBRARY = Path(__file__).parents[1]
 """The folder of this package."""
 
 PACKAGES = {"sklearn": "scikit-learn", "yaml": "PyYAML"}
 """Packages that are imported by another name; the library that knows them all takes half a second to find out."""
+
+
+MEMORY = Path(".snakemake", "trimtab", "code.json")
+MOST = 4000
+"""Texts in the memory, ten times as many as the library has files; beyond, it begins anew with what is in use."""
+
+
+class Import(NamedTuple):
+    """An import statement, as it is written."""
+
+    line: int
+    level: int
+    """Dots before a name."""
+    module: str | None
+    """What names are imported from; None where modules themselves are."""
+    names: list[str]
+
+
+class Text(NamedTuple):
+    """What a file's text comes to, wherever the file lies."""
+
+    digest: str
+    """SHA-256 of the syntax tree."""
+    imports: list[Import]
 
 
 class Source(NamedTuple):
@@ -59,6 +90,7 @@ def code_digest(script: Path, package: Path) -> str:
     outside = top.outside.union(*(source.outside for source in sources.values()))
     parts = [top.digest, *(f"{name} {source.digest}" for name, source in sources.items())]
     parts += [f"{name} {_release(name)}" for name in sorted(outside)]
+    _remembered().keep()
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
@@ -92,29 +124,92 @@ def modules(script: Path, package: Path) -> dict[str, Path]:
 def _source(path: Path, module: str | None, package: Path) -> Source:
     """The file at `path`, which is `module` of the package (None: a script)."""
     try:
-        tree = ast.parse(path.read_bytes(), filename=str(path))
+        text = _remembered().text(path.read_bytes(), path)
     except (OSError, SyntaxError) as error:
         raise TrimtabError(f"{path}: can't be read as Python ({error})") from error
     imports: dict[str, int] = {}
     outside: set[str] = set()
+    for each in text.imports:
+        for name in _imported(each, _home(path, module), package):
+            imports.setdefault(name, each.line)
+        if each.module is None:
+            outside.update(name.partition(".")[0] for name in each.names)
+        elif not each.level:
+            outside.add(each.module.partition(".")[0])
+    return Source(text.digest, imports, frozenset(outside - sys.stdlib_module_names - {package.name}))
+
+
+class _Memory:
+    """What texts came to in this process and in earlier ones, by their SHA-256."""
+
+    def __init__(self) -> None:
+        parts = [Path(__file__).read_bytes(), Path(wording.__file__).read_bytes(), sys.version.encode()]
+        self._maker = hashlib.sha256(b"\0".join(parts)).hexdigest()
+        """By another maker the same text may come to something else."""
+        self._used: dict[str, Text] = {}
+        self._earlier: dict[str, Text] = {}
+        self._new = False
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+            known = json.loads(MEMORY.read_bytes())
+            if known["maker"] == self._maker:
+                self._earlier = {
+                    key: Text(digest, [Import(*each) for each in imports])
+                    for key, (digest, imports) in known["texts"].items()
+                }
+
+    def text(self, content: bytes, path: Path) -> Text:
+        """What the content of the file at `path` comes to.
+
+        Raises:
+            SyntaxError: it isn't Python.
+        """
+        key = hashlib.sha256(content).hexdigest()
+        if key not in self._used:
+            self._new |= key not in self._earlier
+            self._used[key] = self._earlier.get(key) or _read(content, path)
+        return self._used[key]
+
+    def keep(self) -> None:
+        """Write down what is new, where Snakemake works."""
+        if not self._new or not Path(MEMORY.parts[0]).is_dir():
+            return
+        self._new = False
+        everything = self._earlier | self._used
+        known = {"maker": self._maker, "texts": everything if len(everything) <= MOST else self._used}
+        written = MEMORY.with_name(f".{MEMORY.name}.{os.getpid()}.part")
+        # a folder that can't be written to costs the time of the next reading
+        with contextlib.suppress(OSError):
+            written.parent.mkdir(parents=True, exist_ok=True)
+            written.write_text(json.dumps(known))
+            os.replace(written, MEMORY)
+
+
+@cache
+def _remembered() -> _Memory:
+    return _Memory()
+
+
+def _read(content: bytes, path: Path) -> Text:
+    """The text as a syntax tree.
+
+    Raises:
+        SyntaxError: it isn't Python.
+    """
+    tree = ast.parse(content, filename=str(path))
+    imports = []
     for node in _bare_statements(tree):
         if isinstance(node, ast.Import | ast.ImportFrom):
-            for name in _imported(node, _home(path, module), package):
-                imports.setdefault(name, node.lineno)
-            if isinstance(node, ast.Import):
-                outside.update(alias.name.partition(".")[0] for alias in node.names)
-            elif not node.level and node.module:
-                outside.add(node.module.partition(".")[0])
+            level, module = (0, None) if isinstance(node, ast.Import) else (node.level, node.module or "")
+            imports.append(Import(node.lineno, level, module, [alias.name for alias in node.names]))
     words: list[str] = []
     _spell(tree, words.append)
-    digest = hashlib.sha256("\0".join(words).encode()).hexdigest()
-    return Source(digest, imports, frozenset(outside - sys.stdlib_module_names - {package.name}))
+    return Text(hashlib.sha256("\0".join(words).encode()).hexdigest(), imports)
 
 
 def _spell(node: ast.AST, put: Callable[[str], None]) -> None:
     """Give a tree's kinds of nodes and its values to `put`, in an order from which the tree could be built again.
 
-    `ast.dump` says the same in three times as long, which each start of the workflow would wait for.
+    `ast.dump` says the same in three times as long.
     """
     put(type(node).__name__)
     for name in node._fields:
@@ -156,17 +251,17 @@ def _is_text(node: ast.stmt) -> bool:
 def _is_wording(node: ast.stmt) -> bool:
     if not isinstance(node, ast.Assign):
         return False
-    return {target.id if isinstance(target, ast.Name) else "" for target in node.targets} <= CONSTANTS.keys()
+    return {target.id if isinstance(target, ast.Name) else "" for target in node.targets} <= wording.CONSTANTS.keys()
 
 
-def _imported(node: ast.Import | ast.ImportFrom, home: list[str], package: Path) -> Iterator[str]:
+def _imported(said: Import, home: list[str], package: Path) -> Iterator[str]:
     """Names of the package's modules that a statement in package `home` runs: those it names, and their parents."""
-    if isinstance(node, ast.Import):
-        names = [alias.name for alias in node.names]
+    if said.module is None:
+        names = said.names
     else:
-        above = home[: len(home) - node.level + 1] if node.level else []
-        base = ".".join([*above, *filter(None, [node.module])])
-        members = [f"{base}.{alias.name}" for alias in node.names]
+        above = home[: len(home) - said.level + 1] if said.level else []
+        base = ".".join([*above, *filter(None, [said.module])])
+        members = [f"{base}.{name}" for name in said.names]
         names = [base, *(name for name in members if _file(name, package))]
     for name in names:
         steps = name.split(".")
