@@ -232,7 +232,7 @@ layers: [0]
 prompts: {{corpus: {{max_tokens: 256, shards: 1}}, scenarios: 4}}
 saes: {{second_seeds: 0}}
 probes: {{traits: [deference]}}
-vectors: {{methods: {METHODS}, random_draws: 1}}
+vectors: {{methods: {METHODS}, random_draws: 1, chance_draws: 1}}
 rollouts:
   protocol: native
   reply_tokens: 12
