@@ -36,6 +36,10 @@ include: "workflow/rules/plan.smk"
 include: "workflow/rules/organism.smk"
 
 
+# the next start needn't read the library again
+digest.keep()
+
+
 rule all:
     default_target: True
     input:

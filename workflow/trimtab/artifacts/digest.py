@@ -90,7 +90,6 @@ def code_digest(script: Path, package: Path) -> str:
     outside = top.outside.union(*(source.outside for source in sources.values()))
     parts = [top.digest, *(f"{name} {source.digest}" for name, source in sources.items())]
     parts += [f"{name} {_release(name)}" for name in sorted(outside)]
-    _remembered().keep()
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
@@ -101,6 +100,11 @@ def _release(name: str) -> str:
         return version(PACKAGES.get(name, name))
     except PackageNotFoundError:
         return ""
+
+
+def keep() -> None:
+    """Write down what texts came to, for later processes that work in this folder."""
+    _remembered().keep()
 
 
 def modules(script: Path, package: Path) -> dict[str, Path]:
@@ -170,10 +174,8 @@ class _Memory:
         return self._used[key]
 
     def keep(self) -> None:
-        """Write down what is new, where Snakemake works."""
-        if not self._new or not Path(MEMORY.parts[0]).is_dir():
+        if not self._new:
             return
-        self._new = False
         everything = self._earlier | self._used
         known = {"maker": self._maker, "texts": everything if len(everything) <= MOST else self._used}
         written = MEMORY.with_name(f".{MEMORY.name}.{os.getpid()}.part")
