@@ -20,7 +20,7 @@ from trimtab.artifacts import files
 from trimtab.model.source import from_manifest
 from trimtab.report.figures import PLOTS
 from trimtab.rollouts.conditions import read_conditions
-from trimtab.vectors.methods import known, makes_edits, needs
+from trimtab.vectors.methods import known, makes_edits, members, needs
 
 LAYERS = [0, 2]
 SAES = [*map(str, LAYERS), f"{LAYERS[0]}/again"]
@@ -29,7 +29,9 @@ SHARDS = ["000", "001"]
 METHODS = [
     method
     for method in known()
-    if method not in ("random", "imported") and not makes_edits(method) and not needs(method)
+    if method not in ("random", "imported", *members("gradients"), *members("trained"))
+    and not makes_edits(method)
+    and not needs(method)
 ]
 METHODS += ["shuffled_1", "orthogonal_1", "random_0", "random_1"]
 CHANCE = ["random_2", "corpus_random_0", "corpus_random_1", "corpus_random_2"]
