@@ -1,12 +1,11 @@
 """A Python whose programs are forks of one process that has the large libraries already.
 
-A whole run of the workflow starts dozens of programs, each of which is busy importing torch, transformers or
-Snakemake for most of its time. Tests whose subject is another run them here instead: `started` gives the path of a
-`python` that is called like any other, with a script or `-m` and a module, after `-W` if need be. Each program has
-arguments, folder, environment, streams and exit code of its own, imports the project's own modules anew, and ends in
-its own time; that it is a fork shows in its process id and command line alone. So tests that look for processes or
-kill them take Python itself, as do the jobs that must make the same bytes again in another folder, and those that
-SLURM stops, puts back or ends.
+A whole run of the workflow starts dozens of programs, each of which is busy importing torch, transformers or Snakemake
+for most of its time. Tests whose subject is another run them here instead: `started` gives the path of a `python` that
+is called like any other, with a script or `-m` and a module. Each program has arguments, folder, environment, streams
+and exit code of its own, imports the project's own modules anew, and ends in its own time; that it is a fork shows in
+its process id and command line alone. So tests that look for processes or kill them take Python itself, as do the jobs
+that must make the same bytes again in another folder, and those that SLURM stops, puts back or ends.
 """
 
 import gc
@@ -20,7 +19,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -115,9 +113,6 @@ def run(words: Sequence[str], folder: str, environment: dict[str, str], streams:
     importlib.invalidate_caches()
     sys.dont_write_bytecode = bool(environment.get("PYTHONDONTWRITEBYTECODE"))
     sys.executable, kind, *rest = words
-    if kind == "-W":
-        action, kind, *rest = rest
-        warnings.simplefilter(action)
     module = kind == "-m"
     sys.argv = rest if module else [kind, *rest]
     paths = environment.get("PYTHONPATH", "").split(os.pathsep)

@@ -38,15 +38,3 @@ def test_a_program_gets_and_gives_what_it_does_under_python(
     wanted = said(sys.executable)
     assert (wanted[0] == 0) == (end == "")
     assert said(quick_python) == wanted
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("words", "code"), [([], 0), (["-W", "error"], 1)])
-def test_a_warning_is_an_error_where_that_is_asked_for(
-    quick_python: Path, tmp_path: Path, words: list[str], code: int
-) -> None:
-    (tmp_path / "program.py").write_text("import warnings\n\nwarnings.warn('so')\n")
-    for python in (sys.executable, quick_python):
-        done = subprocess.run([python, *words, "program.py"], cwd=tmp_path, capture_output=True, text=True)
-        assert done.returncode == code
-        assert "UserWarning: so" in done.stderr

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import fake_run
@@ -24,9 +25,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.slow)
 
 
-def script(python: Path, name: str, *arguments: str) -> None:
+def script(name: str, *arguments: str) -> None:
     """Run one of the project's scripts as a rule would."""
-    command = [str(python), "-W", "error", str(ROOT / f"workflow/scripts/{name}.py"), *arguments]
+    command = [sys.executable, "-W", "error", str(ROOT / f"workflow/scripts/{name}.py"), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
     assert done.returncode == 0, done.stderr[-3000:]
 
@@ -38,7 +39,7 @@ def config() -> Experiment:
     return Experiment.model_validate(settings | {"statistics": settings["statistics"] | declared})
 
 
-def made(folder: Path, python: Path, effect: float, scenarios: int) -> Path:
+def made(folder: Path, effect: float, scenarios: int) -> Path:
     """A run's artifacts up to its statistics."""
     fake_run.write_rollouts(folder, scenarios, effect)
     fake_run.write_parts(folder)
@@ -46,25 +47,24 @@ def made(folder: Path, python: Path, effect: float, scenarios: int) -> Path:
     settings = files.canonical(config().statistics.record())
     turns = [str(path) for path in (folder / "rollouts/turns").glob("*.parquet")]
     sources = ["--turns", *turns, "--scores", str(folder / "probes/scores.csv")]
-    words = [*tables, str(folder / "statistics"), *sources, "--settings", settings, "--seed", "1"]
-    script(python, "statistics_effects", *words)
+    script("statistics_effects", *tables, str(folder / "statistics"), *sources, "--settings", settings, "--seed", "1")
     return folder
 
 
 @pytest.fixture(scope="session")
-def results(shared: Path, quick_python: Path) -> Path:
+def results(shared: Path) -> Path:
     """A finished run in which three traits move, made once for all processes."""
-    return once(shared / "moved", lambda folder: finish(folder, quick_python))
+    return once(shared / "moved", finish)
 
 
-def finish(folder: Path, python: Path) -> None:
-    made(folder, python, effect=1.0, scenarios=30)
+def finish(folder: Path) -> None:
+    made(folder, effect=1.0, scenarios=30)
     whole, figures = config(), str(folder / "report/figures")
     used = {"seed": whole.seed, "statistics": whole.statistics.record(), "methods": whole.vectors.methods}
     settings = files.canonical(used | {"gates": whole.saes.gates.record()})
-    script(python, "report_figures", str(folder), figures, "--settings", settings)
+    script("report_figures", str(folder), figures, "--settings", settings)
     page, text = str(folder / "report/report.html"), files.canonical(whole.record())
-    script(python, "report_page", str(folder), page, "--figures", figures, "--config", text)
+    script("report_page", str(folder), page, "--figures", figures, "--config", text)
 
 
 @pytest.fixture(scope="session")
@@ -73,7 +73,7 @@ def run(results: Path) -> WholeRun:
 
 
 @pytest.fixture(scope="session")
-def null_run(shared: Path, quick_python: Path) -> WholeRun:
+def null_run(shared: Path) -> WholeRun:
     """A run in which nothing moves anything."""
-    folder = once(shared / "null", lambda folder: made(folder, quick_python, effect=0.0, scenarios=12))
+    folder = once(shared / "null", lambda folder: made(folder, effect=0.0, scenarios=12))
     return read_whole_run(folder, config())
