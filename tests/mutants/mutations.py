@@ -40,6 +40,7 @@ ASSOCIATION = tests("probes/test_association")
 TRAIT_PROBES = tests("probes/test_trait_probes")
 TRAINING = tests("vectors/test_training")
 TRAINED = tests("vectors/test_trained_methods")
+MAPS = tests("vectors/test_lora_and_maps")
 STUDY = tests("statistics/test_study")
 SHOWN = tests("report/test_numbers_shown")
 
@@ -748,5 +749,19 @@ MUTATIONS = [
         "(part.ends @ unit).flip(0).flatten()",
         "(part.ends @ unit).flatten()",
         TRAINED,
+    ),
+    Mutation(
+        "a group's proximal step that leaves what is shorter than it",
+        "vectors/methods/lin_eas.py",
+        "found: Tensor = soft * kept.clamp_min(0)",
+        "found: Tensor = soft * kept.abs()",
+        MAPS,
+    ),
+    Mutation(
+        "energies of whole texts and not of their tokens",
+        "vectors/methods/asc_learned.py",
+        "part.log_probabilities([edits])[0] / part.lengths",
+        "part.log_probabilities([edits])[0]",
+        MAPS,
     ),
 ]

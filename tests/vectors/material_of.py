@@ -127,7 +127,9 @@ class Said:
         return torch.zeros(len(self.weights[site]))
 
     def written(self, sites):
-        return {site: self.means[site] for site in sites}
+        """In the stream the high pole's are those that are planted, and 1 more."""
+        high, low = self.words.poles
+        return {site: self.means[site] if site in self.means else (high + 1, low) for site in sites}
 
     def twin(self, layers):
         return self.side_by_side
@@ -233,9 +235,9 @@ def episode(task, run, words, success, rows=None, seed=0, width=D_MODEL):
 
 
 def weights(pairs, width):
-    """Writers of two layers, as a toy llama's, and what they take; edits that move first actions, and harm nothing."""
-    found = [Writer(Site(layer, "self_attn.o_proj"), width, 2) for layer in (1, 2)]
-    found += [Writer(Site(layer, "mlp.down_proj"), D_INNER, 0) for layer in (1, 2)]
+    """Writers of layers, as a toy llama's, and what they take; edits that move first actions, and harm nothing."""
+    found = [Writer(Site(layer, "self_attn.o_proj"), width, 2) for layer in (1, 2, 3)]
+    found += [Writer(Site(layer, "mlp.down_proj"), D_INNER, 0) for layer in (1, 2, 3)]
     draws = {one.site: generator(20 + at) for at, one in enumerate(found)}
 
     def tries(edits):

@@ -20,13 +20,15 @@ class Planted:
     """Which poles are read."""
     turned: torch.Tensor | None = None
     """Pairs whose poles changed places, words and all."""
+    chosen: tuple[int, ...] | None = None
+    """Which pairs these are, of all; counted from 0 where all are."""
 
     def of(self, asked):
         return replace(self, asked=tuple(asked))
 
     def some(self, pairs):
         turned = None if self.turned is None else self.turned[list(pairs)]
-        return replace(self, poles=self.poles[:, list(pairs)], turned=turned)
+        return replace(self, poles=self.poles[:, list(pairs)], turned=turned, chosen=tuple(pairs))
 
     def swapped(self, swap):
         return replace(self, poles=torch.where(swap[:, None], self.poles.flip(0), self.poles), turned=swap)
@@ -34,6 +36,10 @@ class Planted:
     @property
     def pairs(self):
         return self.poles.shape[1]
+
+    @property
+    def numbers(self):
+        return list(range(self.pairs)) if self.chosen is None else list(self.chosen)
 
     @property
     def ends(self):
@@ -56,8 +62,18 @@ class Planted:
         for own in edits:
             rows = self.rows
             for edit in own:
-                rows = edit.change(rows, edit.strength)
+                rows = changed(rows, edit)
             found.append((rows @ self.head.T).unflatten(0, (len(self.asked), -1)))
+        return torch.stack(found)
+
+    def means(self, sites, edits):
+        """Of a model that has the same rows at all sites, each under its own edits."""
+        found = []
+        for site in sites:
+            rows = self.rows
+            for edit in edits:
+                rows = changed(rows, edit) if edit.site == site else rows
+            found.append(rows.unflatten(0, (len(self.asked), -1)))
         return torch.stack(found)
 
     def log_probabilities(self, edits):
@@ -73,3 +89,11 @@ class Planted:
     @property
     def unsteered_logits(self):
         return self.logits([()])[0]
+
+
+def changed(rows, edit):
+    """A module takes what rows are, over and over, and 3 more."""
+    if not edit.change.takes_inputs:
+        return edit.change(rows, edit.strength)
+    inputs = edit.change.right.shape[1]
+    return edit.change(rows, edit.strength, 3 + rows.repeat(1, -(-inputs // rows.shape[1]))[:, :inputs])

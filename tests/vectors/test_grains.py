@@ -6,51 +6,22 @@ import pytest
 import torch
 from material_of import D_MODEL as WIDTH
 from material_of import Said, generator, material
+from spoken import LAYER, POLES, built, protocol_of, readings
 from tiny import D_MODEL, gpt2, llama, qwen3_5_moe
 
-from trimtab.agent.calibration import conversations
-from trimtab.agent.few_shot import FewShotProtocol, Texts
 from trimtab.forward.hooks import hooked
-from trimtab.organism.tokenizer import word_tokenizer
-from trimtab.prompts import resources
 from trimtab.vectors import token_readings
 from trimtab.vectors.contract import make
 from trimtab.vectors.cost import Cost
 from trimtab.vectors.methods import grains
-from trimtab.vectors.readings import Declared, ModelReadings
 from trimtab.vectors.token_readings import EMBEDDED, integrated
 from trimtab.vectors.transformations.shuffled import ShuffledReadings
 from trimtab.vectors.unmade import CannotBeMade
 
-FOLDER = resources.RESOURCES / "organism"
-TASKS = conversations(resources.tasks(FOLDER / "tasks.yaml")["calibration"])[:2]
-POLES = [
-    [[*task, {"role": "assistant", "content": f"I am very {word}."}] for task, word in zip(TASKS, words, strict=True)]
-    for words in (("bold", "keen and bold"), ("meek", "shy"))
-]
-LAYER = 1
-
 
 @pytest.fixture(scope="module")
 def protocol():
-    texts = Texts.of(resources.load(FOLDER / "few_shot.yaml"))
-    said = [message["content"] for pole in POLES for messages in pole for message in messages]
-    names = [f" {name}" for name in texts.actions.values()]
-    header = FewShotProtocol(texts, word_tokenizer(names)).header()
-    return FewShotProtocol(texts, word_tokenizer([*names, header, "\n\nTask:", *(f" {text}" for text in said)]))
-
-
-def built(protocol, family=llama, **more):
-    made = family(vocab_size=len(protocol.tokenizer), max_position_embeddings=1024, **more).requires_grad_(False)
-    if family is not gpt2:
-        # of length sqrt(d): as large as what layers make of them
-        made.get_input_embeddings().weight.mul_(50)
-    return made
-
-
-def readings(protocol, model, poles=POLES):
-    told = Declared("deference", {}, [], lambda: model, [], {})
-    return ModelReadings(model, protocol, LAYER, poles, TASKS, "", {}, told)
+    return protocol_of(POLES)
 
 
 def flat(found):

@@ -34,7 +34,7 @@ PROMPTS = [
 DESCRIBED = recorded.manifest()
 TRAINING = TrainingSettings(passes=24, batch=4, together=8, looks=2, patience=2)
 # a training as short as this one's goes far at a high rate alone
-RATES = {"yapo": {"rate": 0.5}}
+RATES = {"yapo": {"rate": 0.5}, "lora": {"rate": 0.1}, "lin_eas": {"rate": 0.2}}
 SETTINGS = VectorSettings(calibration_doses=[0.1, 0.4], settings=RATES, training=TRAINING, wrong_sign="mark")
 
 
@@ -92,7 +92,7 @@ def test_every_method_leaves_a_vector_with_lengths_that_have_their_kl(tmp_path):
         *filter(makes_edits, names),
         *("random_0", "orthogonal", "shuffled", "east", "gradient"),
         *("behaviour", "sae_behaviour", "sae_attributed_random", "corpus_random", "seal", "efficiency"),
-        *("bipo", "reps", "reft_r1"),
+        *("bipo", "reps", "reft_r1", "asc_learned"),
     }
     assert aims["mean_difference"] == aims["lda"] == aims["prompt_vector"] == "right"
 

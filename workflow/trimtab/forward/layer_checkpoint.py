@@ -73,6 +73,14 @@ class LayerCheckpoint:
     @torch.inference_mode()
     def each(self, sites: Sequence[Site], read: Callable[[Stream], Tensor]) -> dict[Site, Tensor]:
         """What a function reads at each of some sites after the checkpoint, in one pass."""
+        return self._each(sites, read)
+
+    @torch.enable_grad()
+    def differentiable_each(self, sites: Sequence[Site], read: Callable[[Stream], Tensor]) -> dict[Site, Tensor]:
+        """The same, through which gradients pass to whatever hooks put in."""
+        return self._each(sites, read)
+
+    def _each(self, sites: Sequence[Site], read: Callable[[Stream], Tensor]) -> dict[Site, Tensor]:
         with self._copied(1), reading(self._model, sites, read) as found:
             base_model(self._model)(**self._inputs, use_cache=False)
         return found

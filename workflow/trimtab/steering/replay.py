@@ -135,15 +135,26 @@ class Replay:
     def written_means(self, sites: Sequence[Site]) -> dict[Site, Float[Tensor, "prompt width"]]:
         """Mean unsteered rows of what the agent wrote in each prompt, at many sites in one pass; NaN where it wrote
         nothing."""
+        return self._checkpoint.each(sites, self._mean_of_written)
+
+    def differentiable_written_means(
+        self, sites: Sequence[Site], edits: Edits
+    ) -> dict[Site, Float[Tensor, "prompt width"]]:
+        """The same under edits, as they leave what is at the sites, and differentiable in the edits' tensors.
+
+        Raises:
+            ValueError: an edit changes or reads what comes before the replay's layer.
+        """
+        # hooks at one site run in the order in which they were put there
+        with self._steered([edits]):
+            return self._checkpoint.differentiable_each(sites, self._mean_of_written)
+
+    def _mean_of_written(self, stream: Stream) -> Float[Tensor, "prompt width"]:
         kept = self.tail[self.written]
         owner = self.owner[kept]
         count = torch.bincount(owner, minlength=len(self.ends))[:, None]
-
-        def mean(stream: Stream) -> Tensor:
-            rows = self._of_tokens(stream, kept).to(owner.device)
-            return rows.new_zeros(len(count), rows.shape[1]).index_add(0, owner, rows) / count
-
-        return self._checkpoint.each(sites, mean)
+        rows = self._of_tokens(stream, kept).to(owner.device)
+        return rows.new_zeros(len(count), rows.shape[1]).index_add(0, owner, rows) / count
 
     def logits(self, edits: Sequence[Edits], keep: Int[Tensor, "kept"]) -> Float[Tensor, "edits kept vocabulary"]:
         """Logits of tokens `keep` (`tail` or `ends`) under the edits of each condition.

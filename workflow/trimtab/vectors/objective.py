@@ -46,6 +46,12 @@ class Objective(ABC):
             strength: of this step, as `strength` drew it.
         """
 
+    def loss(self, own: Parameters, parts: Sequence[Part]) -> float:
+        """The mean loss of the pairs of all parts, where losses are compared."""
+        return sum(float(self.losses(own, part, 1.0).float().sum()) for part in parts) / sum(
+            part.pairs for part in parts
+        )
+
     def strength(self, generator: torch.Generator) -> float:
         """A number drawn for each step, such as a sign; where losses are compared it is 1."""
         return 1.0

@@ -14,6 +14,7 @@ from typing import Protocol
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from trimtab.forward.sites import Site
 from trimtab.steering.changes import OfRows, Rows, Strength
 from trimtab.steering.edits import Edits
 
@@ -28,11 +29,18 @@ class Part(Protocol):
     def pairs(self) -> int:
         """How many."""
 
+    @property
+    def numbers(self) -> Sequence[int]:
+        """Which, as in `Material.high` and `low`."""
+
     def log_probabilities(self, edits: Sequence[Edits]) -> Float[Tensor, "edits pole pair"]:
         """Of what the agent wrote in each prompt, summed over its tokens, in nats, under each condition's edits."""
 
     def logits(self, edits: Sequence[Edits]) -> Float[Tensor, "edits pole pair vocabulary"]:
         """After each prompt's last token, where an action is due, under each condition's edits."""
+
+    def means(self, sites: Sequence[Site], edits: Edits) -> Float[Tensor, "site pole pair width"]:
+        """Mean rows at sites of what the agent wrote in each prompt, as edits leave them there."""
 
     @property
     def lengths(self) -> Int[Tensor, "pole pair"]:

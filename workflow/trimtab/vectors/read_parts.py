@@ -17,13 +17,21 @@ from trimtab.vectors.unmade import CannotBeMade
 class ReadPart:
     """Pairs that the model itself reads (`Part`)."""
 
-    def __init__(self, model: PreTrainedModel, poles: Sequence[Sequence[Prompt]], site: Site) -> None:
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        poles: Sequence[Sequence[Prompt]],
+        site: Site,
+        numbers: Sequence[int] | None = None,
+    ) -> None:
         """
         Args:
             poles: prompts of the wanted poles, each in the order of the pairs, all of one header.
             site: where `ends` and `rows` are of; no edit changes what is before it.
+            numbers: of the pairs; counted from 0 where none are given.
         """
         self._model, self._site, self._shape = model, site, (len(poles), len(poles[0]))
+        self.numbers = list(range(len(poles[0])) if numbers is None else numbers)
         self._prompts = [prompt for pole in poles for prompt in pole]
 
     @cached_property
@@ -41,6 +49,10 @@ class ReadPart:
     def logits(self, edits: Sequence[Edits]) -> Float[Tensor, "edits pole pair vocabulary"]:
         logits = self._replay.differentiable_logits(edits, self._replay.ends)
         return logits.reshape(-1, *self._shape, logits.shape[-1])
+
+    def means(self, sites: Sequence[Site], edits: Edits) -> Float[Tensor, "site pole pair width"]:
+        found = self._replay.differentiable_written_means(sites, edits)
+        return torch.stack([found[site] for site in sites]).reshape(len(sites), *self._shape, -1)
 
     @cached_property
     def lengths(self) -> Int[Tensor, "pole pair"]:
@@ -84,4 +96,5 @@ def parts(
         )
     size = max(1, together // len(poles))
     for at in range(0, len(pairs), size):
-        yield ReadPart(model, [[pole[pair] for pair in pairs[at : at + size]] for pole in poles], site)
+        some = pairs[at : at + size]
+        yield ReadPart(model, [[pole[pair] for pair in some] for pole in poles], site, some)

@@ -138,10 +138,8 @@ class _Run:
         every = max(1, math.ceil(self.steps / self._plan.looks))
         if self.step % every and self.step < self.steps:
             return False
-        pairs = sum(part.pairs for part in self._course.kept)
         own = {name: value.detach() for name, value in self.own.items()}
-        losses = [self._objective.losses(own, part, 1.0).float().sum() for part in self._course.kept]
-        select = sum(float(loss) for loss in losses) / pairs
+        select = self._objective.loss(own, self._course.kept)
         self._check(select)
         if not self.curve or select < min(each.select for each in self.curve):
             self._best = {name: value.detach().clone() for name, value in self.own.items()}

@@ -40,7 +40,7 @@ GROUPS = {
     "means": "directions from the means and components of rows",
     "probes": "directions from what a probe's weights, or a discriminant's, say",
     "patterns": "directions from how rows vary with what a probe reads, or with what the agent does",
-    "gradients": "directions that go by gradients of the agent's first actions",
+    "gradients": "directions that go by gradients of the agent's words or first actions",
     TRAINED: "what is learned through the model, by gradients (vectors.training)",
     "episodes": "what methods make of the agent's own episodes on development tasks",
     "edits": "methods that make edits of their own and no direction",

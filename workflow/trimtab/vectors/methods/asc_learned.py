@@ -1,0 +1,70 @@
+"""ASC, learned (the later version of 2507.04742): a vector that prefers the high pole's words, within a budget of KL.
+
+The energy of words is their mean negative log-probability a token, E(y) = -log p(y) / |y|, and the loss is contrastive,
+
+    -log( e^-E(high) / (e^-E(high) + e^-E(low)) ) + price max(KL - nats, 0),
+
+where the KL, from the unsteered distribution of the next token to the one with the vector, is taken after both poles'
+words, where an action is due: the trust region, in which the vector may go wherever the first term says. The vector
+starts at 0 and is added to all tokens at the material's site. Beside it stands what it replaces: the difference of the
+poles' means (`mean_difference`) at the length that the closed form gives it (unit `asc`).
+
+Inspired by: only a summary of the later version was at hand, which names these two terms; their weights are not known.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from trimtab.settings.base import AboveZero, NotNegative
+from trimtab.steering.changes import Add
+from trimtab.steering.edits import Edit
+from trimtab.vectors.action_scores import kl
+from trimtab.vectors.contract import Direction, Material, normalised
+from trimtab.vectors.layers import spread
+from trimtab.vectors.objective import Objective, Parameters
+from trimtab.vectors.parts import Part
+from trimtab.vectors.training import learned
+
+LABEL = "ASC, learned"
+SENTENCE = (
+    "The vector is trained through the model so that the high pole's words are likelier a token than the low pole's, "
+    "while what the model says next moves by no more nats than are allowed."
+)
+SOURCE = "inspired by ASC, 2507.04742"
+GROUPS = "trained"
+
+
+@dataclass(frozen=True)
+class Settings:
+    nats: NotNegative = 0.2
+    """KL that costs nothing."""
+    price: AboveZero = 10.0
+    """Of each nat beyond."""
+    rate: AboveZero = 0.02
+    """Adam's: how far a step moves the vector at most, as a share of the rows' spread."""
+
+
+class Asc(Objective):
+    passes = 4
+    unsteered = True
+
+    def __init__(self, material: Material, own: Settings) -> None:
+        width = material.high.shape[1]
+        self._site, self._own = material.sites.at(material.layer), own
+        self.start, self.rate = {"vector": torch.zeros(width)}, own.rate * spread(material) / width**0.5
+
+    def losses(self, own: Parameters, part: Part, strength: float) -> Float[Tensor, "pair"]:
+        edits = (Edit(self._site, Add(own["vector"]), strength),)
+        high, low = part.log_probabilities([edits])[0] / part.lengths
+        # each pole's words of each pair in a row
+        told = torch.stack([part.unsteered_logits, part.logits([edits])[0]]).flatten(1, 2)
+        moved = kl(told)[1].reshape(2, -1).mean(0)
+        return -torch.nn.functional.logsigmoid(high - low) + self._own.price * (moved - self._own.nats).clamp_min(0)
+
+
+def make(material: Material) -> Direction:
+    vector = learned(material, Asc(material, material.own(Settings)))["vector"]
+    return normalised(vector, f"ASC, learned, of {material.trait}", towards="the high pole's words")
