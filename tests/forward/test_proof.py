@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from small_of_class import small
 from tiny import ARCHITECTURES, SHAPE
 from transformers import (
     DeepseekV3Config,
@@ -20,9 +21,12 @@ from transformers import (
     StableLmForCausalLM,
 )
 
+from trimtab.forward.attention import Packed, PackedLayout, attend
 from trimtab.forward.capture import Prompt, kept_rows
 from trimtab.forward.hooks import UnknownArchitecture
 from trimtab.forward.packed import pack_rows, packs_rows
+from trimtab.model.preflight import preflight
+from trimtab.model.reference import hidden_states, reference
 
 LAYERS = [0, 2]
 TEXTS = [[5, 6, 7, 8, 11, 3], [9, 2, 4], [50, 31, 7, 7, 12, 60, 1, 8, 2]]
@@ -102,3 +106,39 @@ def test_several_streams_at_once_are_refused_in_one_line():
     model = Gemma3nForCausalLM(config).eval().requires_grad_(False)
     with pytest.raises(UnknownArchitecture, match=r"gives 4 axes, several streams at once"):
         kept_rows(model, [Prompt("a", TEXTS[0])], LAYERS, "all")
+
+
+WINDOW = 40
+"""Longer than any row that is tried."""
+LONG = [[(5 * at + 3) % 90 + 3 for at in range(60)], [7, 9, 30]]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "packs"), [("phimoe", False), ("phi3", True)])
+def test_a_window_that_no_tried_row_shows_holds_for_long_rows(kind, packs):
+    """PhiMoE's stands in the library's masks alone; Phi-3's attention is told of it."""
+    model = small(kind, sliding_window=WINDOW)
+    wanted = torch.cat([hidden_states(model, text)[0][1:] for text in LONG])
+    pack_rows(model)
+    assert packs_rows(model) == packs
+    rows = kept_rows(model, [Prompt(str(at), text) for at, text in enumerate(LONG)], [0], "all")[0]
+    torch.testing.assert_close(rows, wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_what_packed_attention_does_not_know_of_is_an_error():
+    layout = PackedLayout([2], [0], [0], [], torch.device("cpu"))
+    keys = Packed(torch.ones(1, 1, 2, 4), [], layout)
+    query = torch.ones(1, 1, 2, 4)
+    attend(torch.nn.Identity(), query, keys, keys, None, dropout=0.0, softcap=None)
+    for more in ("softcap", "s_aux", "block_indices"):
+        with pytest.raises(ValueError, match=f"knows nothing of {more}"):
+            attend(torch.nn.Identity(), query, keys, keys, None, **{more: 5.0})
+
+
+@pytest.mark.slow
+def test_falcon_with_alibi_runs_a_row_at_a_time():
+    """It counts positions in a mask, as Falcon-RW has it."""
+    model, prompts = small("falcon", alibi=True, multi_query=False), [TEXTS[2], TEXTS[0], TEXTS[1]]
+    wanted = reference(model, prompts, [0])
+    pack_rows(model)
+    assert [check.name for check in preflight(model, prompts, [0], wanted) if not check.passed] == []

@@ -51,6 +51,15 @@ def test_what_changed_in_place_is_named(manifest, change, name, read):
     assert len(str(caught.value).splitlines()) == 1
 
 
+def test_a_template_with_a_name_is_part_of_the_model(manifest):
+    """The library takes one named tool_use for agents, from a folder of such templates."""
+    named = manifest.parent / "mine/additional_chat_templates/tool_use.jinja"
+    named.parent.mkdir()
+    named.write_text("{{ messages }}")
+    with pytest.raises(TrimtabError, match=r"additional_chat_templates/tool_use\.jinja: SHA-256"):
+        tokenizer_of(manifest)
+
+
 def test_a_touched_file_is_still_the_same(manifest):
     (manifest.parent / "mine/model.safetensors").touch()
     from_manifest(manifest)

@@ -1,10 +1,11 @@
 """Folders that aren't the whole model that their owner thinks they are: one line each, no weight drawn at random."""
 
 import json
+import shutil
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from small_folder import rewritten, saved
 from tiny import gpt2
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -120,6 +121,13 @@ def with_index(folder):
     (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": both}))
 
 
+def with_two_checkpoints(folder):
+    """A training that saved its parts beside the whole model that it began with."""
+    shutil.copy(folder / "model.safetensors", folder / "model-00001-of-00001.safetensors")
+    parts = dict.fromkeys(load_file(folder / "model.safetensors"), "model-00001-of-00001.safetensors")
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": parts}))
+
+
 def with_adapter(folder):
     (folder / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "base_model_name_or_path": "x"}))
 
@@ -143,13 +151,18 @@ def whole_numbers(folder):
         (without("model.safetensors"), "it has no weights at all"),
         (as_pickle, "it has pytorch_model.bin"),
         (with_index, "model-00002-of-00002.safetensors: no such file"),
+        (
+            with_two_checkpoints,
+            "holds two checkpoints, model.safetensors and the files of model.safetensors.index.json",
+        ),
         (without("config.json"), "has no config.json, so it holds no model"),
         (cut("config.json"), "config.json: not whole JSON"),
         (lambda f: (f / "config.json").write_text("[]"), "expected a JSON object, found a list"),
         (lambda f: (f / "generation_config.json").write_text("{"), "generation_config.json: not whole JSON"),
         (with_config(rms_norm_eps=float("nan")), "config.json: not whole JSON (it holds NaN)"),
         (with_config(model_type="gpt9"), "can't be loaded as a decoder-only model"),
-        (with_config(num_attention_heads="four"), "can't be loaded as a decoder-only model"),
+        (with_config(num_attention_heads="four"), "field 'num_attention_heads': TypeError: Field "),
+        (with_config(num_attention_heads=0), "can't be loaded as a decoder-only model (integer modulo by zero)"),
         (with_config(model_type="mine", auto_map={"AutoModelForCausalLM": "mine.Mine"}), "runs code of its own"),
         (with_config(quantization_config={"quant_method": "gptq", "bits": 4, "group_size": 32}), "GPTQ"),
         (with_config(quantization_config={"quant_method": "bitsandbytes", "load_in_4bit": True}), "bitsandbytes"),

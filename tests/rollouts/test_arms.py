@@ -121,7 +121,7 @@ def test_unsteered_prompt_and_zero_need_no_vector(tmp_path):
 def test_a_vector_of_another_layer_is_refused_in_one_line(vectors):
     described = replace(DESCRIBED, residual_norm={5: norm(1.0)})
     with pytest.raises(
-        TrimtabError, match=r"autonomy.safetensors: holds direction.2 of tiny; .* needs direction.5"
+        TrimtabError, match=r"autonomy.safetensors: holds direction.2; condition .* needs direction.5"
     ) as error:
         made(vectors, row("sae_probe", layer=5), described=described)
     assert "\n" not in str(error.value)
@@ -135,7 +135,7 @@ def test_a_grid_adds_a_vector_at_another_layer_by_that_layers_norm(vectors):
 
 
 def test_a_vector_of_another_model_is_refused_in_one_line(vectors):
-    with pytest.raises(TrimtabError, match=r"holds direction.2 of tiny; .* needs direction.2 of huge") as error:
+    with pytest.raises(TrimtabError, match="is of tiny; expected one of huge") as error:
         made(vectors, row("sae_probe"), described=replace(DESCRIBED, model="huge"))
     assert "\n" not in str(error.value)
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from recorded import lengths, norm, record
+from recorded import lengths, manifest, norm, record
 
 from trimtab.artifacts import tensors
 from trimtab.errors import TrimtabError
@@ -131,6 +131,21 @@ def test_a_record_of_another_layer_than_the_tensor_is_refused(tmp_path):
     tensors.save(path, {"direction.3": UNIT}, record(layer=2).texts())
     with pytest.raises(TrimtabError, match=r"v.safetensors, metadata layer: 2, but the file holds direction.3"):
         artifact.read(path)
+
+
+def test_a_vector_is_of_the_weights_that_it_was_made_with():
+    """A training in place keeps the model's name; a file of before weights were kept is believed."""
+    path, then = Path("v.safetensors"), manifest(weights={"model.safetensors": "cafe"})
+    now = replace(then, weights={"model.safetensors": "beef"})
+    made = record(weights=then.weights_digest)
+    assert Record.of(path, made.texts()) == made
+    assert "weights" not in record().texts()
+    made.require(path, then)
+    record().require(path, now)
+    with pytest.raises(TrimtabError, match=r"^v.safetensors: was made when tiny had other weights than the manifest's"):
+        made.require(path, now)
+    with pytest.raises(TrimtabError, match=r"^v.safetensors: is of tiny; expected one of other$"):
+        made.require(path, replace(then, model="other"))
 
 
 def test_a_gate_stands_in_the_text_only_where_there_is_one():

@@ -108,11 +108,6 @@ def hook_of(described: Manifest) -> str:
     return f"{sites.kind}, {sites.words('<layer>')}: output of its module {modules}"
 
 
-def weights_digest(described: Manifest) -> str:
-    """One digest of all the weight files that a manifest names."""
-    return hashlib.sha256(files.canonical(described.weights).encode()).hexdigest()
-
-
 def places(rows: h5py.Dataset) -> list[int]:
     """Where each chunk of a layer's rows begins in the file, in the order of the rows."""
     found: list[tuple[int, int]] = []

@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from trimtab.activations.checksum import BYTES, fletcher32
-from trimtab.activations.layout import DIGEST, FORMAT, hook_of, index_digest, places, weights_digest
+from trimtab.activations.layout import DIGEST, FORMAT, hook_of, index_digest, places
 from trimtab.artifacts.manifest import Manifest
 from trimtab.errors import TrimtabError
 
@@ -96,7 +96,7 @@ class Cache:
         expected = {
             "model": described.model,
             "revision": str(described.revision),
-            "weights": weights_digest(described),
+            "weights": described.weights_digest,
             "dtype": described.dtype,
             "hook": hook_of(described),
         }

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from transformers import PreTrainedModel
 
 from trimtab.activations.estimate import estimate
-from trimtab.activations.layout import FORMAT, IDENTITY, Layout, hook_of, weights_digest
+from trimtab.activations.layout import FORMAT, IDENTITY, Layout, hook_of
 from trimtab.activations.store import shard
 from trimtab.artifacts import files
 from trimtab.artifacts.digest import LIBRARY, code_digest
@@ -87,7 +87,7 @@ def lay_out(
         "format": FORMAT,
         "model": described.model,
         "revision": str(described.revision),
-        "weights": weights_digest(described),
+        "weights": described.weights_digest,
         "hook": hook_of(described),
         "selection": selection,
         "dtype": described.dtype,

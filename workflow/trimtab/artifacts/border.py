@@ -52,8 +52,9 @@ def readable(what: str, *also: type[Exception]) -> Iterator[None]:
 
 
 def in_short(error: Exception) -> str:
-    """What an error says first, in one line."""
-    words = next((" ".join(line.split()) for line in str(error).splitlines() if line.strip()), "")
+    """What an error says first, in one line; a line that ends in a colon has its sense in the next."""
+    lines = [" ".join(line.split()) for line in str(error).splitlines() if line.strip()]
+    words = " ".join(lines[: 2 if lines[0].endswith(":") else 1]) if lines else ""
     told = f"{type(error).__name__}: {words}" if isinstance(error, LookupError) or not words else words
     return told if len(told) <= LONGEST else f"{told[:LONGEST]} ..."
 

@@ -12,7 +12,6 @@ import json
 import os
 import time
 from collections.abc import Sequence
-from fnmatch import fnmatch
 from pathlib import Path
 
 from trimtab.artifacts import files
@@ -57,17 +56,15 @@ def _state(path: Path) -> list[int]:
 
 
 def contents(folder: Path, patterns: Sequence[str] | None = None) -> dict[str, str]:
-    """SHA-256 of each file right in a folder that fits one of `patterns`, or of all below it, by its path inside.
+    """SHA-256 of each file of a folder that one of `patterns` finds there, or of all below it, by its path inside.
 
     What is hidden doesn't count.
     """
-    found = {path: path.relative_to(folder) for path in (folder.rglob("*") if patterns is None else folder.iterdir())}
+    found = {path: path.relative_to(folder) for each in patterns or ("**/*",) for path in folder.glob(each)}
     return {
         inside.as_posix(): sha256(path)
         for path, inside in sorted(found.items())
-        if path.is_file()
-        and not any(part.startswith(".") for part in inside.parts)
-        and any(fnmatch(path.name, each) for each in patterns or ("*",))
+        if path.is_file() and not any(part.startswith(".") for part in inside.parts)
     }
 
 

@@ -5,6 +5,7 @@ It is made once, by `trimtab.model.manifest`; whether the model's folder is stil
 start and jobs without a model read manifests.
 """
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
@@ -82,6 +83,11 @@ class Manifest:
     """SHA-256 of each other file that makes the model; None in a manifest of an earlier version."""
     site: ReadAt | None = None
     """None for the residual stream."""
+
+    @property
+    def weights_digest(self) -> str:
+        """One digest of all its files of weights: what later artifacts say of the model that they are of."""
+        return hashlib.sha256(files.canonical(self.weights).encode()).hexdigest()
 
     @classmethod
     def read(cls, path: Path) -> "Manifest":

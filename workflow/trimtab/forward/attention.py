@@ -22,6 +22,9 @@ from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
 NAME = "trimtab_packed"
 
+PASSED_BY = {"dropout", "is_causal", "output_attentions", "output_router_logits", "position_ids", "use_cache"}
+"""What layers tell attention besides that changes nothing here: positions are in the keys, frozen models drop nothing.
+"""
 
 WIDTHS = (1, 6, 24, 2**31)
 """Rows are attended to in groups by the length of their chunks; a group's longest chunk is at most this long."""
@@ -63,6 +66,8 @@ class PackedLayout:
     headers: list[int]
     """Length of each header."""
     device: torch.device
+    windows: set[int | None] = field(default_factory=set)
+    """Windows that layers told attention of."""
     _masks: dict[tuple[Any, ...], Mask | None] = field(default_factory=dict)
 
     @cached_property
@@ -175,13 +180,20 @@ def attend(
     sliding_window: int | None = None,
     **rest: Any,
 ) -> tuple[Float[Tensor, "batch new head value_dim"], None]:
-    """Scaled dot-product attention, in the signature that `transformers` calls."""
+    """Scaled dot-product attention, in the signature that `transformers` calls.
+
+    Raises:
+        ValueError: packed attention is told of something that it doesn't do (a cap, sinks, chosen keys).
+    """
     if isinstance(key, Tensor) and isinstance(value, Tensor):
         return sdpa_attention_forward(
             module, query, key, value, attention_mask, scaling=scaling, sliding_window=sliding_window, **rest
         )
     assert isinstance(key, Packed)
     assert isinstance(value, Packed)
+    if more := {name for name, given in rest.items() if given is not None} - PASSED_BY:
+        raise ValueError(f"packed attention knows nothing of {', '.join(sorted(more))}")
+    key.layout.windows.add(sliding_window)
     _, heads, tokens, dim = query.shape
     scale = dim**-0.5 if scaling is None else scaling
     out, weight = _own(query[0].transpose(0, 1), key, value, sliding_window, scale)

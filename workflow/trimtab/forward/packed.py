@@ -187,11 +187,11 @@ def pack_rows(model: PreTrainedModel) -> None:
         wanted = [_logits_alone(model, [*header, *text]) for text in texts]
     before = model.config.get_text_config(decoder=True)._attn_implementation
     model.set_attn_implementation(NAME)
-    packed = None
+    packed, windows = None, set()
     # the model's own errors alone: one of the comparison would leave rows unpacked without a word
     with suppress(*FAILURES):
-        packed = _logits_packed(model, header, texts)
-    if packed is not None and alike(model, wanted, packed):
+        packed, windows = _logits_packed(model, header, texts)
+    if packed is not None and alike(model, wanted, packed) and not _hides_window(model, windows, header):
         return
     logging.getLogger(__name__).info("%s: packed rows differ from plain ones; rows are padded", type(model).__name__)
     model.set_attn_implementation(before)
@@ -206,8 +206,9 @@ def _logits_alone(model: PreTrainedModel, tokens: Sequence[int]) -> Float[Tensor
 @torch.inference_mode()
 def _logits_packed(
     model: PreTrainedModel, header: Sequence[int], texts: Sequence[Sequence[int]]
-) -> list[Float[Tensor, "vocabulary"]]:
-    """Logits after the header and each text, all but two tokens of which come in one pass and the rest in another."""
+) -> tuple[list[Float[Tensor, "vocabulary"]], set[int | None]]:
+    """Logits after the header and each text, all but two tokens of which come in one pass and the rest in another, and
+    the windows that attention was told of."""
     rows = PackedRows(model, 1)
     [fed] = rows.passes([header])
     model(**fed.inputs, use_cache=True)
@@ -215,7 +216,21 @@ def _logits_packed(
     for chunks in ([text[:-2] for text in texts], [text[-2:] for text in texts]):
         [fed] = rows.passes(chunks)
         logits: Tensor = model(**fed.inputs, use_cache=True).logits
-    return list(logits[0, fed.last])
+    return list(logits[0, fed.last]), rows.layout.windows
+
+
+def _hides_window(model: PreTrainedModel, told: set[int | None], tokens: Sequence[int]) -> bool:
+    """Whether a window stands in the library's masks alone, which packed attention doesn't see: tried by narrowing it."""
+    config = model.config.get_text_config(decoder=True)
+    window: int | None = getattr(config, "sliding_window", None)
+    if window is None or told != {None}:
+        return False
+    wide = _logits_alone(model, tokens)
+    config.sliding_window = 1
+    try:
+        return not alike(model, [wide], [_logits_alone(model, tokens)])
+    finally:
+        config.sliding_window = window
 
 
 def _may_pack(model: PreTrainedModel) -> bool:

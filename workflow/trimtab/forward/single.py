@@ -1,9 +1,9 @@
 """Rows of text that grow one at a time, each with a cache of its own: exact for whatever reads a text in pieces.
 
 Some models can't have rows beside one another: those that are told no positions (BLOOM and MPT count from the cache),
-and those whose windows count padding (GPT-Neo). Each of their rows goes through the model alone, without padding,
-positions or a mask, as `transformers` itself would read it. That takes a pass a row, so it is slower than
-`trimtab.forward.padded`.
+or that count them in a mask (Falcon with ALiBi), and those whose windows count padding (GPT-Neo). Each of their rows
+goes through the model alone, without padding, positions or a mask, as `transformers` itself would read it. That takes a
+pass a row, so it is slower than `trimtab.forward.padded`.
 """
 
 import inspect
@@ -25,7 +25,8 @@ def goes_alone(model: PreTrainedModel) -> bool:
     Short rows show no window, so it is told by the config.
     """
     window = "local" in (getattr(model.config, "attention_layers", None) or ())
-    return window or "position_ids" not in inspect.signature(base_model(model).forward).parameters
+    counts = getattr(model.config, "alibi", False)
+    return window or counts or "position_ids" not in inspect.signature(base_model(model).forward).parameters
 
 
 class SingleRows:

@@ -34,7 +34,8 @@ from trimtab.errors import TrimtabError
 from trimtab.model.folder import WEIGHTS
 from trimtab.model.tokenizer import CODE
 
-CONFIG, INDEX, ADAPTER = "config.json", "model.safetensors.index.json", "adapter_config.json"
+CONFIG, WHOLE, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
+ADAPTER = "adapter_config.json"
 GENERATION = "generation_config.json"
 ADAPTED = ("adapter_model.safetensors", "adapter_model.bin")
 """Weights of an adapter, which the library passes over where its config is missing."""
@@ -184,7 +185,13 @@ def _check_folder(folder: Path) -> tuple[dict[str, Any], list[Path]]:
         parts = read_object(folder / INDEX).get("weight_map")
         if not isinstance(parts, dict):
             raise TrimtabError(f"{folder / INDEX}, weight_map: expected files by tensor, found {parts!r}")
-        for name in sorted(set(map(str, parts.values()))):
+        named = set(map(str, parts.values()))
+        if (folder / WHOLE).is_file() and WHOLE not in named:
+            raise TrimtabError(
+                f"{folder}: holds two checkpoints, {WHOLE} and the files of {INDEX}, of which the first would be read; "
+                "delete the one that isn't meant"
+            )
+        for name in sorted(named):
             check_whole(folder / name)
     if "auto_map" in config and not _is_known(config):
         raise TrimtabError(

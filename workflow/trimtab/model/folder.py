@@ -14,8 +14,8 @@ from trimtab.model.names import GGUF
 
 PACKAGE = "package:"
 WEIGHTS = "*.safetensors"
-OTHERS = ("*.json", "*.txt", "*.jinja", "*.model")
-"""Configs, tokenizers, templates."""
+OTHERS = ("*.json", "*.txt", "*.jinja", "*.model", "additional_chat_templates/*.jinja")
+"""Configs, tokenizers, templates, of which the library looks for those with a name in a folder of their own."""
 
 FILES = (WEIGHTS, *OTHERS)
 """What makes a model, and what of a hub's snapshot is downloaded."""

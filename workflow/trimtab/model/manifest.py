@@ -16,6 +16,7 @@ from trimtab.artifacts import fingerprint
 from trimtab.artifacts.manifest import Manifest, ReadAt, ResidualNorm
 from trimtab.errors import TrimtabError
 from trimtab.forward.capture import Prompt, batches, kept_rows
+from trimtab.forward.context import context_length
 from trimtab.forward.contributions import contributions
 from trimtab.forward.hooks import decoder_layers
 from trimtab.forward.sites import RESIDUAL, STREAM, Sites
@@ -82,8 +83,7 @@ def manifest(
         layers=len(decoder_layers(model)),
         d_model=int(config.hidden_size),
         vocabulary=int(config.vocab_size),
-        # recurrent models read sequences of any length
-        context_length=getattr(config, "max_position_embeddings", None),
+        context_length=context_length(model.config),
         dtype=settings.dtype,
         device=settings.device,
         chat_template=tokenizer.chat_template is not None,

@@ -17,8 +17,8 @@ from trimtab.model.folder import verify
 GENERIC = "TokenizersBackend"
 """What a tokenizer is called that belongs to no family of models."""
 
-CODE = (AttributeError, TypeError, StrictDataclassError)
-"""What `transformers` raises at a config whose values are of another type than it expects."""
+CODE = (ArithmeticError, AttributeError, TypeError, StrictDataclassError)
+"""What `transformers` raises at a config whose values are of another type or size than it expects."""
 
 TOKENIZERS = ("tokenizer*.json", "*.model", "vocab*", "*.tiktoken", "tekken.json")
 """Files one of which a folder with a tokenizer has."""

@@ -18,6 +18,7 @@ from trimtab.artifacts.border import readable
 from trimtab.config.check import check
 from trimtab.config.generated import config_yaml
 from trimtab.errors import TrimtabError
+from trimtab.forward.context import context_length
 from trimtab.jobs.origins import Origins
 from trimtab.model.folder import gguf_file
 from trimtab.model.names import GGUF
@@ -66,9 +67,7 @@ def propose(name: str, source: str, revision: str | None) -> Proposal:
     }
     merged = {key: default[key] | value if isinstance(value, dict) else value for key, value in differs.items()}
     experiment = check(default | merged, Origins())
-    # recurrent models read sequences of any length
-    context = getattr(model.get_text_config(decoder=True), "max_position_embeddings", None)
-    warnings = [*_warnings(experiment, found, context), *refused]
+    warnings = [*_warnings(experiment, found, context_length(model)), *refused]
     return Proposal(_written(differs, found), experiment, found, warnings)
 
 

@@ -89,11 +89,11 @@ def _arm(
     vector = artifact.read(_file(vectors, condition.vector_name, condition.trait))
     # only a grid adds a vector elsewhere than where it was read
     moved = condition.arm == GRID and vector.layer != layer
-    if (vector.layer != layer and not moved) or vector.record.model != described.model:
+    if vector.layer != layer and not moved:
         raise TrimtabError(
-            f"{vector.path}: holds direction.{vector.layer} of {vector.record.model}; "
-            f"condition {condition.condition_id} needs direction.{layer} of {described.model}"
+            f"{vector.path}: holds direction.{vector.layer}; condition {condition.condition_id} needs direction.{layer}"
         )
+    vector.record.require(vector.path, described)
     norm = described.residual_norm[layer].centred_mean
     application = Application(layer, condition.rule, condition.timing, condition.gate)
     scale = Scale.of(str(vector.path), vector.record, norm, application)
@@ -121,8 +121,7 @@ def _other(
 ) -> Edits:
     """What a condition applies as well, at its own layer unless it names another."""
     made = artifact.read(_file(vectors, also.method, also.trait))
-    if made.record.model != described.model:
-        raise TrimtabError(f"{made.path}: is of {made.record.model}; expected {described.model}")
+    made.record.require(made.path, described)
     layer = made.layer if also.layer is None else also.layer
     how = Application(layer, also.rule, condition.timing, also.gate)
     norm = described.residual_norm[layer].centred_mean

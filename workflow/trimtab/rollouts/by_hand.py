@@ -26,6 +26,7 @@ from trimtab.agent.chat_template import FAILURES
 from trimtab.agent.protocol import start
 from trimtab.artifacts.border import read_object, readable
 from trimtab.errors import TrimtabError
+from trimtab.forward.context import context_length
 from trimtab.forward.contributions import sites_of
 from trimtab.forward.hooks import check_layers
 from trimtab.forward.sites import Sites
@@ -159,7 +160,7 @@ class ByHand:
         if limit < 1 or not 0 <= temperature < math.inf:
             raise TrimtabError(f"--tokens {limit}, --temperature {temperature:g}: expected 1 or more, and 0 or more")
         self._turns, self._length = self._turns + 1, self._length + len(fed) + limit
-        context = getattr(self._model.config.get_text_config(decoder=True), "max_position_embeddings", None)
+        context = context_length(self._model.config)
         if context is not None and self._length > context:
             raise TrimtabError(f"prompt and text come to {self._length} tokens; the model reads at most {context}")
         uniform = np.random.default_rng(seeds.derive(seed, "by hand", self._turns)).random(limit)
@@ -221,8 +222,7 @@ def _loaded(
         # whatever file somebody names
         read_object(path)
         described, model, tokenizer = from_manifest(path)
-        if described.model != made.record.model:
-            raise TrimtabError(f"{made.path}: is of {made.record.model}; expected one of {described.model}")
+        made.record.require(made.path, described)
         sites = Sites.of(described)
     elif (path / "config.json").is_file():
         if (dtype or "float32") not in DTYPES:

@@ -26,6 +26,7 @@ from trimtab.agent.scenario import Assignment
 from trimtab.agent.turn import Turn
 from trimtab.artifacts import files
 from trimtab.errors import TrimtabError
+from trimtab.forward.context import context_length
 from trimtab.forward.single import goes_alone
 from trimtab.rollouts import draws
 from trimtab.rollouts.draws import choose, sharpened, tokens
@@ -56,8 +57,7 @@ class Engine:
         self._protocol = protocol
         self._temperature = settings.temperature
         self._bias = torch.tensor([action_bias[tool] for tool in protocol.tools], device=model.device)
-        context = getattr(model.config.get_text_config(decoder=True), "max_position_embeddings", None) or math.inf
-        self.player = Player(protocol, settings, context)
+        self.player = Player(protocol, settings, context_length(model.config) or math.inf)
 
     def run(
         self,

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from trimtab.artifacts.files import canonical
-from trimtab.artifacts.manifest import ResidualNorm
+from trimtab.artifacts.manifest import Manifest, ResidualNorm
 from trimtab.errors import TrimtabError
 from trimtab.forward.sites import PLACES, RESIDUAL
 from trimtab.steering.catalogue import AS_MADE
@@ -23,7 +23,7 @@ from trimtab.vectors.curves import Looked, Margin
 RIGHT, WRONG, NO_AIM = "right", "wrong", "no aim"
 """Outcomes of the sign check: held-out rows of the high pole lie above, or not; the vector doesn't aim at it."""
 
-OPTIONAL = ("cost", "openings", "thresholds", "training", "margins")
+OPTIONAL = ("cost", "openings", "thresholds", "training", "margins", "weights")
 """Keys that a file may lack."""
 
 TOWARDS = "a positive dose moves towards "
@@ -144,6 +144,21 @@ class Record:
     """Of a method that is trained through the model."""
     margins: tuple[Margin, ...] = ()
     """Of the same."""
+    weights: str = ""
+    """Digest of the model's files of weights; empty for a file of before it was kept."""
+
+    def require(self, path: Path, described: Manifest) -> None:
+        """Pass what was made for the model of this manifest; `path` is the file's.
+
+        Raises:
+            TrimtabError: it is of another model, or of one by the same name that had other weights.
+        """
+        if self.model != described.model:
+            raise TrimtabError(f"{path}: is of {self.model}; expected one of {described.model}")
+        if self.weights not in ("", described.weights_digest):
+            raise TrimtabError(
+                f"{path}: was made when {self.model} had other weights than the manifest's; make it again"
+            )
 
     @property
     def plain(self) -> Application:
@@ -276,5 +291,6 @@ READERS: dict[str, tuple[Callable[[str], Any], str]] = {
     "thresholds": (_many(Threshold), "a list of objects with target, length, unsteered, layer, rule and timing"),
     "training": (_many(Looked), "a list of objects with training, step, passes, fit, select, length and active"),
     "margins": (_many(Margin), "a list of objects with split, pairs, unsteered and steered"),
+    "weights": (str, "a digest"),
 }
 """Key of the metadata -> what reads its text, and what is expected of it."""

@@ -269,6 +269,7 @@ class _Bench:
             provenance=self._sources.provenance,
             site=self._material.sites.kind,
             cost=self.costs.get(name),
+            weights=self._sources.described.weights_digest,
             **more,
         )
 

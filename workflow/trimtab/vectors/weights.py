@@ -90,8 +90,7 @@ def _folder(source: Path, model: Path) -> Path:
         raise TrimtabError(f"{model}: expected a run's model/manifest.json, or a folder with a model")
     described = Manifest.read(model)
     verify(model, described)
-    if described.model != (own := artifact.read(source).record.model):
-        raise TrimtabError(f"{source}: is of {own}; expected one of {described.model}")
+    artifact.read(source).record.require(source, described)
     return Path(described.path)
 
 
@@ -183,7 +182,9 @@ def _edited(target: Path, folder: Path, added: Sequence[Added]) -> None:
     for path in sorted({path for pattern in FILES for path in folder.glob(pattern)}):
         own = {name: one for name, one in edits.items() if holder[name] == path}
         if not own:
-            shutil.copyfile(path, target / path.name)
+            there = target / path.relative_to(folder)
+            there.parent.mkdir(exist_ok=True)
+            shutil.copyfile(path, there)
             continue
         named, metadata = tensors.read(path)
         for name, one in own.items():
