@@ -220,7 +220,7 @@ def _logits_packed(
 
 
 def _hides_window(model: PreTrainedModel, told: set[int | None], tokens: Sequence[int]) -> bool:
-    """Whether a window stands in the library's masks alone, which packed attention doesn't see: tried by narrowing it."""
+    """Whether a window stands in the library's masks alone, which packed attention never sees: it is narrowed once."""
     config = model.config.get_text_config(decoder=True)
     window: int | None = getattr(config, "sliding_window", None)
     if window is None or told != {None}:
