@@ -1,10 +1,12 @@
 """Dictionaries made for another place, layer or model are refused; what the files say of themselves is kept."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from recorded import manifest
 from safetensors.torch import load_file, save_file
 from test_formats import random_sae
 
@@ -220,6 +222,18 @@ def test_provenance_stays_and_is_shown(tmp_path, capsys):
 def test_two_names_of_one_model(one, other):
     assert plain_name(one) == plain_name(other)
     Claim(Path("cfg.json"), model=one).require(other, 3)
+
+
+def test_a_dictionary_is_of_the_weights_that_it_was_trained_on(tmp_path):
+    """A training in place keeps the model's name; a file that says nothing of weights is believed."""
+    then = manifest(weights={"model.safetensors": "cafe"}, d_model=6)
+    save(tmp_path / "a", random_sae(), Origin.of(then, 2, 128), {})
+    for path in (tmp_path / "a", qwen_scope(tmp_path, name="layer2.sae.pt")):
+        formats.taken(path, then, 2, 128, 4)
+    now = replace(then, weights={"model.safetensors": "beef"})
+    formats.taken(tmp_path / "layer2.sae.pt", now, 2, 128, 4)
+    with pytest.raises(TrimtabError, match=r"model_weights: made when tiny had other weights than the manifest's; train"):
+        formats.taken(tmp_path / "a", now, 2, 128, 4)
 
 
 def test_a_base_model_is_not_its_chat_version():

@@ -11,9 +11,16 @@ from chat import byte_tokenizer
 from project import Project
 from safetensors.torch import load_file, save_file
 from test_reruns import kept, one_bit_other
-from tiny import llama
+from tiny import D_MODEL, llama
 
-from trimtab.artifacts import tensors
+from trimtab.activations.reader import Cache
+from trimtab.agent import protocols
+from trimtab.artifacts import files, tensors
+from trimtab.forward.sites import ATTENTION_OUT, Sites
+from trimtab.prompts.resources import RESOURCES
+from trimtab.saes.files import Origin
+from trimtab.saes.formats import sparsify
+from trimtab.saes.sae import SAE, TopKActivation
 from trimtab.statistics.contrasts import BEYOND_SUM
 from trimtab.steering.catalogue import GATES as CATALOGUE
 from trimtab.steering.catalogue import RULES, TIMINGS
@@ -219,18 +226,36 @@ def test_the_report_says_what_was_chosen(chosen):
     assert {name for name, timing in TIMINGS.items() if timing.sentence in page} == {"all", "prefill", "user"}
 
 
-def test_a_model_with_tool_calls_of_its_own_goes_through_the_whole_workflow(new_project):
-    """Random weights write no call, so every episode ends with its first reply, and that is counted."""
+def attention_adds(model, tokens):
+    """What the attention of layer 0 adds to the stream at each token, by a plain hook."""
+    seen = []
+    handle = model.model.layers[0].self_attn.register_forward_hook(lambda *words: seen.append(words[2][0][0]))
+    with torch.no_grad():
+        model(torch.tensor([tokens]))
+    handle.remove()
+    return seen[0]
+
+
+def test_attention_of_a_model_with_tool_calls_of_its_own_goes_through_the_whole_workflow(new_project):
+    """What attention adds is read and steered, by dictionaries that another tool made there. Random weights write no
+    call, so every episode ends with its first reply, and that is counted."""
     project = new_project()
     tokenizer = byte_tokenizer()
     model = llama(vocab_size=len(tokenizer), max_position_embeddings=8192, initializer_range=0.2)
     model.save_pretrained(project.folder / "chatty")
     tokenizer.save_pretrained(project.folder / "chatty")
+    theirs, decoder = project.folder / "theirs/layers.0.self_attn", torch.randn(64, D_MODEL)
+    sparsify.write(
+        theirs,
+        SAE(decoder.T.contiguous(), torch.zeros(64), decoder, torch.zeros(D_MODEL), TopKActivation(8)),
+        Origin.at(Sites(ATTENTION_OUT, ("self_attn",)), "chatty", 0, 0),
+    )
     config = f"""
 model: {{source: chatty}}
 layers: [0]
 prompts: {{corpus: {{max_tokens: 256, shards: 1}}, scenarios: 4}}
-saes: {{second_seeds: 0}}
+activations: {{site: attention_out}}
+saes: {{second_seeds: 0, pretrained: "{theirs.parent}/layers.{{layer}}.self_attn"}}
 probes: {{traits: [deference]}}
 vectors: {{methods: {METHODS}, random_draws: 1, chance_draws: 1}}
 rollouts:
@@ -244,12 +269,23 @@ rollouts:
 """
     done = project.snakemake(config=config)
     assert done.returncode == 0, done.stdout
+    about = json.loads((project.results / "saes/0/cfg.json").read_text())["metadata"]
+    assert (about["hook_name"], about["hf_hook_name"]) == ("blocks.0.hook_attn_out", "model.layers.0.self_attn")
+    _, texts = tensors.read(project.results / "vectors/sae_probe/deference.safetensors")
+    assert texts["site"] == "attention_out"
+    protocol = protocols.read(RESOURCES / "native.yaml", tokenizer)
+    prompts = files.read_jsonl(project.results / "prompts/contrast/deference.jsonl")
+    messages = {row["id"]: row["messages"] for row in prompts}
+    with Cache.open(project.results / "activations/contrast/deference.h5") as cache:
+        asked = [token for each in protocol.prompt(messages[cache.prompt_ids[0]]) for token in each.tokens]
+        assert torch.allclose(cache.rows(0, 0, 1)[0], attention_adds(model, asked)[-1], atol=1e-5)
     turns = pd.read_parquet(project.results / "rollouts/turns/deference.parquet")
     assert set(turns["tool"]) == {"finish"}
     outcomes = pd.read_parquet(project.results / "rollouts/outcomes.parquet")
     assert not list(outcomes.filter(regex="^p_"))
     assert (outcomes["no_call"] == 1).all()
     page = html.unescape((project.results / "report/report.html").read_text())
+    assert "attention's output" in page
     # two vectors at once, of which one is behind a gate that never opens
     both = "sae_probe.deference.all.+0.4_with_mean_difference.deference.+0.4"
     shut = "sae_probe.deference.all.+0.4.never_with_mean_difference.deference.+0.4"

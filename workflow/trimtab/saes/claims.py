@@ -47,6 +47,8 @@ class Claim:
     kind: str | None = None
     """The kind of site that all dictionaries of its format are of."""
     context_size: int | None = None
+    weights: str | None = None
+    """Digest of the model's files of weights."""
     said: dict[str, Any] = field(default_factory=dict)
     """All that the files say of where the dictionary comes from, in their own words."""
 
@@ -55,7 +57,7 @@ class Claim:
         Raises:
             TrimtabError: a model or hook that is no name.
         """
-        for what, name in (("model", self.model), ("hook", self.hook)):
+        for what, name in (("model", self.model), ("hook", self.hook), ("model_weights", self.weights)):
             if not isinstance(name, str | None):
                 raise TrimtabError(f"{self.path}: its {what} is {name!r}; expected a name")
 
@@ -74,11 +76,14 @@ class Claim:
         site = Site(layer, ".".join(names), side)
         return (RESIDUAL, layer) if site == Site(layer) else site
 
-    def require(self, model: str, layer: int, sites: Sites = STREAM) -> None:
+    def require(self, model: str, layer: int, sites: Sites = STREAM, weights: str = "") -> None:
         """Pass a dictionary that says nothing against being of a site of `layer` of `model`.
 
+        Args:
+            weights: digest of the model's files of weights; empty where it isn't known.
+
         Raises:
-            TrimtabError: it is of another site, layer or model.
+            TrimtabError: it is of another site, layer or model, or of one by this name that had other weights.
         """
         wanted = sites.words(layer)
         if self.kind not in (None, sites.kind):
@@ -92,6 +97,10 @@ class Claim:
             raise TrimtabError(
                 f"{self.path}: a dictionary of the model {self.model!r}; wanted is one of {model!r}. If it holds for "
                 "both, write that name there"
+            )
+        if weights and self.weights not in (None, weights):
+            raise TrimtabError(
+                f"{self.path}, model_weights: made when {self.model} had other weights than the manifest's; train anew"
             )
         processing = self.said.get("model_from_pretrained_kwargs")
         if isinstance(processing, dict) and processing.get(CENTRED):

@@ -40,6 +40,7 @@ ORIGINS = (
     "seqpos_slice",
     "dataset_path",
     "model_from_pretrained_kwargs",
+    "model_weights",
     "sae_lens_version",
     "trained_by",
     "converted_from",
@@ -79,6 +80,8 @@ class Origin:
     """The kind of site, one of `trimtab.forward.sites.PLACES`."""
     module: str = ""
     """The module of the layer whose output it is, where that isn't the layer's own."""
+    weights: str = ""
+    """Digest of the model's files of weights; empty where it isn't known."""
 
     @classmethod
     def at(
@@ -90,7 +93,9 @@ class Origin:
     @classmethod
     def of(cls, described: Manifest, layer: int, context_size: int) -> "Origin":
         """Of a layer of the manifest's model, where the experiment reads it."""
-        return cls.at(Sites.of(described), described.model, layer, context_size)
+        return replace(
+            cls.at(Sites.of(described), described.model, layer, context_size), weights=described.weights_digest
+        )
 
 
 def hook_name(kind: str, layer: int) -> str:
@@ -129,6 +134,7 @@ def save(folder: Path, sae: SAE, origin: Origin, provenance: Mapping[str, Any]) 
             # every token but a prompt's first, which is an attention sink
             "seqpos_slice": [1, None],
             "model_from_pretrained_kwargs": {},
+            **({"model_weights": origin.weights} if origin.weights else {}),
             **({} if origin.converted_from is None else {"converted_from": dict(origin.converted_from)}),
             **({} if origin.massive is None else {"massive_rows": origin.massive._asdict()}),
         },
@@ -209,6 +215,7 @@ def described(folder: Path) -> Claim:
         model=about.get("model_name"),
         hook=hook,
         layer=layer_number(folder / CONFIG, layer),
+        weights=about.get("model_weights"),
         context_size=length if isinstance(length, int) else None,
         said=said,
     )

@@ -5,6 +5,7 @@ Weights in `.pt` files are read as tensors alone: nothing in them is executed.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -96,16 +97,22 @@ def described(path: Path) -> Claim:
     return FORMATS[recognise(path)].described(path)
 
 
-def origin_for(path: Path, model: str, layer: int, context_size: int = 0, sites: Sites = STREAM) -> Origin:
+def origin_for(
+    path: Path, model: str, layer: int, context_size: int = 0, sites: Sites = STREAM, weights: str = ""
+) -> Origin:
     """Where the dictionary at `path` comes from, once it is taken for one of the site of `layer` of `model`.
+
+    Args:
+        weights: as for `Claim.require`.
 
     Raises:
         TrimtabError: it says that it is one of something else.
     """
     claim = described(path)
-    claim.require(model, layer, sites)
+    claim.require(model, layer, sites, weights)
     said = {"format": recognise(path), "said": claim.said}
-    return Origin.at(sites, model, layer, context_size or claim.context_size or 0, said)
+    origin = Origin.at(sites, model, layer, context_size or claim.context_size or 0, said)
+    return replace(origin, weights=claim.weights or "")
 
 
 def taken(path: Path, described: Manifest, layer: int, context_size: int, k: int) -> tuple[SAE, Origin]:
@@ -117,7 +124,8 @@ def taken(path: Path, described: Manifest, layer: int, context_size: int, k: int
     Raises:
         TrimtabError: it is one of something else.
     """
-    own = origin_for(path, described.model, layer, context_size, Sites.of(described))
+    sites, weights = Sites.of(described), described.weights_digest
+    own = origin_for(path, described.model, layer, context_size, sites, weights)
     return read_for(path, described.d_model, k), own
 
 
