@@ -154,7 +154,7 @@ def test_a_condition_may_apply_another_traits_vector_as_well(vectors):
     assert other.change.unit.tolist() == unit.tolist()
     assert vector_files([one], vectors) == [path, vectors / "sae_probe" / "autonomy.safetensors"]
     artifact.save(Vector(path, record(method="lda", trait="deference", layer=5, model="other"), unit, torch.zeros(3)))
-    with pytest.raises(TrimtabError, match=r"deference\.safetensors: is of other; expected tiny"):
+    with pytest.raises(TrimtabError, match=r"deference\.safetensors: is of other; expected one of tiny"):
         made(vectors, one, described=described)
 
 

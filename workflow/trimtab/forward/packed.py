@@ -187,7 +187,8 @@ def pack_rows(model: PreTrainedModel) -> None:
         wanted = [_logits_alone(model, [*header, *text]) for text in texts]
     before = model.config.get_text_config(decoder=True)._attn_implementation
     model.set_attn_implementation(NAME)
-    packed, windows = None, set()
+    packed = None
+    windows: set[int | None] = set()
     # the model's own errors alone: one of the comparison would leave rows unpacked without a word
     with suppress(*FAILURES):
         packed, windows = _logits_packed(model, header, texts)
