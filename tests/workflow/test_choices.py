@@ -238,7 +238,7 @@ def attention_adds(model, tokens):
 
 def test_attention_of_a_model_with_tool_calls_of_its_own_goes_through_the_whole_workflow(new_project):
     """What attention adds is read and steered, by dictionaries that another tool made there. Random weights write no
-    call, so every episode ends with its first reply, and that is counted."""
+    call that can be read, and that is counted."""
     project = new_project()
     tokenizer = byte_tokenizer()
     model = llama(vocab_size=len(tokenizer), max_position_embeddings=8192, initializer_range=0.2)
@@ -280,7 +280,8 @@ rollouts:
         asked = [token for each in protocol.prompt(messages[cache.prompt_ids[0]]) for token in each.tokens]
         assert torch.allclose(cache.rows(0, 0, 1)[0], attention_adds(model, asked)[-1], atol=1e-5)
     turns = pd.read_parquet(project.results / "rollouts/turns/deference.parquet")
-    assert set(turns["tool"]) == {"finish"}
+    # a push may bring a mark of calls, and nothing that can be read behind it
+    assert {"finish"} <= set(turns["tool"]) <= {"finish", "unparsed"}
     outcomes = pd.read_parquet(project.results / "rollouts/outcomes.parquet")
     assert not list(outcomes.filter(regex="^p_"))
     assert (outcomes["no_call"] == 1).all()
