@@ -5,10 +5,11 @@ import math
 
 import pytest
 import torch
-from chat import byte_tokenizer
+from chat import TEMPLATE, byte_tokenizer
 from recorded import manifest, record
 from tiny import D_MODEL, llama, qwen3_5_moe
 
+from trimtab.agent import dates
 from trimtab.artifacts.fingerprint import contents
 from trimtab.errors import TrimtabError
 from trimtab.forward.packed import pack_rows
@@ -117,6 +118,15 @@ def test_a_chat_goes_on_in_the_template(model):
     (second,) = texts(hand.chat("And?", 12), 1)
     more = "<|im_end|>\n<|im_start|>user\nAnd?<|im_end|>\n<|im_start|>assistant\n"
     assert second == generated(plain, [*ids, *said, *TOKENIZER(more, add_special_tokens=False)["input_ids"]], 12)
+
+
+def test_a_chat_is_the_same_every_day(model):
+    """A template that tells the date has that of the agents' chats."""
+    told = TEMPLATE.replace("'<|im_start|>user\\n'", "'<|im_start|>user\\n' + strftime_now('%d %b %Y') + date_string")
+    hand = ByHand(model, byte_tokenizer(told), [()])
+    assert f"<|im_start|>user\n{2 * dates.TEXT}Hello<|im_end|>" in hand._rendered(
+        [{"role": "system", "content": ""}, {"role": "user", "content": "Hello"}]
+    )
 
 
 @pytest.mark.slow

@@ -22,6 +22,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from trimtab import seeds
+from trimtab.agent import dates
 from trimtab.agent.chat_template import FAILURES
 from trimtab.agent.protocol import start
 from trimtab.artifacts.border import read_object, readable
@@ -149,7 +150,14 @@ class ByHand:
         if self._tokenizer.chat_template is None:
             raise TrimtabError("this model has no chat template; use generate, which goes on from plain text")
         try:
-            return str(self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+            text = self._tokenizer.apply_chat_template(
+                messages,
+                chat_template=dates.dated(self._tokenizer.get_chat_template()),
+                tokenize=False,
+                add_generation_prompt=True,
+                date_string=dates.TEXT,
+            )
+            return str(text)
         except FAILURES as error:
             raise TrimtabError(f"this model's chat template fails ({' '.join(str(error).split())})") from error
 
