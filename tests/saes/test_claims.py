@@ -270,6 +270,35 @@ def test_scaling_factors_multiply_what_is_decoded(tmp_path):
     torch.testing.assert_close(read.forward(ROWS), (latents * factor) @ w["W_dec"] + w["b_dec"])
 
 
+def test_factors_have_another_name_where_saelens_saves_its_own_class(tmp_path):
+    """What SAELens 5.3.3's `save_model` was seen to write; its loader passes over this name."""
+    w, factor = weights5(), torch.linspace(0.5, 2, 20)
+    named = w | {"finetuning_scaling_factor": factor}
+    read = formats.read(folder5(tmp_path / "a", named, architecture="standard", finetuning_scaling_factor=True))
+    torch.testing.assert_close(read.W_dec, w["W_dec"] * factor[:, None])
+
+
+def test_the_first_dictionaries_of_gpt2_are_read_and_taken_for_no_other_rows(tmp_path):
+    """Keys as before SAELens 3, factors of one that nothing uses, and a word for no normalisation."""
+    w, own = weights5(), {"scaling_factor": torch.ones(20)}
+    old = {"model_name": "gpt2-small", "hook_point": "blocks.5.hook_resid_pre", "hook_point_layer": 5}
+    old |= {"hook_point_head_index": None, "d_in": 6, "d_sae": 20, "activation_fn": "relu"}
+    folder = folder5(tmp_path / "a", w | own)
+    (folder / "cfg.json").write_text(json.dumps(old | {"normalize_activations": False}))
+    read = formats.read(folder)
+    torch.testing.assert_close(
+        read.forward(ROWS), ((ROWS - w["b_dec"]) @ w["W_enc"] + w["b_enc"]).relu() @ w["W_dec"] + w["b_dec"]
+    )
+    # the stream before a layer is that after the one before, but TransformerLens took the mean off it
+    with pytest.raises(TrimtabError, match=r"made from rows that were centred \(center_writing_weights\)"):
+        command.import_(folder, tmp_path / "b", model="gpt2", layer=4)
+    with pytest.raises(TrimtabError, match=r"a dictionary of blocks.5.hook_resid_pre of gpt2-small; wanted is one of"):
+        command.import_(folder, tmp_path / "c", model="gpt2", layer=5)
+    (folder / "cfg.json").write_text(json.dumps(old | {"normalize_activations": True}))
+    with pytest.raises(TrimtabError, match="normalize_activations: True; Trimtab reads 'none'"):
+        formats.read(folder)
+
+
 @pytest.mark.parametrize("architecture", ["topk", "standard"])
 def test_top_k_is_an_activation_function_there(tmp_path, architecture):
     w = weights5()
@@ -295,7 +324,7 @@ def test_an_old_folder_is_exported(tmp_path):
 @pytest.mark.parametrize(
     ("own", "changes", "said"),
     [
-        ({"scaling_factor": torch.ones(20)}, {}, "holds scaling_factor, which Trimtab has no use for"),
+        ({"scaling_factor": 2 * torch.ones(20)}, {}, "holds scaling_factor, which Trimtab has no use for"),
         ({"W_skip": torch.ones(6, 6)}, {}, "holds W_skip"),
         ({"b_enc": torch.full((20,), torch.nan)}, {}, "b_enc: holds NaN or infinity"),
         ({}, {"activation_fn_str": "tanh-relu"}, "activation_fn_str: 'tanh-relu'"),

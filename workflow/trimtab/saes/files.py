@@ -3,7 +3,7 @@
 `<folder>/sae_weights.safetensors` holds W_enc (d_in, d_sae), b_enc, W_dec (d_sae, d_in) and b_dec in the units of raw
 activations, and a threshold (d_sae) where the architecture is jumprelu: decoder rows have unit norm and the input scale
 is folded in, so a reader must neither normalise nor fold. `cfg.json` says so in SAELens's terms. `provenance.json` is
-ours and stands beside them. Reading is wider than writing: SAELens 3 to 6, and what SAELens itself leaves to fold is
+ours and stands beside them. Reading is wider than writing: SAELens 2 to 6, and what SAELens itself leaves to fold is
 folded here. Layouts of other tools are in `trimtab.saes.formats`.
 """
 
@@ -20,15 +20,24 @@ from trimtab.artifacts.border import read_object
 from trimtab.artifacts.manifest import Manifest
 from trimtab.errors import TrimtabError
 from trimtab.forward.sites import RESIDUAL, Sites
-from trimtab.saes.claims import SHORT, Claim, layer_number
+from trimtab.saes.claims import CENTRED, SHORT, Claim, layer_number
 from trimtab.saes.foreign import active, read_tensors, take
 from trimtab.saes.sae import SAE, JumpReLUActivation, TopKActivation
 
 WEIGHTS, CONFIG, PROVENANCE = "sae_weights.safetensors", "cfg.json", "provenance.json"
 SHAPES = {"W_enc": ("d_in", "d_sae"), "b_enc": ("d_sae",), "W_dec": ("d_sae", "d_in"), "b_dec": ("d_in",)}
 THRESHOLD: dict[str, tuple[str, ...]] = {"threshold": ("d_sae",)}
-SCALE = {"scaling_factor": ("d_sae",)}
+SCALES = ("scaling_factor", "finetuning_scaling_factor")
+"""Names of the factors that finetuning leaves: its trainings write the first, SAELens 5's own `save_model` the second.
+"""
 KINDS = ("topk", "jumprelu", "standard")
+OLDER = {
+    "hook_point": "hook_name",
+    "hook_point_layer": "hook_layer",
+    "hook_point_head_index": "hook_head_index",
+    "activation_fn": "activation_fn_str",
+}
+"""Keys of cfg.json up to SAELens 2, as the first dictionaries of GPT-2 have them, and their names since."""
 ORIGINS = (
     "model_name",
     "hook_name",
@@ -154,14 +163,19 @@ def load(folder: Path) -> SAE:
     for name in (CONFIG, WEIGHTS):
         if not (folder / name).is_file():
             raise TrimtabError(f"{folder / name}: no such file; expected an SAE in the SAELens layout")
-    config = read_object(folder / CONFIG)
+    config = _config(folder)
     kind = _kind(config, folder / CONFIG)
     for key in ("normalize_activations", "reshape_activations"):
         if config.get(key, "none") != "none":
             raise TrimtabError(f"{folder / CONFIG}, {key}: {config[key]!r}; Trimtab reads 'none'")
+    stored = read_tensors(folder / WEIGHTS)
+    scale = next((name for name in SCALES if name in stored), SCALES[0])
     scaled = bool(config.get("finetuning_scaling_factor"))
-    shapes = SHAPES | (THRESHOLD if kind == "jumprelu" else {}) | (SCALE if scaled else {})
-    weights = take(read_tensors(folder / WEIGHTS), folder / WEIGHTS, shapes)
+    if not scaled and scale in stored and bool((stored[scale] == 1).all()):
+        # SAELens wrote factors of one for a while, whether they were used or not
+        del stored[scale]
+    shapes = SHAPES | (THRESHOLD if kind == "jumprelu" else {}) | ({scale: ("d_sae",)} if scaled else {})
+    weights = take(stored, folder / WEIGHTS, shapes)
     for name, shape in shapes.items():
         wanted = tuple(config.get(size) for size in shape)
         if tuple(weights[name].shape) != wanted:
@@ -177,10 +191,22 @@ def load(folder: Path) -> SAE:
     sae = SAE(**{name: weights[name] for name in SHAPES}, activation=activation)
     if scaled:
         # factors multiply what latents add to the output, and leave the latents alone
-        sae = replace(sae, W_dec=sae.W_dec * weights["scaling_factor"][:, None])
+        sae = replace(sae, W_dec=sae.W_dec * weights[scale][:, None])
     if config.get("rescale_acts_by_decoder_norm", False):
         sae = norm_folded(sae)
     return sae if config.get("apply_b_dec_to_input", True) else bias_folded(sae)
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    """What cfg.json says, in the words of SAELens 3 and later."""
+    config = read_object(folder / CONFIG)
+    found = {OLDER.get(key, key): value for key, value in config.items()}
+    if found.get("normalize_activations") is False:
+        found["normalize_activations"] = "none"
+    if "hook_point" in config:
+        # models were loaded as TransformerLens does by default then, which says nothing of it
+        found.setdefault("model_from_pretrained_kwargs", {CENTRED: True})
+    return found
 
 
 def _kind(config: Mapping[str, Any], path: Path) -> str:
@@ -203,7 +229,7 @@ def _arguments(config: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def described(folder: Path) -> Claim:
     """What a folder's cfg.json says of where its rows come from: in `metadata`, or up to SAELens 5 among all else."""
-    config = read_object(folder / CONFIG)
+    config = _config(folder)
     about = config.get("metadata", config)
     if not isinstance(about, dict):
         raise TrimtabError(f"{folder / CONFIG}, metadata: {about!r}; expected what the dictionary was trained on")
