@@ -244,7 +244,8 @@ def test_attention_of_a_model_with_tool_calls_of_its_own_goes_through_the_whole_
     model = llama(vocab_size=len(tokenizer), max_position_embeddings=8192, initializer_range=0.2)
     model.save_pretrained(project.folder / "chatty")
     tokenizer.save_pretrained(project.folder / "chatty")
-    theirs, decoder = project.folder / "theirs/layers.0.self_attn", torch.randn(64, D_MODEL)
+    theirs = project.folder / "theirs/layers.0.self_attn"
+    decoder = torch.randn(64, D_MODEL, generator=torch.Generator().manual_seed(0))
     sparsify.write(
         theirs,
         SAE(decoder.T.contiguous(), torch.zeros(64), decoder, torch.zeros(D_MODEL), TopKActivation(8)),
@@ -293,7 +294,7 @@ rollouts:
     (row,) = pd.read_csv(project.results / "rollouts/gates.csv").to_dict("records")
     assert (row["condition_id"], row["gate"], row["open_share"], row["rollouts_open"]) == (shut, "never", 0, 0)
     assert "Gates. Never open, so that nothing was done behind them: SAE-decoded probe · Deference · dose 0.40" in page
-    said = turns.set_index(["condition_id", "scenario_id", "turn"])["thought"]
+    said = turns[turns["turn"] == 0].set_index(["condition_id", "scenario_id"])["thought"]
     alone = said["mean_difference.deference.all.+0.4"]
     # a row's place in its batch may move a draw
     assert (said[shut] == alone).mean() > 0.5 >= (said[both] == alone).mean()
