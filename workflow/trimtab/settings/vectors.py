@@ -26,7 +26,7 @@ Baseline = Literal["contrastive_guidance", "logit_mixing"]
 class TrainingSettings(Settings):
     """Methods that are trained through the model; all of them have the same budget."""
 
-    passes: Positive = default(640)
+    passes: Positive = default(320)
     """Contrast prompts that a training may read with a gradient. Each reading counts, of pairs of split fit alone; a
     training that stops early needs fewer."""
 

@@ -90,7 +90,7 @@ class UnitObjective(Objective):
 class Plan:
     """How a vector's trainings go: what the config's `vectors.training` says, and what they left so far."""
 
-    passes: int = 640
+    passes: int = 320
     batch: int = 4
     together: int = 8
     looks: int = 8
