@@ -1,7 +1,7 @@
 """Writes docs/columns.md, every column of every table, from docs/columns.yaml and the outcomes' own words."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -9,8 +9,13 @@ from typing import Any
 import yaml
 
 from trimtab.agent.names import CALLS, FINISH
+from trimtab.evaluations import evaluators
 from trimtab.rollouts.judge import QUESTIONS
 from trimtab.rollouts.outcomes import OUTCOMES
+from trimtab.settings.evaluations import names
+
+MEASURES = {column: each for name in names() for column, each in evaluators.measures(name).items()}
+"""Columns of evaluators' rows; no two evaluators have one of the same name."""
 
 PAGE = Path(__file__).with_suffix(".md")
 WORDS = Path(__file__).with_suffix(".yaml")
@@ -20,9 +25,9 @@ STANDS_FOR = {"tool": (*CALLS, FINISH), "question": tuple(QUESTIONS), "": ("",)}
 OPENING = """# Tables, column by column
 
 Every table that a run writes, under `results/<experiment>/`. `{trait}` stands for a trait, `{layer}` for a layer,
-`{batch}` for a trait or `common`, `{tool}` for one of the agent's tools and `{question}` for one of the judge's
-questions. A column without a unit is a name, a count or a figure that has none. CSV files have a header line, ten
-significant digits, and an empty field where nothing is known.
+`{batch}` for a trait or `common`, `{evaluator}` for an evaluator, `{tool}` for one of the agent's tools and
+`{question}` for one of the judge's questions. A column without a unit is a name, a count or a figure that has none. CSV
+files have a header line, ten significant digits, and an empty field where nothing is known.
 """
 
 
@@ -50,11 +55,15 @@ def table_of(path: str) -> dict[str, Any] | None:
 
 def meaning(table: dict[str, Any], column: str) -> str | None:
     """What a column of a table means, or None where the words lack it."""
-    outcomes = OUTCOMES if table.get("outcomes") else {}
-    if column in outcomes:
-        return outcomes[column].sentence
+    if column in (counted := _counted(table)):
+        return counted[column].sentence
     said = own(table).get(column) or anywhere().get(column)
     return None if said is None else said["means"]
+
+
+def _counted(table: dict[str, Any]) -> Mapping[str, Any]:
+    """Columns whose words stand beside the code that counts them."""
+    return OUTCOMES if table.get("outcomes") else MEASURES if table.get("measures") else {}
 
 
 def own(table: dict[str, Any]) -> dict[str, dict[str, str]]:
@@ -75,9 +84,9 @@ def lines() -> Iterator[str]:
         yield f"\n## `{table['path']}`\n"
         yield f"One row: {table['row']}.\n"
         yield from _rows(table["columns"])
-        if table.get("outcomes"):
-            yield "\nAnd each outcome:\n"
-            yield from _rows({name: {"means": o.sentence, "unit": o.unit} for name, o in OUTCOMES.items()})
+        if counted := _counted(table):
+            yield "\nAnd each outcome:\n" if table.get("outcomes") else "\nAnd the evaluator's measures:\n"
+            yield from _rows({name: {"means": each.sentence, "unit": each.unit} for name, each in counted.items()})
 
 
 def _rows(columns: dict[str, dict[str, str]]) -> Iterator[str]:

@@ -4,9 +4,12 @@ import pandas as pd
 import pytest
 from project import script_of_docs
 
+from trimtab.evaluations import conclusions, evaluators
 from trimtab.organism.questions import COLUMNS
 from trimtab.rollouts.best_of import Row
 from trimtab.rollouts.judge import QUESTIONS, agreement
+from trimtab.rollouts.outcomes import KEYS
+from trimtab.statistics import effects
 from trimtab.vectors import drift
 
 
@@ -28,6 +31,9 @@ def test_tables_that_the_small_run_has_not(columns):
         "organism/answers.csv": COLUMNS,
         "rollouts/best_of.csv": Row._fields,
         "vectors/drift.csv": drift.COLUMNS,
+        "evaluations/held_out_text/common.parquet": [*KEYS, *evaluators.measures("held_out_text")],
+        "evaluations/conclusions.csv": conclusions.COLUMNS,
+        "evaluations/effects.csv": ["evaluator", *effects.COLUMNS],
     }
     for path, names in tables.items():
         table = columns.table_of(path)

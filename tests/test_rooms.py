@@ -16,7 +16,7 @@ FLOORS = [
     {"probes"},
     {"vectors"},
     {"config", "rollouts"},
-    {"plan", "statistics"},
+    {"evaluations", "plan", "statistics"},
     {"report"},
     {"organism"},
 ]

@@ -12,7 +12,16 @@ from fake_run import MARKUP, changed
 
 from trimtab.artifacts.trail import trail
 from trimtab.errors import TrimtabError
-from trimtab.report import observations, tables_effects, tables_parts, tables_response, tables_vectors, words
+from trimtab.evaluations import conclusions, evaluators
+from trimtab.report import (
+    observations,
+    tables_effects,
+    tables_evaluations,
+    tables_parts,
+    tables_response,
+    tables_vectors,
+    words,
+)
 from trimtab.report.abstract import abstract
 from trimtab.report.figures import PLOTS, plots, write_figure
 from trimtab.report.limitations import limitations
@@ -256,6 +265,32 @@ def test_what_could_not_be_made_is_told_and_says_why(page, run, results):
     assert 'id="table-best_of"' not in page
     whole = replace(run, tables={**run.tables, "not_made": run.tables["not_made"].iloc[:0]})
     assert 'id="table-not_made"' not in render(whole, results / "report/figures")
+
+
+def test_each_evaluator_has_a_section_with_its_own_words(run, page, results):
+    assert 'id="evaluations"' not in page
+    asked = run.config.evaluations.model_copy(update={"evaluators": ("off_target",)})
+    own = run.confirmatory["autonomy"]
+    rows = [(own, 0.0, 0.25), ("zero", 0.0, 0.0), ("random.0.autonomy.all.+0.2", 0.0, 0.1)]
+    names = ["condition_id", "baseline_mean", "mean", "estimate", "lower", "upper", "p_corrected"]
+    frame = pd.DataFrame([(*row, row[2], 0.2, 0.3, 0.01) for row in rows], columns=names)
+    frame = frame.assign(evaluator="off_target", outcome="off_target_kl")
+    ends = pd.DataFrame([("off_target", "kept_share", own, 0.5, 0.4, 0.6)], columns=conclusions.COLUMNS)
+    config = run.config.model_copy(update={"evaluations": asked})
+    whole = replace(run, config=config, evaluations={"means": frame, "conclusions": ends})
+    (section,) = tables_evaluations.sections(whole)
+    measured, concluded = section.tables
+    assert section.sentence == words.cited(evaluators.wording("off_target"))
+    assert [[cell.text for cell in row] for row in measured.rows] == [
+        [words.condition(run.design[own]), "KL off target", "0.000", "0.250", "0.250 (0.200 to 0.300)", "0.010"],
+        [words.condition(run.design["zero"]), "KL off target", "0.000", "0.000", "0.000 (0.200 to 0.300)", "0.010"],
+    ]
+    assert [cell.text for cell in concluded.rows[0]] == [
+        "kept share", words.condition(run.design[own]), "0.500 (0.400 to 0.600)"
+    ]  # fmt: skip
+    shown = render(whole, results / "report/figures")
+    assert 'id="evaluations"' in shown
+    assert 'id="table-evaluation_off_target"' in shown
 
 
 def test_what_probes_choose_is_told_by_the_declared_outcome(run):

@@ -20,6 +20,7 @@ STAGES = {
     "probes": ["probe", "probe_layers", "probe_scores"],
     "vectors": ["vectors", "vector_tables", "vectors_stability", "decisions", "chance", "vectors_comparison"],
     "rollouts": ["room", "conditions", "rollouts", "outcomes"],
+    "evaluations": ["evaluation", "evaluations_effects"],
     "statistics": ["statistics_effects"],
     "report": ["report_figures", "report_page"],
 }

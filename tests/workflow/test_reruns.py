@@ -54,6 +54,12 @@ def probes(*traits: str) -> set[str]:
     return own | {"probe_scores", "sae_examples"} | TWICE | vectors(*traits)
 
 
+def evaluation(*names: str) -> set[str]:
+    """What evaluators add to a run without any."""
+    batches = ("common", *TRAITS)
+    return {f"evaluation {name} {batch}" for name in names for batch in batches} | {"evaluations_effects", *PAGE}
+
+
 def contrast(trait: str) -> set[str]:
     """What follows the templates of a trait."""
     return {f"contrast_trait {trait}", "contrast", f"contrast_cache {trait}"} | probes(trait)
@@ -107,6 +113,7 @@ CONFIG = {
     "rollouts: {controls: {negative: false}}": each("conditions", "common", *TRAITS) | rollouts("common", *TRAITS),
     "rollouts: {temperature: 0.5}": TRANSCRIPTS | rollouts("common", *TRAITS),
     "vectors: {comparison_kl: 0.1}": vectors(*TRAITS) | CHANCE,
+    "evaluations: {evaluators: [held_out_text, anti_steerable]}": evaluation("held_out_text", "anti_steerable"),
     "vectors: {chance_draws: 4}": CHANCE | {"vectors_comparison", *REPORT},
     "vectors: {decoding: [contrastive_guidance]}": decisions(*TRAITS),
     "prompts: {scenarios: 9}": {"scenarios"} | CHANCE | decisions(*TRAITS) | rollouts("common", *TRAITS),

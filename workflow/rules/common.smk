@@ -19,6 +19,7 @@ from snakemake.utils import update_config
 from trimtab.config import written
 from trimtab.config.check import check
 from trimtab.artifacts import digest, fingerprint, records
+from trimtab.evaluations import evaluators
 from trimtab.jobs import running
 from trimtab.jobs.origins import Origins
 from trimtab.errors import TrimtabError
@@ -29,6 +30,7 @@ from trimtab.plan.design import doubts
 from trimtab.prompts import local, resources, sources
 from trimtab.report.ending import ending
 from trimtab.rollouts.conditions import COMMON
+from trimtab.settings import evaluations
 from trimtab.settings.activations import CaptureSettings
 from trimtab.settings.model import LoadingSettings, PreflightSettings, SourceSettings
 from trimtab.settings.probes import FitSettings, ProbeSettings
@@ -326,6 +328,49 @@ def streamed(wildcards):
     return [wildcards.layer] if "layer" in wildcards.keys() else LAYERS
 
 
+def turns_of(wildcards):
+    """The episodes of a batch, where an evaluator goes by them."""
+    if "turns" not in evaluators.needs(wildcards.evaluator):
+        return []
+    pattern = "<results>/rollouts/turns/{batch}{run}.parquet"
+    return expand(pattern, batch=wildcards.batch, run=RUNS)
+
+
+def evaluated(wildcards):
+    """Digest of what an evaluator takes from the resources."""
+    name = evaluators.items(wildcards.evaluator)
+    if name == evaluators.SCENARIOS:
+        return resources.digest([AGENT, DECISIONS])
+    return resources.digest(
+        [AGENT, resources.load(evaluators.items_file(Path(RESOURCES), name))]
+    )
+
+
+def evaluated_by(wildcards):
+    """The traits' declared outcomes, where an evaluator asks for their actions, as JSON."""
+    asks = "actions" in evaluators.needs(wildcards.evaluator)
+    primary = config["statistics"]["primary"]
+    found = {trait: primary[trait] for trait in TRAITS if trait in primary}
+    return json.dumps({"primary": found if asks else {}}, sort_keys=True)
+
+
+def evaluator_settings(wildcards):
+    """An evaluator's own settings, as JSON."""
+    name, given = wildcards.evaluator, config["evaluations"]["settings"]
+    own = {name: given[name]} if name in given else {}
+    return json.dumps({"settings": own}, sort_keys=True)
+
+
+def evaluator_digest(name):
+    """Digest of an evaluator's file, and of the library modules that it imports."""
+    return digest.code_digest(evaluators.path(name), LIBRARY / "trimtab")
+
+
+def evaluator_code(wildcards):
+    """Digests of the code that measures."""
+    return [code_digest("evaluations_measure"), evaluator_digest(wildcards.evaluator)]
+
+
 PREFIX = running.shell_prefix(config["experiment"]) + running.python_of_jobs(
     CHECKOUT, OWN_PYTHON
 )
@@ -462,6 +507,8 @@ workflow._onerror = with_others(workflow._onerror, end_run)
 LAYERS = config["layers"]
 TRAITS = config["probes"]["traits"]
 BATCHES = [COMMON, *TRAITS]
+# what a run of the rollouts adds to a batch's name; the first, seed 0, adds nothing
+RUNS = [f".seed{run}" if run else "" for run in config["rollouts"]["seeds"]]
 # rules that load the model ask for a GPU where it runs on one
 GPUS = int(config["model"]["device"] != "cpu")
 SHARDS = [f"{shard:03d}" for shard in range(config["prompts"]["corpus"]["shards"])]
@@ -478,9 +525,5 @@ wildcard_constraints:
     shard=either(SHARDS),
     batch=either(BATCHES),
     # an empty pattern would be no constraint
-    run="({})".format(
-        "|".join(
-            re.escape(f".seed{run}") if run else ""
-            for run in config["rollouts"]["seeds"]
-        )
-    ),
+    run=f"({either(RUNS)})",
+    evaluator=either(evaluations.names()),

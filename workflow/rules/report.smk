@@ -23,6 +23,11 @@ METHOD_WORDINGS = resources.digest(
     [vars(methods.wording(name)) for name in sorted(config["vectors"]["methods"])]
 )
 
+# and what evaluators say of themselves
+EVALUATOR_WORDINGS = resources.digest(
+    [evaluators.path(name).read_text(encoding="utf-8") for name in EVALUATORS]
+)
+
 
 rule report_figures:
     input:
@@ -91,6 +96,7 @@ rule report_page:
         rules.report_figures.input,
         ["<results>/saes/agreement.csv"] if SECOND_SEEDS else [],
         ["<results>/rollouts/best_of.csv"] if config["rollouts"]["best_of"] else [],
+        rules.evaluations_effects.output.tables if EVALUATORS else [],
         figures=rules.report_figures.output,
     output:
         report(
@@ -110,7 +116,7 @@ rule report_page:
         figures=lambda wildcards, input: str(Path(input.figures[0]).parent),
         # a function: Snakemake would take braces in a text, as of saes.pretrained, for a wildcard's
         config=lambda wildcards: json.dumps(config, sort_keys=True),
-        wordings=METHOD_WORDINGS,
+        wordings=[METHOD_WORDINGS, EVALUATOR_WORDINGS],
         template=resources.digest(
             Path(LIBRARY, "report", "page.html.j2").read_text(encoding="utf-8")
         ),

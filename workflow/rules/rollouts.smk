@@ -10,12 +10,8 @@ PLANNED = [
 APPLIED = [*dict.fromkeys(each.vector_name for each in PLANNED)]
 PRIMARY = config["statistics"]["primary"]
 NO_ROOM_STOPS = config["rollouts"]["on_no_room"] == "stop"
-# One table a trait and run; the first run, seed 0, has no mark.
-TURNS = expand(
-    "<results>/rollouts/turns/{batch}{run}.parquet",
-    batch=BATCHES,
-    run=[f".seed{run}" if run else "" for run in config["rollouts"]["seeds"]],
-)
+# One table a trait and run.
+TURNS = expand("<results>/rollouts/turns/{batch}{run}.parquet", batch=BATCHES, run=RUNS)
 
 
 # neither this nor the transcripts take the preflight's file: it depends on the layers, and they don't

@@ -19,6 +19,7 @@ from trimtab.errors import TrimtabError
 from trimtab.jobs.origins import Origins
 from trimtab.model.checks import ALL
 from trimtab.model.names import ORGANISM, PACKAGED
+from trimtab.settings.evaluations import FOLDER, Evaluations
 from trimtab.settings.experiment import Experiment
 from trimtab.settings.model import Model, Organism
 from trimtab.settings.rollouts import StudySettings
@@ -27,7 +28,7 @@ from trimtab.settings.statistics import Statistics
 from trimtab.settings.vectors import Vectors
 from trimtab.vectors.applications import refusals
 from trimtab.vectors.methods import EVERY, GROUPS, IMPORTED, exists, known, makes_edits, needs, split, wording
-from trimtab.vectors.own_settings import misfits
+from trimtab.vectors.own_settings import declared, misfits, misfits_of
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -78,6 +79,7 @@ def _disagreements(experiment: Experiment) -> Iterator[str]:
         yield 'rollouts.judge.model: "" and rollouts.judge.url is given; name the model that answers there'
     yield from refusals(rollouts)
     yield from designed.own_edits(rollouts)
+    yield from _evaluations(experiment.evaluations)
     yield from _statistics(experiment.statistics, rollouts.study, experiment.probes.traits)
 
 
@@ -230,6 +232,16 @@ def _inputs(experiment: Experiment) -> Iterator[str]:
         if path is not None and re.search("[{}]", path.replace(wildcard, "")):
             beside = f" beside {wildcard}" if wildcard else ""
             yield f"{key}: {shown(path)} has braces{beside}, which Snakemake takes for wildcards; rename it"
+
+
+def _evaluations(evaluations: Evaluations) -> Iterator[str]:
+    for name, given in evaluations.settings.items():
+        key = f"evaluations.settings.{name}"
+        if name not in evaluations.evaluators:
+            there = ", ".join(evaluations.evaluators) or "none"
+            yield f"{key}: {name} is not among evaluations.evaluators ({there})"
+            continue
+        yield from misfits_of(key, given, declared(FOLDER / f"{name}.py"))
 
 
 def _statistics(statistics: Statistics, study: StudySettings, traits: Sequence[str]) -> Iterator[str]:

@@ -29,6 +29,7 @@ STAGES = (
     "probes",
     "vectors",
     "rollouts",
+    "evaluations",
     "statistics",
     "report",
     "organism",

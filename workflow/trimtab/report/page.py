@@ -18,6 +18,7 @@ from trimtab.errors import TrimtabError
 from trimtab.report import (
     observations,
     tables_effects,
+    tables_evaluations,
     tables_parts,
     tables_response,
     tables_structure,
@@ -39,7 +40,9 @@ SCALE = 1.25
 def render(run: WholeRun, figures: Path) -> str:
     """The page's HTML."""
     hashes = {str(path.relative_to(run.root)): files.sha256(path) for path in run.inputs()}
+    evaluated = [*tables_evaluations.sections(run)]
     shown = [
+        *(one for section in evaluated for one in section.tables),
         tables_effects.declared(run),
         tables_effects.controls(run),
         tables_effects.models(run),
@@ -90,6 +93,7 @@ def render(run: WholeRun, figures: Path) -> str:
         figures={name: inline_svg(figures / f"{name}.svg", name, plot.caption) for name, plot in plots(run).items()},
         plots=plots(run),
         tables={one.name: one for one in shown},
+        evaluations=evaluated,
         transcripts=transcripts(run),
         compared=words.method(run.config.rollouts.study.method),
         settings=run.config.record(),

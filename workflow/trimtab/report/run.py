@@ -56,6 +56,8 @@ DRIFT, AXIS = "vectors/drift.csv", "assistant_axis"
 """A table that a run has whose methods hold the one whose axis it is along; among its tables it is called drift."""
 TRAINED = {"trained": "vectors/training.csv", "margins": "vectors/margins.csv"}
 """Tables that a run has some of whose methods are trained through the model."""
+EVALUATIONS = {name: f"evaluations/{name}.csv" for name in ("means", "conclusions")}
+"""Tables of a run that has evaluators."""
 NAMES = ("trait", "vector", "condition_id", "method", "timing", "gate", "tool", "outcome", "other")
 
 
@@ -144,10 +146,13 @@ class WholeRun(Run):
     """Share of a layer's latents that a dictionary of another seed has too, of layers that were trained twice."""
     best_of: pd.DataFrame | None
     """What unsteered episodes do that probes choose; None where none were run."""
+    evaluations: Mapping[str, pd.DataFrame]
+    """`EVALUATIONS` by name; empty where the experiment has no evaluators."""
 
     def inputs(self) -> list[Path]:
         """The files read, but for the turns."""
         more = {AGREEMENT: bool(self.again), BEST_OF: self.best_of is not None}
+        more |= {EVALUATIONS[name]: True for name in self.evaluations}
         return [*super().inputs(), *(self.root / name for name, is_there in more.items() if is_there)]
 
     @property
@@ -180,8 +185,10 @@ def read_whole_run(root: Path, config: Experiment) -> WholeRun:
         table = pd.read_csv(_present(root / AGREEMENT))
         again = dict(zip(table["layer"], table["alike_share"], strict=True))
     best_of = pd.read_csv(_present(root / BEST_OF)) if config.rollouts.best_of else None
+    wanted = EVALUATIONS if config.evaluations.evaluators else {}
+    evaluations = {name: _table(_present(root / path)) for name, path in wanted.items()}
     read = {field.name: getattr(run, field.name) for field in fields(run)}
-    return WholeRun(**read, config=config, again=again, best_of=best_of)
+    return WholeRun(**read, config=config, again=again, best_of=best_of, evaluations=evaluations)
 
 
 def read_run(root: Path, settings: FigureSettings) -> Run:

@@ -2,8 +2,8 @@
 
 A cell keeps its raw value in addition to its text, so that the page sorts by number, and the CSV holds full precision.
 All columns of a frame go to its CSV; the page shows those that the table names. The tables themselves are in
-`tables_effects`, `tables_response` and `tables_structure` (what steering changed), `tables_vectors`, and `tables_parts`
-(what steering is made of, and what the page was made from).
+`tables_effects`, `tables_response` and `tables_structure` (what steering changed), `tables_evaluations` (what else it
+changed), `tables_vectors`, and `tables_parts` (what steering is made of, and what the page was made from).
 """
 
 import base64
@@ -64,10 +64,10 @@ def text(key: str, write: Callable[[str], str] = str) -> tuple[str, Writer]:
     return key, lambda row: write(row[key])
 
 
-def with_interval(key: str, lower: str, upper: str) -> tuple[str, Writer]:
+def with_interval(key: str, lower: str, upper: str, digits: int = 2) -> tuple[str, Writer]:
     def write(row: Mapping[str, Any]) -> str:
-        bounds = "" if absent(row[lower]) else f" ({words.interval(row[lower], row[upper])})"
-        return words.number(row[key]) + bounds
+        bounds = "" if absent(row[lower]) else f" ({words.interval(row[lower], row[upper], digits)})"
+        return words.number(row[key], digits) + bounds
 
     return key, write
 

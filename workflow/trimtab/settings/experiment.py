@@ -6,6 +6,7 @@ from pydantic import Field
 
 from trimtab.settings.activations import Activations
 from trimtab.settings.base import Count, Settings, Some, Text, default
+from trimtab.settings.evaluations import Evaluations
 from trimtab.settings.model import Model, Organism
 from trimtab.settings.probes import Probes
 from trimtab.settings.prompts import Prompts
@@ -55,5 +56,6 @@ class Experiment(Settings):
     probes: Probes
     vectors: Vectors
     rollouts: Rollouts
+    evaluations: Evaluations
     statistics: Statistics
     report: Report

@@ -97,6 +97,12 @@ class Replay:
         sequence, place = self._at.T
         return Places.of(self._places[sequence, place]).written
 
+    @property
+    def tokens(self) -> Int[Tensor, "token"]:
+        """The ids of every token after the header."""
+        sequence, place = self._at.T
+        return self._ids[sequence, place]
+
     def at(self, site: Site, keep: Int[Tensor, "kept"]) -> Float[Tensor, "kept width"]:
         """Unsteered rows of tokens `keep` (`tail` or `ends`) at a site that comes after the replay's layer, or is that
         layer's output."""
@@ -194,9 +200,8 @@ class Replay:
         Raises:
             ValueError: an edit changes or reads what comes before the replay's layer.
         """
-        sequence, place = self._at.T
         told = self.told
-        right = self._ids[sequence, place][told + 1]
+        right = self.tokens[told + 1]
         owner = self.owner[told]
         parts = []
         for at in range(0, len(edits), ROWS):

@@ -167,7 +167,7 @@ class Material:
         """
         method = kind.__module__.rpartition(".")[2]
         given = self.settings.get(method, {})
-        for line in misfits_of(method, given, declared(FOLDER / f"{method}.py") if given else {}):
+        for line in misfits_of(f"vectors.settings.{method}", given, declared(FOLDER / f"{method}.py") if given else {}):
             raise TrimtabError(f"config.yaml, {line}")
         return kind(**given)
 

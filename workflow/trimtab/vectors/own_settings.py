@@ -101,16 +101,19 @@ def misfits(settings: Mapping[str, Mapping[str, Value]], methods: Sequence[str])
         except TrimtabError as error:
             yield f"{key}: {error}"
             continue
-        yield from misfits_of(method, given, known)
+        yield from misfits_of(key, given, known)
 
 
-def misfits_of(method: str, given: Mapping[str, Value], known: Mapping[str, Kind]) -> Iterator[str]:
-    """A line for each setting of one method that it hasn't, or that doesn't fit."""
-    key = f"vectors.settings.{method}"
+def misfits_of(key: str, given: Mapping[str, Value], known: Mapping[str, Kind]) -> Iterator[str]:
+    """A line for each setting of one choice that it hasn't, or that doesn't fit.
+
+    Args:
+        key: where the config has these settings; it ends in the choice's name.
+    """
     for name, value in given.items():
         if name not in known:
             guess = near(name, known)
-            has = f"known: {', '.join(known)}" if known else f"{method} has no settings"
+            has = f"known: {', '.join(known)}" if known else f"{key.rpartition('.')[2]} has no settings"
             yield f"{key}.{name}: unknown key; {f'did you mean {key}.{guess}?' if guess else has}"
         elif misfit := known[name].misfit(value):
             yield f"{key}.{name}: {misfit}"

@@ -1,0 +1,68 @@
+"""From the files of a run to what an evaluator is given."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from trimtab.agent import protocols
+from trimtab.agent.calibration import Calibration
+from trimtab.agent.points import Decisions
+from trimtab.evaluations.steered import Episodes, Steered
+from trimtab.model.source import from_manifest
+from trimtab.prompts import resources
+from trimtab.rollouts.arms import arms
+from trimtab.rollouts.conditions import conditions_of, read_conditions
+from trimtab.settings.gates import EditGates
+from trimtab.vectors.gates import GateSources
+from trimtab.vectors.own_settings import Value
+
+
+def steered(
+    manifest: Path,
+    calibration: Path,
+    conditions: Path,
+    agent: Path,
+    data: Path,
+    made: Path,
+    gates: EditGates,
+    primary: Mapping[str, str],
+    settings: Mapping[str, Value],
+    seed: int,
+) -> Steered:
+    """The model under a batch's conditions; those that need what a method could not make are left out, and named in the
+    log.
+
+    Args:
+        data: folder of the resources.
+        made: folder with the run's vectors, saes and probes.
+        primary: trait -> its declared outcome, for evaluators that ask for actions.
+    """
+    described, model, tokenizer = from_manifest(manifest)
+    planned = conditions_of(read_conditions(conditions))
+    vectors, saes, probes = (made / stage for stage in ("vectors", "saes", "probes"))
+    gate_of = GateSources(described, tokenizer, saes, probes, gates.gates)
+    there = arms(planned, vectors, described, resources.requests(data / "traits.yaml"), saes, gate_of)
+    by_id = {each.condition_id: each for each in planned}
+    decided = Decisions.read(data / "decisions.yaml")
+    return Steered(
+        model=model,
+        protocol=protocols.read(agent, tokenizer),
+        offsets=Calibration.read(calibration).offsets,
+        points=decided.points,
+        measured=decided.measured(primary),
+        conditions=[by_id[arm.condition_id] for arm in there],
+        arms=there,
+        seed=seed,
+        settings=settings,
+    )
+
+
+def episodes(
+    conditions: Path, turns: list[Path], primary: Mapping[str, str], settings: Mapping[str, Value]
+) -> Episodes:
+    """A batch's conditions by their episodes, as far as they were run."""
+    told = pd.concat(map(pd.read_parquet, turns), ignore_index=True)
+    ran = set(told["condition_id"])
+    planned = [each for each in conditions_of(read_conditions(conditions)) if each.condition_id in ran]
+    return Episodes(planned, told, primary, settings)
