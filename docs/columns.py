@@ -58,6 +58,9 @@ def meaning(table: dict[str, Any], column: str) -> str | None:
     if column in (counted := _counted(table)):
         return counted[column].sentence
     said = own(table).get(column) or anywhere().get(column)
+    if said is None and table.get("measures"):
+        # what has a column for each trait
+        return str(MEASURES[evaluators.TRAIT].sentence)
     return None if said is None else said["means"]
 
 

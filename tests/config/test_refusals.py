@@ -42,6 +42,7 @@ rollouts:
     - {methods: [random], traits: [deference], doses: [-1.5], timings: [decode], rules: [slerp], gates: [lit],
        also: [mean_difference.deference.-0.5]}
     - {layers: [4]}
+evaluations: {evaluators: [written_text], settings: {written_text: {tokens: 9}}}
 saes: {overrides: {18: {k: 8}}, massive_norm: 10}
 """
 """So that each key that the default experiment leaves out has a value."""

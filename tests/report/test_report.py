@@ -3,6 +3,7 @@
 import base64
 import io
 import re
+import shutil
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pandas as pd
 import pytest
 from fake_run import MARKUP, changed
 
+from trimtab.artifacts import files
 from trimtab.artifacts.trail import trail
 from trimtab.errors import TrimtabError
 from trimtab.evaluations import conclusions, evaluators
@@ -27,7 +29,7 @@ from trimtab.report.figures import PLOTS, plots, write_figure
 from trimtab.report.limitations import limitations
 from trimtab.report.methods import methods
 from trimtab.report.page import render
-from trimtab.report.run import DRIFT, read_whole_run
+from trimtab.report.run import DRIFT, EVALUATIONS, read_whole_run
 from trimtab.report.transcripts import transcripts
 from trimtab.statistics.contrasts import BEYOND_SUM
 from trimtab.statistics.summary import Breakage, Rank
@@ -267,7 +269,7 @@ def test_what_could_not_be_made_is_told_and_says_why(page, run, results):
     assert 'id="table-not_made"' not in render(whole, results / "report/figures")
 
 
-def test_each_evaluator_has_a_section_with_its_own_words(run, page, results):
+def test_each_evaluator_has_a_section_with_its_own_words(run, page, results, tmp_path):
     assert 'id="evaluations"' not in page
     asked = run.config.evaluations.model_copy(update={"evaluators": ("off_target",)})
     own = run.confirmatory["autonomy"]
@@ -277,7 +279,10 @@ def test_each_evaluator_has_a_section_with_its_own_words(run, page, results):
     frame = frame.assign(evaluator="off_target", outcome="off_target_kl")
     ends = pd.DataFrame([("off_target", "kept_share", own, 0.5, 0.4, 0.6)], columns=conclusions.COLUMNS)
     config = run.config.model_copy(update={"evaluations": asked})
-    whole = replace(run, config=config, evaluations={"means": frame, "conclusions": ends})
+    root = Path(shutil.copytree(results, tmp_path / results.name))
+    whole = replace(run, root=root, config=config, evaluations={"means": frame, "conclusions": ends})
+    for name, table in whole.evaluations.items():
+        files.write_csv(root / EVALUATIONS[name], table)
     (section,) = tables_evaluations.sections(whole)
     measured, concluded = section.tables
     assert section.sentence == words.cited(evaluators.wording("off_target"))

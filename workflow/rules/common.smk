@@ -336,14 +336,27 @@ def turns_of(wildcards):
     return expand(pattern, batch=wildcards.batch, run=RUNS)
 
 
+def latents_of(wildcards):
+    """Which latents go with a batch's trait, where an evaluator asks for that."""
+    asks = "latents" in evaluators.needs(wildcards.evaluator)
+    return (
+        ["<results>/probes/{batch}.latents.parquet"]
+        if asks and wildcards.batch != COMMON
+        else []
+    )
+
+
 def evaluated(wildcards):
     """Digest of what an evaluator takes from the resources."""
-    name = evaluators.items(wildcards.evaluator)
-    if name == evaluators.SCENARIOS:
-        return resources.digest([AGENT, DECISIONS])
-    return resources.digest(
-        [AGENT, resources.load(evaluators.items_file(Path(RESOURCES), name))]
-    )
+    used = [
+        (
+            DECISIONS
+            if kind == evaluators.SCENARIOS
+            else resources.load(evaluators.items_file(Path(RESOURCES), kind))
+        )
+        for kind in evaluators.items(wildcards.evaluator)
+    ]
+    return resources.digest([AGENT, *used])
 
 
 def evaluated_by(wildcards):

@@ -16,6 +16,7 @@ rule evaluation:
         calibration="<results>/rollouts/calibration.json",
         conditions="<results>/rollouts/conditions/{batch}.csv",
         turns=turns_of,
+        latents=latents_of,
     output:
         rows="<results>/evaluations/{evaluator}/{batch}.parquet",
     log:
@@ -29,7 +30,7 @@ rule evaluation:
     params:
         data=literal(RESOURCES),
         agent=literal(AGENT_FILE),
-        made=f"results/{config['experiment']}",
+        made=lambda wildcards, output: str(Path(output.rows).parents[2]),
         resources=evaluated,
         prompt=lambda wildcards: BLOCKS.get(wildcards.batch, {}).get("prompt"),
         gates=batch_gates,
@@ -41,7 +42,7 @@ rule evaluation:
     shell:
         "python workflow/scripts/evaluations_measure.py {input.manifest} {input.scenarios} {input.calibration}"
         " {input.conditions} {params.agent:q} {params.data:q} {params.made} {output.rows}"
-        " --evaluator {wildcards.evaluator} --turns {input.turns} --gates {params.gates:q}"
+        " --evaluator {wildcards.evaluator} --turns {input.turns} --latents {input.latents} --gates {params.gates:q}"
         " --primary {params.primary:q} --settings {params.settings:q} --seed {params.seed} 2> {log}"
 
 

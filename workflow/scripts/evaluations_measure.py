@@ -27,20 +27,23 @@ def main(
     *,
     evaluator: str,
     turns: list[Path],
+    latents: list[Path],
     gates: EditGates,
     primary: PrimarySettings,
     settings: EvaluatorSettings,
     seed: int,
 ) -> None:
     """Write one row a condition and item; `made` is the run's folder, `data` that of the resources."""
+    named, *beside = evaluators.items(evaluator)
     own, declared = settings.settings.get(evaluator, {}), primary.primary
-    inputs = [manifest, scenarios, calibration, conditions, *turns]
+    inputs = [manifest, scenarios, calibration, conditions, *turns, *latents]
     given: Any = (
         batch.episodes(conditions, turns, declared, own)
         if turns
-        else batch.steered(manifest, calibration, conditions, agent, data, made, gates, declared, own, seed)
+        else batch.steered(
+            manifest, calibration, conditions, agent, data, made, gates, declared, beside, latents, own, seed
+        )
     )
-    named = evaluators.items(evaluator)
     through = read_scenarios(scenarios) if named == evaluators.SCENARIOS else items.read(data, named)
     table = measure(evaluator, given, through)
     files.write_parquet(out, table, provenance(inputs, {"evaluator": evaluator, **settings.record()}, seed))

@@ -1,6 +1,6 @@
 """From the files of a run to what an evaluator is given."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -8,6 +8,7 @@ import pandas as pd
 from trimtab.agent import protocols
 from trimtab.agent.calibration import Calibration
 from trimtab.agent.points import Decisions
+from trimtab.evaluations import items
 from trimtab.evaluations.steered import Episodes, Steered
 from trimtab.model.source import from_manifest
 from trimtab.prompts import resources
@@ -27,6 +28,8 @@ def steered(
     made: Path,
     gates: EditGates,
     primary: Mapping[str, str],
+    beside: Sequence[str],
+    latents: Sequence[Path],
     settings: Mapping[str, Value],
     seed: int,
 ) -> Steered:
@@ -37,6 +40,8 @@ def steered(
         data: folder of the resources.
         made: folder with the run's vectors, saes and probes.
         primary: trait -> its declared outcome, for evaluators that ask for actions.
+        beside: kinds of items that the evaluator uses where it goes through others.
+        latents: the batch's trait's, where the evaluator asks for them.
     """
     described, model, tokenizer = from_manifest(manifest)
     planned = conditions_of(read_conditions(conditions))
@@ -53,6 +58,8 @@ def steered(
         measured=decided.measured(primary),
         conditions=[by_id[arm.condition_id] for arm in there],
         arms=there,
+        latents=pd.concat(map(pd.read_parquet, latents)) if latents else None,
+        beside={kind: items.read(data, kind) for kind in beside},
         seed=seed,
         settings=settings,
     )

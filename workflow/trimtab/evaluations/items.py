@@ -28,7 +28,17 @@ class Question:
     """The first one is right."""
 
 
-Item = Passage | Question
+@dataclass(frozen=True)
+class Parallel:
+    """A question with an answer in several languages."""
+
+    id: str
+    question: str
+    answers: Mapping[str, str]
+    """By language."""
+
+
+Item = Passage | Question | Parallel
 
 
 def _line(row: Mapping[str, Any]) -> Passage:
@@ -38,8 +48,11 @@ def _line(row: Mapping[str, Any]) -> Passage:
 KINDS: Mapping[str, Callable[[Mapping[str, Any]], Item]] = {
     "passages": lambda row: Passage(**row),
     "questions": lambda row: Question(row["id"], row["question"], (row["right"], *row["wrong"])),
+    "languages": lambda row: Parallel(**row),
     "elsewhere": _line,
     "suffixes": _line,
+    "prefills": _line,
+    "thoughts": _line,
     "openings": _line,
 }
 """What the rows of each file are."""

@@ -11,6 +11,7 @@ The unsteered model is read beside every batch, so that an evaluator can take wh
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import pandas as pd
 import torch
@@ -20,13 +21,14 @@ from transformers import PreTrainedModel
 
 from trimtab.agent.points import Measure, Point
 from trimtab.agent.protocol import Protocol
+from trimtab.agent.scenario import Scenario
 from trimtab.rollouts.conditions import Condition
 from trimtab.rollouts.episode import Arm
 from trimtab.steering import places
 from trimtab.steering.edits import Edits, after
 from trimtab.steering.places import Segment
 from trimtab.steering.replay import Prompt, Replay, replays
-from trimtab.vectors.decisions import DecisionReader, Situation
+from trimtab.vectors.decisions import DecisionReader, Situation, situations
 from trimtab.vectors.own_settings import Value
 
 TOGETHER = 6
@@ -75,6 +77,10 @@ class Steered:
     conditions: Sequence[Condition]
     arms: Sequence[Arm]
     """What is done under each condition."""
+    beside: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    """Items that the evaluator names besides those that it goes through, by their kind."""
+    latents: pd.DataFrame | None = None
+    """Of the batch's trait, as probes/<trait>.latents.parquet has them, where the evaluator asks for them."""
     seed: int = 0
     settings: Mapping[str, Value] = field(default_factory=dict)
     """The evaluator's, as the config gives them."""
@@ -116,7 +122,8 @@ class Steered:
         wanted = len(prompts(""))
         found = {name: torch.empty(len(self.arms), wanted, dtype=torch.float64) for name in quantities}
         for own, pack, replay in self._passes(prompts):
-            before, token, owner = replay.told
+            before = replay.told
+            token, owner = replay.tokens[before + 1], replay.owner[before]
             count = torch.bincount(owner, minlength=len(pack))
             told = torch.log_softmax(replay.logits([self.arms[at].edits for at in own], before), dim=-1)
             for name, quantity in quantities.items():
@@ -160,6 +167,11 @@ class Steered:
             for arm, own in zip(self.arms, steered, strict=True)
         ]
         return Decided(unsteered, torch.stack(told))
+
+    def situations(self, trait: str, scenarios: Sequence[Scenario]) -> list[Situation]:
+        """The scenarios where more of a trait shows."""
+        point = self.measured[trait].point
+        return situations({point: self.points[point]}, scenarios)
 
     def chance(self, trait: str, chances: Float[Tensor, "*any action"]) -> Float[Tensor, "*any"]:
         """Of the actions that show more of a trait."""

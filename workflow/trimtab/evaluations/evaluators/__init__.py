@@ -1,11 +1,11 @@
 """Evaluators, one a file: `measure(steered, items)` gives one row a condition and item.
 
 A file says how its evaluator is called and what it does, in the constants of `trimtab.wording`, in `MEASURES` what
-each column is, and in `COST` what a condition costs. `ITEMS` names what it goes through: a file of
-resources/evaluations, or `scenarios`; `NEEDS` what it asks for besides the conditions' edits (`NEEDS` here). One whose
-answer is about conditions and not about items, such as a ratio of two effects, has a function
-`concluded(means, conditions)` too (`trimtab.evaluations.conclusions`). One with settings defines a class `Settings`, as
-methods do (`trimtab.vectors.own_settings`).
+each column is, and in `COST` what a condition costs. `ITEMS` names what it goes through, a file of
+resources/evaluations or `scenarios`, and after it files that it uses there; `NEEDS` what it asks for besides the
+conditions' edits (`NEEDS` here). One whose answer is about conditions and not about items, such as a ratio of two
+effects, has a function `concluded(means, conditions)` too (`trimtab.evaluations.conclusions`). One with settings
+defines a class `Settings`, as methods do (`trimtab.vectors.own_settings`).
 
 The workflow and the report ask for these, so files are read here and not run.
 """
@@ -23,9 +23,14 @@ SCENARIOS = "scenarios"
 
 NEEDS = {
     "turns": "the conditions' episodes (rollouts/turns); the model isn't run",
-    "actions": "which actions show more of each trait (statistics.primary and decisions.yaml)",
+    "actions": "what shows more of each trait: its declared outcome (statistics.primary), its actions (decisions.yaml)",
+    "latents": "which latents go with the trait (probes/<trait>.latents.parquet)",
 }
 """What an evaluator may ask for."""
+
+
+TRAIT = "{trait}"
+"""Among an evaluator's measures: a column for each trait."""
 
 
 @dataclass(frozen=True)
@@ -49,9 +54,9 @@ def wording(name: str) -> Wording:
     return of_file(path(name))
 
 
-def items(name: str) -> str:
-    """What an evaluator goes through."""
-    return constants(path(name))["ITEMS"]
+def items(name: str) -> list[str]:
+    """What an evaluator goes through, and after it other items that it uses there."""
+    return constants(path(name))["ITEMS"].split()
 
 
 def items_file(folder: Path, name: str) -> Path:

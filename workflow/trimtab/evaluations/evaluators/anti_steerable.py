@@ -8,10 +8,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from trimtab.agent.scenario import Scenario
-from trimtab.evaluations.contract import rows
+from trimtab.evaluations.contract import OfTrait, by_trait
 from trimtab.evaluations.steered import Steered
 from trimtab.rollouts.conditions import Condition
-from trimtab.vectors.decisions import situations
+from trimtab.steering.edits import Edits
+from trimtab.vectors.decisions import Situation
 
 LABEL = "Anti-steerable scenarios"
 SENTENCE = (
@@ -36,31 +37,30 @@ UNMOVED = 1e-4
 
 
 def measure(steered: Steered, items: Sequence[Scenario]) -> pd.DataFrame:
-    parts = []
-    for trait, measured in steered.measured.items():
-        there = situations({measured.point: steered.points[measured.point]}, items)
-        if there and any(trait in steered.of(condition) for condition in steered.conditions):
-            decided = steered.decisions(there)
-            gap = log_odds(steered.chance(trait, decided.steered)) - log_odds(steered.chance(trait, decided.unsteered))
-            parts.append(_of_trait(steered, trait, [each.scenario for each in there], gap))
-    both = pd.concat(parts).groupby(["condition_id", "scenario_id", "seed"], sort=False, as_index=False)
-    # a condition without a trait is about all of them
-    return both.mean()
+    def of_trait(trait: str) -> OfTrait:
+        there = steered.situations(trait, items)
+        moved = signs(steered.conditions)[:, None] * shift(steered, trait, there)
+        moved = moved.where(moved.abs() > UNMOVED, 0.0)
+        return [each.scenario for each in there], {"moved": moved, "anti_steerable": (moved < 0).double()}
+
+    return by_trait(steered, MEASURES, of_trait)
 
 
-def _of_trait(
-    steered: Steered, trait: str, ids: Sequence[str], gap: Float[Tensor, "condition scenario"]
-) -> pd.DataFrame:
-    own = [at for at, condition in enumerate(steered.conditions) if trait in steered.of(condition)]
-    conditions = [steered.conditions[at] for at in own]
-    moved = torch.tensor([[sign(each)] for each in conditions]) * gap[own]
-    moved = moved.where(moved.abs() > UNMOVED, 0.0)
-    return rows(conditions, ids, {"moved": moved, "anti_steerable": (moved < 0).double()})
+def shift(
+    steered: Steered, trait: str, read: Sequence[Situation], edits: Sequence[Edits] | None = None
+) -> Float[Tensor, "condition situation"]:
+    """Change of the log-odds of a trait's actions from the unsteered model, in the same situations.
+
+    Args:
+        edits: of each condition, in place of its own.
+    """
+    decided = steered.decisions(read, edits)
+    return log_odds(steered.chance(trait, decided.steered)) - log_odds(steered.chance(trait, decided.unsteered))
 
 
-def sign(condition: Condition) -> int:
-    """Which way a condition is meant to move its trait."""
-    return -1 if condition.dose < 0 else 1
+def signs(conditions: Sequence[Condition]) -> Float[Tensor, "condition"]:
+    """Which way each condition is meant to move its trait."""
+    return torch.tensor([-1.0 if each.dose < 0 else 1.0 for each in conditions], dtype=torch.float64)
 
 
 def log_odds(chance: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
