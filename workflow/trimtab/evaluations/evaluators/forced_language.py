@@ -140,4 +140,4 @@ def concluded(means: Means, conditions: Sequence[Condition]) -> Iterator[Conclus
 
 def harmonic(control: Draws, relevant: Draws) -> Draws:
     """2 F S / (F + S): 0 where either is 0."""
-    return np.nan_to_num(ratio(2 * control * relevant, control + relevant))
+    return np.asarray(np.nan_to_num(ratio(2 * control * relevant, control + relevant)))

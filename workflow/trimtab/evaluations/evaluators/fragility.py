@@ -1,6 +1,6 @@
 """Whether a vector does what it is for a layer off, at half or twice its strength, and in other words."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import pandas as pd
@@ -43,7 +43,7 @@ MEASURES = {
 
 def measure(steered: Steered, items: Sequence[Scenario]) -> pd.DataFrame:
     layers = int(steered.model.config.get_text_config(decoder=True).num_hidden_layers)
-    around = {
+    around: Mapping[str, Sequence[Edits | None]] = {
         "moved_layer_before": [elsewhere(each, -1, layers) for each in steered.edits],
         "moved_layer_after": [elsewhere(each, 1, layers) for each in steered.edits],
         "moved_half": [scaled(each, 0.5) for each in steered.edits],

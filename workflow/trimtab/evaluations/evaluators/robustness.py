@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -60,7 +61,7 @@ def measure(steered: Steered, items: Sequence[Scenario]) -> pd.DataFrame:
         off = [change(steered, trait, asked_off(there, suffixes, time)) for time in range(asked)]
         return [each.scenario for each in there], {
             "shift_plain": change(steered, trait, there),
-            "shift_asked_off": sum(off) / asked,
+            "shift_asked_off": torch.stack(off).mean(0),
             "shift_prefilled": change(steered, trait, prefilled(there, prefills)),
         }
 
