@@ -16,7 +16,14 @@ LOADED = {
     # 7 to 8 seconds of a processor, where torch alone takes 2.5
     MODELS: {
         *("activations_contrast", "activations_corpus", "model_fetch", "model_manifest", "model_preflight"),
-        *("organism_answers", "organism_train", "plan", "rollouts_best_of", "rollouts_calibration"),
+        *(
+            "evaluations_measure",
+            "organism_answers",
+            "organism_train",
+            "plan",
+            "rollouts_best_of",
+            "rollouts_calibration",
+        ),
         *(
             "rollouts_development",
             "rollouts_run",
@@ -34,7 +41,7 @@ LOADED = {
         *("probes_fit", "probes_scores", "saes_agreement", "saes_train", "vectors_stability", "vectors_tables"),
     },
     "statsmodels": {
-        *("organism_answers", "organism_page", "organism_recovery", "probes_fit"),
+        *("evaluations_effects", "organism_answers", "organism_page", "organism_recovery", "probes_fit"),
         *("report_page", "statistics_effects", "vectors_comparison"),
     },
     "seaborn": {"report_figures", "report_page"},

@@ -169,6 +169,7 @@ def test_a_conclusion_has_an_interval_over_items(counted):
     same, other = [2.0, 2.0, 2.0, 2.0], [1.0, 2.0, 3.0, 4.0]
     table = conclusions("counted", rows(unsteered=same, lda=other), [condition("lda")], 400, 0.95, 1)
     assert table.empty
+    evaluators.path("counted").write_text("def concluded(means, conditions): ...\n")
     counted.concluded = concluded
     told = conclusions(
         "counted", rows(unsteered=same, lda=other), [condition("unsteered"), condition("lda")], 400, 0.95, 1

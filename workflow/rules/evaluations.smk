@@ -64,7 +64,7 @@ rule evaluations_effects:
     benchmark:
         "<benchmarks>/evaluations/effects.jsonl"
     conda:
-        "../../envs/analysis.yaml"
+        "../../envs/model.yaml"
     params:
         folder=lambda wildcards, output: str(Path(output.tables[0]).parent),
         settings=literal(json.dumps(config["statistics"], sort_keys=True)),

@@ -15,6 +15,7 @@ import pandas as pd
 from jaxtyping import Float
 from numpy import ndarray
 
+from trimtab.evaluations import evaluators
 from trimtab.numeric import middle, resamples
 from trimtab.rollouts.conditions import UNSTEERED_ID, Condition
 
@@ -79,9 +80,10 @@ def conclusions(
     name: str, rows: pd.DataFrame, conditions: Sequence[Condition], draws: int, level: float, seed: int
 ) -> pd.DataFrame:
     """What one evaluator concludes from its rows; nothing for one that only measures."""
-    module = importlib.import_module(f"trimtab.evaluations.evaluators.{name}")
     table = []
-    if hasattr(module, "concluded"):
+    # a module that only measures isn't loaded: it brings torch along
+    if evaluators.concludes(name):
+        module = importlib.import_module(f"trimtab.evaluations.evaluators.{name}")
         found: list[Conclusion] = [*module.concluded(Means.of(rows, draws, seed), conditions)]
         table = [
             [name, each.quantity, each.subject, float(each.values[0]), *middle(each.values[1:], level)]

@@ -74,6 +74,12 @@ def needs(name: str) -> set[str]:
     return set(constants(path(name)).get("NEEDS", "").split())
 
 
+def concludes(name: str) -> bool:
+    """Whether an evaluator has a function `concluded`."""
+    tree = ast.parse(path(name).read_bytes(), str(path(name)))
+    return any(isinstance(node, ast.FunctionDef) and node.name == "concluded" for node in tree.body)
+
+
 def measures(name: str) -> dict[str, Measure]:
     """The columns of an evaluator's rows besides their keys.
 
