@@ -711,8 +711,8 @@ MUTATIONS = [
     Mutation(
         "bounds swapped in every table",
         "report/table.py",
-        "words.interval(row[lower], row[upper])",
-        "words.interval(row[upper], row[lower])",
+        "words.interval(row[lower], row[upper], digits)",
+        "words.interval(row[upper], row[lower], digits)",
         SHOWN,
     ),
     Mutation(
