@@ -101,7 +101,7 @@ def test_an_effect_that_random_directions_share_is_not_called_the_vectors_own(ru
 
 def test_an_effect_that_no_direction_was_shown_to_have_is_not_called_moved(run):
     written = abstract(with_traits(run, verdict="pushed", turned=None))
-    assert "5 of 5 changed it, and are not shown to do so by their direction" in written.headline
+    assert "5 of 5 vectors changed their trait's outcome, and are not shown to do so by their" in written.headline
     assert "raised" not in written.headline
     assert all("the vector turned round was not run" in result for result in written.results)
     assert all("Changed, and not shown to be by its direction." in result for result in written.results)
@@ -134,7 +134,7 @@ def test_the_declared_method_is_not_compared_with_itself(run):
 def test_breaking_and_reversal_are_said(run):
     broken = Breakage(estimate=0.3, lower=0.1, upper=0.5, p_corrected=0.01)
     written = abstract(with_traits(run, verdict="reversed", breakage=broken))
-    assert "lowered their own trait's outcome" in written.headline
+    assert "vectors lowered their trait's outcome" in written.headline
     assert "part of these effects may come from breaking the text" in " ".join(written.rest)
 
 

@@ -85,11 +85,11 @@ def _headline(run: WholeRun, traits: Mapping[str, Finding]) -> str:
     if moved:
         parts.append(f"{len(moved)} of {len(traits)} vectors raised their trait's outcome: {listed(moved)}")
     if turned:
-        parts.append(f"{len(turned)} of {len(traits)} lowered their own trait's outcome: {listed(turned)}")
+        parts.append(f"{len(turned)} of {len(traits)} vectors lowered their trait's outcome: {listed(turned)}")
     if pushed:
         parts.append(
-            f"{len(pushed)} of {len(traits)} changed it, and are not shown to do so by their direction: "
-            f"{listed(pushed)}"
+            f"{len(pushed)} of {len(traits)} vectors changed their trait's outcome, and are not shown to do so by "
+            f"their direction: {listed(pushed)}"
         )
     if not parts:
         return f"{where}, no vector was shown to move its trait's outcome."
