@@ -147,7 +147,7 @@ WRONG = {
     "rollouts: {judge: {url: 'https://host/v1?key=pw'}}": f'rollouts.judge.url: "https://host/v1?…" is not {JUDGE}',
     "rollout: {max_turns: 5}": "rollout: unknown key; did you mean rollouts?",
     "colour: blue": "colour: unknown key; known: experiment, seed, resources, container, model, organism, layers, "
-    "prompts, activations, saes, probes, vectors, rollouts, statistics, report",
+    "prompts, activations, saes, probes, vectors, rollouts, evaluations, statistics, report",
     "statistics: {primary: {autonomy: call}}": f'statistics.primary.autonomy: "call" is not one of {OUTCOME_NAMES} '
     "(did you mean calls?); a column of rollouts/outcomes.parquet",
     "statistics: {level: 95}": "statistics.level: 95 is not below 1; level of the confidence intervals",
