@@ -31,7 +31,7 @@ from trimtab.vectors.training import learned
 LABEL = "ASC, learned"
 SENTENCE = (
     "The vector is trained through the model so that the high pole's words are likelier a token than the low pole's, "
-    "while what the model says next moves by no more nats than are allowed."
+    "while what the model says next moves no further than is allowed."
 )
 SOURCE = "inspired by ASC, 2507.04742"
 GROUPS = "trained"

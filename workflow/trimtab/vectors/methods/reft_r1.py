@@ -24,8 +24,8 @@ from trimtab.vectors.unmade import CannotBeMade
 
 LABEL = "ReFT-r1"
 SENTENCE = (
-    "The vector is trained through the model to make the words of the high pole likely where it is added as far as it "
-    "is read in a prompt's own tokens."
+    "The vector is trained through the model to make the words of the high pole likely under a push along it, as long "
+    "as the vector is read in a prompt's own tokens."
 )
 SOURCE = "AxBench, 2501.17148"
 GROUPS = "trained"

@@ -26,8 +26,8 @@ from trimtab.vectors.training import learned
 
 LABEL = "RePS"
 SENTENCE = (
-    "The vector is trained through the model so that the words of the high pole are preferred where it is added, and "
-    "those of the low one where what rows have along it is taken away."
+    "The vector is trained through the model so that the words of the high pole are preferred under a push along it, "
+    "and those of the low one where what rows have along it is taken away."
 )
 SOURCE = "RePS, 2505.20809"
 GROUPS = "trained"
