@@ -41,7 +41,7 @@ text, what is scored or written as the agent's own, so that timings mean what th
 judge. Tool calls that can't be read, repeated and looping text and success of episodes are outcomes of the rollouts
 (`unparsed_calls`, `repeated_calls`, `looping_text`, `success`), which have their place in `statistics/effects.csv`.
 
-Written by `pytest tests/evaluations/test_contract.py` where it is missing, from what each file in
+Written by `pytest tests/evaluations/test_evaluator_contract.py` where it is missing, from what each file in
 `workflow/trimtab/evaluations/evaluators` says of itself.
 
 | evaluator | what it does | goes through | a condition costs | source |
