@@ -39,8 +39,7 @@ UNMOVED = 1e-4
 def measure(steered: Steered, items: Sequence[Scenario]) -> pd.DataFrame:
     def of_trait(trait: str) -> OfTrait:
         there = steered.situations(trait, items)
-        moved = signs(steered.conditions)[:, None] * shift(steered, trait, there)
-        moved = moved.where(moved.abs() > UNMOVED, 0.0)
+        moved = settled(signs(steered.conditions)[:, None] * shift(steered, trait, there))
         return [each.scenario for each in there], {"moved": moved, "anti_steerable": (moved < 0).double()}
 
     return by_trait(steered, MEASURES, of_trait)
@@ -61,6 +60,11 @@ def shift(
 def signs(conditions: Sequence[Condition]) -> Float[Tensor, "condition"]:
     """Which way each condition is meant to move its trait."""
     return torch.tensor([-1.0 if each.dose < 0 else 1.0 for each in conditions], dtype=torch.float64)
+
+
+def settled(moved: Float[Tensor, "condition situation"]) -> Float[Tensor, "condition situation"]:
+    """Without what is the rounding of a batch's shape."""
+    return moved.where(~(moved.abs() <= UNMOVED), 0.0)
 
 
 def log_odds(chance: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:

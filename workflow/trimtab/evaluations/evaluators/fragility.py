@@ -5,18 +5,15 @@ from dataclasses import replace
 
 import pandas as pd
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from trimtab.agent.scenario import Scenario
 from trimtab.evaluations.conclusions import Conclusion, Means
 from trimtab.evaluations.contract import OfTrait, by_trait
-from trimtab.evaluations.evaluators.anti_steerable import UNMOVED, shift, signs
-from trimtab.evaluations.items import Passage
+from trimtab.evaluations.evaluators.anti_steerable import settled, shift, signs
+from trimtab.evaluations.evaluators.robustness import prefilled
 from trimtab.evaluations.steered import Steered
 from trimtab.rollouts.conditions import Condition
 from trimtab.steering.edits import Edits, scaled
-from trimtab.vectors.decisions import Situation
 
 LABEL = "Fragility"
 SENTENCE = (
@@ -59,7 +56,7 @@ def measure(steered: Steered, items: Sequence[Scenario]) -> pd.DataFrame:
             missing = torch.tensor([each is None for each in edits])
             found[name] = moved.masked_fill(missing[:, None], torch.nan)
         for number, thought in enumerate(steered.beside["thoughts"], start=1):
-            found[f"moved_wording_{number}"] = meant * shift(steered, trait, reworded(there, thought))
+            found[f"moved_wording_{number}"] = meant * shift(steered, trait, prefilled(there, [thought]))
         return [each.scenario for each in there], {name: settled(each) for name, each in found.items()}
 
     return by_trait(steered, MEASURES, of_trait)
@@ -69,18 +66,6 @@ def elsewhere(edits: Edits, step: int, layers: int) -> Edits | None:
     """The same edits so many layers later; None where the model has no such layer."""
     moved = tuple(replace(edit, site=replace(edit.site, layer=edit.site.layer + step)) for edit in edits)
     return moved if all(0 <= edit.site.layer < layers for edit in moved) else None
-
-
-def reworded(there: Sequence[Situation], thought: Passage) -> list[Situation]:
-    """The situations with another thought before the action."""
-    return [
-        one._replace(messages=[*one.messages[:-1], {**one.messages[-1], "content": thought.given}]) for one in there
-    ]
-
-
-def settled(moved: Float[Tensor, "condition situation"]) -> Float[Tensor, "condition situation"]:
-    """Without what is the rounding of a batch's shape."""
-    return moved.where(~(moved.abs() <= UNMOVED), 0.0)
 
 
 def concluded(means: Means, conditions: Sequence[Condition]) -> Iterator[Conclusion]:
