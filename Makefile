@@ -7,6 +7,9 @@
 # make family-test  the whole workflow on a toy model of each family; make test takes one of them
 # make organism  the whole workflow on three models whose truth is known, to results/organism/organisms.html, each trained
 #             TRAININGS times (5); all but the first of each leave out the rollouts
+# make league  every method on SEEDS (5) organisms of each truth, which tells which method is for what, to
+#             results/league/league.html; MORE=mine.yaml stands on top of the preset, and OTHERS names folders of other
+#             models' results whose order of methods is compared
 # make mutants  faults made on purpose in a copy, each of which a test must notice, to tests/mutants/MUTANTS.md
 # make validity  simulations of what the statistics promise (coverage, size, false names), to docs/validity.md, in
 #             minutes (some parts, to the screen: python benchmarks/validity.py few_scenarios axes)
@@ -34,8 +37,14 @@ TRAININGS := 5
 FURTHER := $(shell seq 2 $(TRAININGS))
 FURTHER_ORGANISMS := $(foreach organism,$(ORGANISMS),$(FURTHER:%=$(organism).%))
 
+# the league's organisms: SEEDS of each truth, each an experiment of its own
+SEEDS := 5
+MORE :=
+OTHERS := $(patsubst %/vectors/comparison.csv,%,$(wildcard results/smollm2/vectors/comparison.csv))
+LEAGUE := $(foreach truth,five-axes one-axis,$(foreach seed,$(shell seq $(SEEDS)),league-$(truth).$(seed)))
+
 .PHONY: run setup test quick quick-tests types slurm-test family-test mutants validity lint docs clean browser organism $(ORGANISMS:%=run-%) \
-	$(FURTHER_ORGANISMS:%=train-%) bench $(BENCHES:%=bench-%)
+	$(FURTHER_ORGANISMS:%=train-%) league $(LEAGUE:%=play-%) bench $(BENCHES:%=bench-%)
 
 run: $(READY)
 	snakemake --cores all
@@ -117,6 +126,21 @@ $(ORGANISMS:%=run-%): run-%: $(READY)
 $(FURTHER_ORGANISMS:%=train-%): train-%: $(READY)
 	snakemake --cores 1 --configfile workflow/presets/organism.yaml workflow/presets/$(basename $*).yaml \
 	--config experiment=$* seed=$(patsubst .%,%,$(suffix $*)) -- results/$*/organism/answers.csv
+
+# two organisms at a time: most of their jobs use one core
+league: $(READY)
+	$(MAKE) --jobs=2 $(LEAGUE:%=play-%)
+	PYTHONPATH=workflow python workflow/scripts/league_page.py results/league --organisms $(LEAGUE:%=results/%) \
+	--others $(OTHERS) --data workflow/resources/organism
+
+play-league-five-axes.%: ABOVE :=
+play-league-one-axis.%: ABOVE := workflow/presets/organism-one-axis.yaml
+
+$(LEAGUE:%=play-%): play-%: $(READY)
+	snakemake --cores 1 --configfile workflow/presets/organism.yaml $(ABOVE) \
+	workflow/presets/league.yaml $(MORE) --config experiment=$* seed=$(patsubst .%,%,$(suffix $*)) -- \
+	results/$*/organism/measured.parquet results/$*/organism/answers.csv results/$*/vectors/comparison.csv \
+	results/$*/vectors/not_made.csv
 
 validity: $(READY)
 	OMP_NUM_THREADS=1 python benchmarks/validity.py

@@ -19,6 +19,7 @@ FLOORS = [
     {"evaluations", "plan", "statistics"},
     {"report"},
     {"organism"},
+    {"league"},
 ]
 """Folders and single modules, from the ground up; what `python -m trimtab.<room>` runs is of its room."""
 

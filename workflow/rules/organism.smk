@@ -21,11 +21,13 @@ if ORGANISM:
                 [resources.load(Path(RESOURCES, name)) for name in TRUTH]
             ),
             settings=json.dumps(config["organism"], sort_keys=True),
+            # of all experiments here; the next one with the same settings needn't train again
+            store=str(RESULTS.with_name(".organisms")),
             seed=config["seed"],
             code=code_digest("organism_train"),
         shell:
             "python workflow/scripts/organism_train.py {params.data:q} {output.folder} {output.training}"
-            " --settings {params.settings:q} --seed {params.seed} 2> {log}"
+            " --store {params.store} --code {params.code} --settings {params.settings:q} --seed {params.seed} 2> {log}"
 
     # what forward passes alone answer; a further training ends here
     rule answers:
@@ -66,6 +68,48 @@ if ORGANISM:
         shell:
             "python workflow/scripts/organism_answers.py {input.manifest} {input.scenarios} {params.data:q} {output.table}"
             " --vectors {input.vectors} --settings {params.settings:q} --seed {params.seed} > {log} 2>&1"
+
+    # what the league asks besides, of every method at the same KL
+    rule measured:
+        input:
+            manifest="<results>/model/manifest.json",
+            preflight="<results>/model/preflight.json",
+            scenarios="<results>/prompts/scenarios.jsonl",
+            calibration="<results>/rollouts/calibration.json",
+            vectors=expand(
+                "<results>/vectors/{method}/{trait}.safetensors",
+                method=METHODS,
+                trait=TRAITS,
+            ),
+        output:
+            table="<results>/organism/measured.parquet",
+        log:
+            "<logs>/organism/measured.log",
+        benchmark:
+            "<benchmarks>/organism/measured.jsonl"
+        conda:
+            "../../envs/model.yaml"
+        params:
+            data=literal(RESOURCES),
+            resources=resources.digest(
+                [
+                    DECISIONS,
+                    *[resources.load(Path(RESOURCES, name)) for name in TRUTH],
+                ]
+            ),
+            truth=config["organism"]["truth"],
+            kl=config["vectors"]["comparison_kl"],
+            primary=literal(json.dumps({"primary": PRIMARY}, sort_keys=True)),
+            seed=config["seed"],
+            code=[
+                code_digest("organism_measured"),
+                # imported by name
+                *[evaluator_digest(name) for name in ("fragility", "robustness")],
+            ],
+        shell:
+            "python workflow/scripts/organism_measured.py {input.manifest} {input.scenarios} {input.calibration}"
+            " {params.data:q} {output.table} --vectors {input.vectors} --truth {params.truth} --kl {params.kl}"
+            " --primary {params.primary:q} --seed {params.seed} 2> {log}"
 
     rule recovery:
         input:

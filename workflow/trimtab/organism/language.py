@@ -94,6 +94,10 @@ class Language:
             fails={} if failing is None else {failing: self.law.truth["failures"][failing]},
         )
 
+    def name(self, action: str) -> str:
+        """What an action is called in the text."""
+        return self._names[action]
+
     def argument(self, action: str, task: str) -> str:
         """What the agent writes as an action's input."""
         noun = task.split()[2].rstrip(".")

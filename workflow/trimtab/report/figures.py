@@ -164,10 +164,15 @@ def plots(run: Run) -> dict[str, Plot]:
 
 def write_figure(run: Run, name: str, folder: Path) -> None:
     """Draw one figure to `folder` as `<name>.svg` and `<name>.pdf`."""
+    save(lambda: plots(run)[name].draw(run), folder, name)
+
+
+def save(draw: Callable[[], Figure], folder: Path, name: str) -> None:
+    """Draw to `folder` as `<name>.svg` and `<name>.pdf`, in the style of all figures."""
     # a fresh style each time: nothing one figure sets can leak into the next
     style: dict[Any, Any] = {**sns.axes_style("ticks"), **STYLE}
     with mpl.rc_context(style):
-        figure = plots(run)[name].draw(run)
+        figure = draw()
         for suffix, metadata in ((".svg", {"Date": None}), (".pdf", {"CreationDate": None, "ModDate": None})):
             with files.atomic(folder / f"{name}{suffix}") as path:
                 figure.savefig(path, format=suffix[1:], metadata=metadata)
