@@ -19,6 +19,7 @@ LOADED = {
         *(
             "evaluations_measure",
             "organism_answers",
+            "organism_measured",
             "organism_train",
             "plan",
             "rollouts_best_of",
@@ -41,10 +42,10 @@ LOADED = {
         *("probes_fit", "probes_scores", "saes_agreement", "saes_train", "vectors_stability", "vectors_tables"),
     },
     "statsmodels": {
-        *("evaluations_effects", "organism_answers", "organism_page", "organism_recovery", "probes_fit"),
+        *("evaluations_effects", "league_page", "organism_answers", "organism_page", "organism_recovery", "probes_fit"),
         *("report_page", "statistics_effects", "vectors_comparison"),
     },
-    "seaborn": {"report_figures", "report_page"},
+    "seaborn": {"league_page", "report_figures", "report_page"},
 }
 """Scripts by what they load. Models bring tokenizers along, and both bring torch: each is listed by the largest."""
 

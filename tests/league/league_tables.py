@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from trimtab.league.numbers import Tables
-from trimtab.organism import measured, questions
+from trimtab.organism import questions
 from trimtab.organism.law import ACTIONS, Law
 from trimtab.prompts import resources
 
@@ -59,7 +59,7 @@ def _comparison(random, made, traits):
 
 
 def _measured(random, made):
-    names = ["shift_plain", "shift_asked_off", "shift_prefilled", *CELLS, measured.SURPRISE, measured.BROKEN]
+    names = ["shift_plain", "shift_asked_off", "shift_prefilled", *CELLS, questions.SURPRISE, questions.BROKEN]
     rows = []
     for method, trait in made:
         for name in names:
@@ -67,7 +67,7 @@ def _measured(random, made):
             if name == "moved_layer_after" and trait == "autonomy":
                 values = [np.nan] * ITEMS
             rows += [(method, trait, name, f"i{at}", value) for at, value in enumerate(values)]
-    return pd.DataFrame(rows, columns=measured.COLUMNS)
+    return pd.DataFrame(rows, columns=questions.MEASURED)
 
 
 def _answers(random, made, traits, truth):

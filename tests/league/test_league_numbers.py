@@ -12,7 +12,7 @@ from trimtab.league.columns import COLUMNS
 from trimtab.league.numbers import numbers
 from trimtab.league.seconds import seconds
 from trimtab.league.table import league
-from trimtab.organism import measured, questions
+from trimtab.organism import questions
 from trimtab.organism.law import ACTIONS
 
 
@@ -65,8 +65,8 @@ def by_hand(given, truth, method):
                 rows = rows[(rows["method"] == which) & (rows["trait"] == of) & (rows["measure"] == measure)]
                 return sum(rows["value"]) / len(rows)
 
-            each["capability_lost"].append(mean(measured.SURPRISE) - mean(measured.SURPRISE, "none"))
-            each["broken"].append(mean(measured.BROKEN) - mean(measured.BROKEN, "none"))
+            each["capability_lost"].append(mean(questions.SURPRISE) - mean(questions.SURPRISE, "none"))
+            each["broken"].append(mean(questions.BROKEN) - mean(questions.BROKEN, "none"))
             aside = (mean("shift_asked_off") + mean("shift_prefilled")) / 2
             each["kept"].append(aside / mean("shift_plain"))
             cells = [value for value in map(mean, CELLS) if not math.isnan(value)]

@@ -12,13 +12,14 @@ from scipy import stats
 from trimtab.forward.hooks import hooked
 from trimtab.forward.sites import Site
 from trimtab.organism.answers import clopper_pearson
-from trimtab.organism.decisions import TIMINGS, Reader, Ruler, prompts_of
+from trimtab.organism.decisions import TIMINGS, Reader, prompts_of
 from trimtab.organism.language import Language
 from trimtab.organism.law import Law, State
 from trimtab.organism.page import page
 from trimtab.organism.questions import ABOVE_NULL, AXES, CHANCE, COLUMNS, KL, MOVED, READ, REPORTED, ROLLOUT_AXES, SHARE
 from trimtab.organism.recovery import Recovery
 from trimtab.organism.reported import axes_found, effects_found, true_axes
+from trimtab.organism.ruler import Ruler
 from trimtab.organism.tables import Training
 from trimtab.organism.train import action_tokens, build
 from trimtab.prompts import resources

@@ -14,10 +14,11 @@ import pandas as pd
 from trimtab.agent.names import DRAWS, UNSTEERED
 from trimtab.agent.points import START
 from trimtab.league.columns import COLUMNS, EFFECT, EQUAL_KL, HARM
-from trimtab.organism import measured, questions
+from trimtab.organism import questions
 from trimtab.organism.compared import compared
-from trimtab.organism.decisions import Ruler
 from trimtab.organism.law import ACTIONS, Law
+from trimtab.organism.questions import BROKEN, SURPRISE
+from trimtab.organism.ruler import Ruler
 from trimtab.vectors.nulls import plain
 from trimtab.vectors.verdicts import SMALLEST
 
@@ -108,15 +109,15 @@ def random_as_good(effects: pd.Series) -> pd.Series:
 def beside(rows: pd.DataFrame) -> pd.DataFrame:
     """Capability, broken turns, robustness and fragility from the items' means."""
     means = rows.pivot_table(index=KEYS, columns="measure", values="value", sort=False)
-    lost = means[[measured.SURPRISE, measured.BROKEN]]
+    lost = means[[SURPRISE, BROKEN]]
     plain_model = lost.xs(UNSTEERED, level="method")
     steered = means.drop(UNSTEERED, level="method")
     lost = lost.loc[steered.index] - plain_model.loc[steered.index.get_level_values("trait")].to_numpy()
     cells = steered.filter(like="moved_")
     return pd.DataFrame(
         {
-            HARM: lost[measured.SURPRISE],
-            "broken": lost[measured.BROKEN],
+            HARM: lost[SURPRISE],
+            "broken": lost[BROKEN],
             "kept": steered[[*ASIDE]].mean(axis=1) / steered["shift_plain"],
             "wrong_cells": (cells <= 0).sum(axis=1) / cells.notna().sum(axis=1),
         }

@@ -1,11 +1,11 @@
 """What the organism decides at one place: after a persona, a task and a thought without a lean, where an action is due.
 
-Decisions are read as log-probabilities of the six actions, unsteered or with a push at chosen tokens, and compared with
-the truth in the truth's own unit: how many levels of each trait would shift the actions like this. Intervals and
-questions are in `trimtab.organism.recovery`; prompts are read under pushes as everywhere, by `trimtab.steering.replay`.
+Decisions are read as log-probabilities of the six actions, unsteered or with a push at chosen tokens. What they come to
+in the truth's own unit is in `trimtab.organism.ruler`, intervals and questions are in `trimtab.organism.recovery`;
+prompts are read under pushes as everywhere, by `trimtab.steering.replay`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -18,7 +18,6 @@ from transformers import PreTrainedModel
 from trimtab.agent.calibration import before_action
 from trimtab.forward.sites import Site, as_site
 from trimtab.organism.language import Language
-from trimtab.organism.law import Law
 from trimtab.organism.train import action_tokens
 from trimtab.steering.edits import Edits
 from trimtab.steering.places import Segment
@@ -67,37 +66,3 @@ class Reader:
     def rows(self) -> Float[Tensor, "prompt d_model"]:
         """The unsteered rows at the site where the action is due."""
         return torch.cat([replay.at(self._site, replay.ends) for replay in self._replays]).cpu()
-
-
-class Ruler:
-    """Turns shifts of decisions into levels of traits."""
-
-    def __init__(self, law: Law) -> None:
-        gains = law.gains - law.gains.mean(1, keepdims=True)
-        axes: list[Float[ndarray, " action"]] = []
-        self.place: dict[str, tuple[int, int]] = {}
-        """Trait -> the axis that it moves, and in which direction."""
-        for trait, gain in zip(law.traits, gains, strict=True):
-            known = [(at, sign) for at, axis in enumerate(axes) for sign in (1, -1) if np.allclose(gain, sign * axis)]
-            if not known:
-                axes.append(gain)
-                known = [(len(axes) - 1, 1)]
-            self.place[trait] = known[0]
-        self.axes = np.stack(axes)
-        self._solve = np.linalg.pinv(self.axes)
-
-    def levels(self, shift: Float[ndarray, "*rows action"]) -> Float[ndarray, "*rows axis"]:
-        """Levels along each axis that explain a shift of log-probabilities best, by least squares."""
-        return np.asarray((shift - shift.mean(-1, keepdims=True)) @ self._solve)
-
-    def own(self, trait: str, levels: Float[ndarray, "*rows axis"]) -> Float[ndarray, "*rows"]:
-        """The part that is the trait's own, in the trait's direction."""
-        at, sign = self.place[trait]
-        return np.asarray(sign * levels[..., at])
-
-    def names(self) -> list[str]:
-        """What to call the axes: a trait's name where no other trait moves the same axis."""
-        owners: Mapping[int, list[str]] = {
-            at: [t for t, (axis, _) in self.place.items() if axis == at] for at in range(len(self.axes))
-        }
-        return [traits[0] if len(traits) == 1 else "act or ask" for traits in owners.values()]

@@ -27,20 +27,18 @@ from trimtab.evaluations.steered import PromptsOf, Steered
 from trimtab.evaluations.writing import written
 from trimtab.organism.language import Language
 from trimtab.organism.law import ACTIONS
+from trimtab.organism.questions import BROKEN, MEASURED, SURPRISE
 from trimtab.rollouts.conditions import Condition
 from trimtab.rollouts.episode import Arm
 from trimtab.steering import places
 from trimtab.steering.edits import Edits
 from trimtab.steering.places import Segment
 
-COLUMNS = ["method", "trait", "measure", "item", "value"]
 READ, SCORED, WRITTEN = 12, 40, 16
 """Scenarios whose decisions are read again, inputs that are scored, and turns that are written, each under every
 vector."""
 TOKENS = 24
 """A turn's thought and action take about ten."""
-SURPRISE, BROKEN = "surprise", "broken"
-"""Measures that are no evaluator's: nats of an action's input, and whether a turn can't be read."""
 
 
 def condition(method: str, trait: str, kl: float) -> Condition:
@@ -131,9 +129,9 @@ def _long(table: pd.DataFrame, trait: str) -> pd.DataFrame:
     """An evaluator's rows, one a measure."""
     named = table.drop(columns="seed").rename(columns={"condition_id": "method", "scenario_id": "item"})
     long = named.melt(["method", "item"], var_name="measure", value_name="value")
-    return long.assign(trait=trait)[COLUMNS]
+    return long.assign(trait=trait)[MEASURED]
 
 
 def _rows(steered: Steered, trait: str, name: str, values: Float[ndarray, "condition item"]) -> pd.DataFrame:
     places = [(each.method, trait, name, str(at)) for each in steered.conditions for at in range(values.shape[1])]
-    return pd.DataFrame(places, columns=COLUMNS[:-1]).assign(value=values.ravel())
+    return pd.DataFrame(places, columns=MEASURED[:-1]).assign(value=values.ravel())

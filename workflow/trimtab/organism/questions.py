@@ -20,4 +20,8 @@ AS_LARGE = "does at least as much as the vector"
 REPORTED = f"called an effect in the report (corrected p < {ALPHA:g})"
 KEYS = ["question", "method", "trait", "target", "timing", "dose"]
 """Columns that name an answer."""
+SURPRISE, BROKEN = "surprise", "broken"
+"""Measures of measured.parquet that are no evaluator's: nats of an action's input, and whether a turn can't be read."""
+MEASURED = ["method", "trait", "measure", "item", "value"]
+"""Columns of measured.parquet."""
 COLUMNS = [*KEYS, "estimate", "lower", "upper", "truth", "n"]

@@ -21,7 +21,7 @@ from trimtab import seeds
 from trimtab.forward.sites import STREAM, Sites
 from trimtab.organism import answers
 from trimtab.organism.answers import Bootstrap, Row, share
-from trimtab.organism.decisions import TIMINGS, Reader, Ruler, prompts_of
+from trimtab.organism.decisions import TIMINGS, Reader, prompts_of
 from trimtab.organism.language import Language
 from trimtab.organism.law import ACTIONS, State
 from trimtab.organism.questions import (
@@ -40,6 +40,7 @@ from trimtab.organism.questions import (
     SIGNIFICANT,
     SIZEABLE,
 )
+from trimtab.organism.ruler import Ruler
 from trimtab.steering.edits import added
 from trimtab.vectors.artifact import Vector
 
