@@ -8,8 +8,8 @@
 # make organism  the whole workflow on three models whose truth is known, to results/organism/organisms.html, each trained
 #             TRAININGS times (5); all but the first of each leave out the rollouts
 # make league  every method on SEEDS (5) organisms of each truth, which tells which method is for what, to
-#             results/league/league.html; MORE=mine.yaml stands on top of the preset, and OTHERS names folders of other
-#             models' results whose order of methods is compared
+#             results/league/league.html; METHODS=mine.yaml has other methods, and OTHERS names folders of other models'
+#             results whose order of methods is compared
 # make mutants  faults made on purpose in a copy, each of which a test must notice, to tests/mutants/MUTANTS.md
 # make validity  simulations of what the statistics promise (coverage, size, false names), to docs/validity.md, in
 #             minutes (some parts, to the screen: python benchmarks/validity.py few_scenarios axes)
@@ -39,7 +39,7 @@ FURTHER_ORGANISMS := $(foreach organism,$(ORGANISMS),$(FURTHER:%=$(organism).%))
 
 # the league's organisms: SEEDS of each truth, each an experiment of its own
 SEEDS := 5
-MORE :=
+METHODS := workflow/presets/league-methods.yaml
 OTHERS := $(patsubst %/vectors/comparison.csv,%,$(wildcard results/smollm2/vectors/comparison.csv))
 LEAGUE := $(foreach truth,five-axes one-axis,$(foreach seed,$(shell seq $(SEEDS)),league-$(truth).$(seed)))
 
@@ -138,7 +138,7 @@ play-league-one-axis.%: ABOVE := workflow/presets/organism-one-axis.yaml
 
 $(LEAGUE:%=play-%): play-%: $(READY)
 	snakemake --cores 1 --configfile workflow/presets/organism.yaml $(ABOVE) \
-	workflow/presets/league.yaml $(MORE) --config experiment=$* seed=$(patsubst .%,%,$(suffix $*)) -- \
+	workflow/presets/league.yaml $(METHODS) --config experiment=$* seed=$(patsubst .%,%,$(suffix $*)) -- \
 	results/$*/organism/measured.parquet results/$*/organism/answers.csv results/$*/vectors/comparison.csv \
 	results/$*/vectors/not_made.csv
 

@@ -5,7 +5,7 @@ import pytest
 from project import script_of_docs
 
 from trimtab.evaluations import conclusions, evaluators
-from trimtab.organism.questions import COLUMNS
+from trimtab.organism.questions import COLUMNS, MEASURED
 from trimtab.rollouts.best_of import Row
 from trimtab.rollouts.judge import QUESTIONS, agreement
 from trimtab.rollouts.outcomes import KEYS
@@ -29,6 +29,7 @@ def test_tables_that_the_small_run_has_not(columns):
         "rollouts/judge.parquet": judged.columns,
         "rollouts/judge_agreement.csv": agreement(judged).columns,
         "organism/answers.csv": COLUMNS,
+        "organism/measured.parquet": MEASURED,
         "rollouts/best_of.csv": Row._fields,
         "vectors/drift.csv": drift.COLUMNS,
         "evaluations/held_out_text/common.parquet": [*KEYS, *evaluators.measures("held_out_text")],

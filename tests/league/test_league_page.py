@@ -38,7 +38,7 @@ def test_the_page_of_a_small_league(rows, tmp_path):
     assert "none can be told" in text
     assert "0 of 4</td><td>no &lt;pair&gt; is of one mean" in text
     assert "0.25 [-0.10, 0.50]" in text
-    assert "make league MORE=mine.yaml" in text
+    assert "make league METHODS=mine.yaml" in text
     assert "http://" not in text.replace("http://www.w3.org", "")
     mean = rows[rows["method"] == "behaviour"][EFFECT].mean()
     assert f"<td>{mean:.2f} [" in text
