@@ -19,7 +19,9 @@ PRESETS = ROOT / "workflow" / "presets"
 NAMES = sorted(path.stem for path in PRESETS.glob("*.yaml"))
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 """A stand-in: which commit to run is the user's to say."""
-ON_TOP = dict.fromkeys(["league", "league-methods", "organism-attention", "organism-edits", "organism-one-axis"], "organism")
+ON_TOP = dict.fromkeys(
+    ["league", "league-methods", "organism-attention", "organism-edits", "organism-one-axis"], "organism"
+)
 
 
 def layers(name):

@@ -65,27 +65,29 @@ def numbers(tables: Tables, law: Law, dose: float) -> pd.DataFrame:
 def by_trait(tables: Tables, law: Law) -> pd.DataFrame:
     """The columns at one KL, and the costs, by vector and trait."""
     compared_here = tables.comparison[tables.comparison["trait"] == tables.comparison["measure"]].set_index(KEYS)
-    parts = [
-        moved(tables.decisions, tables.answers, law),
+    of_kl = moved(tables.decisions, tables.answers, law)
+    parts: list[pd.DataFrame | pd.Series] = [
+        of_kl,
         random_as_good(compared_here["estimate"]),
         beside(tables.measured),
         compared_here[["forwards", "backwards"]].astype(float).sum(axis=1, min_count=2).rename("passes"),
         tables.seconds.set_index(KEYS)["seconds"],
     ]
     # numbered draws that are read in decisions alone are no row here
-    return pd.concat(parts, axis=1).loc[parts[0].index]
+    return pd.concat(parts, axis=1).loc[of_kl.index]
 
 
 def moved(decisions: pd.DataFrame, answers: pd.DataFrame, law: Law) -> pd.DataFrame:
     """How far first decisions move along the own axis, as a share of half of what the personas do between the poles,
     and how far along others."""
     there = decisions[decisions["point"] == START].set_index([*KEYS, "scenario_id"])
-    log = np.log(there[[f"p_{action}" for action in ACTIONS]].clip(lower=SMALLEST))
+    chances = there[[f"p_{action}" for action in ACTIONS]].clip(lower=SMALLEST)
+    log = pd.DataFrame(np.log(chances.to_numpy()), index=chances.index)
     unsteered = log.xs(UNSTEERED, level="method")
     steered = log.drop(UNSTEERED, level="method")
-    shift = steered - unsteered.reindex(steered.index.droplevel("method")).to_numpy()
+    shift = steered.to_numpy() - unsteered.reindex(steered.reset_index("method").index).to_numpy()
     ruler = Ruler(law)
-    levels = pd.DataFrame(ruler.levels(shift.to_numpy()), index=shift.index).groupby(KEYS, sort=False).mean()
+    levels = pd.DataFrame(ruler.levels(shift), index=steered.index).groupby(KEYS, sort=False).mean()
     persona = answers[(answers["question"] == questions.MOVED) & (answers["method"] == "persona")]
     own_persona = persona[persona["truth"] != 0].set_index("trait")
     half = own_persona["estimate"] * np.sign(own_persona["truth"]) / 2
@@ -102,8 +104,10 @@ def random_as_good(effects: pd.Series) -> pd.Series:
     """The share of a trait's random directions that do at least as much for its own action as each vector."""
     drawn = effects.index.get_level_values("method").str.fullmatch(DRAWS)
     random = {trait: own.to_numpy() for trait, own in effects[drawn].groupby("trait")}
-    shares = [float((random[trait] >= effect).mean()) for (_, trait), effect in effects[~drawn].items()]
-    return pd.Series(shares, index=effects[~drawn].index, name="random_as_good")
+    own = effects[~drawn]
+    traits = own.index.get_level_values("trait")
+    shares = [float((random[trait] >= effect).mean()) for trait, effect in zip(traits, own, strict=True)]
+    return pd.Series(shares, index=own.index, name="random_as_good")
 
 
 def beside(rows: pd.DataFrame) -> pd.DataFrame:

@@ -125,19 +125,12 @@ def _number(value: float) -> str:
 
 def _tests(found: League) -> Section:
     tied = found.table[found.table["tied"].eq(True)].groupby(["truth", "column"]).size()
-    body = [
-        [
-            Cell(_group(str(row.truth))),
-            Cell(COLUMNS[str(row.column)].label),
-            Cell(str(row.organisms)),
-            Cell(str(row.methods)),
-            Cell("" if pd.isna(row.friedman_p) else f"{row.friedman_p:.2g}"),
-            Cell("" if pd.isna(row.critical_difference) else f"{row.critical_difference:.1f}"),
-            Cell(str(tied.get((row.truth, row.column), 0))),
-        ]
-        for row in found.tests.itertuples()
-        if row.methods
-    ]
+    body = []
+    for row in found.tests[found.tests["methods"] > 0].to_dict("records"):
+        truth, column, p, least = (row[name] for name in ("truth", "column", "friedman_p", "critical_difference"))
+        told = ["" if pd.isna(p) else f"{p:.2g}", "" if pd.isna(least) else f"{least:.1f}"]
+        counts = [row["organisms"], row["methods"], *told, tied.get((truth, column), 0)]
+        body.append([Cell(_group(truth)), Cell(COLUMNS[column].label), *(Cell(str(each)) for each in counts)])
     head = ["organisms", "column", "organisms", "methods", "Friedman p", "critical difference", "tied with the best"]
     return Section(
         "What can be told apart",

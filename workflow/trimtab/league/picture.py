@@ -24,7 +24,8 @@ def points(table: pd.DataFrame, truth: str) -> pd.DataFrame:
     """
     own = table[(table["truth"] == truth) & table["column"].isin([EFFECT, HARM])]
     wide = own.pivot(index="method", columns="column", values=["estimate", "lower", "upper"]).astype(float)
-    wide.columns = pd.Index([f"{column}_{kind}" for kind, column in wide.columns])
+    kinds, columns = (wide.columns.get_level_values(level) for level in (0, 1))
+    wide.columns = pd.Index([f"{column}_{kind}" for kind, column in zip(kinds, columns, strict=True)])
     wide = wide[wide[[f"{EFFECT}_estimate", f"{HARM}_estimate"]].notna().all(axis=1)]
     wide["aim"] = [not is_null(str(name)) for name in wide.index]
     aimed = wide[wide["aim"]]

@@ -37,8 +37,11 @@ from trimtab.steering.places import Segment
 READ, SCORED, WRITTEN = 12, 40, 16
 """Scenarios whose decisions are read again, inputs that are scored, and turns that are written, each under every
 vector."""
-TOKENS = 24
+TOKENS = 16
 """A turn's thought and action take about ten."""
+
+DRAWN = ("scenarios", SURPRISE, BROKEN)
+"""What is drawn, each with a seed of its own."""
 
 
 def condition(method: str, trait: str, kl: float) -> Condition:
@@ -71,10 +74,11 @@ def measured(
         measured={trait: steered.measured[trait]},
         beside=_beside(language, trait),
     )
-    random = np.random.default_rng(seeds.derive(steered.seed, "organism", "measured"))
-    some = [scenarios[at] for at in sorted(random.permutation(len(scenarios))[:READ])]
+    # all traits meet the same items
+    random = {name: np.random.default_rng(seeds.derive(steered.seed, "organism", name)) for name in DRAWN}
+    some = [scenarios[at] for at in sorted(random["scenarios"].permutation(len(scenarios))[:READ])]
     parts = [_long(measure(name, held, some), trait) for name in ("robustness", "fragility")]
-    found = {SURPRISE: _surprise(held, language, random), BROKEN: _broken(held, language, random)}
+    found = {SURPRISE: _surprise(held, language, random[SURPRISE]), BROKEN: _broken(held, language, random[BROKEN])}
     return pd.concat([*parts, *(_rows(held, trait, name, values) for name, values in found.items())], ignore_index=True)
 
 
@@ -91,15 +95,21 @@ def _beside(language: Language, trait: str) -> dict[str, list[Passage]]:
 
 
 def _surprise(steered: Steered, language: Language, random: np.random.Generator) -> Float[ndarray, "condition item"]:
-    """Nats by which the model misses what goes with an action that is given: which file, which search."""
+    """Nats by which the model misses what goes with an action that is given."""
+    given, follows = inputs(language, random)
+    return np.asarray(steered.scored(_prompts(language, given, follows), {SURPRISE: surprise})[SURPRISE])
+
+
+def inputs(language: Language, random: np.random.Generator) -> tuple[list[str], list[str]]:
+    """Turns up to an action's input, tasks and actions drawn alike, and what goes there: which file, which search."""
     tasks = [str(task) for task in random.choice(language.tasks(), SCORED)]
     actions = [str(action) for action in random.choice([each for each in ACTIONS if each != FINISH], SCORED)]
+    both = list(zip(tasks, actions, strict=True))
     given = [
         f"{language.protocol.task(task)}{THOUGHT} {OPENING}{ACTION} {language.name(action)}{INPUT}"
-        for task, action in zip(tasks, actions, strict=True)
+        for task, action in both
     ]
-    follows = [f" {language.argument(action, task)}" for task, action in zip(tasks, actions, strict=True)]
-    return np.asarray(steered.scored(_prompts(language, given, follows), {SURPRISE: surprise})[SURPRISE])
+    return given, [f" {language.argument(action, task)}" for task, action in both]
 
 
 def _broken(steered: Steered, language: Language, random: np.random.Generator) -> Float[ndarray, "condition item"]:
@@ -107,9 +117,13 @@ def _broken(steered: Steered, language: Language, random: np.random.Generator) -
     tasks = [str(task) for task in random.choice(language.tasks(), WRITTEN)]
     given = [f"{language.protocol.task(task)}{THOUGHT}" for task in tasks]
     texts = written(steered, _prompts(language, given), TOKENS, temperature=1.0)
+    return np.array([[not is_turn(language, text) for text in own] for own in texts], dtype=float)
+
+
+def is_turn(language: Language, text: str) -> bool:
+    """Whether a text that follows the cue of a thought holds a thought and then an action that there is."""
     names = "|".join(re.escape(language.name(action)) for action in ACTIONS)
-    turn = re.compile(rf" \S[^\n]*{ACTION} ({names})(\s|$)")
-    return np.array([[turn.match(text) is None for text in own] for own in texts], dtype=float)
+    return re.match(rf" \S[^\n]*{ACTION} ({names})(\s|$)", text) is not None
 
 
 def _prompts(language: Language, given: Sequence[str], follows: Sequence[str] = ()) -> PromptsOf:
