@@ -165,7 +165,12 @@ if ORGANISM:
             # a digest of the script's code doesn't see what methods say of themselves
             wordings=METHOD_WORDINGS,
             template=resources.digest(
-                Path(LIBRARY, "report", "recovery.html.j2").read_text(encoding="utf-8")
+                [
+                    Path(LIBRARY, "report", f"{name}.html.j2").read_text(
+                        encoding="utf-8"
+                    )
+                    for name in ("tables", "recovery")
+                ]
             ),
             code=code_digest("organism_page"),
         shell:
