@@ -40,6 +40,8 @@ FURTHER_ORGANISMS := $(foreach organism,$(ORGANISMS),$(FURTHER:%=$(organism).%))
 # the league's organisms: SEEDS of each truth, each an experiment of its own
 SEEDS := 5
 METHODS := workflow/presets/league-methods.yaml
+AT_ONCE := 2
+PLAY := snakemake --cores 1
 OTHERS := $(patsubst %/vectors/comparison.csv,%,$(wildcard results/smollm2/vectors/comparison.csv))
 LEAGUE := $(foreach truth,five-axes one-axis,$(foreach seed,$(shell seq $(SEEDS)),league-$(truth).$(seed)))
 
@@ -127,9 +129,8 @@ $(FURTHER_ORGANISMS:%=train-%): train-%: $(READY)
 	snakemake --cores 1 --configfile workflow/presets/organism.yaml workflow/presets/$(basename $*).yaml \
 	--config experiment=$* seed=$(patsubst .%,%,$(suffix $*)) -- results/$*/organism/answers.csv
 
-# two organisms at a time: most of their jobs use one core
 league: $(READY)
-	$(MAKE) --jobs=2 $(LEAGUE:%=play-%)
+	$(MAKE) --jobs=$(AT_ONCE) $(LEAGUE:%=play-%)
 	PYTHONPATH=workflow python workflow/scripts/league_page.py results/league --organisms $(LEAGUE:%=results/%) \
 	--others $(OTHERS) --data workflow/resources/organism
 
@@ -137,7 +138,7 @@ play-league-five-axes.%: ABOVE :=
 play-league-one-axis.%: ABOVE := workflow/presets/organism-one-axis.yaml
 
 $(LEAGUE:%=play-%): play-%: $(READY)
-	snakemake --cores 1 --configfile workflow/presets/organism.yaml $(ABOVE) \
+	$(PLAY) --configfile workflow/presets/organism.yaml $(ABOVE) \
 	workflow/presets/league.yaml $(METHODS) --config experiment=$* seed=$(patsubst .%,%,$(suffix $*)) -- \
 	results/$*/organism/measured.parquet results/$*/organism/answers.csv results/$*/vectors/comparison.csv \
 	results/$*/vectors/not_made.csv
