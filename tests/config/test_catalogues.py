@@ -12,6 +12,7 @@ from trimtab.settings import gates, outcomes, rollouts, vectors
 from trimtab.steering.catalogue import AS_MADE, FIRST, GATES, REMEMBERS, RULES
 from trimtab.steering.catalogue import TIMINGS as TOLD
 from trimtab.vectors.baselines import BASELINES
+from trimtab.vectors.drawn import KINDS
 from trimtab.vectors.units import UNITS
 
 NEVER_ASKED = {"none", "last_cue", "all_but_last_cue"}
@@ -23,11 +24,12 @@ NEVER_ASKED = {"none", "last_cue", "all_but_last_cue"}
     [
         (rollouts.Rule, RULES.keys() - {AS_MADE}),
         (rollouts.Unit, UNITS),
+        (rollouts.RandomKind, KINDS),
         (vectors.Baseline, BASELINES),
         (gates.GateKind, GATES),
         (gates.EditGate.model_fields["remembers"].annotation, REMEMBERS),
     ],
-    ids=["rules", "units", "baselines", "gates", "memories"],
+    ids=["rules", "units", "random directions", "baselines", "gates", "memories"],
 )
 def test_every_choice_is_told_and_nothing_else_is(choice, catalogue):
     assert len(get_args(choice)) == len(catalogue)

@@ -259,6 +259,17 @@ WRONG = {
     "that points the wrong way",
     "rollouts: {controls: {random: 9}}": "rollouts.controls.random: 9 is more than the 4 random direction(s) made "
     "(random in vectors.methods, vectors.random_draws)",
+    "rollouts: {controls: {random: 3, random_kinds: [random, corpus_random]}}": "rollouts.controls.random: 3 is more "
+    "than the 0 corpus_random direction(s) made (corpus_random in vectors.methods, vectors.random_draws)",
+    "rollouts: {controls: {random_kinds: [orthogonal]}}": 'rollouts.controls.random_kinds[0]: "orthogonal" is not one '
+    "of random, corpus_random; kinds of these directions: random, from the sphere, and corpus_random, as the corpus "
+    "varies",
+    "{vectors: {methods: [sae_probe, mean_difference, raw_probe, corpus_random, random]}, rollouts: {controls: "
+    "{methods: [corpus_random]}}}": "rollouts.controls.methods: random directions are asked for by "
+    "rollouts.controls.random",
+    "{vectors: {methods: [sae_probe, mean_difference, raw_probe, corpus_random, random], random_draws: 7}, rollouts: "
+    "{grid: [{also: [corpus_random_7.deference.0.4]}]}}": "rollouts.grid[0].also: corpus_random_7.deference.+0.4: draw "
+    "7 is none of the 7 corpus_random direction(s) made (vectors.random_draws)",
     "rollouts: {controls: {dose: 0.25}}": "rollouts.controls.dose: 0.25 is not among rollouts.study.doses "
     "(0.2, 0.4, 0.6)",
     "rollouts: {grid: [{traits: [courage]}]}": "rollouts.grid[0].traits: courage is not among probes.traits "

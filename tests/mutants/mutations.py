@@ -119,8 +119,8 @@ MUTATIONS = [
     Mutation(
         "null of random directions of any layer and rule",
         "statistics/declared.py",
-        "at(as_studied(conditions, plan), method=RANDOM",
-        "at(conditions, method=RANDOM",
+        "_of_kinds(as_studied(conditions, plan), plan.dose",
+        "_of_kinds(conditions, plan.dose",
         CORRECTIONS,
     ),
     Mutation(

@@ -41,6 +41,15 @@ def test_ranks_among_few_directions():
     assert "expected 99 or more" in found[1]
 
 
+def test_ranks_are_among_directions_of_the_kind_that_has_fewest():
+    """99 vectors of the sphere do not help where 98 decisions are read as the corpus varies."""
+    changed = DEFAULT["vectors"] | {"chance_draws": 98, "random_draws": 99}
+    (line,) = told(
+        vectors=changed, rollouts=DEFAULT["rollouts"] | {"controls": DEFAULT["rollouts"]["controls"] | {"random": 4}}
+    )
+    assert line.startswith("vectors.chance_draws: a rank among 98 random direction(s)")
+
+
 @pytest.mark.parametrize(("scenarios", "lines"), [(7, 1), (8, 0)])
 def test_few_scenarios(scenarios, lines):
     """Of seven the least p is 2 / 2^7, five times that 0.078; of eight it is 0.039."""

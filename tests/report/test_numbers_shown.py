@@ -3,6 +3,7 @@
 The run is made up: two traits, of which the estimate, the bounds and the p of every row are other numbers.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -205,6 +206,23 @@ def test_forest_has_each_control_in_its_own_row(made):
         assert points(axis) == [(round(value, 6), height) for height, value in wanted.items()]
         (dots,) = axis.collections
         assert dots.get_offsets().tolist() == [[effect(f"random.{trait}.all.0.2", outcome, "cohens_d"), 3]]
+
+
+def test_each_kind_of_random_direction_has_a_row_of_dots(made):
+    """Autonomy's direction is of the sphere, deference's as the corpus varies."""
+    trait = made.conditions["trait"]
+    drawn_so = (made.conditions["method"] == "random") & (trait == "deference")
+    design = made.conditions.assign(method=made.conditions["method"].mask(drawn_so, "corpus_random"))
+    compared = made.tables["comparison"]
+    other = compared["method"].str.startswith("random") & (compared["trait"] == "deference")
+    named = compared.assign(method=compared["method"].mask(other, "corpus_" + compared["method"]))
+    run = replace(made, conditions=design, tables=made.tables | {"comparison": named})
+    both = ["random directions of the sphere", "random directions as the corpus varies"]
+    for figure, first in ((plots_effects.forest(run), 3), (plots_vectors.comparison(run), 2)):
+        for kind, axis in enumerate(figure.axes):
+            heights = [height for dots in axis.collections for _, height in dots.get_offsets().tolist()]
+            assert heights == [first + kind]
+        assert [label.get_text() for label in figure.axes[0].get_yticklabels()][first : first + 2] == both
 
 
 def test_timing_is_at_the_declared_dose(made):

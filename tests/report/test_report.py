@@ -117,6 +117,26 @@ def test_a_share_within_that_of_independent_effects_is_an_axis_of_the_outcomes(r
         assert ("an axis of the outcomes and none of the vectors" in " ".join(abstract(other).rest)) == said
 
 
+def test_random_directions_of_two_kinds_are_said_apart(run):
+    """Fifteen of the sphere and ten as the corpus varies, of which a rank has 1/11 at least."""
+    design = run.conditions.assign(method=run.conditions["method"].mask(run.conditions["draw"] >= 3, "corpus_random"))
+    table = run.tables["structure"]
+    share = table[(table["matrix"] == "random") & (table["quantity"] == "share")].assign(
+        value=0.4, lower=0.3, upper=0.5
+    )
+    wider = share.assign(matrix="corpus_random", value=0.6, lower=0.55, upper=2.0)
+    rest = table[(table["matrix"] != "random") | (table["quantity"] != "share")]
+    two = replace(run, conditions=design, tables=run.tables | {"structure": pd.concat([rest, share, wider])})
+    rank = Rank(draws=25, as_large=0, p=1 / 11, lowest=0.0, highest=0.1)
+    text = " ".join(abstract(with_traits(two, verdict="moved", random=rank)).rest)
+    assert "every one of 25 random directions (15 of the sphere and 10 as the corpus varies) at the same dose" in text
+    assert "(the smallest p this comparison can give is 0.09)" in text
+    assert (
+        "As many random directions at the same dose give 40 % (of the sphere, 30 % to 50 %) and 60 % (as the corpus "
+        "varies, 55 % to 200 %), so the share alone does not show an axis"
+    ) in text
+
+
 def test_too_few_random_directions_are_said(run):
     table = run.tables["structure"]
     few = table.assign(value=table["value"].mask(table["matrix"] == "random"))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import choices
 import fake_run
+import pandas as pd
 import pytest
 import yaml
 from choices import KINDS
@@ -36,11 +37,12 @@ from trimtab.steering import catalogue, gates, places
 from trimtab.steering.catalogue import AS_MADE, GATES, REMEMBERS, RULES, TIMINGS
 from trimtab.vectors import methods as methods_folder
 from trimtab.vectors.baselines import BASELINES
+from trimtab.vectors.drawn import KINDS as RANDOM_KINDS
 from trimtab.vectors.gates import KINDS as KINDS_OF_GATES
 from trimtab.vectors.units import UNITS
 from trimtab.wording import of_file
 
-METHODS = [name for name in methods_folder.known() if name != "random" and not methods_folder.makes_edits(name)]
+METHODS = [name for name in methods_folder.known() if name not in RANDOM_KINDS and not methods_folder.makes_edits(name)]
 """The config keeps random directions for the controls; methods that make edits have no rule to choose."""
 OWN = [name for name in methods_folder.known() if methods_folder.makes_edits(name)]
 STEERED = [name for name in TIMINGS if name not in ("none", "decode_<number>")] + ["decode_3"]
@@ -196,6 +198,11 @@ def test_every_combination_that_the_config_takes_is_told_as_it_is(run, method):
         assert ("nats" in text) == (unit in ("kl", "asc") and RULES[rule].counts == "length"), (rule, unit)
 
 
+def of_two_kinds(conditions: pd.DataFrame) -> pd.DataFrame:
+    """The design with its last random directions drawn as the corpus varies."""
+    return conditions.assign(method=conditions["method"].mask(conditions["draw"] >= 3, "corpus_random"))
+
+
 def with_settings(run: WholeRun, section: str, **values: object) -> WholeRun:
     """The run with other values of some keys of a section of its config."""
     return replace(run, config=changed(run.config, **{section: changed(getattr(run.config, section), **values)}))
@@ -230,6 +237,18 @@ def test_few_random_directions_are_those_whose_rank_cannot_reach_the_level(run, 
     five = run.conditions[run.conditions["draw"].isna() | (run.conditions["draw"] == 0)]
     text = " ".join(limitations(replace(run, conditions=five, plan=replace(run.plan, level=level))))
     assert ("its p is 0.17 at least, and a verdict by direction needs 0.05 or less" in text) == few
+
+
+def test_random_directions_of_two_kinds_are_told_apart(run):
+    """Of five a trait, two as the corpus varies: 15 and 10, so p is 1/11 at least."""
+    two = replace(run, conditions=of_two_kinds(run.conditions))
+    both = "(15 of the sphere and 10 as the corpus varies)"
+    assert f"Random directions {both} at dose 0.2," in dict(terms(two))["Controls"]
+    text = " ".join(limitations(two))
+    assert f"Random directions: 25 {both} were run at the declared dose. A rank among so few of a kind shows" in text
+    assert "its p is 0.09 at least" in text
+    coarse = " ".join(limitations(replace(two, plan=replace(run.plan, level=0.8))))
+    assert "ranks a vector among those of each kind and goes by the larger p" in coarse
 
 
 def test_known_falsehoods_are_gone(run):

@@ -72,6 +72,20 @@ def test_names_by_hand():
     assert common_conditions(17, rollouts)["condition_id"].tolist() == ["unsteered", "zero"]
 
 
+def test_each_kind_of_random_direction_has_its_own_draws():
+    rollouts = with_grid({"traits": ["autonomy"], "methods": ["corpus_random"], "timings": ["prefill"]})
+    rollouts["controls"] |= {"dose": 0.4, "random": 2, "random_kinds": ["random", "corpus_random"]}
+    made = [one for one in conditions_of(trait_conditions("autonomy", 17, rollouts)) if one.is_random]
+    assert [(one.condition_id, one.vector_name, one.arm) for one in made] == [
+        ("random.0.autonomy.all.+0.4", "random_0", "control"),
+        ("random.1.autonomy.all.+0.4", "random_1", "control"),
+        ("corpus_random.0.autonomy.all.+0.4", "corpus_random_0", "control"),
+        ("corpus_random.1.autonomy.all.+0.4", "corpus_random_1", "control"),
+        ("corpus_random.0.autonomy.prefill.+0.4", "corpus_random_0", "grid"),
+        ("corpus_random.1.autonomy.prefill.+0.4", "corpus_random_1", "grid"),
+    ]
+
+
 def with_grid(*blocks):
     return {**copy.deepcopy(ROLLOUTS), "grid": list(blocks)}
 

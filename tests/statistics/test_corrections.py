@@ -210,6 +210,12 @@ def test_the_null_is_of_random_directions_at_the_same_layer_and_by_the_same_rule
     axes = structure(rollouts(), conditions(), PLAN).set_index(["matrix", "quantity"])
     # each of those as studied moves y_a alone or nothing: one axis whichever four of them are taken
     assert axes.loc[("random", "share"), ["lower", "upper"]].tolist() == pytest.approx([1, 1])
+    # of two kinds each has its own sets, and two of the sphere are fewer than four traits
+    design = conditions()
+    design["method"] = design["method"].mask((design["draw"] >= 2) & (design["arm"] == "control"), "corpus_random")
+    axes = structure(rollouts(), design, PLAN).set_index(["matrix", "quantity"])
+    assert axes.loc[("corpus_random", "share"), ["lower", "upper"]].tolist() == pytest.approx([1, 1])
+    assert np.isnan(axes.loc[("random", "share"), "value"])
 
 
 def test_the_claim_of_a_negative_dose_points_down(table):

@@ -14,6 +14,7 @@ from trimtab.statistics.declared import Plan, read_conditions
 from trimtab.statistics.effects import RANK, dose_response, effects
 from trimtab.statistics.findings import findings
 from trimtab.statistics.outcomes import Rollouts
+from trimtab.statistics.significance import ranked
 from trimtab.statistics.summary import Findings, Rank, ZeroDose, read_findings
 
 PLAN = Plan(
@@ -198,6 +199,35 @@ def test_rank_among_random_directions():
     assert ranks.loc[("up", "calls"), ["estimate", "p"]].tolist() == [0, pytest.approx(1 / 21)]
     assert ranks.loc[("same", "asks"), ["estimate", "p"]].tolist() == [1, 1]
     assert ranks.loc[("up", "calls"), "upper"] == pytest.approx(1 - 0.025**0.05)
+
+
+def test_a_rank_has_the_p_of_the_kind_that_is_hardest_to_tell_from():
+    """Of the sphere 1, 0 and 2 of two are as large, as the corpus varies 0, 2 and 3 of three."""
+    effect = np.array([3.0, -1.0, 0.0])
+    drawn = {
+        "random": np.array([[1.0, 0.0, 0.0], [-3.0, 0.5, 0.0]]),
+        "corpus_random": np.array([[2.0, 1.0, 1.0], [0.0, -2.0, 0.0], [0.0, 0.0, 0.0]]),
+    }
+    as_large, p = ranked(effect, drawn)
+    assert as_large.tolist() == [1, 2, 5]
+    assert p.tolist() == [2 / 3, 3 / 4, 1]
+    assert ranked(effect, {"random": drawn["random"]})[1].tolist() == [2 / 3, 1 / 3, 1]
+
+
+@pytest.mark.slow
+def test_random_directions_of_two_kinds():
+    """One of the ten as the corpus varies does as much as the vector: p is 2 / 11 among them."""
+    design, rollouts = conditions(), Rollouts.of(outcomes(random_12=2.0))
+    design["method"] = design["method"].mask(design["draw"] >= 10, "corpus_random")
+    table = effects(rollouts, design, PLAN)
+    ranks = table[table["estimand"] == RANK].set_index(["condition_id", "outcome"])
+    # no random direction of either kind has a rank
+    assert set(ranks.index.get_level_values(0)) == {"up", "same", "down"}
+    assert ranks.loc[("up", "calls"), ["estimate", "p"]].tolist() == [1 / 20, 2 / 11]
+    assert set(ranks["method"]) == {"rank among 20 random directions (10 of the sphere and 10 as the corpus varies)"}
+    found = findings(rollouts, table, between_conditions(rollouts, design, PLAN), design, PLAN).traits["autonomy"]
+    assert found.random == Rank(draws=20, as_large=1, p=2 / 11, lowest=0.0, highest=3.0)
+    assert found.verdict == "pushed"
 
 
 @pytest.mark.slow

@@ -39,8 +39,8 @@ def corpus():
 
 
 def test_names_go_on_after_the_vectors_own():
-    assert beyond(RANDOM, 4, ["random_0", "lda", "random_1", "corpus_random"]) == ["random_2", "random_3"]
-    assert beyond(CORPUS_RANDOM, 3, ["random_0", "corpus_random"]) == ["corpus_random_1", "corpus_random_2"]
+    assert beyond(RANDOM, 4, ["random_0", "lda", "random_1", "corpus_random_0"]) == ["random_2", "random_3"]
+    assert beyond(CORPUS_RANDOM, 3, ["random_0", "corpus_random_0"]) == ["corpus_random_1", "corpus_random_2"]
     assert beyond(RANDOM, 2, ["random_0", "random_1", "random_2"]) == []
 
 

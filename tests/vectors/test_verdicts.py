@@ -167,20 +167,20 @@ def test_no_method_with_an_aim_is_a_null():
     assert {name for name in known() if nulls.is_null(name)} == plain
 
 
-def test_first_draws_have_the_names_they_had_alone():
+def test_random_directions_have_numbers_and_first_draws_of_other_nulls_the_name_they_had_alone():
     methods = ["sae_probe", "shuffled", "shuffled_lda", "random", "corpus_random"]
     settings = MethodSettings.model_construct(methods=methods, random_draws=2, chance_draws=3, null_draws=2)
     names = nulls.vector_names(settings)
     assert names == [
         *("sae_probe", "shuffled", "shuffled_1", "shuffled_lda", "shuffled_lda_1", "random_0", "random_1"),
-        "corpus_random",
+        *("corpus_random_0", "corpus_random_1"),
     ]
-    assert [method_of(name)[1] for name in names] == [0, 0, 1, 0, 1, 0, 1, 0]
+    assert [method_of(name)[1] for name in names] == [0, 0, 1, 0, 1, 0, 1, 0, 1]
     # those that decisions alone are read of go on where these end, and are of the same kinds
     more = [name for kind in KINDS for name in beyond(kind, settings.chance_draws, names)]
-    assert more == ["random_2", "corpus_random_1", "corpus_random_2"]
+    assert more == ["random_2", "corpus_random_2"]
     kinds = nulls.families([*names, *more])
     assert (kinds["random"], kinds["corpus_random"]) == (
         ["random_0", "random_1", "random_2"],
-        ["corpus_random", "corpus_random_1", "corpus_random_2"],
+        ["corpus_random_0", "corpus_random_1", "corpus_random_2"],
     )

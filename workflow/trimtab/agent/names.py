@@ -40,11 +40,9 @@ def first_actions(primary: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
 
 UNSTEERED, PROMPT, ZERO, RANDOM = "none", "prompt", "zero", "random"
 """Methods in tables that stand for no steering, for the trait asked for in the prompt, for hooks that add nothing, and
-for random directions, of which a trait has several draws."""
+for random directions of the sphere, of which a trait has several draws."""
 RULED = "rule_prompt"
 """One that stands for a written rule in the prompt, beside the vectors of method mentor."""
-DRAWS = rf"{RANDOM}_\d+"
-"""Regular expression of the names of single random directions, of which each is a vector of its own."""
 WITHOUT_VECTOR = {
     UNSTEERED: Wording("No vector", "The agent is left as it is."),
     PROMPT: Wording("Asked in the prompt", "No vector is used: the trait is asked for in the prompt."),

@@ -13,6 +13,7 @@ from trimtab.settings.experiment import Experiment
 from trimtab.settings.rollouts import OF_THOUGHTS, THINKING, GridBlock, Rollouts
 from trimtab.settings.vectors import Vectors
 from trimtab.steering.catalogue import FITTED_AT_ONE_LAYER
+from trimtab.vectors.drawn import KINDS
 from trimtab.vectors.methods import makes_edits
 
 
@@ -23,16 +24,17 @@ def study_and_controls(rollouts: Rollouts, vectors: Vectors) -> Iterator[str]:
         for method in methods:
             if method not in made:
                 yield f"rollouts.{name}: {method} is not among vectors.methods ({listed(made)})"
-            elif method == "random":
+            elif method in KINDS:
                 yield f"rollouts.{name}: random directions are asked for by rollouts.controls.random"
     if study.method in controls.methods:
         yield f"rollouts.controls.methods: {study.method} is rollouts.study.method, so it is no control"
-    draws = vectors.random_draws if "random" in made else 0
-    if controls.random > draws:
-        yield (
-            f"rollouts.controls.random: {controls.random} is more than the {draws} random direction(s) made "
-            f"(random in vectors.methods, vectors.random_draws)"
-        )
+    for kind in controls.random_kinds:
+        draws = vectors.random_draws if kind in made else 0
+        if controls.random > draws:
+            yield (
+                f"rollouts.controls.random: {controls.random} is more than the {draws} {kind} direction(s) made "
+                f"({kind} in vectors.methods, vectors.random_draws)"
+            )
     for name, dose in {"study.decode_dose": study.decode_dose, "controls.dose": controls.dose}.items():
         if dose is not None and dose not in study.doses:
             yield f"rollouts.{name}: {dose} is not among rollouts.study.doses ({listed(study.doses)})"
@@ -56,8 +58,8 @@ def of_block(key: str, block: GridBlock, experiment: Experiment) -> Iterator[str
     for method in block.methods or ():
         if method not in made:
             yield f"{key}.methods: {method} is not among vectors.methods ({listed(made)})"
-        elif method == "random" and not rollouts.controls.random:
-            yield f"{key}.methods: random takes the directions of rollouts.controls.random, which is 0"
+        elif method in KINDS and not rollouts.controls.random:
+            yield f"{key}.methods: {method} takes the directions of rollouts.controls.random, which is 0"
     protocol = rollouts.protocol
     for timing in block.timings or ():
         if timing in OF_THOUGHTS and protocol not in THINKING:

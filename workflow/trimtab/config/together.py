@@ -7,11 +7,11 @@ alone; the rollouts' jobs look at the tensors (`trimtab.steering.exclusion`).
 import math
 from collections.abc import Iterator
 
-from trimtab.agent.names import RANDOM
 from trimtab.settings.experiment import Experiment
 from trimtab.settings.rollouts import GridBlock
 from trimtab.steering.catalogue import ALONG, FITTED_AT_ONE_LAYER
 from trimtab.vectors.design import Also, combinations
+from trimtab.vectors.drawn import KINDS
 from trimtab.vectors.methods import makes_edits, removes
 
 
@@ -33,12 +33,13 @@ def refusals(key: str, block: GridBlock, experiment: Experiment) -> Iterator[str
 
 def _of_one(other: Also, experiment: Experiment) -> Iterator[str]:
     made, traits, draws = experiment.vectors.methods, experiment.probes.traits, experiment.vectors.random_draws
-    method, _, draw = other.method.rpartition("_")
-    if other.method == RANDOM and RANDOM in made:
-        yield f"{other}: random directions are named with their draw, {RANDOM}_0 to {RANDOM}_{draws - 1}"
-    elif method == RANDOM and RANDOM in made and draw.isdecimal():
-        if int(draw) >= draws or other.method != f"{RANDOM}_{int(draw)}":
-            yield f"{other}: draw {draw} is none of the {draws} random direction(s) made (vectors.random_draws)"
+    kinds = [kind for kind in KINDS if kind in made]
+    kind, _, draw = other.method.rpartition("_")
+    if other.method in kinds:
+        yield f"{other}: random directions are named with their draw, {other.method}_0 to {other.method}_{draws - 1}"
+    elif kind in kinds and draw.isdecimal():
+        if int(draw) >= draws or other.method != f"{kind}_{int(draw)}":
+            yield f"{other}: draw {draw} is none of the {draws} {kind} direction(s) made (vectors.random_draws)"
     elif other.method not in made:
         yield f"{other}: {other.method} is not among vectors.methods ({', '.join(made)})"
     if other.trait not in traits:

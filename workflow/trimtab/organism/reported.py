@@ -7,6 +7,7 @@ import pandas as pd
 from trimtab.organism.answers import Row, answer, share
 from trimtab.organism.questions import ABOVE_NULL, ALPHA, AXES, REPORTED, ROLLOUT_AXES
 from trimtab.statistics.declared import BASELINE
+from trimtab.vectors.drawn import KINDS
 
 
 def effects_found(effects: pd.DataFrame, conditions: pd.DataFrame, primary: Mapping[str, str]) -> list[Row]:
@@ -31,7 +32,7 @@ def axes_found(structure: pd.DataFrame, method: str, truth: float) -> list[Row]:
     """
     found = []
     for question, quantity in ((ROLLOUT_AXES, "participation_ratio"), (ABOVE_NULL, "axes")):
-        rows = structure[(structure["quantity"] == quantity) & structure["matrix"].isin([method, "random"])]
+        rows = structure[(structure["quantity"] == quantity) & structure["matrix"].isin([method, *KINDS])]
         vectors = structure.loc[structure["matrix"] == method, "vector"].nunique()
         values = zip(rows["matrix"], *(rows[name].astype(float) for name in ("value", "lower", "upper")), strict=True)
         found += [

@@ -8,17 +8,17 @@ the model, in `trimtab.agent.room`.
 from collections.abc import Iterator
 
 from trimtab.settings.experiment import Experiment
-from trimtab.vectors.drawn import beyond
+from trimtab.vectors.drawn import KINDS
 
 
 def doubts(experiment: Experiment) -> Iterator[str]:
     """A line for each question that the design leaves open whatever comes out."""
     statistics, rollouts, vectors = experiment.statistics, experiment.rollouts, experiment.vectors
     traits, alpha = len(experiment.probes.traits), 1 - statistics.level
-    # all traits' directions are ranked together in rollouts, those of a trait in decisions
+    # ranks are among directions of one kind: in rollouts those of all traits, in decisions those of a trait
     in_rollouts = traits * rollouts.controls.random
-    of_vectors = vectors.random_draws if "random" in vectors.methods else 0
-    in_decisions = of_vectors + len(beyond("random", vectors.chance_draws, [f"random_{n}" for n in range(of_vectors)]))
+    of_kinds = [max(vectors.random_draws if kind in vectors.methods else 0, vectors.chance_draws) for kind in KINDS]
+    in_decisions = min(filter(None, of_kinds), default=0)
     for key, draws, tests in (
         ("rollouts.controls.random", in_rollouts, 1),
         ("vectors.chance_draws", in_decisions, traits),

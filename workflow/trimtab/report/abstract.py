@@ -14,9 +14,11 @@ from trimtab.artifacts.files import records
 from trimtab.report import words
 from trimtab.report.against_nulls import against_nulls
 from trimtab.report.run import Run, WholeRun
+from trimtab.statistics.declared import random_at
 from trimtab.statistics.nulls import INDEPENDENT, RELABELLED
 from trimtab.statistics.study import PUBLISHED_SHARE
 from trimtab.statistics.summary import CHANGED, Finding, Turned, Verdict
+from trimtab.vectors.drawn import KINDS, of_kinds
 from trimtab.wording import listed
 
 
@@ -61,7 +63,7 @@ def abstract(run: WholeRun) -> Abstract:
         [
             " ".join(texts)
             for texts in (
-                [*_random(traits), *_makers(run, traits)],
+                [*_random(run, traits), *_makers(run, traits)],
                 against_nulls(run),
                 [*_breakage(traits), *_zero(run)],
                 _axes(run),
@@ -131,7 +133,7 @@ def _level(run: Run) -> str:
     return f"{100 * run.plan.level:g} %"
 
 
-def _random(traits: Mapping[str, Finding]) -> list[str]:
+def _random(run: Run, traits: Mapping[str, Finding]) -> list[str]:
     """Does a random direction at the same dose do as much?"""
     shown = {name: found for name, found in traits.items() if found.verdict in CHANGED}
     if not shown:
@@ -142,12 +144,14 @@ def _random(traits: Mapping[str, Finding]) -> list[str]:
     own = [words.trait(name) for name, rank in ranks.items() if rank.as_large == 0]
     other = [f"{words.trait(name)} ({rank.as_large} of {rank.draws})" for name, rank in ranks.items() if rank.as_large]
     draws = next(iter(ranks.values())).draws
+    kinds = of_kinds({kind: len(ids) for kind, ids in random_at(run.conditions, run.plan).items()})
     texts = []
     if own:
-        others = words.count(draws, "random direction")
+        others = f"{words.count(draws, 'random direction')}{kinds}"
+        least = min(rank.p for rank in ranks.values())
         texts.append(
             f"Larger than under {'the' if draws == 1 else 'every one of'} {others} at the same dose: the effect "
-            f"for {listed(own)} (the smallest p this comparison can give is {words.number(1 / (draws + 1))})."
+            f"for {listed(own)} (the smallest p this comparison can give is {words.number(least)})."
         )
     if other:
         texts.append(
@@ -255,12 +259,15 @@ def _axes(run: Run) -> list[str]:
             if own["value"] <= coupled["upper"]
             else f" ({words.p_value(coupled['p'])})."
         )
-    null = share.get(RANDOM)
-    if null is None or pd.isna(null["value"]):
-        text += " Too few random directions were run to say what share they have."
-    else:
-        text += f" As many random directions at the same dose give {words.percent(null['value'])}"
+    drawn = {kind: share[kind] for kind in KINDS if kind in share and not pd.isna(share[kind]["value"])}
+    if not drawn:
+        return [f"{text} Too few random directions were run to say what share they have."]
+    given = []
+    for kind, null in drawn.items():
+        more = [KINDS[kind]] if [*drawn] != [RANDOM] else []
         if null["lower"] != null["upper"]:
-            text += f" ({words.percent(null['lower'])} to {words.percent(null['upper'])})"
-        text += ", so the share alone does not show an axis of these traits." if null["upper"] >= own["lower"] else "."
-    return [text]
+            more.append(f"{words.percent(null['lower'])} to {words.percent(null['upper'])}")
+        given.append(words.percent(null["value"]) + (f" ({', '.join(more)})" if more else ""))
+    text += f" As many random directions at the same dose give {listed(given)}"
+    hidden = any(null["upper"] >= own["lower"] for null in drawn.values())
+    return [f"{text}, so the share alone does not show an axis of these traits." if hidden else f"{text}."]

@@ -11,6 +11,7 @@ from trimtab.rollouts.rollout import OVERFLOW
 from trimtab.statistics.contrasts import BEYOND_SUM, INTERACTION
 from trimtab.statistics.coupling import UNSTEERED_MATRIX
 from trimtab.statistics.declared import random_at
+from trimtab.vectors.drawn import of_kinds
 from trimtab.wording import listed
 
 SURE = 0.9
@@ -55,17 +56,7 @@ def limitations(run: WholeRun) -> list[str]:
     texts += _never_or_always_open(run)
     texts += _without_sums(run)
     texts += _coupled(run)
-    draws = len(random_at(run.conditions, run.plan))
-    if 1 / (draws + 1) > run.plan.alpha:
-        texts.append(
-            f"Random directions: {draws} were run at the declared dose. A rank among so few shows little: its p is "
-            f"{words.number(1 / (draws + 1))} at least, and a verdict by direction needs {run.plan.alpha:.2g} or less."
-        )
-    else:
-        texts.append(
-            f"Random directions: {draws} were run at the declared dose, over the layers of all traits. A verdict ranks "
-            "a vector among all of them; the tables rank it among those of its own layer, which are fewer."
-        )
+    texts.append(_few_directions({kind: len(ids) for kind, ids in random_at(run.conditions, run.plan).items()}, run))
     if any(found.turned is None for found in traits.values()):
         texts.append("Without the vectors turned round, no effect can be shown to be by a vector's direction.")
     if any(found.rising + found.falling < 10 for found in traits.values()):
@@ -84,6 +75,23 @@ def limitations(run: WholeRun) -> list[str]:
         "these tasks and this agent protocol."
     )
     return texts
+
+
+def _few_directions(counts: Mapping[str, int], run: Run) -> str:
+    """What a rank among random directions can show: that among the kind that has the fewest."""
+    several = len(counts) > 1
+    least = 1 / (min(counts.values(), default=0) + 1)
+    text = f"Random directions: {sum(counts.values())}{of_kinds(counts)} were run at the declared dose"
+    if least > run.plan.alpha:
+        return (
+            f"{text}. A rank among so few{' of a kind' if several else ''} shows little: its p is "
+            f"{words.number(least)} at least, and a verdict by direction needs {run.plan.alpha:.2g} or less."
+        )
+    among = "those of each kind and goes by the larger p" if several else "all of them"
+    return (
+        f"{text}, over the layers of all traits. A verdict ranks a vector among {among}; the tables rank it among "
+        "those of its own layer, which are fewer."
+    )
 
 
 def _coupled(run: Run) -> list[str]:

@@ -1,5 +1,6 @@
 """What was done, stage by stage, with the settings it was done with, and what the page's own words mean."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 from trimtab.agent.names import WITHOUT_VECTOR
@@ -14,6 +15,7 @@ from trimtab.steering import catalogue
 from trimtab.steering.catalogue import AS_MADE
 from trimtab.vectors.baselines import BASELINES
 from trimtab.vectors.design import TOGETHER
+from trimtab.vectors.drawn import of_kinds
 from trimtab.wording import listed
 
 PROTOCOLS = {
@@ -125,8 +127,8 @@ def methods(run: WholeRun) -> list[tuple[str, str]]:
             f"two-sided sign-flip permutation of scenarios, exact up to {EXACT_PAIRS} that differ. Holm over the "
             "declared tests, Benjamini-Hochberg over the rest. A trait counts as moved only where three things hold: "
             "the effect, the effect less that of the same vector turned round, and a rank among random directions of "
-            "the same dose. “No effect of interest” is claimed only where two one-sided jackknife t tests, "
-            f"Holm-corrected, exclude d = {run.plan.smallest_effect:g} with the uncertainty of its SD. "
+            "the same dose, of each kind. “No effect of interest” is claimed only where two one-sided jackknife t "
+            f"tests, Holm-corrected, exclude d = {run.plan.smallest_effect:g} with the uncertainty of its SD. "
             "Cohen's d is over the pooled SD of single rollouts. Axes of effect: "
             f"singular values of the matrix of d against {SHUFFLES:,} shuffles of the conditions within scenarios.",
         ),
@@ -195,9 +197,11 @@ def _controls(run: Run) -> str:
     """Which controls the run has."""
     controls = [condition for condition in run.design.values() if condition.is_control]
     made = [name for name in run.control_methods if name not in WITHOUT_VECTOR]
-    doses = [f"{dose:g}" for dose in sorted({one.dose for one in controls if one.is_random})]
+    random = [condition for condition in controls if condition.is_random]
+    doses = [f"{dose:g}" for dose in sorted({one.dose for one in random})]
+    drawn = of_kinds(Counter(one.method for one in random))
     kinds = {
-        f"random directions at dose {listed(doses)}": any(one.is_random for one in controls),
+        f"random directions{drawn} at dose {listed(doses)}": bool(random),
         f"vectors made in other ways ({listed([words.of_method(name).inside for name in made])})": bool(made),
         "the vector at a negative dose": any(one.method == run.plan.method and one.dose < 0 for one in controls),
         "the steering code with dose 0": any(one.is_zero for one in controls),

@@ -27,6 +27,7 @@ from trimtab.report.plots_style import (
 )
 from trimtab.report.run import Run, each
 from trimtab.statistics.declared import BASELINE, of_vectors, random_at
+from trimtab.vectors.drawn import KINDS, labels
 
 
 def dose_response(run: Run) -> Figure:
@@ -78,21 +79,22 @@ def _scenario_lines(axis: Axes, run: Run, rows: pd.DataFrame, outcome: str) -> N
 
 def forest(run: Run) -> Figure:
     """Cohen's d of the declared conditions and of their controls, one panel a trait."""
-    declared, random = list(run.confirmatory.values()), run.ids(lambda one: one.is_control and one.is_random)
+    declared = list(run.confirmatory.values())
+    dots = {label: _controls(run, kind) for kind, label in labels(_kinds(run)).items()}
     lines = [
         (words.method(run.plan.method), declared),
         ("same, turned round", run.ids(lambda one: one.is_control and one.method == run.plan.method and one.dose < 0)),
         *((words.of_method(name).inside, _controls(run, name)) for name in run.control_methods if name != PROMPT),
-        ("random directions", random),
+        *dots.items(),
         (words.of_method(PROMPT).inside, _controls(run, PROMPT)),
     ]
     figure, axes = panels(run.traits, 0.7 + 0.3 * len(lines))
     for axis, trait in zip(axes, run.traits, strict=False):
         own = estimates(run, "cohens_d", run.plan.primary[trait])
         axis.axvline(0, color=BLACK, linewidth=0.6)
-        for height, (_, ids) in enumerate(lines):
+        for height, (label, ids) in enumerate(lines):
             here = of_conditions(own[own["trait"] == trait], ids)
-            if ids is random:
+            if label in dots:
                 axis.scatter(here["estimate"], np.full(len(here), height), s=9, color=GREY, linewidths=0)
             else:
                 _forest_row(axis, here, height, is_declared=ids is declared)
@@ -102,6 +104,11 @@ def forest(run: Run) -> Figure:
     axes[0].set_ylim(len(lines) - 0.5, -0.5)
     axes[0].get_yticklabels()[0].set_fontweight("bold")
     return figure
+
+
+def _kinds(run: Run) -> list[str]:
+    """Of the random directions among the controls; one whose row stays empty where there are none."""
+    return [kind for kind in KINDS if _controls(run, kind)] or [RANDOM]
 
 
 def _controls(run: Run, method: str) -> list[str]:
@@ -176,9 +183,9 @@ def tools(run: Run) -> Figure:
     every = counts.div(rollouts, axis=0)
     means = every.reindex([condition for condition, _ in shown]).fillna(0.0)
     random = random_at(run.conditions, run.plan)
-    if random:
-        means.loc[RANDOM] = every.reindex(random).mean()
-        shown.append((RANDOM, f"Random directions (mean of {len(random)})"))
+    for kind, label in labels(random).items():
+        means.loc[kind] = every.reindex(random[kind]).mean()
+        shown.append((kind, f"{label.capitalize()} (mean of {len(random[kind])})"))
     figure = Figure(figsize=(WIDTH, 0.6 + 0.2 * len(shown)), layout="constrained")
     axis = figure.subplots()
     left = np.zeros(len(shown))

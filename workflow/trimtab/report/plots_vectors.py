@@ -5,23 +5,27 @@ import itertools
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from trimtab.agent.names import DRAWS, RANDOM
+from trimtab.agent.names import RANDOM
 from trimtab.report import words
 from trimtab.report.plots_style import BLACK, BLUE, GREEN, GREY, ORANGE, PINK, RED, WIDTH, panels, ruled
 from trimtab.report.run import Run
 from trimtab.report.tables_vectors import own_effects
+from trimtab.vectors.drawn import KINDS, labels
+from trimtab.vectors.nulls import is_draw, plain
 
 LINES = (BLUE, ORANGE, GREEN, RED, PINK)
 """Colours of layers, or of trained methods."""
 
 
 def comparison(run: Run) -> Figure:
-    """One panel a trait, one row a method, single random directions as grey dots in the last row."""
+    """One panel a trait, one row a method, single random directions as grey dots in the last rows, one a kind."""
     rows = own_effects(run)
     everything = run.tables["comparison"]
-    drawn = everything[everything["method"].str.fullmatch(DRAWS) & (everything["trait"] == everything["measure"])]
-    methods = run.in_order(set(rows["method"]) - {RANDOM})
-    figure, axes = panels(run.traits, 0.9 + 0.17 * len(methods))
+    single = everything["method"].map(is_draw) & (everything["trait"] == everything["measure"])
+    drawn = everything[single].assign(kind=everything["method"].map(plain))
+    kinds = [kind for kind in KINDS if (drawn["kind"] == kind).any()] or [RANDOM]
+    methods = run.in_order(set(rows["method"]) - {*kinds})
+    figure, axes = panels(run.traits, 0.73 + 0.17 * (len(methods) + len(kinds)))
     for axis, trait in zip(axes, run.traits, strict=False):
         here = rows[rows["trait"] == trait].set_index("method")
         axis.axvline(0, color=BLACK, linewidth=0.6)
@@ -32,13 +36,15 @@ def comparison(run: Run) -> Figure:
             colour = BLUE if method == run.plan.method else ORANGE
             axis.plot([row["lower"], row["upper"]], [height, height], color=colour, linewidth=1.4)
             axis.plot(row["estimate"], height, "o", color=colour, markersize=3.5)
-        own = drawn[drawn["trait"] == trait]
-        axis.scatter(own["estimate"], [len(methods)] * len(own), s=10, color=GREY, linewidths=0)
+        for height, kind in enumerate(kinds, len(methods)):
+            own = drawn[(drawn["trait"] == trait) & (drawn["kind"] == kind)]
+            axis.scatter(own["estimate"], [height] * len(own), s=10, color=GREY, linewidths=0)
         axis.set_title(words.trait(trait))
         axis.set_xlabel("change of chance")
         ruled(axis, "x")
-    axes[0].set_yticks(range(len(methods) + 1), [*map(words.method, methods), "random directions"])
-    axes[0].set_ylim(len(methods) + 0.5, -0.5)
+    lines = [*map(words.method, methods), *labels(kinds).values()]
+    axes[0].set_yticks(range(len(lines)), lines)
+    axes[0].set_ylim(len(lines) - 0.5, -0.5)
     return figure
 
 

@@ -27,8 +27,8 @@ def declared(run: Run) -> Table:
         "The declared tests of each trait. “Beyond turned round” is the difference less that of the same vector turned "
         "round. Both p are Holm-corrected over traits; “random ≥” counts random directions at the same dose that did "
         "as much or more; “up / down” counts scenarios. “By its direction” needs both p and a rank p among random "
-        "directions at the level of the tests. “At an end” are shares of unsteered rollouts whose outcome is the "
-        "least, and the most, that any rollout of this run has: from there it moves one way alone.",
+        "directions, of each kind, at the level of the tests. “At an end” are shares of unsteered rollouts whose "
+        "outcome is the least, and the most, that any rollout of this run has: from there it moves one way alone.",
         frame,
         {}
         if frame.empty

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from trimtab.agent.names import RANDOM
 from trimtab.evaluations import evaluators
 from trimtab.report import words
 from trimtab.report.run import WholeRun
@@ -39,7 +38,7 @@ def measured(run: WholeRun, name: str) -> Table:
         each.condition_id: words.condition(each)
         for each in run.design.values()
         if each.condition_id != UNSTEERED_ID
-        and each.method != RANDOM
+        and not each.is_random
         and (each.is_control or _declared(run, each.condition_id))
     }
     columns = evaluators.measures(name)

@@ -3,17 +3,16 @@
 from collections.abc import Mapping
 from typing import Any
 
-from trimtab.agent.names import RANDOM
 from trimtab.report import words
 from trimtab.report.run import Run
 from trimtab.report.table import Table, p, table, text, value, with_interval
 from trimtab.statistics.coupling import UNSTEERED_MATRIX
 from trimtab.statistics.nulls import INDEPENDENT, RELABELLED
+from trimtab.vectors.drawn import KINDS, labels
 
 MATRICES = {
     INDEPENDENT: "independent effects, outcomes coupled as here",
     RELABELLED: "conditions shuffled",
-    RANDOM: "random directions",
 }
 QUANTITIES = {
     "share": "share of squared effects in the strongest axis",
@@ -27,18 +26,19 @@ def spectrum(run: Run) -> Table:
     """Axes of effect and their nulls."""
     frame = run.tables["structure"]
     frame = frame[frame["quantity"].isin(["singular_value", *QUANTITIES])]
+    named = MATRICES | labels(kind for kind in KINDS if (frame["matrix"] == kind).any())
     return table(
         "spectrum",
         "Spectrum of the matrix of effects (vector by primary outcome, Cohen's d). For shuffled conditions a strength "
         "is that of the strongest axis left when the observed stronger ones are taken out, with the bounds that "
         f"{words.percent(run.plan.level)} of shuffles stay above and {words.percent(run.plan.level)} stay below, and p "
         "says how often it reached the observed one. For random directions the range is over sets of "
-        "as many directions as there are traits, and a dash says that fewer were run. Independent effects are what as "
-        "many vectors that have nothing in common look like through outcomes that correlate as these do in unsteered "
-        "rollouts: the share that an axis of the vectors has to exceed.",
+        "as many directions of one kind as there are traits, and a dash says that fewer were run. Independent effects "
+        "are what as many vectors that have nothing in common look like through outcomes that correlate as these do in "
+        "unsteered rollouts: the share that an axis of the vectors has to exceed.",
         frame,
         {
-            "Effects of": text("matrix", lambda name: MATRICES.get(name) or words.method(name)),
+            "Effects of": text("matrix", lambda name: named.get(name) or words.method(name)),
             "Quantity": ("quantity", _quantity),
             "Value (interval or range)": with_interval("value", "lower", "upper"),
             "p": p("p"),

@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from trimtab.agent.names import PROMPT, RANDOM, UNSTEERED, WITHOUT_VECTOR, ZERO
+from trimtab.agent.names import PROMPT, UNSTEERED, WITHOUT_VECTOR, ZERO
 from trimtab.settings.rollouts import CommonDesign, Design
 from trimtab.steering.catalogue import AS_MADE
 from trimtab.vectors.design import ADD, CONTROL, GRID, Also, Planned, planned, vector_name
+from trimtab.vectors.drawn import KINDS
 
 COMMON = "common"
 """The batch of the conditions that belong to no trait."""
@@ -40,7 +41,7 @@ class Condition:
     trait: str
     """Empty for conditions that belong to no trait."""
     draw: int | None
-    """Which of the trait's random directions; None for other methods."""
+    """Which of the trait's random directions of the method's kind; None for other methods."""
     dose: float
     unit: str
     """Of the dose (`trimtab.vectors.units.UNITS`)."""
@@ -65,8 +66,8 @@ class Condition:
 
     @property
     def is_random(self) -> bool:
-        """Whether the vector is a random direction."""
-        return self.method == RANDOM
+        """Whether the vector is a random direction, of whichever kind."""
+        return self.method in KINDS
 
     @property
     def is_prompt(self) -> bool:

@@ -46,6 +46,7 @@ Rule = Literal[
     "slerp",
     "edit_code",
 ]
+RandomKind = Literal["random", "corpus_random"]
 StudyTiming = Literal["all", "prefill"]
 OF_THOUGHTS = ("thinking", "answer")
 """Timings that part the agent's own text by its thoughts."""
@@ -146,8 +147,12 @@ class ControlSettings(Settings):
     """Other makers of the same traits' vectors."""
 
     random: Count = default(4)
-    """Random directions a trait, at that trait's layer. A verdict ranks a vector among those of all traits, and twenty
-    of them are the fewest that allow p < 0.05."""
+    """Random directions a trait of each kind, at that trait's layer. A verdict ranks a vector among those of all
+    traits, of each kind by itself, and twenty of a kind are the fewest that allow p < 0.05."""
+
+    random_kinds: Some[RandomKind] = default(["random"])
+    """Kinds of these directions: random, from the sphere, and corpus_random, as the corpus varies. Each must be among
+    vectors.methods."""
 
     zero: bool = default(True)
     """Hooks on, dose 0."""
@@ -163,8 +168,8 @@ class GridBlock(Settings):
     """All combinations of its lists. A list that is left out is the study's one choice."""
 
     methods: Some[str] | None = None
-    """Makers of vectors, or random, which means the directions of rollouts.controls.random. Left out: the study's
-    method."""
+    """Makers of vectors. random and corpus_random mean rollouts.controls.random directions of that kind. Left out:
+    the study's method."""
 
     traits: Some[str] | None = None
     """Some of probes.traits. Left out: all."""

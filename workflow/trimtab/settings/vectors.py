@@ -83,7 +83,8 @@ class MethodSettings(Settings):
     """Folder of a model that was tuned from this one, or that this one was tuned from, for the method reflex."""
 
     random_draws: Count = default(4)
-    """Random directions a trait, at that trait's layer."""
+    """Random directions a trait of each kind that is among the methods (random, corpus_random), at that trait's
+    layer."""
 
     chance_draws: Count = default(0)
     """Random directions of each kind, from the sphere and as the corpus varies, whose decisions are read at each layer

@@ -1,5 +1,6 @@
 """The analysis as declared before data, and the design it is about: conditions, contrasts, which of them is a claim."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -7,15 +8,19 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from trimtab.agent.names import RANDOM
 from trimtab.errors import TrimtabError
 from trimtab.rollouts.conditions import COLUMNS, UNSTEERED_ID, Condition, conditions_of
 from trimtab.rollouts.conditions import read_conditions as read_table
 from trimtab.settings.statistics import Statistics
 from trimtab.vectors.design import GRID
+from trimtab.vectors.drawn import KINDS
 
 BASELINE = UNSTEERED_ID
 """The condition that every effect is measured against."""
+
+
+Random = Mapping[str, list[str]]
+"""Conditions of random directions by kind (`trimtab.vectors.drawn.KINDS`), those of kinds that were run."""
 
 
 class Contrast(NamedTuple):
@@ -106,21 +111,24 @@ def at(conditions: pd.DataFrame, *, method: str, dose: float, timing: str) -> pd
     return conditions[(conditions["method"] == method) & (conditions["timing"] == timing) & dose_matches]
 
 
-def random_at(conditions: pd.DataFrame, plan: Plan) -> list[str]:
+def random_at(conditions: pd.DataFrame, plan: Plan) -> Random:
     """Random directions at the confirmatory dose and timing, those of all traits: no two are the same direction."""
-    rows = at(as_studied(conditions, plan), method=RANDOM, dose=plan.dose, timing=plan.timing)
-    return list(rows["condition_id"])
+    return _of_kinds(as_studied(conditions, plan), plan.dose, plan.timing)
 
 
-def random_for(conditions: pd.DataFrame, condition: Condition) -> list[str]:
+def random_for(conditions: pd.DataFrame, condition: Condition) -> Random:
     """Random directions that push as the given condition does: all but the direction is the same, and the sign.
 
     Those of other traits count where they push at the same layer: every trait's draws are its own, and know no trait.
     """
-    rows = at(conditions, method=RANDOM, dose=abs(condition.dose), timing=condition.timing)
     for column in ("unit", "layer", "rule", "gate", "also"):
-        rows = rows[rows[column] == getattr(condition, column)]
-    return list(rows["condition_id"])
+        conditions = conditions[conditions[column] == getattr(condition, column)]
+    return _of_kinds(conditions, abs(condition.dose), condition.timing)
+
+
+def _of_kinds(conditions: pd.DataFrame, dose: float, timing: str) -> Random:
+    found = {kind: list(at(conditions, method=kind, dose=dose, timing=timing)["condition_id"]) for kind in KINDS}
+    return {kind: ids for kind, ids in found.items() if ids}
 
 
 def claims(conditions: pd.DataFrame, plan: Plan) -> dict[Contrast, int]:
@@ -128,7 +136,7 @@ def claims(conditions: pd.DataFrame, plan: Plan) -> dict[Contrast, int]:
 
     Nothing is claimed of conditions that apply other vectors as well, which may pull elsewhere.
     """
-    alone = (conditions["method"] != RANDOM) & (conditions["also"] == "")
+    alone = ~conditions["method"].isin(KINDS) & (conditions["also"] == "")
     rows = conditions[conditions["trait"].isin(plan.primary) & alone]
     return {
         Contrast(each.condition_id, BASELINE, plan.primary[each.trait]): -1 if each.dose < 0 else 1

@@ -15,7 +15,6 @@ from jaxtyping import Bool, Float
 from numpy import ndarray
 
 from trimtab import seeds
-from trimtab.agent.names import RANDOM
 from trimtab.numeric import resamples
 from trimtab.rollouts.conditions import conditions_of
 from trimtab.statistics.bootstrap import bootstrap, share_interval
@@ -23,7 +22,8 @@ from trimtab.statistics.corrections import corrected
 from trimtab.statistics.declared import BASELINE, Contrast, Plan, claims, random_for
 from trimtab.statistics.outcomes import Rollouts
 from trimtab.statistics.pairs import ROUNDING, Pairs
-from trimtab.statistics.significance import equivalence, inverted, sign_flip
+from trimtab.statistics.significance import equivalence, inverted, ranked, sign_flip
+from trimtab.vectors.drawn import of_kinds
 
 RANK = "share_of_random_as_large"
 SAME_NULL = ("cohens_d", "d_z")
@@ -164,34 +164,34 @@ def effects(rollouts: Rollouts, conditions: pd.DataFrame, plan: Plan) -> pd.Data
 
 
 def _ranks(table: pd.DataFrame, conditions: pd.DataFrame, plan: Plan) -> pd.DataFrame:
-    """Each vector's effects among those of random directions at its layer, dose, unit and timing,
-    behind its gate.
+    """Each vector's effects among those of random directions at its layer, dose, unit and timing, behind its gate.
 
-    The p-value counts the vector itself among the directions, so it cannot fall below 1 / (directions + 1); ranks are
+    The estimate is a share of directions of all kinds, p that of the kind that is hardest to tell from; ranks are
     corrected as a family of their own.
     """
     means = table[table["estimand"] == "mean_difference"]
     effects = means.pivot(index="condition_id", columns="outcome", values="estimate")
     found = []
     for condition in conditions_of(conditions):
-        if not condition.has_vector or condition.method == RANDOM:
+        if not condition.has_vector or condition.is_random:
             continue
-        random = effects.reindex(random_for(conditions, condition)).to_numpy()
-        if not len(random):
+        random = random_for(conditions, condition)
+        if not random:
             continue
         rows = means[means["condition_id"] == condition.condition_id]
-        own = np.abs(rows["estimate"].to_numpy())
-        others = np.abs(random[:, effects.columns.get_indexer(pd.Index(rows["outcome"]))])
-        as_large = (others >= own - ROUNDING).sum(axis=0)
-        lower, upper = share_interval(as_large, len(random), plan.level)
+        others = {kind: effects.reindex(ids)[rows["outcome"]].to_numpy() for kind, ids in random.items()}
+        as_large, p = ranked(rows["estimate"].to_numpy(), others)
+        counts = {kind: len(ids) for kind, ids in random.items()}
+        draws = sum(counts.values())
+        lower, upper = share_interval(as_large, draws, plan.level)
         found.append(
             rows.assign(
                 estimand=RANK,
-                estimate=as_large / len(random),
+                estimate=as_large / draws,
                 lower=lower,
                 upper=upper,
-                p=(as_large + 1) / (len(random) + 1),
-                method=f"rank among {len(random)} random direction{'s' if len(random) > 1 else ''}",
+                p=p,
+                method=f"rank among {draws} random direction{'s' if draws > 1 else ''}{of_kinds(counts)}",
             )
         )
     if not found:

@@ -2,9 +2,10 @@
 
 A verdict never goes beyond the tests that were declared. A push in any direction can change what an agent does, so
 `moved` (and `reversed`, the wrong way) needs three: the effect itself, the effect less that of the same vector turned
-round, both Holm-corrected over traits, and a rank among random directions of equal dose. An effect that lacks one of
-the last two is `pushed`: the condition changed the outcome, and nothing shows that the direction did. `equivalent`
-needs two one-sided tests against the smallest effect of interest, Holm-corrected too; everything else is `undecided`.
+round, both Holm-corrected over traits, and a rank among random directions of equal dose, of each kind. An effect that
+lacks one of the last two is `pushed`: the condition changed the outcome, and nothing shows that the direction did.
+`equivalent` needs two one-sided tests against the smallest effect of interest, Holm-corrected too; everything else is
+`undecided`.
 """
 
 from collections.abc import Iterable, Mapping
@@ -18,10 +19,10 @@ from jaxtyping import Float
 from trimtab.artifacts.files import keyed, records
 from trimtab.rollouts.conditions import conditions_of
 from trimtab.statistics.contrasts import TURNED
-from trimtab.statistics.declared import BASELINE, Contrast, Plan, random_at
+from trimtab.statistics.declared import BASELINE, Contrast, Plan, Random, random_at
 from trimtab.statistics.outcomes import Rollouts
-from trimtab.statistics.pairs import ROUNDING
 from trimtab.statistics.power import detectable
+from trimtab.statistics.significance import ranked
 from trimtab.statistics.summary import Breakage, Finding, Findings, Rank, Turned, Verdict, ZeroDose
 
 
@@ -59,7 +60,7 @@ def findings(
     effects = {key: Estimate.of(row) for key, row in rows.items()}
     confirmatory = plan.confirmatory(conditions)
     turned = dict(_turned(contrasts))
-    directions = random_at(conditions, plan)
+    random = random_at(conditions, plan)
     n_conditions, n_scenarios, n_seeds, _ = rollouts.values.shape
     return Findings(
         n_rollouts=int(np.isfinite(rollouts.values).any(axis=-1).sum()),
@@ -73,7 +74,7 @@ def findings(
                 effects,
                 Contrast(condition, BASELINE, plan.primary[trait]),
                 turned.get(condition),
-                directions,
+                random,
                 plan,
                 len(confirmatory),
             )
@@ -89,7 +90,7 @@ def _finding(
     effects: Estimates,
     contrast: Contrast,
     turned: Turned | None,
-    directions: list[str],
+    random: Random,
     plan: Plan,
     tests: int,
 ) -> Finding:
@@ -101,8 +102,8 @@ def _finding(
     pairs = rollouts.pairs([contrast])
     difference = pairs.difference[:, 0][pairs.present[:, 0] > 0]
     spread = float(difference.std(ddof=1)) if len(difference) > 1 else float("nan")
-    random = _rank(effects, condition, directions, outcome)
-    own = _is_its_own(mean, turned, random, plan.alpha)
+    rank = _rank(effects, condition, random, outcome)
+    own = _is_its_own(mean, turned, rank, plan.alpha)
     broken = effects[condition, "breakage", "mean_difference"]
     return Finding(
         condition_id=condition,
@@ -128,7 +129,7 @@ def _finding(
         smallest_detectable=_number(detectable(int(mean.n_scenarios), plan.alpha / tests) * spread),
         verdict=_verdict(mean, difference, equal.p_corrected, own, plan.alpha),
         turned=turned,
-        random=random,
+        random=rank,
         breakage=Breakage(
             _number(broken.estimate), _number(broken.lower), _number(broken.upper), _number(broken.p_corrected)
         ),
@@ -143,12 +144,12 @@ def _turned(contrasts: pd.DataFrame) -> Iterable[tuple[str, Turned]]:
         yield row["condition_id"], Turned(row["baseline_id"], **numbers)
 
 
-def _is_its_own(mean: Estimate, turned: Turned | None, random: Rank | None, alpha: float) -> bool:
+def _is_its_own(mean: Estimate, turned: Turned | None, rank: Rank | None, alpha: float) -> bool:
     """Whether an effect is shown to come from the direction: by its sign, and among random directions."""
-    if turned is None or turned.estimate is None or turned.p_corrected is None or random is None:
+    if turned is None or turned.estimate is None or turned.p_corrected is None or rank is None:
         return False
     signed = turned.p_corrected <= alpha and turned.estimate * mean.estimate > 0
-    return bool(signed and random.p <= alpha)
+    return bool(signed and rank.p <= alpha)
 
 
 def _verdict(
@@ -163,14 +164,17 @@ def _verdict(
     return "equivalent" if p_equivalent <= alpha else "undecided"
 
 
-def _rank(effects: Estimates, condition: str, random: list[str], outcome: str) -> Rank | None:
+def _rank(effects: Estimates, condition: str, random: Random, outcome: str) -> Rank | None:
     if not random:
         return None
-    effect = effects[condition, outcome, "mean_difference"].estimate
-    others = np.array([effects[draw, outcome, "mean_difference"].estimate for draw in random])
-    as_large = int((np.abs(others) >= abs(effect) - ROUNDING).sum())
-    p = (as_large + 1) / (len(random) + 1)
-    return Rank(len(random), as_large, p, _number(others.min()), _number(others.max()))
+
+    def moved(ids: list[str]) -> Float[np.ndarray, "condition 1"]:
+        return np.array([[effects[one, outcome, "mean_difference"].estimate] for one in ids])
+
+    others = {kind: moved(ids) for kind, ids in random.items()}
+    as_large, p = ranked(moved([condition])[0], others)
+    every = np.concatenate([*others.values()])
+    return Rank(len(every), int(as_large[0]), float(p[0]), _number(every.min()), _number(every.max()))
 
 
 def _zero(rollouts: Rollouts, conditions: pd.DataFrame) -> ZeroDose | None:

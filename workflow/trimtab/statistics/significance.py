@@ -1,9 +1,10 @@
-"""p-values of paired comparisons: sign flips against "no effect", two one-sided tests against "an effect of interest".
+"""p-values of paired comparisons: sign flips against "no effect", two one-sided tests against "an effect of interest",
+and ranks among random directions.
 
 Correction for how many tests were made is in `corrections`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -42,6 +43,23 @@ def sign_flip(
         for block in _blocks(np.flatnonzero(~exact)):
             p[block] = (_as_extreme(signs, difference[:, block]).sum(axis=0) + 1) / (draws + 1)
     return p, exact
+
+
+def ranked(
+    effect: Float[ndarray, " column"], random: Mapping[str, Float[ndarray, "draw column"]]
+) -> tuple[Int[ndarray, " column"], Float[ndarray, " column"]]:
+    """How many random directions of all kinds have effects as large, in either direction, and the p of a rank.
+
+    The p counts the effect itself among the directions, so it can't fall below 1 / (directions + 1). Of several kinds
+    it is that of the kind that is hardest to tell from: directions of one kind may do more than those of another, and
+    an effect that is large among all of them together can be one more of the former.
+
+    Args:
+        random: effects by kind, at least one of each.
+    """
+    as_large = {kind: (np.abs(drawn) >= np.abs(effect) - ROUNDING).sum(axis=0) for kind, drawn in random.items()}
+    p = np.max([(count + 1) / (len(random[kind]) + 1) for kind, count in as_large.items()], axis=0)
+    return np.sum([*as_large.values()], axis=0), p
 
 
 def inverted(difference: Float[ndarray, " scenario"], level: float, draws: int, seed: int) -> tuple[float, float]:

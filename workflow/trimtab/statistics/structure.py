@@ -6,7 +6,8 @@ do with one another still share a component: `independent` is what as many indep
 outcomes that correlate as these do, and it is the null that a share has to exceed. All vectors share one unsteered
 baseline, so the matrix has a leading component even where no vector does anything: `relabelled` is the matrix with the
 conditions of each scenario shuffled. And any handful of pushes that make the model talk more share an axis: `random` is
-the same number of random directions. What couples outcomes, and how specific a vector is, is in `coupling`.
+the same number of random directions, `corpus_random` those as the corpus varies. What couples outcomes, and how
+specific a vector is, is in `coupling`.
 
 The number of axes that are stronger than noise is a lower bound; `power_of_two_axes` says how often two true ones would
 both be found.
@@ -85,13 +86,13 @@ class Rows:
 def structure(rollouts: Rollouts, conditions: pd.DataFrame, plan: Plan) -> pd.DataFrame:
     """Matrix of Cohen's d (vector by primary outcome) at the confirmatory dose, its spectrum, and the nulls'.
 
-    Long form: matrix (the method, independent, relabelled, or random), quantity (effect, singular_value, share,
-    participation_ratio, axes, power_of_two_axes), vector, outcome, other, component, value, lower, upper, p. For
-    `relabelled` a singular value is the null's median for that component after the stronger ones have been taken out,
-    its bounds have the null below and above them with chance 1 - level each, and p is how often the null reached the
-    observed one; `axes` is how many components in a row do. For `independent`, p is how often the null's share reached
-    the observed one. For `random` the interval is the range over sets of as many random directions as there are traits;
-    with fewer directions than traits its share is NaN.
+    Long form: matrix (the method, independent, relabelled, random, or corpus_random where that was run), quantity
+    (effect, singular_value, share, participation_ratio, axes, power_of_two_axes), vector, outcome, other, component,
+    value, lower, upper, p. For `relabelled` a singular value is the null's median for that component after the stronger
+    ones have been taken out, its bounds have the null below and above them with chance 1 - level each, and p is how
+    often the null reached the observed one; `axes` is how many components in a row do. For `independent`, p is how
+    often the null's share reached the observed one. For random directions the interval is the range over sets of as
+    many of one kind as there are traits; with fewer than traits its share is NaN.
     """
     outcomes = list(dict.fromkeys(plan.primary.values()))
     confirmatory = plan.confirmatory(conditions)
@@ -99,7 +100,9 @@ def structure(rollouts: Rollouts, conditions: pd.DataFrame, plan: Plan) -> pd.Da
     parts: list[Rows] = []
     if confirmatory:
         parts += _traits(rollouts, confirmatory, outcomes, plan)
-        parts.append(_random(matrix_of(rollouts, random, outcomes), len(confirmatory), plan))
+        # a control that can't be computed is a line of the table and of the page
+        for kind, ids in (random or {RANDOM: []}).items():
+            parts.append(_random(kind, matrix_of(rollouts, ids, outcomes), len(confirmatory), plan))
     table = pd.DataFrame([row for part in parts for row in part.rows], columns=COLUMNS)
     return table.astype({"component": "Int64"})
 
@@ -176,10 +179,9 @@ def against_null(
     return found.p
 
 
-def _random(random: Float[ndarray, "draw outcome"], size: int, plan: Plan) -> Rows:
-    part = Rows(RANDOM)
+def _random(kind: str, random: Float[ndarray, "draw outcome"], size: int, plan: Plan) -> Rows:
+    part = Rows(kind)
     if len(random) < size:
-        # a control that can't be computed is a line of the table and of the page
         part.add("share", float("nan"))
         return part
     generator = np.random.default_rng(seeds.derive(plan.seed, "statistics", "subsets"))

@@ -34,8 +34,10 @@ class Rank:
     """Where an effect stands among those of random directions, by size in either direction."""
 
     draws: int
+    """Of all kinds, as `as_large`."""
     as_large: int
     p: float
+    """Of the kind that is hardest to tell from."""
     lowest: float | None
     highest: float | None
     """Ends of the random directions' effects."""

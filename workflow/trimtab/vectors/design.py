@@ -12,9 +12,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 
-from trimtab.agent.names import PROMPT, RANDOM, WITHOUT_VECTOR
+from trimtab.agent.names import PROMPT, WITHOUT_VECTOR
 from trimtab.settings.rollouts import ALWAYS, Design, GridBlock
 from trimtab.steering.catalogue import AS_MADE, RULES
+from trimtab.vectors.drawn import KINDS
 from trimtab.vectors.methods import makes_edits
 from trimtab.wording import Wording
 
@@ -88,7 +89,7 @@ class Planned:
     """Of the config; a method that makes edits of its own has AS_MADE."""
     timing: str = "all"
     draw: int | None = None
-    """Which of the trait's random directions; None for other methods."""
+    """Which of the trait's random directions of the method's kind; None for other methods."""
     layer: int | None = None
     """None for the trait's own."""
     gate: str = ""
@@ -126,7 +127,8 @@ def planned(trait: str, design: Design) -> list[Planned]:
     if controls.negative:
         found.append(Planned(CONTROL, own, -dose, rule))
     found += [Planned(CONTROL, method, dose, rule_of(method, design.rule)) for method in controls.methods]
-    found += [Planned(CONTROL, RANDOM, dose, design.rule, draw=draw) for draw in range(controls.random)]
+    for kind in controls.random_kinds:
+        found += [Planned(CONTROL, kind, dose, design.rule, draw=draw) for draw in range(controls.random)]
     if controls.prompt:
         found.append(Planned(CONTROL, PROMPT, 0.0, ADD, "none"))
     for block in design.grid:
@@ -147,5 +149,5 @@ def combinations(block: GridBlock, design: Design) -> Iterator[Planned]:
         block.gates or [ALWAYS],
     ):
         behind = "" if gate == ALWAYS else gate
-        for draw in range(design.controls.random) if method == RANDOM else [None]:
+        for draw in range(design.controls.random) if method in KINDS else [None]:
             yield Planned(GRID, method, dose, rule_of(method, rule), timing, draw, layer, behind, also)

@@ -13,10 +13,9 @@ from collections.abc import Iterable
 from functools import cache
 from typing import Literal
 
-from trimtab.agent.names import RANDOM
 from trimtab.settings.vectors import MethodSettings
 from trimtab.vectors import methods, transformations
-from trimtab.vectors.drawn import CORPUS_RANDOM
+from trimtab.vectors.drawn import KINDS
 from trimtab.wording import constants
 
 ANY, ITSELF = "any", "itself"
@@ -80,18 +79,18 @@ def families(names: Iterable[str]) -> dict[str, list[str]]:
 
 
 def draws(method: str, settings: MethodSettings) -> int:
-    """How many vectors of one trait a method makes; directions as the corpus varies are drawn for decisions alone."""
-    if method == RANDOM:
+    """How many vectors of one trait a method makes."""
+    if method in KINDS:
         return settings.random_draws
-    return settings.null_draws if is_null(method) and method != CORPUS_RANDOM else 1
+    return settings.null_draws if is_null(method) else 1
 
 
 def vector_names(settings: MethodSettings) -> list[str]:
-    """All vectors of one trait, in the order of the methods: the first draw of a null has the plain name, those of the
-    sphere have numbers alone."""
+    """All vectors of one trait, in the order of the methods: random directions have numbers, and of other nulls the
+    first draw has the plain name."""
     return [name for method in settings.methods for name in _names(method, draws(method, settings))]
 
 
 def _names(method: str, count: int) -> Iterable[str]:
     numbered = [f"{method}_{draw}" for draw in range(count)]
-    return numbered if method == RANDOM else [method, *numbered[1:]][:count]
+    return numbered if method in KINDS else [method, *numbered[1:]][:count]
