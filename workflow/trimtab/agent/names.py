@@ -43,6 +43,8 @@ UNSTEERED, PROMPT, ZERO, RANDOM = "none", "prompt", "zero", "random"
 for random directions of the sphere, of which a trait has several draws."""
 RULED = "rule_prompt"
 """One that stands for a written rule in the prompt, beside the vectors of method mentor."""
+DRAWS = rf"{RANDOM}_\d+"
+"""Regular expression of the names of single random directions of the sphere, of which each is a vector of its own."""
 WITHOUT_VECTOR = {
     UNSTEERED: Wording("No vector", "The agent is left as it is."),
     PROMPT: Wording("Asked in the prompt", "No vector is used: the trait is asked for in the prompt."),
