@@ -28,7 +28,7 @@ class FitSettings(Settings):
     penalties: Some[AboveZero] = default([0.1, 1, 10, 100, 1000, 10000, 100000])
     """Ridge penalties tried. They apply to standardised latents."""
 
-    folds: Folds = default("leave_one_out")
+    folds: Folds = default(5)
     """Folds by template, outer and inner. leave_one_out has a fold for each template and draws none, so that no score
     or layer hangs on how folds fell."""
 

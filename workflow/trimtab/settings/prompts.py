@@ -41,11 +41,11 @@ class ContrastSettings(Settings):
     """Which part of a prompt differs between the poles. opening: only the start of the assistant's turn; instruction:
     only the system prompt, as in the study."""
 
-    templates: Some[TemplatePart] = default(["sub_behaviours"])
+    templates: Some[TemplatePart] = default(["composite", "sub_behaviours"])
     """Which templates. composite: those in which all sub-behaviours of a trait come together; sub_behaviours: those of
     one each. The study has both, ten and nine a trait, at four fills. Pairs without a trait have no such parts."""
 
-    fills: Positive = default(2)
+    fills: Positive = default(4)
     """Tasks a domain for each template."""
 
 

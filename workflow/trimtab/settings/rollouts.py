@@ -83,7 +83,7 @@ Action = Literal["ask_user", "web_search", "code_execute", "file_read", "file_wr
 
 
 class WeightSettings(Settings):
-    action_weights: dict[Action, AboveZero] = default({})
+    action_weights: dict[Action, AboveZero] = default({"ask_user": 5})
     """How likely the unsteered agent is to choose an action on calibration tasks, where actions that are left out have
     1: calibration makes all actions alike, and then these so many times as likely. What an agent hardly ever does has
     no room to become rarer. Protocols whose actions aren't chosen by score have them where decisions are read alone."""
@@ -124,33 +124,33 @@ class EpisodeSettings(Settings):
 class StudySettings(Settings):
     """The study's conditions: unsteered, traits x doses x timings, and one decode-only condition a trait."""
 
-    method: str = default("sae_probe")
+    method: str = default("behaviour")
     """Maker of the study's vectors."""
 
-    doses: Some[AboveZero] = default([0.2, 0.4, 0.6])
+    doses: Some[AboveZero] = default([0.025, 0.05, 0.1])
     """Doses of the study, above 0; the turned-round vector is rollouts.controls.negative."""
 
     timings: Some[StudyTiming] = default(["all", "prefill"])
     """Which tokens are steered; decode-only has its own key, decode_dose."""
 
-    decode_dose: AboveZero | None = default(0.4)
+    decode_dose: AboveZero | None = default(0.025)
     """Dose of the decode-only condition of each trait. null: no such condition."""
 
 
 class ControlSettings(Settings):
     """The conditions that the study's are compared with."""
 
-    dose: AboveZero = default(0.4)
+    dose: AboveZero = default(0.1)
     """All controls run at this dose. They are applied at all positions."""
 
-    methods: Listed[str] = default(["mean_difference", "raw_probe"])
+    methods: Listed[str] = default(["sae_probe", "mean_difference", "raw_probe"])
     """Other makers of the same traits' vectors."""
 
-    random: Count = default(4)
+    random: Count = default(6)
     """Random directions a trait of each kind, at that trait's layer. A verdict ranks a vector among those of all
     traits, of each kind by itself, and twenty of a kind are the fewest that allow p < 0.05."""
 
-    random_kinds: Some[RandomKind] = default(["random"])
+    random_kinds: Some[RandomKind] = default(["random", "corpus_random"])
     """Kinds of these directions: random, from the sphere, and corpus_random, as the corpus varies. Each must be among
     vectors.methods."""
 
@@ -202,7 +202,7 @@ class GridBlock(Settings):
 class CommonDesign(Settings):
     """What the conditions without a trait depend on."""
 
-    unit: Unit = default("residual_share")
+    unit: Unit = default("kl")
     """What a dose counts. residual_share: share of the mean residual norm at the layer; absolute: L2 length; kl: nats
     from the unsteered next-token distribution; asc: nats too, by a bound in closed form; chance: that of the first
     actions that the trait's declared outcome counts, at contrast prompts kept for choosing; probability: what a

@@ -41,10 +41,10 @@ class ComparisonSettings(PrimarySettings):
 class ConfirmatorySettings(Settings):
     """The conditions that the confirmatory claims are about."""
 
-    method: str = default("sae_probe")
-    """Maker of the vectors, that of the study."""
+    method: str = default("behaviour")
+    """Maker of the vectors, that of rollouts.study."""
 
-    dose: AboveZero = default(0.4)
+    dose: AboveZero = default(0.1)
     """One of the study's doses."""
 
     timing: StudyTiming = default("all")

@@ -6,16 +6,24 @@ from trimtab.settings.base import AboveZero, Count, Listed, OrWord, Positive, Se
 
 METHODS = [
     "sae_probe",
-    "sae_probe_top",
-    "raw_probe",
-    "logistic_probe",
-    "raptor",
+    "sae_pattern",
+    "sae_behaviour",
+    "sae_attributed",
+    "behaviour",
+    "gradient",
     "mean_difference",
-    "lda",
-    "pca",
+    "raw_probe",
     "prompt_vector",
+    "specific_behaviour",
+    "shuffled_sae_pattern",
+    "shuffled_sae_behaviour",
+    "shuffled_sae_attributed",
+    "shuffled_behaviour",
+    "shuffled_mean_difference",
+    "shuffled_specific_behaviour",
     "shuffled",
     "random",
+    "corpus_random",
 ]
 """Those of the default experiment."""
 
@@ -47,7 +55,7 @@ class TrainingSettings(Settings):
 class VectorSettings(Settings):
     """How a trait's vectors are made, measured and checked."""
 
-    calibration_doses: Some[AboveZero] = default([0.2, 0.4, 0.6])
+    calibration_doses: Some[AboveZero] = default([0.2])
     """Doses whose KL is measured, as shares of the residual norm. The KL is that to the unsteered next-token
     distribution, in both directions of the vector."""
 
@@ -82,17 +90,17 @@ class MethodSettings(Settings):
     twin: str | None = default(None)
     """Folder of a model that was tuned from this one, or that this one was tuned from, for the method reflex."""
 
-    random_draws: Count = default(4)
+    random_draws: Count = default(6)
     """Random directions a trait of each kind that is among the methods (random, corpus_random), at that trait's
     layer."""
 
-    chance_draws: Count = default(0)
+    chance_draws: Count = default(50)
     """Random directions of each kind, from the sphere and as the corpus varies, whose decisions are read at each layer
     where a trait's probe sits: so many with those that have vectors of their own. They are read at
     the points where that layer's traits are measured, which share them, and no vectors are kept of them. A direction
     takes a few seconds of one core."""
 
-    null_draws: Positive = default(5)
+    null_draws: Positive = default(8)
     """Draws a trait of each other null among the methods, such as shuffled and shuffled_mean_difference. By their
     spread and that of random directions the tables judge vectors; two of a kind are the fewest that have one."""
 
@@ -100,7 +108,7 @@ class MethodSettings(Settings):
 class Vectors(VectorSettings, MethodSettings):
     """Steering vectors."""
 
-    comparison_kl: AboveZero = default(0.2)
+    comparison_kl: AboveZero = default(0.1)
     """Nats at which all methods are compared. Each vector gets the length whose mean KL, over the first decision of
     every scenario, is this."""
 
