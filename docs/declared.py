@@ -96,7 +96,9 @@ def page(table: pd.DataFrame, declared: str, kl: float, traits: int) -> str:
     ]
     for method, row in table.iterrows():
         cells = [f"{row[name]:+.2f}" if pd.notna(row[name]) else "none made" for name in ("moved", "over_null")]
-        lines.append(f"| {by_label(method)} | {cells[0]} | {cells[1]} | {row['over_random']:+.2f} | {row['shown']:.0f} |")
+        lines.append(
+            f"| {by_label(method)} | {cells[0]} | {cells[1]} | {row['over_random']:+.2f} | {row['shown']:.0f} |"
+        )
     return "\n".join([*lines, "", f"{verdict}. The study's filter stays as an arm with a name.", ""])
 
 

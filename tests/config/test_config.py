@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
+from designs import SHARES
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -39,6 +40,9 @@ def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
         old = result.get(key)
         result[key] = merged(old, value) if isinstance(value, Mapping) and isinstance(old, Mapping) else value
     return result
+
+
+PLAIN = merged(DEFAULT, SHARES)
 
 
 def complaints(changed: Any) -> list[str]:
@@ -83,7 +87,7 @@ def test_the_default_experiment_passes():
     ],
 )
 def test_other_experiments_pass(mine):
-    check(merged(DEFAULT, yaml.safe_load(mine)), Origins())
+    check(merged(PLAIN, yaml.safe_load(mine)), Origins())
 
 
 WRONG = {
@@ -363,7 +367,7 @@ WRONG = {
 @pytest.mark.slow
 @pytest.mark.parametrize(("mine", "line"), WRONG.items())
 def test_a_slip_is_told_in_one_line(mine, line):
-    assert complaints(merged(DEFAULT, yaml.safe_load(mine))) == [f"config.yaml, {line}"]
+    assert complaints(merged(PLAIN, yaml.safe_load(mine))) == [f"config.yaml, {line}"]
 
 
 def test_every_slip_is_told():

@@ -33,18 +33,23 @@ def test_a_committed_file_is_what_the_models_say(path: Path):
 
 def test_each_key_of_the_default_experiment_has_a_comment_above_it():
     lines = generated.config_yaml().splitlines()
-    entries = [at for at, line in enumerate(lines) if line.strip() and not line.lstrip().startswith(("#", "shuffled,"))]
+    entries = [
+        at
+        for at, line in enumerate(lines)
+        if line.strip() and not line.lstrip().startswith(("#", "shuffled", "prompt_vector,"))
+    ]
     bare = [lines[at].strip() for at in entries if not lines[at - 1].lstrip().startswith("# ")]
     # the first of a mapping whose keys are data stands under the mapping's own line
-    traits = DEFAULT["statistics"]["primary"]
-    assert [line.partition(":")[0] for line in bare] == list(traits)
+    of_data = [*DEFAULT["rollouts"]["action_weights"], *DEFAULT["statistics"]["primary"]]
+    assert [line.partition(":")[0] for line in bare] == of_data
 
 
 def test_the_reference_has_every_key():
     text = generated.reference()
     missing = [".".join(path) for path in keys(DEFAULT) if f"`{'.'.join(path)}`" not in text]
     sections = [key for key in missing if f"## {key}\n" not in text]
-    assert sections == [f"statistics.primary.{trait}" for trait in DEFAULT["statistics"]["primary"]]
+    weights = [f"rollouts.action_weights.{tool}" for tool in DEFAULT["rollouts"]["action_weights"]]
+    assert sections == [*weights, *(f"statistics.primary.{trait}" for trait in DEFAULT["statistics"]["primary"])]
 
 
 VALUES = st.one_of(

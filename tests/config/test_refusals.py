@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
+from designs import SHARES
 from snakemake.utils import update_config
 
 from trimtab.config.check import check
@@ -51,6 +52,7 @@ saes: {overrides: {18: {k: 8}}, massive_norm: 10}
 @cache
 def read() -> dict[str, Any]:
     config: dict[str, Any] = yaml.safe_load((ROOT / "config.yaml").read_text())
+    update_config(config, SHARES)
     update_config(config, yaml.safe_load(GIVEN))
     return config
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from snakemake.utils import update_config
 from material_of import D_MODEL, Kept, dictionary, material
 from tiny import llama
 
@@ -81,8 +82,7 @@ def test_three_latents_are_taken_away(example):
 
 def test_what_the_page_applies_at_once_is_taken_with_all_its_parts():
     config = yaml.safe_load((ROOT / "config.yaml").read_text())
-    told = next(yaml.safe_load(block) for block in blocks("yaml") if "also" in block)
-    config["rollouts"] |= told["rollouts"]
+    update_config(config, next(yaml.safe_load(block) for block in blocks("yaml") if "also" in block))
     design = check(config, Origins()).rollouts
     conditions = [one for trait in ("autonomy", "deference") for one in trait_conditions(trait, 17, design)]
     (both,) = [one for one in conditions if one.also]
