@@ -1,13 +1,14 @@
 """Writes docs/declared.md: which method the default experiment declares, chosen without looking at a scenario.
 
 `python docs/declared.py results/smollm2` reads what the run's own vectors do to their traits' first actions on
-development data: the tasks of contrast prompts (tasks.yaml, `contrast`), each at the point of its trait's measure, after
-a thought without a lean. No rollout is run on them and no scenario is among them. Methods are ranked by what they do
-beyond their own null, mean over traits; one without such a null can't be declared, since nothing would say that what it
-does is the trait's.
+development data: the tasks of contrast prompts (tasks.yaml, `contrast`), each at the point of its trait's measure,
+after a thought without a lean. No rollout is run on them and no scenario is among them. Methods are ranked by what
+they do beyond their own null, mean over traits; one without such a null can't be declared, since nothing would say that
+what it does is the trait's.
 """
 
 import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -71,33 +72,30 @@ def ranked(told: pd.DataFrame) -> pd.DataFrame:
 def page(table: pd.DataFrame, declared: str, kl: float, traits: int) -> str:
     """The page, whatever the numbers are."""
     best = str(table["over_null"].idxmax())
-    by_label = words.method
-    verdict = (
-        f"The best of them is {by_label(best).lower()}, which the default experiment declares"
+    label = {method: words.method(method) for method in {best, declared, *table.index}}
+    verdict = f"The best of them is {label[best].lower()}"
+    verdict += (
+        ", which the default experiment declares"
         if best == declared
-        else f"The best of them is {by_label(best).lower()}; the default experiment declares {by_label(declared).lower()}"
+        else f"; the default experiment declares {label[declared].lower()}"
     )
-    lines = [
-        "<!-- written by docs/declared.py -->",
-        "# Which method is declared",
-        "",
-        "```sh",
-        "python docs/declared.py results/smollm2",
-        "```",
-        "",
-        "The default experiment's method is chosen on development data alone: the tasks of contrast prompts, each at the",
-        "point where its trait is measured. No scenario is read. Each method has its vectors of the default run, at the",
-        f"same KL ({kl:g} nats). Figures are nats of the log-odds of the first actions that a trait's measure counts, mean",
-        "over traits: what the vector does, what it does beyond its own null (the same recipe without the trait), and",
-        "beyond random directions (the kind that does more).",
-        "",
-        f"| method | moved | beyond its own null | beyond random directions | shown against its null, of {traits} |",
-        "|---|---|---|---|---|",
+    text = (
+        "The default experiment's method is chosen on development data alone: the tasks of contrast prompts, each at "
+        "the point where its trait is measured. No scenario is read. Each method has its vectors of the default run, "
+        f"at the same KL ({kl:g} nats). Figures are nats of the log-odds of the first actions that a trait's measure "
+        "counts, mean over traits: what the vector does, what it does beyond its own null (the same recipe without the "
+        "trait), and beyond random directions (the kind that does more)."
+    )
+    lines = ["<!-- written by docs/declared.py -->", "# Which method is declared", ""]
+    lines += ["```sh", "python docs/declared.py results/smollm2", "```", "", textwrap.fill(text, 119), ""]
+    lines += [
+        f"| method | moved | beyond its own null | beyond random directions | shown against its null, of {traits} |"
     ]
+    lines += ["|---|---|---|---|---|"]
     for method, row in table.iterrows():
         cells = [f"{row[name]:+.2f}" if pd.notna(row[name]) else "none made" for name in ("moved", "over_null")]
         lines.append(
-            f"| {by_label(method)} | {cells[0]} | {cells[1]} | {row['over_random']:+.2f} | {row['shown']:.0f} |"
+            f"| {label[str(method)]} | {cells[0]} | {cells[1]} | {row['over_random']:+.2f} | {row['shown']:.0f} |"
         )
     return "\n".join([*lines, "", f"{verdict}. The study's filter stays as an arm with a name.", ""])
 

@@ -18,6 +18,6 @@ rollouts:
   action_weights: {ask_user: 1}
   unit: residual_share
   study: {method: sae_probe, doses: [0.2, 0.4, 0.6], decode_dose: 0.4}
-  controls: {dose: 0.4, methods: [mean_difference, raw_probe], random: 4}
+  controls: {dose: 0.4, methods: [mean_difference, raw_probe], random: 4, random_kinds: [random]}
 statistics: {confirmatory: {method: sae_probe, dose: 0.4}}
 """)

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from snakemake.utils import update_config
 from material_of import D_MODEL, Kept, dictionary, material
+from snakemake.utils import update_config
 from tiny import llama
 
 from trimtab.config.check import check
