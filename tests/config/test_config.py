@@ -202,11 +202,6 @@ WRONG = {
     "vectors: {methods: [sae_probe, mean_difference, raw_probe, imported, separation_imported, random], imported: "
     "'a/{trait}.pt'}": "vectors.methods: separation_imported: imported is of the layer of the trait's probe and can't "
     "be made at another",
-    "{vectors: {methods: [sae_probe, mean_difference, raw_probe, gradient, random]}, statistics: {primary: {deference: "
-    "tokens}}}": "statistics.primary.deference: tokens is seen in no first action, which gradient in vectors.methods "
-    "goes by; expected one of asks, asked, p_ask, study_deference, proactive_calls, acted, p_act, study_tool_use, "
-    "risky_share, irreversible, study_risk, calls, turns, retries, study_persistence, finished, study_autonomy, "
-    "web_search_calls, code_execute_calls, file_read_calls, file_write_calls",
     "vectors: {settings: {raptr: {}}}": "vectors.settings.raptr: raptr is not among vectors.methods; "
     "did you mean raptor?",
     "vectors: {settings: {pca: {k: 3}}}": "vectors.settings.pca.k: unknown key; pca has no settings",
@@ -250,11 +245,6 @@ WRONG = {
     "rollouts: {unit: chance, controls: {negative: false}, grid: [{timings: [tool]}]}": "rollouts.grid[0].timings: "
     "tool with rollouts.unit chance, which is 0 at any length, since no token of few_shot's contrast prompts is "
     "touched; use absolute",
-    "{rollouts: {unit: chance, controls: {negative: false}}, statistics: {primary: {autonomy: success}}}": "statistics."
-    "primary.autonomy: success is seen in no first action, which rollouts.unit: chance goes by; expected one of "
-    "asks, asked, p_ask, study_deference, proactive_calls, acted, p_act, study_tool_use, risky_share, irreversible, "
-    "study_risk, calls, turns, retries, study_persistence, finished, study_autonomy, web_search_calls, "
-    "code_execute_calls, file_read_calls, file_write_calls",
     "{rollouts: {unit: probability, rule: floor, controls: {negative: false}}}": "rollouts.rule: floor with "
     "rollouts.unit probability, which is a rule by itself; use add",
     "rollouts: {rule: multiply}": 'rollouts.rule: "multiply" is not one of add, add_relative, keep_norm, '

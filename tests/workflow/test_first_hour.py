@@ -175,8 +175,8 @@ def test_a_method_and_all_that_follows(reader: Reader) -> None:
     config["model"]["source"] = str(folder / "tiny-llama")
     design = check(config, Origins()).rollouts
     ids = [each.condition_id for each in trait_conditions("curiosity", 1, design)]
-    assert "mean_difference.curiosity.all.+0.4" in ids
-    assert '"median_difference.curiosity.all.+0.4"' in PAGE
+    assert "mean_difference.curiosity.all.+0.1" in ids
+    assert '"median_difference.curiosity.all.+0.1"' in PAGE
     assert sum(each.startswith("random.") for each in ids) == 20
 
 

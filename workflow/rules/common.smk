@@ -18,6 +18,7 @@ from snakemake.utils import update_config
 
 from trimtab.config import written
 from trimtab.config.check import check
+from trimtab.config.seen import unseen
 from trimtab.artifacts import digest, fingerprint, records
 from trimtab.evaluations import evaluators
 from trimtab.jobs import running
@@ -125,6 +126,8 @@ try:
     )
     DECISIONS = resources.load(Path(RESOURCES, "decisions.yaml"))
     POINTS = DECISIONS["points"]
+    if hidden := [*unseen(SETTINGS, DECISIONS["measures"])]:
+        raise TrimtabError("\n".join(f"{origins.of(line)}, {line}" for line in hidden))
     # the agent's protocol, for the scripts
     AGENT_FILE = f"{RESOURCES}/{config['rollouts']['protocol']}.yaml"
     AGENT = resources.agent(Path(AGENT_FILE))

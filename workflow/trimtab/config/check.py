@@ -12,7 +12,6 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from trimtab.agent.names import FIRST_ACTION
 from trimtab.artifacts.schemas import listed, near, shown
 from trimtab.config import complaints, designed, gated
 from trimtab.errors import TrimtabError
@@ -59,7 +58,7 @@ def _disagreements(experiment: Experiment) -> Iterator[str]:
     yield from _prompts(experiment)
     for layer in [None, *saes.overrides]:
         yield from _sae(saes, layer)
-    yield from _methods(experiment.vectors.methods, experiment.statistics.primary, experiment.probes.traits)
+    yield from _methods(experiment.vectors.methods)
     yield from _imported(experiment.vectors, experiment.activations.site)
     yield from _twin(experiment.vectors)
     yield from _inputs(experiment)
@@ -73,8 +72,6 @@ def _disagreements(experiment: Experiment) -> Iterator[str]:
         yield from designed.probabilities(rollouts)
     if rollouts.unit == "probability":
         yield from designed.beside_probabilities(rollouts)
-    if rollouts.unit == "chance":
-        yield from _unseen("rollouts.unit: chance", experiment.statistics.primary, experiment.probes.traits)
     if rollouts.judge.url and not rollouts.judge.model:
         yield 'rollouts.judge.model: "" and rollouts.judge.url is given; name the model that answers there'
     yield from refusals(rollouts)
@@ -156,7 +153,7 @@ def _sae(saes: Saes, layer: int | None) -> Iterator[str]:
         )
 
 
-def _methods(methods: Iterable[str], primary: Mapping[str, str], traits: Iterable[str]) -> Iterator[str]:
+def _methods(methods: Iterable[str]) -> Iterator[str]:
     for method in methods:
         if not exists(method):
             guess = near(method, [*known(), EVERY, *GROUPS])
@@ -171,18 +168,6 @@ def _methods(methods: Iterable[str], primary: Mapping[str, str], traits: Iterabl
         except TrimtabError as error:
             yield f"vectors.methods: {method}: {error}"
         yield from _transformed(method)
-        if "actions" in needs(method):
-            yield from _unseen(f"{method} in vectors.methods", primary, traits)
-
-
-def _unseen(what: str, primary: Mapping[str, str], traits: Iterable[str]) -> Iterator[str]:
-    """Outcomes that first actions don't show, by which something goes."""
-    for trait in traits:
-        if trait in primary and primary[trait] not in FIRST_ACTION:
-            yield (
-                f"statistics.primary.{trait}: {primary[trait]} is seen in no first action, which {what} goes by; "
-                f"expected one of {listed(FIRST_ACTION)}"
-            )
 
 
 def _transformed(name: str) -> Iterator[str]:
