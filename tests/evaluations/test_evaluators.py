@@ -66,7 +66,7 @@ def steered(protocol):
     return Steered(
         model=model,
         protocol=protocol,
-        offsets={"start": dict.fromkeys(protocol.tools, 0.0)},
+        offsets={name: dict.fromkeys(protocol.tools, 0.0) for name in decided.points},
         points=decided.points,
         measured=decided.measured(PRIMARY),
         conditions=[*conditions],

@@ -6,8 +6,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
+from designs import SHARES
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from snakemake.utils import update_config
 
 from trimtab.artifacts import files
 from trimtab.rollouts import conditions
@@ -16,7 +18,9 @@ from trimtab.settings.rollouts import Rollouts
 from trimtab.vectors.design import Also
 
 CONFIG = yaml.safe_load((Path(__file__).parents[2] / "config.yaml").read_text())
-ROLLOUTS, TRAITS = CONFIG["rollouts"], CONFIG["probes"]["traits"]
+TRAITS = CONFIG["probes"]["traits"]
+update_config(CONFIG, SHARES)
+ROLLOUTS = CONFIG["rollouts"]
 
 
 def trait_conditions(trait, layer, settings):

@@ -201,7 +201,8 @@ def test_edits_of_any_kind_from_the_first_layer_that_they_need(name):
     plain, own = (torch.cat([alone(model, prompt, each) for prompt in PROMPTS]) for each in ((), edits))
     torch.testing.assert_close(found[0], own, rtol=1e-3, atol=1e-4)
     torch.testing.assert_close(found[1], plain, rtol=1e-3, atol=1e-4)
-    assert torch.equal(found[0], found[2])
+    # the same edits beside others; where a row stands in a product may move its last digit
+    torch.testing.assert_close(found[0], found[2], rtol=1e-5, atol=1e-6)
     assert not torch.allclose(found[0], plain, atol=1e-2)
 
 

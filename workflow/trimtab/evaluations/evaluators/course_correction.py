@@ -17,7 +17,7 @@ LABEL = "Course correction"
 SENTENCE = (
     "A space whose axes are the chances of each trait's actions in the first decision, all from 0 to 1: where the "
     "condition takes it from the unsteered place, against the place that it is meant to reach, its own trait's end of "
-    "the axis and all others as they were."
+    "the axis and all others as they were. A scenario has the axes of those traits that it can show."
 )
 SOURCE = "2505.23816"
 ITEMS = "scenarios"
@@ -50,24 +50,29 @@ def measure(steered: Steered, items: Sequence[Scenario]) -> pd.DataFrame:
     traits = [*steered.measured]
     there = {trait: steered.situations(trait, items) for trait in traits}
     decided = {trait: steered.decisions(read) for trait, read in there.items()}
-    places = {trait: {each.scenario: at for at, each in enumerate(read)} for trait, read in there.items()}
-    # of scenarios in which each trait can show
-    ids = [item.id for item in items if all(item.id in places[trait] for trait in traits)]
+    place = {item.id: at for at, item in enumerate(items)}
+    shown = {trait: [place[each.scenario] for each in read] for trait, read in there.items()}
+
+    def axes(chances: Sequence[Float[Tensor, "*any _ action"]]) -> Float[Tensor, "*any item trait"]:
+        """A trait that a scenario can't show is 0 there, wherever the push goes: it has no part in a distance."""
+        own = [steered.chance(trait, each) for trait, each in zip(traits, chances, strict=True)]
+        found = torch.zeros(*own[0].shape[:-1], len(items), len(traits), dtype=own[0].dtype)
+        for at, (trait, each) in enumerate(zip(traits, own, strict=True)):
+            found[..., shown[trait], at] = each
+        return found
+
     if not traits:
-        return by_trait(steered, MEASURES, lambda trait: (ids, {}))
-
-    def axis(trait: str, chances: Float[Tensor, "*any situation action"]) -> Float[Tensor, "*any item"]:
-        return steered.chance(trait, chances)[..., [places[trait][each] for each in ids]]
-
-    start = torch.stack([axis(trait, decided[trait].unsteered) for trait in traits], dim=-1)
-    reached = torch.stack([axis(trait, decided[trait].steered) for trait in traits], dim=-1)
+        return by_trait(steered, MEASURES, lambda trait: ([], {}))
+    start = axes([decided[trait].unsteered for trait in traits])
+    reached = axes([decided[trait].steered for trait in traits])
     up = signs(steered.conditions) > 0
 
     def of_trait(trait: str) -> OfTrait:
-        own = traits.index(trait)
-        goal = start.expand_as(reached).clone()
+        own, rows = traits.index(trait), shown[trait]
+        begun, ended = start[rows].expand_as(reached[:, rows]), reached[:, rows]
+        goal = begun.clone()
         goal[..., own] = up[:, None].double().expand(goal.shape[:-1])
-        return ids, course(start.expand_as(reached), goal, reached)._asdict()
+        return [items[row].id for row in rows], course(begun, goal, ended)._asdict()
 
     return by_trait(steered, MEASURES, of_trait)
 
