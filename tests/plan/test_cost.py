@@ -39,7 +39,7 @@ def test_operations_by_hand():
 
 
 def test_the_default_design_has_the_conditions_that_its_readme_tells():
-    assert conditions(Experiment.model_validate(DEFAULT)) == 92
+    assert conditions(Experiment.model_validate(DEFAULT)) == 122
 
 
 def test_what_grows_with_what():

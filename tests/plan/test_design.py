@@ -16,22 +16,26 @@ def told(**changes):
 
 
 def able(**changes):
-    return told(
-        vectors=DEFAULT["vectors"] | {"chance_draws": 99, "random_draws": 4},
-        rollouts=DEFAULT["rollouts"] | {"controls": DEFAULT["rollouts"]["controls"] | {"random": 4}},
-        **changes,
-    )
+    design = {
+        "vectors": DEFAULT["vectors"] | {"chance_draws": 50, "random_draws": 4},
+        "rollouts": DEFAULT["rollouts"] | {"controls": DEFAULT["rollouts"]["controls"] | {"random": 4}},
+    }
+    return told(**design | changes)
+
+
+def test_the_default_design_can_answer():
+    assert told() == []
 
 
 def test_a_design_that_can_answer_is_told_nothing():
-    # five traits: 20 directions in rollouts, of which a rank has 1 / 21, and 99 a trait in decisions: 5 / 100
+    # five traits: 20 directions in rollouts, of which a rank has 1 / 21, and 50 of each kind a trait in decisions: 5 / 101
     assert able() == []
 
 
 def test_ranks_among_few_directions():
     few = DEFAULT["rollouts"]["controls"] | {"random": 3}
     found = told(
-        vectors=DEFAULT["vectors"] | {"chance_draws": 98, "random_draws": 4},
+        vectors=DEFAULT["vectors"] | {"chance_draws": 49, "random_draws": 4},
         rollouts=DEFAULT["rollouts"] | {"controls": few},
     )
     assert [line.split(":")[0] for line in found] == ["rollouts.controls.random", "vectors.chance_draws"]
@@ -41,13 +45,12 @@ def test_ranks_among_few_directions():
     assert "expected 99 or more" in found[1]
 
 
-def test_ranks_are_among_directions_of_the_kind_that_has_fewest():
-    """99 vectors of the sphere do not help where 98 decisions are read as the corpus varies."""
-    changed = DEFAULT["vectors"] | {"chance_draws": 98, "random_draws": 99}
-    (line,) = told(
-        vectors=changed, rollouts=DEFAULT["rollouts"] | {"controls": DEFAULT["rollouts"]["controls"] | {"random": 4}}
-    )
+def test_ranks_in_decisions_are_among_directions_of_both_kinds():
+    """98: what 49 of each come to, or 92 vectors of one kind and 6 of the other."""
+    changed = {"chance_draws": 6, "random_draws": 92}
+    (line,) = able(vectors=DEFAULT["vectors"] | changed | {"methods": ["behaviour", "random"]})
     assert line.startswith("vectors.chance_draws: a rank among 98 random direction(s)")
+    assert able(vectors=DEFAULT["vectors"] | changed) == []
 
 
 @pytest.mark.parametrize(("scenarios", "lines"), [(7, 1), (8, 0)])

@@ -15,10 +15,11 @@ def doubts(experiment: Experiment) -> Iterator[str]:
     """A line for each question that the design leaves open whatever comes out."""
     statistics, rollouts, vectors = experiment.statistics, experiment.rollouts, experiment.vectors
     traits, alpha = len(experiment.probes.traits), 1 - statistics.level
-    # ranks are among directions of one kind: in rollouts those of all traits, in decisions those of a trait
+    # in rollouts ranks are among all traits' directions of one kind, in decisions among a trait's of both
     in_rollouts = traits * rollouts.controls.random
-    of_kinds = [max(vectors.random_draws if kind in vectors.methods else 0, vectors.chance_draws) for kind in KINDS]
-    in_decisions = min(filter(None, of_kinds), default=0)
+    in_decisions = sum(
+        max(vectors.random_draws if kind in vectors.methods else 0, vectors.chance_draws) for kind in KINDS
+    )
     for key, draws, tests in (
         ("rollouts.controls.random", in_rollouts, 1),
         ("vectors.chance_draws", in_decisions, traits),

@@ -13,11 +13,12 @@ import pandas as pd
 from jaxtyping import Float
 from numpy import ndarray
 
-from trimtab.agent.names import PROMPT, RANDOM, RULED, UNSTEERED
+from trimtab.agent.names import PROMPT, RULED, UNSTEERED
 from trimtab.agent.points import Measure
 from trimtab.numeric import middle, resamples
 from trimtab.vectors import nulls
 from trimtab.vectors.cost import COSTS
+from trimtab.vectors.drawn import KINDS
 
 KEYS = ["method", "trait", "scenario_id"]
 JUDGED = ["over_null", "p_over_null", "over_random", "p_over_random", "verdict"]
@@ -65,8 +66,8 @@ def compare(
     """Every method's effect on every measure, and the reference's effect less that, by paired scenarios.
 
     Intervals are percentiles of a bootstrap over scenarios, the same draws for all rows. `random_as_large` counts the
-    random directions of the sphere, at the same KL, whose effect is as far from 0, and `p_random` is the rank that
-    gives (never below 1 / (draws + 1)). Nulls of several draws get a row for their mean, under their plain name.
+    random directions of both kinds, at the same KL, whose effect is as far from 0, and `p_random` is the rank that gives
+    (never below 1 / (draws + 1)). Nulls of several draws get a row for their mean, under their plain name.
 
     Args:
         measured: what `measures` gives, for the vectors of all traits.
@@ -88,14 +89,14 @@ def compare(
             weights = drawn_weights[scenarios]
             moved = values.drop(columns=UNSTEERED).sub(values[UNSTEERED], axis=0)
             there = {null: [name for name in names if name in moved] for null, names in families.items()}
-            drawn = there.get(RANDOM, [])
+            drawn = [name for kind in KINDS for name in there.get(kind, [])]
             moved = _with_means(moved, {null: names for null, names in there.items() if names not in ([], [null])})
             chance = moved[drawn].mean().abs().to_numpy()
             for method in moved:
                 effect = moved[method]
                 row = {"method": method, "trait": trait, "measure": measure, "n_scenarios": scenarios}
                 row |= {"baseline_mean": values[UNSTEERED].mean()} | _interval("estimate", effect, weights, level)
-                if method not in (*drawn, RANDOM, PROMPT, RULED) and drawn:
+                if method not in (*drawn, *KINDS, PROMPT, RULED) and drawn:
                     as_large = int((chance >= abs(effect.mean())).sum())
                     row |= {
                         "random_as_large": as_large,
