@@ -28,7 +28,7 @@ def test_the_default_design_can_answer():
 
 
 def test_a_design_that_can_answer_is_told_nothing():
-    # five traits: 20 directions in rollouts, of which a rank has 1 / 21, and 50 of each kind a trait in decisions: 5 / 101
+    # five traits: 20 directions in rollouts, of which a rank has 1 / 21; in decisions 50 of each kind a trait: 5 / 101
     assert able() == []
 
 

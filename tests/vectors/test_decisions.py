@@ -98,6 +98,16 @@ def test_vectors_with_an_aim_are_judged_on_their_own_measure_alone():
     assert found.loc[("sae_probe", "autonomy"), "over_null"] == pytest.approx(4 * 0.09, abs=0.05)
 
 
+def test_a_rank_is_among_random_directions_of_both_kinds():
+    sphere = {f"random_{at}": 0.02 * at for at in range(4)}
+    corpus = {f"corpus_random_{at}": 0.3 * at for at in range(3)}
+    found = compared({"sae_probe": 0.1, **sphere, **corpus})
+    row = found.loc[("sae_probe", "autonomy")]
+    # of the corpus two do more, of the sphere none
+    assert (row["random_as_large"], row["random_draws"], row["p_random"]) == (2, 7, pytest.approx(3 / 8))
+    assert found.loc[[("corpus_random_1", "autonomy"), ("corpus_random", "autonomy")], "random_draws"].isna().all()
+
+
 def test_a_baseline_of_decoding_is_ranked_and_no_null_is_like_it():
     effects = {"sae_probe": 0.1, **{f"random_{at}": 0.002 * at for at in range(6)}}
     alone, beside = compared(effects), compared({**effects, "contrastive_guidance": 0.2})

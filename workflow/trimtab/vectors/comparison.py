@@ -66,8 +66,8 @@ def compare(
     """Every method's effect on every measure, and the reference's effect less that, by paired scenarios.
 
     Intervals are percentiles of a bootstrap over scenarios, the same draws for all rows. `random_as_large` counts the
-    random directions of both kinds, at the same KL, whose effect is as far from 0, and `p_random` is the rank that gives
-    (never below 1 / (draws + 1)). Nulls of several draws get a row for their mean, under their plain name.
+    random directions of both kinds, at the same KL, whose effect is as far from 0, and `p_random` is the rank that
+    gives (never below 1 / (draws + 1)). Nulls of several draws get a row for their mean, under their plain name.
 
     Args:
         measured: what `measures` gives, for the vectors of all traits.
