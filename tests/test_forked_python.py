@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 PROGRAM = """\
-import os, sys
+import atexit, os, sys, threading, time
 import beside
 
 print(sys.argv[1:], os.getcwd(), os.environ["MINE"], "PATH" in os.environ, beside.NAME, __name__, flush=True)
@@ -18,7 +18,13 @@ print(sys.stdin.read(), file=sys.stderr)
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "end", ["", "sys.exit(3)", "sys.exit('no')", "raise KeyError", "os.kill(os.getpid(), 9)", "sys.exit(__file__)"]
+    "end",
+    [
+        *("", "sys.exit()", "sys.exit(3)", "sys.exit(-1)", "sys.exit('no')", "sys.exit(__file__)"),
+        *("raise KeyError", "os.kill(os.getpid(), 9)"),
+        "atexit.register(print, 'last', end='')\n"
+        "threading.Thread(target=lambda: (time.sleep(0.1), print('late'))).start()",
+    ],
 )
 @pytest.mark.parametrize("words", [["program.py", "a", "b c"], ["-m", "program", "a"]])
 def test_a_program_gets_and_gives_what_it_does_under_python(
@@ -36,5 +42,5 @@ def test_a_program_gets_and_gives_what_it_does_under_python(
         return code, done.stdout, done.stderr.splitlines()[-1] if done.stderr else ""
 
     wanted = said(sys.executable)
-    assert (wanted[0] == 0) == (end == "")
+    assert (wanted[0] == 0) == (end in ("", "sys.exit()") or "late" in end)
     assert said(quick_python) == wanted
