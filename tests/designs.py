@@ -14,6 +14,7 @@ vectors:
   random_draws: 4
   chance_draws: 0
   calibration_doses: [0.2, 0.4, 0.6]
+  comparison_kl: 0.2
 rollouts:
   action_weights: {ask_user: 1}
   unit: residual_share

@@ -8,7 +8,9 @@ from pathlib import Path
 import fake_run
 import pytest
 import yaml
+from designs import SHARES
 from project import once
+from snakemake.utils import update_config
 
 from trimtab.artifacts import files
 from trimtab.report.run import WholeRun, read_whole_run
@@ -34,6 +36,7 @@ def script(name: str, *arguments: str) -> None:
 
 def config() -> Experiment:
     settings = yaml.safe_load((ROOT / "config.yaml").read_text())
+    update_config(settings, SHARES)
     # the made-up run has doses of its own, whatever the default experiment's are
     declared = {"confirmatory": fake_run.STATISTICS["confirmatory"], "draws": 400}
     return Experiment.model_validate(settings | {"statistics": settings["statistics"] | declared})

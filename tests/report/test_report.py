@@ -119,7 +119,9 @@ def test_a_share_within_that_of_independent_effects_is_an_axis_of_the_outcomes(r
 
 def test_random_directions_of_two_kinds_are_said_apart(run):
     """Fifteen of the sphere and ten as the corpus varies, of which a rank has 1/11 at least."""
-    design = run.conditions.assign(method=run.conditions["method"].mask(run.conditions["draw"] >= 3, "corpus_random"))
+    design = run.conditions.assign(
+        method=run.conditions["method"].mask((run.conditions["draw"] >= 3).fillna(False), "corpus_random")
+    )
     table = run.tables["structure"]
     share = table[(table["matrix"] == "random") & (table["quantity"] == "share")].assign(
         value=0.4, lower=0.3, upper=0.5

@@ -200,7 +200,7 @@ def test_every_combination_that_the_config_takes_is_told_as_it_is(run, method):
 
 def of_two_kinds(conditions: pd.DataFrame) -> pd.DataFrame:
     """The design with its last random directions drawn as the corpus varies."""
-    return conditions.assign(method=conditions["method"].mask(conditions["draw"] >= 3, "corpus_random"))
+    return conditions.assign(method=conditions["method"].mask((conditions["draw"] >= 3).fillna(False), "corpus_random"))
 
 
 def with_settings(run: WholeRun, section: str, **values: object) -> WholeRun:
