@@ -3,6 +3,8 @@
 import pytest
 from project import ROOT, script_of_docs
 
+from trimtab.report.table import Cell, Table
+
 REPORT = """<p><strong>Not this.</strong></p>
 <section id="abstract" class="abstract" aria-label="Abstract">
   <p>Design.</p>
@@ -36,7 +38,14 @@ def test_a_page_that_is_no_report_is_refused(front):
         front.result("<html></html>")
 
 
-def test_the_readme_has_a_place_for_it(front):
-    text = (ROOT / "README.md").read_text()
-    assert text.count(front.BEGIN) == text.count(front.END) <= 1
-    assert front.AFTER in text
+def test_the_declared_tests_are_the_reports_own_cells(front):
+    cells = [Cell("Autonomy", "autonomy"), Cell("0.30 (0.10 to 0.50)", "0.3"), Cell("0.004", "0.004")]
+    table = Table("declared", "", ["Trait", "Difference", "p"], [False, True, True], [cells], "")
+    assert front.as_markdown(table, ["Trait", "p"]) == "| Trait | p |\n| --- | --- |\n| Autonomy | 0.004 |"
+
+
+def test_both_pages_have_a_place_for_it(front):
+    readme, results = ((ROOT / page).read_text() for page in ("README.md", "docs/results.md"))
+    assert readme.count(front.BEGIN) == readme.count(front.END) <= 1
+    assert front.AFTER in readme
+    assert results.count(front.BEGIN) == results.count(front.END) == 1
