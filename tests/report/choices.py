@@ -2,9 +2,12 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import get_args
 
 from trimtab.agent.names import WITHOUT_VECTOR
+from trimtab.report import words
 from trimtab.rollouts.outcomes import OUTCOMES
+from trimtab.settings.rollouts import Coupling
 from trimtab.steering.catalogue import GATES, REMEMBERS, RULES, TIMINGS
 from trimtab.vectors import methods, transformations
 from trimtab.vectors.baselines import BASELINES
@@ -26,6 +29,10 @@ KINDS: dict[str, tuple[str, Mapping[str, Wording]]] = {
     "control": ("Conditions without a vector (`rollouts.controls`)", WITHOUT_VECTOR),
     "rule": ("Rules (`rollouts.rule`, `rollouts.grid`; `workflow/trimtab/steering/catalogue.py`)", RULES),
     "unit": ("Units of a dose (`rollouts.unit`; `workflow/trimtab/vectors/units.py`)", UNITS),
+    "coupling": (
+        "Couplings of conditions that share noise (`rollouts.coupling`; a file each in `workflow/trimtab/rollouts`)",
+        {name: words.coupling(name) for name in get_args(Coupling)},
+    ),
     "timing": (
         "Timings (`rollouts.study.timings`, `rollouts.grid`; `workflow/trimtab/steering/catalogue.py`)",
         TIMINGS,

@@ -98,6 +98,7 @@ def own(run: WholeRun) -> dict[str, set[str]]:
         "baseline": {BASELINES[name].sentence for name in run.config.vectors.decoding},
         "rule": {RULES[rule].sentence for rule, unit in pairs if not UNITS[unit].is_rule},
         "unit": {UNITS[unit].sentence for rule, unit in pairs if UNITS[unit].is_rule or RULES[rule].counts == "length"},
+        "coupling": {words.coupling(run.config.rollouts.coupling).sentence},
         "timing": {catalogue.timing(condition.timing).sentence for condition in applied},
         "gate": {GATES[gate.kind].sentence for gate in run.edit_gates.values()},
         "memory": {REMEMBERS[gate.remembers].sentence for gate in run.edit_gates.values()},

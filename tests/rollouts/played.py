@@ -52,7 +52,7 @@ def play(folder: Path, dies_after: float | None = None) -> None:
     protocol = FewShotProtocol(Texts.of(resources.load(resources.RESOURCES / "few_shot.yaml")), TOKENIZER)
     model = llama(vocab_size=len(TOKENIZER), max_position_embeddings=2048, initializer_range=0.25)
     pack_rows(model)
-    settings = EpisodeSettings(max_turns=3, thought_tokens=6, input_tokens=4, temperature=0.8)
+    settings = EpisodeSettings(max_turns=3, thought_tokens=6, input_tokens=4, temperature=0.8, coupling="gumbel")
     engine = Noting(folder / "steps", model, protocol, settings, dict.fromkeys(protocol.tools, 0.0))
     scenarios = [*map(Scenario.of, resources.scenarios()[:3])]
     if dies_after is not None:

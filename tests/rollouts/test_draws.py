@@ -1,11 +1,16 @@
-"""Draws at given numbers: the distribution function inverted, whatever the batch."""
+"""Draws at given numbers: the distribution function inverted, whatever the batch; and what all couplings have."""
 
+from typing import get_args
+
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trimtab.rollouts.draws import ROWS_DRAWN, choose, sharpened, tokens
+from trimtab.rollouts.draws import COUPLINGS
+from trimtab.rollouts.inverse_cdf import ROWS_DRAWN, actions, choose, noise, sharpened, tokens
+from trimtab.settings.rollouts import Coupling
 
 
 def test_choices_by_hand():
@@ -30,11 +35,25 @@ def test_a_choice_is_possible_and_rises_with_its_noise(probabilities, uniform):
 def test_tokens_are_choices_of_the_softmax_row_by_row():
     random = torch.Generator().manual_seed(0)
     logits = torch.randn(3 * ROWS_DRAWN, 700, generator=random)
-    uniform = torch.rand(ROWS_DRAWN + 5, generator=random).tolist()
+    uniform = torch.rand(ROWS_DRAWN + 5, generator=random).double().numpy()
     rows = list(range(0, 2 * len(uniform), 2))
     alone = [choose(torch.softmax(logits[[row]] / 0.6, -1), [u])[0] for row, u in zip(rows, uniform, strict=True)]
-    assert list(tokens(logits, rows, 0.6, uniform)) == alone
+    assert tokens(logits, rows, 0.6, uniform) == alone
 
 
 def test_half_the_temperature_squares_the_odds():
     assert torch.allclose(sharpened(torch.tensor([[0.2, 0.8]]), 0.5), torch.tensor([[1 / 17, 16 / 17]]))
+
+
+def test_numbers_are_those_of_one_stream():
+    """Turn after turn; experiments that were made before there was a choice have these."""
+    assert np.array_equal(noise(7, 3, [4, 1, 2]), np.random.default_rng(7).random((3, 7)))
+
+
+def test_an_action_is_a_choice_at_its_temperature():
+    rows, uniform = torch.tensor([[0.2, 0.8]] * 3), np.array([0.0, 0.0588, 0.0589])
+    assert actions(rows, 0.5, uniform) == [0, 0, 1]
+
+
+def test_the_couplings_of_the_config_are_those_there_are():
+    assert set(get_args(Coupling)) == set(COUPLINGS)

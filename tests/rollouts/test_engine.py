@@ -15,6 +15,7 @@ from trimtab.agent.few_shot import ACTION, INPUT, THOUGHT
 from trimtab.agent.names import FINISH
 from trimtab.agent.turn import rows
 from trimtab.artifacts import files
+from trimtab.rollouts.draws import COUPLINGS
 from trimtab.rollouts.engine import Engine
 from trimtab.rollouts.episode import Arm
 from trimtab.settings.rollouts import EpisodeSettings
@@ -168,6 +169,21 @@ def test_noise_belongs_to_the_scenario_and_run_not_to_the_condition(engine, scen
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("coupling", COUPLINGS)
+def test_under_each_coupling_steering_alone_tells_conditions_apart(model, protocol, scenarios, coupling):
+    """The twin and the push of nothing say what is said unsteered, alone or in company, and a push doesn't."""
+    coupled = SHORT.model_copy(update={"coupling": coupling})
+    engine = Engine(model, protocol, coupled, dict.fromkeys(protocol.tools, 0.0))
+    zero = Arm("zero", added(1, DIRECTION, 0.0))
+    found = rows(engine.run([UNSTEERED, Arm("twin"), zero, ARMS[1]], scenarios, SEED, RUN))
+    unsteered, twin, hooked, pushed = (without_id(of(found, name)) for name in ("unsteered", "twin", "zero", "all"))
+    same(twin, unsteered)
+    same(hooked, unsteered)
+    same(without_id(rows(engine.run([UNSTEERED], scenarios, SEED, RUN))), unsteered)
+    assert str(pushed) != str(unsteered)
+
+
+@pytest.mark.slow
 def test_another_run_or_seed_draws_anew(engine, scenarios, records):
     first = [r["argument"] for r in of(records, "unsteered")]
     for seed, run in ((SEED, 1), (SEED + 1, RUN)):
@@ -281,7 +297,10 @@ def test_a_hundred_nats_of_bias_decide_the_action(model, protocol, scenarios):
     for wanted in ("ask_user", FINISH):
         bias = {tool: 0.0 if tool == wanted else 100.0 for tool in protocol.tools}
         turns = Engine(
-            model, protocol, EpisodeSettings(max_turns=2, thought_tokens=2, input_tokens=2, temperature=0.8), bias
+            model,
+            protocol,
+            EpisodeSettings(max_turns=2, thought_tokens=2, input_tokens=2, temperature=0.8, coupling="gumbel"),
+            bias,
         ).run(ARMS[:2], scenarios[:2], SEED, RUN)
         assert {turn.tool for turn in turns} == {wanted}
         assert len(turns) == (4 if wanted == FINISH else 8)

@@ -165,7 +165,7 @@ def native(replies, turns=1, instruction=""):
             return [Choice(next(self.now))]
 
     model = llama(vocab_size=len(tokenizer), max_position_embeddings=8192)
-    short = EpisodeSettings(max_turns=turns, reply_tokens=LIMIT, temperature=0.8)
+    short = EpisodeSettings(max_turns=turns, reply_tokens=LIMIT, temperature=0.8, coupling="gumbel")
     engine = Told(model, protocol, short, dict.fromkeys(protocol.tools, 0.0))
     scenario = Scenario.of(resources.scenarios()[0])
     return pd.DataFrame(rows(engine.run([Arm("c", instruction=instruction)], [scenario], 0, 0)))

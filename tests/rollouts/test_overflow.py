@@ -90,7 +90,7 @@ def test_natively_a_cut_reply_is_an_overflow_and_no_answer(scenarios):
     tokenizer = byte_tokenizer()
     protocol = protocols.read(resources.RESOURCES / "native.yaml", tokenizer)
     model = llama(vocab_size=len(tokenizer), max_position_embeddings=8192, initializer_range=0.25)
-    short = EpisodeSettings(max_turns=2, reply_tokens=8, temperature=0.8)
+    short = EpisodeSettings(max_turns=2, reply_tokens=8, temperature=0.8, coupling="gumbel")
     engine = Engine(model, protocol, short, dict.fromkeys(protocol.tools, 0.0))
     table = pd.DataFrame(rows(engine.run([HOT, LATE], scenarios, 0, 0)))
     assert set(table["fault"]) == {NUMERICAL}

@@ -161,7 +161,9 @@ def test_every_protocol_with_every_timing(name, protocol, at_once, model, scenar
         call = '<tool_call>\n{"name": "ask_user", "arguments": {"question": "Why?"}}\n</tool_call>'
         engine = Scripted(native, [f"{thoughts}{call}", "Done."]).engine
     else:
-        settings = EpisodeSettings(max_turns=3, temperature=0.8, **{f"{each}": 4 for each in WRITTEN[name]})
+        settings = EpisodeSettings(
+            max_turns=3, temperature=0.8, coupling="gumbel", **{f"{each}": 4 for each in WRITTEN[name]}
+        )
         spoken = {"few_shot": protocol, "few_shot_at_once": at_once}[name]
         engine = Engine(model, spoken, settings, dict.fromkeys(spoken.tools, 0.0))
     at = places_of(engine, scenarios[0], monkeypatch)
@@ -244,7 +246,10 @@ def test_the_first_own_tokens_of_every_turn(engine, protocol, model, scenarios):
 @pytest.mark.slow
 def test_decided_at_once_the_action_follows_the_prompts_last_token(model, at_once, scenarios):
     engine = Engine(
-        model, at_once, EpisodeSettings(max_turns=3, input_tokens=4, temperature=0.8), dict.fromkeys(at_once.tools, 0.0)
+        model,
+        at_once,
+        EpisodeSettings(max_turns=3, input_tokens=4, temperature=0.8, coupling="gumbel"),
+        dict.fromkeys(at_once.tools, 0.0),
     )
     tokens, last, records = touched(engine, model, scenarios[0], "last_prompt")
     names = dict(zip(at_once.tools, at_once.action_tokens, strict=True))

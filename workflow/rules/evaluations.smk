@@ -36,6 +36,7 @@ rule evaluation:
         gates=batch_gates,
         primary=evaluated_by,
         settings=evaluator_settings,
+        coupling=config["rollouts"]["coupling"],
         seed=config["seed"],
         # evaluators are imported by name, which a digest of the script doesn't see
         code=evaluator_code,
@@ -43,7 +44,8 @@ rule evaluation:
         "python workflow/scripts/evaluations_measure.py {input.manifest} {input.scenarios} {input.calibration}"
         " {input.conditions} {params.agent:q} {params.data:q} {params.made} {output.rows}"
         " --evaluator {wildcards.evaluator} --turns {input.turns} --latents {input.latents} --gates {params.gates:q}"
-        " --primary {params.primary:q} --settings {params.settings:q} --seed {params.seed} 2> {log}"
+        " --primary {params.primary:q} --settings {params.settings:q} --coupling {params.coupling}"
+        " --seed {params.seed} 2> {log}"
 
 
 rule evaluations_effects:

@@ -31,6 +31,7 @@ def main(
     gates: EditGates,
     primary: PrimarySettings,
     settings: EvaluatorSettings,
+    coupling: str,
     seed: int,
 ) -> None:
     """Write one row a condition and item; `made` is the run's folder, `data` that of the resources."""
@@ -41,7 +42,7 @@ def main(
         batch.episodes(conditions, turns, declared, own)
         if turns
         else batch.steered(
-            manifest, calibration, conditions, agent, data, made, gates, declared, beside, latents, own, seed
+            manifest, calibration, conditions, agent, data, made, gates, declared, beside, latents, own, coupling, seed
         )
     )
     through = read_scenarios(scenarios) if named == evaluators.SCENARIOS else items.read(data, named)

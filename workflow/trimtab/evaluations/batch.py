@@ -31,6 +31,7 @@ def steered(
     beside: Sequence[str],
     latents: Sequence[Path],
     settings: Mapping[str, Value],
+    coupling: str,
     seed: int,
 ) -> Steered:
     """The model under a batch's conditions; those that need what a method could not make are left out, and named in the
@@ -42,6 +43,7 @@ def steered(
         primary: trait -> its declared outcome, for evaluators that ask for actions.
         beside: kinds of items that the evaluator uses where it goes through others.
         latents: the batch's trait's, where the evaluator asks for them.
+        coupling: of the rollouts (`trimtab.rollouts.draws`).
     """
     described, model, tokenizer = from_manifest(manifest)
     planned = conditions_of(read_conditions(conditions))
@@ -61,6 +63,7 @@ def steered(
         latents=pd.concat(map(pd.read_parquet, latents)) if latents else None,
         beside={kind: items.read(data, kind) for kind in beside},
         seed=seed,
+        coupling=coupling,
         settings=settings,
     )
 

@@ -82,6 +82,8 @@ class Steered:
     latents: pd.DataFrame | None = None
     """Of the batch's trait, as probes/<trait>.latents.parquet has them, where the evaluator asks for them."""
     seed: int = 0
+    coupling: str = "gumbel"
+    """By which what is written is drawn (`trimtab.rollouts.draws`)."""
     settings: Mapping[str, Value] = field(default_factory=dict)
     """The evaluator's, as the config gives them."""
 

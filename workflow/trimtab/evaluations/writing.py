@@ -1,18 +1,19 @@
 """What the model writes on plain beginnings of texts, under every condition of a batch.
 
-Every row draws with the random numbers of its item and place alone, so that two conditions of an item differ by their
+Every row draws with the noise of its item and place alone, so that two conditions of an item differ by their
 steering. Agents, whose turns have a protocol, write in `trimtab.rollouts.engine`.
 """
 
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Shaped
 from numpy import ndarray
 
 from trimtab import seeds
 from trimtab.evaluations.steered import PromptsOf, Steered
 from trimtab.rollouts import draws
+from trimtab.rollouts.draws import COUPLINGS
 from trimtab.steering import places
 from trimtab.steering.batch import GrowingBatch
 from trimtab.steering.edits import Edits
@@ -26,7 +27,8 @@ ROWS = 64
 def written(steered: Steered, prompts: PromptsOf, tokens: int, temperature: float) -> list[list[str]]:
     """What each condition writes after each prompt, `tokens` long unless the model ends it."""
     items = range(len(prompts("")))
-    noise = [np.random.default_rng(seeds.derive(steered.seed, "evaluations", item)).random(tokens) for item in items]
+    of = COUPLINGS[steered.coupling].noise
+    noise = np.concatenate([of(seeds.derive(steered.seed, "evaluations", item), 1, [tokens]) for item in items])
     texts: list[list[str]] = []
     for arm in steered.arms:
         asked = prompts(arm.instruction)
@@ -42,11 +44,11 @@ def _batch(
     steered: Steered,
     edits: Edits,
     prompts: Sequence[Prompt],
-    noise: Sequence[Float[ndarray, "token"]],
+    noise: Shaped[ndarray, "text token"],
     tokens: int,
     temperature: float,
 ) -> Iterator[str]:
-    model, tokenizer = steered.model, steered.protocol.tokenizer
+    model, tokenizer, coupling = steered.model, steered.protocol.tokenizer, COUPLINGS[steered.coupling]
     said = model.generation_config.eos_token_id
     ends = {tokenizer.eos_token_id, *(said if isinstance(said, list) else [said])}
     batch = GrowingBatch(model, Steering([edits] * len(prompts), model.device), len(prompts))
@@ -58,9 +60,7 @@ def _batch(
         logits = batch.advance(chunks, at)
         chunks, at = [[] for _ in prompts], [[] for _ in prompts]
         finite = draws.finite(logits)
-        drawn = draws.tokens(
-            logits.nan_to_num(), range(len(going)), temperature, [float(noise[row][step]) for row in going]
-        )
+        drawn = coupling.tokens(logits.nan_to_num(), range(len(going)), temperature, noise[going, step])
         still = []
         for row, token, sound in zip(going, drawn, finite, strict=True):
             # a text that no token can be drawn for is as long as it is

@@ -115,7 +115,8 @@ def methods(run: WholeRun) -> list[tuple[str, str]]:
             "Rollouts",
             f"{summary.n_scenarios} scenarios, at most {c.rollouts.max_turns} turns, five tools with canned "
             f"replies, temperature {c.rollouts.temperature:g}, {words.count(summary.n_seeds, 'seed')}. "
-            "All conditions of a scenario share their sampling noise, so that conditions are compared pair by pair.",
+            "All conditions of a scenario share their sampling noise, so that conditions are compared pair by pair. "
+            + words.cited(words.coupling(c.rollouts.coupling)),
         ),
         (
             "Statistics",

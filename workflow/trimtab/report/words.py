@@ -6,8 +6,10 @@ this module looks it up and puts sentences together.
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from trimtab import rollouts
 from trimtab.agent.names import WITHOUT_VECTOR
 from trimtab.artifacts.manifest import Manifest
 from trimtab.rollouts.conditions import UNSTEERED_ID, Condition
@@ -22,7 +24,7 @@ from trimtab.vectors.design import Also
 from trimtab.vectors.methods import known
 from trimtab.vectors.nulls import Verdict as Judged
 from trimtab.vectors.units import UNITS
-from trimtab.wording import Wording
+from trimtab.wording import Wording, of_file
 
 DASH, MINUS = "\u2013", "\u2212"
 NAMED = WITHOUT_VECTOR | BASELINES
@@ -142,6 +144,10 @@ def method(name: str) -> str:
 
 def timing(name: str) -> str:
     return catalogue.timing(name).label
+
+
+def coupling(name: str) -> Wording:
+    return of_file(Path(rollouts.__file__).with_name(f"{name}.py"))
 
 
 def rule(name: str) -> str:

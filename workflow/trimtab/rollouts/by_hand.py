@@ -7,7 +7,7 @@
     for piece in hand.generate("The best way to start is", tokens=40):
         print(piece.row, piece.text)
 
-All doses are rows of one batch and draw with the same random numbers, so that they differ by the dose alone; dose 0 is
+All doses are rows of one batch and draw with the same noise, so that they differ by the dose alone; dose 0 is
 the model as it is. `python -m trimtab.steering` is the same from the command line (`trimtab.rollouts.side_by_side`).
 Agents, whose answers are measured, run in `trimtab.rollouts.engine`.
 """
@@ -32,7 +32,7 @@ from trimtab.forward.contributions import sites_of
 from trimtab.forward.hooks import check_layers
 from trimtab.forward.sites import Sites
 from trimtab.model.source import DTYPES, from_manifest, load
-from trimtab.rollouts import draws
+from trimtab.rollouts import draws, gumbel
 from trimtab.settings.model import DEVICES
 from trimtab.settings.rollouts import OF_THOUGHTS
 from trimtab.steering import places
@@ -171,7 +171,7 @@ class ByHand:
         context = context_length(self._model.config)
         if context is not None and self._length > context:
             raise TrimtabError(f"prompt and text come to {self._length} tokens; the model reads at most {context}")
-        uniform = np.random.default_rng(seeds.derive(seed, "by hand", self._turns)).random(limit)
+        (noise,) = gumbel.noise(seeds.derive(seed, "by hand", self._turns), 1, [limit])
         given = places.given(places.USER, len(fed), ends_prompt=True)
         chunks = [[*tokens, *fed] for tokens, _ in self._waiting]
         at = [[*own, *given] for _, own in self._waiting]
@@ -183,7 +183,7 @@ class ByHand:
             logits = self._batch.advance(chunks, at)
             chunks, at = [[] for _ in range(self._rows)], [[] for _ in range(self._rows)]
             finite = draws.finite(logits)
-            tokens = _drawn(logits, temperature, float(uniform[step]))
+            tokens = _drawn(logits, temperature, noise[step])
             still = []
             for row, token, sound in zip(going, tokens, finite, strict=True):
                 if not sound or token in self._ends:
@@ -212,12 +212,12 @@ class ByHand:
         return self._decoded(written)[len(shown) :]
 
 
-def _drawn(logits: torch.Tensor, temperature: float, uniform: float) -> list[int]:
-    """The next token of each row: the likeliest at temperature 0, else that of one random number for all rows."""
+def _drawn(logits: torch.Tensor, temperature: float, noise: np.int64) -> list[int]:
+    """The next token of each row: the likeliest at temperature 0, else by the same noise for all rows."""
     if temperature == 0:
         greedy: list[int] = logits.argmax(-1).tolist()
         return greedy
-    return list(draws.tokens(logits.nan_to_num(), range(len(logits)), temperature, [uniform] * len(logits)))
+    return gumbel.tokens(logits.nan_to_num(), range(len(logits)), temperature, np.full(len(logits), noise))
 
 
 def _loaded(

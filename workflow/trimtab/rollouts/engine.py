@@ -3,7 +3,7 @@
 Conditions and scenarios run side by side: a header that several rows share is computed once a condition, each episode
 goes on at its own pace, and finished ones leave the batch. Sampling noise belongs to (scenario, seed, turn, token) and
 never to the condition, so that two conditions of a scenario differ by their steering alone (common random numbers).
-How an episode goes on with what it chose is `player`'s business, how a token is drawn `draws`', and what is done to
+How an episode goes on with what it chose is `player`'s business, how noise makes a token `draws`', and what is done to
 which rows `trimtab.steering.steering`'s.
 """
 
@@ -15,7 +15,7 @@ from itertools import count
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
 from transformers import PreTrainedModel
 
@@ -29,7 +29,7 @@ from trimtab.errors import TrimtabError
 from trimtab.forward.context import context_length
 from trimtab.forward.single import goes_alone
 from trimtab.rollouts import draws
-from trimtab.rollouts.draws import choose, sharpened, tokens
+from trimtab.rollouts.draws import COUPLINGS
 from trimtab.rollouts.episode import Arm, Choice, Episode, shared_starts, system
 from trimtab.rollouts.journal import Journal
 from trimtab.rollouts.player import Player
@@ -55,7 +55,7 @@ class Engine:
             log.warning("this model's rows can't be padded: they run one at a time, which is exact and slower")
         self._model = model
         self._protocol = protocol
-        self._temperature = settings.temperature
+        self._temperature, self._coupling = settings.temperature, COUPLINGS[settings.coupling]
         self._bias = torch.tensor([action_bias[tool] for tool in protocol.tools], device=model.device)
         self.player = Player(protocol, settings, context_length(model.config) or math.inf)
 
@@ -148,10 +148,9 @@ class Engine:
         batch.select([first.index(of[arm]) * scenarios + at for arm in order for at in range(scenarios)], steering)
         return batch, steering, rows
 
-    def _noise(self, seed: int, scenario: str, run: int) -> np.ndarray:
-        """Uniform numbers (turn, draw), field after field, one for each token that may be written."""
-        random = np.random.default_rng(seeds.derive(seed, "rollouts", scenario, run))
-        return random.random(self.player.draws)
+    def _noise(self, seed: int, scenario: str, run: int) -> Shaped[np.ndarray, "turn draw"]:
+        """What an episode draws with."""
+        return self._coupling.noise(seeds.derive(seed, "rollouts", scenario, run), *self.player.draws)
 
     def _chosen(self, episodes: Sequence[Episode], logits: Float[Tensor, "row vocabulary"]) -> list[Choice | None]:
         """What each episode chooses from the logits after what it was fed; None where these are not finite."""
@@ -162,14 +161,18 @@ class Engine:
         writing = [row for row in range(len(episodes)) if finite[row] and not chooses[row]]
         if choosing:
             probabilities = self._action_probabilities(logits[choosing])
-            noise = [self.player.draw(episodes[row]) for row in choosing]
-            actions = choose(sharpened(probabilities, self._temperature), noise)
+            actions = self._coupling.actions(probabilities, self._temperature, self._drawn(episodes, choosing))
             for row, action, chances in zip(choosing, actions, probabilities.tolist(), strict=True):
                 chosen[row] = Choice(action, chances)
-        noise = [self.player.draw(episodes[row]) for row in writing]
-        for row, token in zip(writing, tokens(logits, writing, self._temperature, noise), strict=True):
-            chosen[row] = Choice(token)
+        if writing:
+            tokens = self._coupling.tokens(logits, writing, self._temperature, self._drawn(episodes, writing))
+            for row, token in zip(writing, tokens, strict=True):
+                chosen[row] = Choice(token)
         return [chosen.get(row) for row in range(len(episodes))]
+
+    def _drawn(self, episodes: Sequence[Episode], rows: Sequence[int]) -> Shaped[np.ndarray, "drawn"]:
+        """The noise of the next choice of some rows."""
+        return np.array([self.player.draw(episodes[row]) for row in rows])
 
     def _take(self, episode: Episode, choice: Choice | None) -> None:
         """An episode goes on with what it chose, or ends where it can't choose.

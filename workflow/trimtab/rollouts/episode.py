@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Shaped
 
 from trimtab.agent.environment import Environment
 from trimtab.agent.turn import Turn
@@ -47,7 +47,8 @@ class Episode:
     run: int
     """Which of the scenario's independent rollouts this is."""
     environment: Environment
-    noise: Float[np.ndarray, "turn draw"]
+    noise: Shaped[np.ndarray, "turn draw"]
+    """What its coupling draws with (`trimtab.rollouts.draws`)."""
     given: str
     """The task, or what the last call returned."""
     at: int = 0

@@ -7,6 +7,8 @@ what they choose from it, is `engine`'s business. What a turn looks like is `pro
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from trimtab.agent.names import FINISH, NUMERICAL, UNPARSED
 from trimtab.agent.protocol import Field, Protocol, Step
 from trimtab.agent.scenario import Assignment
@@ -27,17 +29,18 @@ class Player:
         self._protocol, self._max_turns, self._context = protocol, settings.max_turns, context
         self._ends = protocol.ends
         self._fields = protocol.fields(settings.limits)
-        # where a field's random numbers begin in its turn's row
-        sizes = [max(field.limit, 1) for field in self._fields]
-        self._draws = [sum(sizes[:at]) for at in range(len(sizes) + 1)]
+        self._sizes = [max(field.limit, 1) for field in self._fields]
+        # where a field's noise begins in its turn's row
+        self._draws = [sum(self._sizes[:at]) for at in range(len(self._sizes))]
         name = max(len(tokens) for tokens in protocol.action_tokens)
         self._turn = sum(len(field.cue) + (field.limit or name) for field in self._fields)
         """The most tokens that a turn can have."""
 
     @property
-    def draws(self) -> tuple[int, int]:
-        """How many random numbers an episode may use: turns, and in each one for every token that may be written."""
-        return self._max_turns, self._draws[-1]
+    def draws(self) -> tuple[int, list[int]]:
+        """How much noise an episode may use: turns, and of each field of a turn, as many draws as tokens that may be
+        written, or the one of its action."""
+        return self._max_turns, self._sizes
 
     def lengths(self, scenarios: Sequence[Assignment]) -> tuple[int, int]:
         """Tokens of the longest task, and of the longest episode that may be, the header apart."""
@@ -64,9 +67,10 @@ class Player:
         """Whether an episode chooses an action next, rather than writing a token."""
         return not self._field(episode).limit
 
-    def draw(self, episode: Episode) -> float:
-        """The random number that an episode's next choice uses."""
-        return float(episode.noise[len(episode.turns), self._draws[episode.at] + len(episode.line)])
+    def draw(self, episode: Episode) -> np.generic:
+        """The noise that an episode's next choice uses."""
+        found: np.generic = episode.noise[len(episode.turns), self._draws[episode.at] + len(episode.line)]
+        return found
 
     def take(self, episode: Episode, choice: Choice) -> None:
         """An episode goes on with what it chose."""

@@ -47,6 +47,7 @@ Rule = Literal[
     "edit_code",
 ]
 RandomKind = Literal["random", "corpus_random"]
+Coupling = Literal["gumbel", "inverse_cdf"]
 StudyTiming = Literal["all", "prefill"]
 OF_THOUGHTS = ("thinking", "answer")
 """Timings that part the agent's own text by its thoughts."""
@@ -108,6 +109,11 @@ class EpisodeSettings(Settings):
 
     temperature: AboveZero = default(0.6)
     """Temperature of sampling."""
+
+    coupling: Coupling = default("gumbel")
+    """How conditions that share their noise draw with it. gumbel: each token of the vocabulary has noise of its own;
+    inverse_cdf: one random number a token that is written, at which the distribution function is inverted. Both draw
+    from the same distribution; under gumbel, conditions draw the same token more often."""
 
     @classmethod
     def keys(cls, section: Mapping[str, Any]) -> list[str]:
