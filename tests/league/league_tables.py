@@ -49,7 +49,8 @@ def _decisions(random, made):
 
 def _comparison(random, made, traits):
     rows = []
-    for method, trait in [*made, *((f"random_{draw}", trait) for trait in traits for draw in range(2, DRAWS))]:
+    names = [*(f"random_{draw}" for draw in range(2, DRAWS)), *(f"corpus_random_{draw}" for draw in range(DRAWS))]
+    for method, trait in [*made, *((name, trait) for trait in traits for name in [*names, "random", "corpus_random"])]:
         if method == "none":
             continue
         for asked in traits:

@@ -51,7 +51,9 @@ def by_hand(given, truth, method):
             comparison = given.comparison
             at_own = comparison[(comparison["trait"] == trait) & (comparison["measure"] == trait)]
             at_own = at_own.set_index("method")
-            drawn = [value for key, value in at_own["estimate"].items() if key.startswith("random_")]
+            drawn = [
+                value for key, value in at_own["estimate"].items() if key.startswith(("random_", "corpus_random_"))
+            ]
             if method != "random":
                 as_good = [value >= at_own.loc[name, "estimate"] for value in drawn]
                 each["random_as_good"].append(sum(as_good) / len(as_good))

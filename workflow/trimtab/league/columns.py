@@ -30,8 +30,8 @@ EQUAL_KL = {
     "random_as_good": Column(
         "random as good",
         -1,
-        "Of 99 random directions of the sphere at the same layer and KL, the share that makes the trait's own action "
-        "at least as much likelier.",
+        "Of the random directions at the same layer and KL, of the sphere and as the corpus varies, the share that "
+        "makes the trait's own action at least as much likelier.",
     ),
     HARM: Column(
         "capability lost",

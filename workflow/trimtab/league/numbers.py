@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from trimtab.agent.names import DRAWS, UNSTEERED
+from trimtab.agent.names import UNSTEERED
 from trimtab.agent.points import START
 from trimtab.league.columns import COLUMNS, EFFECT, EQUAL_KL, HARM
 from trimtab.organism import questions
@@ -19,7 +19,8 @@ from trimtab.organism.compared import compared
 from trimtab.organism.law import ACTIONS, Law
 from trimtab.organism.questions import BROKEN, SURPRISE
 from trimtab.organism.ruler import Ruler
-from trimtab.vectors.nulls import plain
+from trimtab.vectors.drawn import KINDS
+from trimtab.vectors.nulls import is_draw, plain
 from trimtab.vectors.verdicts import SMALLEST
 
 KEYS = ["method", "trait"]
@@ -102,7 +103,7 @@ def moved(decisions: pd.DataFrame, answers: pd.DataFrame, law: Law) -> pd.DataFr
 
 def random_as_good(effects: pd.Series) -> pd.Series:
     """The share of a trait's random directions that do at least as much for its own action as each vector."""
-    drawn = effects.index.get_level_values("method").str.fullmatch(DRAWS)
+    drawn = np.array([is_draw(name) and plain(name) in KINDS for name in effects.index.get_level_values("method")])
     random = {trait: own.to_numpy() for trait, own in effects[drawn].groupby("trait")}
     own = effects[~drawn]
     traits = own.index.get_level_values("trait")
