@@ -19,6 +19,8 @@
 VENV := .venv
 PYTHON ?= python3
 READY := $(VENV)/.ready
+# what is installed is compiled by all cores, where pip takes one; some packages have files of other Pythons
+COMPILED := python -m compileall -qq -j 0 $(VENV)/lib || true
 TOOLS := $(VENV)/.tools
 # other projects' tools, with which tests load what is written for them
 OTHERS := $(VENV)/tools/.ready
@@ -56,13 +58,15 @@ setup: $(READY)
 $(READY): pyproject.toml envs/lock.txt envs/data.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Trimtab needs Python 3.11 or later")'
 	$(PYTHON) -m venv $(VENV)
-	pip install --quiet --disable-pip-version-check --constraint envs/lock.txt --editable .
-	pip install --quiet --disable-pip-version-check --no-deps --requirement envs/data.txt
+	pip install --quiet --disable-pip-version-check --no-compile --constraint envs/lock.txt --editable .
+	pip install --quiet --disable-pip-version-check --no-compile --no-deps --requirement envs/data.txt
+	$(COMPILED)
 	touch $@
 
 $(TOOLS): $(READY) envs/test-data.txt
-	pip install --quiet --disable-pip-version-check --constraint envs/lock.txt --editable '.[test,lint,docs]'
-	pip install --quiet --disable-pip-version-check --no-deps --requirement envs/test-data.txt
+	pip install --quiet --disable-pip-version-check --no-compile --constraint envs/lock.txt --editable '.[test,lint,docs]'
+	pip install --quiet --disable-pip-version-check --no-compile --no-deps --requirement envs/test-data.txt
+	$(COMPILED)
 	touch $@
 
 $(OTHERS): envs/tools.txt $(READY)

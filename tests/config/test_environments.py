@@ -73,7 +73,7 @@ def test_the_lock_holds_every_pin():
 def installs(text: str) -> list[str]:
     """What is installed, and how, by the commands of a Makefile's rule or a container's recipe."""
     commands = re.findall(r"pip install (.*)$", text.replace("\\\n", " "), flags=re.MULTILINE)
-    told = {"--quiet", "--disable-pip-version-check", "--no-cache-dir"}
+    told = {"--quiet", "--disable-pip-version-check", "--no-cache-dir", "--no-compile"}
     return [" ".join(word for word in command.split() if word not in told) for command in commands]
 
 

@@ -176,6 +176,8 @@ def save(draw: Callable[[], Figure], folder: Path, name: str) -> None:
         for suffix, metadata in ((".svg", {"Date": None}), (".pdf", {"CreationDate": None, "ModDate": None})):
             with files.atomic(folder / f"{name}{suffix}") as path:
                 figure.savefig(path, format=suffix[1:], metadata=metadata)
+            # everything has its place now, and finding it takes as long as drawing
+            figure.set_layout_engine("none")
 
 
 def write_figures(run: Run, folder: Path) -> None:
