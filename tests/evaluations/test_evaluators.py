@@ -31,6 +31,7 @@ from trimtab.evaluations.evaluators.held_out_text import entropy
 from trimtab.evaluations.evaluators.multiple_choice import leads
 from trimtab.evaluations.evaluators.off_target import divergence
 from trimtab.evaluations.steered import Episodes, Steered
+from trimtab.forward.sites import Site
 from trimtab.prompts import resources
 from trimtab.rollouts.conditions import Condition
 from trimtab.rollouts.episode import Arm
@@ -214,9 +215,14 @@ def test_what_is_read_alike_keeps_all_of_its_effect():
 
 def test_edits_elsewhere_and_how_many_cells_keep_the_sign():
     push = added(1, torch.ones(4), 2.0)
-    assert [edit.site.layer for edit in fragility.elsewhere(push, 1, 3)] == [2]
-    assert fragility.elsewhere(push, 2, 3) is None
-    assert fragility.elsewhere(push, -2, 3) is None
+    stack = torch.nn.ModuleList(torch.nn.ModuleDict({name: torch.nn.Identity()}) for name in ("mlp", "mlp", "other"))
+    assert [edit.site.layer for edit in fragility.elsewhere(push, 1, stack)] == [2]
+    assert fragility.elsewhere(push, 2, stack) is None
+    assert fragility.elsewhere(push, -2, stack) is None
+    # as in a model whose layers mix tokens by different modules
+    within = added(Site(1, "mlp"), torch.ones(4), 2.0)
+    assert [edit.site for edit in fragility.elsewhere(within, -1, stack)] == [Site(0, "mlp")]
+    assert fragility.elsewhere(within, 1, stack) is None
     cells = [1.0, np.nan, 0.5, 2.0, -0.1, 0.3, 0.0, 0.2, 0.1]
     table = pd.DataFrame(
         [("push", "s", 0, *cells)], columns=["condition_id", "scenario_id", "seed", *fragility.MEASURES]
@@ -234,7 +240,7 @@ def test_a_push_of_twice_the_strength_is_the_stronger_condition(steered):
     strong = [Arm(arm.condition_id, tuple(replace(e, strength=2 * e.strength) for e in arm.edits)) for arm in own.arms]
     moved = of(measure("anti_steerable", replace(own, arms=strong), there), "push")["moved"]
     assert cells["moved_twice"].tolist() == pytest.approx(moved.tolist(), abs=1e-3)
-    before = [Arm(arm.condition_id, fragility.elsewhere(arm.edits, -1, 3)) for arm in own.arms]
+    before = [Arm(arm.condition_id, fragility.elsewhere(arm.edits, -1, own.model.model.layers)) for arm in own.arms]
     moved = of(measure("anti_steerable", replace(own, arms=before), there), "push")["moved"]
     assert cells["moved_layer_before"].tolist() == pytest.approx(moved.tolist(), abs=1e-3)
 

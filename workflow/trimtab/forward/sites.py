@@ -82,6 +82,10 @@ class Site:
         """
         return self.layer if self == Site(self.layer) else self.layer - 1
 
+    def is_in(self, stack: nn.ModuleList) -> bool:
+        """Whether a model's list of decoder layers has such a layer, and that layer such a module."""
+        return 0 <= self.layer < len(stack) and self.module in dict(stack[self.layer].named_modules())
+
     def module_of(self, stack: nn.ModuleList) -> nn.Module:
         """The module in a model's list of decoder layers.
 

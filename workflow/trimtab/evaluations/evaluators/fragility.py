@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pandas as pd
 import torch
+from torch import nn
 
 from trimtab.agent.scenario import Scenario
 from trimtab.evaluations.conclusions import Conclusion, Means
@@ -12,6 +13,7 @@ from trimtab.evaluations.contract import OfTrait, by_trait
 from trimtab.evaluations.evaluators.anti_steerable import settled, shift, signs
 from trimtab.evaluations.evaluators.robustness import prefilled
 from trimtab.evaluations.steered import Steered
+from trimtab.forward.hooks import decoder_layers
 from trimtab.rollouts.conditions import Condition
 from trimtab.steering.edits import Edits, scaled
 
@@ -39,10 +41,10 @@ MEASURES = {
 
 
 def measure(steered: Steered, items: Sequence[Scenario]) -> pd.DataFrame:
-    layers = int(steered.model.config.get_text_config(decoder=True).num_hidden_layers)
+    stack = decoder_layers(steered.model)
     around: Mapping[str, Sequence[Edits | None]] = {
-        "moved_layer_before": [elsewhere(each, -1, layers) for each in steered.edits],
-        "moved_layer_after": [elsewhere(each, 1, layers) for each in steered.edits],
+        "moved_layer_before": [elsewhere(each, -1, stack) for each in steered.edits],
+        "moved_layer_after": [elsewhere(each, 1, stack) for each in steered.edits],
         "moved_half": [scaled(each, 0.5) for each in steered.edits],
         "moved_twice": [scaled(each, 2.0) for each in steered.edits],
     }
@@ -62,10 +64,10 @@ def measure(steered: Steered, items: Sequence[Scenario]) -> pd.DataFrame:
     return by_trait(steered, MEASURES, of_trait)
 
 
-def elsewhere(edits: Edits, step: int, layers: int) -> Edits | None:
-    """The same edits so many layers later; None where the model has no such layer."""
+def elsewhere(edits: Edits, step: int, stack: nn.ModuleList) -> Edits | None:
+    """The same edits so many layers later; None where the model has no such layer, or that layer no such module."""
     moved = tuple(replace(edit, site=replace(edit.site, layer=edit.site.layer + step)) for edit in edits)
-    return moved if all(0 <= edit.site.layer < layers for edit in moved) else None
+    return moved if all(edit.site.is_in(stack) for edit in moved) else None
 
 
 def concluded(means: Means, conditions: Sequence[Condition]) -> Iterator[Conclusion]:
