@@ -51,6 +51,12 @@ def _constants(code: bytes, name: str) -> dict[str, str]:
     return found
 
 
+@cache
+def kinds(folder: Path) -> tuple[str, ...]:
+    """Names of what a folder has one a file, as methods are; looked for once, since a check asks hundreds of times."""
+    return tuple(sorted(path.stem for path in folder.glob("*.py") if path.stem != "__init__"))
+
+
 def of_file(path: Path) -> Wording:
     """What a file says of its choice in `CONSTANTS`; the file is read and not run, since methods import torch.
 

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from trimtab.vectors import transformations
-from trimtab.wording import Wording, constants, of_file
+from trimtab.wording import Wording, constants, kinds, of_file
 
 FOLDER = Path(__file__).parent
 NEEDS = {
@@ -51,7 +51,7 @@ GROUPS = {
 
 def known() -> list[str]:
     """The methods there are."""
-    return sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "__init__")
+    return [*kinds(FOLDER)]
 
 
 def members(group: str) -> list[str]:

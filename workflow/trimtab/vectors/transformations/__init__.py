@@ -8,9 +8,11 @@ what it is called and does; its label stands behind the method's, and its senten
 
 from pathlib import Path
 
+from trimtab.wording import kinds
+
 FOLDER = Path(__file__).parent
 
 
 def known() -> list[str]:
     """The transformations there are."""
-    return sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "__init__")
+    return [*kinds(FOLDER)]
