@@ -1,4 +1,4 @@
-"""What tests share: checked shapes, no deadlines, the packaged model's tokenizer, the agent's protocol."""
+"""What tests share: checked shapes, no deadlines, the packaged model's frequent tokens, the agent's protocol."""
 
 import gc
 import os
@@ -29,7 +29,7 @@ settings.load_profile("trimtab")
 def tokenizer() -> Any:
     import packaged
 
-    return packaged.tokenizer()
+    return packaged.frequent()
 
 
 @pytest.fixture(scope="session")

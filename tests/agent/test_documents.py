@@ -8,7 +8,7 @@ ROWS = [
     {"id": "b", "text": "five", "source": "code", "split": "held_out"},
     {"id": "c", "text": "six", "source": TRANSCRIPTS, "split": "held_out"},
     {"id": "d", "text": "seven", "source": "chat", "split": "held_out"},
-    {"id": "e", "text": "eight", "source": TRANSCRIPTS, "split": "train"},
+    {"id": "e", "text": "no", "source": TRANSCRIPTS, "split": "train"},
 ]
 
 

@@ -1,14 +1,27 @@
-"""A tiny llama that speaks the packaged model's vocabulary."""
+"""A tiny llama that speaks the packaged model's whole vocabulary."""
 
+import packaged
 import pytest
 import torch
 from short import SHORT
 from tiny import llama
 
+from trimtab.agent.few_shot import FewShotProtocol, Texts
 from trimtab.agent.scenario import Scenario
 from trimtab.forward.packed import pack_rows
 from trimtab.prompts import resources
 from trimtab.rollouts.engine import Engine
+
+
+@pytest.fixture(scope="session")
+def tokenizer():
+    """With rare tokens, too, which a model draws where it knows nothing."""
+    return packaged.tokenizer()
+
+
+@pytest.fixture(scope="session")
+def protocol(resource, tokenizer):
+    return FewShotProtocol(Texts.of(resource), tokenizer)
 
 
 @pytest.fixture(scope="session")
