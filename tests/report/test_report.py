@@ -15,6 +15,7 @@ from trimtab.artifacts import files
 from trimtab.artifacts.trail import trail
 from trimtab.errors import TrimtabError
 from trimtab.evaluations import conclusions, evaluators
+from trimtab.model.checks import ZERO_DOSE
 from trimtab.report import (
     observations,
     tables_effects,
@@ -97,6 +98,31 @@ def test_an_effect_that_random_directions_share_is_not_called_the_vectors_own(ru
     text = " ".join(abstract(with_traits(run, verdict="moved", random=random)).rest)
     assert "not shown to be the vector's own" in text
     assert "Larger than under every one" not in text
+
+
+def test_a_single_vector_is_spoken_of_as_one(run):
+    one = {name: replace(found, verdict="undecided") for name, found in run.summary.traits.items()}
+    first = next(iter(one))
+    one[first] = replace(one[first], verdict="pushed")
+    written = abstract(replace(run, summary=replace(run.summary, traits=one)))
+    assert (
+        "1 of 5 vectors changed its trait's outcome, and is not shown to do so by its direction: " in written.headline
+    )
+
+
+@pytest.mark.parametrize(
+    ("passed", "said"),
+    [
+        (True, "changed 2 scenarios. The preflight found that they change no bit of a row in its place, so this is"),
+        (False, "changed 2 scenarios: the steering code itself disturbs the model."),
+        (None, "changed 2 scenarios: the steering code itself disturbs the model."),
+    ],
+)
+def test_what_hooks_of_dose_0_change_is_rounding_where_they_change_no_bit_in_place(run, passed, said):
+    found = [] if passed is None else [pd.DataFrame([{"name": ZERO_DOSE, "passed": passed}])]
+    checks = pd.concat([run.checks, *found])
+    summary = replace(run.summary, zero_dose=replace(run.summary.zero_dose, changed_scenarios=2))
+    assert f"Hooks with dose 0 {said}" in " ".join(abstract(replace(run, checks=checks, summary=summary)).rest)
 
 
 def test_an_effect_that_no_direction_was_shown_to_have_is_not_called_moved(run):

@@ -4,13 +4,14 @@ A sentence says what its test said and no more. A trait that was not shown to mo
 a difference is always given with its interval and with the number of scenarios that changed.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
 from trimtab.agent.names import PROMPT, RANDOM
 from trimtab.artifacts.files import records
+from trimtab.model.checks import ZERO_DOSE
 from trimtab.report import words
 from trimtab.report.against_nulls import against_nulls
 from trimtab.report.run import Run, WholeRun
@@ -83,21 +84,29 @@ def _headline(run: WholeRun, traits: Mapping[str, Finding]) -> str:
         f"At the dose declared before the data ({run.plan.dose:g}, {words.counted(*run.actions[0])}; "
         f"{words.timing(run.plan.timing)}; Holm-corrected over {words.count(len(traits), 'test')})"
     )
+
+    def some(found: Sequence[str], verb: str) -> str:
+        return f"{len(found)} of {len(traits)} vectors {verb} {_own(found)} trait's outcome"
+
     parts = []
     if moved:
-        parts.append(f"{len(moved)} of {len(traits)} vectors raised their trait's outcome: {listed(moved)}")
+        parts.append(f"{some(moved, 'raised')}: {listed(moved)}")
     if turned:
-        parts.append(f"{len(turned)} of {len(traits)} vectors lowered their trait's outcome: {listed(turned)}")
+        parts.append(f"{some(turned, 'lowered')}: {listed(turned)}")
     if pushed:
         parts.append(
-            f"{len(pushed)} of {len(traits)} vectors changed their trait's outcome, and are not shown to do so by "
-            f"their direction: {listed(pushed)}"
+            f"{some(pushed, 'changed')}, and {'is' if len(pushed) == 1 else 'are'} not shown to do so by "
+            f"{_own(pushed)} direction: {listed(pushed)}"
         )
     if not parts:
         return f"{where}, no vector was shown to move its trait's outcome."
     if rest:
         parts.append(f"not shown to move: {listed(rest)}")
     return f"{where}, {'; '.join(parts)}."
+
+
+def _own(found: Sequence[str]) -> str:
+    return "its" if len(found) == 1 else "their"
 
 
 def _result(run: Run, name: str, found: Finding) -> str:
@@ -216,9 +225,14 @@ def _zero(run: Run) -> list[str]:
     changed = zero.changed_scenarios
     if changed == 0:
         return ["Hooks with dose 0 changed nothing."]
-    return [
-        f"Hooks with dose 0 changed {words.count(changed, 'scenario')}: the steering code itself disturbs the model."
-    ]
+    sentence = f"Hooks with dose 0 changed {words.count(changed, 'scenario')}"
+    in_place = run.checks.loc[run.checks["name"] == ZERO_DOSE, "passed"]
+    if len(in_place) and in_place.all():
+        return [
+            f"{sentence}. The preflight found that they change no bit of a row in its place, so this is rounding: a "
+            "row's last digits hang on where it stands in a batch."
+        ]
+    return [f"{sentence}: the steering code itself disturbs the model."]
 
 
 def _axes(run: Run) -> list[str]:

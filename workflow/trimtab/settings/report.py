@@ -8,7 +8,7 @@ from trimtab.settings.statistics import Statistics
 class Report(Settings):
     """The report."""
 
-    title: str = default("Trimtab: steering an agent through SAE-decoded probes")
+    title: str = default("Trimtab: what a small push inside a model does to an agent")
     """Title of the page."""
 
     transcripts: Count = default(6)
