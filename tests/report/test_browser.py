@@ -17,7 +17,8 @@ pytestmark = [pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this m
 PROBE = """
 <script>
 const found = {};
-const column = (table, place) => [...table.tBodies[0].rows].map(row => row.cells[place].dataset.key ?? row.cells[place].textContent);
+const raw = cell => cell.dataset.key ?? cell.textContent;
+const column = (table, place) => [...table.tBodies[0].rows].map(row => raw(row.cells[place]));
 const table = document.querySelector("#table-saes table"), head = table.tHead.rows[0].cells[2];
 head.firstElementChild.click(); found.up = column(table, 2); found.sorted = head.getAttribute("aria-sort");
 head.firstElementChild.click(); found.down = column(table, 2);

@@ -134,7 +134,7 @@ def write_page(run: WholeRun, figures: Path, page: Path) -> None:
 
 
 def _slim(svg: str) -> str:
-    """Without ids that nothing refers to, blanks that are there for people, and digits far below a pixel: a sixth of it."""
+    """A sixth less: without ids that nothing refers to, blanks for people's eyes and digits far below a pixel."""
     used = set(re.findall(r'(?:href="|url\()#([^")]+)', svg))
     svg = re.sub(r' id="([^"]+)"', lambda found: found[0] if found[1] in used else "", svg)
     svg = re.sub(r' (?:d|x|y)="[^"]*"', lambda found: re.sub(r"(\d\.\d\d)\d+", r"\1", found[0]), svg)
