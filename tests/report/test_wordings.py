@@ -240,6 +240,13 @@ def test_few_random_directions_are_those_whose_rank_cannot_reach_the_level(run, 
     assert ("its p is 0.17 at least, and a verdict by direction needs 0.05 or less" in text) == few
 
 
+@pytest.mark.parametrize(
+    ("dose", "text"), [(0.1, "0.10"), (0.025, "0.025"), (-0.05, "\u22120.05"), (2, "2.00"), (0.1 + 0.2, "0.30")]
+)
+def test_a_dose_keeps_the_digits_that_it_was_given_with(dose, text):
+    assert words.given(dose) == text
+
+
 def test_random_directions_of_two_kinds_are_told_apart(run):
     """Of five a trait, two as the corpus varies: 15 and 10, so p is 1/11 at least."""
     two = replace(run, conditions=of_two_kinds(run.conditions))

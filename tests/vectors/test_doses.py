@@ -247,7 +247,14 @@ def test_what_is_asked_for_by_hand():
     """Each length once, whatever asks for it; a control that needs no vector asks for none."""
     rollouts = deepcopy(DEFAULT["rollouts"]) | {"unit": "kl", "rule": "add"}
     rollouts["study"] |= {"method": "lda", "doses": [0.2], "timings": ["all", "prefill"], "decode_dose": 0.2}
-    rollouts["controls"] |= {"dose": 0.2, "methods": ["pca"], "random": 2, "negative": True, "prompt": True}
+    rollouts["controls"] |= {
+        "dose": 0.2,
+        "methods": ["pca"],
+        "random": 2,
+        "random_kinds": ["random"],
+        "negative": True,
+        "prompt": True,
+    }
     rollouts["grid"] = [
         {"layers": [4, 5], "doses": [-0.4], "timings": ["decode"], "traits": ["risk"]},
         {"methods": ["random"], "rules": ["clamp", "add"]},

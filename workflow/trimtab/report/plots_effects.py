@@ -131,7 +131,8 @@ def timing(run: Run) -> Figure:
     """Cohen's d at the declared dose by the tokens steered, one panel a trait."""
     own_conditions = of_vectors(run.conditions, run.plan)
     declared = own_conditions[np.isclose(own_conditions["dose"], run.plan.dose)]
-    styles = timing_styles(declared)
+    # decoded text has a dose of its own
+    styles = {name: style for name, style in timing_styles(declared).items() if (declared["timing"] == name).any()}
     figure, axes = panels(run.traits, 1.0 + 0.3 * len(styles))
     for axis, trait in zip(axes, run.traits, strict=False):
         rows = estimates(run, "cohens_d", run.plan.primary[trait])

@@ -29,7 +29,7 @@ def doses(run: Run) -> Table:
             "Trait": ("trait", lambda row: words.trait(row["trait"]) if row["trait"] else words.DASH),
             "Vector": ("method", lambda row: _vector(run.design[row["condition_id"]])),
             "Steered tokens": text("timing", words.timing),
-            "Dose": ("dose", lambda row: words.number(row["dose"])),
+            "Dose": ("dose", lambda row: words.given(row["dose"])),
             "Outcome": text("outcome", words.outcome),
             "Mean": value("mean"),
             "Difference": with_interval("estimate", "lower", "upper"),
@@ -62,13 +62,13 @@ def contrasts(run: Run) -> Table:
         if kind == INTERACTION:
             return "all at once" if name in run.design else "the sum of each alone"
         one = run.design[name]
-        return words.timing(one.timing) if kind == TIMING else f"dose {words.number(one.dose)}"
+        return words.timing(one.timing) if kind == TIMING else f"dose {words.given(one.dose)}"
 
     def held(name: str, kind: str) -> str:
         one = run.design[name]
         if kind == INTERACTION:
             return words.condition(one)
-        return f"dose {words.number(one.dose)}" if kind == TIMING else words.timing(one.timing)
+        return f"dose {words.given(one.dose)}" if kind == TIMING else words.timing(one.timing)
 
     rows = records(frame)
     together = f" {BEYOND_SUM.sentence}" if (frame["kind"] == INTERACTION).any() else ""
@@ -130,7 +130,7 @@ def fits(run: Run) -> Table:
 
 
 def _at(dose: Any) -> str:
-    return "" if absent(dose) or np.isnan(dose) else f" ({words.number(dose)})"
+    return "" if absent(dose) or np.isnan(dose) else f" ({words.given(dose)})"
 
 
 def tools(run: Run) -> Table:

@@ -198,7 +198,7 @@ def condition(one: Condition) -> str:
     if one.draw is not None:
         parts.append(f"draw {one.draw}")
     if one.has_vector:
-        parts.append(f"dose {number(one.dose)}, {timing(one.timing)}")
+        parts.append(f"dose {given(one.dose)}, {timing(one.timing)}")
     if one.of_grid:
         parts.append(f"layer {one.layer}, {action(one.rule, one.unit).label}")
     if one.gate:
@@ -208,7 +208,7 @@ def condition(one: Condition) -> str:
 
 def applied(other: Also) -> str:
     """What a condition applies besides its own vector."""
-    return f"{of_method(other.method).inside} of {trait(other.trait).lower()}, dose {number(other.dose)}"
+    return f"{of_method(other.method).inside} of {trait(other.trait).lower()}, dose {given(other.dose)}"
 
 
 def number(value: Any, digits: int = 2) -> str:
@@ -221,6 +221,12 @@ def number(value: Any, digits: int = 2) -> str:
     if float(text.replace(",", "")) == 0:
         text = text.lstrip("-")
     return text.replace("-", MINUS)
+
+
+def given(dose: float) -> str:
+    """A dose with all the digits that it was given with, two decimals at least."""
+    digits = next(digits for digits in range(2, 16) if math.isclose(dose, round(dose, digits), rel_tol=1e-9))
+    return number(dose, digits)
 
 
 def interval(lower: Any, upper: Any, digits: int = 2) -> str:
