@@ -96,13 +96,20 @@ def test_the_numbers_of_an_organism_are_those_of_its_raw_rows(truth):
         assert shown == pytest.approx(expected, nan_ok=True), method
 
 
-def test_a_method_without_one_trait_has_no_number_at_one_kl():
-    given = tables("five_axes", seed=4, left_out=[("lda", "deference")])
+def test_a_method_that_lacks_traits_is_about_the_others_or_has_no_number():
+    lacking = [("lda", "deference"), *(("pca", trait) for trait in law("five_axes").traits[:3])]
+    given = tables("five_axes", seed=4, left_out=lacking)
     found = numbers(given, law("five_axes"), DOSE)
-    assert found.loc["lda", "traits"] == 4
-    assert found.loc["pca", "traits"] == 5
-    assert math.isnan(found.loc["lda", "recovered"])
-    assert math.isnan(found.loc["lda", "seconds"])
+    assert found["traits"].to_dict() == {**dict.fromkeys([*VECTORS, "prompt", "random"], 5), "lda": 4, "pca": 2}
+    assert math.isnan(found.loc["pca", "recovered"])
+    assert math.isnan(found.loc["pca", "seconds"])
+    levels = [
+        levels_by_hand(given.decisions, "lda", trait, "five_axes")[at]
+        for at, trait in enumerate(law("five_axes").traits)
+        if trait != "deference"
+    ]
+    said = given.answers[given.answers["truth"].fillna(0) != 0].set_index("trait")["estimate"].drop("deference")
+    assert found.loc["lda", "recovered"] == pytest.approx(np.mean(np.array(levels) / (said.to_numpy() / 2)))
 
 
 def test_seconds_are_what_the_logs_of_vectors_say():

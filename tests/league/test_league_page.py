@@ -16,7 +16,7 @@ from trimtab.report.figures import save
 
 @pytest.fixture(scope="module")
 def rows():
-    left_out = [("lda", "autonomy")]
+    left_out = [("lda", trait) for trait in ("autonomy", "deference", "persistence")]
     parts = [
         numbers(tables(truth, seed, left_out), law(truth), DOSE)
         .reset_index()

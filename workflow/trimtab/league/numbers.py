@@ -2,8 +2,10 @@
 
 Whatever a trait's vectors do is measured on the organism's own scenarios, which no method has seen; how it was made,
 scaled and placed comes from development data alone. Draws of a null count as vectors of one method. Means are over
-traits; of ratios, which run off where the own effect is near nothing, the median is taken. A method that could not be
-made for some trait, or never has the KL, has no number in that organism, and `traits` says for how many it has one.
+traits; of ratios, which run off where the own effect is near nothing, the median is taken. They are over the traits
+that a method could be made for and whose vectors come to the KL, and `traits` says how many: an organism is a mixture
+of experts, whose KL jumps where a token goes to another one, so that now and then no length has it. A method that lacks
+half of the traits or more has no number in that organism.
 """
 
 from typing import NamedTuple
@@ -24,6 +26,8 @@ from trimtab.vectors.nulls import is_draw, plain
 from trimtab.vectors.verdicts import SMALLEST
 
 KEYS = ["method", "trait"]
+MISSING = 0.5
+"""Share of the traits without which a method has no number."""
 ASIDE = ("shift_asked_off", "shift_prefilled")
 """The effect where words state the opposite."""
 
@@ -51,10 +55,9 @@ def numbers(tables: Tables, law: Law, dose: float) -> pd.DataFrame:
     own = parts.reset_index().replace({"method": names}).groupby("method", sort=False)
     of_kl = [*EQUAL_KL, "passes", "seconds"]
     found = pd.DataFrame({name: own[name].median() if COLUMNS[name].ratio else own[name].mean() for name in of_kl})
-    # a mean over the other traits would be about an easier question
     there = parts[EFFECT].dropna().reset_index().replace({"method": names})
     traits = there.groupby("method")["trait"].nunique().reindex(found.index, fill_value=0)
-    found[traits < len(law.traits)] = np.nan
+    found[traits <= MISSING * len(law.traits)] = np.nan
     shares = {
         method: {"recovered_share": each.recovers, "leak_share": each.leaks, "reads": each.reads}
         for method, each in compared(tables.answers, dose).items()

@@ -171,11 +171,11 @@ def _missing(rows: pd.DataFrame, missing: pd.DataFrame) -> Section:
         count = int(there.get(method, 0))
         if count < whole:
             whys = missing.loc[missing["method"] == method, "why"].unique()
-            why = "; ".join(map(str, whys)) or "for some trait it never comes to this KL"
+            why = "; ".join(map(str, whys)) or "for too many traits no length comes to this KL"
             body.append([Cell(called(str(method))), Cell(f"{count} of {whole}"), Cell(why)])
     return Section(
         "What is missing",
-        "A method has a number in an organism if it could be made for every trait and comes to the KL, and a rank if "
-        "it has a number in all organisms.",
+        "A method has a number in an organism if it could be made for more than half of the traits and comes to the KL "
+        "there (rows.csv says for how many), and a rank if it has a number in all organisms.",
         [Table("Methods with fewer organisms.", ["method", "organisms", "why"], body)] if body else [],
     )
