@@ -17,9 +17,11 @@ from trimtab.forward.linear import (
     PLAIN,
     InBlocks,
     LaidOut,
+    Rounding,
     lay_out,
     operator,
     operators,
+    widen,
 )
 
 HERE = [FLOAT32, *([BFLOAT16] if torch.ops.mkldnn._is_mkldnn_bf16_supported() else [])]
@@ -151,3 +153,30 @@ def test_other_dtypes_are_left_alone():
     model = llama()
     lay_out(model)
     assert operators(model) == {PLAIN: 29}
+
+
+@pytest.mark.parametrize("family", [llama, gpt2])
+def test_a_widened_model_passes_the_gradients_of_float32_on_but_for_rounding(family):
+    """Its stream and its logits are float32; the products are bfloat16 where the processor multiplies that."""
+    model = family(initializer_range=0.2, tie_word_embeddings=True).bfloat16().requires_grad_(False)
+    truth = deepcopy(model).float()
+    widen(model)
+    found = []
+    for each in (truth, model):
+        rows = each.get_input_embeddings()(IDS).detach().requires_grad_()
+        logits = each(inputs_embeds=rows).logits
+        assert logits.dtype == rows.dtype == torch.float32
+        (slope,) = torch.autograd.grad(torch.log_softmax(logits, dim=-1)[..., 3].sum(), rows)
+        found.append((logits.detach(), slope))
+    for wanted, got in zip(*found, strict=True):
+        assert float((got - wanted).norm() / wanted.norm()) < 2**-5
+    rounding = [module for module in model.modules() if isinstance(module, Rounding)]
+    assert len(rounding) == (28 if family is llama and operator() == BFLOAT16 else 0)
+    assert {weight.dtype for module in rounding for weight in module.parameters()} <= {torch.bfloat16}
+
+
+def test_a_float32_model_is_wide_already():
+    model = llama()
+    before = model(IDS).logits
+    widen(model)
+    assert torch.equal(model(IDS).logits, before)

@@ -40,7 +40,7 @@ ASSOCIATION = tests("probes/test_association")
 TRAIT_PROBES = tests("probes/test_trait_probes")
 TRAINING = tests("vectors/test_training")
 TRAINED = tests("vectors/test_trained_methods")
-MAPS = tests("vectors/test_lora_and_maps")
+MAPS, ENERGIES = tests("vectors/test_lin_eas"), tests("vectors/test_asc_learned")
 STUDY = tests("statistics/test_study")
 SHOWN = tests("report/test_numbers_shown")
 
@@ -774,8 +774,8 @@ MUTATIONS = [
     Mutation(
         "energies of whole texts and not of their tokens",
         "vectors/methods/asc_learned.py",
-        "part.log_probabilities([edits])[0] / part.lengths",
-        "part.log_probabilities([edits])[0]",
-        MAPS,
+        "high, low = told / part.lengths",
+        "high, low = told",
+        ENERGIES,
     ),
 ]

@@ -95,12 +95,13 @@ class Said:
         words = (self.words if swap is None else self.words.swapped(swap)).of(objective.poles)
         fit, kept = ([pair for pair, each in enumerate(selecting) if each == which] for which in (False, True))
         batches = [[words.some(pairs)] for pairs in order(fit, plan.batch, seed)]
-        return train(objective, Course(batches, [words.some(kept)]), plan, seed)
+        return train(objective, Course(batches, [words.some(kept)]), plan, seed, swap is not None)
 
-    def slopes(self, objective, plan, selecting):
+    def slopes(self, objective, plan, selecting, swap=None):
+        words = (self.words if swap is None else self.words.swapped(swap)).of(objective.poles)
         own = {name: value.clone().requires_grad_() for name, value in objective.start.items()}
         fit = [pair for pair, kept in enumerate(selecting) if not kept]
-        return objective.slopes(own, [self.words.of(objective.poles).some(fit)], 1.0)[1]
+        return objective.slopes(own, [words.some(fit)], 1.0)[1]
 
     def margins(self, edits, poles=None):
         words = self.words.of((0, 1))

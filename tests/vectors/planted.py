@@ -66,6 +66,9 @@ class Planted:
             found.append((rows @ self.head.T).unflatten(0, (len(self.asked), -1)))
         return torch.stack(found)
 
+    def said(self, edits):
+        return self.log_probabilities([edits])[0], self.logits([edits])[0]
+
     def means(self, sites, edits):
         """Of a model that has the same rows at all sites, each under its own edits."""
         found = []

@@ -16,6 +16,7 @@ from trimtab.forward.sites import Site
 from trimtab.vectors import methods, transformations
 from trimtab.vectors.contract import make
 from trimtab.vectors.methods import known
+from trimtab.vectors.transformations.shuffled import same
 from trimtab.vectors.unmade import CannotBeMade
 
 
@@ -86,6 +87,7 @@ def test_swapping_the_labels_turns_a_probes_direction_round(method):
 
 
 DIRECTIONS = [name for name in known() if not methods.makes_edits(name)]
+OWN = [name for name in known() if methods.makes_edits(name)]
 TRANSFORMED = [f"{name}_sae_attributed" for name in transformations.known() if not methods.makes_edits(f"{name}_pca")]
 
 
@@ -98,7 +100,7 @@ def test_every_direction_is_a_unit_of_the_stream(method):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", [name for name in known() if methods.makes_edits(name)])
+@pytest.mark.parametrize("method", OWN)
 def test_edits_of_a_methods_own_fit_the_stream_and_change_nothing_at_strength_zero(method):
     for edit in make(method, material()):
         start, stop = edit.site.columns or (0, D_MODEL)
@@ -106,6 +108,27 @@ def test_edits_of_a_methods_own_fit_the_stream_and_change_nothing_at_strength_ze
         more = (torch.randn(5, edit.change.right.shape[1]),) if edit.change.takes_inputs else ()
         assert torch.equal(edit.change(rows, 0.0, *more), rows)
         assert edit.change(rows, edit.strength, *more).shape == rows.shape
+
+
+WITHOUT_NULL = {"assistant_axis", "casal_known", "lin_act", "mentor", "reflex", "value_vectors"}
+"""Methods of edits that ask for no labels, or for whole poles."""
+
+
+@pytest.mark.parametrize("method", [name for name in OWN if name not in WITHOUT_NULL])
+def test_a_method_of_edits_has_a_null_of_shuffled_labels(method):
+    null = make(f"shuffled_{method}", material())
+    assert not same(null, make(method, material()))
+    assert same(null, make(f"shuffled_{method}", material()))
+    assert methods.makes_edits(f"shuffled_{method}")
+
+
+@pytest.mark.parametrize("method", sorted(WITHOUT_NULL))
+def test_edits_without_such_a_null_say_why_in_one_line(method):
+    with pytest.raises(
+        CannotBeMade, match=r"^shuffled labels.*(the same without labels|fitted on whole poles)"
+    ) as error:
+        make(f"shuffled_{method}", material())
+    assert "\n" not in str(error.value)
 
 
 def test_ablation_leaves_nothing_of_the_mean_difference_after_any_cached_layer():

@@ -1,31 +1,23 @@
 """What the model gives to trainings, against the plain model a prompt at a time and against finite differences."""
 
+import paired
 import pytest
 import torch
 from material_of import dictionary, generator, material
+from paired import HEADER
 from tiny import ARCHITECTURES, D_MODEL, llama
 
 from trimtab.forward.hooks import hooked
 from trimtab.forward.sites import Site
 from trimtab.steering.edits import Edit, added
 from trimtab.steering.places import Segment
-from trimtab.vectors.methods import bipo, cdas, reft_r1, reps, yapo
+from trimtab.vectors.methods import asc_learned, bipo, cdas, reft_r1, reps, yapo
 from trimtab.vectors.parts import AddEach
 from trimtab.vectors.read_parts import ReadPart, parts
 from trimtab.vectors.unmade import CannotBeMade
 
 SITE = Site(1)
-HEADER = Segment([4, 8, 15, 16], written=False)
-
-
-def prompt(task, words):
-    return [HEADER, Segment(task, written=False), Segment(words, written=True)]
-
-
-POLES = [
-    [prompt([23, 42], [9, 3, 11]), prompt([5], [7, 7]), prompt([31, 6], [12, 3])],
-    [prompt([23, 42], [13, 3]), prompt([5], [2, 40, 8]), prompt([31, 6], [19, 3])],
-]
+POLES = [pole[:3] for pole in paired.POLES]
 ROWS = torch.randn(2, 6, D_MODEL, generator=generator(1))
 UNIT = torch.nn.functional.normalize(torch.randn(D_MODEL, generator=generator(2)), dim=0)
 
@@ -42,6 +34,7 @@ def objectives():
         "yapo": (yapo.Yapo(found, torch.arange(9), yapo.Settings(beta=1.0)), {"amounts": 1 + 0.1 * torch.arange(9)}),
         "reft_r1": (reft_r1.Reft(found, reft_r1.Settings(top=2, l1=0.5)), {"unit": UNIT}),
         "reps": (reps.Reps(found, reps.Settings()), {"vector": vector}),
+        "asc_learned": (asc_learned.Asc(found, asc_learned.Settings(nats=1e-4)), {"vector": vector}),
         "cdas": (cdas.Cdas(found, cdas.Settings()), {"unit": UNIT}),
     }
 
@@ -129,3 +122,22 @@ def test_prompts_of_several_headers_are_refused_in_one_line():
     other = [[Segment([99], written=False), *one[1:]] for one in POLES[1]]
     with pytest.raises(CannotBeMade, match=r"^training needs prompts that differ in .*instruction"):
         next(parts(llama(), [POLES[0], other], [0, 1, 2], 8, SITE))
+
+
+@pytest.mark.parametrize("family", ["llama", "qwen3_5_moe"])
+def test_one_reading_tells_what_two_do(family):
+    part = ReadPart(ARCHITECTURES[family](initializer_range=0.2), POLES, SITE)
+    edits = added(SITE, UNIT, 2.0)
+    told, logits = part.said(edits)
+    torch.testing.assert_close(told, part.log_probabilities([edits])[0], rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(logits, part.logits([edits])[0], rtol=1e-4, atol=1e-4)
+
+
+def test_what_moves_farther_than_is_allowed_costs_its_price():
+    """The gradient is checked where the region has been left."""
+    part, (_, own) = ReadPart(llama(initializer_range=0.2), POLES, SITE), objectives()["asc_learned"]
+    losses = [
+        asc_learned.Asc(own_material(), asc_learned.Settings(nats=1e-4, price=price)).losses(own, part, 0.8)
+        for price in (1.0, 10.0)
+    ]
+    assert (losses[1] > losses[0] + 1e-3).all()

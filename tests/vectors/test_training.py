@@ -148,6 +148,14 @@ def test_the_lowest_loss_on_pairs_kept_is_what_is_left_and_patience_ends():
     assert after_one.own["own"].tolist() == pytest.approx([-0.1, -0.1])
 
 
+def test_where_labels_are_shuffled_the_start_is_not_what_is_left():
+    plan = Plan(passes=32, batch=4, looks=8, patience=2)
+    found = train(Falls([1.0, 3.0, 2.0]), course(batch=4), plan, 0, aimless=True)
+    assert [each.select for each in found.curve] == [1.0, 3.0, 2.0]
+    # two steps, the second at a lower rate
+    assert -0.2 < float(found.own["own"][0]) < -0.1
+
+
 def test_a_loss_that_is_not_finite_ends_in_one_line():
     with pytest.raises(CannotBeMade, match="training: the loss is nan at step 0; expected a lower rate"):
         train(Falls([float("nan")]), course(), Plan(), 0)

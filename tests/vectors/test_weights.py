@@ -5,6 +5,7 @@ import re
 
 import pytest
 import torch
+from paired import POLES, cut
 from recorded import manifest, record
 from safetensors.torch import load_file
 from tiny import D_MODEL, gpt2, llama
@@ -14,6 +15,7 @@ from trimtab.artifacts import files
 from trimtab.artifacts.fingerprint import contents
 from trimtab.errors import TrimtabError
 from trimtab.forward.sites import Site
+from trimtab.forward.writers import writers
 from trimtab.steering.changes import Add, LowRank
 from trimtab.steering.edits import Edit, added, scaled
 from trimtab.steering.gates import Trigger
@@ -21,6 +23,9 @@ from trimtab.steering.steering import Steering
 from trimtab.vectors import __main__ as command
 from trimtab.vectors import artifact
 from trimtab.vectors.artifact import OwnEdits, Vector
+from trimtab.vectors.methods import lora
+from trimtab.vectors.objective import Course, Plan
+from trimtab.vectors.training import train
 
 GENERATOR = torch.Generator().manual_seed(0)
 IDS = torch.randint(0, 97, (2, 7), generator=GENERATOR)
@@ -118,6 +123,26 @@ def test_peft_applies_the_adapter(made, tmp_path, dose):
     else:
         torch.testing.assert_close(found, hooked(made), **CLOSE)
         torch.testing.assert_close(merged, hooked(made), **CLOSE)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing.:FutureWarning")
+@pytest.mark.parametrize("family", [llama, gpt2], ids=lambda family: family.__name__)
+def test_peft_says_with_a_trained_adapter_what_the_steered_model_says(family, tmp_path):
+    from peft import PeftModel
+
+    family(initializer_range=0.2).save_pretrained(tmp_path / "model")
+    model = read(tmp_path / "model").requires_grad_(False)
+    ready = [one for one in writers(model, IDS[:1]) if one.inputs]
+    objective = lora.Lora(ready, D_MODEL, lora.Settings(rank=2, rate=0.05), torch.Generator().manual_seed(3))
+    course = Course([cut(model, POLES[:1], [0, 1], 2)], cut(model, POLES[:1], [0, 1], 2))
+    trained = objective.edits(train(objective, course, Plan(passes=12, looks=2), 3).own, 1.0)
+    artifact.save(OwnEdits(tmp_path / "edits.safetensors", record(), trained))
+    out = exported(tmp_path, tmp_path / "out", "peft", 1.0)
+    with torch.no_grad():
+        found = PeftModel.from_pretrained(read(tmp_path / "model"), out).eval()(IDS).logits
+    torch.testing.assert_close(found, hooked(tmp_path, 1.0), **CLOSE)
+    assert not torch.allclose(found, logits(read(tmp_path / "model")), atol=0.05)
 
 
 def test_at_dose_0_the_model_is_the_same_bytes_but_for_the_record(made, tmp_path):

@@ -25,6 +25,7 @@ from trimtab.settings.rollouts import StudySettings
 from trimtab.settings.saes import STEADY_SHARE, Saes
 from trimtab.settings.statistics import Statistics
 from trimtab.settings.vectors import Vectors
+from trimtab.vectors import transformations
 from trimtab.vectors.applications import refusals
 from trimtab.vectors.methods import EVERY, GROUPS, IMPORTED, exists, known, makes_edits, needs, split, wording
 from trimtab.vectors.own_settings import declared, misfits, misfits_of
@@ -171,12 +172,12 @@ def _methods(methods: Iterable[str]) -> Iterator[str]:
 
 
 def _transformed(name: str) -> Iterator[str]:
-    """Transformations take directions; only the last one may make edits of it."""
+    """Transformations take directions, but for those that say that they take edits."""
     changes, plain = split(name)
     inner = name
     for change in changes:
         inner = inner.removeprefix(f"{change}_")
-        if makes_edits(inner):
+        if makes_edits(inner) and not transformations.takes_edits(change):
             yield f"vectors.methods: {name}: {inner} makes edits of its own, and {change} takes a direction"
             return
     if plain == IMPORTED and makes_edits(name):

@@ -9,9 +9,9 @@ those that PyTorch's own compiler emits for frozen weights.
 
 What is laid out replaces the weight, so no weight stands twice in memory, and it can neither be edited nor pass a
 gradient on: each attempt is an error, and so is looking at it, but for `weight_of`, which tells it by its products.
-Whoever trains a model or edits its weights loads it without (`trimtab.model.source.load`, `frozen=False`). A weight
-that has another owner too, as the table of embeddings is the head's, stays where it is, shared and visible, and is
-widened a block at a time.
+Whoever edits a model's weights loads it without (`trimtab.model.source.load`, `frozen=False`), and whoever asks for
+gradients to its stream has it widened (`widen`). A weight that has another owner too, as the table of embeddings is the
+head's, stays where it is, shared and visible, and is widened a block at a time.
 """
 
 from collections import Counter
@@ -20,6 +20,7 @@ from typing import NoReturn
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from trimtab.errors import TrimtabError
@@ -63,6 +64,28 @@ def lay_out(model: nn.Module, chosen: str | None = None) -> None:
             if module not in prepared:
                 prepared[module] = InBlocks(module) if shared else LaidOut(module, chosen)
             setattr(parent, name, prepared[module])
+
+
+def widen(model: PreTrainedModel) -> None:
+    """Let a model on a CPU compute in float32, through which gradients pass.
+
+    A bfloat16 model's linear layers go on multiplying bfloat16 rows where the processor does, twice as fast as float32:
+    weights are exact, the stream is not rounded, and the head, whose sums are log-probabilities, isn't either.
+    """
+    narrow = operator() == BFLOAT16
+    owners = Counter(id(weight) for module in model.modules() for weight in module.parameters(recurse=False))
+    head = model.get_output_embeddings()
+    products = {
+        module
+        for module in model.modules()
+        if narrow and type(module) is nn.Linear and _is_slow(module.weight) and owners[id(module.weight)] == 1
+    } - {head}
+    model.float()
+    rounding = {module: Rounding(module) for module in products}
+    for parent in [*model.modules()]:
+        for name, module in [*parent._modules.items()]:
+            if module in rounding:
+                setattr(parent, name, rounding[module])
 
 
 def _is_slow(weight: Tensor) -> bool:
@@ -158,6 +181,19 @@ class LaidOut(nn.Module):
 
     def _refuse(self, what: str) -> NoReturn:
         raise TrimtabError(f"a linear layer laid out for the processor {what}; load the model with frozen=False")
+
+
+class Rounding(nn.Linear):
+    """A linear layer of a float32 model that multiplies bfloat16: rows, and gradients that come back, are rounded."""
+
+    def __init__(self, plain: nn.Linear) -> None:
+        super().__init__(plain.in_features, plain.out_features, bias=plain.bias is not None, device="meta")
+        # float32 numbers that were bfloat16 ones
+        self.weight = nn.Parameter(plain.weight.detach().bfloat16(), requires_grad=False)
+        self.bias = None if plain.bias is None else nn.Parameter(plain.bias.detach().bfloat16(), requires_grad=False)
+
+    def forward(self, rows: Float[Tensor, "*row inputs"]) -> Float[Tensor, "*row outputs"]:
+        return nn.functional.linear(rows.to(self.weight.dtype), self.weight, self.bias).to(rows.dtype)
 
 
 class InBlocks(nn.Module):

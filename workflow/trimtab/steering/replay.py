@@ -200,15 +200,14 @@ class Replay:
         Raises:
             ValueError: an edit changes or reads what comes before the replay's layer.
         """
-        told = self.told
-        right = self.tokens[told + 1]
-        owner = self.owner[told]
-        parts = []
-        for at in range(0, len(edits), ROWS):
-            logits = self._parts(edits[at : at + ROWS], told, LayerCheckpoint.differentiable_logits)
-            chosen = torch.log_softmax(logits, dim=-1).gather(-1, right.expand(len(logits), -1)[..., None])[..., 0]
-            parts.append(chosen.new_zeros(len(logits), len(self.ends)).index_add(1, owner, chosen))
-        return torch.cat(parts)
+        parts = [edits[at : at + ROWS] for at in range(0, len(edits), ROWS)]
+        return torch.cat([self.of_written(self.differentiable_logits(some, self.told)) for some in parts])
+
+    def of_written(self, logits: Float[Tensor, "edits told vocabulary"]) -> Float[Tensor, "edits prompt"]:
+        """What `log_probabilities` makes of the logits of `told`."""
+        right, owner = self.tokens[self.told + 1], self.owner[self.told]
+        chosen = torch.log_softmax(logits, dim=-1).gather(-1, right.expand(len(logits), -1)[..., None])[..., 0]
+        return chosen.new_zeros(len(logits), len(self.ends)).index_add(1, owner, chosen)
 
     @cached_property
     def told(self) -> Int[Tensor, "kept"]:

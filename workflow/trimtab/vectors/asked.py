@@ -263,7 +263,9 @@ class Readings(Protocol):
         """What an objective comes to on the prompts of `high` and `low`, of the pairs that are not `selecting`, with
         poles that change places in those of `swap`; methods call `trimtab.vectors.training.learned`."""
 
-    def slopes(self, objective: Objective, plan: Plan, selecting: Sequence[bool]) -> Mapping[str, Tensor]:
+    def slopes(
+        self, objective: Objective, plan: Plan, selecting: Sequence[bool], swap: Bool[Tensor, "pair"] | None = None
+    ) -> Mapping[str, Tensor]:
         """The gradient of an objective's loss where it starts, mean over the same pairs."""
 
     def margins(

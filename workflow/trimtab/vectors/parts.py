@@ -39,6 +39,9 @@ class Part(Protocol):
     def logits(self, edits: Sequence[Edits]) -> Float[Tensor, "edits pole pair vocabulary"]:
         """After each prompt's last token, where an action is due, under each condition's edits."""
 
+    def said(self, edits: Edits) -> tuple[Float[Tensor, "pole pair"], Float[Tensor, "pole pair vocabulary"]]:
+        """`log_probabilities` and `logits` under one condition's edits, of one reading."""
+
     def means(self, sites: Sequence[Site], edits: Edits) -> Float[Tensor, "site pole pair width"]:
         """Mean rows at sites of what the agent wrote in each prompt, as edits leave them there."""
 

@@ -50,6 +50,14 @@ class ReadPart:
         logits = self._replay.differentiable_logits(edits, self._replay.ends)
         return logits.reshape(-1, *self._shape, logits.shape[-1])
 
+    def said(self, edits: Edits) -> tuple[Float[Tensor, "pole pair"], Float[Tensor, "pole pair vocabulary"]]:
+        replay = self._replay
+        keep, order = torch.cat([replay.told, replay.ends]).sort()
+        (logits,) = replay.differentiable_logits([edits], keep)
+        is_end = order >= len(replay.told)
+        told = replay.of_written(logits[None, ~is_end])
+        return told.reshape(self._shape), logits[is_end].reshape(*self._shape, -1)
+
     def means(self, sites: Sequence[Site], edits: Edits) -> Float[Tensor, "site pole pair width"]:
         found = self._replay.differentiable_written_means(sites, edits)
         return torch.stack([found[site] for site in sites]).reshape(len(sites), *self._shape, -1)

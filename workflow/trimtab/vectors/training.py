@@ -52,8 +52,12 @@ def order(pairs: Sequence[int], size: int, seed: int) -> list[list[int]]:
     return [[pairs[at] for at in drawn[first : first + size]] for first in range(0, len(pairs), size)]
 
 
-def train(objective: Objective, course: Course, plan: Plan, seed: int) -> Learned:
+def train(objective: Objective, course: Course, plan: Plan, seed: int, aimless: bool = False) -> Learned:
     """Train on the batches, all of them in another order each time, until the budget is spent or nothing is gained.
+
+    Args:
+        aimless: labels are shuffled, so that the start, which is nothing, is likely best: what is left is of a later
+            look.
 
     Raises:
         CannotBeMade: a loss is not finite.
@@ -61,7 +65,7 @@ def train(objective: Objective, course: Course, plan: Plan, seed: int) -> Learne
     """
     number = len(plan.trained)
     checkpoint = plan.checkpoint(number) if plan.checkpoint else None
-    run = _Run(objective, course, plan, seed, number)
+    run = _Run(objective, course, plan, seed, number, aimless)
     if checkpoint and (saved := checkpoint.read()):
         run.restore(saved)
     for _ in track(range(run.step, run.steps + 1), run.steps + 1 - run.step, "training"):
@@ -79,8 +83,9 @@ def train(objective: Objective, course: Course, plan: Plan, seed: int) -> Learne
 class _Run:
     """A training under way."""
 
-    def __init__(self, objective: Objective, course: Course, plan: Plan, seed: int, number: int) -> None:
+    def __init__(self, objective: Objective, course: Course, plan: Plan, seed: int, number: int, aimless: bool) -> None:
         self._objective, self._course, self._plan, self._seed, self._number = objective, course, plan, seed, number
+        self._aimless = aimless
         pairs = [sum(part.pairs for part in batch) for batch in course.batches]
         self._passes = [objective.passes * each for each in pairs]
         self.steps = self._affordable(plan.passes)
@@ -141,7 +146,8 @@ class _Run:
         own = {name: value.detach() for name, value in self.own.items()}
         select = self._objective.loss(own, self._course.kept)
         self._check(select)
-        if not self.curve or select < min(each.select for each in self.curve):
+        before = self.curve[1:] if self._aimless else self.curve
+        if not before or select < min(each.select for each in before):
             self._best = {name: value.detach().clone() for name, value in self.own.items()}
         total, steps = self._since.tolist()
         whole = torch.cat([value.detach().flatten() for value in self.own.values()])

@@ -42,20 +42,22 @@ class TrainingReadings(ContrastReadings):
         """
         read, fit = self._read(objective, plan, swap), _split(selecting, False)
         batches = [read(pairs) for pairs in order(fit, plan.batch, seed)]
-        found = train(objective, Course(batches, read(_split(selecting, True))), plan, seed)
+        found = train(objective, Course(batches, read(_split(selecting, True))), plan, seed, swap is not None)
         self._spend("train", found.cost.forwards, found.cost.backwards)
         return found
 
-    def slopes(self, objective: Objective, plan: Plan, selecting: Sequence[bool]) -> dict[str, Tensor]:
+    def slopes(
+        self, objective: Objective, plan: Plan, selecting: Sequence[bool], swap: Bool[Tensor, "pair"] | None = None
+    ) -> dict[str, Tensor]:
         """The gradient of an objective's loss where it starts, mean over the pairs that it is trained on."""
         fit = _split(selecting, False)
         own = {name: value.clone().requires_grad_() for name, value in objective.start.items()}
         read = objective.passes * len(fit)
         self._spend("slopes", read + len(objective.poles) * len(fit) * objective.unsteered, read)
-        return objective.slopes(own, self._read(objective, plan)(fit), 1.0)[1]
+        return objective.slopes(own, self._read(objective, plan, swap)(fit), 1.0)[1]
 
     def _read(
-        self, objective: Objective, plan: Plan, swap: Bool[Tensor, "pair"] | None = None
+        self, objective: Objective, plan: Plan, swap: Bool[Tensor, "pair"] | None
     ) -> Callable[[Sequence[int]], list[Part]]:
         """What makes parts of some pairs."""
         model, prompts = self._differentiable(), [self._due_prompts(pole) for pole in self._poles]

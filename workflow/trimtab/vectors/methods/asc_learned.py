@@ -1,15 +1,18 @@
 """ASC, learned (the later version of 2507.04742): a vector that prefers the high pole's words, within a budget of KL.
 
-The energy of words is their mean negative log-probability a token, E(y) = -log p(y) / |y|, and the loss is contrastive,
+It is that version's contrastive energy-based steering (CES). The energy of words is their mean negative
+log-probability a token, E(y) = -log p(y) / |y|, and the loss is contrastive,
 
     -log( e^-E(high) / (e^-E(high) + e^-E(low)) ) + price max(KL - nats, 0),
 
 where the KL, from the unsteered distribution of the next token to the one with the vector, is taken after both poles'
-words, where an action is due: the trust region, in which the vector may go wherever the first term says. The vector
-starts at 0 and is added to all tokens at the material's site. Beside it stands what it replaces: the difference of the
-poles' means (`mean_difference`) at the length that the closed form gives it (unit `asc`).
+words, where an action is due: the trust region, in which the vector may go wherever the first term says. One reading
+tells both. The vector starts at 0 and is added to all tokens at the material's site. Beside it stands what it replaces:
+the difference of the poles' means (`mean_difference`) at the length that the closed form gives it (unit `asc`).
 
-Inspired by: only a summary of the later version was at hand, which names these two terms; their weights are not known.
+Inspired by: only the abstract of the later version was at hand. It names these two terms (a length-normalised
+contrastive objective, and a differentiable KL that is held within a budget); where it takes the KL, how it holds it
+and with which numbers is not known.
 """
 
 from dataclasses import dataclass
@@ -48,7 +51,7 @@ class Settings:
 
 
 class Asc(Objective):
-    passes = 4
+    passes = 2
     unsteered = True
 
     def __init__(self, material: Material, own: Settings) -> None:
@@ -58,10 +61,11 @@ class Asc(Objective):
 
     def losses(self, own: Parameters, part: Part, strength: float) -> Float[Tensor, "pair"]:
         edits = (Edit(self._site, Add(own["vector"]), strength),)
-        high, low = part.log_probabilities([edits])[0] / part.lengths
+        told, next_words = part.said(edits)
+        high, low = told / part.lengths
         # each pole's words of each pair in a row
-        told = torch.stack([part.unsteered_logits, part.logits([edits])[0]]).flatten(1, 2)
-        moved = kl(told)[1].reshape(2, -1).mean(0)
+        both = torch.stack([part.unsteered_logits, next_words]).flatten(1, 2)
+        moved = kl(both)[1].reshape(2, -1).mean(0)
         return -torch.nn.functional.logsigmoid(high - low) + self._own.price * (moved - self._own.nats).clamp_min(0)
 
 

@@ -1,6 +1,8 @@
 """Transformations of any method that gives a direction, one a file: `make(recipe, material)` gives another direction,
 or edits that apply it elsewhere, and then says `MAKES = "edits"`, as a method's file does.
 
+A transformation that takes methods of edits of their own, too, says `TAKES = "edits"`.
+
 `recipe` is the method's own `make`, so that a transformation may change what the method is given or what it gave. Its
 name in the config stands before the method's: `specific_mean_difference`. Like a method's file, it says in constants
 what it is called and does; its label stands behind the method's, and its sentence after the method's.
@@ -8,7 +10,7 @@ what it is called and does; its label stands behind the method's, and its senten
 
 from pathlib import Path
 
-from trimtab.wording import kinds
+from trimtab.wording import constants, kinds
 
 FOLDER = Path(__file__).parent
 
@@ -16,3 +18,8 @@ FOLDER = Path(__file__).parent
 def known() -> list[str]:
     """The transformations there are."""
     return [*kinds(FOLDER)]
+
+
+def takes_edits(name: str) -> bool:
+    """Whether a transformation takes methods that make edits, and not directions alone."""
+    return constants(FOLDER / f"{name}.py").get("TAKES") == "edits"

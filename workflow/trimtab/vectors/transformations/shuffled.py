@@ -2,11 +2,12 @@
 
 Poles are swapped in a random half of the pairs, and probes fitted anew with the penalties of the true ones; what the
 agent is about to do (its log-odds, its uncertainty) is dealt to other prompts, and what a request adds has its sign
-drawn a task. Gradients stay as they are: a method that chooses or turns by them does so here, too, on the same tasks.
-So the method's gain over this null is the trait's, and this null's gain over random directions is the choice's.
+drawn a task. What is trained through the model is trained on the swapped pairs. Gradients of first actions stay as they
+are: a method that chooses or turns by them does so here, too, on the same tasks. So the method's gain over this null is
+the trait's, and this null's gain over random directions is the choice's. Methods that make edits have this null, too.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
@@ -19,8 +20,9 @@ from trimtab.forward.sites import Site
 from trimtab.forward.writers import Writer
 from trimtab.prompts.resources import Rule
 from trimtab.steering.edits import Edits
+from trimtab.steering.packing import pack
 from trimtab.vectors.asked import Behaviour, Fit, Gradients, OwnEpisode, Readings, TokenRows, Tried, Twin
-from trimtab.vectors.contract import Direction, Material, Recipe, Rows
+from trimtab.vectors.contract import Direction, Material, Rows
 from trimtab.vectors.cost import Cost
 from trimtab.vectors.layers import refitted
 from trimtab.vectors.objective import Learned, Objective, Plan
@@ -37,19 +39,29 @@ SENTENCE = (
 )
 SOURCE = ""
 NULL_OF = "itself"
+TAKES = "edits"
 
 Of = TypeVar("Of")
 
 
-def make(recipe: Recipe, material: Material) -> Direction:
+def make(recipe: Callable[[Material], Direction | Edits], material: Material) -> Direction | Edits:
     """
     Raises:
         CannotBeMade: the method asks for nothing that was shuffled.
     """
     made = recipe(shuffled(material))
-    if torch.equal(made.unit, recipe(material).unit):
+    # a training reads the swapped pairs, and to train once more on the true ones would tell nothing
+    if not material.training.trained and same(made, recipe(material)):
         raise CannotBeMade(f"shuffled labels of {material.trait}: the method is the same without labels; leave it out")
-    return replace(made, towards=None)
+    return replace(made, towards=None) if isinstance(made, Direction) else made
+
+
+def same(one: Direction | Edits, other: Direction | Edits) -> bool:
+    """Whether two vectors, or two tuples of edits, are the same."""
+    if isinstance(one, Direction) or isinstance(other, Direction):
+        return isinstance(one, Direction) and isinstance(other, Direction) and torch.equal(one.unit, other.unit)
+    (own, said), (theirs, told) = pack(one), pack(other)
+    return said == told and own.keys() == theirs.keys() and all(torch.equal(own[name], theirs[name]) for name in own)
 
 
 def shuffled(material: Material) -> Material:
@@ -128,7 +140,7 @@ class ShuffledReadings:
         return {site: swapped(self.swap, poles) for site, poles in self.true.ends(sites).items()}
 
     def in_order(self, places: Sequence[Site | int], fit: Fit) -> Edits:
-        raise CannotBeMade("shuffled labels: maps of layers in order are edits, which no transformation takes")
+        raise CannotBeMade("shuffled labels: maps of layers in order are fitted on whole poles")
 
     @property
     def heads(self) -> int:
@@ -229,8 +241,10 @@ class ShuffledReadings:
     ) -> Learned:
         return self.true.train(objective, plan, selecting, seed, self.swap if swap is None else self.swap ^ swap)
 
-    def slopes(self, objective: Objective, plan: Plan, selecting: Sequence[bool]) -> Mapping[str, Tensor]:
-        return self.true.slopes(objective, plan, selecting)
+    def slopes(
+        self, objective: Objective, plan: Plan, selecting: Sequence[bool], swap: Bool[Tensor, "pair"] | None = None
+    ) -> Mapping[str, Tensor]:
+        return self.true.slopes(objective, plan, selecting, self.swap if swap is None else self.swap ^ swap)
 
     def margins(
         self, edits: Edits, poles: Sequence[Sequence[Sequence[Mapping[str, str]]]] | None = None
