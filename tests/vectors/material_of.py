@@ -103,8 +103,8 @@ class Said:
         fit = [pair for pair, kept in enumerate(selecting) if not kept]
         return objective.slopes(own, [words.some(fit)], 1.0)[1]
 
-    def margins(self, edits, poles=None):
-        words = self.words.of((0, 1))
+    def margins(self, edits, pairs, poles=None):
+        words = self.words.of((0, 1)).some(pairs)
         high, low = words.log_probabilities([(), edits]).detach().unbind(1)
         return high - low
 

@@ -141,7 +141,7 @@ def solved(verdicts, tmp_path_factory):
     settings = VectorSettings(
         calibration_doses=[0.1, 0.4],
         settings={},
-        training=TrainingSettings(passes=1, batch=1, together=1, looks=1, patience=1),
+        training=TrainingSettings(passes=1, batch=1, together=1, kept=1, looks=1, patience=1),
         wrong_sign="mark",
     )
     make_vectors(folder, ["sae_probe"], made, sources, settings, [0.05], wanted)

@@ -330,7 +330,7 @@ def test_a_trained_vector_makes_the_words_of_its_pairs_likelier(protocol, model)
     plan, selecting = Plan(passes=24, batch=3, looks=1, patience=9), [False, False, False, True]
     learned = found.train(Bipo(Site(LAYER), D_MODEL, 5.0, Settings()), plan, selecting, 7)
     assert found.spent["train"] == learned.cost == Cost(24 + 2 * 2 + 8, 24)
-    still, moved = found.margins(added(LAYER, learned.own["vector"], 1.0))
+    still, moved = found.margins(added(LAYER, learned.own["vector"], 1.0), range(4))
     assert (moved > still).all()
     # by the plain model, a prompt at a time
     for pair in range(4):
@@ -339,9 +339,9 @@ def test_a_trained_vector_makes_the_words_of_its_pairs_likelier(protocol, model)
             for pole in OPENINGS
         ]
         assert float(still[pair]) == pytest.approx(told[0] - told[1], abs=1e-3)
-    # of other conversations, the same ones in another order
-    again = found.margins(added(LAYER, learned.own["vector"], 1.0), [pole[::-1] for pole in OPENINGS])
-    torch.testing.assert_close(again.flip(1), torch.stack([still, moved]), rtol=1e-3, atol=1e-3)
+    # of some other conversations, which are the same ones in another order
+    again = found.margins(added(LAYER, learned.own["vector"], 1.0), [2, 0], [pole[::-1] for pole in OPENINGS])
+    torch.testing.assert_close(again, torch.stack([still, moved])[:, [1, 3]], rtol=1e-3, atol=1e-3)
 
 
 def test_what_is_trained_on_is_the_fit_pairs_alone(protocol, model):

@@ -14,7 +14,7 @@ from trimtab.saes.checkpoint import TrainingCheckpoint
 from trimtab.vectors.cost import Cost
 from trimtab.vectors.methods.bipo import Bipo, Settings
 from trimtab.vectors.objective import Course, Objective, Plan
-from trimtab.vectors.training import learned, order, train
+from trimtab.vectors.training import drawn, learned, order, train
 from trimtab.vectors.unmade import CannotBeMade
 
 SITE = Site(2)
@@ -62,6 +62,15 @@ def test_batches_hold_every_pair_once_whatever_the_seed():
         assert sorted(pair for batch in dealt for pair in batch) == [3, 5, 8, 9, 11]
         assert [len(batch) for batch in dealt] == [2, 2, 1]
     assert order(range(20), 4, 0) != order(range(20), 4, 1)
+
+
+def test_of_many_pairs_some_are_drawn():
+    some = drawn(range(10, 50), 6, 1)
+    assert some == sorted(set(some))
+    assert len(some) == 6
+    assert set(some) < set(range(10, 50))
+    assert drawn(range(10, 50), 6, 2) != some
+    assert drawn([3, 1, 2], 6, 1) == [1, 2, 3]
 
 
 @pytest.mark.parametrize("cut", [1, 2])

@@ -32,7 +32,7 @@ PROMPTS = [
     [HEADER, Segment([5], written=False, ends_prompt=True), Segment([11], written=True)],
 ]
 DESCRIBED = recorded.manifest()
-TRAINING = TrainingSettings(passes=24, batch=4, together=8, looks=2, patience=2)
+TRAINING = TrainingSettings(passes=24, batch=4, together=8, kept=16, looks=2, patience=2)
 # a training as short as this one's goes far at a high rate alone
 RATES = {"yapo": {"rate": 0.5}, "lora": {"rate": 0.1}, "lin_eas": {"rate": 0.2}}
 SETTINGS = VectorSettings(calibration_doses=[0.1, 0.4], settings=RATES, training=TRAINING, wrong_sign="mark")

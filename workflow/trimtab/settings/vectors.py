@@ -44,6 +44,10 @@ class TrainingSettings(Settings):
     together: Positive = default(8)
     """Prompts that are read in one pass at most. Fewer need less memory; results differ in their last digits alone."""
 
+    kept: Positive = default(16)
+    """Pairs of split select whose loss a look reads at most; they are drawn. A look costs as many readings of each as a
+    step, without their gradients."""
+
     looks: Positive = default(8)
     """How often a training looks at its loss on pairs kept for choosing. What it had where this was lowest is what it
     leaves."""

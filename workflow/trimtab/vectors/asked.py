@@ -269,7 +269,10 @@ class Readings(Protocol):
         """The gradient of an objective's loss where it starts, mean over the same pairs."""
 
     def margins(
-        self, edits: Edits, poles: Sequence[Sequence[Sequence[Mapping[str, str]]]] | None = None
+        self,
+        edits: Edits,
+        pairs: Sequence[int],
+        poles: Sequence[Sequence[Sequence[Mapping[str, str]]]] | None = None,
     ) -> Float[Tensor, "steered pair"]:
-        """By how much likelier the high pole's words are than the low one's, in nats, first unsteered and then under
-        edits; at the prompts of `high` and `low` where no others are given."""
+        """By how much likelier the high pole's words are than the low one's in these pairs, in nats, first unsteered
+        and then under edits; of the prompts of `high` and `low` where no others are given."""

@@ -93,6 +93,7 @@ class Plan:
     passes: int = 320
     batch: int = 4
     together: int = 8
+    kept: int = 16
     looks: int = 8
     patience: int = 3
     checkpoint: Callable[[int], TrainingCheckpoint] | None = None

@@ -52,6 +52,11 @@ def order(pairs: Sequence[int], size: int, seed: int) -> list[list[int]]:
     return [[pairs[at] for at in drawn[first : first + size]] for first in range(0, len(pairs), size)]
 
 
+def drawn(pairs: Sequence[int], most: int, seed: int) -> list[int]:
+    """Some of the pairs, in their order; all where there are no more than `most`."""
+    return sorted(order(pairs, most, seed)[0])
+
+
 def train(objective: Objective, course: Course, plan: Plan, seed: int, aimless: bool = False) -> Learned:
     """Train on the batches, all of them in another order each time, until the budget is spent or nothing is gained.
 

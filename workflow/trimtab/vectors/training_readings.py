@@ -17,7 +17,7 @@ from trimtab.vectors.contrast_readings import ContrastReadings, Message
 from trimtab.vectors.objective import Course, Learned, Objective, Plan
 from trimtab.vectors.parts import Part
 from trimtab.vectors.read_parts import parts
-from trimtab.vectors.training import order, train
+from trimtab.vectors.training import drawn, order, train
 
 
 class TrainingReadings(ContrastReadings):
@@ -40,9 +40,9 @@ class TrainingReadings(ContrastReadings):
             selecting: which pairs are kept for choosing; the others are trained on.
             swap: pairs whose poles change places.
         """
-        read, fit = self._read(objective, plan, swap), _split(selecting, False)
+        read, (fit, select) = self._read(objective, plan, swap), (_split(selecting, kept) for kept in (False, True))
         batches = [read(pairs) for pairs in order(fit, plan.batch, seed)]
-        found = train(objective, Course(batches, read(_split(selecting, True))), plan, seed, swap is not None)
+        found = train(objective, Course(batches, read(drawn(select, plan.kept, seed))), plan, seed, swap is not None)
         self._spend("train", found.cost.forwards, found.cost.backwards)
         return found
 
@@ -66,7 +66,10 @@ class TrainingReadings(ContrastReadings):
         return lambda pairs: [*parts(model, poles, pairs, plan.together, self._site)]
 
     def margins(
-        self, edits: Edits, poles: Sequence[Sequence[Sequence[Message]]] | None = None
+        self,
+        edits: Edits,
+        pairs: Sequence[int],
+        poles: Sequence[Sequence[Sequence[Message]]] | None = None,
     ) -> Float[Tensor, "steered pair"]:
         """By how much likelier the high pole's words are than the low one's, in nats, first unsteered and then under
         edits.
@@ -74,7 +77,8 @@ class TrainingReadings(ContrastReadings):
         Args:
             poles: conversations of the high and of the low pole; those of the contrast prompts where none are given.
         """
-        prompts = [prompt for pole in poles or self._poles for prompt in self._due_prompts(pole)]
+        some = [[pole[pair] for pair in pairs] for pole in poles or self._poles]
+        prompts = [prompt for pole in some for prompt in self._due_prompts(pole)]
         found = torch.empty(2, len(prompts), dtype=torch.float64)
         for pack, replay in replays(self._model, prompts, after(edits), PACK):
             with torch.no_grad():

@@ -12,13 +12,11 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, cast
 
-import torch
 from transformers import PreTrainedModel
 
 from trimtab.artifacts import digest
 from trimtab.artifacts.manifest import Manifest, ResidualNorm
 from trimtab.errors import TrimtabError
-from trimtab.prompts.contrast import DEVELOPMENT, TEST
 from trimtab.saes.checkpoint import TrainingCheckpoint
 from trimtab.settings.vectors import VectorSettings
 from trimtab.steering.edits import Edits, added, after, scaled
@@ -33,6 +31,7 @@ from trimtab.vectors.cost import Cost, Metered
 from trimtab.vectors.curves import Margin
 from trimtab.vectors.dose import Scale, length
 from trimtab.vectors.gates import GateOf, ungated
+from trimtab.vectors.margins import of_splits
 from trimtab.vectors.material import Pairs, held_out_gap
 from trimtab.vectors.objective import Plan
 from trimtab.vectors.record import NO_AIM, RIGHT, WRONG, Derivatives, Measured, Record
@@ -171,13 +170,7 @@ class _Bench:
         if not self.plans[made.method].trained:
             return ()
         edits = made.edits if isinstance(made, OwnEdits) else added(self._site, made.unit, made.record.raw_norm)
-        readings, kept = self._material.readings, torch.tensor(self._material.selecting)
-        own, held_out = readings.margins(edits), readings.margins(edits, self._sources.held_out.messages)
-        fit, select = DEVELOPMENT
-        return tuple(
-            Margin(split, found.shape[1], *found.mean(1).tolist())
-            for split, found in ((fit, own[:, ~kept]), (select, own[:, kept]), (TEST[0], held_out))
-        )
+        return of_splits(edits, self._material, self._sources.held_out)
 
     def at_layer(self, layer: int) -> CalibrationPrompts:
         """The calibration prompts, read up to a layer."""

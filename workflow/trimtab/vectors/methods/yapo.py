@@ -4,9 +4,9 @@ The edit raises what latents read, `dec(ReLU(z + d s)) + (h - dec(z))`, so that 
 row stays. Each latent is read by itself (`trimtab.steering.codes.EditLatents`): that is the dictionary's own reading
 where latents have thresholds, and of one that keeps the k largest it is the reading before these are chosen. The paper
 trains all latents and has no term that makes them few. Here those are trained whose gradient at 0 is largest, which is
-that of BiPO's vector along their decoder rows, and a penalty on their sizes is a setting. The reference is the
-unsteered model, as in the paper's trainer (its abstract says reference-free). How many latents are left active stands
-in vectors/training.csv.
+that of BiPO's vector along their decoder rows (a quarter of the budget tells it), and a penalty on their sizes is a
+setting. The reference is the unsteered model, as in the paper's trainer (its abstract says reference-free). How many
+latents are left active stands in vectors/training.csv.
 """
 
 from dataclasses import dataclass, replace
@@ -24,7 +24,7 @@ from trimtab.vectors.methods.bipo import Bipo
 from trimtab.vectors.methods.bipo import Settings as Dense
 from trimtab.vectors.objective import Parameters
 from trimtab.vectors.preference import Preference
-from trimtab.vectors.training import learned
+from trimtab.vectors.training import drawn, learned
 from trimtab.vectors.unmade import CannotBeMade
 
 LABEL = "YaPO"
@@ -36,6 +36,10 @@ SENTENCE = (
 SOURCE = "YaPO, 2601.08441"
 MAKES = "edits"
 GROUPS = "trained"
+
+
+CHOICE = 4
+"""The share of the budget, turned over, that chooses the latents."""
 
 
 @dataclass(frozen=True)
@@ -79,10 +83,14 @@ def make(material: Material) -> Edits:
     latents = torch.arange(len(material.sae.b_enc))
     if 0 < own.top < len(latents):
         dense = Bipo(site, material.high.shape[1], 1.0, Dense(beta=own.beta))
-        slope = material.readings.slopes(dense, plan, material.selecting)["vector"]
+        fit = [pair for pair, kept in enumerate(material.selecting) if not kept]
+        some = drawn(fit, max(1, plan.passes // CHOICE // dense.passes), material.seed)
+        slope = material.readings.slopes(dense, plan, [pair not in some for pair in range(len(material.selecting))])[
+            "vector"
+        ]
         latents = (material.sae.W_dec @ slope.to(material.sae.W_dec)).abs().topk(own.top).indices.sort().values
         # that reading is of the same budget
-        plan = replace(plan, passes=plan.passes - dense.passes * material.selecting.count(False))
+        plan = replace(plan, passes=plan.passes - dense.passes * len(some))
     objective = Yapo(material, latents, own)
     amounts = learned(replace(material, training=plan), objective)["amounts"]
     if not amounts.any():

@@ -247,6 +247,9 @@ class ShuffledReadings:
         return self.true.slopes(objective, plan, selecting, self.swap if swap is None else self.swap ^ swap)
 
     def margins(
-        self, edits: Edits, poles: Sequence[Sequence[Sequence[Mapping[str, str]]]] | None = None
+        self,
+        edits: Edits,
+        pairs: Sequence[int],
+        poles: Sequence[Sequence[Sequence[Mapping[str, str]]]] | None = None,
     ) -> Float[Tensor, "steered pair"]:
-        return self.true.margins(edits, poles)
+        return self.true.margins(edits, pairs, poles)
