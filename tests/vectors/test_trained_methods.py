@@ -15,6 +15,7 @@ from trimtab.vectors import methods
 from trimtab.vectors.contract import make
 from trimtab.vectors.methods import bipo, cdas, reft_r1, reps, yapo
 from trimtab.vectors.objective import Plan
+from trimtab.vectors.transformations.shuffled import same
 from trimtab.vectors.unmade import CannotBeMade
 
 SITE = Site(2)
@@ -254,6 +255,15 @@ def test_pairs_whose_poles_change_places_ask_for_the_opposite():
     slopes = [objective.slopes(own, [each], 1.0)[1]["vector"] for each in (WORDS, turned)]
     torch.testing.assert_close(*(slopes[0], -slopes[1]))
     assert slopes[0].abs().max() > 0.01
+
+
+@pytest.mark.parametrize("name", methods.members(methods.TRAINED))
+def test_each_has_a_null_of_shuffled_labels_that_is_trained_once(name):
+    found = material()
+    null, true = make(f"shuffled_{name}", found), make(name, material())
+    assert len(found.training.trained) == 1
+    assert not same(null, true)
+    assert same(null, make(f"shuffled_{name}", material()))
 
 
 def test_the_example_of_the_page_learns_what_makes_the_high_poles_words_likely(tmp_path, monkeypatch):

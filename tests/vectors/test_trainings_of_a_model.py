@@ -106,11 +106,3 @@ def test_a_killed_training_goes_on_with_the_same_bytes(spoken, name, tmp_path, m
     assert {key: value.numpy().tobytes() for key, value in again.items()} == {
         key: value.numpy().tobytes() for key, value in whole.items()
     }
-
-
-def test_each_has_a_null_of_shuffled_labels_which_is_trained_once(spoken, name):
-    parts = of_prompts(spoken)
-    null, true = tensors(make(f"shuffled_{name}", parts)), tensors(make(name, of_prompts(spoken)))
-    assert len(parts.training.trained) == 1
-    assert null.keys() == true.keys()
-    assert any(not torch.equal(null[key], true[key]) for key in true)
