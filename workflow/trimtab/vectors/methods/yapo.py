@@ -37,9 +37,8 @@ SOURCE = "YaPO, 2601.08441"
 MAKES = "edits"
 GROUPS = "trained"
 
-
 CHOICE = 4
-"""The share of the budget, turned over, that chooses the latents."""
+"""One in so many readings of the budget chooses the latents."""
 
 
 @dataclass(frozen=True)
@@ -85,9 +84,8 @@ def make(material: Material) -> Edits:
         dense = Bipo(site, material.high.shape[1], 1.0, Dense(beta=own.beta))
         fit = [pair for pair, kept in enumerate(material.selecting) if not kept]
         some = drawn(fit, max(1, plan.passes // CHOICE // dense.passes), material.seed)
-        slope = material.readings.slopes(dense, plan, [pair not in some for pair in range(len(material.selecting))])[
-            "vector"
-        ]
+        left = [pair not in some for pair in range(len(material.selecting))]
+        slope = material.readings.slopes(dense, plan, left)["vector"]
         latents = (material.sae.W_dec @ slope.to(material.sae.W_dec)).abs().topk(own.top).indices.sort().values
         # that reading is of the same budget
         plan = replace(plan, passes=plan.passes - dense.passes * len(some))
