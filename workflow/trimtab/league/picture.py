@@ -4,20 +4,19 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from trimtab.league.columns import COLUMNS, EFFECT, HARM
-from trimtab.league.names import called
+from trimtab.league.names import called, competes
 from trimtab.report.plots_style import BLACK, BLUE, GREY, ORANGE, WIDTH, ruled
-from trimtab.vectors.nulls import is_null
 
 CAPTION = (
     "Each point is a method's mean over organisms, with 95 % intervals over them. To the right is more of the effect, "
     "below is less harm; blue points have no other method both to the right of them and below. Grey: directions "
-    "without an aim."
+    "without an aim, and asking in the prompt."
 )
 
 
 def points(table: pd.DataFrame, truth: str) -> pd.DataFrame:
-    """By method: `<column>_<estimate, lower or upper>` of both columns, whether it has an aim, and whether it is of the
-    `front`: no other method with an aim is as good in both and better in one.
+    """By method: `<column>_<estimate, lower or upper>` of both columns, whether it competes (`aim`), and whether it is of
+    the `front`: no other that competes is as good in both and better in one.
 
     Args:
         table: league.csv.
@@ -27,7 +26,7 @@ def points(table: pd.DataFrame, truth: str) -> pd.DataFrame:
     kinds, columns = (wide.columns.get_level_values(level) for level in (0, 1))
     wide.columns = pd.Index([f"{column}_{kind}" for kind, column in zip(kinds, columns, strict=True)])
     wide = wide[wide[[f"{EFFECT}_estimate", f"{HARM}_estimate"]].notna().all(axis=1)]
-    wide["aim"] = [not is_null(str(name)) for name in wide.index]
+    wide["aim"] = [competes(str(name)) for name in wide.index]
     aimed = wide[wide["aim"]]
     effect, harm = aimed[f"{EFFECT}_estimate"], aimed[f"{HARM}_estimate"]
     beaten = [

@@ -11,6 +11,7 @@ import pandas as pd
 
 from trimtab import seeds
 from trimtab.league.columns import COLUMNS
+from trimtab.league.names import competes
 from trimtab.league.ranks import Ranks, ranked
 from trimtab.organism.trainings import over
 
@@ -50,7 +51,8 @@ def league(rows: pd.DataFrame, seed: int = 0) -> League:
             values = own.pivot(index="organism", columns="method", values=column)
             # an organism whose truth has no such column says nothing of it
             values = values.dropna(how="all")[own["method"].unique()]
-            ranks = ranked(values, about.better, DRAWS, LEVEL, seeds.derive(seed, "league", truth, column))
+            aimed = values[[method for method in values.columns if competes(str(method))]]
+            ranks = ranked(aimed, about.better, DRAWS, LEVEL, seeds.derive(seed, "league", truth, column))
             found.append(_told(values, ranks).assign(truth=truth, column=column))
             tests.append([truth, column, len(values), len(ranks.table), ranks.p, ranks.difference])
     names = ["truth", "column", "organisms", "methods", "friedman_p", "critical_difference"]

@@ -11,9 +11,9 @@ import pandas as pd
 
 from trimtab import seeds
 from trimtab.league.columns import COLUMNS, EFFECT, HARM
+from trimtab.league.names import competes
 from trimtab.league.ranks import ranked
 from trimtab.league.table import DRAWS, LEVEL
-from trimtab.vectors.nulls import is_null
 
 ENOUGH = 0.5
 """Of the best method's effect, what one must have for a purpose besides effect."""
@@ -50,7 +50,7 @@ def purposes(rows: pd.DataFrame, seed: int = 0) -> list[Purpose]:
     Args:
         rows: of one group of organisms, one row an organism and method.
     """
-    aimed = rows[~rows["method"].map(is_null)]
+    aimed = rows[rows["method"].map(competes)]
     effect = aimed.groupby("method")[EFFECT].mean()
     enough = effect.index[effect >= ENOUGH * effect.max()]
     found = []
