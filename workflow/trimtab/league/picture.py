@@ -15,8 +15,8 @@ CAPTION = (
 
 
 def points(table: pd.DataFrame, truth: str) -> pd.DataFrame:
-    """By method: `<column>_<estimate, lower or upper>` of both columns, whether it competes (`aim`), and whether it is of
-    the `front`: no other that competes is as good in both and better in one.
+    """By method: `<column>_<estimate, lower or upper>` of both columns, whether it competes (`aim`), and whether it is
+    of the `front`: no other that competes is as good in both and better in one.
 
     Args:
         table: league.csv.
