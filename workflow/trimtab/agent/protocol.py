@@ -80,6 +80,11 @@ def apart(messages: Sequence[Mapping[str, str]]) -> tuple[str, Sequence[Mapping[
     return (first["content"], others) if first["role"] == "system" else ("", messages)
 
 
+def first_scores(logits: Float[Tensor, "*any vocabulary"], firsts: Sequence[int]) -> Float[Tensor, "*any action"]:
+    """Log-probability of each of some tokens."""
+    return torch.log_softmax(logits, dim=-1)[..., list(firsts)]
+
+
 class Protocol(ABC):
     """Renders tasks, turns and answers as tokens of one model."""
 
@@ -203,21 +208,22 @@ class Protocol(ABC):
         return str(self.tokenizer.decode(list(tokens), skip_special_tokens=True))
 
     @cached_property
-    def _firsts(self) -> list[int]:
+    def firsts(self) -> list[int]:
+        """The first token of each tool's name."""
         return [tokens[0] for tokens in self.action_tokens]
 
     def action_scores(self, logits: Float[Tensor, "*any vocabulary"]) -> Float[Tensor, "*any action"]:
         """Log-probability of each action's first token, by which an action is chosen."""
-        return torch.log_softmax(logits, dim=-1)[..., self._firsts]
+        return first_scores(logits, self.firsts)
 
     def check_names(self, source: str, names: Sequence[str]) -> None:
         """
         Raises:
             TrimtabError: two of the tools' names begin with the same token.
         """
-        for i, first in enumerate(self._firsts):
-            if first in self._firsts[:i]:
+        for i, first in enumerate(self.firsts):
+            if first in self.firsts[:i]:
                 raise TrimtabError(
-                    f"{source}: {names[self._firsts.index(first)]!r} and {names[i]!r} begin with the same token of "
+                    f"{source}: {names[self.firsts.index(first)]!r} and {names[i]!r} begin with the same token of "
                     "this model; rename one"
                 )

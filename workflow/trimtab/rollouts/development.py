@@ -9,14 +9,14 @@ from trimtab.agent.played import Played
 from trimtab.agent.scenario import Scenario
 from trimtab.agent.turn import Turn
 from trimtab.rollouts.conditions import UNSTEERED_ID
-from trimtab.rollouts.engine import Engine
 from trimtab.rollouts.episode import Arm, Episode
+from trimtab.rollouts.episodes import Episodes
 
 ROWS = 100
 """Episodes a batch."""
 
 
-def tried(engine: Engine, tasks: Sequence[Scenario], runs: int, seed: int) -> tuple[list[Played], list[Turn]]:
+def tried(engine: Episodes, tasks: Sequence[Scenario], runs: int, seed: int) -> tuple[list[Played], list[Turn]]:
     """So many episodes of each task, run after run, and their turns."""
     found, turns = [], []
     for run in range(runs):

@@ -29,8 +29,8 @@ from trimtab.agent.turn import Turn, rows
 from trimtab.artifacts import files
 from trimtab.jobs.progress import track
 from trimtab.rollouts.batch_size import Rows
-from trimtab.rollouts.engine import Engine
 from trimtab.rollouts.episode import Arm
+from trimtab.rollouts.episodes import Episodes
 from trimtab.rollouts.journal import Journal
 
 log = logging.getLogger(__name__)
@@ -91,7 +91,7 @@ class Cells:
 
 def complete(
     cells: Cells,
-    engine: Engine,
+    engine: Episodes,
     arms: Sequence[Arm],
     scenarios: Sequence[Scenario],
     seed: int,

@@ -11,14 +11,17 @@ import json
 import logging
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import count
 from pathlib import Path
+from typing import Protocol
+
+from torch import Tensor
 
 from trimtab.artifacts import tensors
 from trimtab.jobs import stopping
 from trimtab.rollouts.episode import Choice
-from trimtab.steering.batch import GrowingBatch
+from trimtab.steering.places import Piece
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +33,21 @@ MOST_SHARE = 1 / 10
 
 PATIENCE_S = 10.0
 """Before that, nothing is given up."""
+
+
+Choices = Sequence[Choice | None]
+"""What one row chooses in a step, in order."""
+
+
+class Steps(Protocol):
+    """What a batch lets its journal keep and put back; see `trimtab.rollouts.episodes`."""
+
+    @property
+    def has_states(self) -> bool: ...
+    def added(self) -> dict[str, Tensor]: ...
+    def put_back(self, chunks: Sequence[Piece], added: Mapping[str, Tensor]) -> None: ...
+    def states(self) -> dict[str, Tensor]: ...
+    def set_states(self, states: Mapping[str, Tensor]) -> None: ...
 
 
 class Journal:
@@ -47,7 +65,7 @@ class Journal:
         self._given_up = False
         self._last = -1
 
-    def replay(self, batch: GrowingBatch, step: int, chunks: list[list[int]]) -> list[Choice | None] | None:
+    def replay(self, batch: Steps, step: int, chunks: Sequence[Piece]) -> list[Choices] | None:
         """Put back what a step added to the rows; returns what they chose, or None where the batch goes on."""
         if step == 0:
             self._last = self._found(batch.has_states)
@@ -59,7 +77,10 @@ class Journal:
             log.info("the batch goes on after step %d", step)
             if batch.has_states:
                 batch.set_states(tensors.read(self._states)[0])
-        return [None if choice is None else Choice(*choice) for choice in json.loads(about["chosen"])]
+        return [
+            [None if choice is None else Choice(*choice) for choice in choices]
+            for choices in json.loads(about["chosen"])
+        ]
 
     def _found(self, with_states: bool) -> int:
         """The last step that can be put back, or -1."""
@@ -67,7 +88,7 @@ class Journal:
             return int(tensors.read(self._states)[1]["step"]) if self._states.is_file() else -1
         return next(step for step in count() if not self._file(step).is_file()) - 1
 
-    def write(self, batch: GrowingBatch, step: int, chosen: Sequence[Choice | None]) -> None:
+    def write(self, batch: Steps, step: int, chosen: Sequence[Choices]) -> None:
         """Keep a step.
 
         Raises:

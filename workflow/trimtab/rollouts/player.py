@@ -15,6 +15,7 @@ from trimtab.agent.scenario import Assignment
 from trimtab.agent.turn import Turn
 from trimtab.artifacts import files
 from trimtab.errors import TrimtabError
+from trimtab.rollouts.chooser import Ask
 from trimtab.rollouts.episode import Choice, Episode
 from trimtab.settings.rollouts import EpisodeSettings
 from trimtab.steering import places
@@ -63,18 +64,18 @@ class Player:
             )
         self._give(episode, segments)
 
-    def chooses(self, episode: Episode) -> bool:
+    def _chooses(self, episode: Episode) -> bool:
         """Whether an episode chooses an action next, rather than writing a token."""
         return not self._field(episode).limit
 
-    def draw(self, episode: Episode) -> np.generic:
-        """The noise that an episode's next choice uses."""
-        found: np.generic = episode.noise[len(episode.turns), self._draws[episode.at] + len(episode.line)]
-        return found
+    def ask(self, episode: Episode) -> Ask:
+        """What an episode's next choice is, and its noise."""
+        draw: np.generic = episode.noise[len(episode.turns), self._draws[episode.at] + len(episode.line)]
+        return Ask(self._chooses(episode), draw)
 
     def take(self, episode: Episode, choice: Choice) -> None:
         """An episode goes on with what it chose."""
-        if self.chooses(episode):
+        if self._chooses(episode):
             self._act(episode, choice)
         else:
             self._write(episode, choice.number)
@@ -99,7 +100,7 @@ class Player:
     def _begin(self, episode: Episode, at: int) -> None:
         episode.at, episode.line = at, []
         cue, episode.thinking = self._fields[at].cue, self._fields[at].thinks
-        chooses = self.chooses(episode)
+        chooses = self._chooses(episode)
         at_cue = places.cue(len(cue), episode.tokens, ends_prompt=True, thinking=episode.thinking, calls=chooses)
         episode.feed(cue, at_cue)
 
