@@ -14,6 +14,7 @@
 # make validity  simulations of what the statistics promise (coverage, size, false names), to docs/validity.md, in
 #             minutes (some parts, to the screen: python benchmarks/validity.py few_scenarios axes)
 # make docs   this documentation in a browser
+# make .venv-vllm/.ready  vLLM in an environment of its own (3.5 GB), for experiments whose rollouts.engine is vllm
 # make bench  Trimtab beside its peers, to benchmarks/RESULTS.md (one bench: make bench BENCHES=capture)
 
 VENV := .venv
@@ -72,6 +73,13 @@ $(TOOLS): $(READY) envs/test-data.txt
 $(OTHERS): envs/tools.txt $(READY)
 	rm -rf $(@D)
 	pip install --quiet --disable-pip-version-check --no-deps --target $(@D) --requirement envs/tools.txt
+	touch $@
+
+# wants older versions of transformers and numpy than Trimtab runs on, and has them to itself
+.venv-vllm/.ready: envs/vllm.txt
+	rm -rf $(@D)
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/pip install --quiet --disable-pip-version-check --no-deps --requirement $<
 	touch $@
 
 # the report's page is tested in a real browser; without one those tests are skipped and say so
@@ -164,4 +172,4 @@ $(BENCHES:%=bench-%): bench-%: .venv-bench-%/.ready
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(BENCHES:%=.venv-bench-%) site
+	rm -rf $(VENV) $(BENCHES:%=.venv-bench-%) .venv-vllm site

@@ -24,6 +24,7 @@ LOADED = {
             "plan",
             "rollouts_best_of",
             "rollouts_calibration",
+            "rollouts_preflight",
         ),
         *(
             "rollouts_development",

@@ -68,6 +68,7 @@ def test_the_default_experiment_passes():
         "{layers: [3], saes: {overrides: {3: {k: 64, latents: 128, batch: 32}}}}",
         "rollouts: {controls: {random: 0, methods: [], zero: false, negative: false, prompt: false}}",
         "rollouts: {protocol: native, reply_tokens: 64}",
+        "rollouts: {engine: vllm, protocol: few_shot_at_once}",
         "rollouts: {grid: [{timings: [last_prompt, decode_12]}, {methods: [random, lda], layers: [4], doses: [-1],"
         " rules: [slerp, add]}]}",
         "{rollouts: {unit: probability, study: {method: raptor, doses: [0.5, 0.9], decode_dose: 0.9}, controls:"
@@ -142,6 +143,14 @@ WRONG = {
     "rollouts: {protocol: native, grid: [{timings: [decode, answer]}]}": "rollouts.grid[0].timings: answer with "
     "rollouts.protocol native, whose agent is asked for no thoughts; expected another timing, or protocol few_shot or "
     "native_thinking",
+    "rollouts: {engine: vllm, protocol: native}": "rollouts.protocol: native, and rollouts.engine is vllm, which must "
+    "know beforehand where a token will stand; expected few_shot, few_shot_at_once",
+    "{model: {device: cuda}, rollouts: {engine: vllm}}": "model.device: cuda, and rollouts.engine is vllm, which is "
+    "checked on cpu alone; expected cpu",
+    "rollouts: {engine: vllm, grid: [{rules: [add, edit_code]}]}": "rollouts.grid[0].rules: edit_code, and "
+    "rollouts.engine is vllm, whose workers have no dictionary; expected another rule",
+    "rollouts: {engine: vllm, grid: [{also: [mean_difference.deference.0.4.edit_code]}]}": "rollouts.grid[0].also: "
+    "edit_code, and rollouts.engine is vllm, whose workers have no dictionary; expected another rule",
     "rollouts: {grid: [{dose: [1]}]}": "rollouts.grid[0].dose: unknown key; did you mean rollouts.grid[0].doses?",
     "rollouts: {study: {doses: [-0.2, 0.2]}}": "rollouts.study.doses[0]: -0.2 is not above 0; doses of the study, "
     "above 0; the turned-round vector is rollouts.controls.negative",

@@ -193,3 +193,25 @@ def test_a_copied_profile_reads_its_own_partitions(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     _, options = parse_args(["--profile", "mine"])
     assert Path(options.slurm_partition_config).samefile(tmp_path / "mine/partitions.yaml")
+
+
+def test_vllms_environment_is_asked_for_where_rollouts_run_on_it(tmp_path):
+    with pytest.raises(TrimtabError, match=r"rollouts.engine: vllm, and \.venv-vllm is not there; expected `make"):
+        running.check_engine(tmp_path, False)
+    (tmp_path / ".venv-vllm").mkdir()
+    (tmp_path / ".venv-vllm/.ready").touch()
+    running.check_engine(tmp_path, False)
+    with pytest.raises(TrimtabError, match="jobs run in environments or an image of their own"):
+        running.check_engine(tmp_path, True)
+
+
+def test_a_job_on_vllm_runs_under_its_python_wherever_snakemake_works(tmp_path):
+    checkout = tmp_path / "a checkout"
+    (checkout / "workflow/scripts").mkdir(parents=True)
+    (checkout / "workflow/scripts/one.py").write_text("import sys; print(sys.executable, *sys.argv[1:])")
+    python = checkout / running.ENGINE
+    python.parent.mkdir(parents=True)
+    python.symlink_to(sys.executable)
+    command = f"{running.python_of_engine(checkout)}python workflow/scripts/one.py 'a b' 2> log"
+    done = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout == f"{python} a b\n"

@@ -15,7 +15,7 @@ from trimtab.artifacts import files
 from trimtab.artifacts.trail import trail
 from trimtab.errors import TrimtabError
 from trimtab.evaluations import conclusions, evaluators
-from trimtab.model.checks import ZERO_DOSE
+from trimtab.model.checks import SERVED, ZERO_DOSE
 from trimtab.report import (
     observations,
     tables_effects,
@@ -30,7 +30,7 @@ from trimtab.report.figures import PLOTS, plots, write_figure
 from trimtab.report.limitations import limitations
 from trimtab.report.methods import methods
 from trimtab.report.page import render
-from trimtab.report.run import DRIFT, EVALUATIONS, read_whole_run
+from trimtab.report.run import DRIFT, ENGINE, EVALUATIONS, read_whole_run
 from trimtab.report.transcripts import transcripts
 from trimtab.statistics.contrasts import BEYOND_SUM
 from trimtab.statistics.summary import Breakage, Rank
@@ -498,3 +498,15 @@ def test_numbers(value, text):
 
 def test_p_values():
     assert [words.p_value(p) for p in (0.0004, 0.0123, 0.5)] == ["p < 0.001", "p = 0.012", "p = 0.50"]
+
+
+def test_checks_of_vllm_stand_beside_those_of_the_model(run, results, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(results, folder)
+    of_vllm = {"name": SERVED, "passed": True, "figure": 1e-6, "tolerance": 1e-4, "detail": "relative difference"}
+    files.write_json(folder / ENGINE, {"checks": [of_vllm]})
+    rollouts = run.config.rollouts.model_copy(update={"engine": "vllm"})
+    whole = read_whole_run(folder, run.config.model_copy(update={"rollouts": rollouts}))
+    assert [*whole.checks["name"]] == [*run.checks["name"], SERVED]
+    assert folder / ENGINE in whole.inputs()
+    assert tables_parts.preflight(whole).rows[-1][0].text == SERVED

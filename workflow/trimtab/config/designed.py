@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from trimtab.artifacts.schemas import listed
 from trimtab.config import gated, together
+from trimtab.settings.engine import SERVED_PROTOCOLS
 from trimtab.settings.experiment import Experiment
 from trimtab.settings.rollouts import OF_THOUGHTS, THINKING, GridBlock, Rollouts
 from trimtab.settings.vectors import Vectors
@@ -38,6 +39,26 @@ def study_and_controls(rollouts: Rollouts, vectors: Vectors) -> Iterator[str]:
     for name, dose in {"study.decode_dose": study.decode_dose, "controls.dose": controls.dose}.items():
         if dose is not None and dose not in study.doses:
             yield f"rollouts.{name}: {dose} is not among rollouts.study.doses ({listed(study.doses)})"
+
+
+def on_vllm(experiment: Experiment) -> Iterator[str]:
+    """What rollouts on vLLM can't have; what a condition's edits need is looked at where they are known."""
+    rollouts, model = experiment.rollouts, experiment.model
+    if not rollouts.is_served:
+        return
+    if rollouts.protocol not in SERVED_PROTOCOLS:
+        yield (
+            f"rollouts.protocol: {rollouts.protocol}, and rollouts.engine is vllm, which must know beforehand where a "
+            f"token will stand; expected {listed(SERVED_PROTOCOLS)}"
+        )
+    if model.device != "cpu":
+        yield f"model.device: {model.device}, and rollouts.engine is vllm, which is checked on cpu alone; expected cpu"
+    named = {"rollouts.rule": rollouts.rule}
+    for at, block in enumerate(rollouts.grid):
+        named |= {f"rollouts.grid[{at}].rules": rule for rule in block.rules or () if rule == "edit_code"}
+        named |= {f"rollouts.grid[{at}].also": "edit_code" for each in block.also or () if ".edit_code" in each}
+    for key in (key for key, rule in named.items() if rule == "edit_code"):
+        yield f"{key}: edit_code, and rollouts.engine is vllm, whose workers have no dictionary; expected another rule"
 
 
 def own_edits(rollouts: Rollouts) -> Iterator[str]:

@@ -97,7 +97,7 @@ def _on_output(site: Site, hook: Hook) -> Callable[[nn.Module, Any, Any], Any]:
     def on_output(module: nn.Module, given: Any, output: Any) -> Any:
         # some architectures return a tuple whose first entry is the stream
         stream = output if isinstance(output, Tensor) else output[0]
-        edited = _at_columns(site, hook, module, stream)
+        edited = at_columns(site, hook, module, stream)
         if edited is None:
             return None
         return edited if isinstance(output, Tensor) else (edited, *output[1:])
@@ -109,14 +109,14 @@ def _on_input(site: Site, hook: Hook) -> Callable[[nn.Module, Any], Any]:
     def on_input(module: nn.Module, given: Any) -> Any:
         if not given:
             raise UnknownArchitecture(f"site {site}: {type(module).__name__} is given nothing by place")
-        edited = _at_columns(site, hook, module, given[0])
+        edited = at_columns(site, hook, module, given[0])
         return None if edited is None else (edited, *given[1:])
 
     return on_input
 
 
-def _at_columns(site: Site, hook: Hook, module: nn.Module, stream: Tensor) -> Tensor | None:
-    """What goes on instead of `stream`, of which the hook sees the site's columns."""
+def at_columns(site: Site, hook: Hook, module: nn.Module, stream: Tensor) -> Tensor | None:
+    """What goes on instead of `stream`, of which the hook sees the site's columns; None for the stream itself."""
     if stream.ndim != 3:
         many = "several streams at once as in Gemma 3n; Trimtab reads and steers one stream (batch, token, d_model)"
         routed = "and a site holds rows of a sequence (batch, token, width); experts are given rows of their own"

@@ -75,6 +75,31 @@ def python_of_jobs(checkout: Path, own_python: bool) -> str:
     return f'python() {{ case "$1" in {ours} *) command python "$@" ;; esac; }}; '
 
 
+ENGINE = Path(".venv-vllm", "bin", "python")
+"""In a checkout, the Python of jobs whose model runs on vLLM, which wants other versions than Trimtab runs on."""
+
+
+def python_of_engine(checkout: Path) -> str:
+    """What makes `python workflow/scripts/<name>.py` in a job's shell run in vLLM's environment."""
+    python, folder = shlex.quote(str(checkout.resolve() / ENGINE)), shlex.quote(f"{checkout}/")
+    return f'python() {{ {python} {folder}"$@"; }}; '
+
+
+def check_engine(checkout: Path, own_python: bool) -> None:
+    """Pass an experiment whose rollouts run on vLLM.
+
+    Raises:
+        TrimtabError: its environment isn't there, or jobs have another.
+    """
+    key = "config.yaml, rollouts.engine: vllm"
+    if own_python:
+        raise TrimtabError(f"{key}, and jobs run in environments or an image of their own; expected neither")
+    if not (checkout / ENGINE).parents[1].joinpath(".ready").exists():
+        raise TrimtabError(
+            f"{key}, and {ENGINE.parts[0]} is not there; expected `make {ENGINE.parts[0]}/.ready` before"
+        )
+
+
 def check_command(rule: str, command: str) -> None:
     """Pass the command of a rule that a shell can be given.
 

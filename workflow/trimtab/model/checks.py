@@ -24,5 +24,12 @@ SAME = "prepared linear layers give the products that plain ones give"
 GROWING = (ZERO_DOSE, SELECTOR, BATCHED, CHUNKS, SHARED, SECOND_TURN, STEERED)
 """Checks of the batches that rollouts run in, which need a key-value cache."""
 
-ALL = (CAPTURED, ROWS, HOOKS, PLAIN, PADDED, *GROWING, SAME, ADDED, MODULE)
+SERVED = "prompts together on vLLM equal plain transformers"
+SERVED_AGAIN = "prompts that vLLM has in its cache equal plain transformers"
+SERVED_STEERED = "a steered prompt among others on vLLM equals plain transformers"
+SERVED_FIRST = "first tokens on vLLM are those of plain transformers"
+ON_VLLM = (SERVED, SERVED_AGAIN, SERVED_STEERED, SERVED_FIRST)
+"""Checks of the engine of rollouts, where that is vLLM (`trimtab.rollouts.served.preflight`)."""
+
+ALL = (CAPTURED, ROWS, HOOKS, PLAIN, PADDED, *GROWING, SAME, ADDED, MODULE, *ON_VLLM)
 """All names that the config may accept the failure of."""

@@ -29,8 +29,11 @@ class Check:
     """Failed, and named in the config's `model.accepted_failures`."""
 
 
-def judge(checks: Sequence[Check], model: PreTrainedModel, accepted: Sequence[str], source: str) -> list[Check]:
+def judge(checks: Sequence[Check], model: PreTrainedModel | None, accepted: Sequence[str], source: str) -> list[Check]:
     """The checks, with those marked that failed and that the config accepts.
+
+    Args:
+        model: what they are of, for advice; None for one that isn't in this process.
 
     Raises:
         TrimtabError: a check failed that isn't accepted.
@@ -45,7 +48,7 @@ def judge(checks: Sequence[Check], model: PreTrainedModel, accepted: Sequence[st
         line = f"{source}: preflight, {'; '.join(check.name for check in failed)}: {failed[0].detail}"
         if failed[0].figure is not None:
             line += f" {failed[0].figure:.3g}, expected at most {failed[0].tolerance:.3g}"
-        mend = advice(model, failed[0].name)
+        mend = advice(model, failed[0].name) if model is not None else ""
         wrong.append(line + (f"; {mend}" if mend else ""))
     if wrong:
         raise TrimtabError("\n".join(wrong))
@@ -53,14 +56,14 @@ def judge(checks: Sequence[Check], model: PreTrainedModel, accepted: Sequence[st
 
 
 def compared(
-    model: PreTrainedModel,
+    dtype: torch.dtype,
     name: str,
     wanted: Sequence[Tensor],
     got: Sequence[Tensor],
     what: str = "the last token's logits",
 ) -> Check:
-    """Whether numbers are as wanted, as far as the model's dtype can tell: by the worst relative difference."""
-    tolerance = TOLERANCE[model.dtype]
+    """Whether numbers are as wanted, as far as a dtype can tell: by the worst relative difference."""
+    tolerance = TOLERANCE[dtype]
     if not all(bool(each.isfinite().all()) for each in (*wanted, *got)):
         return Check(name, False, None, tolerance, f"{what} are NaN or infinite, expected finite numbers")
     worst = max((relative(a, b) for a, b in zip(wanted, got, strict=True)), default=0.0)

@@ -92,20 +92,20 @@ def preflight(
         ),
         _rows_are_plain(model, prompts, wanted, sites),
         _hooks_removed(model, prompts[0], sites.of_layers(layers)),
-        compared(model, PLAIN, wanted.alone, [last_logits(model, prompt) for prompt in prompts]),
-        _unpadded(model) or compared(model, PADDED, wanted.alone[:1], [_padded(model, prompts[0])]),
+        compared(model.dtype, PLAIN, wanted.alone, [last_logits(model, prompt) for prompt in prompts]),
+        _unpadded(model) or compared(model.dtype, PADDED, wanted.alone[:1], [_padded(model, prompts[0])]),
     ]
     if why := _cannot_grow(model):
         return checks + [Check(name, False, None, TOLERANCE[model.dtype], f"not run, since {why}") for name in GROWING]
     growing: dict[str, Callable[[], Check]] = {
         ZERO_DOSE: lambda: _zero_dose(model, prompts[0], sites.at(layers[0])),
         SELECTOR: lambda: _selector(model, prompts[0], sites.at(layers[0])),
-        BATCHED: lambda: compared(model, BATCHED, wanted.alone, _batched(model, prompts)),
-        CHUNKS: lambda: compared(model, CHUNKS, wanted.alone[:1], [_chunked(model, prompts[0])]),
-        SHARED: lambda: compared(model, SHARED, wanted.joined, _shared(model, prompts)),
-        SECOND_TURN: lambda: compared(model, SECOND_TURN, wanted.alone, _second_turn(model, prompts)),
+        BATCHED: lambda: compared(model.dtype, BATCHED, wanted.alone, _batched(model, prompts)),
+        CHUNKS: lambda: compared(model.dtype, CHUNKS, wanted.alone[:1], [_chunked(model, prompts[0])]),
+        SHARED: lambda: compared(model.dtype, SHARED, wanted.joined, _shared(model, prompts)),
+        SECOND_TURN: lambda: compared(model.dtype, SECOND_TURN, wanted.alone, _second_turn(model, prompts)),
         STEERED: lambda: compared(
-            model, STEERED, [wanted.steered, wanted.alone[0]], _steered(model, prompts[0], wanted, sites)
+            model.dtype, STEERED, [wanted.steered, wanted.alone[0]], _steered(model, prompts[0], wanted, sites)
         ),
     }
     return [*checks, *(_tried(model, name, check) for name, check in growing.items())]
@@ -237,7 +237,9 @@ def _rows_are_plain(model: PreTrainedModel, prompts: Sequence[Sequence[int]], wa
     batch = [Prompt(str(at), list(prompt)) for at, prompt in enumerate(prompts)]
     rows = kept_rows(model, batch, sites.of_layers(layers), "all") if layers else {}
     name = MODULE if sites.modules else ROWS
-    return compared(model, name, [wanted.rows[layer] for layer in layers], [rows[layer] for layer in layers], "rows")
+    return compared(
+        model.dtype, name, [wanted.rows[layer] for layer in layers], [rows[layer] for layer in layers], "rows"
+    )
 
 
 def _zero_dose(model: PreTrainedModel, prompt: Sequence[int], site: Site) -> Check:

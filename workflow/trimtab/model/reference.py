@@ -113,9 +113,12 @@ def _rows_of_modules(
 
 
 def push_direction(model: PreTrainedModel) -> Float[Tensor, "d_model"]:
-    width = int(model.config.get_text_config(decoder=True).hidden_size)
-    direction = torch.linspace(-1, 1, width)
-    return torch.nn.functional.normalize(direction, dim=0)
+    return push_of(int(model.config.get_text_config(decoder=True).hidden_size))
+
+
+def push_of(width: int) -> Float[Tensor, "d_model"]:
+    """The same, of a model of this width."""
+    return torch.nn.functional.normalize(torch.linspace(-1, 1, width), dim=0)
 
 
 def two_headers(prompts: Sequence[Sequence[int]]) -> list[Sequence[int]]:

@@ -52,6 +52,8 @@ TABLES = {
 }
 MANIFEST, PREFLIGHT, SUMMARY = "model/manifest.json", "model/preflight.json", "statistics/summary.json"
 AGREEMENT, BEST_OF = "saes/agreement.csv", "rollouts/best_of.csv"
+ENGINE = "rollouts/engine.json"
+"""Checks of a run whose rollouts run on vLLM."""
 DRIFT, AXIS = "vectors/drift.csv", "assistant_axis"
 """A table that a run has whose methods hold the one whose axis it is along; among its tables it is called drift."""
 TRAINED = {"trained": "vectors/training.csv", "margins": "vectors/margins.csv"}
@@ -151,7 +153,7 @@ class WholeRun(Run):
 
     def inputs(self) -> list[Path]:
         """The files read, but for the turns."""
-        more = {AGREEMENT: bool(self.again), BEST_OF: self.best_of is not None}
+        more = {AGREEMENT: bool(self.again), BEST_OF: self.best_of is not None, ENGINE: self.config.rollouts.is_served}
         more |= {EVALUATIONS[name]: True for name in self.evaluations}
         return [*super().inputs(), *(self.root / name for name, is_there in more.items() if is_there)]
 
@@ -188,6 +190,8 @@ def read_whole_run(root: Path, config: Experiment) -> WholeRun:
     wanted = EVALUATIONS if config.evaluations.evaluators else {}
     evaluations = {name: _table(_present(root / path)) for name, path in wanted.items()}
     read = {field.name: getattr(run, field.name) for field in fields(run)}
+    if config.rollouts.is_served:
+        read["checks"] = _stacked([run.checks, _checks(root / ENGINE)])
     return WholeRun(**read, config=config, again=again, best_of=best_of, evaluations=evaluations)
 
 
@@ -198,7 +202,7 @@ def read_run(root: Path, settings: FigureSettings) -> Run:
         TrimtabError: an artifact is missing.
     """
     manifest = Manifest.read(_present(root / MANIFEST))
-    checks = pd.DataFrame(files.read_json(_present(root / PREFLIGHT))["checks"])
+    checks = _checks(root / PREFLIGHT)
     # a table of an earlier config may still lie there
     there = TABLES | ({"drift": DRIFT} if AXIS in settings.methods else {})
     there |= TRAINED if any(map(is_trained, settings.methods)) else {}
@@ -227,6 +231,10 @@ def read_run(root: Path, settings: FigureSettings) -> Run:
 def each(frame: pd.DataFrame) -> Iterator[Any]:
     """A frame's rows as named tuples, whose fields have the columns' own types."""
     yield from frame.itertuples()
+
+
+def _checks(path: Path) -> pd.DataFrame:
+    return pd.DataFrame(files.read_json(_present(path))["checks"])
 
 
 def _present(path: Path) -> Path:

@@ -54,7 +54,7 @@ class Cells:
         tasks = [scenario.row for scenario in scenarios]
         digest = hashlib.sha256(self._depends.encode())
         digest.update(files.canonical([arm.condition_id, arm.instruction, seed, run, tasks]).encode())
-        for part in _parts(arm.edits):
+        for part in parts(arm.edits):
             digest.update(part)
         return self._folder / f"{digest.hexdigest()}.json"
 
@@ -133,7 +133,7 @@ def _even(arms: Sequence[Arm], most: int) -> Iterator[Sequence[Arm]]:
         arms = arms[size:]
 
 
-def _parts(value: Any) -> Iterator[bytes]:
+def parts(value: Any) -> Iterator[bytes]:
     """What edits are made of, down to numbers and bytes of tensors."""
     if isinstance(value, Tensor):
         # raw bits: NumPy has no bfloat16
@@ -143,10 +143,10 @@ def _parts(value: Any) -> Iterator[bytes]:
         yield type(value).__name__.encode()
         for field in dataclasses.fields(value):
             yield field.name.encode()
-            yield from _parts(getattr(value, field.name))
+            yield from parts(getattr(value, field.name))
     elif isinstance(value, tuple | list):
         yield f"[{len(value)}]".encode()
         for part in value:
-            yield from _parts(part)
+            yield from parts(part)
     else:
         yield json.dumps(value).encode()

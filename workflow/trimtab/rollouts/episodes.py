@@ -1,10 +1,10 @@
 """Episodes of a batch, step after step, whatever runs the model.
 
 A step feeds each episode what waits and has it choose once or several times; then the episode goes on with that. Who
-runs the model gives a `Batch`: `engine`, one of `transformers`, whose rows choose once a step. Sampling noise belongs
-to (scenario, seed, turn, token) and never to the condition, so that two conditions of a scenario differ by their
-steering alone (common random numbers). How an episode goes on with what it chose is `player`'s business, how noise
-makes a token `draws`'.
+runs the model gives a `Batch`: `engine`, one of `transformers`, whose rows choose once a step, and `served`, one whose
+rows write a field. Sampling noise belongs to (scenario, seed, turn, token) and never to the condition, so that two
+conditions of a scenario differ by their steering alone (common random numbers). How an episode goes on with what it
+chose is `player`'s business, how noise makes a token `draws`'.
 """
 
 from abc import ABC, abstractmethod

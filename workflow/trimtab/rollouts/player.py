@@ -6,6 +6,7 @@ what they choose from it, is `engine`'s business. What a turn looks like is `pro
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -20,6 +21,17 @@ from trimtab.rollouts.episode import Choice, Episode
 from trimtab.settings.rollouts import EpisodeSettings
 from trimtab.steering import places
 from trimtab.steering.places import Segment
+
+
+class Coming(NamedTuple):
+    """What an episode may write before it is given anything else."""
+
+    acts: bool
+    """Whether that is an action, rather than tokens."""
+    draws: list[int | float]
+    """The noise of each choice."""
+    places: list[int]
+    """Of the tokens, as far as they will be fed."""
 
 
 class Player:
@@ -72,6 +84,12 @@ class Player:
         """What an episode's next choice is, and its noise."""
         draw: np.generic = episode.noise[len(episode.turns), self._draws[episode.at] + len(episode.line)]
         return Ask(self._chooses(episode), draw)
+
+    def coming(self, episode: Episode) -> Coming:
+        """What an episode that begins a field may write in it, under a protocol that knows places beforehand."""
+        limit, start = self._field(episode).limit, self._draws[episode.at]
+        draws = episode.noise[len(episode.turns), start : start + max(limit, 1)].tolist()
+        return Coming(not limit, draws, places.written(limit, episode.tokens, episode.thinking))
 
     def take(self, episode: Episode, choice: Choice) -> None:
         """An episode goes on with what it chose."""

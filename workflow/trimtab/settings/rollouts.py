@@ -18,7 +18,9 @@ from trimtab.settings.base import (
     Text,
     default,
 )
+from trimtab.settings.engine import EngineSettings
 from trimtab.settings.gates import EditGate
+from trimtab.settings.judge import JudgeSettings
 
 ALWAYS = "always"
 """Name of a gate that is none."""
@@ -257,27 +259,7 @@ class BatchSettings(Settings):
         return kept if section["batch_conditions"] == AUTO else [key for key in kept if key != "memory_mb"]
 
 
-class JudgeSettings(Settings):
-    """A language model that answers yes-or-no questions about some of the rollouts, in addition to what is counted:
-    rollouts/judge.parquet, and how far the two agree in judge_agreement.csv."""
-
-    url: (
-        Annotated[
-            str, Text("https?://[^\\s@?#]+", "an address that begins with http:// or https:// and holds no password")
-        ]
-        | None
-    ) = default(None)
-    """An OpenAI-compatible endpoint, such as http://localhost:8000/v1, or null for no judge. A key that it wants is in
-    the environment variable TRIMTAB_JUDGE_KEY: the config is shown in reports and logs."""
-
-    model: str = default("")
-    """The judge's name at its endpoint."""
-
-    rollouts: Positive = default(200)
-    """Rollouts that are judged, drawn at random."""
-
-
-class Rollouts(BatchSettings, Design, EpisodeSettings, RoomSettings, WeightSettings, ProtocolSettings):
+class Rollouts(EngineSettings, BatchSettings, Design, EpisodeSettings, RoomSettings, WeightSettings, ProtocolSettings):
     """Batches of steered agent episodes."""
 
     thought_tokens: Positive = default(10)
@@ -290,7 +272,8 @@ class Rollouts(BatchSettings, Design, EpisodeSettings, RoomSettings, WeightSetti
     """New tokens a turn of the native protocols, thoughts among them, at most. The two above don't count there."""
 
     memory_mb: Positive = default(3000)
-    """Memory for a batch in megabytes, weights not counted. Used only where batch_conditions is auto."""
+    """Memory for a batch in megabytes, weights not counted: for keys and values with engine vllm, and with
+    transformers where batch_conditions is auto."""
 
     seeds: Some[Count] = default([0])
     """Rollouts a scenario and condition, one a seed. Sampling noise is shared by all conditions of a scenario and

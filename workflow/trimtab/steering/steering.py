@@ -120,9 +120,10 @@ class Steering:
     @property
     def untouched(self) -> int:
         """How many layers come before the first that is steered or read; 0 if none is."""
-        return min((site.layer for site in self._sites()), default=0)
+        return min((site.layer for site in self.sites), default=0)
 
-    def _sites(self) -> list[Site]:
+    @property
+    def sites(self) -> list[Site]:
         """All that need a hook: those that are read, and those that are edited."""
         return sorted({*self._reads, *self._steps}, key=str)
 
@@ -192,7 +193,7 @@ class Steering:
     @contextmanager
     def applied(self, model: PreTrainedModel) -> Iterator[None]:
         """Steer every forward pass inside the block; each must be announced by `locate`."""
-        with hooked(model, {site: self._hook(site) for site in self._sites()}):
+        with hooked(model, {site: self._hook(site) for site in self.sites}):
             yield
 
     def _hook(self, site: Site) -> Hook:

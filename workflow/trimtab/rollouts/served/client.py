@@ -1,0 +1,139 @@
+"""vLLM as a server of requests, in this process or with workers of its own: started so that hooks run and the same
+requests give the same tokens."""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load as from_bytes
+from safetensors.torch import save as to_bytes
+from torch import Tensor
+
+from trimtab.rollouts.chooser import Chooser
+from trimtab.rollouts.episode import Choice
+from trimtab.rollouts.served.requests import Reply, Request
+from trimtab.steering.edits import Edits
+from trimtab.steering.gated import Opening
+from trimtab.steering.packing import pack
+
+OPTIONS = {
+    "enforce_eager": True,
+    "enable_prefix_caching": True,
+    # tokens that are cached together: the fewest that attention on a processor takes
+    "block_size": 32,
+    # a pass after the next is planned before its tokens are known, and draws need to know how many there are
+    "async_scheduling": False,
+    "skip_tokenizer_init": True,
+    "generation_config": "vllm",
+    "load_format": "safetensors",
+    "disable_log_stats": True,
+}
+ENVIRONMENT = {
+    # hooks need the V1 model runner
+    "VLLM_USE_V2_MODEL_RUNNER": "0",
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+    "VLLM_NO_USAGE_STATS": "1",
+    "VLLM_LOGGING_LEVEL": "WARNING",
+    # as many threads as OMP_NUM_THREADS says, on any core: jobs run side by side
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+    "HF_HUB_OFFLINE": "1",
+}
+
+
+class VllmServer:
+    """One model in vLLM."""
+
+    def __init__(self, folder: Path, dtype: str, longest: int, memory_mb: int) -> None:
+        """
+        Args:
+            longest: tokens of the longest sequence that is asked for.
+            memory_mb: for keys and values.
+        """
+        os.environ.update(ENVIRONMENT)
+        # after the environment, which vLLM reads
+        from vllm import LLM
+
+        from trimtab.rollouts.served.sampler import Draws
+        from trimtab.rollouts.served.worker import SteeredWorker
+
+        self._llm = LLM(
+            str(folder),
+            dtype=dtype,
+            max_model_len=longest,
+            kv_cache_memory_bytes=memory_mb * 10**6,
+            worker_extension_cls=f"{SteeredWorker.__module__}.{SteeredWorker.__name__}",
+            logits_processors=[Draws],
+            **OPTIONS,
+        )
+        self._serial = count()
+        self.cached = 0
+        """Tokens of prompts, so far, that vLLM had in its cache."""
+        self._call("trimtab_install")
+
+    def _call(self, method: str, *given: Any) -> Any:
+        [found] = self._llm.collective_rpc(method, args=given)
+        return found
+
+    def begin(self, chooser: Chooser, arms: Mapping[str, Edits]) -> None:
+        """See `trimtab.rollouts.served.fields.Server`."""
+        edits, tensors = packed(arms)
+        self._call("trimtab_begin", json.dumps(asdict(chooser)), edits, tensors)
+
+    def answer(self, requests: Sequence[Request], stops: Sequence[int]) -> list[Reply]:
+        """See `trimtab.rollouts.served.fields.Server`."""
+        return self.answer_with_logits(requests, stops)[0]
+
+    def answer_with_logits(
+        self, requests: Sequence[Request], stops: Sequence[int]
+    ) -> tuple[list[Reply], dict[str, Tensor]]:
+        """The same, and by their names the logits after the prompts of requests that keep them."""
+        from vllm import SamplingParams
+        from vllm.sampling_params import RequestOutputKind
+
+        prompts, params = [], []
+        for order, tokens, salt in requests:
+            # a salt of its own: what no other request has computed
+            own = f"once {next(self._serial)}" if order.gated else salt
+            prompts.append({"prompt_token_ids": tokens} | ({} if own is None else {"cache_salt": own}))
+            params.append(
+                SamplingParams(
+                    temperature=0,
+                    max_tokens=len(order.draws),
+                    stop_token_ids=[] if order.acts else list(stops),
+                    ignore_eos=True,
+                    detokenize=False,
+                    output_kind=RequestOutputKind.FINAL_ONLY,
+                    extra_args={"trimtab": order.text()},
+                )
+            )
+        outputs = self._llm.generate(prompts, params, use_tqdm=False)
+        self.cached += sum(output.num_cached_tokens or 0 for output in outputs)
+        text, logits = self._call("trimtab_end")
+        told = json.loads(text)
+        written = [output.outputs[0].token_ids for output in outputs]
+        replies = [_reply(request, tokens, told) for request, tokens in zip(requests, written, strict=True)]
+        return replies, from_bytes(logits)
+
+
+def _reply(request: Request, tokens: Sequence[int], told: Mapping[str, Any]) -> Reply:
+    name, said = request.order.name, told["said"]
+    choices: list[Choice | None] = [Choice(token) for token in tokens]
+    if name in said:
+        # the token that vLLM was left stands for what it can't say
+        choices[-1] = None if said[name] is None else Choice(*said[name])
+    return Reply(choices, [Opening(*each) for each in told["openings"].get(name, ())])
+
+
+def packed(arms: Mapping[str, Edits]) -> tuple[str, bytes]:
+    """The edits of each arm as a text and the bytes of their tensors."""
+    told, tensors = {}, {}
+    for name, edits in arms.items():
+        own, described = pack(edits)
+        tensors |= {f"{name}/{key}": tensor.contiguous() for key, tensor in own.items()}
+        behind = [None if edit.gate is None else id(edit.gate) for edit in edits]
+        told[name] = {"edits": described, "gates": [None if gate is None else behind.index(gate) for gate in behind]}
+    return json.dumps(told), to_bytes(tensors)
