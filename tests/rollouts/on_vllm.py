@@ -29,14 +29,13 @@ def cells(model: Path, out: Path) -> None:
     # room for half the requests of a round: others wait, and what they are given held the numbers of those before
     server = VllmServer(model, "float32", 256, 4)
     server.begin(CHOOSER, {name: edits for name, edits in ARMS.items() if edits})
-    told, cached, logits = [], [], {}
+    told, logits = [], {}
     for number, asked in enumerate(ROUNDS):
         replies, kept = server.answer_with_logits(asked, STOPS)
         told.append(replies)
-        cached.append(server.cached)
         logits |= {f"{number}/{name}": own for name, own in kept.items()}
     save_file(logits, out.with_suffix(".safetensors"))
-    out.with_suffix(".json").write_text(json.dumps({"replies": told, "cached": cached}))
+    out.with_suffix(".json").write_text(json.dumps({"replies": told}))
 
 
 def play(model: Path, folder: Path, dies_after: int) -> None:

@@ -2,16 +2,24 @@
 
 import json
 import os
+import signal
 import subprocess
 from pathlib import Path
 
+import packaged
 import pytest
-from cells import ARMS, CHOOSER, ROUNDS, SHAPE, STOPS, VOCABULARY
+from cells import ARMS, CHOOSER, PLAYED, ROUNDS, SHAPE, STOPS, VOCABULARY
 from safetensors.torch import load_file
+from short import SHORT
 from stand_in import StandIn, same
 from tiny import llama
 
+from trimtab.agent.few_shot import FewShotProtocol, Texts
+from trimtab.agent.turn import rows
+from trimtab.artifacts import files
 from trimtab.forward.proof import relative
+from trimtab.prompts import resources
+from trimtab.rollouts.engine import Engine
 from trimtab.rollouts.episode import Choice
 from trimtab.rollouts.served.requests import Reply
 from trimtab.steering.gated import Opening
@@ -45,8 +53,6 @@ def answers(tmp_path_factory):
     model.save_pretrained(folder / "model")
     on_vllm("cells", folder / "model", folder / "out")
     told, logits = json.loads((folder / "out.json").read_text()), load_file(folder / "out.safetensors")
-    # tokens that were in vLLM's cache, so far: some were after each round
-    assert 0 < told["cached"][0] < told["cached"][1] < told["cached"][2] < told["cached"][3]
     server = StandIn(model)
     server.begin(CHOOSER, ARMS)
     found = []
@@ -63,7 +69,11 @@ def answers(tmp_path_factory):
 def test_logits_choices_and_gates_are_those_of_transformers(answers, arm):
     for number, by_arm in enumerate(answers):
         mine, got, wanted, logits = by_arm[arm]
-        assert relative(logits, got) < CLOSE, f"round {number}"
+        if arm == "infinite":
+            assert not logits.isfinite().any()
+            assert not got.isfinite().any()
+        else:
+            assert relative(logits, got) < CLOSE, f"round {number}"
         same(mine, wanted)
 
 

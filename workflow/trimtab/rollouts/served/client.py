@@ -70,8 +70,6 @@ class VllmServer:
             **OPTIONS,
         )
         self._serial = count()
-        self.cached = 0
-        """Tokens of prompts, so far, that vLLM had in its cache."""
         self._call("trimtab_install")
 
     def _call(self, method: str, *given: Any) -> Any:
@@ -111,7 +109,6 @@ class VllmServer:
                 )
             )
         outputs = self._llm.generate(prompts, params, use_tqdm=False)
-        self.cached += sum(output.num_cached_tokens or 0 for output in outputs)
         text, logits = self._call("trimtab_end")
         told = json.loads(text)
         written = [output.outputs[0].token_ids for output in outputs]
@@ -130,7 +127,8 @@ def _reply(request: Request, tokens: Sequence[int], told: Mapping[str, Any]) -> 
 
 def packed(arms: Mapping[str, Edits]) -> tuple[str, bytes]:
     """The edits of each arm as a text and the bytes of their tensors."""
-    told, tensors = {}, {}
+    told: dict[str, Any] = {}
+    tensors: dict[str, Tensor] = {}
     for name, edits in arms.items():
         own, described = pack(edits)
         tensors |= {f"{name}/{key}": tensor.contiguous() for key, tensor in own.items()}
