@@ -347,13 +347,18 @@ def test_every_method_is_compared_at_the_same_kl(results):
     assert set(compared["method"]) == {*METHODS, *CHANCE, *means, "prompt"}
     assert set(zip(compared["trait"], compared["measure"], strict=True)) == {(a, b) for a in TRAITS for b in TRAITS}
     assert (compared["lower"] <= compared["upper"]).all()
-    assert set(compared["n_scenarios"]) == {SCENARIOS}
+    # deference is measured where the task leaves something open
+    scenarios = compared.groupby("measure")["n_scenarios"].unique()
+    assert {measure: [*found] for measure, found in scenarios.items()} == {"autonomy": [SCENARIOS], "deference": [4]}
     # the plainest estimate, by hand
     decisions = pd.read_parquet(results / "vectors/decisions/deference.parquet")
-    asks = decisions.pivot(index="scenario_id", columns="method", values="p_ask_user")
+    asks = decisions[decisions["point"] == "open_task"].pivot(
+        index="scenario_id", columns="method", values="p_ask_user"
+    )
     row = compared.query("trait == 'deference' and measure == 'deference' and method == 'lda'")
     assert row["estimate"].item() == pytest.approx((asks["lda"] - asks["none"]).mean(), abs=1e-9)
-    assert row["random_draws"].item() == 3
+    # three of each kind
+    assert row["random_draws"].item() == 6
     # and against its nulls in log-odds
     nulls = pd.read_csv(results / "vectors/nulls.csv").set_index(["trait", "method", "null"])
     odds = np.log(asks / (1 - asks)).mean()
