@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import torch
 from chat import CONTROL, byte_tokenizer
+from killed_steps import killed_at
 from scripted import Scripted
 from shapes_of_templates import SHAPES
 from tiny import D_MODEL, llama
@@ -285,17 +286,8 @@ def test_pushes_on_thoughts_do_not_depend_on_the_batch_nor_on_a_kill(scenarios, 
     assert thoughts["answer"][0] == thoughts["unsteered"][0] != thoughts["thinking"][0]
     assert thoughts["answer"][2] != thoughts["unsteered"][2]
 
-    write = Journal.write
-
-    def killed(journal, batch, step, chosen):
-        if step == 9:
-            raise KeyboardInterrupt
-        write(journal, batch, step, chosen)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Journal, "write", killed)
-        with pytest.raises(KeyboardInterrupt):
-            engine.run(arms, scenarios[:2], 0, 0, Journal(tmp_path / "steps"))
+    with killed_at(monkeypatch, 9):
+        engine.run(arms, scenarios[:2], 0, 0, Journal(tmp_path / "steps"))
     assert engine.run(arms, scenarios[:2], 0, 0, Journal(tmp_path / "steps")) == together
 
 

@@ -5,6 +5,7 @@ from dataclasses import asdict
 
 import pytest
 import torch
+from killed_steps import killed_at
 from short import SHORT
 from stand_in import StandIn
 from tiny import D_MODEL, llama
@@ -67,17 +68,8 @@ def test_field_by_field_the_turns_are_those_of_token_by_token(model, protocol, s
 def test_a_killed_batch_goes_on_behind_its_last_field(model, protocol, scenarios, tmp_path, monkeypatch):
     engine, server = served(model, protocol)
     whole = engine.run(ARMS, scenarios, 5, 0)
-    write, steps = Journal.write, 0
-
-    def killing(journal, batch, step, chosen):
-        if step == 4:
-            raise KeyboardInterrupt
-        write(journal, batch, step, chosen)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Journal, "write", killing)
-        with pytest.raises(KeyboardInterrupt):
-            engine.run(ARMS, scenarios, 5, 0, Journal(tmp_path / "steps"))
+    with killed_at(monkeypatch, 4):
+        engine.run(ARMS, scenarios, 5, 0, Journal(tmp_path / "steps"))
     steps = server.answered
     assert engine.run(ARMS, scenarios, 5, 0, Journal(tmp_path / "steps")) == whole
     assert server.answered - steps == 3 * SHORT.max_turns - 4

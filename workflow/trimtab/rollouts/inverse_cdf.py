@@ -4,7 +4,7 @@ Two conditions that share the number draw the same token unless their distributi
 summed in the order of their numbers, so what moves chances among the first ones moves the draws of all behind them.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -37,16 +37,12 @@ def tokens(
     noise: Shaped[np.ndarray, "drawn"],
 ) -> list[int]:
     """The next token of each of `rows`, at its number."""
-    return [*_tokens(logits, rows, temperature, noise.tolist())]
-
-
-def _tokens(
-    logits: Float[Tensor, "row vocabulary"], rows: Sequence[int], temperature: float, uniform: Sequence[float]
-) -> Iterator[int]:
+    drawn: list[int] = []
     # some rows at a time: a whole batch's probabilities would be fresh pages of memory in every pass
     for start in range(0, len(rows), ROWS_DRAWN):
         some = slice(start, start + ROWS_DRAWN)
-        yield from choose(torch.softmax(logits[list(rows[some])] / temperature, dim=-1), uniform[some])
+        drawn += choose(torch.softmax(logits[list(rows[some])] / temperature, dim=-1), noise[some].tolist())
+    return drawn
 
 
 def actions(
