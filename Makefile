@@ -24,7 +24,7 @@ READY := $(VENV)/.ready
 COMPILED := python -m compileall -qq -j 0 $(VENV)/lib || true
 TOOLS := $(VENV)/.tools
 # other projects' tools, with which tests load what is written for them
-OTHERS := $(VENV)/tools/.ready
+LOADERS := $(VENV)/tools/.ready
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 # the library is compiled once, not by each of many programs
 unexport PYTHONDONTWRITEBYTECODE
@@ -70,7 +70,7 @@ $(TOOLS): $(READY) envs/test-data.txt
 	$(COMPILED)
 	touch $@
 
-$(OTHERS): envs/tools.txt $(READY)
+$(LOADERS): envs/tools.txt $(READY)
 	rm -rf $(@D)
 	pip install --quiet --disable-pip-version-check --no-deps --target $(@D) --requirement envs/tools.txt
 	touch $@
@@ -88,7 +88,7 @@ browser:
 	&& apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null; } \
 	|| echo "no chromium here: the browser tests will be skipped"
 
-test: $(TOOLS) $(OTHERS) browser
+test: $(TOOLS) $(LOADERS) browser
 	pytest -n 2
 
 quick: $(TOOLS)

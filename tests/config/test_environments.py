@@ -88,6 +88,13 @@ def test_the_container_has_what_make_installs():
         assert all((ROOT / source).exists() for source in sources)
 
 
+def test_a_variable_of_the_makefile_means_one_thing():
+    """A second value takes the first's place everywhere: what a rule makes is then made by none."""
+    set_once = re.findall(r"^(\w+) [:?]?= ", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
+    assert sorted(set_once) == sorted(set(set_once))
+    assert "LOADERS" in set_once
+
+
 def test_tools_are_pinned_and_at_odds_with_no_pin():
     tools = listed(ROOT / "envs" / "tools.txt")
     assert not [name for name in tools if name in LOCK and tools[name] != LOCK[name]]
