@@ -35,6 +35,7 @@ LOADED = {
             "vectors_chance",
             "vectors_decisions",
             "vectors_drift",
+            "vectors_due",
             "vectors_make",
         ),
     },

@@ -149,8 +149,20 @@ WRONG = {
     "checked on cpu alone; expected cpu",
     "rollouts: {engine: vllm, grid: [{rules: [add, edit_code]}]}": "rollouts.grid[0].rules: edit_code, and "
     "rollouts.engine is vllm, whose workers have no dictionary; expected another rule",
-    "rollouts: {engine: vllm, grid: [{also: [mean_difference.deference.0.4.edit_code]}]}": "rollouts.grid[0].also: "
+    "rollouts: {engine: vllm, grid: [{also: [sae_probe_top.deference.0.4.edit_code]}]}": "rollouts.grid[0].also: "
     "edit_code, and rollouts.engine is vllm, whose workers have no dictionary; expected another rule",
+    "rollouts: {rule: edit_code, controls: {methods: [raw_probe], random: 0}}": "rollouts.controls.methods: rule "
+    "edit_code edits the latents that a vector is decoded from, and raw_probe has none; of vectors.methods, sae_probe, "
+    "sae_probe_top has some",
+    "rollouts: {grid: [{methods: [raw_probe], rules: [add, edit_code]}]}": ""
+    "rollouts.grid[0].rules: rule edit_code edits the latents that a vector is decoded from, and raw_probe has none; "
+    "of vectors.methods, sae_probe, sae_probe_top has some",
+    "rollouts: {grid: [{methods: [sae_probe_top, random], rules: [edit_code]}]}": "rollouts.grid[0].rules: rule "
+    "edit_code edits the latents that a vector is decoded from, and random has none; of vectors.methods, sae_probe, "
+    "sae_probe_top has some",
+    "rollouts: {grid: [{also: [raw_probe.deference.0.4.edit_code]}]}": "rollouts.grid[0].also: "
+    "raw_probe.deference.+0.4.edit_code: rule edit_code edits the latents that a vector is decoded from, and raw_probe "
+    "has none",
     "rollouts: {grid: [{dose: [1]}]}": "rollouts.grid[0].dose: unknown key; did you mean rollouts.grid[0].doses?",
     "rollouts: {study: {doses: [-0.2, 0.2]}}": "rollouts.study.doses[0]: -0.2 is not above 0; doses of the study, "
     "above 0; the turned-round vector is rollouts.controls.negative",

@@ -17,6 +17,11 @@ POLES = [
 LAYER = 1
 
 
+def nothing_due(site):
+    """For readings that go by no behaviour."""
+    raise AssertionError(f"behaviour was asked for at {site}")
+
+
 def protocol_of(poles):
     """With a tokenizer that knows all that is said."""
     texts = Texts.of(resources.load(FOLDER / "few_shot.yaml"))
@@ -35,5 +40,5 @@ def built(protocol, family=llama, **more):
 
 
 def readings(protocol, model, poles=POLES):
-    told = Declared("deference", {}, [], lambda: model, [], {})
+    told = Declared("deference", {}, nothing_due, lambda: model, [], {})
     return ModelReadings(model, protocol, LAYER, poles, TASKS, "", {}, told)

@@ -97,6 +97,8 @@ def test_every_direction_is_a_unit_of_the_stream(method):
     assert direction.unit.shape == (D_MODEL,)
     assert direction.unit.dtype == torch.float32
     assert float(direction.unit.double().norm()) == pytest.approx(1, abs=1e-6)
+    # checked at the start, where nothing is made, by what files say
+    assert (direction.code is not None) == methods.gives_code(re.sub(r"_1$", "", method))
 
 
 @pytest.mark.slow

@@ -1,8 +1,11 @@
 """What the model tells of first actions, held to other ways: NumPy, finite differences, one prompt at a time."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
+from spoken import nothing_due
 from tiny import D_MODEL, llama
 
 from trimtab.agent.calibration import conversations
@@ -19,6 +22,7 @@ from trimtab.prompts import resources
 from trimtab.steering.edits import added
 from trimtab.steering.places import TOOL, USER, Places, given, written
 from trimtab.steering.replay import Replay
+from trimtab.vectors import due
 from trimtab.vectors.cost import Cost
 from trimtab.vectors.declared import Declared
 from trimtab.vectors.elsewhere import ElsewhereFiles, ElsewhereSettings
@@ -62,11 +66,10 @@ def direction(seed):
     return drawn / drawn.norm()
 
 
-def readings(protocol, model, trait="autonomy", actions=ACTIONS, prompts=PROMPTS):
+def readings(protocol, model, trait="autonomy", actions=ACTIONS, at_due=nothing_due):
     bias = {tool: 0.3 * at for at, tool in enumerate(protocol.tools)}
-    return ModelReadings(
-        model, protocol, LAYER, [], TASKS, "", bias, Declared(trait, actions, prompts, lambda: model, TASKS, bias, OWN)
-    ), bias
+    told = Declared(trait, actions, at_due, lambda: model, TASKS, bias, OWN)
+    return ModelReadings(model, protocol, LAYER, [], TASKS, "", bias, told), bias
 
 
 def alone(protocol, model, bias, messages, push=None):
@@ -99,15 +102,30 @@ def test_own_episodes_have_the_rows_that_each_has_by_itself(protocol, model):
             assert told.places.written.tolist() == Places.of(torch.tensor(played.places)).written.tolist()
 
 
-def test_behaviour_is_the_agents_own_log_odds_with_the_rows_where_the_action_is_due(protocol, model):
-    found, bias = readings(protocol, model)
+def test_behaviour_is_the_agents_own_log_odds_with_the_rows_where_the_action_is_due(protocol, model, tmp_path):
+    """Of the files of two traits, one after the other; sites of both kinds stand in a file."""
+    sites = [Site(LAYER), Site(0, "mlp"), Site(0)]
+    paths = [tmp_path / f"{name}.parquet" for name in ("autonomy", "deference")]
+    for path, prompts in zip(paths, (PROMPTS[2:], PROMPTS[:2]), strict=True):
+        told = due.table(
+            model, protocol, {str(at): due.due(protocol, messages) for at, messages in enumerate(prompts)}, sites
+        )
+        files.write_parquet(path, told, {})
+    found, bias = readings(protocol, model, at_due=partial(due.read, paths, tools=protocol.tools))
     rows, odds = found.behaviour
-    ended = [*SAID, [*PROMPTS[-1], {"role": "assistant", "content": OPENING}]]
+    ended = [SAID[2], [*PROMPTS[-1], {"role": "assistant", "content": OPENING}], *SAID[:2]]
     for at, messages in enumerate(ended):
         scores, row = alone(protocol, model, bias, messages)
         assert float(odds[at]) == pytest.approx(odds_of(scores, protocol.tools, ("file_write",)), abs=1e-4)
         torch.testing.assert_close(rows[at], row, rtol=1e-3, atol=1e-4)
+        replay = Replay(model, [protocol.prompt(messages)], -1)
+        for site in sites:
+            at_site = due.read(paths, site, protocol.tools).rows[at]
+            torch.testing.assert_close(at_site, replay.at(site, replay.ends)[0], rtol=1e-3, atol=1e-4)
     assert float(odds.std()) > 0.01
+    assert found.spent["behaviour"] == Cost(4, 0)
+    with pytest.raises(TrimtabError, match=r"autonomy.parquet: has no rows at site 2; expected one of 1, 0.mlp, 0$"):
+        due.read(paths, Site(2), protocol.tools)
 
 
 @pytest.mark.slow
@@ -172,23 +190,14 @@ def test_log_odds_and_their_contrast_by_hand():
 
 def test_only_conversations_of_development_templates_are_read(tmp_path):
     """Prompts of the other splits, of lexical pairs and of another kind never reach a reading."""
-    paths = []
-    for trait in ("autonomy", "deference"):
-        rows = [
-            {"kind": kind, "split": split, "messages": [{"role": "user", "content": f"{trait} {kind} {split}"}]}
-            for kind in ("opening", "instruction")
-            for split in ("fit", "select", "test", "calibrate", "lexical")
-        ]
-        paths.append(tmp_path / f"{trait}.jsonl")
-        files.write_jsonl(paths[-1], rows)
-    given = ElsewhereSettings(
-        primary={}, prompts=tuple(map(str, paths)), caches=(), corpus=(), episodes=(), roles=(), rules=(), twin=None
-    )
-    found = ElsewhereFiles("autonomy", LAYER, "opening", given, Decisions({}, {})).messages
-    assert [messages[0]["content"] for messages in found] == [
-        *("autonomy opening fit", "autonomy opening select"),
-        *("deference opening fit", "deference opening select"),
+    rows = [
+        {"kind": kind, "split": split}
+        for kind in ("opening", "instruction")
+        for split in ("fit", "select", "test", "calibrate", "lexical")
     ]
+    files.write_jsonl(tmp_path / "autonomy.jsonl", rows)
+    found = due.development(tmp_path / "autonomy.jsonl", "opening")
+    assert [(row["kind"], row["split"]) for row in found] == [("opening", "fit"), ("opening", "select")]
 
 
 def test_a_gradient_is_taken_at_the_point_of_the_traits_own_measure():
@@ -198,6 +207,7 @@ def test_a_gradient_is_taken_at_the_point_of_the_traits_own_measure():
         primary={"autonomy": "acted", "deference": "asks"},
         prompts=(),
         caches=(),
+        due=(),
         corpus=(),
         episodes=(),
         roles=(),
@@ -209,7 +219,7 @@ def test_a_gradient_is_taken_at_the_point_of_the_traits_own_measure():
     decisions = Decisions({START: Point(OPENING), "late": point}, measures)
     for trait, place in {"autonomy": START, "deference": "late"}.items():
         files = ElsewhereFiles(trait, LAYER, "opening", given, decisions)
-        declared = files.declared(FOLDER, tasks, offsets)
+        declared = files.declared(FOLDER, CALLS, tasks, offsets)
         assert declared.due == [decisions.points[place].on_task("Sum it.")]
         assert declared.bias == offsets[place]
         assert declared.actions["deference"] == (ASK, FINISH)
@@ -223,7 +233,7 @@ POLES = [SAID[:2], [SAID[2], PROMPTS[-1]]]
 
 def of_poles(protocol, model):
     bias = {tool: 0.3 * at for at, tool in enumerate(protocol.tools)}
-    told = Declared("autonomy", ACTIONS, PROMPTS, lambda: model, TASKS, bias)
+    told = Declared("autonomy", ACTIONS, nothing_due, lambda: model, TASKS, bias)
     return ModelReadings(model, protocol, LAYER, POLES, TASKS, "", bias, told), bias
 
 
@@ -277,7 +287,7 @@ def test_rows_of_the_head_and_weights_of_modules(protocol, model):
 def test_rows_of_personas_are_of_what_is_written_under_each_roles_line(protocol, model):
     bias = {tool: 0.0 for tool in protocol.tools}
     roles = {"bold": "I am very bold.", "meek": "I am very meek."}
-    told = Declared("autonomy", ACTIONS, [], lambda: model, TASKS, bias, roles=roles)
+    told = Declared("autonomy", ACTIONS, nothing_due, lambda: model, TASKS, bias, roles=roles)
     found = ModelReadings(model, protocol, LAYER, POLES, TASKS, "", bias, told)
     own, others = found.personas([Site(1), Site(2)])[Site(2)]
     means = []
@@ -297,7 +307,7 @@ def test_rows_of_personas_are_of_what_is_written_under_each_roles_line(protocol,
 def test_a_twin_is_read_beside_the_model(protocol, model):
     other = llama(vocab_size=len(protocol.tokenizer), max_position_embeddings=1024, initializer_range=0.2)
     bias = {tool: 0.0 for tool in protocol.tools}
-    told = Declared("autonomy", ACTIONS, [], lambda: model, TASKS, bias, twin=lambda: other)
+    told = Declared("autonomy", ACTIONS, nothing_due, lambda: model, TASKS, bias, twin=lambda: other)
     found = ModelReadings(model, protocol, LAYER, POLES, TASKS, "", bias, told)
     twin = found.twin([1, 3])
     for odds, rows, one in ((twin.model, 0, model), (twin.twin, 1, other)):
@@ -320,7 +330,7 @@ OPENINGS = [
 
 def of_openings(protocol, model):
     bias = {tool: 0.0 for tool in protocol.tools}
-    told = Declared("autonomy", ACTIONS, [], lambda: model, TASKS, bias)
+    told = Declared("autonomy", ACTIONS, nothing_due, lambda: model, TASKS, bias)
     return ModelReadings(model, protocol, LAYER, OPENINGS, TASKS, "", bias, told)
 
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 from material_of import Kept, material
+from spoken import nothing_due
 from tiny import D_MODEL, llama
 
 from trimtab.agent.calibration import conversations
@@ -31,7 +32,9 @@ POLES = [
 
 
 def readings_of(protocol, model):
-    return ModelReadings(model, protocol, 1, POLES, TASKS, "", {}, Declared("deference", {}, [], lambda: model, [], {}))
+    return ModelReadings(
+        model, protocol, 1, POLES, TASKS, "", {}, Declared("deference", {}, nothing_due, lambda: model, [], {})
+    )
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ import torch
 from material_of import VOCABULARY, generator, material
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS, TfidfVectorizer
 from sklearn.metrics.pairwise import cosine_similarity
+from spoken import nothing_due
 from tiny import D_MODEL, LAYERS, gemma3, gpt2, llama, mamba, mixtral, qwen3_5_moe
 
 from trimtab.agent.calibration import conversations
@@ -67,7 +68,7 @@ def model(request, protocol):
 
 def readings(protocol, model, rules=RULES):
     bias = dict.fromkeys(protocol.tools, 0.0)
-    told = Declared("autonomy", {}, [], lambda: model, TASKS, bias, rules=rules)
+    told = Declared("autonomy", {}, nothing_due, lambda: model, TASKS, bias, rules=rules)
     return ModelReadings(model, protocol, LAYER, POLES, TASKS, "", bias, told)
 
 

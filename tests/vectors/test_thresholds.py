@@ -6,6 +6,7 @@ import pytest
 import torch
 from material_of import Said, generator, material
 from recorded import record
+from spoken import nothing_due
 from tiny import D_MODEL, gpt2, llama, loud
 
 from trimtab.agent.names import ASK, first_actions
@@ -137,7 +138,7 @@ def test_the_agents_own_chance_is_what_was_asked_for(protocol, build):
     """Along the gradient of its log-odds, against one prompt at a time with a hook of torch's own."""
     model = loud(build(vocab_size=len(protocol.tokenizer), max_position_embeddings=2048))
     bias = {tool: 0.0 for tool in protocol.tools}
-    told = Declared("autonomy", first_actions({"autonomy": "asks"}), [], lambda: model, DUE, bias)
+    told = Declared("autonomy", first_actions({"autonomy": "asks"}), nothing_due, lambda: model, DUE, bias)
     readings = ModelReadings(model, protocol, LAYER, POLES, DUE, "", bias, told)
     gradient = readings.gradients.own
     unit = (gradient / gradient.norm()).float()

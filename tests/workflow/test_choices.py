@@ -4,11 +4,12 @@ import html
 import json
 import shutil
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
 from chat import byte_tokenizer
-from project import Project
+from project import Project, script_of_docs
 from safetensors.torch import load_file, save_file
 from test_reruns import kept, one_bit_other
 from tiny import D_MODEL, llama
@@ -163,6 +164,22 @@ def test_probes_choose_among_unsteered_episodes(chosen):
     assert gain[1] == pytest.approx(0, abs=1e-9)
     assert gain[2] > 0
     assert 'id="table-best_of"' in (chosen / "report/report.html").read_text()
+
+
+def test_rows_where_an_action_is_due_are_those_of_the_caches_where_prompts_end_so(chosen):
+    """Both read the same prompts, in other passes; of splits that vectors may see alone."""
+    table = pd.read_parquet(chosen / "vectors/due/deference.parquet")
+    docs = script_of_docs("columns")
+    assert all(docs.meaning(docs.table_of("vectors/due/deference.parquet"), column) for column in table)
+    prompts = {row["id"]: row for row in files.read_jsonl(chosen / "prompts/contrast/deference.jsonl")}
+    assert {prompts[name]["split"] for name in table["prompt_id"]} == {"fit", "select"}
+    with Cache.open(chosen / "activations/contrast/deference.h5") as cache:
+        of = {name: at for at, name in enumerate(cache.prompt_ids)}
+        for site, own in table.groupby("site"):
+            ends = [of[name] for name in own["prompt_id"] if prompts[name]["messages"][-1]["role"] == "assistant"]
+            assert len(ends) == len(own) > 10
+            cached = cache.rows(int(site), 0, cache.n_rows).float()[ends]
+            torch.testing.assert_close(torch.tensor(np.stack([*own["row"]])), cached, rtol=1e-3, atol=1e-3)
 
 
 def test_a_vector_is_applied_by_several_rules(chosen):

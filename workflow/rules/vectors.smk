@@ -41,6 +41,33 @@ VECTOR_TABLES = [
 ]
 
 
+rule due:
+    input:
+        manifest="<results>/model/manifest.json",
+        preflight="<results>/model/preflight.json",
+        contrast="<results>/prompts/contrast/{trait}.jsonl",
+    output:
+        table="<results>/vectors/due/{trait}.parquet",
+    log:
+        "<logs>/vectors/due/{trait}.log",
+    benchmark:
+        "<benchmarks>/vectors/due/{trait}.jsonl"
+    priority: 1
+    conda:
+        "../../envs/model.yaml"
+    resources:
+        gpu=GPUS,
+    params:
+        agent=literal(AGENT_FILE),
+        resources=resources.digest(AGENT),
+        kind=config["probes"]["contrast"],
+        layers=LAYERS,
+        code=code_digest("vectors_due"),
+    shell:
+        "python workflow/scripts/vectors_due.py {input.manifest} {input.contrast} {params.agent:q} {output.table}"
+        " --kind {params.kind} --layers {params.layers} 2> {log}"
+
+
 rule vectors:
     input:
         manifest="<results>/model/manifest.json",
@@ -54,7 +81,11 @@ rule vectors:
         twin=sorted(map(str, Path(TWIN).glob("*.safetensors"))) if TWIN else [],
         prompts=expand(
             "<results>/prompts/contrast/{other}.jsonl",
-            other=TRAITS if NEEDED & {"prompts", "rows"} else [],
+            other=TRAITS if "rows" in NEEDED else [],
+        ),
+        due=expand(
+            "<results>/vectors/due/{other}.parquet",
+            other=TRAITS if "prompts" in NEEDED else [],
         ),
         caches=expand(
             "<results>/activations/contrast/{other}.h5",
@@ -116,6 +147,7 @@ rule vectors:
                 "primary": DECLARED,
                 "prompts": list(input.prompts),
                 "caches": list(input.caches),
+                "due": list(input.due),
                 "corpus": list(input.corpus),
                 "episodes": list(input.episodes),
                 "roles": ROLES,

@@ -77,6 +77,7 @@ def _disagreements(experiment: Experiment) -> Iterator[str]:
         yield 'rollouts.judge.model: "" and rollouts.judge.url is given; name the model that answers there'
     yield from refusals(rollouts)
     yield from designed.own_edits(rollouts)
+    yield from designed.codes(rollouts, experiment.vectors)
     yield from designed.on_vllm(experiment)
     yield from _evaluations(experiment.evaluations)
     yield from _statistics(experiment.statistics, rollouts.study, experiment.probes.traits)

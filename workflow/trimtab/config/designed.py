@@ -5,7 +5,7 @@ Conditions come from the study, its controls and the blocks of the grid. What a 
 `trimtab.config.together`, and its gates in `trimtab.config.gated`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from trimtab.artifacts.schemas import listed
 from trimtab.config import gated, together
@@ -13,9 +13,9 @@ from trimtab.settings.engine import SERVED_PROTOCOLS
 from trimtab.settings.experiment import Experiment
 from trimtab.settings.rollouts import OF_THOUGHTS, THINKING, GridBlock, Rollouts
 from trimtab.settings.vectors import Vectors
-from trimtab.steering.catalogue import FITTED_AT_ONE_LAYER
+from trimtab.steering.catalogue import EDIT_CODE, FITTED_AT_ONE_LAYER
 from trimtab.vectors.drawn import KINDS
-from trimtab.vectors.methods import makes_edits
+from trimtab.vectors.methods import gives_code, makes_edits
 
 
 def study_and_controls(rollouts: Rollouts, vectors: Vectors) -> Iterator[str]:
@@ -53,12 +53,12 @@ def on_vllm(experiment: Experiment) -> Iterator[str]:
         )
     if model.device != "cpu":
         yield f"model.device: {model.device}, and rollouts.engine is vllm, which is checked on cpu alone; expected cpu"
-    named = {"rollouts.rule": rollouts.rule}
+    named: dict[str, str] = {"rollouts.rule": rollouts.rule}
     for at, block in enumerate(rollouts.grid):
-        named |= {f"rollouts.grid[{at}].rules": rule for rule in block.rules or () if rule == "edit_code"}
-        named |= {f"rollouts.grid[{at}].also": "edit_code" for each in block.also or () if ".edit_code" in each}
-    for key in (key for key, rule in named.items() if rule == "edit_code"):
-        yield f"{key}: edit_code, and rollouts.engine is vllm, whose workers have no dictionary; expected another rule"
+        named |= {f"rollouts.grid[{at}].rules": rule for rule in block.rules or () if rule == EDIT_CODE}
+        named |= {f"rollouts.grid[{at}].also": EDIT_CODE for each in block.also or () if f".{EDIT_CODE}" in each}
+    for key, rule in ((key, rule) for key, rule in named.items() if rule == EDIT_CODE):
+        yield f"{key}: {rule}, and rollouts.engine is vllm, whose workers have no dictionary; expected another rule"
 
 
 def own_edits(rollouts: Rollouts) -> Iterator[str]:
@@ -70,6 +70,26 @@ def own_edits(rollouts: Rollouts) -> Iterator[str]:
     for key, methods in named.items():
         for method in filter(makes_edits, methods):
             yield f"rollouts.{key}: {method} makes edits of its own, which rollouts.unit {rollouts.unit} can't measure"
+
+
+def codes(rollouts: Rollouts, vectors: Vectors) -> Iterator[str]:
+    """Vectors without latents, where a rule edits these."""
+    study, controls, rule = rollouts.study, rollouts.controls, [rollouts.rule]
+    applied: list[tuple[str, Sequence[str], Sequence[str]]] = [
+        ("study.method", [study.method], rule),
+        ("controls.methods", controls.methods, rule),
+        ("controls.random_kinds", controls.random_kinds if controls.random else [], rule),
+    ]
+    for at, block in enumerate(rollouts.grid):
+        applied.append((f"grid[{at}].rules", block.methods or [study.method], block.rules or rule))
+    able = [method for method in vectors.methods if gives_code(method)]
+    for key, methods, rules in applied:
+        for method in methods:
+            if EDIT_CODE in rules and method in vectors.methods and not (makes_edits(method) or gives_code(method)):
+                yield (
+                    f"rollouts.{key}: rule {EDIT_CODE} edits the latents that a vector is decoded from, and {method} "
+                    f"has none; of vectors.methods, {listed(able) or 'none'} has some"
+                )
 
 
 def of_block(key: str, block: GridBlock, experiment: Experiment) -> Iterator[str]:

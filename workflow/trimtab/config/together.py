@@ -9,10 +9,10 @@ from collections.abc import Iterator
 
 from trimtab.settings.experiment import Experiment
 from trimtab.settings.rollouts import GridBlock
-from trimtab.steering.catalogue import ALONG, FITTED_AT_ONE_LAYER
+from trimtab.steering.catalogue import ALONG, EDIT_CODE, FITTED_AT_ONE_LAYER
 from trimtab.vectors.design import Also, combinations
 from trimtab.vectors.drawn import KINDS
-from trimtab.vectors.methods import makes_edits, removes
+from trimtab.vectors.methods import gives_code, makes_edits, removes
 
 
 def refusals(key: str, block: GridBlock, experiment: Experiment) -> Iterator[str]:
@@ -50,6 +50,8 @@ def _of_one(other: Also, experiment: Experiment) -> Iterator[str]:
         yield f"{other}: {other.layer} is not among layers ({', '.join(map(str, experiment.layers))})"
     if makes_edits(other.method) and (other.layer is not None or other.own_rule):
         yield f"{other}: {other.method} makes edits of its own, which have their layers and rules"
+    elif other.own_rule == EDIT_CODE and other.method in made and not gives_code(other.method):
+        yield f"{other}: rule {EDIT_CODE} edits the latents that a vector is decoded from, and {other.method} has none"
     if other.layer is not None and other.own_rule in FITTED_AT_ONE_LAYER:
         yield f"{other}: rule {other.own_rule} needs what is known of a vector's own layer; leave the layer out"
     if other.dose == 0:

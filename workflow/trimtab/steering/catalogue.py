@@ -23,6 +23,7 @@ class Rule(Wording):
 
 
 AS_MADE = "as_made"
+EDIT_CODE = "edit_code"
 """The rule of methods that make edits of their own, and no vector that a rule could apply."""
 
 ADDED = "A dose is the length of what is added."
@@ -99,7 +100,7 @@ RULES = {
         counts="share of the way to the vector",
         dose="A dose is the share of the way that is gone.",
     ),
-    "edit_code": Rule(
+    EDIT_CODE: Rule(
         label="edited in the code",
         sentence="What the layer's dictionary reads in each steered row of the residual stream is edited by the "
         "vector's latents, and what it doesn't read is kept.",
@@ -118,7 +119,7 @@ RULES = {
 ALONG = ("add", "add_relative", "project_out", "floor", "clamp")
 """Rules under which rows move along the vector and in no other way."""
 
-FITTED_AT_ONE_LAYER = ("floor", "clamp", "rotate", "set_angle", "edit_code")
+FITTED_AT_ONE_LAYER = ("floor", "clamp", "rotate", "set_angle", EDIT_CODE)
 """Rules that use the mean row or the dictionary of a vector's layer."""
 
 GATES = {

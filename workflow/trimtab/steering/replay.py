@@ -129,6 +129,21 @@ class Replay:
         """Unsteered rows of each prompt's last token at many sites, as `at` gives them of one, in one pass."""
         return self._checkpoint.each(sites, lambda stream: self._of_tokens(stream, self.ends))
 
+    def logits_and_rows(
+        self, sites: Sequence[Site]
+    ) -> tuple[Float[Tensor, "prompt vocabulary"], dict[Site, Float[Tensor, "prompt width"]]]:
+        """Unsteered logits of each prompt's last token, and its rows at many sites, in one pass to the end."""
+        rows: dict[Site, Tensor] = {}
+
+        def keeping(site: Site) -> Callable[[Stream], None]:
+            def keep(stream: Stream) -> None:
+                rows[site] = self._of_tokens(stream, self.ends)
+
+            return keep
+
+        with hooked(self._model, {site: keeping(site) for site in sites}):
+            return self.logits([()], self.ends)[0], rows
+
     def advance(self, layer: int, edits: Edits) -> None:
         """Go on to a deeper layer under edits: what is read then is what they leave.
 

@@ -51,6 +51,6 @@ class AgentFiles:
         """Of the manifest's model, for the trait whose files these are, at the layer that its probe chose."""
         offsets = Calibration.read(self.calibration).offsets
         request = resources.requests(self.traits)[around.trait]
-        declared = around.declared(self.manifest, self.spare, offsets)
+        declared = around.declared(self.manifest, protocol.tools, self.spare, offsets)
         told = made.pairs.messages, conversations(self.spare), request, offsets[START], declared
         return ModelReadings(model, protocol, Sites.of(described).at(made.layer), *told)

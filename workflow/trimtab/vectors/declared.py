@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from transformers import PreTrainedModel
 
 from trimtab.agent.played import Played
+from trimtab.forward.sites import Site
 from trimtab.prompts.resources import Rule
 from trimtab.vectors.contrast_readings import Message
+from trimtab.vectors.due import Due
 
 
 @dataclass(frozen=True)
@@ -20,8 +22,8 @@ class Declared:
     trait: str
     actions: Mapping[str, Sequence[str]]
     """Of every trait that actions show, those that its measure counts (`trimtab.agent.points`)."""
-    prompts: Sequence[Sequence[Message]]
-    """Contrast prompts of all traits' development templates."""
+    at_due: Callable[[Site], Due]
+    """What was read at a site where contrast prompts of all traits' development templates end."""
     differentiable: Callable[[], PreTrainedModel]
     """Loads the model once more, for gradients."""
     due: Sequence[Sequence[Message]]

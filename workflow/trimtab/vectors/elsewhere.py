@@ -18,13 +18,12 @@ from torch import Tensor
 from trimtab.activations.reader import Cache
 from trimtab.agent import played
 from trimtab.agent.points import START, Decisions, conversations
-from trimtab.artifacts import files
 from trimtab.errors import TrimtabError
 from trimtab.model.source import differentiable, twin_of
 from trimtab.prompts import resources
 from trimtab.prompts.contrast import DEVELOPMENT
 from trimtab.settings.statistics import PrimarySettings
-from trimtab.vectors.contrast_readings import Message
+from trimtab.vectors import due
 from trimtab.vectors.declared import Declared
 from trimtab.vectors.material import Pairs, TraitFiles, read_pairs
 
@@ -40,6 +39,8 @@ class ElsewhereSettings(PrimarySettings):
     """prompts/contrast/<trait>.jsonl of every trait."""
     caches: tuple[str, ...]
     """activations/contrast/<trait>.h5 of the same."""
+    due: tuple[str, ...]
+    """vectors/due/<trait>.parquet of the same."""
     corpus: tuple[str, ...]
     """One shard of activations/corpus."""
     episodes: tuple[str, ...]
@@ -82,7 +83,7 @@ class ElsewhereFiles:
         """Every file that vectors may depend on."""
         given = self.given
         twin = [] if given.twin is None else sorted(Path(given.twin).glob("*.safetensors"))
-        return [*map(Path, (*given.prompts, *given.caches, *given.corpus, *given.episodes)), *twin]
+        return [*map(Path, (*given.prompts, *given.caches, *given.due, *given.corpus, *given.episodes)), *twin]
 
     def record(self) -> dict[str, Any]:
         """What is declared, for provenance; nothing where no method goes by it."""
@@ -106,11 +107,16 @@ class ElsewhereFiles:
         return {name: rule for known in every for name, rule in known.get(self.trait, {}).items()}
 
     def declared(
-        self, manifest: Path, tasks: Mapping[str, Sequence[str]], offsets: Mapping[str, Mapping[str, float]]
+        self,
+        manifest: Path,
+        tools: Sequence[str],
+        tasks: Mapping[str, Sequence[str]],
+        offsets: Mapping[str, Mapping[str, float]],
     ) -> Declared:
         """What readings of the declared actions and of the agent's own episodes need, of the manifest's model.
 
         Args:
+            tools: the agent's actions.
             tasks: those of the calibration, by domain.
             offsets: what is subtracted from scores, by point (rollouts/calibration.json).
         """
@@ -119,7 +125,7 @@ class ElsewhereFiles:
         return Declared(
             self.trait,
             {trait: each.actions for trait, each in measured.items()},
-            self.messages,
+            partial(due.read, [*map(Path, self.given.due)], tools=tools),
             partial(differentiable, manifest),
             conversations(self.decisions.points[point], tasks),
             offsets[point],
@@ -128,12 +134,6 @@ class ElsewhereFiles:
             self._roles,
             self._rules,
         )
-
-    @property
-    def messages(self) -> list[list[Message]]:
-        """The conversations of all traits' development templates, in the order of the files."""
-        rows = [row for path in self.given.prompts for row in files.read_jsonl(Path(path))]
-        return [row["messages"] for row in rows if row["kind"] == self.kind and row["split"] in DEVELOPMENT]
 
     def after(self, layer: int) -> "ElsewhereFiles":
         """The same at another layer."""

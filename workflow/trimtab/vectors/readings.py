@@ -14,7 +14,6 @@ from jaxtyping import Float
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from trimtab.agent.points import OPENING
 from trimtab.agent.protocol import Protocol
 from trimtab.errors import TrimtabError
 from trimtab.forward.sites import Site
@@ -26,6 +25,7 @@ from trimtab.vectors.action_scores import action_chances, calibrated, kl
 from trimtab.vectors.asked import Behaviour, Gradients, OwnEpisode, Tried, Twin
 from trimtab.vectors.contrast_readings import Message
 from trimtab.vectors.declared import Declared
+from trimtab.vectors.due import due
 from trimtab.vectors.log_odds import apart, contrast, evenly, log_odds
 from trimtab.vectors.own_episodes import read_rows
 from trimtab.vectors.token_readings import TokenReadings
@@ -86,25 +86,12 @@ class ModelReadings(TokenReadings, TrainingReadings, WeightReadings):
 
     @cached_property
     def behaviour(self) -> Behaviour:
-        """The agent's own log-odds at contrast prompts of all traits, and the rows there.
-
-        A prompt without a thought gets the one without a lean, so that all end where an action is due.
-        """
+        """The agent's own log-odds at contrast prompts of all traits, and the rows there."""
         counted = self._counted(self._declared.trait)
-        prompts = [self._due(messages) for messages in self._declared.prompts]
-        self._spend("behaviour", len(prompts))
-        rows = torch.empty(len(prompts), self._width)
-        odds = torch.empty(len(prompts), dtype=torch.float64)
-        for pack, replay in replays(self._model, prompts, self._site.after, PACK):
-            rows[pack] = replay.at(self._site, replay.ends).cpu()
-            scores = calibrated(replay.logits([()], replay.ends)[0], self._protocol, self._bias)
-            odds[pack] = log_odds(scores, counted)
-        return Behaviour(rows, odds)
-
-    def _due(self, messages: Sequence[Message]) -> Prompt:
-        """A contrast prompt that ends where an action is due."""
-        thought = {"role": "assistant", "content": OPENING}
-        return self._protocol.prompt([*messages, *([] if messages[-1]["role"] == "assistant" else [thought])])
+        rows, scores = self._declared.at_due(self._site)
+        self._spend("behaviour", len(rows))
+        bias = torch.tensor([self._bias[tool] for tool in self._protocol.tools], dtype=torch.float64)
+        return Behaviour(rows, log_odds(scores - bias, counted))
 
     @cached_property
     def gradients(self) -> Gradients:
@@ -190,7 +177,7 @@ class ModelReadings(TokenReadings, TrainingReadings, WeightReadings):
         if self._declared.twin is None:
             raise CannotBeMade("no tuned twin of the model is named (config.yaml, vectors.twin)")
         counted, other = self._counted(self._declared.trait), self._declared.twin()
-        prompts = [self._due(messages) for pole in self._poles for messages in pole]
+        prompts = [due(self._protocol, messages) for pole in self._poles for messages in pole]
         self._spend("twin", 2 * len(prompts))
         odds, rows = [], []
         for model in (self._model, other):
@@ -210,7 +197,7 @@ class ModelReadings(TokenReadings, TrainingReadings, WeightReadings):
     def tried(self, edits: Sequence[Edits], pairs: Sequence[int]) -> Tried:
         """What edits do to the trait's first actions at the contrast prompts of some pairs."""
         counted = self._counted(self._declared.trait)
-        prompts = [self._due(pole[pair]) for pole in self._poles for pair in pairs]
+        prompts = [due(self._protocol, pole[pair]) for pole in self._poles for pair in pairs]
         self._spend("tried", len(prompts) * (1 + len(edits)))
         shape = (1 + len(edits), len(prompts))
         odds, moved = torch.empty(shape, dtype=torch.float64), torch.empty(shape, dtype=torch.float64)

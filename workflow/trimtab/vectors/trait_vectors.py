@@ -198,9 +198,10 @@ class _Bench:
             return prompts.kl([added(self._site, directions[name].unit, reach) for name, reach in pushes])
 
         reach = dict(zip(self._settings.calibration_doses, self.reach(layer), strict=True))
-        # a direction without an aim is pushed one way alone, unless a target asks for the other
+        # a direction without an aim, and a further draw, is pushed one way alone, unless a target asks for the other
         turned = any(target < 0 for target in targets)
-        ways = {name: (-1, 1) if turned or each.towards is not None else (1,) for name, each in directions.items()}
+        both = {name for name, each in directions.items() if each.towards is not None and not method_of(name)[1]}
+        ways = {name: (-1, 1) if turned or name in both else (1,) for name in directions}
         scanned = scan(measure, ways, list(reach.values()))
         plain = Application(layer, "add", "all")
         solved = {target: solve(measure, scanned, target, plain) for target in targets}

@@ -2,9 +2,10 @@
 
 A file also says what its method is called and does, in the constants of `trimtab.wording`. One that makes edits of
 its own rather than a direction says `MAKES = "edits"`, and if these leave nothing along the vectors of another method,
-`REMOVES` names that; one that asks for more than the trait's own rows says in `NEEDS` what (`NEEDS` here); one that is
-there for others to be compared with says in `NULL_OF` whose null it is (`trimtab.vectors.nulls`). The workflow and the
-report ask for these, so files are read here and not run.
+`REMOVES` names that; one whose direction is latents decoded says `GIVES = "code"`; one that asks for more than the
+trait's own rows says in `NEEDS` what (`NEEDS` here); one that is there for others to be compared with says in `NULL_OF`
+whose null it is (`trimtab.vectors.nulls`). The workflow and the report ask for these, so files are read here and not
+run.
 
 The name of a vector may begin with transformations (`trimtab.vectors.transformations`), the last one first:
 `specific_sae_pattern`, `specific_shuffled_sae_attributed`.
@@ -101,6 +102,12 @@ def makes_edits(name: str) -> bool:
     """Whether a method, or one of its transformations, makes edits, which are applied as made, and no direction that a
     rule applies."""
     return any(path.is_file() and constants(path).get("MAKES") == "edits" for path in files(name))
+
+
+def gives_code(name: str) -> bool:
+    """Whether a vector comes with the latents that it is decoded from, which rule `edit_code` edits."""
+    plain, *changes = (constants(path) if path.is_file() else {} for path in files(name))
+    return plain.get("GIVES") == "code" and all(each.get("KEEPS") == "code" for each in changes)
 
 
 def is_trained(name: str) -> bool:

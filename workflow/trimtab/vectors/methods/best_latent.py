@@ -12,6 +12,7 @@ SENTENCE = (
 )
 SOURCE = ""
 GROUPS = "probes"
+GIVES = "code"
 
 
 def make(material: Material) -> Direction:

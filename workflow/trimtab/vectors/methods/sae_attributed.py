@@ -17,6 +17,7 @@ SENTENCE = (
 )
 SOURCE = "attribution: Syed et al. 2023, 2310.10348"
 GROUPS = "gradients"
+GIVES = "code"
 NEEDS = "actions"
 
 

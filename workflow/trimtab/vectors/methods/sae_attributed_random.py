@@ -17,6 +17,7 @@ SENTENCE = (
 )
 SOURCE = ""
 GROUPS = "gradients controls"
+GIVES = "code"
 NEEDS = "actions"
 NULL_OF = "sae_attributed"
 

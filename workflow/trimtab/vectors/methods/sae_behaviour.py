@@ -13,6 +13,7 @@ SENTENCE = (
 )
 SOURCE = "Haufe et al. 2014, equation 7"
 GROUPS = "patterns"
+GIVES = "code"
 NEEDS = "actions prompts"
 
 

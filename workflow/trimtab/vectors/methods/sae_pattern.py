@@ -16,6 +16,7 @@ SENTENCE = (
 )
 SOURCE = "Haufe et al. 2014, equation 6"
 GROUPS = "patterns"
+GIVES = "code"
 
 
 def make(material: Material) -> Direction:

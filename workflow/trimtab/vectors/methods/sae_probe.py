@@ -10,6 +10,7 @@ LABEL = "SAE-decoded probe"
 SENTENCE = "The vector is the weights of a ridge probe on SAE latents, decoded through the dictionary."
 SOURCE = "Yap 2026, 2603.16335"
 GROUPS = "probes"
+GIVES = "code"
 
 
 def make(material: Material) -> Direction:

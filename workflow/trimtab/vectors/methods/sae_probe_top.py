@@ -14,6 +14,7 @@ SENTENCE = (
 )
 SOURCE = ""
 GROUPS = "probes"
+GIVES = "code"
 
 
 def make(material: Material) -> Direction:

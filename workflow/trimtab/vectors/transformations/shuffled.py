@@ -40,6 +40,7 @@ SENTENCE = (
 SOURCE = ""
 NULL_OF = "itself"
 TAKES = "edits"
+KEEPS = "code"
 
 Of = TypeVar("Of")
 
