@@ -7,7 +7,7 @@ import yaml
 from tiny import LAYERS, SHAPE, VOCABULARY, llama, mixtral
 
 from trimtab.artifacts import files
-from trimtab.plan.cost import START, Shape, Work, as_text, conditions, taken, work
+from trimtab.plan.cost import CONTRAST_TOKENS, START, Shape, Work, as_text, conditions, taken, work
 from trimtab.plan.shape import shape_of
 from trimtab.settings.experiment import Experiment
 
@@ -54,6 +54,17 @@ def test_what_grows_with_what():
     assert fewer["saes"].jobs == 4
     pretrained = stages(saes=DEFAULT["saes"] | {"pretrained": "{layer}.pt"})
     assert pretrained["saes"].operations == 0
+    # once a trait, whatever is made of what was read
+    alone = {"methods": ["sae_probe", "random"], "chance_draws": 0, "random_draws": 1, "null_draws": 2}
+    plain, behaviour = (
+        stages(vectors=DEFAULT["vectors"] | alone | {"methods": [*alone["methods"], *more]})["vectors"]
+        for more in (["mean_difference"], ["behaviour"])
+    )
+    assert behaviour.jobs - plain.jobs == 5
+    contrast = DEFAULT["prompts"]["contrast"]
+    prompts = 2 * 4 * 10 * len(contrast["templates"]) * contrast["fills"] + 32
+    more = behaviour.operations - plain.operations
+    assert more == pytest.approx(ONE.forward(5 * prompts * CONTRAST_TOKENS, 600))
 
 
 def test_a_stream_captures_once_a_pass_and_stores_one_shard():

@@ -18,6 +18,7 @@ from trimtab.saes.train import SAMPLE_BATCHES
 from trimtab.settings.experiment import Experiment
 from trimtab.settings.rollouts import WRITTEN
 from trimtab.vectors.drawn import KINDS
+from trimtab.vectors.methods import needs
 from trimtab.vectors.nulls import vector_names
 
 RATES = {"cpu": 1e11, "cuda": 1e14, "auto": 1e14}
@@ -131,6 +132,9 @@ def work(config: Experiment, shape: Shape) -> list[Work]:
     kept = (HEADER + episode) * shape.key_value * shape.layers * shape.bytes
     cache = together * prompts_a_batch(config) * kept if isinstance(together, int) else rollouts.memory_mb * 1e6
 
+    # where an action is due, methods that go by the prompts of all traits read them once more
+    behaviour = any("prompts" in needs(method) for method in config.vectors.methods)
+    due = contrast * traits / (traits + 1) * CONTRAST_TOKENS if behaviour else 0
     methods = len(vector_names(config.vectors))
     measured = methods * MEASUREMENTS * CALIBRATION_TOKENS
     decided = methods * prompts.scenarios * turn
@@ -152,7 +156,13 @@ def work(config: Experiment, shape: Shape) -> list[Work]:
         ),
         training,
         Work("probes", traits, 0, BASE + 8 * contrast / (traits + 1) * latents, 0),
-        Work("vectors", 2 * traits, traits * shape.forward(measured + decided + chance, HEADER), model + batch, 0),
+        Work(
+            "vectors",
+            (3 if behaviour else 2) * traits,
+            shape.forward(due + traits * (measured + decided + chance), HEADER),
+            model + batch,
+            0,
+        ),
         Work(
             "rollouts",
             (traits + 1) * len(rollouts.seeds),
