@@ -13,7 +13,9 @@ NO_ROOM_STOPS = config["rollouts"]["on_no_room"] == "stop"
 # Jobs whose model runs on vLLM have its environment.
 SERVED = SETTINGS.rollouts.is_served
 ON_VLLM = running.python_of_engine(CHECKOUT)
-VLLM_PACKAGES = fingerprint.digest(CHECKOUT / "envs" / "vllm.txt")
+VLLM_PACKAGES = (
+    fingerprint.digest(CHECKOUT / "envs" / "vllm.txt") if SERVED else ""
+)
 # One table a trait and run.
 TURNS = expand("<results>/rollouts/turns/{batch}{run}.parquet", batch=BATCHES, run=RUNS)
 
@@ -242,7 +244,7 @@ rule rollouts:
         rows=config_slice(BatchSettings, within="rollouts"),
         engine=config_slice(EngineSettings, within="rollouts"),
         python=literal(ON_VLLM if SERVED else ""),
-        packages=VLLM_PACKAGES if SERVED else "",
+        packages=VLLM_PACKAGES,
         run=lambda wildcards: int(wildcards.run.removeprefix(".seed") or 0),
         cells=f"results/{config['experiment']}/rollouts/.cells/{{batch}}{{run}}",
         seed=config["seed"],
