@@ -13,9 +13,7 @@ NO_ROOM_STOPS = config["rollouts"]["on_no_room"] == "stop"
 # Jobs whose model runs on vLLM have its environment.
 SERVED = SETTINGS.rollouts.is_served
 ON_VLLM = running.python_of_engine(CHECKOUT)
-VLLM_PACKAGES = (
-    fingerprint.digest(CHECKOUT / "envs" / "vllm.txt") if SERVED else ""
-)
+VLLM_PACKAGES = fingerprint.digest(CHECKOUT / "envs" / "vllm.txt") if SERVED else ""
 # One table a trait and run.
 TURNS = expand("<results>/rollouts/turns/{batch}{run}.parquet", batch=BATCHES, run=RUNS)
 
