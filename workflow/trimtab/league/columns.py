@@ -76,6 +76,12 @@ COST = {
     "passes": Column(
         "passes", -1, "Prompts that the model read to make it, and those that a gradient went back through besides."
     ),
-    "seconds": Column("seconds", -1, "Time that making it took on the machine of the run, mean over traits."),
+    "seconds": Column(
+        "seconds",
+        -1,
+        "Time that making it took on the machine of the run, mean over traits. What several methods read is timed with "
+        "the first that asks for it, and what the agent is about to do at contrast prompts is read before and not "
+        "timed; passes count both for each.",
+    ),
 }
 COLUMNS = EQUAL_KL | EQUAL_SHARE | COST

@@ -56,7 +56,7 @@ def page(
     ]
     return fill(
         "league.html.j2",
-        unit=_unit(rows),
+        unit=unit(rows),
         short=[{"purpose": each.purpose, "said": said(each)} for each in told],
         rule=f"Purposes besides the first are asked of methods that do at least {ENOUGH:.0%} of what the best does.",
         picture=inline_svg(picture, "league", CAPTION),
@@ -75,7 +75,8 @@ def said(one: Purpose) -> str:
     return f"none can be told; {len(one.tied)} of {one.candidates} methods can't be told from the best: {listed}."
 
 
-def _unit(rows: pd.DataFrame) -> str:
+def unit(rows: pd.DataFrame) -> str:
+    """How many organisms and methods the rows are of."""
     counts = rows.groupby("truth", sort=False)["organism"].nunique()
     listed = " and ".join(f"{count} of the truth {truth}" for truth, count in counts.items())
     methods = rows["method"].nunique()
