@@ -12,8 +12,9 @@ from trimtab.errors import TrimtabError
 from trimtab.forward.sites import Site
 from trimtab.steering.edits import added, after
 from trimtab.steering.places import Segment
+from trimtab.steering.replay import Replay
 from trimtab.vectors.applications import Application
-from trimtab.vectors.calibrate import STEPS, TOLERANCE, CalibrationPrompts, scan, solve
+from trimtab.vectors.calibrate import STEPS, TOKENS, TOLERANCE, CalibrationPrompts, scan, solve
 
 HEADER = Segment([4, 8, 15, 16], written=False)
 PROMPTS = [
@@ -61,6 +62,18 @@ def test_kl_is_that_of_each_whole_prompt_alone(model):
 def test_pushes_side_by_side_are_pushes_alone(model):
     pushes = [added(1, UNIT.roll(at) * (-1) ** at, 0.5 + at / 4, "all") for at in range(6)]
     assert kl(model, *pushes) == pytest.approx([kl(model, push)[0] for push in pushes], rel=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_kl_of_many_tokens_is_the_plain_formula_in_double_precision(dtype):
+    model = llama(initializer_range=0.2).to(dtype)
+    long = [[HEADER, Segment([(7 * at + 3 * row) % 50 for at in range(2 * TOKENS + 3)], False)] for row in range(2)]
+    pushes = [added(1, UNIT.roll(at), 0.5 + at) for at in range(3)]
+    replay = Replay(model, long, 1)
+    steered = replay.logits(pushes, replay.tail).double().log_softmax(-1)
+    clean = replay.logits([()], replay.tail)[0].double().log_softmax(-1)
+    expected = (clean.exp() * (clean - steered)).sum(-1).mean(-1)
+    assert CalibrationPrompts(model, long, 1).kl(pushes) == pytest.approx(expected.tolist(), rel=1e-4)
 
 
 def test_a_timing_that_touches_fewer_tokens_moves_less(model):

@@ -87,7 +87,8 @@ class LayerCheckpoint:
 
     @torch.inference_mode()
     def logits(self, copies: int, keep: Int[Tensor, "kept"]) -> Float[Tensor, "row kept vocabulary"]:
-        """Logits of tokens `keep` in `copies` of all rows, one copy after the other, under the hooks that are there.
+        """Logits of tokens `keep` in `copies` of all rows, one copy after the other, under the hooks that are there, in
+        the model's dtype.
 
         The checkpoint's inputs are whole sequences, without a cache, and their mask is one for all rows.
         """
@@ -105,7 +106,7 @@ class LayerCheckpoint:
         }
         with self._copied(copies):
             logits: Tensor = self._model(**inputs, use_cache=False, logits_to_keep=keep).logits
-        return logits.float()
+        return logits
 
     def _copied(self, copies: int) -> AbstractContextManager[None]:
         """Passes inside start from copies of what is kept."""

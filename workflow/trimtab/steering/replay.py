@@ -183,6 +183,17 @@ class Replay:
         Raises:
             ValueError: an edit changes or reads what comes before the replay's layer.
         """
+        return _together(self.each_logits(edits, keep))
+
+    def each_logits(
+        self, edits: Sequence[Edits], keep: Int[Tensor, "kept"]
+    ) -> Iterator[tuple[int, Float[Tensor, "kept vocabulary"]]]:
+        """The same with the condition's number, in the model's dtype and a few conditions at a time: those of all
+        tokens are too large to stand together.
+
+        Raises:
+            ValueError: an edit changes or reads what comes before the replay's layer.
+        """
         return self._parts(edits, keep, LayerCheckpoint.logits)
 
     def differentiable_logits(
@@ -193,7 +204,7 @@ class Replay:
         Raises:
             ValueError: an edit changes or reads what comes before the replay's layer.
         """
-        return self._parts(edits, keep, LayerCheckpoint.differentiable_logits)
+        return _together(self._parts(edits, keep, LayerCheckpoint.differentiable_logits))
 
     def openings(self, edits: Edits) -> list[list[Opening]]:
         """How the gates of a condition's edits stood at the tokens of each prompt, header included.
@@ -250,14 +261,12 @@ class Replay:
 
     def _parts(
         self, edits: Sequence[Edits], keep: Int[Tensor, "kept"], read: Read
-    ) -> Float[Tensor, "edits kept vocabulary"]:
-        found: dict[int, Tensor] = {}
+    ) -> Iterator[tuple[int, Float[Tensor, "kept vocabulary"]]]:
         # each kind of condition by itself, so that its numbers don't depend on which others are asked for
         for replay, asked in self._split(edits):
             for at in range(0, len(asked), ROWS):
                 some = asked[at : at + ROWS]
-                found |= zip(some, replay._some([edits[i] for i in some], keep, read)[1], strict=True)
-        return torch.stack([found[i] for i in range(len(edits))])
+                yield from zip(some, replay._some([edits[i] for i in some], keep, read)[1], strict=True)
 
     def _split(self, edits: Sequence[Edits]) -> list[tuple["Replay", list[int]]]:
         """Conditions by number, and the replay that reads them."""
@@ -303,6 +312,11 @@ class Replay:
         seen = (place <= place[:, None]) & ((owner == owner[:, None]) | (owner < 0))
         at = position[None]
         return finished(seen[None], at, at, model.config.get_text_config(decoder=True), model.dtype)
+
+
+def _together(parts: Iterator[tuple[int, Float[Tensor, "kept vocabulary"]]]) -> Float[Tensor, "edits kept vocabulary"]:
+    found = dict(parts)
+    return torch.stack([found[number] for number in range(len(found))]).float()
 
 
 def replays(

@@ -19,7 +19,7 @@ from transformers import PreTrainedModel
 from trimtab.errors import TrimtabError
 from trimtab.forward.sites import Site
 from trimtab.steering.edits import Edits, added
-from trimtab.steering.replay import ROWS, Prompt, Replay
+from trimtab.steering.replay import Prompt, Replay
 from trimtab.vectors.applications import Application
 from trimtab.vectors.record import Opened, Solved
 
@@ -29,6 +29,9 @@ TOLERANCE = 0.02
 STEPS = 12
 FARTHEST = 4.0
 """How many times the scan's longest push is tried before a KL counts as out of reach."""
+
+TOKENS = 8
+"""Whose distributions are compared at a time: what is computed on the way stays in a processor's cache."""
 
 SMALL = 0.05
 """Length, as a share of the residual norm, of the pushes whose difference quotients stand for derivatives."""
@@ -62,12 +65,12 @@ class CalibrationPrompts:
 
         Infinite where the edits make logits overflow: beyond any KL.
         """
-        found = []
-        for at in range(0, len(edits), ROWS):
-            for logits in self._replay.logits(edits[at : at + ROWS], self._replay.tail):
-                steered = torch.log_softmax(logits, dim=-1)
-                kl = float(((self._clean - steered) * self._chance).sum(-1).double().mean())
-                found.append(kl if math.isfinite(kl) else math.inf)
+        found = [math.inf] * len(edits)
+        for number, logits in self._replay.each_logits(edits, self._replay.tail):
+            parts = [slice(at, at + TOKENS) for at in range(0, len(logits), TOKENS)]
+            each = [_kl(logits[part], self._clean[part], self._chance[part]) for part in parts]
+            kl = float(torch.cat(each).double().mean())
+            found[number] = kl if math.isfinite(kl) else math.inf
         return found
 
     def openings(self, edits: Edits) -> tuple[Opened, ...]:
@@ -97,6 +100,15 @@ class CalibrationPrompts:
         first = ((forth - back) / (2 * step)).norm(dim=-1).double()
         second = ((forth - 2 * still + back) / step**2).norm(dim=-1).double()
         return float(first.median()), float(second.quantile(0.95))
+
+
+def _kl(
+    logits: Float[Tensor, "token vocabulary"],
+    clean: Float[Tensor, "token vocabulary"],
+    chance: Float[Tensor, "token vocabulary"],
+) -> Float[Tensor, "token"]:
+    """KL of the distributions that logits give from `chance`, whose logarithm is `clean`."""
+    return ((clean - torch.log_softmax(logits.float(), dim=-1)) * chance).sum(-1)
 
 
 def _about_their_mean(logits: Float[Tensor, "prompt vocabulary"]) -> Float[Tensor, "prompt vocabulary"]:
