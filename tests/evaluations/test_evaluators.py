@@ -31,12 +31,13 @@ from trimtab.evaluations.evaluators.held_out_text import entropy
 from trimtab.evaluations.evaluators.multiple_choice import leads
 from trimtab.evaluations.evaluators.off_target import divergence
 from trimtab.evaluations.steered import Episodes, Steered
-from trimtab.forward.sites import Site
+from trimtab.forward.sites import INPUT, Site
 from trimtab.prompts import resources
 from trimtab.rollouts.conditions import Condition
 from trimtab.rollouts.episode import Arm
 from trimtab.settings.evaluations import names
 from trimtab.steering.edits import added
+from trimtab.steering.gates import Beyond
 from trimtab.vectors.decisions import Situation
 
 OF_THE_MODEL = [name for name in names() if "turns" not in evaluators.needs(name)]
@@ -223,6 +224,16 @@ def test_edits_elsewhere_and_how_many_cells_keep_the_sign():
     within = added(Site(1, "mlp"), torch.ones(4), 2.0)
     assert [edit.site for edit in fragility.elsewhere(within, -1, stack)] == [Site(0, "mlp")]
     assert fragility.elsewhere(within, 1, stack) is None
+    # a gate reads where it did, and must have read before the edit is due
+    for read, there in ((Site(1), False), (Site(0), True), (Site(0, "mlp"), True), (Site(1, "mlp"), False)):
+        (edit,) = push
+        gated = (replace(edit, gate=Beyond((read,), torch.ones(4), 0.0)),)
+        assert (fragility.elsewhere(gated, -1, stack) is not None) == there
+        assert fragility.elsewhere(gated, 1, stack) is not None
+    (edit,) = within
+    for read, there in ((Site(0, "mlp"), True), (Site(0, "mixer"), False), (Site(0, "mlp", INPUT), False)):
+        gated = (replace(edit, gate=Beyond((read,), torch.ones(4), 0.0)),)
+        assert (fragility.elsewhere(gated, -1, stack) is not None) == there
     cells = [1.0, np.nan, 0.5, 2.0, -0.1, 0.3, 0.0, 0.2, 0.1]
     table = pd.DataFrame(
         [("push", "s", 0, *cells)], columns=["condition_id", "scenario_id", "seed", *fragility.MEASURES]

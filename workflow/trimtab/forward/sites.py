@@ -82,6 +82,12 @@ class Site:
         """
         return self.layer if self == Site(self.layer) else self.layer - 1
 
+    def is_reached_by(self, later: "Site") -> bool:
+        """Whether any model's pass has come by this site when it is at another one: the order of modules within a layer
+        is the architecture's."""
+        own_layer = self.layer == later.layer and later.whole == Site(later.layer)
+        return self.layer < later.layer or self.whole == later.whole or own_layer
+
     def is_in(self, stack: nn.ModuleList) -> bool:
         """Whether a model's list of decoder layers has such a layer, and that layer such a module."""
         return 0 <= self.layer < len(stack) and self.module in dict(stack[self.layer].named_modules())

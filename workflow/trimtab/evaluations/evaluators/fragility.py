@@ -65,9 +65,11 @@ def measure(steered: Steered, items: Sequence[Scenario]) -> pd.DataFrame:
 
 
 def elsewhere(edits: Edits, step: int, stack: nn.ModuleList) -> Edits | None:
-    """The same edits so many layers later; None where the model has no such layer, or that layer no such module."""
+    """The same edits so many layers later, behind gates that read where they did; None where the model has no such
+    layer, that layer no such module, or a gate would read after what it opens."""
     moved = tuple(replace(edit, site=replace(edit.site, layer=edit.site.layer + step)) for edit in edits)
-    return moved if all(edit.site.is_in(stack) for edit in moved) else None
+    opened = all(read.is_reached_by(edit.site) for edit in moved if edit.gate for read in edit.gate.sites)
+    return moved if opened and all(edit.site.is_in(stack) for edit in moved) else None
 
 
 def concluded(means: Means, conditions: Sequence[Condition]) -> Iterator[Conclusion]:
