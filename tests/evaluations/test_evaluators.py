@@ -256,6 +256,17 @@ def test_a_push_of_twice_the_strength_is_the_stronger_condition(steered):
     assert cells["moved_layer_before"].tolist() == pytest.approx(moved.tolist(), abs=1e-3)
 
 
+def test_the_first_turn_is_the_first_decision_and_what_the_prompt_asks_for_is_all_in_the_cache(found):
+    table = found["over_turns"]
+    moved = of(found["anti_steerable"], "push")["moved"]
+    assert of(table, "push")["moved_turn_1"].tolist() == pytest.approx(moved.tolist(), abs=1e-3)
+    asked = of(table, "prompt")
+    for turn in range(1, 5):
+        whole = asked[f"moved_turn_{turn}"]
+        assert whole.abs().min() > 1e-3
+        assert asked[f"carried_turn_{turn}"].tolist() == pytest.approx(whole.tolist(), abs=1e-3)
+
+
 def test_course_by_hand():
     """From (0, 0), asked for (1, 0), at (.5, .5): 0.7071, 0.5, 0.7071 (the paper's own case)."""
     start, goal = torch.zeros(2), torch.tensor([1.0, 0.0])
