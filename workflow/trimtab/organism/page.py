@@ -33,9 +33,9 @@ def page(organisms: Organisms, dose: float, method: str) -> str:
     answers = Answers(organisms)
     short = {name: sentences(answers.all[answers.all["organism"] == name], dose, method) for name in organisms}
     several = {name: trainings for name, trainings in organisms.items() if len(trainings) > 1}
-    sections = [_compared(organisms, dose), *_sections(answers, dose, method)]
+    sections = [of_methods(organisms, dose), *_sections(answers, dose, method)]
     if several:
-        sections = [_claimed(several, dose, method), _spread(answers, several), *sections]
+        sections = [claimed(several, dose, method), _spread(answers, several), *sections]
     unit = [_unit(name, trainings) for name, trainings in organisms.items()]
     return fill("recovery.html.j2", short=short, sections=sections, unit=unit, several=bool(several))
 
@@ -47,7 +47,7 @@ def _unit(name: str, trainings: Sequence[Training]) -> str:
     return f"{name}: {many} ({where})"
 
 
-def _claimed(organisms: Organisms, dose: float, method: str) -> Section:
+def claimed(organisms: Organisms, dose: float, method: str) -> Section:
     """Each claim as one number a training."""
     tables = []
     for name, trainings in organisms.items():
@@ -72,7 +72,7 @@ def _claimed(organisms: Organisms, dose: float, method: str) -> Section:
     )
 
 
-def _compared(organisms: Organisms, dose: float) -> Section:
+def of_methods(organisms: Organisms, dose: float) -> Section:
     """Each method's recovery and leak, over trainings."""
     tables = []
     for name, trainings in organisms.items():
