@@ -63,9 +63,11 @@ def test_the_script_writes_the_league(tmp_path, quick_python):
     out.mkdir()
     words = ["--organisms", *folders, "--others", other, "--data", FOLDER]
     subprocess.run([quick_python, SCRIPT, out, *words], check=True)
-    names = {"rows.csv", "league.csv", "tests.csv", "league.svg", "league.pdf", "league.html"}
+    names = {"rows.csv", "league.csv", "tests.csv", "agreement.csv", "league.svg", "league.pdf", "league.html"}
     assert names <= {path.name for path in out.iterdir()}
     rows = pd.read_csv(out / "rows.csv")
     assert rows.groupby("truth")["organism"].nunique().to_dict() == dict.fromkeys(TRUTHS, 2)
     text = (out / "league.html").read_text()
     assert "<td>other</td><td>Kendall&#39;s tau</td>" in text
+    tau = pd.read_csv(out / "agreement.csv").set_index(["other", "name"]).loc[("other", "Kendall's tau")]
+    assert f"<td>{tau['estimate']:.2f} [{tau['lower']:.2f}, {tau['upper']:.2f}]</td>" in text

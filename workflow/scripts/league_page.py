@@ -9,7 +9,7 @@ import pandas as pd
 from trimtab.artifacts import files
 from trimtab.artifacts.provenance import provenance
 from trimtab.league import runs
-from trimtab.league.agreement import agreement, effects_there
+from trimtab.league.agreement import agreement, as_table, effects_there
 from trimtab.league.columns import EFFECT
 from trimtab.league.page import page
 from trimtab.league.picture import picture
@@ -18,7 +18,7 @@ from trimtab.report.figures import save
 
 
 def main(folder: Path, *, organisms: list[Path], others: list[Path], data: Path) -> None:
-    """Write rows.csv, league.csv, tests.csv, league.svg and league.html to `folder`.
+    """Write rows.csv, league.csv, tests.csv, agreement.csv, league.svg and league.html to `folder`.
 
     Args:
         organisms: folders of their runs.
@@ -31,8 +31,7 @@ def main(folder: Path, *, organisms: list[Path], others: list[Path], data: Path)
     found = league(rows)
     sources = [path for each in read for path in each.paths]
     origin = provenance(sources, {"organisms": [each.name for each in organisms]})
-    for name, table in {"rows": rows, "league": found.table, "tests": found.tests}.items():
-        files.write_csv(folder / f"{name}.csv", table, origin)
+    tables = {"rows": rows, "league": found.table, "tests": found.tests}
     first = str(found.table["truth"].iloc[0])
     save(lambda: picture(found.table, first), folder, "league")
     effects = rows.pivot(index="organism", columns="method", values=EFFECT)
@@ -40,6 +39,9 @@ def main(folder: Path, *, organisms: list[Path], others: list[Path], data: Path)
     agreements = {
         name: agreement(effects, effects_there(table), DRAWS, LEVEL, seed=0) for name, table in comparisons.items()
     }
+    tables["agreement"] = as_table(agreements)
+    for name, table in tables.items():
+        files.write_csv(folder / f"{name}.csv", table, origin)
     with files.atomic(folder / "league.html") as temporary:
         text = page(rows, found, missing, folder / "league.svg", agreements, read[0].kl, read[0].dose)
         temporary.write_text(text)

@@ -1,5 +1,6 @@
 """Whether the order of methods on organisms is their order on another model."""
 
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -53,6 +54,16 @@ def agreement(here: pd.DataFrame, there: pd.Series, draws: int, level: float, se
         )
         for name, correlate in kinds.items()
     ]
+
+
+def as_table(agreements: Mapping[str, Sequence[Agreement]]) -> pd.DataFrame:
+    """One row another model and correlation.
+
+    Args:
+        agreements: by the other model's experiment.
+    """
+    rows = [{"other": other, **each._asdict()} for other, found in agreements.items() for each in found]
+    return pd.DataFrame(rows, columns=["other", *Agreement._fields])
 
 
 def effects_there(comparison: pd.DataFrame) -> pd.Series:
