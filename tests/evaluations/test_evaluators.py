@@ -30,11 +30,12 @@ from trimtab.evaluations.evaluators import (
 from trimtab.evaluations.evaluators.held_out_text import entropy
 from trimtab.evaluations.evaluators.multiple_choice import leads
 from trimtab.evaluations.evaluators.off_target import divergence
-from trimtab.evaluations.steered import Episodes, Steered
+from trimtab.evaluations.steered import Dictionary, Episodes, Steered
 from trimtab.forward.sites import INPUT, Site
 from trimtab.prompts import resources
 from trimtab.rollouts.conditions import Condition
 from trimtab.rollouts.episode import Arm
+from trimtab.saes.sae import SAE, TopKActivation
 from trimtab.settings.evaluations import names
 from trimtab.steering.edits import added
 from trimtab.steering.gates import Beyond
@@ -44,6 +45,12 @@ OF_THE_MODEL = [name for name in names() if "turns" not in evaluators.needs(name
 PRIMARY = {"autonomy": "proactive_calls", "deference": "asks"}
 SHORT = {"written_text": {"tokens": 8}, "forced_language": {"tokens": 8}}
 ASKED = "Decide by yourself."
+
+
+def dictionary(latents=64, k=8):
+    """Of random latents."""
+    decoder = torch.nn.functional.normalize(torch.randn(latents, D_MODEL, generator=torch.Generator().manual_seed(2)))
+    return SAE(decoder.T.clone(), torch.zeros(latents), decoder, torch.zeros(D_MODEL), TopKActivation(k))
 
 
 def condition(name, method="sae_probe", trait="autonomy", dose=0.4):
@@ -74,6 +81,7 @@ def steered(protocol):
         conditions=[*conditions],
         arms=[*conditions.values()],
         latents=pd.DataFrame({"layer": [1, 1, 1, 0], "q_templates": [0.01, 0.05, 0.4, 0.0]}),
+        dictionaries={1: Dictionary(Site(1), dictionary())},
     )
 
 
@@ -107,8 +115,8 @@ def test_a_push_of_zero_gives_exactly_the_unsteered_rows(found, name):
     assert set(table["condition_id"]) == {"unsteered", "zero", "push", "back", "prompt"}
     assert len(of(table, "zero")) == len(through(name))
     pd.testing.assert_frame_equal(of(table, "zero"), of(table, "unsteered"), check_exact=True)
-    # and what does something is seen to
-    for other in ("push", "prompt"):
+    # and what does something is seen to; a prompt has no direction that could be read
+    for other in ("push", *([] if name == "specificity" else ["prompt"])):
         assert not of(table, other).equals(of(table, "unsteered")), other
 
 

@@ -352,6 +352,13 @@ def latents_of(wildcards):
     )
 
 
+def dictionaries_of(wildcards):
+    """All layers' dictionaries, where an evaluator asks for them: a trait's layer isn't known before its probe is."""
+    asks = "dictionaries" in evaluators.needs(wildcards.evaluator)
+    pattern = "<results>/saes/{layer}/sae_weights.safetensors"
+    return expand(pattern, layer=LAYERS) if asks else []
+
+
 def evaluated(wildcards):
     """Digest of what an evaluator takes from the resources."""
     used = [

@@ -17,6 +17,7 @@ rule evaluation:
         conditions="<results>/rollouts/conditions/{batch}.csv",
         turns=turns_of,
         latents=latents_of,
+        dictionaries=dictionaries_of,
     output:
         rows="<results>/evaluations/{evaluator}/{batch}.parquet",
     log:
@@ -43,7 +44,8 @@ rule evaluation:
     shell:
         "python workflow/scripts/evaluations_measure.py {input.manifest} {input.scenarios} {input.calibration}"
         " {input.conditions} {params.agent:q} {params.data:q} {params.made} {output.rows}"
-        " --evaluator {wildcards.evaluator} --turns {input.turns} --latents {input.latents} --gates {params.gates:q}"
+        " --evaluator {wildcards.evaluator} --turns {input.turns} --latents {input.latents}"
+        " --dictionaries {input.dictionaries} --gates {params.gates:q}"
         " --primary {params.primary:q} --settings {params.settings:q} --coupling {params.coupling}"
         " --seed {params.seed} 2> {log}"
 

@@ -28,6 +28,7 @@ def main(
     evaluator: str,
     turns: list[Path],
     latents: list[Path],
+    dictionaries: list[Path],
     gates: EditGates,
     primary: PrimarySettings,
     settings: EvaluatorSettings,
@@ -37,13 +38,12 @@ def main(
     """Write one row a condition and item; `made` is the run's folder, `data` that of the resources."""
     named, *beside = evaluators.items(evaluator)
     own, declared = settings.settings.get(evaluator, {}), primary.primary
-    inputs = [manifest, scenarios, calibration, conditions, *turns, *latents]
+    inputs = [manifest, scenarios, calibration, conditions, *turns, *latents, *dictionaries]
+    run = (manifest, calibration, conditions, agent, data, made, gates)
     given: Any = (
         batch.episodes(conditions, turns, declared, own)
         if turns
-        else batch.steered(
-            manifest, calibration, conditions, agent, data, made, gates, declared, beside, latents, own, coupling, seed
-        )
+        else batch.steered(*run, declared, beside, latents, dictionaries, own, coupling, seed)
     )
     through = read_scenarios(scenarios) if named == evaluators.SCENARIOS else items.read(data, named)
     table = measure(evaluator, given, through)

@@ -9,8 +9,10 @@ from trimtab.agent import protocols
 from trimtab.agent.calibration import Calibration
 from trimtab.agent.points import Decisions
 from trimtab.evaluations import items
-from trimtab.evaluations.steered import Episodes, Steered
+from trimtab.evaluations.steered import Dictionary, Episodes, Steered
+from trimtab.forward.sites import Sites
 from trimtab.model.source import from_manifest
+from trimtab.probes.dictionaries import dictionary
 from trimtab.prompts import resources
 from trimtab.rollouts.arms import arms
 from trimtab.rollouts.conditions import conditions_of, read_conditions
@@ -30,6 +32,7 @@ def steered(
     primary: Mapping[str, str],
     beside: Sequence[str],
     latents: Sequence[Path],
+    dictionaries: Sequence[Path],
     settings: Mapping[str, Value],
     coupling: str,
     seed: int,
@@ -43,6 +46,7 @@ def steered(
         primary: trait -> its declared outcome, for evaluators that ask for actions.
         beside: kinds of items that the evaluator uses where it goes through others.
         latents: the batch's trait's, where the evaluator asks for them.
+        dictionaries: the weights of every layer's, where the evaluator asks for them.
         coupling: of the rollouts (`trimtab.rollouts.draws`).
     """
     described, model, tokenizer = from_manifest(manifest)
@@ -52,6 +56,8 @@ def steered(
     there = arms(planned, vectors, described, resources.requests(data / "traits.yaml"), saes, gate_of)
     by_id = {each.condition_id: each for each in planned}
     decided = Decisions.read(data / "decisions.yaml")
+    sites, layers = Sites.of(described), {by_id[arm.condition_id].layer for arm in there}
+    folders = {int(path.parent.name): path.parent for path in dictionaries}
     return Steered(
         model=model,
         protocol=protocols.read(agent, tokenizer),
@@ -62,6 +68,11 @@ def steered(
         arms=there,
         latents=pd.concat(map(pd.read_parquet, latents)) if latents else None,
         beside={kind: items.read(data, kind) for kind in beside},
+        dictionaries={
+            layer: Dictionary(sites.at(layer), dictionary(folder, layer, described.model, sites).to(model.device))
+            for layer, folder in folders.items()
+            if layer in layers
+        },
         seed=seed,
         coupling=coupling,
         settings=settings,

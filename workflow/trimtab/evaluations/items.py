@@ -38,7 +38,17 @@ class Parallel:
     """By language."""
 
 
-Item = Passage | Question | Parallel
+@dataclass(frozen=True)
+class NearMiss:
+    """A text that shows a trait, and one of much the same words that means another thing."""
+
+    id: str
+    trait: str
+    means: str
+    near: str
+
+
+Item = Passage | Question | Parallel | NearMiss
 
 
 def _line(row: Mapping[str, Any]) -> Passage:
@@ -49,11 +59,13 @@ KINDS: Mapping[str, Callable[[Mapping[str, Any]], Item]] = {
     "passages": lambda row: Passage(**row),
     "questions": lambda row: Question(row["id"], row["question"], (row["right"], *row["wrong"])),
     "languages": lambda row: Parallel(**row),
+    "near_misses": lambda row: NearMiss(**row),
     "elsewhere": _line,
     "suffixes": _line,
     "prefills": _line,
     "thoughts": _line,
     "openings": _line,
+    "take_backs": _line,
 }
 """What the rows of each file are."""
 

@@ -11,7 +11,7 @@ The unsteered model is read beside every batch, so that an evaluator can take wh
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 import torch
@@ -22,8 +22,10 @@ from transformers import PreTrainedModel
 from trimtab.agent.points import Measure, Point
 from trimtab.agent.protocol import Protocol
 from trimtab.agent.scenario import Scenario
+from trimtab.forward.sites import Site
 from trimtab.rollouts.conditions import Condition
 from trimtab.rollouts.episode import Arm
+from trimtab.saes.sae import SAE
 from trimtab.steering import places
 from trimtab.steering.edits import Edits, after
 from trimtab.steering.places import Segment
@@ -63,6 +65,13 @@ class Decided:
     steered: Float[Tensor, "condition situation action"]
 
 
+class Dictionary(NamedTuple):
+    """A dictionary, and where its rows are."""
+
+    site: Site
+    sae: SAE
+
+
 @dataclass(frozen=True)
 class Steered:
     """A batch's conditions on the running model."""
@@ -81,6 +90,8 @@ class Steered:
     """Items that the evaluator names besides those that it goes through, by their kind."""
     latents: pd.DataFrame | None = None
     """Of the batch's trait, as probes/<trait>.latents.parquet has them, where the evaluator asks for them."""
+    dictionaries: Mapping[int, Dictionary] = field(default_factory=dict)
+    """Of the conditions' layers, where the evaluator asks for them."""
     seed: int = 0
     coupling: str = "gumbel"
     """By which what is written is drawn (`trimtab.rollouts.draws`)."""

@@ -25,6 +25,7 @@ NEEDS = {
     "turns": "the conditions' episodes (rollouts/turns); the model isn't run",
     "actions": "what shows more of each trait: its declared outcome (statistics.primary), its actions (decisions.yaml)",
     "latents": "which latents go with the trait (probes/<trait>.latents.parquet)",
+    "dictionaries": "the dictionaries of the conditions' layers (saes/)",
 }
 """What an evaluator may ask for."""
 
