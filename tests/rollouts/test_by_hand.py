@@ -16,6 +16,7 @@ from trimtab.forward.packed import pack_rows
 from trimtab.forward.sites import Site
 from trimtab.rollouts import side_by_side as command
 from trimtab.rollouts.by_hand import OVERFLOW, ByHand
+from trimtab.rollouts.loaded import chat_text
 from trimtab.rollouts.side_by_side import Columns
 from trimtab.steering.changes import Affine, LowRank, ProjectOut
 from trimtab.steering.edits import Edit, added, scaled
@@ -120,13 +121,12 @@ def test_a_chat_goes_on_in_the_template(model):
     assert second == generated(plain, [*ids, *said, *TOKENIZER(more, add_special_tokens=False)["input_ids"]], 12)
 
 
-def test_a_chat_is_the_same_every_day(model):
+def test_a_chat_is_the_same_every_day():
     """A template that tells the date has that of the agents' chats."""
     told = TEMPLATE.replace("'<|im_start|>user\\n'", "'<|im_start|>user\\n' + strftime_now('%d %b %Y') + date_string")
-    hand = ByHand(model, byte_tokenizer(told), [()])
-    assert f"<|im_start|>user\n{2 * dates.TEXT}Hello<|im_end|>" in hand._rendered(
-        [{"role": "system", "content": ""}, {"role": "user", "content": "Hello"}]
-    )
+    messages = [{"role": "system", "content": ""}, {"role": "user", "content": "Hello"}]
+    text = chat_text(byte_tokenizer(told), messages, "generate")
+    assert f"<|im_start|>user\n{2 * dates.TEXT}Hello<|im_end|>" in text
 
 
 @pytest.mark.slow

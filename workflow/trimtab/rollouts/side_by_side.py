@@ -8,7 +8,8 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from trimtab.rollouts.by_hand import ByHand, Piece
+from trimtab.rollouts.by_hand import ByHand
+from trimtab.rollouts.continued import Piece
 
 
 def generate(
@@ -71,7 +72,7 @@ def _show(pieces: Iterator[Piece], doses: list[float]) -> None:
     columns = Columns([f"dose {dose:+g}" if dose else "dose 0" for dose in doses], shutil.get_terminal_size().columns)
     print(columns.headings, flush=True)
     for piece in pieces:
-        for line in columns.add(piece.row, piece.text, piece.ended):
+        for line in columns.add(piece.row, piece.text, bool(piece.ended)):
             print(line, flush=True)
 
 
