@@ -16,7 +16,7 @@ FLOORS = [
     {"probes"},
     {"vectors"},
     {"config", "rollouts"},
-    {"evaluations", "plan", "statistics"},
+    {"evaluations", "plan", "serve", "statistics"},
     {"report"},
     {"organism"},
     {"league"},
