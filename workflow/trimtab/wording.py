@@ -33,8 +33,9 @@ class Wording:
 
     @property
     def inside(self) -> str:
-        """The label within a sentence: its first letter is small, unless it begins a name or an acronym."""
-        return self.label if self.label[1:2].isupper() else self.label[:1].lower() + self.label[1:]
+        """The label within a sentence: its first letter is small, unless its word has other capitals, as names have."""
+        first = self.label.split(" ")[0]
+        return self.label if first[1:].lower() != first[1:] else self.label[:1].lower() + self.label[1:]
 
 
 def constants(path: Path) -> dict[str, str]:

@@ -1,0 +1,113 @@
+"""What a finished league found, in docs/league.md and the README: what can be told, its table, picture and page.
+
+`python docs/league.py results/league` copies page and tables to docs/gallery and the picture to docs/figures, and
+writes what stands between two comments in each page. Sentences and numbers are the league's own.
+"""
+
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from trimtab.league.columns import COLUMNS, EFFECT, EQUAL_KL
+from trimtab.league.names import called
+from trimtab.league.page import said, unit
+from trimtab.league.table import ALL
+from trimtab.league.winners import purposes
+
+ROOT = Path(__file__).resolve().parents[1]
+PICTURE, GALLERY = "figures/league.svg", ROOT / "docs/gallery"
+BEGIN, END = "<!-- league: written by docs/league.py -->", "<!-- end of the league -->"
+TABLES = ("rows", "league", "agreement")
+SHOWN = [*(name for name in EQUAL_KL if name != EFFECT), "passes"]
+
+
+def table(league: pd.DataFrame) -> Iterator[str]:
+    """Methods with an effect, the one with most first: the effect for each truth with its interval, and means over all
+    organisms.
+
+    Args:
+        league: league.csv.
+    """
+    of = {key: part.set_index("method") for key, part in league.groupby(["truth", "column"])}
+    effects = {f"{COLUMNS[EFFECT].label}, {truth}": of[truth, EFFECT] for truth in league["truth"].unique()}
+    effects.pop(f"{COLUMNS[EFFECT].label}, {ALL}")
+    others = {COLUMNS[name].label: of[ALL, name] for name in SHOWN}
+    methods = of[ALL, EFFECT]["estimate"].dropna().sort_values(ascending=False, kind="stable").index
+    # organisms of a truth may lack a method that others have
+    effects = {label: each.reindex(methods) for label, each in effects.items()}
+    yield f"| method | {' | '.join([*effects, *others])} |"
+    yield "|---" * (1 + len(effects) + len(others)) + "|"
+    for method in methods:
+        cells = [cell(each.loc[method], interval=True) for each in effects.values()]
+        cells += [cell(each.loc[method], interval=False) for each in others.values()]
+        yield f"| {called(str(method))} | {' | '.join(cells)} |"
+
+
+def cell(row: pd.Series, interval: bool) -> str:
+    if pd.isna(row["estimate"]):
+        return ""
+    if interval and not pd.isna(row["lower"]):
+        return f"{row['estimate']:.2f} ({row['lower']:.2f} to {row['upper']:.2f})"
+    return f"{row['estimate']:.0f}" if row["estimate"] >= 100 else f"{row['estimate']:.2f}"
+
+
+def found(rows: pd.DataFrame, league: pd.DataFrame, agreement: pd.DataFrame) -> Iterator[str]:
+    """The lines of docs/league.md."""
+    yield f"{unit(rows)} [The whole page](gallery/league.html), with intervals and ranks of every column.\n"
+    yield from (f"- *{begun(each.purpose)}*: {said(each)}" for each in purposes(rows))
+    yield from (f"\n{line}" for line in agreed(agreement))
+    yield f"\n![Effect against capability lost, a point a method]({PICTURE})\n"
+    yield "Means over organisms, the effect with its 95 % interval:\n"
+    yield from table(league)
+
+
+def begun(purpose: str) -> str:
+    """With a capital, and those that it has."""
+    return purpose[0].upper() + purpose[1:]
+
+
+def agreed(agreement: pd.DataFrame) -> Iterator[str]:
+    """Whether methods stand in the same order on other models, by Kendall's tau."""
+    for row in agreement[agreement["name"] == "Kendall's tau"].to_dict("records"):
+        found = "goes with" if row["lower"] > 0 else "goes against" if row["upper"] < 0 else "is not shown to go with"
+        yield (
+            f"The order of methods there {found} that on the model of `{row['other']}`: Kendall's tau "
+            f"{row['estimate']:.2f} ({row['lower']:.2f} to {row['upper']:.2f}) over {row['methods']} methods."
+        )
+
+
+def in_short(rows: pd.DataFrame, agreement: pd.DataFrame) -> Iterator[str]:
+    """The lines of the README."""
+    best = purposes(rows)[0]
+    yield f"Which method? [The league](docs/league.md) ([picture](docs/{PICTURE})) has {unit(rows)}"
+    yield " ".join([f"{begun(best.purpose)}: {said(best)}", *agreed(agreement)])
+
+
+def pages() -> dict[Path, list[str]]:
+    """What stands in each page, of the tables in docs/gallery."""
+    rows, league, agreement = (pd.read_csv(GALLERY / f"{name}.csv") for name in TABLES)
+    return {
+        ROOT / "docs/league.md": [*found(rows, league, agreement)],
+        ROOT / "README.md": [*in_short(rows, agreement)],
+    }
+
+
+def placed(page: Path, lines: Sequence[str]) -> None:
+    """Write these lines between the page's two comments."""
+    before, begin, rest = page.read_text(encoding="utf-8").partition(f"{BEGIN}\n")
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise SystemExit(f"league: {page} has no lines {BEGIN} and {END}")
+    page.write_text(before + begin + "\n".join(lines) + "\n" + end + after, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    folder = Path(sys.argv[1])
+    for name in ("league.html", *(f"{table}.csv" for table in TABLES)):
+        shutil.copyfile(folder / name, GALLERY / name)
+    shutil.copyfile(folder / "league.svg", ROOT / "docs" / PICTURE)
+    for page, lines in pages().items():
+        placed(page, lines)
