@@ -10,8 +10,11 @@ from trimtab.report.plots_style import BLACK, BLUE, GREY, ORANGE, WIDTH, ruled
 CAPTION = (
     "Each point is a method's mean over organisms, with 95 % intervals over them. To the right is more of the effect, "
     "below is less harm; blue points have no other method both to the right of them and below. Grey: directions "
-    "without an aim, and asking in the prompt."
+    "without an aim, and asking in the prompt. Named as well are the study's vector and the mean difference. Methods "
+    "that some organism has no number of are left out, and intervals may leave the picture."
 )
+NAMED = ("sae_probe", "mean_difference")
+"""Besides those of the front."""
 
 
 def points(table: pd.DataFrame, truth: str) -> pd.DataFrame:
@@ -22,6 +25,8 @@ def points(table: pd.DataFrame, truth: str) -> pd.DataFrame:
         table: league.csv.
     """
     own = table[(table["truth"] == truth) & table["column"].isin([EFFECT, HARM])]
+    # of few organisms a mean says little, and its place in the picture would say much
+    own = own[own["organisms"] == own["organisms"].max()]
     wide = own.pivot(index="method", columns="column", values=["estimate", "lower", "upper"]).astype(float)
     kinds, columns = (wide.columns.get_level_values(level) for level in (0, 1))
     wide.columns = pd.Index([f"{column}_{kind}" for kind, column in zip(kinds, columns, strict=True)])
@@ -39,7 +44,7 @@ def points(table: pd.DataFrame, truth: str) -> pd.DataFrame:
 
 
 def picture(table: pd.DataFrame, truth: str) -> Figure:
-    """Effect across, harm upwards; methods of the front have their names."""
+    """Effect across, harm upwards; methods of the front, and `NAMED`, have their names."""
     found = points(table, truth)
     figure = Figure(figsize=(WIDTH, 0.6 * WIDTH), layout="constrained")
     axis = figure.subplots()
@@ -50,8 +55,11 @@ def picture(table: pd.DataFrame, truth: str) -> Figure:
         axis.hlines(y, row[f"{EFFECT}_lower"], row[f"{EFFECT}_upper"], color=colour, linewidth=0.6, alpha=0.6)
         axis.vlines(x, row[f"{HARM}_lower"], row[f"{HARM}_upper"], color=colour, linewidth=0.6, alpha=0.6)
         axis.plot(x, y, "o", color=colour, markersize=5 if row["front"] else 3.5)
-        if row["front"]:
+        if row["front"] or method in NAMED:
             axis.annotate(called(str(method)), (x, y), xytext=(4, 4), textcoords="offset points", fontsize=7)
+    low, high = found[f"{HARM}_estimate"].min(), found[f"{HARM}_estimate"].max()
+    room = 0.3 * (high - low) or 0.1
+    axis.set(ylim=(low - room, high + room))
     axis.set(xlabel=f"{COLUMNS[EFFECT].label}, share of the persona", ylabel=f"{COLUMNS[HARM].label}, nats a token")
     ruled(axis, "x")
     return figure
