@@ -26,8 +26,10 @@ def points(table: pd.DataFrame, truth: str) -> pd.DataFrame:
     """
     own = table[(table["truth"] == truth) & table["column"].isin([EFFECT, HARM])]
     # of few organisms a mean says little, and its place in the picture would say much
-    own = own[own["organisms"] == own["organisms"].max()]
-    wide = own.pivot(index="method", columns="column", values=["estimate", "lower", "upper"]).astype(float)
+    own = own.loc[own["organisms"] == own["organisms"].max()]
+    wide: pd.DataFrame = own.pivot(index="method", columns="column", values=["estimate", "lower", "upper"]).astype(
+        float
+    )
     kinds, columns = (wide.columns.get_level_values(level) for level in (0, 1))
     wide.columns = pd.Index([f"{column}_{kind}" for kind, column in zip(kinds, columns, strict=True)])
     wide = wide[wide[[f"{EFFECT}_estimate", f"{HARM}_estimate"]].notna().all(axis=1)]
