@@ -44,7 +44,8 @@ PROMPTS = [
 
 def verdict(unit, rule, timing, moved):
     """What the config's check says of one block of the grid; None if it passes."""
-    block = {"rules": [rule], "timings": [timing], "doses": [0.2]}
+    # a vector that every rule can apply
+    block = {"methods": ["sae_probe"], "rules": [rule], "timings": [timing], "doses": [0.2]}
     if moved:
         block["layers"] = [DEFAULT["layers"][0]]
     study = DEFAULT["rollouts"]["study"] | {"timings": ["all"], "decode_dose": None}
