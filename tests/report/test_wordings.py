@@ -34,7 +34,7 @@ from trimtab.rollouts.rollout import OVERFLOW
 from trimtab.settings.gates import NEEDS, EditGate
 from trimtab.settings.saes import SaeOverride
 from trimtab.steering import catalogue, gates, places
-from trimtab.steering.catalogue import AS_MADE, GATES, REMEMBERS, RULES, TIMINGS
+from trimtab.steering.catalogue import AS_MADE, EDIT_CODE, GATES, REMEMBERS, RULES, TIMINGS
 from trimtab.vectors import methods as methods_folder
 from trimtab.vectors.baselines import BASELINES
 from trimtab.vectors.drawn import KINDS as RANDOM_KINDS
@@ -60,6 +60,11 @@ def accepted(**rollouts: str) -> bool:
     settings = copy.deepcopy(DEFAULT)
     settings["rollouts"] |= rollouts
     settings["rollouts"]["controls"]["negative"] = rollouts["unit"] not in ("chance", "probability")
+    if rollouts["rule"] == EDIT_CODE:
+        # every vector must come with latents
+        settings["rollouts"]["study"] |= {"method": "sae_probe"}
+        settings["rollouts"]["controls"] |= {"methods": [], "random": 0}
+        settings["statistics"]["confirmatory"] |= {"method": "sae_probe"}
     if rollouts["unit"] == "asc":
         # a bound for all tokens alone
         settings["rollouts"]["study"] |= {"timings": ["all"], "decode_dose": None}
