@@ -76,9 +76,9 @@ MUTATIONS = [
     ),
     Mutation(
         "a rank that doesn't count the vector",
-        "statistics/effects.py",
-        "p=(as_large + 1) / (len(random) + 1)",
-        "p=as_large / len(random)",
+        "statistics/significance.py",
+        "(count + 1) / (len(random[kind]) + 1)",
+        "count / len(random[kind])",
         CORRECTIONS,
     ),
     Mutation(
@@ -311,8 +311,8 @@ MUTATIONS = [
     Mutation(
         "KL(steered ‖ unsteered)",
         "vectors/calibrate.py",
-        "((self._clean - steered) * self._chance)",
-        "((steered - self._clean) * steered.exp())",
+        "((clean - torch.log_softmax(logits.float(), dim=-1)) * chance)",
+        "((torch.log_softmax(logits.float(), dim=-1) - clean) * torch.softmax(logits.float(), dim=-1))",
         CALIBRATE,
     ),
     Mutation(
