@@ -10,8 +10,9 @@ from trimtab.forward.sites import INPUT, Site
 from trimtab.steering.changes import Add, KeepNorm, LowRank, ProjectOut
 from trimtab.steering.edits import Edit, added, after
 from trimtab.steering.gates import ANY, FIRST, Beyond, Trigger
+from trimtab.steering.packs import packs
 from trimtab.steering.places import Segment
-from trimtab.steering.replay import ROWS, Replay, packs
+from trimtab.steering.replay import ROWS, Replay
 from trimtab.steering.steering import Steering
 
 HEADER = Segment([4, 8, 15, 16, 23, 42, 7, 9, 30, 31], written=False)

@@ -40,5 +40,22 @@ def finished(
     return {kind: _added(mask, dtype) for kind, mask in kinds.items()}
 
 
+def behind_header(
+    owner: Int[Tensor, "own"], position: Int[Tensor, "token"], config: PretrainedConfig, dtype: torch.dtype
+) -> Tensor | dict[str, Tensor]:
+    """Masks of one sequence where each token sees the header and its own prompt, up to itself.
+
+    Args:
+        owner: the prompt of every token after the header.
+        position: of all tokens in the text of their own prompt.
+        config, dtype: as for `finished`.
+    """
+    place = torch.arange(len(position), device=position.device)
+    owner = torch.cat([owner.new_full((len(position) - len(owner),), -1), owner])
+    seen = (place <= place[:, None]) & ((owner == owner[:, None]) | (owner < 0))
+    at = position[None]
+    return finished(seen[None], at, at, config, dtype)
+
+
 def _added(seen: Bool[Tensor, "row query key"], dtype: torch.dtype) -> Float[Tensor, "row 1 query key"]:
     return torch.zeros_like(seen, dtype=dtype).masked_fill_(~seen, torch.finfo(dtype).min)[:, None]

@@ -9,8 +9,7 @@ certain layer, so the layers up to there run once for all of them. Doses are mea
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from functools import cached_property
-from itertools import groupby
+from functools import cached_property, partial
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -19,7 +18,7 @@ from transformers import PreTrainedModel
 
 from trimtab.forward.hooks import Stream, hooked
 from trimtab.forward.layer_checkpoint import LayerCheckpoint
-from trimtab.forward.masks import finished
+from trimtab.forward.masks import behind_header
 from trimtab.forward.recurrent import is_recurrent
 from trimtab.forward.single import goes_alone
 from trimtab.forward.sites import Site
@@ -32,20 +31,9 @@ from trimtab.steering.steering import Steering
 ROWS = 4
 """Conditions a forward pass: logits of a few hundred tokens over a vocabulary are large."""
 
-PACK = 25
-"""Prompts a sequence: attention between prompts is computed and thrown away, so a sequence must not grow."""
-
 Prompt = Sequence[Segment | Piece]
 Read = Callable[[LayerCheckpoint, int, Int[Tensor, "kept"]], Float[Tensor, "row kept vocabulary"]]
 """Reads on from the checkpoint in so many copies; gives logits of these tokens."""
-
-
-def packs(prompts: Sequence[Prompt], size: int) -> Iterator[list[int]]:
-    """Indices of prompts that can be read in one sequence: those of one header, at most `size` together."""
-    order = sorted(range(len(prompts)), key=lambda i: (prompts[i][0].tokens, i))
-    for _, group in groupby(order, key=lambda i: prompts[i][0].tokens):
-        members = list(group)
-        yield from (members[at : at + size] for at in range(0, len(members), size))
 
 
 class Replay:
@@ -86,7 +74,7 @@ class Replay:
             self._checkpoint = LayerCheckpoint(model, layer, input_ids=ids)
         else:
             positions = torch.cat([torch.arange(header, device=device), position])
-            mask = self._mask(model, positions)
+            mask = behind_header(self.owner, positions, model.config.get_text_config(decoder=True), model.dtype)
             self._checkpoint = LayerCheckpoint(
                 model, layer, input_ids=ids, position_ids=positions[None], attention_mask=mask
             )
@@ -135,13 +123,10 @@ class Replay:
         """Unsteered logits of each prompt's last token, and its rows at many sites, in one pass to the end."""
         rows: dict[Site, Tensor] = {}
 
-        def keeping(site: Site) -> Callable[[Stream], None]:
-            def keep(stream: Stream) -> None:
-                rows[site] = self._of_tokens(stream, self.ends)
+        def keep(site: Site, stream: Stream) -> None:
+            rows[site] = self._of_tokens(stream, self.ends)
 
-            return keep
-
-        with hooked(self._model, {site: keeping(site) for site in sites}):
+        with hooked(self._model, {site: partial(keep, site) for site in sites}):
             return self.logits([()], self.ends)[0], rows
 
     def advance(self, layer: int, edits: Edits) -> None:
@@ -305,23 +290,7 @@ class Replay:
         steering.locate(row[:, None].expand_as(places), places, ids)
         return steering
 
-    def _mask(self, model: PreTrainedModel, position: Int[Tensor, "token"]) -> Tensor | dict[str, Tensor]:
-        """What each token sees: the header and its own prompt, up to itself."""
-        place = torch.arange(len(position), device=position.device)
-        owner = torch.cat([self.owner.new_full((len(position) - len(self.owner),), -1), self.owner])
-        seen = (place <= place[:, None]) & ((owner == owner[:, None]) | (owner < 0))
-        at = position[None]
-        return finished(seen[None], at, at, model.config.get_text_config(decoder=True), model.dtype)
-
 
 def _together(parts: Iterator[tuple[int, Float[Tensor, "kept vocabulary"]]]) -> Float[Tensor, "edits kept vocabulary"]:
     found = dict(parts)
     return torch.stack([found[number] for number in range(len(found))]).float()
-
-
-def replays(
-    model: PreTrainedModel, prompts: Sequence[Prompt], layer: int, size: int
-) -> Iterator[tuple[list[int], Replay]]:
-    """Prompts by number, those of one header together and at most `size`, each time read up to a layer."""
-    for pack in packs(prompts, size):
-        yield pack, Replay(model, [prompts[i] for i in pack], layer)

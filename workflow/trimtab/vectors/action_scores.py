@@ -13,7 +13,8 @@ from transformers import PreTrainedModel
 
 from trimtab.agent.protocol import Protocol
 from trimtab.errors import TrimtabError
-from trimtab.steering.replay import PACK, Prompt, replays
+from trimtab.steering.packs import PACK, replays
+from trimtab.steering.replay import Prompt
 
 
 def kl(logits: Float[Tensor, "edits prompt vocabulary"]) -> Float[Tensor, "edits prompt"]:

@@ -14,7 +14,8 @@ from transformers import PreTrainedModel
 from trimtab.agent.protocol import Protocol
 from trimtab.forward.sites import Site, as_site
 from trimtab.steering.edits import Edits
-from trimtab.steering.replay import PACK, Replay, replays
+from trimtab.steering.packs import PACK, replays
+from trimtab.steering.replay import Replay
 from trimtab.vectors.asked import Fit, TokenRows
 from trimtab.vectors.cost import Cost
 from trimtab.vectors.unmade import CannotBeMade

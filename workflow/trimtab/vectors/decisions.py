@@ -26,7 +26,8 @@ from trimtab.agent.protocol import Protocol
 from trimtab.agent.scenario import Scenario
 from trimtab.forward.sites import Sites
 from trimtab.steering.edits import Edits, after
-from trimtab.steering.replay import Prompt, Replay, replays
+from trimtab.steering.packs import replays
+from trimtab.steering.replay import Prompt, Replay
 from trimtab.vectors import apply, artifact, decoding
 from trimtab.vectors.action_scores import finite_scores
 from trimtab.vectors.cost import COSTS, Cost

@@ -20,7 +20,8 @@ from transformers import PreTrainedModel
 from trimtab.agent.protocol import Protocol
 from trimtab.forward.hooks import decoder_layers, hooked
 from trimtab.forward.sites import Site
-from trimtab.steering.replay import PACK, Replay, replays
+from trimtab.steering.packs import PACK, replays
+from trimtab.steering.replay import Replay
 from trimtab.vectors.action_scores import finite_scores
 from trimtab.vectors.baselines import GUIDANCE, MIXING
 from trimtab.vectors.calibrate import STEPS, Search

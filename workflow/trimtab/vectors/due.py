@@ -24,7 +24,8 @@ from trimtab.errors import TrimtabError
 from trimtab.forward.sites import Site
 from trimtab.jobs.progress import track
 from trimtab.prompts.contrast import DEVELOPMENT
-from trimtab.steering.replay import PACK, Prompt, Replay, packs
+from trimtab.steering.packs import PACK, packs, replays
+from trimtab.steering.replay import Prompt
 from trimtab.vectors.action_scores import finite_scores
 from trimtab.vectors.contrast_readings import Message
 
@@ -59,9 +60,8 @@ def table(
     names, asked = [*prompts], [*prompts.values()]
     scores = np.empty((len(asked), len(protocol.tools)))
     rows: dict[Site, list[np.ndarray]] = {site: [np.empty(0)] * len(asked) for site in sites}
-    parts = [*packs(asked, PACK)]
-    for pack in track(parts, len(parts), "reading where an action is due"):
-        replay = Replay(model, [asked[i] for i in pack], min(site.after for site in sites))
+    parts, count = replays(model, asked, min(site.after for site in sites), PACK), len([*packs(asked, PACK)])
+    for pack, replay in track(parts, count, "reading where an action is due"):
         logits, found = replay.logits_and_rows(sites)
         scores[pack] = finite_scores(logits, protocol).numpy()
         for site, own in found.items():

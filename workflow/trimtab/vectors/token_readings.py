@@ -16,8 +16,9 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from trimtab.forward.sites import INPUT, Site
+from trimtab.steering.packs import PACK, replays
 from trimtab.steering.places import Piece, Segment
-from trimtab.steering.replay import PACK, Prompt, Replay, replays
+from trimtab.steering.replay import Prompt, Replay
 from trimtab.vectors.contrast_readings import ContrastReadings
 from trimtab.vectors.unmade import CannotBeMade
 

@@ -23,7 +23,7 @@ from trimtab.rollouts.conditions import Condition
 from trimtab.settings.base import Positive, Share
 from trimtab.steering.codes import EditCode
 from trimtab.steering.edits import Edit
-from trimtab.steering.replay import replays
+from trimtab.steering.packs import replays
 
 LABEL = "Off-topic detectors"
 SENTENCE = (

@@ -15,7 +15,7 @@ from trimtab.evaluations.steered import TOGETHER, Dictionary, Steered
 from trimtab.forward.sites import Site
 from trimtab.rollouts.conditions import Condition
 from trimtab.steering.edits import Edits
-from trimtab.steering.replay import replays
+from trimtab.steering.packs import replays
 
 LABEL = "Specificity"
 SENTENCE = (
