@@ -51,6 +51,17 @@ def test_every_room_has_its_floor():
     assert rooms == set(FLOOR)
 
 
+def test_modules_and_scripts_are_read_in_one_sitting():
+    most = {LIBRARY: 300, LIBRARY.parent / "scripts": 60}
+    longer = [
+        path.name
+        for folder, lines in most.items()
+        for path in folder.rglob("*.py")
+        if len(path.read_text().splitlines()) > lines
+    ]
+    assert longer == []
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("room", sorted(FLOOR))
 def test_a_room_imports_only_rooms_of_lower_floors(room):
