@@ -91,7 +91,7 @@ def test_the_models_own_kl_is_found(model):
 
     scanned = scan(measure, dict.fromkeys(units, BOTH), [0.5, 2.0])
     for target in (0.02, -0.3):
-        for name, found in solve(measure, scanned, target, PLAIN).items():
+        for name, found in solve(measure, scanned, target, 2.0, PLAIN).items():
             again = kl(model, added(1, units[name], found.length, "all"))[0]
             assert math.copysign(1, found.length) == math.copysign(1, target)
             assert again == pytest.approx(abs(target), rel=1.1 * TOLERANCE)
@@ -102,10 +102,10 @@ def test_slope_and_curvature_at_the_last_layer_are_the_heads_own():
     model = llama(initializer_range=0.2)
     model.model.norm = torch.nn.Identity()
     prompts = CalibrationPrompts(model, PROMPTS, LAYERS - 1)
-    slope, curvature = prompts.derivatives(Site(LAYERS - 1), UNIT, 0.1)
+    found = prompts.derivatives(Site(LAYERS - 1), UNIT, 0.1)
     moved = model.lm_head.weight @ UNIT
-    assert slope == pytest.approx(float((moved - moved.mean()).norm()), rel=1e-3)
-    assert curvature < 1e-2 * slope
+    assert found.slope == pytest.approx(float((moved - moved.mean()).norm()), rel=1e-3)
+    assert found.curvature < 1e-2 * found.slope
 
 
 # --- the search, on curves that are known ---
@@ -132,7 +132,7 @@ def curve_of(curves):
 def test_a_length_in_reach_is_found_in_few_steps(scale, power, target, points):
     measure, calls = curve_of({"v": lambda reach: (abs(reach) / scale) ** power})
     scanned = scan(measure, {"v": BOTH}, points)
-    found = solve(measure, scanned, target, PLAIN)["v"]
+    found = solve(measure, scanned, target, max(points), PLAIN)["v"]
     reachable = (4 * max(points) / scale) ** power >= 1.05 * target
     if reachable:
         assert found.length == pytest.approx(scale * target ** (1 / power), rel=TOLERANCE)
@@ -144,27 +144,46 @@ def test_a_length_in_reach_is_found_in_few_steps(scale, power, target, points):
 def test_each_sign_has_its_own_length():
     measure, _ = curve_of({"v": lambda reach: reach**2 if reach > 0 else 4 * reach**2})
     scanned = scan(measure, {"v": BOTH}, [0.5, 1.0])
-    assert solve(measure, scanned, 0.36, PLAIN)["v"].length == pytest.approx(0.6, rel=0.02)
-    assert solve(measure, scanned, -0.36, PLAIN)["v"].length == pytest.approx(-0.3, rel=0.02)
+    assert solve(measure, scanned, 0.36, 1.0, PLAIN)["v"].length == pytest.approx(0.6, rel=0.02)
+    assert solve(measure, scanned, -0.36, 1.0, PLAIN)["v"].length == pytest.approx(-0.3, rel=0.02)
 
 
 def test_a_kl_out_of_reach_is_recorded():
     measure, _ = curve_of({"v": lambda reach: min(abs(reach), 0.1)})
-    found = solve(measure, scan(measure, {"v": BOTH}, [0.2, 0.4]), 0.5, PLAIN)["v"]
+    found = solve(measure, scan(measure, {"v": BOTH}, [0.2, 0.4]), 0.5, 0.4, PLAIN)["v"]
     assert (found.length, found.kl) == (None, pytest.approx(0.1))
 
 
 def test_of_several_roots_the_first_of_the_scan_is_taken_and_the_fall_is_recorded():
     """Up to 1 at 1, down to 0 at 2, up again."""
     measure, _ = curve_of({"v": lambda reach: abs(math.sin(math.pi * reach / 2)) if abs(reach) < 2 else abs(reach) - 2})
-    found = solve(measure, scan(measure, {"v": BOTH}, [0.5, 1.0, 1.5, 2.0, 4.0]), 0.3, PLAIN)["v"]
+    found = solve(measure, scan(measure, {"v": BOTH}, [0.5, 1.0, 1.5, 2.0, 4.0]), 0.3, 4.0, PLAIN)["v"]
     assert found.length == pytest.approx(2 / math.pi * math.asin(0.3), rel=0.02)
     assert not found.monotone
 
 
+def test_what_is_known_serves_the_next_search_and_is_not_measured_again():
+    """KL is a power of the length, which two points show: each further search ends at its first measurement."""
+    measure, calls = curve_of({"v": lambda reach: abs(reach) ** 2.3})
+    points = scan(measure, {"v": (1,)}, [0.5, 1.0], {"v": {0.5: 0.5**2.3}})
+    assert calls == [1]
+    found = [solve(measure, points, target, 1.0, PLAIN)["v"] for target in (1.7, 0.6, 2.5, 0.1)]
+    assert [each.length for each in found] == pytest.approx([each.target ** (1 / 2.3) for each in found], rel=0.01)
+    assert len(calls) == 1 + 4
+    assert len(points["v"]) == 2 + 4
+
+
+@pytest.mark.parametrize(("kl", "steps"), [(0.03, 2), (0.09, 1), (0.12, 1)])
+def test_from_a_single_point_the_square_and_then_the_line_lead_there(kl, steps):
+    measure, calls = curve_of({"v": lambda reach: kl * reach**2.15})
+    found = solve(measure, {"v": {1.0: kl}}, 0.1, 1.0, PLAIN)["v"]
+    assert found.kl == pytest.approx(0.1, rel=TOLERANCE)
+    assert len(calls) == steps
+
+
 def test_vectors_that_are_done_are_measured_no_more():
     measure, calls = curve_of({"done": lambda reach: abs(reach), "slow": lambda reach: math.expm1(abs(reach)) / 50})
-    solve(measure, scan(measure, {"done": BOTH, "slow": (1,)}, [0.2, 1.0]), 0.2, PLAIN)
+    solve(measure, scan(measure, {"done": BOTH, "slow": (1,)}, [0.2, 1.0]), 0.2, 1.0, PLAIN)
     assert calls[0] == 6
     assert set(calls[1:]) == {1}
 
@@ -189,7 +208,7 @@ def test_a_search_that_meets_an_overflow_turns_back(edge):
     def measure(pushes):
         return [at**2 if at < edge else math.inf for _, at in pushes]
 
-    found = solve(measure, {"v": {0.1: 0.01, 0.5: 0.25}}, 1.0, PLAIN)["v"]
+    found = solve(measure, {"v": {0.1: 0.01, 0.5: 0.25}}, 1.0, 0.5, PLAIN)["v"]
     if edge < 1:
         # out of reach, and what was reached is told as a number
         assert found.length is None

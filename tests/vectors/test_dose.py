@@ -105,6 +105,8 @@ def test_a_scale_is_read_from_a_vectors_record():
     known = record(raw_norm=2.5, intercept=-1.0, kl_calibration=lengths({0.2: 3.0, 0.5: None}))
     nats = {0.2: 3.0, 0.5: None}
     applied = " by rule add at layer 2, timing all"
-    assert Scale.of("x", known, 4.0, known.plain) == Scale("x", 4.0, nats, 1.5, 0.25, 2.5, -1.0, applied)
+    assert Scale.of("x", known, 4.0, Application(2, "add", "all")) == Scale(
+        "x", 4.0, nats, 1.5, 0.25, 2.5, -1.0, applied
+    )
     other = Scale.of("x", known, 4.0, Application(2, "add", "prefill"))
     assert (other.nats, other.slope, other.curvature) == ({}, None, None)

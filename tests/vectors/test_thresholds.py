@@ -50,7 +50,7 @@ def planted(rises, spread=0.0, made=None, targets=(0.5,), lengths=(2.0, 1.0)):
         readings=Said(tries=tries),
     )
     made = made or vector()
-    wanted = asked(*targets, rule=made.record.plain.rule)
+    wanted = asked(*targets, rule=made.plain.rule)
     found = thresholds(wanted, {"lda": made}, parts, lambda layer: lengths, ungated)
     return found["lda"], aside[:, :KEPT]
 
@@ -88,7 +88,7 @@ def test_a_chance_that_no_length_has_is_one_line_and_no_dose():
     assert none.forwards == 2 * 4 * KEPT
     assert 0 < some.length < 1
     known = record(method="lda", thresholds=(none, some))
-    scale = Scale.of("vectors/lda/risk.safetensors", known, 4.0, known.plain)
+    scale = Scale.of("vectors/lda/risk.safetensors", known, 4.0, Application(2, "add", "all"))
     assert length(0.29, "chance", scale) == some.length
     with pytest.raises(CannotBeMade) as error:
         length(0.5, "chance", scale)
@@ -105,8 +105,8 @@ def test_edits_of_a_methods_own_have_shares_of_what_they_are():
     own = OwnEdits(Path("v.safetensors"), record(method="lda", asc=None), added(2, AXIS, 4.0))
     (known,), _ = planted(lambda length: length / 2, made=own, targets=(0.4,))
     assert known.length == pytest.approx(0.29727, abs=0.05)
-    scale = Scale.of("v", record(asc=None, thresholds=(known,)), 4.0, own.record.plain)
-    (edit,) = edits(own, own.record.plain, 0.4, "chance", scale)
+    scale = Scale.of("v", record(asc=None, thresholds=(known,)), 4.0, own.plain)
+    (edit,) = edits(own, own.plain, 0.4, "chance", scale)
     assert edit.strength == pytest.approx(4 * known.length)
 
 

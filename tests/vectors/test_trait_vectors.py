@@ -16,7 +16,7 @@ from trimtab.settings.vectors import TrainingSettings, VectorSettings
 from trimtab.steering.edits import after
 from trimtab.steering.places import Segment
 from trimtab.vectors import apply, artifact, unmade
-from trimtab.vectors.applications import Asked
+from trimtab.vectors.applications import Application, Asked
 from trimtab.vectors.artifact import OwnEdits
 from trimtab.vectors.calibrate import CalibrationPrompts
 from trimtab.vectors.dose import Scale, length
@@ -73,13 +73,13 @@ def test_every_method_leaves_a_vector_with_lengths_that_have_their_kl(tmp_path):
             assert opened.prompts == 2
             assert (opened.open_share > 0) == (opened.prompts_open > 0)
         # at two prompts a gate may stay shut, and then nothing has a KL
-        if gated and None in vector.record.lengths(vector.record.plain).values():
+        if gated and None in vector.record.lengths(vector.plain).values():
             continue
-        scale = Scale.of(str(vector.path), vector.record, 4.0, vector.record.plain)
+        scale = Scale.of(str(vector.path), vector.record, 4.0, vector.plain)
         for target in (0.05, -0.05):
             reach = length(target, "kl", scale)
             assert reach * target > 0
-            edits = apply.edits(vector, vector.record.plain, target, "kl", scale)
+            edits = apply.edits(vector, vector.plain, target, "kl", scale)
             whole = vector.edits[0].strength if isinstance(vector, OwnEdits) else 1.0
             assert abs(edits[0].strength) == pytest.approx(abs(reach * whole))
             start = prompts if after(edits) == LAYER else CalibrationPrompts(sources.model, PROMPTS, after(edits))
@@ -126,6 +126,34 @@ def test_a_wrong_way_on_held_out_rows_marks_or_stops(tmp_path):
     make_vectors(tmp_path, ["random_0"], made, sources, stop, [0.05])
 
 
+def test_further_draws_have_derivatives_where_a_condition_goes_by_them(tmp_path):
+    made, sources = parts()
+    for bounded in (False, True):
+        make_vectors(tmp_path, ["random_0", "random_1"], made, sources, SETTINGS, [0.05], bounded=bounded)
+        first, further = (artifact.read(tmp_path / f"random_{at}" / "autonomy.safetensors") for at in range(2))
+        assert first.record.asc is not None
+        assert (further.record.asc is not None) == bounded
+        assert further.plain == Application(LAYER, "add", "all")
+
+
+def test_a_length_that_was_measured_for_the_comparison_is_not_measured_again(tmp_path, monkeypatch):
+    """Both signs of two doses, what the search of 0.05 takes, and what that of -0.05 takes from there."""
+    made, sources = parts()
+    pushes, measured = [], CalibrationPrompts.kl
+
+    def counted(prompts, edits):
+        pushes.extend(edits)
+        return measured(prompts, edits)
+
+    monkeypatch.setattr(CalibrationPrompts, "kl", counted)
+    asked = [Asked("mean_difference", None, "add", "all", target) for target in (0.05, -0.05)]
+    make_vectors(tmp_path, ["mean_difference"], made, sources, SETTINGS, [0.05], asked)
+    known = artifact.read(tmp_path / "mean_difference/autonomy.safetensors").record
+    assert [each.target for each in known.kl_calibration] == [0.05, -0.05]
+    strengths = [edit.strength for edits in pushes for edit in edits]
+    assert len(set(strengths)) == len(strengths)
+
+
 def test_the_same_material_gives_the_same_bytes(tmp_path):
     made, sources = parts()
     for folder in ("one", "two"):
@@ -157,7 +185,7 @@ def test_at_a_modules_output_vectors_are_measured_and_applied_there(tmp_path, ki
         return output if isinstance(output, torch.Tensor) else output[0]
 
     def push(part, given, output):
-        moved = stream(output) + vector.record.lengths(vector.record.plain)[0.05] * vector.unit
+        moved = stream(output) + vector.record.lengths(vector.plain)[0.05] * vector.unit
         return moved if isinstance(output, torch.Tensor) else (moved, *output[1:])
 
     run(lambda part, given, output: rows.append(stream(output)[0, -1]), clean)

@@ -130,7 +130,7 @@ def test_vectors_are_made_from_more_than_the_traits_own_rows(chosen):
         origin = made.record.provenance
         assert any("activations/corpus/000.h5" in path for path in origin["inputs"])
         assert origin["settings"]["primary"] == {"deference": "asks"}
-        assert name in set(compared["method"]) or None in made.record.lengths(made.record.plain).values()
+        assert name in set(compared["method"]) or None in made.record.lengths(made.plain).values()
 
 
 def test_a_run_goes_on_without_what_cannot_be_made_and_says_so(chosen):

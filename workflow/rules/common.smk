@@ -235,10 +235,12 @@ def making_edits(wildcards):
 def asked_lengths(wildcards):
     """The lengths that one trait's conditions need, as JSON; none where doses aren't searched for."""
     found = applications.asked(SETTINGS.rollouts, wildcards.trait)
-    gates = gates_of(each.gate for each in found)
-    return json.dumps(
-        {"asked": [asdict(each) for each in found], **gates}, sort_keys=True
-    )
+    needed = {
+        "asked": [asdict(each) for each in found],
+        "bounded": SETTINGS.rollouts.unit == "asc",
+        **gates_of(each.gate for each in found),
+    }
+    return json.dumps(needed, sort_keys=True)
 
 
 def gates_of(names):

@@ -53,7 +53,7 @@ def main(
     origin = provenance([manifest, calibration, *made.read, *around.read], about, seed)
     sources = Sources(described, model, asked.dose_prompts(protocol), made.held_out, origin)
     gate_of = GateSources(described, tokenizer, saes, weights.parent, lengths.gates)
-    make_vectors(folder, methods, material, sources, settings, targets, lengths.asked, gate_of)
+    make_vectors(folder, methods, material, sources, settings, targets, lengths.asked, gate_of, lengths.bounded)
 
 
 if __name__ == "__main__":

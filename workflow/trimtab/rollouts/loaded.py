@@ -112,7 +112,7 @@ class Loaded:
         Raises:
             TrimtabError: no such rule or unit, or none that it has what is needed for.
         """
-        application = Application(made.layer, made.record.plain.rule if rule is None else rule, timing)
+        application = Application(made.layer, made.plain.rule if rule is None else rule, timing)
         scale = Scale.of(str(made.path), made.record, made.record.residual_norm.centred_mean, application)
         site = made.record.site
         sites = sites_of(self.model, site) if self.described is None else Sites.of(self.described)

@@ -115,7 +115,7 @@ def models(writer: Writer, created: int) -> list[Body]:
     known = [_model(writer.name, created)]
     known[0]["vectors"] = {name: _about(made) for name, made in writer.vectors.items()}
     for name, made in writer.vectors.items():
-        doses = sorted(dose for dose, length in made.record.lengths(made.record.plain).items() if length is not None)
+        doses = sorted(dose for dose, length in made.record.lengths(made.plain).items() if length is not None)
         known += [_model(f"{writer.name}:{name}@{dose:g}:kl", created) for dose in doses]
     return known
 

@@ -127,7 +127,7 @@ class Writer:
     def _edits(self, push: Push, is_chat: bool) -> Edits:
         made = vector_of(push, self.vectors)
         check_timing(push.timing, is_chat)
-        check_unit(push, made.record.plain.rule if push.rule is None else push.rule)
+        check_unit(push, made.plain.rule if push.rule is None else push.rule)
         return self._loaded.edits(made, push.dose, push.unit, push.rule, push.timing)
 
     def _prompts(self, asked: ChatAsked | TextAsked, edits: Edits) -> list[Piece]:

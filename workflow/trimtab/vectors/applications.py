@@ -74,6 +74,8 @@ class AskedLengths(Settings):
     asked: tuple[Asked, ...]
     gates: dict[str, EditGate] = Field(default_factory=dict)
     """Those that are named."""
+    bounded: bool = False
+    """Whether ASC's bound gives lengths."""
 
 
 def asked(design: Design, trait: str) -> list[Asked]:

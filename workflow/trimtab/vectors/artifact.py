@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
@@ -20,8 +20,10 @@ from torch import Tensor
 from trimtab.artifacts import tensors
 from trimtab.artifacts.files import canonical
 from trimtab.errors import TrimtabError
+from trimtab.steering.catalogue import AS_MADE
 from trimtab.steering.edits import Edits
 from trimtab.steering.packing import VERSION, pack, unpack
+from trimtab.vectors.applications import Application
 from trimtab.vectors.record import Record
 from trimtab.vectors.unmade import CannotBeMade, Unmade
 
@@ -38,6 +40,8 @@ class _Recorded:
 
     path: Path
     record: Record
+    RULE: ClassVar[str]
+    """By which it is applied where it is compared."""
 
     @property
     def method(self) -> str:
@@ -52,10 +56,17 @@ class _Recorded:
         """Of the trait's probe: a vector's own, while edits have sites of their own."""
         return self.record.layer
 
+    @property
+    def plain(self) -> Application:
+        """How what was made is compared: a vector is added at its own layer to all tokens, edits are as made."""
+        return Application(self.layer, self.RULE, "all")
+
 
 @dataclass(frozen=True)
 class Vector(_Recorded):
     """A vector as in its file."""
+
+    RULE: ClassVar[str] = "add"
 
     unit: Float[Tensor, "d_model"]
     """Unit length, float32."""
@@ -68,6 +79,8 @@ class Vector(_Recorded):
 @dataclass(frozen=True)
 class OwnEdits(_Recorded):
     """Edits as in their file, for methods that need more than a direction."""
+
+    RULE: ClassVar[str] = AS_MADE
 
     edits: Edits
     """At strength 1, on all tokens."""

@@ -2,7 +2,8 @@
 
 All vectors of a layer are measured side by side. A scan of fixed doses comes first. A wanted KL is then searched for in
 the first gap of the scan that holds it, by the straight line between its ends on log scales, since KL grows with the
-square of a small length; below the scan the square alone says where to begin. A scan that isn't monotone, and a KL that
+square of a small length; outside the scan the line through the nearest two points goes on, and from a single point the
+square alone. What one search has measured serves the next of the same vector. A scan that isn't monotone, and a KL that
 isn't reached, are recorded and not repaired.
 """
 
@@ -10,6 +11,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from types import MappingProxyType
 
 import torch
 from jaxtyping import Float
@@ -21,7 +23,7 @@ from trimtab.forward.sites import Site
 from trimtab.steering.edits import Edits, added
 from trimtab.steering.replay import Prompt, Replay
 from trimtab.vectors.applications import Application
-from trimtab.vectors.record import Opened, Solved
+from trimtab.vectors.record import Derivatives, Opened, Solved
 
 TOLERANCE = 0.02
 """A KL this close to the wanted one, in parts of it, is the wanted one."""
@@ -32,6 +34,9 @@ FARTHEST = 4.0
 
 TOKENS = 8
 """Whose distributions are compared at a time: what is computed on the way stays in a processor's cache."""
+
+STEEPEST = 4.0
+"""Power of the length that KL is trusted to go on with."""
 
 SMALL = 0.05
 """Length, as a share of the residual norm, of the pushes whose difference quotients stand for derivatives."""
@@ -88,7 +93,7 @@ class CalibrationPrompts:
             for number, stood in enumerate(zip(*by_prompt, strict=True))
         )
 
-    def derivatives(self, site: Site, unit: Float[Tensor, "d_model"], step: float) -> tuple[float, float]:
+    def derivatives(self, site: Site, unit: Float[Tensor, "d_model"], step: float) -> Derivatives:
         """Slope and curvature of the last token's logits along a direction at a site, in norm (`trimtab.vectors.dose`).
 
         The slope is the median over prompts and the curvature the 95th percentile, as ASC has it. Logits are taken
@@ -99,7 +104,7 @@ class CalibrationPrompts:
         forth, back = map(_about_their_mean, self._replay.logits(edits, self._replay.ends))
         first = ((forth - back) / (2 * step)).norm(dim=-1).double()
         second = ((forth - 2 * still + back) / step**2).norm(dim=-1).double()
-        return float(first.median()), float(second.quantile(0.95))
+        return Derivatives(slope=float(first.median()), curvature=float(second.quantile(0.95)))
 
 
 def _kl(
@@ -134,9 +139,9 @@ class Search:
         if above is None:
             if below >= FARTHEST * self.longest:
                 return None
-            return min(below * max(1.2, min(2.0, self._square(below))), FARTHEST * self.longest)
+            return min(below * min(self._stretch(below), 2.0), FARTHEST * self.longest)
         if below == 0:
-            return above * self._square(above)
+            return above * self._stretch(above)
         rise = math.log(self.seen[above] / self.seen[below])
         if rise <= 0 or rise == math.inf:
             return math.sqrt(below * above)
@@ -144,11 +149,24 @@ class Search:
         # never so close to an end that the gap stays as it was
         return float(below * (above / below) ** min(max(share, 0.05), 0.95))
 
-    def _square(self, at: float) -> float:
-        """By how much to stretch a length for the target, if KL grew with the square."""
-        if self.seen[at] == math.inf:
+    def _stretch(self, at: float) -> float:
+        """By how much to stretch a length for the target, if KL goes on as between here and the nearest other point, or
+        with the square of the length where there is none."""
+        kl = self.seen[at]
+        if kl == math.inf:
             return 0.5
-        return math.sqrt(self.target / self.seen[at]) if self.seen[at] > 0 else 2.0
+        if kl == 0:
+            return 2.0
+        square = math.sqrt(self.target / kl)
+        others = [each for each, known in self.seen.items() if each != at and 0 < known < math.inf]
+        if not others:
+            return square
+        near = min(others, key=lambda each: abs(math.log(each / at)))
+        power = math.log(kl / self.seen[near]) / math.log(at / near)
+        if power >= 1:
+            return float((self.target / kl) ** (1 / min(power, STEEPEST)))
+        # where KL hardly rises the line has no end, and the square may lead no farther
+        return max(1.2, square) if kl < self.target else square
 
     def gap(self) -> tuple[float, float | None]:
         """The first neighbours, from 0 on, between which the KL passes the target."""
@@ -177,18 +195,22 @@ class Search:
 Measure = Callable[[Sequence[tuple[str, float]]], list[float]]
 """KL of pushes, each a vector's name and a signed length."""
 
+Known = Mapping[str, Mapping[float, float]]
+"""KL of vectors, by name, at signed lengths."""
+
 
 def scan(
-    measure: Measure, signs: Mapping[str, Sequence[int]], lengths: Sequence[float]
+    measure: Measure, signs: Mapping[str, Sequence[int]], lengths: Sequence[float], known: Known = MappingProxyType({})
 ) -> dict[str, dict[float, float]]:
-    """KL of every vector (name -> its signs) at every length.
+    """KL of every vector (name -> its signs) at every length, beside what is known already.
 
     Raises:
         TrimtabError: a length makes logits overflow, so that it has no KL.
     """
+    table = {name: dict(known.get(name, {})) for name in signs}
     asked = [(name, sign * each) for name, own in signs.items() for each in lengths for sign in own]
+    asked = [(name, each) for name, each in asked if each not in table[name]]
     measured = measure(asked)
-    table: dict[str, dict[float, float]] = {name: {} for name in signs}
     for (name, each), kl in zip(asked, measured, strict=True):
         if kl == math.inf:
             raise TrimtabError(
@@ -200,25 +222,27 @@ def scan(
 
 
 def solve(
-    measure: Measure, scanned: Mapping[str, Mapping[float, float]], target: float, application: Application
+    measure: Measure, scanned: dict[str, dict[float, float]], target: float, reach: float, application: Application
 ) -> dict[str, Solved]:
     """For each vector (by name) the length whose KL is |target|, in the direction of the target's sign.
 
     Args:
+        scanned: KL at signed lengths, by name; what is measured on the way is put there too.
+        reach: the longest push of the scan.
         application: how `measure` applies the vectors.
     """
     sign = math.copysign(1.0, target)
     searches = {}
     for name, points in scanned.items():
         seen = {abs(at): kl for at, kl in points.items() if at * sign > 0}
-        searches[name] = Search(abs(target), seen, max(seen))
+        searches[name] = Search(abs(target), seen, reach)
     for _ in range(STEPS):
         wanted = {name: at for name, search in searches.items() if (at := search.next()) is not None}
         if not wanted:
             break
         measured = measure([(name, sign * at) for name, at in wanted.items()])
         for (name, at), kl in zip(wanted.items(), measured, strict=True):
-            searches[name].seen[at] = kl
+            searches[name].seen[at] = scanned[name][sign * at] = kl
     solved = {}
     for name, search in searches.items():
         at = search.found()

@@ -4,7 +4,7 @@ A random direction knows no trait, so those of a layer serve all traits whose pr
 these are measured. None is kept as a vector: name and seed make it again. Two kinds are drawn, as the methods of the
 same names draw them: from the sphere, and with the covariance of the corpus' rows. Directions of a kind need about the
 same length for a KL, so each search sets out from what the earlier ones came to, and mostly ends at its second
-measurement.
+measurement at the latest.
 """
 
 import logging
@@ -29,10 +29,6 @@ LOG = logging.getLogger(__name__)
 
 TOGETHER = 12
 """Directions that are measured side by side."""
-
-ABOVE = 1.1
-"""A search that sets out a little too far comes back in one step, by the square law; from below it would feel its
-way."""
 
 
 class Drawn(NamedTuple):
@@ -69,7 +65,7 @@ def lengths(
     begun = dict(zip(units, measure([(name, guess) for name in units]), strict=True))
     # one that overflows sets out again from a shorter push
     scanned = {name: {guess: found} for name, found in begun.items() if math.isfinite(found)}
-    solved = solve(measure, scanned, kl, Application(layer, "add", "all"))
+    solved = solve(measure, scanned, kl, guess, Application(layer, "add", "all"))
     found = {name: each.length for name, each in solved.items() if each.length is not None}
     for name in units.keys() - found.keys():
         LOG.warning("%s, layer %d: no length with a KL of %g nats was found; left out", name, layer, kl)
@@ -99,7 +95,7 @@ def chance_decisions(
         known: list[float] = []
         for at in range(0, len(own), TOGETHER):
             some = [draw(kind, name, layer, corpus, seed) for name in own[at : at + TOGETHER]]
-            start = ABOVE * math.exp(sum(map(math.log, known)) / len(known)) if known else guess
+            start = math.exp(sum(map(math.log, known)) / len(known)) if known else guess
             found = lengths(prompts, layer, some, kl, start, sites)
             known += found.values()
             kept = [each for each in some if each.name in found]

@@ -134,7 +134,7 @@ def at_kl(vectors: Iterable[Path], kl: float, sites: Sites) -> tuple[dict[str, E
         LOG.warning("%s: %s; left out", each.method, each.why)
     found = {}
     for vector in made:
-        plain = vector.record.plain
+        plain = vector.plain
         reach = vector.record.lengths(plain).get(kl)
         if reach is None:
             LOG.warning("%s: no length with a KL of %g nats was found; left out", vector.path, kl)

@@ -47,7 +47,8 @@ class Scale:
     @classmethod
     def of(cls, source: str, record: Record, residual_norm: float, application: Application) -> "Scale":
         """From a vector's record, for one way of applying the vector: nats are known for each by itself."""
-        bound = record.asc if application == record.plain else None
+        # it bounds one way of applying
+        bound = record.asc if application == Application(record.layer, "add", "all") else None
         return cls(
             source,
             residual_norm,

@@ -15,7 +15,6 @@ from trimtab.artifacts.files import canonical
 from trimtab.artifacts.manifest import Manifest, ResidualNorm
 from trimtab.errors import TrimtabError
 from trimtab.forward.sites import PLACES, RESIDUAL
-from trimtab.steering.catalogue import AS_MADE
 from trimtab.vectors.applications import Application
 from trimtab.vectors.cost import Cost
 from trimtab.vectors.curves import Looked, Margin
@@ -125,7 +124,8 @@ class Record:
     dose_calibration: tuple[Measured, ...]
     kl_calibration: tuple[Solved, ...]
     asc: Derivatives | None
-    """None for edits, which are no line along which logits have derivatives."""
+    """None for edits, which are no line along which logits have derivatives, and for further draws of nulls where no
+    condition goes by it."""
     held_out_gap: float
     """Standardised mean gap between the poles of held-out templates along the vector."""
     sign_check: str
@@ -159,14 +159,6 @@ class Record:
             raise TrimtabError(
                 f"{path}: was made when {self.model} had other weights than the manifest's; make it again"
             )
-
-    @property
-    def plain(self) -> Application:
-        """How what was made is compared: a vector is added at its own layer to all tokens, edits are as made.
-
-        The first is also what ASC bounds.
-        """
-        return Application(self.layer, AS_MADE if self.asc is None else "add", "all")
 
     def lengths(self, application: Application) -> dict[float, float | None]:
         """Signed L2 length by signed target KL, as solved for one application; None where no length has it."""

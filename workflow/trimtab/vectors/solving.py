@@ -82,12 +82,22 @@ def lengths(
         for each in group:
             ways = signs.setdefault(each.vector, [])
             ways += [sign for sign in (1 if each.target > 0 else -1,) if sign not in ways]
-        scanned = scan(measure, signs, SHARES if own else reach(application.layer))
+        scan_at = SHARES if own else reach(application.layer)
+        known = {name: _known(vectors[name], application) for name in signs}
+        scanned = scan(measure, signs, scan_at, known)
         for target in dict.fromkeys(each.target for each in group):
             asking = {each.vector: scanned[each.vector] for each in group if each.target == target}
-            for name, solved in solve(measure, asking, target, application).items():
+            for name, solved in solve(measure, asking, target, max(scan_at), application).items():
                 found[name].append(solved)
     return found
+
+
+def _known(made: Vector | OwnEdits, application: Application) -> dict[float, float]:
+    """KL by signed length of what was measured as it was made."""
+    if application != made.plain:
+        return {}
+    scanned = {each.length: each.kl for each in made.record.dose_calibration}
+    return scanned | {each.length: each.kl for each in made.record.kl_calibration if each.length is not None}
 
 
 def check_touched(timing: str, prompts: Sequence[Prompt]) -> None:

@@ -34,7 +34,7 @@ from trimtab.vectors.gates import GateOf, ungated
 from trimtab.vectors.margins import of_splits
 from trimtab.vectors.material import Pairs, held_out_gap
 from trimtab.vectors.objective import Plan
-from trimtab.vectors.record import NO_AIM, RIGHT, WRONG, Derivatives, Measured, Record
+from trimtab.vectors.record import NO_AIM, RIGHT, WRONG, Measured, Record
 from trimtab.vectors.solving import SHARES, lengths
 from trimtab.vectors.thresholds import thresholds
 from trimtab.vectors.unmade import CannotBeMade, Unmade
@@ -69,6 +69,7 @@ def make_vectors(
     targets: Sequence[float],
     asked: Sequence[Asked] = (),
     gate_of: GateOf = ungated,
+    bounded: bool = False,
 ) -> None:
     """Write `<folder>/<name>/<trait>.safetensors` for every vector, for every method's own edits, and for what can't be
     made.
@@ -78,6 +79,7 @@ def make_vectors(
             edits as they were made.
         asked: lengths under other applications, or of chances, of single vectors.
         gate_of: makes the gates that lengths are asked for under.
+        bounded: ASC's bound gives lengths, so that further draws of nulls need derivatives too.
 
     Raises:
         TrimtabError: a vector that points the wrong way, if the settings say stop.
@@ -93,10 +95,10 @@ def make_vectors(
             bench.leave_out(name, str(error))
         bench.costs[name] = metered.cost
         LOG.info("%s: made in %.2f s; %s", name, perf_counter() - begun, metered.cost)
-    found = bench.vectors({name: each for name, each in made.items() if isinstance(each, Direction)}, targets)
+    found = bench.vectors({name: each for name, each in made.items() if isinstance(each, Direction)}, targets, bounded)
     found |= {name: bench.edits(name, each) for name, each in made.items() if not isinstance(each, Direction)}
     compared = [
-        Asked(name, None, each.record.plain.rule, "all", target)
+        Asked(name, None, each.plain.rule, "all", target)
         for name, each in found.items()
         if isinstance(each, OwnEdits)
         for target in targets
@@ -186,7 +188,9 @@ class _Bench:
         share = Scale("", self._norm(layer).centred_mean, {})
         return [length(dose, "residual_share", share) for dose in self._settings.calibration_doses]
 
-    def vectors(self, directions: Mapping[str, Direction], targets: Sequence[float]) -> dict[str, Vector | OwnEdits]:
+    def vectors(
+        self, directions: Mapping[str, Direction], targets: Sequence[float], bounded: bool
+    ) -> dict[str, Vector | OwnEdits]:
         """Directions by name, measured side by side: added to all tokens."""
         if not directions:
             return {}
@@ -200,15 +204,16 @@ class _Bench:
         reach = dict(zip(self._settings.calibration_doses, self.reach(layer), strict=True))
         # a direction without an aim, and a further draw, is pushed one way alone, unless a target asks for the other
         turned = any(target < 0 for target in targets)
-        both = {name for name, each in directions.items() if each.towards is not None and not method_of(name)[1]}
+        further = {name for name in directions if method_of(name)[1]}
+        both = {name for name, each in directions.items() if each.towards is not None and name not in further}
         ways = {name: (-1, 1) if turned or name in both else (1,) for name in directions}
         scanned = scan(measure, ways, list(reach.values()))
         plain = Application(layer, "add", "all")
-        solved = {target: solve(measure, scanned, target, plain) for target in targets}
-        mean = prompts.mean(self._site).float()
+        solved = {target: solve(measure, scanned, target, max(reach.values()), plain) for target in targets}
+        mean, step = prompts.mean(self._site).float(), SMALL * self._norm(layer).centred_mean
+        derived = directions.keys() - (set() if bounded else further)
         found: dict[str, Vector | OwnEdits] = {}
         for name, direction in directions.items():
-            slope, curvature = prompts.derivatives(self._site, direction.unit, SMALL * self._norm(layer).centred_mean)
             record = self._record(
                 name,
                 [
@@ -220,7 +225,7 @@ class _Bench:
                 raw_norm=direction.raw_norm,
                 intercept=direction.intercept,
                 kl_calibration=tuple(solved[target][name] for target in targets),
-                asc=Derivatives(curvature, slope),
+                asc=prompts.derivatives(self._site, direction.unit, step) if name in derived else None,
                 held_out_gap=gaps[name],
                 sign_check=signs[name],
             )
