@@ -4,6 +4,7 @@ import pytest
 import torch
 from tiny import ARCHITECTURES, D_MODEL, llama
 
+from trimtab.forward.packed import pack_rows
 from trimtab.forward.sites import Site
 from trimtab.steering.changes import Add, Affine, LowRank, Rotate
 from trimtab.steering.edits import Edit, added, after
@@ -35,9 +36,18 @@ KINDS = {
 }
 
 
-@pytest.mark.parametrize("family", ["llama", "gpt2", "qwen3_5_moe"])
+def packed():
+    model = llama()
+    pack_rows(model)
+    return model
+
+
+FAMILIES = {family: ARCHITECTURES[family] for family in ("llama", "gpt2", "qwen3_5_moe")} | {"packed llama": packed}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
 def test_they_are_the_plain_models_own(family):
-    model = ARCHITECTURES[family]()
+    model = FAMILIES[family]()
     found = Replay(model, PROMPTS, 1).log_probabilities([(), added(1, UNIT, 2.0)])
     for at, prompt in enumerate(PROMPTS):
         ids = torch.tensor([[token for segment in prompt for token in segment.tokens]])

@@ -1,11 +1,15 @@
 """Prompts in one sequence, read on from a layer, are the prompts that each would be alone and whole."""
 
+from copy import deepcopy
+
 import pytest
 import torch
-from tiny import ALONE, ARCHITECTURES, D_MODEL, SHAPE, gpt2, llama
+from tiny import ALONE, ARCHITECTURES, D_MODEL, LAYERS, SHAPE, gpt2, llama
 from transformers import MixtralConfig, MixtralForCausalLM
 
+from trimtab.forward import attention
 from trimtab.forward.hooks import hooked
+from trimtab.forward.packed import pack_rows
 from trimtab.forward.sites import INPUT, Site
 from trimtab.steering.changes import Add, KeepNorm, LowRank, ProjectOut
 from trimtab.steering.edits import Edit, added, after
@@ -25,6 +29,10 @@ RECURRENT = ["qwen3_5_moe", "falcon_h1"]
 MODELS = {family: ARCHITECTURES[family]() for family in ["llama", "gpt2", "gemma3", "mixtral", *RECURRENT]}
 MODELS |= {family: make() for family, make in ALONE.items()}
 MODELS["windowed"] = MixtralForCausalLM(MixtralConfig(**SHAPE, sliding_window=8, num_local_experts=2)).eval()
+PACKED = {f"packed {family}": deepcopy(MODELS[family]) for family in ["llama", "gpt2", "gemma3", "mixtral", "windowed"]}
+for packed in PACKED.values():
+    pack_rows(packed)
+MODELS |= PACKED
 UNIT = torch.ones(D_MODEL) / D_MODEL**0.5
 
 
@@ -57,6 +65,30 @@ def test_every_token_has_the_logits_of_its_prompt_alone(family, layer):
         whole = [alone(model, prompt, push) for prompt in PROMPTS]
         torch.testing.assert_close(found[row], torch.cat(whole), rtol=1e-3, atol=1e-4)
         torch.testing.assert_close(ends[row], torch.stack([logits[-1] for logits in whole]), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("family", PACKED)
+def test_where_rows_can_be_packed_prompts_meet_the_header_and_themselves_alone(family, monkeypatch):
+    spans, attend = [], attention.attend_behind
+
+    def told(query, key, *rest):
+        spans.append([(span.start, span.stop) for span in key.spans])
+        return attend(query, key, *rest)
+
+    monkeypatch.setattr(attention, "attend_behind", told)
+    replay = Replay(MODELS[family], PROMPTS, 1)
+    # layers up to the checkpoint
+    assert spans == [[(0, 10), (10, 15), (15, 17), (17, 26)]] * 2
+    replay.logits([(), added(1, UNIT, 1.0)], replay.ends)
+    assert len(spans) == 2 + LAYERS - 2
+
+
+@pytest.mark.parametrize("family", ["llama", "packed llama"])
+def test_prompts_without_a_header_are_blind_to_each_other_too(family):
+    bare = [[Segment([], written=False), *prompt[1:]] for prompt in PROMPTS]
+    replay, push = Replay(MODELS[family], bare, 1), added(1, UNIT, 1.5)
+    whole = torch.cat([alone(MODELS[family], prompt, push, header=0) for prompt in bare])
+    torch.testing.assert_close(replay.logits([push], replay.tail)[0], whole, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("family", ["llama", *RECURRENT])

@@ -13,6 +13,7 @@ from tiny import llama
 
 from trimtab.agent.names import CALLS, FINISH, FIRST_ACTION
 from trimtab.agent.points import OPENING, START, Decisions, Measure, Point
+from trimtab.forward.packed import pack_rows
 from trimtab.rollouts.outcomes import outcomes
 from trimtab.steering.edits import added
 from trimtab.steering.replay import Replay
@@ -24,9 +25,12 @@ from trimtab.vectors.verdicts import against_nulls, verdicts
 TOOLS = [*CALLS, FINISH]
 
 
-@pytest.fixture(scope="module")
-def small(protocol):
-    return llama(vocab_size=len(protocol.tokenizer), max_position_embeddings=2048, initializer_range=0.3)
+@pytest.fixture(scope="module", params=[False, True], ids=["plain", "packed"])
+def small(request, protocol):
+    model = llama(vocab_size=len(protocol.tokenizer), max_position_embeddings=2048, initializer_range=0.3)
+    if request.param:
+        pack_rows(model)
+    return model
 
 
 def table(effects, scenarios=30, trait="autonomy", seed=0):

@@ -28,9 +28,10 @@ from trimtab.rollouts.episode import Arm
 from trimtab.saes.sae import SAE
 from trimtab.steering import places
 from trimtab.steering.edits import Edits, after
+from trimtab.steering.laid import Prompt
 from trimtab.steering.packs import replays
 from trimtab.steering.places import Segment
-from trimtab.steering.replay import Prompt, Replay
+from trimtab.steering.replay import Replay
 from trimtab.vectors.decisions import DecisionReader, Situation, situations
 from trimtab.vectors.own_settings import Value
 

@@ -17,7 +17,7 @@ from trimtab.rollouts.draws import COUPLINGS
 from trimtab.steering import places
 from trimtab.steering.batch import GrowingBatch
 from trimtab.steering.edits import Edits
-from trimtab.steering.replay import Prompt
+from trimtab.steering.laid import Prompt
 from trimtab.steering.steering import Steering
 
 ROWS = 64

@@ -20,6 +20,8 @@ from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
+from trimtab.forward.behind_header import BehindHeader, attend_behind
+
 NAME = "trimtab_packed"
 
 PASSED_BY = {"dropout", "is_causal", "output_attentions", "output_router_logits", "position_ids", "use_cache"}
@@ -173,8 +175,8 @@ class Packed(NamedTuple):
 def attend(
     module: torch.nn.Module,
     query: Float[Tensor, "batch head new dim"],
-    key: Float[Tensor, "batch kv_head key dim"] | Packed,
-    value: Float[Tensor, "batch kv_head key value_dim"] | Packed,
+    key: Float[Tensor, "batch kv_head key dim"] | Packed | BehindHeader,
+    value: Float[Tensor, "batch kv_head key value_dim"] | Packed | BehindHeader,
     attention_mask: Shaped[Tensor, "#batch 1 #new _"] | None,
     scaling: float | None = None,
     sliding_window: int | None = None,
@@ -189,13 +191,17 @@ def attend(
         return sdpa_attention_forward(
             module, query, key, value, attention_mask, scaling=scaling, sliding_window=sliding_window, **rest
         )
-    assert isinstance(key, Packed)
-    assert isinstance(value, Packed)
     if more := {name for name, given in rest.items() if given is not None} - PASSED_BY:
         raise ValueError(f"packed attention knows nothing of {', '.join(sorted(more))}")
-    key.layout.windows.add(sliding_window)
     _, heads, tokens, dim = query.shape
     scale = dim**-0.5 if scaling is None else scaling
+    if isinstance(key, BehindHeader):
+        assert isinstance(value, BehindHeader)
+        assert attention_mask is not None
+        return attend_behind(query, key, value, attention_mask, scale), None
+    assert isinstance(key, Packed)
+    assert isinstance(value, Packed)
+    key.layout.windows.add(sliding_window)
     out, weight = _own(query[0].transpose(0, 1), key, value, sliding_window, scale)
     if not key.headers:
         return out.reshape(1, tokens, heads, -1), None

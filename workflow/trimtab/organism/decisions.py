@@ -20,9 +20,10 @@ from trimtab.forward.sites import Site, as_site
 from trimtab.organism.language import Language
 from trimtab.organism.train import action_tokens
 from trimtab.steering.edits import Edits
+from trimtab.steering.laid import Prompt
 from trimtab.steering.packs import PACK
 from trimtab.steering.places import Segment
-from trimtab.steering.replay import Prompt, Replay
+from trimtab.steering.replay import Replay
 
 TIMINGS = {
     "all": "all",

@@ -8,10 +8,11 @@ from itertools import groupby
 
 from transformers import PreTrainedModel
 
-from trimtab.steering.replay import Prompt, Replay
+from trimtab.steering.laid import Prompt
+from trimtab.steering.replay import Replay
 
 PACK = 25
-"""Prompts a sequence: attention between prompts is computed and thrown away, so a sequence must not grow."""
+"""Prompts a sequence: attention between prompts may be computed and thrown away, so a sequence must not grow."""
 
 
 def packs(prompts: Sequence[Prompt], size: int) -> Iterator[list[int]]:

@@ -1,10 +1,8 @@
 """Next-token distributions of many prompts under many conditions, without computing twice what no edit can change.
 
 Prompts that share a header stand in one sequence, each after the header and blind to the others, so the header is read
-once a condition and not once a prompt. Only attention keeps prompts of one sequence apart: for models with recurrent
-layers, or that count positions themselves, each prompt is a separate sequence, header included. No edit is before a
-certain layer, so the layers up to there run once for all of them. Doses are measured this way; agents that write run in
-`trimtab.rollouts`.
+once a condition and not once a prompt (`trimtab.steering.laid`). No edit is before a certain layer, so the layers up to
+there run once for all of them. Doses are measured this way; agents that write run in `trimtab.rollouts`.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -12,31 +10,29 @@ from contextlib import AbstractContextManager
 from functools import cached_property, partial
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import PreTrainedModel
 
 from trimtab.forward.hooks import Stream, hooked
 from trimtab.forward.layer_checkpoint import LayerCheckpoint
-from trimtab.forward.masks import behind_header
 from trimtab.forward.recurrent import is_recurrent
 from trimtab.forward.single import goes_alone
 from trimtab.forward.sites import Site
 from trimtab.steering.edits import Edits, after
 from trimtab.steering.gated import Opening
 from trimtab.steering.gates import NOTHING
-from trimtab.steering.places import Piece, Places, Segment
+from trimtab.steering.laid import Laid, Prompt
 from trimtab.steering.steering import Steering
 
 ROWS = 4
 """Conditions a forward pass: logits of a few hundred tokens over a vocabulary are large."""
 
-Prompt = Sequence[Segment | Piece]
 Read = Callable[[LayerCheckpoint, int, Int[Tensor, "kept"]], Float[Tensor, "row kept vocabulary"]]
 """Reads on from the checkpoint in so many copies; gives logits of these tokens."""
 
 
-class Replay:
+class Replay(Laid):
     """Prompts of one header, read up to a layer and ready to be read on under edits after it."""
 
     def __init__(self, model: PreTrainedModel, prompts: Sequence[Prompt], layer: int, apart: bool = False) -> None:
@@ -45,51 +41,9 @@ class Replay:
             layer: what edits may change comes after its output, or is that; -1 is before the first.
             apart: each prompt is a sequence of its own, whatever the model.
         """
+        super().__init__(prompts, apart or is_recurrent(model) or goes_alone(model), model.device)
         self._model, self._prompts = model, prompts
-        header = len(prompts[0][0].tokens)
-        self._apart = apart = apart or is_recurrent(model) or goes_alone(model)
-        whole = [[pair for one in prompt for pair in zip(one.tokens, one.places, strict=True)] for prompt in prompts]
-        own = [tokens[header:] for tokens in whole]
-        # one sequence of all prompts after one header, or each prompt's own sequence
-        sequences = whole if apart else [[*whole[0][:header], *(token for tokens in own for token in tokens)]]
-        longest = max(map(len, sequences))
-        # causal layers never look at what comes after a sequence's end
-        padded = [[*sequence, *[(0, 0)] * (longest - len(sequence))] for sequence in sequences]
-        device = model.device
-        self._places = torch.tensor([[place for _, place in sequence] for sequence in padded], device=device)
-        self.owner = torch.tensor([at for at, tokens in enumerate(own) for _ in tokens], device=device)
-        """The prompt of every token after the header."""
-        counts = torch.bincount(self.owner, minlength=len(prompts))
-        starts = counts.cumsum(0) - counts
-        place = header + torch.arange(len(self.owner), device=device)
-        position = place - starts[self.owner]
-        self._at = torch.stack([self.owner, position] if apart else [torch.zeros_like(place), place], dim=1)
-        """Sequence and place of every token after the header."""
-        self.tail = torch.arange(len(self.owner), device=device)
-        """Every token after the header, prompt after prompt."""
-        self.ends = counts.cumsum(0) - 1
-        """The last token of each prompt."""
-        ids = self._ids = torch.tensor([[token for token, _ in sequence] for sequence in padded], device=device)
-        if apart:
-            self._checkpoint = LayerCheckpoint(model, layer, input_ids=ids)
-        else:
-            positions = torch.cat([torch.arange(header, device=device), position])
-            mask = behind_header(self.owner, positions, model.config.get_text_config(decoder=True), model.dtype)
-            self._checkpoint = LayerCheckpoint(
-                model, layer, input_ids=ids, position_ids=positions[None], attention_mask=mask
-            )
-
-    @property
-    def written(self) -> Bool[Tensor, "token"]:
-        """Whether the agent wrote it, of every token after the header."""
-        sequence, place = self._at.T
-        return Places.of(self._places[sequence, place]).written
-
-    @property
-    def tokens(self) -> Int[Tensor, "token"]:
-        """The ids of every token after the header."""
-        sequence, place = self._at.T
-        return self._ids[sequence, place]
+        self._checkpoint = LayerCheckpoint(model, layer, **self.inputs(model))
 
     def at(self, site: Site, keep: Int[Tensor, "kept"]) -> Float[Tensor, "kept width"]:
         """Unsteered rows of tokens `keep` (`tail` or `ends`) at a site that comes after the replay's layer, or is that
@@ -219,21 +173,6 @@ class Replay:
         right, owner = self.tokens[self.told + 1], self.owner[self.told]
         chosen = torch.log_softmax(logits, dim=-1).gather(-1, right.expand(len(logits), -1)[..., None])[..., 0]
         return chosen.new_zeros(len(logits), len(self.ends)).index_add(1, owner, chosen)
-
-    @cached_property
-    def told(self) -> Int[Tensor, "kept"]:
-        """Which of `tail` are followed by a token that the agent wrote: whose logits tell how likely that was."""
-        # it must be of the same prompt
-        return (self.written[1:] & (self.owner[1:] == self.owner[:-1])).nonzero()[:, 0]
-
-    @cached_property
-    def owners(self) -> Int[Tensor, "row"]:
-        """The prompt of every row of a pass, sequence after sequence, as an edit of one condition meets them; -1 for
-        the header and for what fills a sequence up."""
-        found = torch.full_like(self._ids, -1)
-        sequence, place = self._at.T
-        found[sequence, place] = self.owner
-        return found.flatten()
 
     def rows(self, site: Site) -> Float[Tensor, "row width"]:
         """Unsteered rows at a site, as `owners` has them."""

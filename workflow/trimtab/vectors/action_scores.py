@@ -13,8 +13,8 @@ from transformers import PreTrainedModel
 
 from trimtab.agent.protocol import Protocol
 from trimtab.errors import TrimtabError
+from trimtab.steering.laid import Prompt
 from trimtab.steering.packs import PACK, replays
-from trimtab.steering.replay import Prompt
 
 
 def kl(logits: Float[Tensor, "edits prompt vocabulary"]) -> Float[Tensor, "edits prompt"]:

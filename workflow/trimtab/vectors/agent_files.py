@@ -14,7 +14,7 @@ from trimtab.agent.protocol import Protocol
 from trimtab.artifacts.manifest import Manifest
 from trimtab.forward.sites import Sites
 from trimtab.prompts import resources
-from trimtab.steering.replay import Prompt
+from trimtab.steering.laid import Prompt
 from trimtab.vectors.elsewhere import ElsewhereFiles
 from trimtab.vectors.material import TraitFiles
 from trimtab.vectors.readings import ModelReadings

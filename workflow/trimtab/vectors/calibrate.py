@@ -21,7 +21,8 @@ from transformers import PreTrainedModel
 from trimtab.errors import TrimtabError
 from trimtab.forward.sites import Site
 from trimtab.steering.edits import Edits, added
-from trimtab.steering.replay import Prompt, Replay
+from trimtab.steering.laid import Prompt
+from trimtab.steering.replay import Replay
 from trimtab.vectors.applications import Application
 from trimtab.vectors.record import Derivatives, Opened, Solved
 

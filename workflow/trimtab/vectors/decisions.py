@@ -26,8 +26,9 @@ from trimtab.agent.protocol import Protocol
 from trimtab.agent.scenario import Scenario
 from trimtab.forward.sites import Sites
 from trimtab.steering.edits import Edits, after
+from trimtab.steering.laid import Prompt, never_meet
 from trimtab.steering.packs import replays
-from trimtab.steering.replay import Prompt, Replay
+from trimtab.steering.replay import Replay
 from trimtab.vectors import apply, artifact, decoding
 from trimtab.vectors.action_scores import finite_scores
 from trimtab.vectors.cost import COSTS, Cost
@@ -37,7 +38,9 @@ from trimtab.vectors.written_rules import RuleOf
 LOG = logging.getLogger(__name__)
 
 EACH = 30
-"""Prompts a sequence, at most: the header is read once a sequence, and attention between prompts is thrown away."""
+"""Prompts a sequence, at most, where attention between prompts is computed and thrown away."""
+MANY = 60
+"""And where it isn't: the header is read once a sequence."""
 
 
 class Situation(NamedTuple):
@@ -87,7 +90,8 @@ class DecisionReader:
         return [self._protocol.prompt([*system, *messages]) for system, messages in both]
 
     def _packed(self, prompts: Sequence[Prompt], layer: int) -> Iterator[tuple[list[int], Replay]]:
-        size = math.ceil(len(prompts) / math.ceil(len(prompts) / EACH))
+        most = MANY if never_meet(self._model) else EACH
+        size = math.ceil(len(prompts) / math.ceil(len(prompts) / most))
         return replays(self._model, prompts, layer, size)
 
     def chances(self, edits: Sequence[Edits]) -> Float[Tensor, "edits situation action"]:

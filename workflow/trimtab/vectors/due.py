@@ -24,8 +24,8 @@ from trimtab.errors import TrimtabError
 from trimtab.forward.sites import Site
 from trimtab.jobs.progress import track
 from trimtab.prompts.contrast import DEVELOPMENT
+from trimtab.steering.laid import Prompt
 from trimtab.steering.packs import PACK, packs, replays
-from trimtab.steering.replay import Prompt
 from trimtab.vectors.action_scores import finite_scores
 from trimtab.vectors.contrast_readings import Message
 

@@ -8,9 +8,9 @@ from transformers import PreTrainedModel
 from trimtab.agent.played import Played
 from trimtab.agent.protocol import Protocol
 from trimtab.forward.sites import Site
+from trimtab.steering.laid import Prompt
 from trimtab.steering.packs import replays
 from trimtab.steering.places import SYSTEM, Piece, Places, Segment
-from trimtab.steering.replay import Prompt
 from trimtab.vectors.asked import OwnEpisode
 
 PACK = 6

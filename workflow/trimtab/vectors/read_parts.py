@@ -10,7 +10,8 @@ from transformers import PreTrainedModel
 
 from trimtab.forward.sites import Site
 from trimtab.steering.edits import Edits
-from trimtab.steering.replay import Prompt, Replay
+from trimtab.steering.laid import Prompt
+from trimtab.steering.replay import Replay
 from trimtab.vectors.unmade import CannotBeMade
 
 

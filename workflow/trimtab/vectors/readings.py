@@ -20,8 +20,9 @@ from trimtab.forward.sites import Site
 from trimtab.forward.writers import Writer, writers
 from trimtab.prompts.resources import Rule
 from trimtab.steering.edits import Edits, added, after
+from trimtab.steering.laid import Prompt
 from trimtab.steering.packs import PACK, replays
-from trimtab.steering.replay import Prompt, Replay
+from trimtab.steering.replay import Replay
 from trimtab.vectors.action_scores import action_chances, calibrated, kl
 from trimtab.vectors.asked import Behaviour, Gradients, OwnEpisode, Tried, Twin
 from trimtab.vectors.contrast_readings import Message

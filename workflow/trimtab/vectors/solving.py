@@ -13,8 +13,8 @@ from trimtab.forward.sites import STREAM, Sites
 from trimtab.saes.sae import SAE
 from trimtab.steering.edits import Edits, after
 from trimtab.steering.gates import Gate
+from trimtab.steering.laid import Prompt
 from trimtab.steering.places import Places, touched
-from trimtab.steering.replay import Prompt
 from trimtab.vectors.applications import Application, Asked
 from trimtab.vectors.apply import edits
 from trimtab.vectors.artifact import OwnEdits, Vector

@@ -16,9 +16,10 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from trimtab.forward.sites import INPUT, Site
+from trimtab.steering.laid import Prompt
 from trimtab.steering.packs import PACK, replays
 from trimtab.steering.places import Piece, Segment
-from trimtab.steering.replay import Prompt, Replay
+from trimtab.steering.replay import Replay
 from trimtab.vectors.contrast_readings import ContrastReadings
 from trimtab.vectors.unmade import CannotBeMade
 

@@ -12,8 +12,8 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from trimtab.steering.edits import Edits, after
+from trimtab.steering.laid import Prompt
 from trimtab.steering.packs import PACK, replays
-from trimtab.steering.replay import Prompt
 from trimtab.vectors.contrast_readings import ContrastReadings, Message
 from trimtab.vectors.objective import Course, Learned, Objective, Plan
 from trimtab.vectors.parts import Part

@@ -20,7 +20,7 @@ from trimtab.errors import TrimtabError
 from trimtab.saes.checkpoint import TrainingCheckpoint
 from trimtab.settings.vectors import VectorSettings
 from trimtab.steering.edits import Edits, added, after, scaled
-from trimtab.steering.replay import Prompt
+from trimtab.steering.laid import Prompt
 from trimtab.vectors import artifact, methods
 from trimtab.vectors.applications import Application, Asked
 from trimtab.vectors.artifact import OwnEdits, Vector

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 import torch
 
 from trimtab.steering.edits import Edits
+from trimtab.steering.laid import Prompt
 from trimtab.steering.places import Places
-from trimtab.steering.replay import Prompt
 from trimtab.steering.retrieval import Retrieved, opened
 
 RuleOf = Callable[[Prompt], str]
