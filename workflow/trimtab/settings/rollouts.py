@@ -112,7 +112,7 @@ class EpisodeSettings(Settings):
     temperature: AboveZero = default(0.6)
     """Temperature of sampling."""
 
-    coupling: Coupling = default("inverse_cdf")
+    coupling: Coupling = default("gumbel")
     """How conditions that share their noise draw with it. gumbel: each token of the vocabulary has noise of its own;
     inverse_cdf: one random number a token that is written, at which the distribution function is inverted. Both draw
     from the same distribution; under gumbel, conditions draw the same token more often."""
