@@ -6,10 +6,11 @@ writes what stands between two comments in each page. Sentences and numbers are 
 
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
+from block import ROOT, Block
 
 from trimtab.league.columns import COLUMNS, EFFECT, EQUAL_KL
 from trimtab.league.names import called
@@ -17,9 +18,8 @@ from trimtab.league.page import said, unit
 from trimtab.league.table import ALL
 from trimtab.league.winners import purposes
 
-ROOT = Path(__file__).resolve().parents[1]
+BLOCK = Block("league", "docs/league.py")
 PICTURE, GALLERY = "figures/league.svg", ROOT / "docs/gallery"
-BEGIN, END = "<!-- league: written by docs/league.py -->", "<!-- end of the league -->"
 TABLES = ("rows", "league", "agreement")
 SHOWN = [*(name for name in EQUAL_KL if name != EFFECT), "passes"]
 
@@ -95,19 +95,10 @@ def pages() -> dict[Path, list[str]]:
     }
 
 
-def placed(page: Path, lines: Sequence[str]) -> None:
-    """Write these lines between the page's two comments."""
-    before, begin, rest = page.read_text(encoding="utf-8").partition(f"{BEGIN}\n")
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise SystemExit(f"league: {page} has no lines {BEGIN} and {END}")
-    page.write_text(before + begin + "\n".join(lines) + "\n" + end + after, encoding="utf-8")
-
-
 if __name__ == "__main__":
     folder = Path(sys.argv[1])
     for name in ("league.html", *(f"{table}.csv" for table in TABLES)):
         shutil.copyfile(folder / name, GALLERY / name)
     shutil.copyfile(folder / "league.svg", ROOT / "docs" / PICTURE)
     for page, lines in pages().items():
-        placed(page, lines)
+        BLOCK.write(page, lines)

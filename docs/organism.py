@@ -10,14 +10,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
+from block import ROOT, Block
 
 from trimtab.artifacts import files
 from trimtab.organism.page import claimed, of_methods
 from trimtab.organism.tables import Organisms, Table, Training
 
-ROOT = Path(__file__).resolve().parents[1]
 PAGE = Path(__file__).with_suffix(".md")
-BEGIN, END = "<!-- trainings: written by docs/organism.py -->", "<!-- end of the trainings -->"
+BLOCK = Block("trainings", "docs/organism.py")
 DOSE, METHOD = 1.0, "sae_probe"
 """As the Makefile asks of the page."""
 KEPT = ("recovered", "leak (median trait)", "largest leak")
@@ -57,6 +57,4 @@ def as_markdown(table: Table, columns: Sequence[str]) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    before, _, rest = PAGE.read_text(encoding="utf-8").partition(f"{BEGIN}\n")
-    written = "\n".join(lines(runs(Path(sys.argv[1]))))
-    PAGE.write_text(f"{before}{BEGIN}\n{written}\n{END}{rest.partition(END)[2]}", encoding="utf-8")
+    BLOCK.write(PAGE, lines(runs(Path(sys.argv[1]))))

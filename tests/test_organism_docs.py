@@ -10,7 +10,7 @@ def test_every_number_of_the_docs_stands_on_the_page():
     docs = script_of_docs("organism")
     page = html.unescape(re.sub(r"<[^>]+>", "\n", (ROOT / "docs/gallery/organisms.html").read_text()))
     said = {" ".join(line.split()) for line in page.splitlines()}
-    block = docs.PAGE.read_text().partition(docs.BEGIN)[2].partition(docs.END)[0]
+    block = docs.BLOCK.of(docs.PAGE.read_text())
     rows = [line.strip("| ").split(" | ") for line in block.splitlines() if line.startswith("| ")]
     cells = {cell.strip() for row in rows for cell in row if cell.strip()}
     assert len(cells) > 100
