@@ -108,6 +108,21 @@ def test_slope_and_curvature_at_the_last_layer_are_the_heads_own():
     assert found.curvature < 1e-2 * found.slope
 
 
+def test_on_a_linear_head_kl_is_fishers_form_near_zero_and_grows_convexly():
+    """Logits z + a W u: the KL at a is a² / 2 times the variance of W u under softmax(z), and its slope only grows."""
+    model = llama(initializer_range=0.2)
+    model.model.norm = torch.nn.Identity()
+    at = Site(LAYERS - 1)
+    moved = (model.lm_head.weight @ UNIT).double()
+    unsteered = Replay(model, PROMPTS, 0)
+    chances = unsteered.logits([()], unsteered.tail)[0].double().softmax(-1)
+    fisher = ((chances * moved**2).sum(-1) - (chances @ moved) ** 2).mean()
+    assert kl(model, added(at, UNIT, 0.05, "all"))[0] == pytest.approx(float(fisher) * 0.05**2 / 2, rel=0.02)
+    curve = torch.tensor(kl(model, *(added(at, UNIT, reach, "all") for reach in torch.linspace(0, 8, 33).tolist())))
+    assert (curve.diff() > 0).all()
+    assert (curve.diff().diff() > 0).all()
+
+
 # --- the search, on curves that are known ---
 
 
