@@ -11,12 +11,13 @@ import subprocess
 import sys
 import tomllib
 from functools import cache
-from importlib.metadata import packages_distributions, version
+from importlib.metadata import metadata, packages_distributions, version
 from pathlib import Path
 
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
@@ -68,6 +69,13 @@ def test_an_environment_pins_what_the_project_pins(name):
 def test_the_lock_holds_every_pin():
     for direct in (RUN, *EXTRAS.values()):
         assert direct.items() <= LOCK.items()
+
+
+def test_every_package_runs_on_the_oldest_python_that_is_promised():
+    """Debian 12 has 3.11.2; a pin that wants 3.11.5 ends `make` there in pip's words."""
+    oldest = f"{PROJECT['requires-python'].removeprefix('>=')}.0"
+    wants = {name: metadata(name)["Requires-Python"] or "" for name in LOCK}
+    assert {name: each for name, each in wants.items() if not SpecifierSet(each).contains(oldest)} == {}
 
 
 def installs(text: str) -> list[str]:
