@@ -1,13 +1,15 @@
 """The plan of ten thousand jobs: a dry run of the study blown up, and one of as many jobs that do nothing.
 
-The study's design with ten times its traits, on three times its layers, in many shards and runs. The other contender
-has as many jobs in two rules, one input and one output each, on the same Snakemake: what planning takes at least.
+The study's design with ten times its traits, on three times its layers, in many shards and runs. The others have as
+many jobs in two rules, on the same Snakemake: one input and one output each, which is what planning takes at least; and
+as many inputs a job as the study's, which is what planning such a graph takes whatever its rules say.
 """
 
 import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ ROOT = Path(__file__).parents[1]
 TRAITS, LAYERS, SHARDS, RUNS = 50, 30, 400, 182
 ROUNDS = 2
 
-LEAST = """
+NOTHING = """
 rule all:
     input: expand("b/{{i}}", i=range({pairs}))
 
@@ -29,7 +31,7 @@ rule a:
     shell: "touch {{output}}"
 
 rule b:
-    input: "a/{{i}}"
+    input: lambda wildcards: [f"a/{{(int(wildcards.i) + at) % {pairs}}}" for at in range({inputs})]
     output: "b/{{i}}"
     params: half=lambda wildcards: int(wildcards.i) // 2
     shell: "cp {{input}} {{output}}"
@@ -62,40 +64,65 @@ def study(folder: Path, traits: int, layers: int, shards: int, runs: int) -> Pat
 
 def planned(folder: Path, snakefile: Path, *words: str) -> int:
     """Dry run in a folder without results; returns how many jobs there are."""
+    return total(said(folder, snakefile, "--quiet", "rules", *words))
+
+
+def said(folder: Path, snakefile: Path, *words: str) -> list[str]:
+    """The lines of a dry run."""
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile), "--directory", str(folder)]
-    command += ["--dry-run", "--quiet", "rules", *words]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    command += ["--dry-run", *words]
     done = subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True, text=True)
-    # a dry run counts its jobs at its beginning and at its end
-    (total,) = {line.split()[1] for line in (done.stdout + done.stderr).splitlines() if line.startswith("total")}
-    return int(total)
+    return (done.stdout + done.stderr).splitlines()
+
+
+def total(lines: Iterable[str]) -> int:
+    """Jobs of a dry run, which counts them at its beginning and at its end."""
+    (counted,) = {line.split()[1] for line in lines if line.startswith("total")}
+    return int(counted)
+
+
+def inputs(lines: Iterable[str]) -> int:
+    """Inputs of all jobs that a dry run lists."""
+    return sum(line.count(", ") + 1 for line in lines if line.startswith("    input: "))
+
+
+def nothing(folder: Path, pairs: int, inputs: int) -> Path:
+    """A Snakefile of `pairs` jobs of each of two rules, those of the second with `inputs` inputs each."""
+    folder.mkdir()
+    (folder / "Snakefile").write_text(NOTHING.format(pairs=pairs, inputs=inputs))
+    return folder / "Snakefile"
 
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as name:
-        ours, least = Path(name, "ours"), Path(name, "least")
+        ours, least, wide = (Path(name, each) for each in ("ours", "least", "wide"))
         config = study(ours, TRAITS, LAYERS, SHARDS, RUNS)
         # what rules read beside their code, found from the folder that Snakemake works in
         (ours / "workflow").symlink_to(ROOT / "workflow")
-        jobs = planned(ours, ROOT / "Snakefile", "--configfile", str(config))
-        least.mkdir()
-        (least / "Snakefile").write_text(LEAST.format(pairs=(jobs - 1) // 2))
-        task, names = f"a plan of {jobs:,} jobs", ("Trimtab", "two rules that do nothing")
+        lines = said(ours, ROOT / "Snakefile", "--configfile", str(config))
+        jobs, each = total(lines), inputs(lines) / total(lines)
+        # half of them have none
+        snakefiles = {least: nothing(least, jobs // 2, 1), wide: nothing(wide, jobs // 2, round(2 * each))}
+        task = f"a plan of {jobs:,} jobs"
+        names = ("Trimtab", "two rules that do nothing", "two rules that do nothing, with as many inputs")
         contenders: dict[str, Any] = {
             names[0]: lambda: planned(ours, ROOT / "Snakefile", "--configfile", str(config)),
-            names[1]: lambda: planned(least, least / "Snakefile"),
+            names[1]: lambda: planned(least, snakefiles[least]),
+            names[2]: lambda: planned(wide, snakefiles[wide]),
         }
         rates = race(task, "jobs/s", contenders, ROUNDS, lambda: sum(os.times()[2:4]))
-    seconds = {f"seconds for all, {each.contender}": jobs / sorted(each.values)[ROUNDS // 2] for each in rates}
+    seconds = {f"seconds for all, {one.contender}": jobs / sorted(one.values)[ROUNDS // 2] for one in rates}
     write(
         "dag",
         "Planning the DAG",
         [
             f"A dry run where nothing is built: {TRAITS} traits, {LAYERS} layers, {SHARDS} shards of the corpus, "
-            f"{RUNS} runs of every batch of rollouts. Processor time of the whole command."
+            f"{RUNS} runs of every batch of rollouts; {each:.1f} inputs a job. Processor time of the whole command."
         ],
         rates,
-        [Claim(task, *names, None)],
+        # 1.6 times what planning takes at least
+        [Claim(task, names[0], names[1], 1 / 1.6), Claim(task, names[0], names[2], None)],
         ["snakemake"],
         seconds,
     )

@@ -7,6 +7,7 @@ import re
 import sys
 import time
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 
 # what Snakemake has imported, the rules and the DAG stay to the end: until jobs start, looking for garbage finds none
@@ -223,11 +224,15 @@ def design(wildcards):
     return json.dumps(used, sort_keys=True)
 
 
+@cache
+def steered(batch):
+    """What one batch's conditions apply, worked out once for all of its runs."""
+    return () if batch == COMMON else tuple(planned(batch, SETTINGS.rollouts))
+
+
 def making_edits(wildcards):
     """Methods of a batch's conditions that make edits of their own: their files say it, and the table of conditions."""
-    if wildcards.batch == COMMON:
-        return []
-    found = planned(wildcards.batch, SETTINGS.rollouts)
+    found = steered(wildcards.batch)
     named = {part.method for each in found for part in (each, *each.also)}
     return sorted(name for name in named if methods.makes_edits(name))
 
@@ -249,6 +254,7 @@ def gates_of(names):
     return {"gates": written.settle(found)} if found else {}
 
 
+@cache
 def gates_behind(batch):
     """The gates of one batch's conditions, by name."""
     return gates_of(gate for _, gate in gated(batch)).get("gates", {})
@@ -256,7 +262,7 @@ def gates_behind(batch):
 
 def gated(batch):
     """The traits and gates of what one batch's conditions apply; an empty name is no gate."""
-    found = [] if batch == COMMON else planned(batch, SETTINGS.rollouts)
+    found = steered(batch)
     own = {(batch, each.gate) for each in found}
     return own | {(also.trait, also.gate) for each in found for also in each.also}
 
@@ -268,9 +274,7 @@ def batch_gates(wildcards):
 
 def also_inputs(wildcards):
     """Vectors of other traits, or others of the batch's own, that its conditions apply as well."""
-    if wildcards.batch == COMMON:
-        return []
-    found = planned(wildcards.batch, SETTINGS.rollouts)
+    found = steered(wildcards.batch)
     names = {f"{also.method}/{also.trait}" for each in found for also in each.also}
     return expand("<results>/vectors/{name}.safetensors", name=sorted(names))
 
