@@ -15,7 +15,9 @@
 #             minutes (some parts, to the screen: python benchmarks/validity.py few_scenarios axes)
 # make docs   this documentation in a browser
 # make .venv-vllm/.ready  vLLM in an environment of its own (3.5 GB), for experiments whose rollouts.engine is vllm
-# make bench  Trimtab beside its peers, to benchmarks/RESULTS.md (one bench: make bench BENCHES=capture)
+# make bench  Trimtab beside its peers, and what users wait for, to benchmarks/RESULTS.md (one bench: make bench
+#             BENCHES=capture). The bench waits reads a finished default run, of this checkout or of RUN=<another>;
+#             WAITS="dose template" has it measure these parts, which take most of a run
 
 VENV := .venv
 PYTHON ?= python3
@@ -30,7 +32,13 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 unexport PYTHONDONTWRITEBYTECODE
 
 # a bench is benchmarks/<name>.py; its peers, pinned in benchmarks/peers-<name>.txt, get an environment of their own
-BENCHES := $(patsubst benchmarks/peers-%.txt,%,$(wildcard benchmarks/peers-*.txt))
+PEERED := $(patsubst benchmarks/peers-%.txt,%,$(wildcard benchmarks/peers-*.txt))
+# those without peers run in Trimtab's own
+ALONE := waits
+BENCHES := $(PEERED) $(ALONE)
+# what users wait for is measured of a checkout with a finished default run, in parts
+RUN := .
+WAITS :=
 
 # models that are trained here; each is a preset on top of the first
 ORGANISMS := organism organism-one-axis organism-attention
@@ -49,7 +57,7 @@ OTHERS := $(patsubst %/vectors/comparison.csv,%,$(wildcard results/smollm2/vecto
 LEAGUE := $(foreach truth,five-axes one-axis,$(foreach seed,$(shell seq $(SEEDS)),league-$(truth).$(seed)))
 
 .PHONY: run setup test quick quick-tests types slurm-test family-test mutants validity lint docs clean browser organism $(ORGANISMS:%=run-%) \
-	$(FURTHER_ORGANISMS:%=train-%) league $(LEAGUE:%=play-%) bench $(BENCHES:%=bench-%)
+	$(FURTHER_ORGANISMS:%=train-%) league $(LEAGUE:%=play-%) bench $(PEERED:%=bench-%) $(ALONE:%=bench-%)
 
 run: $(READY)
 	snakemake --cores all
@@ -161,7 +169,10 @@ validity: $(READY)
 bench: $(BENCHES:%=bench-%)
 	$(PYTHON) benchmarks/table.py
 
-$(BENCHES:%=bench-%): bench-%: .venv-bench-%/.ready
+bench-waits: $(READY)
+	OMP_NUM_THREADS=1 python benchmarks/waits.py $(WAITS) --run $(RUN)
+
+$(PEERED:%=bench-%): bench-%: .venv-bench-%/.ready
 	OMP_NUM_THREADS=1 .venv-bench-$*/bin/python benchmarks/$*.py
 
 .PRECIOUS: .venv-bench-%/.ready
@@ -172,4 +183,4 @@ $(BENCHES:%=bench-%): bench-%: .venv-bench-%/.ready
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(BENCHES:%=.venv-bench-%) .venv-vllm site
+	rm -rf $(VENV) $(PEERED:%=.venv-bench-%) .venv-vllm site

@@ -83,13 +83,18 @@ def write(
     record = {
         "title": title,
         "about": list(about),
-        "machine": {"processor": processor(), "cores": len(os.sched_getaffinity(0)), "load": os.getloadavg()[0]},
+        "machine": machine(),
         "versions": {name: version(name) for name in packages},
         "rates": [each._asdict() for each in rates],
         "claims": [each._asdict() for each in claims],
         "checks": dict(checks or {}),
     }
     (FOLDER / f"{bench}.json").write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+
+
+def machine() -> dict[str, Any]:
+    """What the bench runs on, and how busy it is."""
+    return {"processor": processor(), "cores": len(os.sched_getaffinity(0)), "load": os.getloadavg()[0]}
 
 
 def processor() -> str:

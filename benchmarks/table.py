@@ -6,6 +6,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import reach
+from figures import ratios, spread
+
 FOLDER = Path(__file__).parent
 HEAD = """# Benchmarks
 
@@ -17,7 +20,11 @@ the rounds, with the smallest and the largest in brackets; a ratio is taken with
 
 def page(records: Mapping[str, Mapping[str, Any]]) -> str:
     """The page's text; `records` is name -> content of a bench's JSON file."""
-    return "\n".join([HEAD, *(line for name in sorted(records) for line in section(name, records[name]))])
+    # the first table is of several benches
+    others = sorted(records.keys() - {"waits"})
+    return "\n".join(
+        [HEAD, *reach.section(records), *(line for name in others for line in section(name, records[name]))]
+    )
 
 
 def section(name: str, record: Mapping[str, Any]) -> Iterator[str]:
@@ -44,21 +51,10 @@ def section(name: str, record: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _claim(claim: Mapping[str, Any], rates: list[Mapping[str, Any]]) -> str:
-    values = {each["contender"]: each["values"] for each in rates if each["task"] == claim["task"]}
-    pairs = zip(values[claim["contender"]], values[claim["against"]], strict=True)
-    ratios = [ours / theirs for ours, theirs in pairs]
+    found = ratios(rates, claim["task"], claim["contender"], claim["against"])
     wanted = claim["at_least"]
-    verdict = "" if wanted is None else f"{wanted:g} or more: {'reached' if median(ratios) >= wanted else 'missed'}"
-    return f"| {claim['task']} | {claim['contender']} / {claim['against']} | {spread(ratios)} | {verdict} |"
-
-
-def spread(values: list[float]) -> str:
-    """Median, smallest and largest, in three digits or all of the whole part."""
-    return f"{_figure(median(values))} ({_figure(min(values))} to {_figure(max(values))})"
-
-
-def _figure(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+    verdict = "" if wanted is None else f"{wanted:.3g} or more: {'reached' if median(found) >= wanted else 'missed'}"
+    return f"| {claim['task']} | {claim['contender']} / {claim['against']} | {spread(found)} | {verdict} |"
 
 
 def main() -> None:

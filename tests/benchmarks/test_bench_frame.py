@@ -18,6 +18,11 @@ def module(name):
     return loaded
 
 
+@pytest.fixture(autouse=True)
+def benches_can_be_imported(monkeypatch):
+    monkeypatch.syspath_prepend(str(FOLDER))
+
+
 @pytest.fixture
 def rounds():
     return module("rounds")
