@@ -333,8 +333,8 @@ def test_a_dose_is_a_share_of_the_residual_norm(results):
     norm = doses["layer"].map(lambda layer: manifest["residual_norm"][str(layer)]["centred_mean"])
     assert np.allclose(doses["length"], doses["dose"] * norm)
     assert doses["kl"].gt(0).all()
-    # what has no aim is pushed one way
-    assert len(doses) == (2 * len(METHODS) - len(NO_AIM)) * len(TRAITS)
+    # two doses, and what has no aim is pushed one way
+    assert len(doses) == 2 * (2 * len(METHODS) - len(NO_AIM)) * len(TRAITS)
 
 
 def test_every_method_is_compared_at_the_same_kl(results):

@@ -113,10 +113,7 @@ def inline_svg(path: Path, name: str, description: str) -> Markup:
     if not path.exists():
         raise TrimtabError(f"{path}: not there; draw the figures first (rule report_figures)")
     svg = re.sub(r"^.*?(?=<svg)", "", path.read_text(), flags=re.DOTALL)
-    # matplotlib names parts alike in every figure, and ids of one page must differ
-    svg = re.sub(r'\bid="', f'id="{name}-', svg)
-    svg = re.sub(r'(href="|url\()#', rf"\1#{name}-", svg)
-    svg = _slim(re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL))
+    svg = _slim(_renamed(re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL), name))
     # a page is read from farther away than a paper
     svg = re.sub(
         r'width="([\d.]+)pt" height="[\d.]+pt"', lambda m: f'width="{SCALE * float(m[1]):.1f}pt"', svg, count=1
@@ -133,9 +130,18 @@ def write_page(run: WholeRun, figures: Path, page: Path) -> None:
         temporary.write_text(text)
 
 
+def _renamed(svg: str, name: str) -> str:
+    """Parts that others refer to are named by the figure and a number, and no other has a name: matplotlib names parts
+    alike in every figure and at length, and ids of one page must differ."""
+    ids: dict[str, str] = {}
+    for found in re.findall(r'(?:href="|url\()#([^")]+)', svg):
+        ids.setdefault(found, f"{name}-{len(ids)}")
+    svg = re.sub(r' id="([^"]+)"', lambda found: f' id="{ids[found[1]]}"' if found[1] in ids else "", svg)
+    svg = svg.replace("xlink:href", "href")
+    return re.sub(r'(href="|url\()#([^")]+)', lambda found: f"{found[1]}#{ids[found[2]]}", svg)
+
+
 def _slim(svg: str) -> str:
-    """A sixth less: without ids that nothing refers to, blanks for people's eyes and digits far below a pixel."""
-    used = set(re.findall(r'(?:href="|url\()#([^")]+)', svg))
-    svg = re.sub(r' id="([^"]+)"', lambda found: found[0] if found[1] in used else "", svg)
-    svg = re.sub(r' (?:d|x|y)="[^"]*"', lambda found: re.sub(r"(\d\.\d\d)\d+", r"\1", found[0]), svg)
+    """Without blanks for people's eyes and digits far below a pixel."""
+    svg = re.sub(r' (?:d|x|y)="[^"]*"|translate\([^)]*\)', lambda found: re.sub(r"(\d\.\d\d)\d+", r"\1", found[0]), svg)
     return re.sub(r"\n\s+", "\n", re.sub(r"\s+(?=\n|/>|\")", "", svg))
