@@ -1,4 +1,4 @@
-"""What users wait for: sums are of the jobs that ran; a row says what it found, what bounds it, or that it was not run."""
+"""What users wait for: sums are of jobs that ran; a row says what it found, what bounds it, or that it wasn't run."""
 
 import importlib
 import json
