@@ -34,7 +34,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # a bench is benchmarks/<name>.py; its peers, pinned in benchmarks/peers-<name>.txt, get an environment of their own
 PEERED := $(patsubst benchmarks/peers-%.txt,%,$(wildcard benchmarks/peers-*.txt))
 # those without peers run in Trimtab's own
-ALONE := waits
+ALONE := waits scaling
 BENCHES := $(PEERED) $(ALONE)
 # what users wait for is measured of a checkout with a finished default run, in parts
 RUN := .
@@ -174,6 +174,9 @@ bench-waits: $(READY)
 
 $(PEERED:%=bench-%): bench-%: .venv-bench-%/.ready
 	OMP_NUM_THREADS=1 .venv-bench-$*/bin/python benchmarks/$*.py
+
+$(filter-out bench-waits,$(ALONE:%=bench-%)): bench-%: $(READY)
+	OMP_NUM_THREADS=1 python benchmarks/$*.py
 
 .PRECIOUS: .venv-bench-%/.ready
 .venv-bench-%/.ready: benchmarks/peers-%.txt pyproject.toml envs/data.txt

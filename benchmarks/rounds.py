@@ -35,6 +35,20 @@ class Claim(NamedTuple):
     at_least: float | None
 
 
+class Table(NamedTuple):
+    """What a bench found beside rates, as the page shows it."""
+
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+class Picture(NamedTuple):
+    """A file beside this one, and what it shows."""
+
+    file: str
+    caption: str
+
+
 def race(
     task: str,
     unit: str,
@@ -72,6 +86,8 @@ def write(
     claims: Sequence[Claim],
     packages: Sequence[str],
     checks: Mapping[str, Any] | None = None,
+    tables: Sequence[Table] = (),
+    picture: Picture | None = None,
 ) -> None:
     """Write `benchmarks/<bench>.json`.
 
@@ -88,6 +104,8 @@ def write(
         "rates": [each._asdict() for each in rates],
         "claims": [each._asdict() for each in claims],
         "checks": dict(checks or {}),
+        "tables": [each._asdict() for each in tables],
+        "picture": picture and picture._asdict(),
     }
     (FOLDER / f"{bench}.json").write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")
 

@@ -1,7 +1,7 @@
 """benchmarks/RESULTS.md from the JSON files that the benches wrote."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -35,26 +35,36 @@ def section(name: str, record: Mapping[str, Any]) -> Iterator[str]:
     yield from record["about"]
     versions = ", ".join(f"{package} {version}" for package, version in record["versions"].items())
     yield f"Versions: {versions}.\n"
-    yield "| task | contender | rate |\n|---|---|---|"
-    for rates in record["rates"]:
-        yield f"| {rates['task']} | {rates['contender']} | {spread(rates['values'])} {rates['unit']} |"
-    yield ""
+    if record["rates"]:
+        rates = record["rates"]
+        own = [[each["task"], each["contender"], f"{spread(each['values'])} {each['unit']}"] for each in rates]
+        yield from _table(["task", "contender", "rate"], own)
     if record["claims"]:
-        yield "| task | ratio | found | target |\n|---|---|---|---|"
-        for claim in record["claims"]:
-            yield _claim(claim, record["rates"])
-        yield ""
+        found = [_claim(claim, record["rates"]) for claim in record["claims"]]
+        yield from _table(["task", "ratio", "found", "target"], found)
+    for table in record.get("tables", []):
+        yield from _table(table["head"], table["rows"])
+    if picture := record.get("picture"):
+        yield f"![{picture['caption']}]({picture['file']})\n"
     for check, figure in record["checks"].items():
         yield f"- {check}: {figure:.3g}" if isinstance(figure, float) else f"- {check}: {figure}"
     if record["checks"]:
         yield ""
 
 
-def _claim(claim: Mapping[str, Any], rates: list[Mapping[str, Any]]) -> str:
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    yield f"| {' | '.join(head)} |"
+    yield "|" + "---|" * len(head)
+    for row in rows:
+        yield f"| {' | '.join(row)} |"
+    yield ""
+
+
+def _claim(claim: Mapping[str, Any], rates: list[Mapping[str, Any]]) -> list[str]:
     found = ratios(rates, claim["task"], claim["contender"], claim["against"])
     wanted = claim["at_least"]
     verdict = "" if wanted is None else f"{wanted:.3g} or more: {'reached' if median(found) >= wanted else 'missed'}"
-    return f"| {claim['task']} | {claim['contender']} / {claim['against']} | {spread(found)} | {verdict} |"
+    return [claim["task"], f"{claim['contender']} / {claim['against']}", spread(found), verdict]
 
 
 def main() -> None:

@@ -1,0 +1,150 @@
+"""How the cost of each stage's work grows: processor time and peak memory against what there is more of.
+
+Each size is a process of its own, so that its peak of memory is its own; PROCESSES of them a size, and as many at once
+as there are cores, up to two. A process loads the toy model, does a little of the work so that all code is there, and
+then the work itself. Time is that of the work. Memory is what the work's peak adds to what the process held before it.
+The toy is a Llama of random weights with the default model's vocabulary; what runs it is the library's own. `--small`
+takes the three smallest sizes once and writes nothing.
+"""
+
+import ctypes
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+from growth import HEAD, MEMORY, TIME, Curve, picture, rows
+from rounds import FOLDER, Picture, Table, write
+from stage_works import captured, packaged_tokenizer, played, trained, vectors, written_toy
+
+PROCESSES = 3
+Work = Callable[[], object]
+
+
+class Axis(NamedTuple):
+    """One kind of work, and what there is more of."""
+
+    work: str
+    size: str
+    sizes: tuple[int, ...]
+    make: Callable[[Path, Path, int], Work]
+    """From the toy's folder, an empty folder and a size to the work."""
+    memory: float
+    """Slope of memory by design."""
+    least: int
+    """A size below all, for what comes before the work."""
+
+
+AXES = {
+    "tokens": Axis(
+        "capture", "tokens", (8_192, 16_384, 32_768, 65_536, 131_072),
+        lambda toy, scratch, size: captured(toy, scratch, size, 4), 0, 2_048,
+    ),
+    "layers": Axis(
+        "capture", "hooked layers", (1, 2, 4, 8),
+        lambda toy, scratch, size: captured(toy, scratch, 32_768, size), 1, 1,
+    ),
+    "conditions": Axis(
+        "rollouts", "conditions", (2, 4, 8, 16, 32),
+        lambda toy, scratch, size: played(toy, scratch, conditions=size, scenarios=8, turns=1), 0, 2,
+    ),
+    "scenarios": Axis(
+        "rollouts", "scenarios", (8, 16, 24, 48),
+        lambda toy, scratch, size: played(toy, scratch, conditions=2, scenarios=size, turns=1), 0, 2,
+    ),
+    "turns": Axis(
+        "rollouts", "turns an episode", (1, 2, 4, 8, 16),
+        lambda toy, scratch, size: played(toy, scratch, conditions=2, scenarios=8, turns=size), 1, 1,
+    ),
+    "vectors": Axis("vectors with doses", "vectors of a trait", (4, 8, 16, 32, 64), vectors, 1, 1),
+    "width": Axis("a dictionary's steps", "latents", (1_024, 2_048, 4_096, 8_192, 16_384), trained, 1, 256),
+}  # fmt: skip
+
+
+def measured(name: str, size: int, toy: Path) -> dict[str, float]:
+    """Both costs of one size, in this process."""
+    axis = AXES[name]
+    with tempfile.TemporaryDirectory() as scratch:
+        axis.make(toy, Path(scratch), axis.least)()
+        shutil.rmtree(scratch)
+        Path(scratch).mkdir()
+        work = axis.make(toy, Path(scratch), size)
+        # what is free again must not hide what the work takes
+        ctypes.CDLL(None).malloc_trim(0)
+        Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
+        before, begun = status("VmRSS"), time.process_time()
+        work()
+        return {TIME: time.process_time() - begun, MEMORY: status("VmHWM") - before}
+
+
+def status(name: str) -> float:
+    """A figure of this process's memory in MiB."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(name)) / 1024
+
+
+def apart(name: str, size: int, toy: Path) -> dict[str, float]:
+    """The same in a process of its own, with one thread."""
+    words = [sys.executable, __file__, "--one", name, str(size), str(toy)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True, env=environment)
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def curves(toy: Path, processes: int, most: int) -> list[Curve]:
+    """Of every kind of work, at its smallest sizes, `most` at most."""
+    found = []
+    with ThreadPoolExecutor(min(2, len(os.sched_getaffinity(0)))) as at_once:
+        for name, axis in AXES.items():
+            runs = [(name, size, toy) for _ in range(processes) for size in axis.sizes[:most]]
+            costs = list(zip(runs, at_once.map(lambda run: apart(*run), runs), strict=True))
+            for cost, promised in ((TIME, 1.0), (MEMORY, axis.memory)):
+                values: dict[int, list[float]] = {size: [] for size in axis.sizes[:most]}
+                for (_, size, _), each in costs:
+                    values[size].append(each[cost])
+                found.append(Curve(axis.work, axis.size, cost, promised, values))
+                print(" | ".join(rows(found[-1:])[0]), flush=True)
+    return found
+
+
+def main(small: bool) -> None:
+    begun = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        toy = written_toy(Path(folder), packaged_tokenizer())
+        if small:
+            curves(toy, 1, 3)
+            return
+        found = curves(toy, PROCESSES, max(len(axis.sizes) for axis in AXES.values()))
+    picture(found, FOLDER / "scaling.svg")
+    write(
+        "scaling",
+        "How cost grows",
+        [
+            f"Slopes of a straight line through both logarithms, with 95 % intervals. Each size ran in {PROCESSES} "
+            "processes of its own, one thread each, on a Llama of random weights (8 layers of width 128, bfloat16, the "
+            "default model's vocabulary). Time is the work's own, without imports and loading; memory is what the "
+            "work's peak added to the process. Kept: the interval's upper end is at most 0.1 above what the design "
+            "says; broken: its lower end is above that; open: neither. Rollouts run in batches of 2 conditions and 8 "
+            f"scenarios. All of it took {(time.perf_counter() - begun) / 60:.0f} minutes.",
+        ],
+        [],
+        [],
+        ["torch", "transformers"],
+        tables=[Table(HEAD, rows(found))],
+        picture=Picture("scaling.svg", "Cost against size, with the smallest and largest of the processes"),
+    )
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--one"]:
+        print(json.dumps(measured(sys.argv[2], int(sys.argv[3]), Path(sys.argv[4]))))
+    else:
+        main(small=sys.argv[1:] == ["--small"])
