@@ -36,8 +36,10 @@ def spare(checkout: Path, experiment: str, aside: Path) -> Iterator[Path]:
                 (folder / each).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(checkout / each, folder / each, follow_symlinks=False)
         results = folder / "results" / experiment
-        results.parent.mkdir()
-        subprocess.run(["cp", "-a", "--reflink=auto", checkout / "results" / experiment, results], check=True)
+        results.mkdir(parents=True)
+        # what is in the folder, were it a link
+        own = f"{checkout}/results/{experiment}/."
+        subprocess.run(["cp", "-a", "--reflink=auto", own, results], check=True)
         shutil.rmtree(results / "logs")
         shutil.rmtree(results / "benchmarks")
         # the first call reads all code and takes up the records, once in a folder's life
