@@ -32,8 +32,8 @@ def told(methods, unit="kl", statistics=HIDDEN, measured=()):
 def test_an_outcome_that_no_first_action_shows_is_told_once(methods, unit, by):
     (line,) = told(methods, unit)
     assert line.startswith(
-        f"statistics.primary.autonomy: success is seen in no first action, which {by} goes by; expected a measure of "
-        "autonomy in decisions.yaml, or one of asks, asked, "
+        f"statistics.primary.autonomy: success can't be told from an agent's first action, which {by} needs; expected "
+        "an entry autonomy under `measures` of decisions.yaml, or one of asks, asked, "
     )
 
 

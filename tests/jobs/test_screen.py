@@ -11,12 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from trimtab.jobs.screen import SHOWN_OF_A_LOG, failure
+from trimtab.jobs.screen import REFUSED, SHOWN_OF_A_LOG, failure, refused, why
 from trimtab.report.ending import ending, headline
 
 SNAKEFILE = """
 rule all:
     input: "a.done", "b.done"
+
+rule plan:
+    shell: "echo 'a line of the plan'; sleep {config[failing]}"
 
 rule make:
     output: "{of}.done"
@@ -25,17 +28,18 @@ rule make:
 """
 
 
-def command(folder: Path, failing: str) -> dict:
+def command(folder: Path, failing: str, *options: str) -> dict:
     (folder / "Snakefile").write_text(SNAKEFILE)
-    words = [sys.executable, "-m", "snakemake", "--cores", "1", "--logger", "trimtab", "--config", f"failing={failing}"]
+    words = [sys.executable, "-m", "snakemake", *options, "--cores", "1", "--logger", "trimtab"]
+    words += ["--config", f"failing={failing}"]
     return {"args": words, "cwd": folder, "env": {**os.environ, "TERM": "xterm"}}
 
 
-def in_terminal(folder: Path, failing: str) -> tuple[int, str]:
+def in_terminal(folder: Path, failing: str, *options: str) -> tuple[int, str]:
     """How Snakemake ends, and what a terminal was sent, without its ways of moving about."""
     own, given = pty.openpty()
     termios.tcsetwinsize(given, (24, 100))
-    with subprocess.Popen(**command(folder, failing), stdin=given, stdout=given, stderr=given) as process:
+    with subprocess.Popen(**command(folder, failing, *options), stdin=given, stdout=given, stderr=given) as process:
         os.close(given)
         said = b""
         # a terminal whose last program has ended is read to its end, then fails
@@ -69,6 +73,39 @@ def test_a_failure_stands_above_it_with_the_end_of_its_log(tmp_path):
     assert "make b failed; its log is b.log:" in said
     assert said.count("no cups are left") == 1
     assert "Exiting because a job execution failed" in said
+
+
+@pytest.mark.slow
+def test_a_dry_run_is_a_line_a_job_with_the_reason(tmp_path):
+    status, said = in_terminal(tmp_path, "none", "--dry-run")
+    assert status == 0
+    lines = [line for line in said.replace("\r\n", "\n").split("\n") if line.strip()]
+    assert lines[0] == "would run 3 jobs:"
+    assert sorted(lines[1:]) == [
+        "  all: input files updated by another job",
+        "  make a: missing output files",
+        "  make b: missing output files",
+    ]
+
+
+@pytest.mark.slow
+def test_what_a_rule_answers_on_the_terminal_has_no_bar_beside_it(tmp_path):
+    status, said = in_terminal(tmp_path, "0", "plan")
+    assert status == 0
+    assert said.replace("\r\n", "\n") == "a line of the plan\n"
+
+
+def test_of_a_refused_config_the_lines_alone_are_shown():
+    lines = "hour.yaml, layers: missing\nhour.yaml, saes: missing"
+    place = 'WorkflowError in file "/here/common.smk", line 152:\n'
+    assert refused(f'{place}{REFUSED}{lines}\n  File "/here/common.smk", line 152, in <module>') == lines
+    assert refused("something else") == "something else"
+
+
+def test_a_reason_comes_without_files():
+    assert why("Missing output files: a, b; Input files updated by another job: c") == (
+        "missing output files; input files updated by another job"
+    )
 
 
 @pytest.mark.slow

@@ -47,7 +47,11 @@ def test_a_template_without_tools_is_said_and_few_shot_taken(model, tmp_path):
     tokenizer.save_pretrained(tmp_path / "plain")
     made = propose("mine", str(tmp_path / "plain"), None)
     assert made.experiment.rollouts.protocol == "few_shot"
-    assert [warning.partition(":")[0] for warning in made.warnings] == ["its own tool calls are not used"]
+    (warning,) = made.warnings
+    assert warning == (
+        "the agent speaks few_shot and not by the model's own tool calls, since this model's chat template shows no "
+        "tools"
+    )
 
 
 def test_a_context_too_short_for_an_episode_is_said(model):
@@ -93,8 +97,8 @@ def test_a_config_of_no_such_model_is_one_line(model, tmp_path, changes, line):
 @pytest.mark.parametrize(
     ("name", "source", "line"),
     [
-        ("mine", "/nowhere/model", "model.source: /nowhere/model has no config that can be read"),
-        ("mine", "/nowhere/model.gguf", "model.source: '/nowhere/model.gguf' is no file here"),
+        ("mine", "/nowhere/model", "MODEL: there is no folder /nowhere/model, seen from "),
+        ("mine", "/nowhere/model.gguf", "MODEL: '/nowhere/model.gguf' is no file here"),
         ("my/own", None, 'experiment: "my/own" is not a folder name'),
     ],
 )

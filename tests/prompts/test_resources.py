@@ -5,6 +5,7 @@ from collections import Counter
 from itertools import pairwise
 
 import pytest
+import yaml
 
 from trimtab.errors import TrimtabError
 from trimtab.prompts import resources
@@ -166,6 +167,16 @@ def test_a_mistake_is_one_line_with_file_key_value(tmp_path, name, old, new, say
     first = str(raised.value).splitlines()
     assert any(says in line for line in first), raised.value
     assert all(line.startswith(str(path)) for line in first)
+
+
+def test_too_few_pairs_are_counted(tmp_path):
+    tree = resources.load(resources.RESOURCES / "traits.yaml")
+    tree["traits"]["autonomy"]["opening"] = tree["traits"]["autonomy"]["opening"][:4]
+    path = tmp_path / "traits.yaml"
+    path.write_text(yaml.safe_dump(tree))
+    with pytest.raises(TrimtabError) as raised:
+        resources.load(path)
+    assert str(raised.value) == f"{path}, traits.autonomy.opening: 4 given, and at least 10 are needed"
 
 
 def test_a_missing_file(tmp_path):

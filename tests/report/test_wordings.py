@@ -349,6 +349,10 @@ def test_a_method_that_says_nothing_of_itself_is_named(name, tmp_path, monkeypat
     with pytest.raises(TrimtabError) as raised:
         check(settings, Origins())
     assert [line for line in str(raised.value).splitlines() if f"{path}: no constant {name}; expected a text" in line]
+    # all that is missing at once
+    path.write_text("")
+    with pytest.raises(TrimtabError, match=r"no constant LABEL; .*no constant SENTENCE; .*no constant SOURCE; "):
+        of_file(path)
 
 
 def test_the_page_of_choices_is_up_to_date():

@@ -67,9 +67,11 @@ def of_file(path: Path) -> Wording:
     if not path.is_file():
         raise TrimtabError(f"{path}: no such file")
     found = constants(path)
-    for name, expected in CONSTANTS.items():
-        if name not in found or (name != "SOURCE" and not found[name].strip()):
-            raise TrimtabError(f"{path}: no constant {name}; expected {expected}")
+    missing = [name for name in CONSTANTS if name not in found or (name != "SOURCE" and not found[name].strip())]
+    if missing:
+        raise TrimtabError(
+            f"{path}: " + "; ".join(f"no constant {name}; expected {CONSTANTS[name]}" for name in missing)
+        )
     return Wording(found["LABEL"], found["SENTENCE"], found["SOURCE"])
 
 

@@ -139,11 +139,16 @@ def _description(error: Error, tree: Mapping[str, Any]) -> str:
         while isinstance(node, Mapping) and step not in node:
             # jsonschema leaves the references that it followed out of the path
             node = _target(node["$ref"], tree)
-            found = found or node.get("description", "")
+            found = found or _said(node)
         node = node[step]
-        if isinstance(node, Mapping):
-            found = str(node.get("description", found))
+        found = _said(node) or found
     return found
+
+
+def _said(node: Any) -> str:
+    """A schema's description; of a mapping of properties, one may have that name, and be a schema itself."""
+    said = node.get("description") if isinstance(node, Mapping) else None
+    return said if isinstance(said, str) else ""
 
 
 def _target(reference: str, tree: Mapping[str, Any]) -> Any:
@@ -202,5 +207,5 @@ _COMPLAINTS: dict[Any, Callable[[Error], str]] = {
     "exclusiveMinimum": lambda error: f"{shown(error.instance)} is not above {error.validator_value}",
     "maximum": lambda error: f"{shown(error.instance)} is not at most {error.validator_value}",
     "exclusiveMaximum": lambda error: f"{shown(error.instance)} is not below {error.validator_value}",
-    "minItems": lambda error: f"{shown(error.instance)} has fewer than {error.validator_value} item(s)",
+    "minItems": lambda error: f"{len(error.instance)} given, and at least {error.validator_value} are needed",
 }

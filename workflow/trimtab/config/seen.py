@@ -26,6 +26,6 @@ def unseen(experiment: Experiment, measured: Collection[str]) -> Iterator[str]:
     ]
     for trait in hidden if by else []:
         yield (
-            f"statistics.primary.{trait}: {primary[trait]} is seen in no first action, which {by[0]} goes by; expected "
-            f"a measure of {trait} in decisions.yaml, or one of {listed(FIRST_ACTION)}"
+            f"statistics.primary.{trait}: {primary[trait]} can't be told from an agent's first action, which {by[0]} "
+            f"needs; expected an entry {trait} under `measures` of decisions.yaml, or one of {listed(FIRST_ACTION)}"
         )

@@ -50,7 +50,9 @@ def commands(**mains: Callable[..., None]) -> None:
     if name not in mains:
         sys.exit(f"{name or 'no command'!r} is none of: {', '.join(mains)} (each has --help)")
     parser = _parser(mains[name])
-    parser.prog, parser.description = f"{parser.prog} {name}", inspect.getdoc(mains[name])
+    # of a package run by -m, argparse takes its file's name
+    module = getattr(sys.modules["__main__"].__spec__, "parent", "") or parser.prog
+    parser.prog, parser.description = f"python -m {module} {name}", inspect.getdoc(mains[name])
     _run(mains[name], parser, rest)
 
 

@@ -21,14 +21,18 @@ def new(name: str, model: str, *, revision: str | None = None) -> None:
     out = Path(f"{name}.yaml")
     if out.exists():
         raise TrimtabError(f"{out} is there already; give another name, or delete it")
-    made = propose(name, model, revision)
+    try:
+        made = propose(name, model, revision)
+    except TrimtabError as error:
+        # there is no config yet that could be to blame
+        raise TrimtabError(str(error).replace("config.yaml, model.source", "MODEL")) from None
     out.write_text(made.text, encoding="utf-8")
     print(made.plan(Path("results", name)))
     for warning in made.warnings:
         print(f"careful: {warning}")
     print(
         f"\n{out} is written; then:\n"
-        f"  snakemake --configfile {out} -- results/{name}/model/preflight.json    # are its numbers right here?\n"
+        f"  snakemake --configfile {out} -- results/{name}/model/preflight.json    # does it compute rightly here?\n"
         f"  snakemake --configfile {out}    # everything"
     )
 

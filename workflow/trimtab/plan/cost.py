@@ -198,30 +198,29 @@ def taken(results: Path, stage: str) -> Taken | None:
     return Taken(len(records), seconds / 3600, max(float(record["max_rss"]) for record in records) * 1e6, size)
 
 
-def _ending(jobs: int, hours: float, memory: float, disk: float) -> str:
-    """The part of a line that says what was taken."""
-    return f"{jobs:>14}{hours:>9.2f}{memory / 1e9:>11.1f}{disk / 1e9:>10.2f}"
+def _cells(jobs: int, hours: float, memory: float, disk: float) -> str:
+    """Half of a line: what is planned, or what was taken."""
+    return f"{jobs:>6}{hours:>8.2f}{memory / 1e9:>7.1f}{disk / 1e9:>7.2f}"
 
 
 def as_text(planned: Sequence[Work], rate: float, results: Path) -> str:
     """The table of what was planned, and of what was taken so far."""
-    lines = [
-        f"{'stage':<12}{'planned: jobs':>14}{'operations':>12}{'hours':>9}{'memory GB':>11}{'disk GB':>10}"
-        f"{'taken: jobs':>14}{'hours':>9}{'memory GB':>11}{'disk GB':>10}"
-    ]
     came = [taken(results, each.stage) for each in planned]
+    ended = [done for done in came if done]
+    heads = f"{'jobs':>6}{'hours':>8}{'memory':>7}{'disk':>7}"
+    lines = [f"{'':<12}{'  planned':<40}  taken so far"] if ended else []
+    lines.append(f"{'stage':<12}{heads}{'operations':>12}{heads if ended else ''}")
     for each, done in zip(planned, came, strict=True):
-        line = f"{each.stage:<12}{each.jobs:>14}{each.operations:>12.1e}{each.hours(rate):>9.2f}"
-        line += f"{each.memory / 1e9:>11.1f}{each.disk / 1e9:>10.2f}"
-        if done:
-            line += _ending(done.jobs, done.hours, done.memory, done.disk)
-        lines.append(line)
+        line = f"{each.stage:<12}{_cells(each.jobs, each.hours(rate), each.memory, each.disk)}{each.operations:>12.1e}"
+        lines.append(line + (_cells(*done) if done else ""))
     jobs, hours = sum(each.jobs for each in planned), sum(each.hours(rate) for each in planned)
     memory, disk = max(each.memory for each in planned), sum(each.disk for each in planned)
-    line = f"{'all':<12}{jobs:>14}{'':>12}{hours:>9.2f}{memory / 1e9:>11.1f}{disk / 1e9:>10.2f}"
-    if ended := [done for done in came if done]:
+    operations = sum(each.operations for each in planned)
+    line = f"{'all':<12}{_cells(jobs, hours, memory, disk)}{operations:>12.1e}"
+    if ended:
         jobs, hours = sum(done.jobs for done in ended), sum(done.hours for done in ended)
-        line += _ending(jobs, hours, max(done.memory for done in ended), sum(done.disk for done in ended))
+        line += _cells(jobs, hours, max(done.memory for done in ended), sum(done.disk for done in ended))
     lines.append(line)
-    lines.append(f"hours: one job after the other, at {rate:.1e} operations a second; memory: of the largest job")
+    lines.append(f"hours: one job after the other, at {rate:.1e} operations a second")
+    lines.append("memory: GB of the largest job; disk: GB")
     return "\n".join(lines)

@@ -92,7 +92,9 @@ def _protocol(tokenizer: PreTrainedTokenizerBase) -> tuple[str, list[str]]:
     try:
         protocols.read(RESOURCES / "native.yaml", tokenizer)
     except TrimtabError as error:
-        return "few_shot", [f"its own tool calls are not used: {error}"] if tokenizer.chat_template else []
+        _, _, why = str(error).partition(", but ")
+        told = f"the agent speaks few_shot and not by the model's own tool calls, since {why.partition(';')[0]}"
+        return "few_shot", [told] if tokenizer.chat_template else []
     return "native", []
 
 

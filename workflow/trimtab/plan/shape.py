@@ -3,12 +3,15 @@
 For the plan of a run (`trimtab.plan.cost`), which is wanted before anything is downloaded or loaded.
 """
 
+import re
+from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import AutoConfig
 
 from trimtab.artifacts.border import readable
+from trimtab.errors import TrimtabError
 from trimtab.forward.memory import key_value
 from trimtab.model.checkpoint import library_class
 from trimtab.model.folder import gguf_file
@@ -16,6 +19,8 @@ from trimtab.model.names import GGUF
 from trimtab.model.source import DTYPES
 from trimtab.model.tokenizer import CODE
 from trimtab.plan.cost import Shape
+
+HUB_ID = re.compile(r"\w[\w.-]*(/[\w.-]+)?")
 
 
 def shape(source: str, revision: str | None, dtype: str) -> Shape:
@@ -30,6 +35,11 @@ def config_of(source: str, revision: str | None) -> Any:
         TrimtabError: there is none that can be read.
     """
     gguf = gguf_file(source) if GGUF.fullmatch(source) else None
+    if not gguf and not Path(source).is_dir() and not HUB_ID.fullmatch(source):
+        raise TrimtabError(
+            f"config.yaml, model.source: there is no folder {source}, seen from {Path.cwd()}; expected a model's "
+            "folder, a GGUF file, or a hub id"
+        )
     with readable(f"config.yaml, model.source: {source} has no config that can be read", *CODE):
         if gguf:
             return AutoConfig.from_pretrained(gguf.parent, gguf_file=gguf.name)
