@@ -82,8 +82,13 @@ def agreed(agreement: pd.DataFrame) -> Iterator[str]:
 def in_short(rows: pd.DataFrame, agreement: pd.DataFrame) -> Iterator[str]:
     """The lines of the README."""
     best = purposes(rows)[0]
-    yield f"Which method? [The league](docs/league.md) ([picture](docs/{PICTURE})) has {unit(rows)}"
-    yield " ".join([f"{begun(best.purpose)}: {said(best)}", *agreed(agreement)])
+    yield (
+        f"[The league](docs/league.md) ([picture](docs/{PICTURE})) compares {rows['method'].nunique()} methods, nulls "
+        f"and asking in the prompt included, on {rows['organism'].nunique()} *organisms*: tiny models that Trimtab "
+        "trains itself, so that the true directions are known."
+    )
+    asked = "Which method moves a trait farthest by a push of one size?"
+    yield " ".join([asked, begun(said(best)), *agreed(agreement)])
 
 
 def pages() -> dict[Path, list[str]]:
