@@ -133,12 +133,23 @@ def test_the_page_is_accessible(results, tmp_path):
 
 @pytest.mark.parametrize("width", [1200, 390], ids=["desk", "phone"])
 def test_nothing_is_cut_off_at_the_right_edge(results, tmp_path, width):
+    # in a frame, since no window of the browser is narrower than 500 pixels
+    told = "parent.postMessage({width: innerWidth, wide: document.documentElement.scrollWidth - innerWidth}, '*')"
+    page = (results / "report/report.html").read_text()
+    (tmp_path / "framed.html").write_text(page.replace("</body>", f"<script>{told}</script></body>"))
+    around = tmp_path / "around.html"
+    around.write_text(
+        f'<body><iframe src="framed.html" style="width: {width}px; height: 900px; border: 0"></iframe></body>'
+    )
     probe = """<script>
-        const out = document.createElement("pre"); out.id = "probe";
-        out.textContent = JSON.stringify({wide: document.documentElement.scrollWidth - innerWidth});
-        document.body.append(out);
+        addEventListener("message", said => {
+            const out = document.createElement("pre"); out.id = "probe";
+            out.textContent = JSON.stringify(said.data);
+            document.body.append(out);
+        });
     </script>"""
-    seen, _ = opened(tmp_path, results / "report/report.html", probe, f"--window-size={width},900")
+    seen, _ = opened(tmp_path, around, probe, "--window-size=1300,1000", "--virtual-time-budget=20000")
+    assert seen["width"] == width
     assert seen["wide"] <= 0
 
 
