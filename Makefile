@@ -10,11 +10,13 @@
 # make league  every method on SEEDS (5) organisms of each truth, which tells which method is for what, to
 #             results/league/league.html; METHODS=mine.yaml has other methods, and OTHERS names folders of other models'
 #             results whose order of methods is compared
+# make vllm-test  rollouts on vLLM against transformers, which it installs apart (3.7 GB): every kind of edit in float32,
+#             two workers, a hybrid with experts in bfloat16, kill and resume
 # make mutants  faults made on purpose in a copy, each of which a test must notice, to tests/mutants/MUTANTS.md
 # make validity  simulations of what the statistics promise (coverage, size, false names), to docs/validity.md, in
 #             minutes (some parts, to the screen: python benchmarks/validity.py few_scenarios axes)
 # make docs   this documentation in a browser
-# make .venv-vllm/.ready  vLLM in an environment of its own (3.5 GB), for experiments whose rollouts.engine is vllm
+# make .venv-vllm/.ready  vLLM in an environment of its own (3.7 GB), for experiments whose rollouts.engine is vllm
 # make bench  Trimtab beside its peers, and what users wait for, to benchmarks/RESULTS.md (one bench: make bench
 #             BENCHES=capture). The bench waits reads a finished default run, of this checkout or of RUN=<another>;
 #             WAITS="dose template" has it measure these parts, which take most of a run
@@ -56,7 +58,7 @@ PLAY := snakemake --cores 1
 OTHERS := $(patsubst %/vectors/comparison.csv,%,$(wildcard results/smollm2/vectors/comparison.csv))
 LEAGUE := $(foreach truth,five-axes one-axis,$(foreach seed,$(shell seq $(SEEDS)),league-$(truth).$(seed)))
 
-.PHONY: run setup test quick quick-tests types slurm-test family-test mutants validity lint docs clean browser organism $(ORGANISMS:%=run-%) \
+.PHONY: run setup test quick quick-tests types slurm-test vllm-test family-test mutants validity lint docs clean browser organism $(ORGANISMS:%=run-%) \
 	$(FURTHER_ORGANISMS:%=train-%) league $(LEAGUE:%=play-%) bench $(PEERED:%=bench-%) $(ALONE:%=bench-%)
 
 run: $(READY)
@@ -83,11 +85,14 @@ $(LOADERS): envs/tools.txt $(READY)
 	pip install --quiet --disable-pip-version-check --no-deps --target $(@D) --requirement envs/tools.txt
 	touch $@
 
-# wants older versions of transformers and numpy than Trimtab runs on, and has them to itself
-.venv-vllm/.ready: envs/vllm.txt
+# wants older versions of transformers and numpy than Trimtab runs on, and has them to itself; of its 23,000 files few
+# are imported, which Python compiles then
+VLLM := envs/vllm.txt
+.venv-vllm/.ready: $(VLLM) envs/torchvision.py
 	rm -rf $(@D)
 	$(PYTHON) -m venv $(@D)
-	$(@D)/bin/pip install --quiet --disable-pip-version-check --no-deps --requirement $<
+	$(@D)/bin/pip install --quiet --disable-pip-version-check --no-compile --no-deps --requirement $<
+	cat envs/torchvision.py >> "$$(echo $(@D)/lib/*/site-packages/torchvision/extension.py)"
 	touch $@
 
 # the report's page is tested in a real browser; without one those tests are skipped and say so
@@ -114,6 +119,9 @@ quick-tests: $(TOOLS)
 slurm-test: $(TOOLS)
 	@tests/slurm/cluster.sh get 2>/dev/null || echo "no SLURM can be installed here, which takes root and Debian's packages"
 	TRIMTAB_SLURM=1 pytest -rs tests/slurm
+
+vllm-test: $(TOOLS) .venv-vllm/.ready
+	pytest -rs -n 2 tests/rollouts/test_vllm*.py
 
 family-test: $(TOOLS)
 	TRIMTAB_FAMILIES=1 pytest tests/workflow/test_families.py

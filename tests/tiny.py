@@ -93,17 +93,14 @@ def qwen3_5_moe(**changes: object) -> PreTrainedModel:
     return _build(
         Qwen3_5MoeForCausalLM,
         Qwen3_5MoeTextConfig(
-            **{**SHAPE, **changes},
+            **{**SHAPE, "linear_key_head_dim": 8, "linear_value_head_dim": 8, "rope_parameters": rope, **changes},
             full_attention_interval=4,
             linear_num_key_heads=2,
             linear_num_value_heads=2,
-            linear_key_head_dim=8,
-            linear_value_head_dim=8,
             num_experts=4,
             num_experts_per_tok=2,
             moe_intermediate_size=16,
             shared_expert_intermediate_size=16,
-            rope_parameters=rope,
         ),
     )
 

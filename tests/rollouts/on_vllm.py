@@ -22,28 +22,41 @@ from trimtab.rollouts.episode_files import Cells, complete
 from trimtab.rollouts.journal import Choices, Journal, Steps
 from trimtab.rollouts.served.client import VllmServer
 from trimtab.rollouts.served.fields import ServedEngine
+from trimtab.settings.engine import VLLM, EngineSettings, VllmSettings
+from trimtab.steering.served import refused
 
 
-def cells(model: Path, out: Path) -> None:
-    """All rounds of requests: the replies to `out`.json, logits to `out`.safetensors."""
-    # room for half the requests of a round: others wait, and what they are given held the numbers of those before
-    server = VllmServer(model, "float32", 256, 4)
-    server.begin(CHOOSER, {name: edits for name, edits in ARMS.items() if edits})
+def engine(memory_mb: int, **passed: int) -> EngineSettings:
+    given = dict.fromkeys(VllmSettings.model_fields) | {"tensor_parallel_size": 1} | passed
+    return EngineSettings(engine=VLLM, memory_mb=memory_mb, vllm=VllmSettings(**given))
+
+
+def cells(model: Path, out: Path, dtype: str, memory_mb: int, passed: str) -> None:
+    """All rounds of requests that the model can have: the replies to `out`.json, logits to `out`.safetensors.
+
+    Args:
+        passed: arguments that vLLM is given, as JSON.
+    """
+    server = VllmServer(model, dtype, 256, engine(memory_mb, **json.loads(passed)))
+    [architecture] = files.read_json(model / "config.json")["architectures"]
+    refuse = [name for name, edits in ARMS.items() if refused(edits, architecture)]
+    server.begin(CHOOSER, {name: edits for name, edits in ARMS.items() if edits and name not in refuse})
     told, logits = [], {}
-    for number, asked in enumerate(ROUNDS):
+    for number, whole in enumerate(ROUNDS):
+        asked = [each for each in whole if each.order.name not in refuse]
         replies, kept = server.answer_with_logits(asked, STOPS)
-        told.append(replies)
+        told.append({each.order.name: reply for each, reply in zip(asked, replies, strict=True)})
         logits |= {f"{number}/{name}": own for name, own in kept.items()}
     save_file(logits, out.with_suffix(".safetensors"))
-    out.with_suffix(".json").write_text(json.dumps({"replies": told}))
+    out.with_suffix(".json").write_text(json.dumps(told))
 
 
 def play(model: Path, folder: Path, dies_after: int) -> None:
     """Three arms over three scenarios, killed after so many steps, with what an earlier one left; -1: not killed."""
     folder.mkdir(exist_ok=True)
     protocol = FewShotProtocol(Texts.of(resources.load(resources.RESOURCES / "few_shot.yaml")), load_tokenizer(model))
-    server = VllmServer(model, "float32", 2048, 100)
-    engine = ServedEngine(server, protocol, SHORT, dict.fromkeys(protocol.tools, 0.0), 2048, "float32")
+    server = VllmServer(model, "float32", 2048, engine(100))
+    played = ServedEngine(server, protocol, SHORT, dict.fromkeys(protocol.tools, 0.0), 2048, "float32")
     write = Journal.write
 
     def killing(journal: Journal, batch: Steps, step: int, chosen: Sequence[Choices]) -> None:
@@ -55,13 +68,13 @@ def play(model: Path, folder: Path, dies_after: int) -> None:
 
     Journal.write = killing
     scenarios = [*map(Scenario.of, resources.scenarios()[:3])]
-    turns = complete(Cells(folder / "cells", "code"), engine, PLAYED, scenarios, 5, 0, Rows(len(PLAYED), 3), "test")
+    turns = complete(Cells(folder / "cells", "code"), played, PLAYED, scenarios, 5, 0, Rows(len(PLAYED), 3), "test")
     files.write_json(folder / "records.json", rows(turns))
 
 
 if __name__ == "__main__":
     name, *given = sys.argv[1:]
     if name == "cells":
-        cells(*map(Path, given))
+        cells(Path(given[0]), Path(given[1]), given[2], int(given[3]), given[4])
     else:
         play(Path(given[0]), Path(given[1]), int(given[2]))

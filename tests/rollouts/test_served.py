@@ -27,8 +27,9 @@ HEAD = """\
 # Edits on vLLM
 
 With `rollouts.engine: vllm` ([vLLM](vllm.md)) each part of an [edit](edits.md) either runs there exactly, which
-`tests/rollouts/test_vllm.py` compares with `transformers` in float32, or is refused before vLLM starts. Modules are
-compared on Llama; of other classes the stream alone is taken, which a preflight compares on the user's own model.
+`tests/rollouts/test_vllm.py` compares with `transformers` in float32, by one worker and by two, or is refused before
+vLLM starts. Modules are compared on Llama; of other classes the stream alone is taken, which a preflight compares on
+the user's own model, and `tests/rollouts/test_vllm_hybrid.py` on a tiny Qwen3.5-MoE in bfloat16.
 
 Written by `pytest tests/rollouts/test_served.py` where it is missing.
 """

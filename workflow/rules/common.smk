@@ -98,6 +98,9 @@ try:
     VERSIONS = {"corpus": {}, "tasks": {}}
     if SETTINGS.rollouts.is_served:
         running.check_engine(CHECKOUT, OWN_PYTHON)
+        depth.check_workers(
+            config["model"]["source"], SETTINGS.rollouts.vllm.tensor_parallel_size
+        )
     if not OWN_PYTHON:
         count = config["prompts"]["corpus"]["transcripts"]
         sources.check_transcripts(count, CORPUS["transcript_tasks"])

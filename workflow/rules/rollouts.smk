@@ -13,6 +13,8 @@ NO_ROOM_STOPS = config["rollouts"]["on_no_room"] == "stop"
 # Jobs whose model runs on vLLM have its environment.
 SERVED = SETTINGS.rollouts.is_served
 ON_VLLM = running.python_of_engine(CHECKOUT)
+# Workers that compute together, each in a thread.
+WORKERS = SETTINGS.rollouts.vllm.tensor_parallel_size if SERVED else 1
 VLLM_PACKAGES = fingerprint.digest(CHECKOUT / "envs" / "vllm.txt") if SERVED else ""
 # One table a trait and run.
 TURNS = expand("<results>/rollouts/turns/{batch}{run}.parquet", batch=BATCHES, run=RUNS)
@@ -173,6 +175,7 @@ rule engine_preflight:
         "<benchmarks>/rollouts/engine.jsonl"
     conda:
         "../../envs/model.yaml"
+    threads: WORKERS
     params:
         data=literal(RESOURCES),
         agent=literal(AGENT_FILE),
@@ -227,6 +230,7 @@ rule rollouts:
     priority: 1
     conda:
         "../../envs/model.yaml"
+    threads: WORKERS
     resources:
         gpu=GPUS,
     params:

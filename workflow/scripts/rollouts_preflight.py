@@ -40,10 +40,8 @@ def main(
     spare = prompts_of(protocol, resources.tasks(tasks)["calibration"])[:PROMPTS]
     prompts = [[*each.context[-TOKENS:], *each.tokens] for each in spare]
     wanted = reference(plain_of(manifest), prompts, layers, sites)
-    # a config that says vllm has it
-    assert engine.memory_mb is not None
     longest = max(map(len, prompts)) + 1
-    server = VllmServer(Path(described.path), described.dtype, longest, engine.memory_mb)
+    server = VllmServer(Path(described.path), described.dtype, longest, engine)
     found = served_checks(server, prompts, wanted, described.d_model, DTYPES[described.dtype], sites)
     checks = judge(found, None, settings.accepted_failures, str(manifest))
     origin = provenance([manifest], {**settings.record(), **engine.record(), "layers": layers})

@@ -79,6 +79,13 @@ ENGINE = Path(".venv-vllm", "bin", "python")
 """In a checkout, the Python of jobs whose model runs on vLLM, which wants other versions than Trimtab runs on."""
 
 
+ENGINE_ASKS = {
+    "VLLM_USE_V2_MODEL_RUNNER": ("0", "hooks need the V1 model runner"),
+    "VLLM_DP_SIZE": ("1", "copies of the model share a batch out by tokens, and a push needs to know which"),
+}
+"""Variables that vLLM reads: the one value that is proved, and why."""
+
+
 def python_of_engine(checkout: Path) -> str:
     """What makes `python workflow/scripts/<name>.py` in a job's shell run in vLLM's environment."""
     python, folder = shlex.quote(str(checkout.resolve() / ENGINE)), shlex.quote(f"{checkout}/")
@@ -89,9 +96,12 @@ def check_engine(checkout: Path, own_python: bool) -> None:
     """Pass an experiment whose rollouts run on vLLM.
 
     Raises:
-        TrimtabError: its environment isn't there, or jobs have another.
+        TrimtabError: its environment isn't there, jobs have another, or a variable asks for what isn't proved.
     """
     key = "config.yaml, rollouts.engine: vllm"
+    for name, (proved, why) in ENGINE_ASKS.items():
+        if (value := os.environ.get(name, proved)) != proved:
+            raise TrimtabError(f"{key}, and the environment has {name}={value}; expected {proved}, since {why}")
     if own_python:
         raise TrimtabError(f"{key}, and jobs run in environments or an image of their own; expected neither")
     if not (checkout / ENGINE).parents[1].joinpath(".ready").exists():

@@ -18,7 +18,7 @@ from trimtab.settings.base import (
     Text,
     default,
 )
-from trimtab.settings.engine import EngineSettings
+from trimtab.settings.engine import EngineSettings, VllmSettings
 from trimtab.settings.gates import EditGate
 from trimtab.settings.judge import JudgeSettings
 
@@ -282,5 +282,7 @@ class Rollouts(EngineSettings, BatchSettings, Design, EpisodeSettings, RoomSetti
     best_of: Count = default(0)
     """Unsteered episodes of each scenario among which each trait's probe chooses: rollouts/best_of.csv says what the
     best of one, two and so on up to these would do. 0: none are run."""
+
+    vllm: VllmSettings
 
     judge: JudgeSettings

@@ -16,6 +16,7 @@ from torch import Tensor
 from trimtab.rollouts.chooser import Chooser
 from trimtab.rollouts.episode import Choice
 from trimtab.rollouts.served.requests import Reply, Request
+from trimtab.settings.engine import EngineSettings
 from trimtab.steering.edits import Edits
 from trimtab.steering.gated import Opening
 from trimtab.steering.packing import pack
@@ -40,6 +41,8 @@ ENVIRONMENT = {
     "VLLM_LOGGING_LEVEL": "WARNING",
     # as many threads as OMP_NUM_THREADS says, on any core: jobs run side by side
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+    # a worker that is forked from a process which has computed can wait for ever for threads that it doesn't have
+    "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
     "HF_HUB_OFFLINE": "1",
 }
 
@@ -47,13 +50,19 @@ ENVIRONMENT = {
 class VllmServer:
     """One model in vLLM."""
 
-    def __init__(self, folder: Path, dtype: str, longest: int, memory_mb: int) -> None:
+    def __init__(self, folder: Path, dtype: str, longest: int, engine: EngineSettings) -> None:
         """
         Args:
             longest: tokens of the longest sequence that is asked for.
-            memory_mb: for keys and values.
         """
+        # a config that says vllm has both
+        assert engine.memory_mb is not None
+        assert engine.vllm is not None
+        workers = engine.vllm.tensor_parallel_size
         os.environ.update(ENVIRONMENT)
+        if workers > 1 and "OMP_NUM_THREADS" in os.environ:
+            # each worker computes with as many, and together they have this job's
+            os.environ["OMP_NUM_THREADS"] = str(max(1, int(os.environ["OMP_NUM_THREADS"]) // workers))
         # after the environment, which vLLM reads
         from vllm import LLM
 
@@ -64,17 +73,25 @@ class VllmServer:
             str(folder),
             dtype=dtype,
             max_model_len=longest,
-            kv_cache_memory_bytes=memory_mb * 10**6,
+            kv_cache_memory_bytes=engine.memory_mb * 10**6 // workers,
             worker_extension_cls=f"{SteeredWorker.__module__}.{SteeredWorker.__name__}",
             logits_processors=[Draws],
             **OPTIONS,
+            **{name: value for name, value in engine.vllm.record().items() if value is not None},
         )
         self._serial = count()
         self._call("trimtab_install")
 
     def _call(self, method: str, *given: Any) -> Any:
-        [found] = self._llm.collective_rpc(method, args=given)
-        return found
+        """What every worker says: each has a share of the matrices, and all of what is drawn.
+
+        Raises:
+            RuntimeError: they don't say the same.
+        """
+        first, *others = self._llm.collective_rpc(method, args=given)
+        if any(other != first for other in others):
+            raise RuntimeError(f"{method}: vLLM's workers differ in what they computed alike")
+        return first
 
     def begin(self, chooser: Chooser, arms: Mapping[str, Edits]) -> None:
         """See `trimtab.rollouts.served.fields.Server`."""

@@ -65,10 +65,8 @@ class ServedAgent:
         context = self.described.context_length or math.inf
         header = max(len(self.protocol.header_tokens(arm.instruction)) for arm in arms)
         longest = header + Player(self.protocol, self.settings, context).lengths(tasks)[1]
-        # a config that says vllm has it
-        assert self.served.memory_mb is not None
         folder, dtype = Path(self.described.path), self.described.dtype
-        server = VllmServer(folder, dtype, int(min(longest, context)), self.served.memory_mb)
+        server = VllmServer(folder, dtype, int(min(longest, context)), self.served)
         most = rows.batch_conditions if isinstance(rows.batch_conditions, int) else len(arms)
         engine = ServedEngine(server, self.protocol, self.settings, self.bias, context, dtype)
         return engine, Rows(most, min(len(tasks), rows.batch_scenarios))

@@ -17,6 +17,7 @@ import torch
 from safetensors.torch import load as from_bytes
 from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
+from vllm.distributed import tensor_model_parallel_all_gather
 from vllm.forward_context import get_forward_context, is_forward_context_available
 
 from trimtab.forward.hooks import at_columns, decoder_layers
@@ -49,8 +50,12 @@ class SteeredWorker:
         runner, parallel = self.model_runner, self.parallel_config
         if not hasattr(runner, "requests") or not hasattr(runner.input_batch, "num_computed_tokens_cpu"):
             raise RuntimeError("expected vLLM's V1 model runner (VLLM_USE_V2_MODEL_RUNNER=0)")
-        if not self.model_config.enforce_eager or parallel.world_size != 1 or parallel.data_parallel_size != 1:
-            raise RuntimeError("expected enforce_eager, since a compiled graph runs no hooks, and one worker")
+        if not self.model_config.enforce_eager:
+            raise RuntimeError("expected enforce_eager, since a compiled graph runs no hooks")
+        if parallel.world_size != parallel.tensor_parallel_size or parallel.data_parallel_size != 1:
+            raise RuntimeError("expected workers that share each matrix, and no others")
+        if parallel.enable_expert_parallel:
+            raise RuntimeError("expected experts that are shared like all matrices")
         self.tt_orders: dict[str, Order | None] = {}
         self.tt_edits: dict[str, Edits] = {}
         self.tt_gated: dict[str, Steering] = {}
@@ -135,8 +140,16 @@ class SteeredWorker:
         return module.register_forward_hook(partial(self._tt_output, site))
 
     def _tt_input(self, site: Site, module: nn.Module, given: Any) -> Any:
-        edited = self._tt_edited(site, module, given[0])
-        return None if edited is given[0] else (edited, *given[1:])
+        if not self.tt_parts:
+            return None
+        # of what a matrix takes that is shared by rows, each worker has some columns
+        workers = getattr(module, "tp_size", 1) if getattr(module, "input_is_parallel", False) else 1
+        rank = getattr(module, "tp_rank", 0)
+        whole = tensor_model_parallel_all_gather(given[0]) if workers > 1 else given[0]
+        edited = self._tt_edited(site, module, whole)
+        if edited is whole:
+            return None
+        return (edited.chunk(workers, dim=-1)[rank] if workers > 1 else edited, *given[1:])
 
     def _tt_output(self, site: Site, module: nn.Module, given: Any, output: Any) -> Any:
         if isinstance(output, Tensor):
