@@ -36,7 +36,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # a bench is benchmarks/<name>.py; its peers, pinned in benchmarks/peers-<name>.txt, get an environment of their own
 PEERED := $(patsubst benchmarks/peers-%.txt,%,$(wildcard benchmarks/peers-*.txt))
 # those without peers run in Trimtab's own
-ALONE := waits scaling
+ALONE := waits scaling estimates
 BENCHES := $(PEERED) $(ALONE)
 # what users wait for is measured of a checkout with a finished default run, in parts
 RUN := .
