@@ -74,7 +74,7 @@ def agreed(agreement: pd.DataFrame) -> Iterator[str]:
     for row in agreement[agreement["name"] == "Kendall's tau"].to_dict("records"):
         found = "goes with" if row["lower"] > 0 else "goes against" if row["upper"] < 0 else "is not shown to go with"
         yield (
-            f"The order of methods there {found} that on the model of `{row['other']}`: Kendall's tau "
+            f"The order of methods there {found} that on the default model (`{row['other']}`): Kendall's tau "
             f"{row['estimate']:.2f} ({row['lower']:.2f} to {row['upper']:.2f}) over {row['methods']} methods."
         )
 
