@@ -55,7 +55,7 @@ SEEDS := 5
 METHODS := workflow/presets/league-methods.yaml
 AT_ONCE := 2
 PLAY := snakemake --cores 1
-OTHERS := $(patsubst %/vectors/comparison.csv,%,$(wildcard $(patsubst %,results/%/vectors/comparison.csv,smollm2 methods)))
+OTHERS := $(patsubst %/vectors/comparison.csv,%,$(firstword $(wildcard $(patsubst %,results/%/vectors/comparison.csv,methods smollm2))))
 LEAGUE := $(foreach truth,five-axes one-axis,$(foreach seed,$(shell seq $(SEEDS)),league-$(truth).$(seed)))
 
 .PHONY: run setup test quick quick-tests types slurm-test vllm-test family-test mutants validity lint docs clean browser organism $(ORGANISMS:%=run-%) \

@@ -26,17 +26,25 @@ TRUTHS = ("five_axes", "one_axis")
 
 
 def gathered(run: Path) -> pd.DataFrame:
-    """One row a method and trait: its effect on the trait's own first actions, its costs, or why it wasn't made."""
+    """One row a method and trait: its effect on the trait's own first actions and its costs, or why it has none."""
     comparison = pd.read_csv(run / "vectors/comparison.csv")
     own = comparison[comparison["trait"] == comparison["measure"]].drop(columns="measure")
     own = own[~own["method"].map(is_null)]
     logs = {trait: (run / f"logs/vectors/{trait}.log").read_text(encoding="utf-8") for trait in own["trait"].unique()}
     not_made = pd.read_csv(run / "vectors/not_made.csv")[["method", "trait", "why"]]
-    return own.merge(seconds(logs), how="left").merge(not_made, how="outer").sort_values(["method", "trait"])
+    left_out = pd.concat([not_made, *_beyond_reach(pd.read_csv(run / "vectors/kl.csv"))])
+    return own.merge(seconds(logs), how="left").merge(left_out, how="outer").sort_values(["method", "trait"])
+
+
+def _beyond_reach(lengths: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    """Of vectors that never have a KL, or edits that touch too few tokens for it, which KL that is."""
+    for target, of in lengths[lengths["length"].isna() & (lengths["target"] > 0)].groupby("target"):
+        own = of[~of["method"].map(is_null)][["method", "trait"]]
+        yield own.assign(why=f"no strength of it comes to {target:g} nats")
 
 
 def shown(table: pd.DataFrame, league: pd.DataFrame) -> Iterator[str]:
-    """The lines of the page: methods that were made, the one with most effect first; then what was not made.
+    """The lines of the page: methods that were compared, the one with most effect first; then what was left out.
 
     Args:
         table: methods.csv.
@@ -59,7 +67,7 @@ def shown(table: pd.DataFrame, league: pd.DataFrame) -> Iterator[str]:
     yield ""
     for why, of in table[table["why"].notna()].groupby("why", sort=False):
         names = ", ".join(f"{called(row['method'])} ({row['trait']})" for row in of.to_dict("records"))
-        yield f"- Not made: {names}: {why}"
+        yield f"- Left out: {names}: {why}"
 
 
 def _recovered(league: pd.DataFrame, truth: str) -> dict[str, float]:
