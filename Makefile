@@ -36,7 +36,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # a bench is benchmarks/<name>.py; its peers, pinned in benchmarks/peers-<name>.txt, get an environment of their own
 PEERED := $(patsubst benchmarks/peers-%.txt,%,$(wildcard benchmarks/peers-*.txt))
 # those without peers run in Trimtab's own
-ALONE := waits scaling estimates
+ALONE := waits scaling estimates vllm
 BENCHES := $(PEERED) $(ALONE)
 # what users wait for is measured of a checkout with a finished default run, in parts
 RUN := .
@@ -185,6 +185,8 @@ $(PEERED:%=bench-%): bench-%: .venv-bench-%/.ready
 
 $(filter-out bench-waits,$(ALONE:%=bench-%)): bench-%: $(READY)
 	OMP_NUM_THREADS=1 python benchmarks/$*.py
+
+bench-vllm: .venv-vllm/.ready
 
 .PRECIOUS: .venv-bench-%/.ready
 .venv-bench-%/.ready: benchmarks/peers-%.txt pyproject.toml envs/data.txt
