@@ -57,6 +57,15 @@ def test_abstract_follows_the_declared_tests(run):
         assert f"more than turned round by {words.number(found[name].turned.estimate)}" in result
 
 
+def test_figures_have_no_place_for_traits_that_were_not_steered(run):
+    """A config may declare outcomes of more traits than an experiment has."""
+    few = replace(run, conditions=run.conditions[~run.conditions["trait"].isin(run.traits[2:])])
+    assert few.traits == run.traits[:2]
+    assert [*few.primary] == [*run.primary]
+    drawn = [axis for axis in PLOTS["dose_response"].draw(few).axes if axis.axison and axis.get_title()]
+    assert [axis.get_title() for axis in drawn] == [words.trait(name) for name in few.traits]
+
+
 def test_a_null_is_said_plainly(null_run):
     written = abstract(null_run)
     assert "no vector was shown to move its trait's outcome" in written.headline

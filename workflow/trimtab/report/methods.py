@@ -108,7 +108,7 @@ def methods(run: WholeRun) -> list[tuple[str, str]]:
             "Outcomes",
             " ".join(
                 f"{words.outcome_unit(name).capitalize()}: {OUTCOMES[name].sentence}"
-                for name in dict.fromkeys(run.plan.primary[trait] for trait in run.traits)
+                for name in dict.fromkeys(run.primary.values())
             ),
         ),
         (

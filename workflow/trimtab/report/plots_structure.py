@@ -14,7 +14,7 @@ def cross_trait(run: Run) -> Figure:
     """Vector by primary outcome, Cohen's d as colour and in figures."""
     table = run.tables["structure"]
     cells = table[(table["matrix"] == run.plan.method) & (table["quantity"] == "effect")]
-    outcomes = list(dict.fromkeys(run.plan.primary[trait] for trait in run.traits))
+    outcomes = list(dict.fromkeys(run.primary.values()))
     vectors = [trait for trait in run.traits if trait in set(cells["vector"])]
     figure = Figure(figsize=(6.8, 0.5 + 0.62 * max(len(vectors), 1)), layout="constrained")
     axis = figure.subplots()

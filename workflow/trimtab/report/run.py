@@ -90,9 +90,16 @@ class Run:
 
     @property
     def traits(self) -> list[str]:
-        """Traits with a declared outcome, the study's five first and in its order, whatever the order of the config."""
+        """Traits that were steered and have a declared outcome, as `primary` has them."""
+        steered = {*self.conditions["trait"]}
+        return [trait for trait in self.primary if trait in steered]
+
+    @property
+    def primary(self) -> dict[str, str]:
+        """The outcome of each trait that has a declared one, the study's five first and in its order, whatever the
+        config's order."""
         order = {name: place for place, name in enumerate(TRAITS)}
-        return sorted(self.plan.primary, key=lambda name: (order.get(name, len(order)), name))
+        return dict(sorted(self.plan.primary.items(), key=lambda item: (order.get(item[0], len(order)), item[0])))
 
     @property
     def probe_scores(self) -> pd.DataFrame:
