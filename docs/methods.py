@@ -1,9 +1,11 @@
 """What every method needs, costs and gave on the default model, in docs/methods.md.
 
 `python docs/methods.py results/methods` takes a run of the preset `methods`: it writes docs/gallery/methods.csv, one
-row a method and trait, and, of that table alone, what stands between two comments of the page.
+row a method and trait, and, of that table alone, what stands between two comments of the page. The picture is the
+report's.
 """
 
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +22,7 @@ from trimtab.vectors.nulls import is_null
 PAGE = Path(__file__).with_suffix(".md")
 TABLE = ROOT / "docs/gallery/methods.csv"
 LEAGUE = ROOT / "docs/gallery/league.csv"
+PICTURE = "figures/methods.svg"
 BLOCK = Block("methods", "docs/methods.py")
 COSTS = ("seconds", "forwards", "backwards")
 TRUTHS = ("five_axes", "one_axis")
@@ -89,5 +92,7 @@ def _needs(method: str) -> set[str]:
 
 
 if __name__ == "__main__":
-    gathered(Path(sys.argv[1])).to_csv(TABLE, index=False)
+    run = Path(sys.argv[1])
+    gathered(run).to_csv(TABLE, index=False)
+    shutil.copyfile(run / "report/figures/equal_kl.svg", ROOT / "docs" / PICTURE)
     BLOCK.write(PAGE, shown(pd.read_csv(TABLE), pd.read_csv(LEAGUE)))
