@@ -1,6 +1,6 @@
 """Lines that a script writes into a page of these docs, between two comments, of which the first names the script."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -38,3 +38,10 @@ class Block(NamedTuple):
         if not (begin and end):
             raise SystemExit(f"{self.script}: a page has no lines {self.begin.strip()} and {self.end}")
         return before, between, after
+
+
+def as_markdown(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    """The lines of a table."""
+    yield f"| {' | '.join(heads)} |"
+    yield "|---" * len(heads) + "|"
+    yield from (f"| {' | '.join(row)} |" for row in rows)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
-from block import ROOT, Block
+from block import ROOT, Block, as_markdown
 
 from trimtab.league.columns import COLUMNS, EFFECT, EQUAL_KL
 from trimtab.league.names import called
@@ -38,12 +38,12 @@ def table(league: pd.DataFrame) -> Iterator[str]:
     methods = of[ALL, EFFECT]["estimate"].dropna().sort_values(ascending=False, kind="stable").index
     # organisms of a truth may lack a method that others have
     effects = {label: each.reindex(methods) for label, each in effects.items()}
-    yield f"| method | {' | '.join([*effects, *others])} |"
-    yield "|---" * (1 + len(effects) + len(others)) + "|"
+    rows = []
     for method in methods:
         cells = [cell(each.loc[method], interval=True) for each in effects.values()]
         cells += [cell(each.loc[method], interval=False) for each in others.values()]
-        yield f"| {called(str(method))} | {' | '.join(cells)} |"
+        rows.append([called(str(method)), *cells])
+    yield from as_markdown(["method", *effects, *others], rows)
 
 
 def cell(row: pd.Series, interval: bool) -> str:

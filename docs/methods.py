@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
-from block import ROOT, Block
+from block import ROOT, Block, as_markdown
 
 from trimtab.league.columns import EFFECT
 from trimtab.league.names import called
@@ -57,16 +57,15 @@ def shown(table: pd.DataFrame, league: pd.DataFrame) -> Iterator[str]:
     recovered = {truth: _recovered(league, truth) for truth in TRUTHS}
     heads = ["method", *(f"{trait.replace('_', ' ')} (95 %)" for trait in traits), "random as good", "needs"]
     heads += ["seconds", "forwards", "backwards", *(f"organisms, {truth.replace('_', ' ')}" for truth in TRUTHS)]
-    yield f"| {' | '.join(heads)} |"
-    yield "|---" * len(heads) + "|"
-    made = table[table["estimate"].notna()]
+    made, rows = table[table["estimate"].notna()], []
     for method in made.groupby("method")["estimate"].mean().sort_values(ascending=False, kind="stable").index:
         of = made[made["method"] == method].set_index("trait").reindex(traits)
         cells = [_effect(row) for _, row in of.iterrows()]
         cells += [", ".join(_ranks(of)), ", ".join(sorted(_needs(method)))]
         cells += [f"{of[cost].mean():.0f}" if of[cost].notna().any() else "" for cost in COSTS]
         cells += [f"{found[method]:.2f}" if method in found else "" for found in recovered.values()]
-        yield f"| {called(method)} | {' | '.join(cells)} |"
+        rows.append([called(method), *cells])
+    yield from as_markdown(heads, rows)
     yield ""
     for why, of in table[table["why"].notna()].groupby("why", sort=False):
         names = ", ".join(f"{called(row['method'])} ({row['trait']})" for row in of.to_dict("records"))

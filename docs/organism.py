@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
-from block import ROOT, Block
+from block import ROOT, Block, as_markdown
 
 from trimtab.artifacts import files
 from trimtab.organism.page import claimed, of_methods
@@ -44,16 +44,15 @@ def lines(organisms: Organisms) -> Iterator[str]:
         claimed(organisms, DOSE, METHOD).tables, of_methods(organisms, DOSE).tables, strict=True
     ):
         yield f"\n### {claims.caption}\n"
-        yield from as_markdown(claims, claims.head[:2])
+        yield from kept(claims, claims.head[:2])
         yield f"\nVectors at dose {DOSE:g}, in shares of the residual norm, and all tokens:\n"
-        yield from as_markdown(methods, [methods.head[0], *(name for name in KEPT if name in methods.head)])
+        yield from kept(methods, [methods.head[0], *(name for name in KEPT if name in methods.head)])
 
 
-def as_markdown(table: Table, columns: Sequence[str]) -> Iterator[str]:
-    kept = [table.head.index(name) for name in columns]
-    yield f"| {' | '.join(columns)} |"
-    yield "|---" * len(columns) + "|"
-    yield from (f"| {' | '.join(row[at].text for at in kept)} |" for row in table.rows)
+def kept(table: Table, columns: Sequence[str]) -> Iterator[str]:
+    """Some columns of a table of the page."""
+    places = [table.head.index(name) for name in columns]
+    yield from as_markdown(columns, ([row[at].text for at in places] for row in table.rows))
 
 
 if __name__ == "__main__":
