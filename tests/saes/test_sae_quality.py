@@ -7,7 +7,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from trimtab.errors import TrimtabError
 from trimtab.forward.capture import Prompt
 from trimtab.forward.hooks import capture, replace
-from trimtab.forward.sites import ATTENTION_OUT, MLP_OUT, Sites
+from trimtab.forward.sites import ATTENTION_OUT, MLP_OUT, RESIDUAL, Sites
 from trimtab.saes.geometry import DENSITY_EDGES, Geometry, nearest_cosines
 from trimtab.saes.quality import failed_gates, measure
 from trimtab.saes.sae import SAE, TopKActivation
@@ -161,15 +161,19 @@ def test_gates_that_fail_are_named_with_their_figures(model):
     assert failed(undefined, 1.0) == ["explained_variance nan (gate: at least 0.35)"]
 
 
-@pytest.mark.parametrize(("kind", "module"), [(MLP_OUT, "mlp"), (ATTENTION_OUT, "self_attn")])
-def test_at_a_modules_output_the_dictionary_stands_in_for_what_the_module_adds(model, kind, module):
-    """An exact one loses nothing, and a blind one what a plain hook loses that puts the mean there."""
-    sites = Sites(kind, (module,) * 3)
-    rows = [capture(model, [sites.at(1)], input_ids=torch.tensor([d]))[1][0, 1:] for d in IDS if len(d) > 2]
+@pytest.mark.parametrize("layer", [0, 1, 2])
+@pytest.mark.parametrize(("kind", "module"), [(RESIDUAL, ""), (MLP_OUT, "mlp"), (ATTENTION_OUT, "self_attn")])
+def test_a_dictionary_stands_in_for_what_is_at_its_site(model, kind, module, layer):
+    """An exact one loses nothing, and a blind one what a plain hook loses that puts the mean there, whatever other
+    layers are measured beside it."""
+    sites = Sites(kind, (module,) * 3 if module else ())
+    rows = [capture(model, [sites.at(layer)], input_ids=torch.tensor([d]))[layer][0, 1:] for d in IDS if len(d) > 2]
     mean = torch.cat(rows).mean(0)
-    exact = measure(model, {1: perfect(torch.zeros(D))}, DOCUMENTS, {1: {}}, sites)[1]
-    assert exact.kept.explained_variance == pytest.approx(1)
-    assert exact.sae.cross_entropy == pytest.approx(exact.clean, abs=1e-5)
+    saes = {each: perfect(torch.zeros(D)) for each in (2, 0, 1)}
+    nothing = {each: {} for each in saes}
+    exact = measure(model, saes, DOCUMENTS, nothing, sites)
+    assert all(each.kept.explained_variance == pytest.approx(1) for each in exact.values())
+    assert all(each.sae.cross_entropy == pytest.approx(each.clean, abs=1e-5) for each in exact.values())
 
     def put(part, given, output):
         stream = output if isinstance(output, torch.Tensor) else output[0]
@@ -177,8 +181,8 @@ def test_at_a_modules_output_the_dictionary_stands_in_for_what_the_module_adds(m
         stream = torch.cat([stream[:, :1], mean.expand_as(stream[:, 1:])], dim=1)
         return stream if isinstance(output, torch.Tensor) else (stream, *output[1:])
 
-    blinded = measure(model, {1: blind(mean)}, DOCUMENTS, {1: {}}, sites)[1]
-    handle = model.model.layers[1].get_submodule(module).register_forward_hook(put)
+    blinded = measure(model, {**saes, layer: blind(mean)}, DOCUMENTS, nothing, sites)[layer]
+    handle = model.model.layers[layer].get_submodule(module).register_forward_hook(put)
     total, tokens = 0.0, 0
     for document in IDS:
         if len(document) > 2:

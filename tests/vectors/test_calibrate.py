@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import D_MODEL, LAYERS, llama
 
+from trimtab.artifacts.kept import Kept
 from trimtab.errors import TrimtabError
 from trimtab.forward.sites import Site
 from trimtab.steering.edits import added, after
@@ -237,3 +238,28 @@ def test_a_model_that_is_broken_by_itself_is_no_pushs_fault():
     broken.model.embed_tokens.weight[42] = math.nan
     with pytest.raises(TrimtabError, match="the unsteered model's logits on calibration prompts are NaN or infinite"):
         CalibrationPrompts(broken, PROMPTS, 1)
+
+
+def test_what_was_measured_before_is_not_measured_again(model, tmp_path, monkeypatch):
+    """By another job, which asks for other things beside it; the bits are those of a job that keeps nothing."""
+    pushes = [added(1, UNIT, length) for length in (0.5, 1.0, 1.5, 2.0, 2.5)]
+    asked = Site(1), UNIT, 0.1
+    plain = CalibrationPrompts(model, PROMPTS, 1)
+    wanted = plain.kl(pushes), plain.derivatives(*asked)
+    first = CalibrationPrompts(model, PROMPTS, 1, Kept(tmp_path, "model"))
+    assert (first.kl(pushes), first.derivatives(*asked)) == wanted
+    again = CalibrationPrompts(model, PROMPTS, 1, Kept(tmp_path, "model"))
+    passes, run = Replay._some, []
+
+    def counted(self, edits, *more):
+        run.append(edits)
+        return passes(self, edits, *more)
+
+    monkeypatch.setattr(Replay, "_some", counted)
+    further = added(1, UNIT, 3.0)
+    # four conditions are a pass; the fifth had one to itself
+    assert again.kl([*pushes, further])[:4] == wanted[0][:4]
+    assert again.derivatives(*asked) == wanted[1]
+    assert run == [[pushes[4], further]]
+    other = CalibrationPrompts(model, PROMPTS[:1], 1, Kept(tmp_path, "model"))
+    assert other.kl(pushes[:1]) != wanted[0][:1]

@@ -13,7 +13,9 @@ from tiny import llama
 
 from trimtab.agent.names import CALLS, FINISH, FIRST_ACTION
 from trimtab.agent.points import OPENING, START, Decisions, Measure, Point
+from trimtab.artifacts.kept import Kept
 from trimtab.forward.packed import pack_rows
+from trimtab.forward.sites import Site
 from trimtab.rollouts.outcomes import outcomes
 from trimtab.steering.edits import added
 from trimtab.steering.replay import Replay
@@ -195,6 +197,28 @@ def test_draws_are_read_as_other_vectors_are(small, protocol):
         )
         assert not torch.allclose(chances, everywhere["none"][[each.point == "open" for each in read]], atol=1e-3)
     assert under_draws(small, protocol, offsets, [], push) == under_draws(small, protocol, offsets, own, {}) == {}
+
+
+@pytest.mark.slow
+def test_conditions_of_several_layers_are_each_as_alone_and_known_ones_are_not_read_again(
+    small, protocol, tmp_path, monkeypatch
+):
+    """In the order that was asked for; the second time no model reads anything."""
+    read = situations({START: Point(OPENING)}, [scenario("web_search", name="a"), scenario("file_read", name="b")])
+    offsets = {START: dict.fromkeys(protocol.tools, 0.0)}
+    unit = torch.eye(small.config.hidden_size)[0]
+    push = {"deep": added(2, unit, 6.0), "shallow": added(0, unit, 6.0), "first": added(Site(0, "mlp"), unit, 6.0)}
+    given = small, protocol, offsets, read
+    alone = {name: decisions(*given, {name: own}, "Ask a lot.", {})[name] for name, own in push.items()}
+    together = decisions(*given, push, "Ask a lot.", {}, kept=Kept(tmp_path, "model"))
+    assert [*together] == ["none", *push, "prompt"]
+    for name, chances in alone.items():
+        torch.testing.assert_close(together[name], chances, rtol=1e-4, atol=1e-6)
+        assert not torch.allclose(together[name], together["none"], atol=1e-3)
+    monkeypatch.setattr(Replay, "logits", lambda *given: pytest.fail("a pass was run"))
+    again = decisions(*given, push, "Ask a lot.", {}, kept=Kept(tmp_path, "model"))
+    assert [*again] == [*together]
+    assert all(torch.equal(again[name], chances) for name, chances in together.items())
 
 
 def test_an_outcome_that_no_first_action_shows_has_no_measure():

@@ -156,16 +156,17 @@ rule vectors:
             },
             sort_keys=True,
         ),
+        kept=f"results/{config['experiment']}/.kept/vectors/{{trait}}",
         seed=config["seed"],
         # methods are imported by name, which a digest of the script doesn't see
         code=[code_digest("vectors_make"), *METHOD_DIGESTS],
     shell:
         "python workflow/scripts/vectors_make.py {input.manifest} {input.calibration} {input.contrast} {input.cache}"
-        " {input.probe} {input.weights} {params.agent:q} {params.data:q}/tasks.yaml"
-        " {params.data:q}/traits.yaml {params.data:q}/decisions.yaml {params.folder} --trait {wildcards.trait} --methods {params.methods}"
+        " {input.probe} {input.weights} {params.agent:q} {params.data:q} {params.folder}"
+        " --trait {wildcards.trait} --methods {params.methods}"
         " --saes {params.saes} --kind {params.kind} --settings {params.settings:q} --targets {params.targets}"
         " --lengths {params.asked:q} --imported {input.imported:q} --elsewhere {params.elsewhere:q}"
-        " --seed {params.seed} > {log} 2>&1"
+        " --kept {params.kept} --code {params.code[0]} --seed {params.seed} > {log} 2>&1"
 
 
 rule drift:
@@ -296,12 +297,12 @@ rule decisions:
         rules=lambda wildcards: WRITTEN_RULES,
         kl=config["vectors"]["comparison_kl"],
         decoding=config["vectors"]["decoding"],
+        kept=f"results/{config['experiment']}/.kept/decisions/{{trait}}",
         code=code_digest("vectors_decisions"),
     shell:
         "python workflow/scripts/vectors_decisions.py {input.manifest} {input.calibration} {input.scenarios}"
-        " {params.agent:q} {params.data:q}/tasks.yaml {params.data:q}/traits.yaml {params.data:q}/decisions.yaml"
-        " {output.table} --trait {wildcards.trait} --vectors {input.vectors} --rules {params.rules:q} --kl {params.kl}"
-        " --decoding {params.decoding} > {log} 2>&1"
+        " {params.agent:q} {params.data:q} {output.table} --trait {wildcards.trait} --vectors {input.vectors} --rules {params.rules:q} --kl {params.kl}"
+        " --decoding {params.decoding} --kept {params.kept} --code {params.code} > {log} 2>&1"
 
 
 rule vectors_comparison:

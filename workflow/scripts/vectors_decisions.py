@@ -9,6 +9,7 @@ from trimtab.agent.calibration import Calibration, dose_conversations
 from trimtab.agent.points import Decisions
 from trimtab.agent.scenario import read_scenarios
 from trimtab.artifacts import files
+from trimtab.artifacts.kept import Kept
 from trimtab.artifacts.provenance import provenance
 from trimtab.forward.sites import Sites
 from trimtab.model.source import from_manifest
@@ -24,9 +25,7 @@ def main(
     calibration: Path,
     scenarios: Path,
     agent: Path,
-    tasks: Path,
-    traits: Path,
-    points: Path,
+    data: Path,
     out: Path,
     *,
     trait: str,
@@ -34,26 +33,30 @@ def main(
     rules: list[Path],
     kl: float,
     decoding: list[str],
+    kept: Path,
+    code: str,
 ) -> None:
     """Write one row a method and scenario at each of its points, a numbered draw's at the trait's own; what never has
     this KL, or could not be made, is left out, as the log says. `rules` is at most one file."""
     described, model, tokenizer = from_manifest(manifest)
     protocol = protocols.read(agent, tokenizer)
-    offsets, known = Calibration.read(calibration).offsets, Decisions.read(points)
+    offsets, known = Calibration.read(calibration).offsets, Decisions.read(data / "decisions.yaml")
     read = situations(known.points, read_scenarios(scenarios))
     own = [each for each in read if each.point == known.point_of(trait)]
     edits, costs = at_kl(vectors, kl, Sites.of(described))
-    request = resources.requests(traits)[trait]
+    request = resources.requests(data / "traits.yaml")[trait]
     sentences = [each.rule for path in rules for each in resources.rules(path).get(trait, {}).values()]
     ruled = rule_of(edits["mentor"], sentences) if "mentor" in edits else None
-    spare = dose_conversations(resources.tasks(tasks)["calibration"])
+    spare = dose_conversations(resources.tasks(data / "tasks.yaml")["calibration"])
     baselines = weights(decoding, model, protocol, spare, request, kl)
     drawn = {name: edits.pop(name) for name in [*edits] if nulls.is_draw(name)}
-    decided = decisions(model, protocol, offsets, read, edits, request, baselines, ruled)
-    inputs = [manifest, calibration, scenarios, *vectors]
-    under = under_draws(model, protocol, offsets, own, drawn)
+    passes = Kept.of(kept, described, code)
+    decided = decisions(model, protocol, offsets, read, edits, request, baselines, ruled, passes)
+    under = under_draws(model, protocol, offsets, own, drawn, passes)
     parts = [as_table(decided, trait, read, protocol.tools), as_table(under, trait, own, protocol.tools)]
+    inputs = [manifest, calibration, scenarios, *vectors]
     files.write_parquet(out, charged(parts, costs), provenance(inputs, {"kl": kl}))
+    passes.tidy()
 
 
 if __name__ == "__main__":

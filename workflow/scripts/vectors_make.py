@@ -6,6 +6,7 @@ from pathlib import Path
 
 from trimtab.activations.reader import require_all
 from trimtab.agent import protocols
+from trimtab.artifacts.kept import Kept
 from trimtab.artifacts.provenance import provenance
 from trimtab.model.source import from_manifest
 from trimtab.settings.vectors import VectorSettings
@@ -25,9 +26,7 @@ def main(
     probe: Path,
     weights: Path,
     agent: Path,
-    tasks: Path,
-    traits: Path,
-    points: Path,
+    data: Path,
     folder: Path,
     *,
     trait: str,
@@ -39,19 +38,22 @@ def main(
     lengths: AskedLengths,
     imported: list[Path],
     elsewhere: ElsewhereSettings,
+    kept: Path,
+    code: str,
     seed: int,
 ) -> None:
     """Write `<folder>/<method>/<trait>.safetensors` for every method; `imported` is at most one file."""
     described, model, tokenizer = from_manifest(manifest)
     protocol, made = protocols.read(agent, tokenizer), TraitFiles(contrast, cache, probe, weights, saes, kind, imported)
-    around = ElsewhereFiles.beside(trait, made, elsewhere, points)
+    around = ElsewhereFiles.beside(trait, made, elsewhere, data / "decisions.yaml")
     require_all([cache, *around.caches], described)
-    asked = AgentFiles(manifest, calibration, tasks, traits)
+    asked = AgentFiles(manifest, calibration, data / "tasks.yaml", data / "traits.yaml")
     readings = asked.readings(described, model, protocol, made, around)
     material = gather(trait, made, described, readings, around, seed)
     about = {**settings.record(), "kind": kind, "targets": targets, **lengths.record(), **around.record()}
     origin = provenance([manifest, calibration, *made.read, *around.read], about, seed)
-    sources = Sources(described, model, asked.dose_prompts(protocol), made.held_out, origin)
+    passes = Kept.of(kept, described, code)
+    sources = Sources(described, model, asked.dose_prompts(protocol), made.held_out, origin, passes)
     gate_of = GateSources(described, tokenizer, saes, weights.parent, lengths.gates)
     make_vectors(folder, methods, material, sources, settings, targets, lengths.asked, gate_of, lengths.bounded)
 

@@ -11,9 +11,7 @@ numbers by what any other batch moves them (the preflight measures it): where th
 table that grew may differ in single episodes from one that was made at once.
 """
 
-import dataclasses
 import hashlib
-import json
 import logging
 import math
 import shutil
@@ -21,12 +19,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from trimtab.agent.scenario import Scenario
 from trimtab.agent.turn import Turn, rows
 from trimtab.artifacts import files
+from trimtab.artifacts.kept import parts
 from trimtab.jobs.progress import track
 from trimtab.rollouts.batch_size import Rows
 from trimtab.rollouts.episode import Arm
@@ -131,22 +127,3 @@ def _even(arms: Sequence[Arm], most: int) -> Iterator[Sequence[Arm]]:
         size = math.ceil(len(arms) / math.ceil(len(arms) / most))
         yield arms[:size]
         arms = arms[size:]
-
-
-def parts(value: Any) -> Iterator[bytes]:
-    """What edits are made of, down to numbers and bytes of tensors."""
-    if isinstance(value, Tensor):
-        # raw bits: NumPy has no bfloat16
-        yield str((value.dtype, tuple(value.shape))).encode()
-        yield value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
-    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
-        yield type(value).__name__.encode()
-        for field in dataclasses.fields(value):
-            yield field.name.encode()
-            yield from parts(getattr(value, field.name))
-    elif isinstance(value, tuple | list):
-        yield f"[{len(value)}]".encode()
-        for part in value:
-            yield from parts(part)
-    else:
-        yield json.dumps(value).encode()

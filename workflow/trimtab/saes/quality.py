@@ -19,6 +19,7 @@ from transformers import PreTrainedModel
 from trimtab.errors import TrimtabError
 from trimtab.forward.capture import Prompt
 from trimtab.forward.hooks import Hook, Stream, capture, hooked
+from trimtab.forward.layer_checkpoint import LayerCheckpoint
 from trimtab.forward.sites import STREAM, Sites
 from trimtab.jobs.progress import track
 from trimtab.saes.geometry import Fake, Geometry, Kept, nearest_cosines
@@ -159,34 +160,38 @@ def _losses(
     model: PreTrainedModel, saes: Mapping[int, SAE], batches: Sequence[DocumentBatch], sites: Sites
 ) -> tuple[float, dict[tuple[int, str], Loss]]:
     """The model's cross-entropy on tokens that follow an edited one, and its losses by layer and what replaces it."""
-    fakes: dict[tuple[int, str], Fake] = {}
-    for layer, sae in saes.items():
-        fakes |= {(layer, "sae"): sae.forward, (layer, "ablated"): sae.b_dec.expand_as}
-    sums = {key: torch.zeros(2, dtype=torch.float64) for key in fakes}
+    sums = {(layer, name): torch.zeros(2, dtype=torch.float64) for layer in saes for name in ("sae", "ablated")}
     clean, tokens = 0.0, 0
     for ids, own in track(batches, len(batches), "SAEs in place of layers, batches"):
         wanted, following = own[:, :-1] & own[:, 1:], ids[:, 1:]
         right = following[wanted]
-        untouched = _log_probabilities(model, ids, wanted)
+        point = LayerCheckpoint(model, sites.at(min(saes)).after, input_ids=ids)
+        untouched = _log_probabilities(point, wanted)
         clean += float(functional.nll_loss(untouched, right, reduction="sum"))
         tokens += len(right)
-        for (layer, name), fake in fakes.items():
-            with hooked(model, {sites.at(layer): _in_place(fake, own)}):
-                edited = _log_probabilities(model, ids, wanted)
-            sums[layer, name] += torch.tensor(
-                [
-                    float(functional.nll_loss(edited, right, reduction="sum")),
-                    float(functional.kl_div(edited, untouched, reduction="sum", log_target=True)),
-                ]
-            )
+        for layer, sae in sorted(saes.items()):
+            # what comes before is the same whatever takes the layer's place
+            if sites.at(layer).after > point.layer:
+                point = point.onward(sites.at(layer).after)
+            fakes: dict[str, Fake] = {"sae": sae.forward, "ablated": sae.b_dec.expand_as}
+            for name, fake in fakes.items():
+                with hooked(model, {sites.at(layer): _in_place(fake, own)}):
+                    edited = _log_probabilities(point, wanted)
+                sums[layer, name] += torch.tensor(
+                    [
+                        float(functional.nll_loss(edited, right, reduction="sum")),
+                        float(functional.kl_div(edited, untouched, reduction="sum", log_target=True)),
+                    ]
+                )
     return clean / tokens, {key: Loss(*(total / tokens).tolist()) for key, total in sums.items()}
 
 
 def _log_probabilities(
-    model: PreTrainedModel, ids: Int[Tensor, "batch token"], wanted: Bool[Tensor, "batch before"]
+    point: LayerCheckpoint, wanted: Bool[Tensor, "batch before"]
 ) -> Float[Tensor, "wanted vocabulary"]:
-    logits = model(input_ids=ids, use_cache=False).logits[:, :-1]
-    return functional.log_softmax(logits[wanted].float(), dim=-1)
+    places = wanted.any(0).nonzero()[:, 0]
+    logits = point.logits(1, places)[wanted[:, places]]
+    return functional.log_softmax(logits.float(), dim=-1)
 
 
 def _in_place(fake: Fake, own: Bool[Tensor, "batch token"]) -> Hook:

@@ -32,6 +32,17 @@ Read = Callable[[LayerCheckpoint, int, Int[Tensor, "kept"]], Float[Tensor, "row 
 """Reads on from the checkpoint in so many copies; gives logits of these tokens."""
 
 
+def passes(edits: Sequence[Edits]) -> list[list[int]]:
+    """Conditions by number, those of one pass together: each kind by itself, so that its numbers don't depend on which
+    of the other kind are asked for."""
+    kinds = [[i for i, own in enumerate(edits) if _remembers(own) == kind] for kind in (False, True)]
+    return [asked[at : at + ROWS] for asked in kinds for at in range(0, len(asked), ROWS)]
+
+
+def _remembers(edits: Edits) -> bool:
+    return any(edit.gate and edit.gate.remembers != NOTHING for edit in edits)
+
+
 class Replay(Laid):
     """Prompts of one header, read up to a layer and ready to be read on under edits after it."""
 
@@ -186,17 +197,9 @@ class Replay(Laid):
     def _parts(
         self, edits: Sequence[Edits], keep: Int[Tensor, "kept"], read: Read
     ) -> Iterator[tuple[int, Float[Tensor, "kept vocabulary"]]]:
-        # each kind of condition by itself, so that its numbers don't depend on which others are asked for
-        for replay, asked in self._split(edits):
-            for at in range(0, len(asked), ROWS):
-                some = asked[at : at + ROWS]
-                yield from zip(some, replay._some([edits[i] for i in some], keep, read)[1], strict=True)
-
-    def _split(self, edits: Sequence[Edits]) -> list[tuple["Replay", list[int]]]:
-        """Conditions by number, and the replay that reads them."""
-        remembers = [any(edit.gate and edit.gate.remembers != NOTHING for edit in own) for own in edits]
-        plain, alone = ([i for i, each in enumerate(remembers) if each == kind] for kind in (False, True))
-        return [(self, plain), *([(self._each_alone, alone)] if alone else [])]
+        for some in passes(edits):
+            replay = self._each_alone if _remembers(edits[some[0]]) else self
+            yield from zip(some, replay._some([edits[i] for i in some], keep, read)[1], strict=True)
 
     def _some(
         self, edits: Sequence[Edits], keep: Int[Tensor, "kept"], read: Read

@@ -10,7 +10,7 @@ isn't reached, are recorded and not repaired.
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from types import MappingProxyType
 
 import torch
@@ -18,11 +18,12 @@ from jaxtyping import Float
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from trimtab.artifacts.kept import NOTHING, Kept
 from trimtab.errors import TrimtabError
 from trimtab.forward.sites import Site
 from trimtab.steering.edits import Edits, added
 from trimtab.steering.laid import Prompt
-from trimtab.steering.replay import Replay
+from trimtab.steering.replay import Replay, passes
 from trimtab.vectors.applications import Application
 from trimtab.vectors.record import Derivatives, Opened, Solved
 
@@ -46,9 +47,9 @@ SMALL = 0.05
 class CalibrationPrompts:
     """Prompts of one header, whose next-token distributions say how far a push moves the model."""
 
-    def __init__(self, model: PreTrainedModel, prompts: Sequence[Prompt], layer: int) -> None:
+    def __init__(self, model: PreTrainedModel, prompts: Sequence[Prompt], layer: int, kept: Kept = NOTHING) -> None:
         """`layer`: as of a replay."""
-        self._replay = Replay(model, prompts, layer)
+        self._replay, self._kept, self._about = Replay(model, prompts, layer), kept, ("doses", prompts, layer)
         self._clean = torch.log_softmax(self._replay.logits([()], self._replay.tail)[0], dim=-1)
         if not self._clean.isfinite().all():
             raise TrimtabError(
@@ -72,12 +73,20 @@ class CalibrationPrompts:
         Infinite where the edits make logits overflow: beyond any KL.
         """
         found = [math.inf] * len(edits)
+        for numbers in passes(edits):
+            some = [edits[number] for number in numbers]
+            kept = self._kept.found((self._about, "kl", some), partial(self._kl, some))
+            for number, kl in zip(numbers, kept["kl"].tolist(), strict=True):
+                found[number] = kl if math.isfinite(kl) else math.inf
+        return found
+
+    def _kl(self, edits: Sequence[Edits]) -> dict[str, Float[Tensor, "edits"]]:
+        found = torch.empty(len(edits), dtype=torch.float64)
         for number, logits in self._replay.each_logits(edits, self._replay.tail):
             parts = [slice(at, at + TOKENS) for at in range(0, len(logits), TOKENS)]
             each = [_kl(logits[part], self._clean[part], self._chance[part]) for part in parts]
-            kl = float(torch.cat(each).double().mean())
-            found[number] = kl if math.isfinite(kl) else math.inf
-        return found
+            found[number] = torch.cat(each).double().mean()
+        return {"kl": found}
 
     def openings(self, edits: Edits) -> tuple[Opened, ...]:
         """How the gates of a condition's edits stood at the prompts: nothing where it has none."""
@@ -101,11 +110,15 @@ class CalibrationPrompts:
         about their mean, since a shift of all of them moves no distribution.
         """
         edits = [added(site, unit, step), added(site, unit, -step)]
+        kept = self._kept.found((self._about, "derivatives", edits), partial(self._derivatives, edits, step))
+        return Derivatives(slope=float(kept["slope"]), curvature=float(kept["curvature"]))
+
+    def _derivatives(self, edits: Sequence[Edits], step: float) -> dict[str, Float[Tensor, ""]]:
         still = self._still
         forth, back = map(_about_their_mean, self._replay.logits(edits, self._replay.ends))
         first = ((forth - back) / (2 * step)).norm(dim=-1).double()
         second = ((forth - 2 * still + back) / step**2).norm(dim=-1).double()
-        return Derivatives(slope=float(first.median()), curvature=float(second.quantile(0.95)))
+        return {"slope": first.median(), "curvature": second.quantile(0.95)}
 
 
 def _kl(

@@ -9,8 +9,9 @@ measured. Which conversations there are is said in `trimtab.agent.points`; how m
 
 import logging
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,11 +25,12 @@ from trimtab.agent.names import PROMPT, RULED, UNSTEERED
 from trimtab.agent.points import Messages, Point
 from trimtab.agent.protocol import Protocol
 from trimtab.agent.scenario import Scenario
+from trimtab.artifacts.kept import NOTHING, Kept
 from trimtab.forward.sites import Sites
 from trimtab.steering.edits import Edits, after
 from trimtab.steering.laid import Prompt, never_meet
-from trimtab.steering.packs import replays
-from trimtab.steering.replay import Replay
+from trimtab.steering.packs import packs
+from trimtab.steering.replay import Replay, passes
 from trimtab.vectors import apply, artifact, decoding
 from trimtab.vectors.action_scores import finite_scores
 from trimtab.vectors.cost import COSTS, Cost
@@ -67,13 +69,14 @@ class DecisionReader:
         offsets: Mapping[str, Mapping[str, float]],
         read: Sequence[Situation],
         layer: int,
+        kept: Kept = NOTHING,
     ) -> None:
         """
         Args:
             offsets: point -> action -> what is subtracted from its log-probability there.
             layer: no edit changes what comes before its output.
         """
-        self._model, self._protocol, self._layer = model, protocol, layer
+        self._model, self._protocol, self._layer, self._kept = model, protocol, layer, kept
         self._offsets = torch.tensor(
             [[offsets[each.point][tool] for tool in protocol.tools] for each in read], dtype=torch.float64
         )
@@ -82,17 +85,17 @@ class DecisionReader:
         self._firsts = [texts.index(text) for text in dict.fromkeys(texts)]
         self._of = [self._firsts.index(texts.index(text)) for text in texts]
         self._conversations = [read[at].messages for at in self._firsts]
-        self._replays = list(self._packed(self._prompts([""] * len(self._firsts)), layer))
+        self._packs = self._packed(self._prompts([""] * len(self._firsts)), layer)
 
     def _prompts(self, instructions: Sequence[str]) -> list[Prompt]:
         asked = [[{"role": "system", "content": each}] if each else [] for each in instructions]
         both = zip(asked, self._conversations, strict=True)
         return [self._protocol.prompt([*system, *messages]) for system, messages in both]
 
-    def _packed(self, prompts: Sequence[Prompt], layer: int) -> Iterator[tuple[list[int], Replay]]:
+    def _packed(self, prompts: Sequence[Prompt], layer: int) -> list["_Pack"]:
         most = MANY if never_meet(self._model) else EACH
         size = math.ceil(len(prompts) / math.ceil(len(prompts) / most))
-        return replays(self._model, prompts, layer, size)
+        return [_Pack(self._model, some, [prompts[i] for i in some], layer) for some in packs(prompts, size)]
 
     def chances(self, edits: Sequence[Edits]) -> Float[Tensor, "edits situation action"]:
         """Chances of the actions alone in each situation, after contextual calibration, at temperature 1.
@@ -100,7 +103,7 @@ class DecisionReader:
         Raises:
             TrimtabError: logits are not finite.
         """
-        return self._read(self._replays, edits)
+        return self._read(self._packs, edits)
 
     def asked(self, instruction: str) -> Float[Tensor, "situation action"]:
         """The same, unsteered, with a sentence in the system line."""
@@ -118,14 +121,35 @@ class DecisionReader:
         told = decoding.scores(name, self._model, self._protocol, self._conversations, instruction, weight)
         return self._calibrated(told)
 
-    def _read(self, parts: Iterable[tuple[list[int], Replay]], edits: Sequence[Edits]) -> Tensor:
+    def _read(self, parts: Iterable["_Pack"], edits: Sequence[Edits]) -> Tensor:
         scores = torch.empty(len(edits), len(self._firsts), len(self._protocol.tools), dtype=torch.float64)
-        for pack, replay in parts:
-            scores[:, pack] = finite_scores(replay.logits(edits, replay.ends), self._protocol)
+        for pack in parts:
+            for numbers in passes(edits):
+                some = [edits[number] for number in numbers]
+                about = ("decisions", pack.prompts, pack.layer, some)
+                kept = self._kept.found(about, partial(self._scores, pack, some))
+                scores[torch.tensor(numbers)[:, None], torch.tensor(pack.numbers)] = kept["scores"]
         return self._calibrated(scores)
+
+    def _scores(self, pack: "_Pack", edits: Sequence[Edits]) -> dict[str, Tensor]:
+        return {"scores": finite_scores(pack.replay.logits(edits, pack.replay.ends), self._protocol)}
 
     def _calibrated(self, scores: Float[Tensor, "*any conversation action"]) -> Float[Tensor, "*any situation action"]:
         return torch.softmax(scores[..., self._of, :] - self._offsets, dim=-1)
+
+
+@dataclass
+class _Pack:
+    """Conversations that are read together, and only once a decision in them isn't known."""
+
+    model: PreTrainedModel
+    numbers: list[int]
+    prompts: Sequence[Prompt]
+    layer: int
+
+    @cached_property
+    def replay(self) -> Replay:
+        return Replay(self.model, self.prompts, self.layer)
 
 
 def at_kl(vectors: Iterable[Path], kl: float, sites: Sites) -> tuple[dict[str, Edits], dict[str, Cost | None]]:
@@ -156,6 +180,7 @@ def decisions(
     instruction: str,
     weights: Mapping[str, float],
     rule_of: RuleOf | None = None,
+    kept: Kept = NOTHING,
 ) -> dict[str, Float[Tensor, "situation action"]]:
     """Chances of each action in each situation: unsteered, under every vector, asked for in the prompt, and under
     baselines of decoding.
@@ -165,11 +190,9 @@ def decisions(
         weights: of baselines of decoding, by their names.
         rule_of: the rule that goes with a prompt, where rules are read in the prompt too.
     """
-    # of what no edit changes, all conditions have one pass
-    layer = min((after(each) for each in edits.values() if each), default=0)
-    reader = DecisionReader(model, protocol, offsets, read, layer)
-    found = dict(zip([UNSTEERED, *edits], reader.chances([(), *edits.values()]), strict=True))
-    found[PROMPT] = reader.asked(instruction)
+    steered = _chances(model, protocol, offsets, read, {UNSTEERED: (), **edits}, kept)
+    reader = DecisionReader(model, protocol, offsets, read, 0, kept)
+    found = steered | {PROMPT: reader.asked(instruction)}
     found |= {name: reader.decoded(name, weight, instruction) for name, weight in weights.items()}
     return found if rule_of is None else {**found, RULED: reader.ruled(rule_of)}
 
@@ -180,12 +203,29 @@ def under_draws(
     offsets: Mapping[str, Mapping[str, float]],
     read: Sequence[Situation],
     edits: Mapping[str, Edits],
+    kept: Kept = NOTHING,
 ) -> dict[str, Float[Tensor, "situation action"]]:
     """Chances of each action in each situation under numbered draws; none where there is no such situation."""
-    if not (edits and read):
-        return {}
-    reader = DecisionReader(model, protocol, offsets, read, min(after(each) for each in edits.values()))
-    return dict(zip(edits, reader.chances([*edits.values()]), strict=True))
+    return _chances(model, protocol, offsets, read, edits, kept) if read else {}
+
+
+def _chances(
+    model: PreTrainedModel,
+    protocol: Protocol,
+    offsets: Mapping[str, Mapping[str, float]],
+    read: Sequence[Situation],
+    edits: Mapping[str, Edits],
+    kept: Kept,
+) -> dict[str, Float[Tensor, "situation action"]]:
+    """Conditions of one layer together: of what no edit changes, they have one pass."""
+    layers = {name: after(own) for name, own in edits.items() if own}
+    deepest = max(layers.values(), default=0)
+    found: dict[str, Tensor] = {}
+    for layer in sorted({layers.get(name, deepest) for name in edits}):
+        some = {name: own for name, own in edits.items() if layers.get(name, deepest) == layer}
+        reader = DecisionReader(model, protocol, offsets, read, layer, kept)
+        found |= zip(some, reader.chances([*some.values()]), strict=True)
+    return {name: found[name] for name in edits}
 
 
 def as_table(

@@ -23,7 +23,8 @@ from trimtab.prompts.contrast import DEVELOPMENT, POLES, TEST
 from trimtab.saes.files import WEIGHTS
 from trimtab.vectors import foreign
 from trimtab.vectors.asked import Readings
-from trimtab.vectors.contract import Direction, Elsewhere, LinearProbe, Material, Rows
+from trimtab.vectors.contract import HIGH_POLE, Direction, Elsewhere, LinearProbe, Material, Rows
+from trimtab.vectors.record import NO_AIM, RIGHT, WRONG
 
 
 @dataclass(frozen=True)
@@ -193,3 +194,10 @@ def held_out_gap(direction: Direction, held_out: Pairs) -> float:
     gaps = (held_out.high - held_out.low).double() @ direction.unit.double()
     spread = float(gaps.std())
     return float(gaps.mean()) / spread if spread > 0 else 0.0
+
+
+def sign_check(direction: Direction, gap: float) -> str:
+    """Whether a vector that aims at the high pole has it on its positive side, on held-out templates."""
+    if direction.towards != HIGH_POLE:
+        return NO_AIM
+    return RIGHT if gap > 0 else WRONG

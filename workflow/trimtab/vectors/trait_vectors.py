@@ -15,6 +15,7 @@ from typing import Any, cast
 from transformers import PreTrainedModel
 
 from trimtab.artifacts import digest
+from trimtab.artifacts.kept import NOTHING, Kept
 from trimtab.artifacts.manifest import Manifest, ResidualNorm
 from trimtab.errors import TrimtabError
 from trimtab.saes.checkpoint import TrainingCheckpoint
@@ -26,15 +27,15 @@ from trimtab.vectors.applications import Application, Asked
 from trimtab.vectors.artifact import OwnEdits, Vector
 from trimtab.vectors.asked import Readings
 from trimtab.vectors.calibrate import SMALL, CalibrationPrompts, scan, solve
-from trimtab.vectors.contract import HIGH_POLE, Direction, Material, make, method_of
+from trimtab.vectors.contract import Direction, Material, make, method_of
 from trimtab.vectors.cost import Cost, Metered
 from trimtab.vectors.curves import Margin
 from trimtab.vectors.dose import Scale, length
 from trimtab.vectors.gates import GateOf, ungated
 from trimtab.vectors.margins import of_splits
-from trimtab.vectors.material import Pairs, held_out_gap
+from trimtab.vectors.material import Pairs, held_out_gap, sign_check
 from trimtab.vectors.objective import Plan
-from trimtab.vectors.record import NO_AIM, RIGHT, WRONG, Measured, Record
+from trimtab.vectors.record import NO_AIM, WRONG, Measured, Record
 from trimtab.vectors.solving import SHARES, lengths
 from trimtab.vectors.thresholds import thresholds
 from trimtab.vectors.unmade import CannotBeMade, Unmade
@@ -56,6 +57,8 @@ class Sources:
     """On which doses are measured."""
     held_out: Pairs
     provenance: Mapping[str, Any]
+    kept: Kept = NOTHING
+    """What doses came to when they were measured before."""
     checkpoint_seconds: float = 120.0
     """At least so much time between two writes of what is being trained."""
 
@@ -161,7 +164,8 @@ class _Bench:
         return self._folder / ".training" / self._material.trait
 
     def tidy(self) -> None:
-        """Delete the states of trainings, once the vectors are written."""
+        """Delete the states of trainings, once the vectors are written, and what no dose needs any longer."""
+        self._sources.kept.tidy()
         shutil.rmtree(self._training, ignore_errors=True)
         # of the last trait whose job is done
         with suppress(OSError):
@@ -180,7 +184,8 @@ class _Bench:
             # one at a time beside the vectors' own: each holds a pass of the model
             for other in self._ready.keys() - {self._site.after}:
                 del self._ready[other]
-            self._ready[layer] = CalibrationPrompts(self._sources.model, self._sources.prompts, layer)
+            given = self._sources
+            self._ready[layer] = CalibrationPrompts(given.model, given.prompts, layer, given.kept)
         return self._ready[layer]
 
     def reach(self, layer: int) -> list[float]:
@@ -290,10 +295,3 @@ class _Bench:
                 raise TrimtabError(f"{line}; leave the method out, or set vectors.wrong_sign: mark")
             LOG.warning(line)
         return found
-
-
-def sign_check(direction: Direction, gap: float) -> str:
-    """Whether a vector that aims at the high pole has it on its positive side, on held-out templates."""
-    if direction.towards != HIGH_POLE:
-        return NO_AIM
-    return RIGHT if gap > 0 else WRONG

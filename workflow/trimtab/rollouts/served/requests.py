@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass
 from itertools import chain, groupby
 from typing import NamedTuple
 
+from trimtab.artifacts.kept import parts
 from trimtab.rollouts.episode import Choice
-from trimtab.rollouts.episode_files import parts
 from trimtab.steering.edits import Edits
 from trimtab.steering.gated import Opening
 
