@@ -59,8 +59,8 @@ def remade(project: Project, finished: Project, name: str) -> bool:
     done = project.snakemake(name)
     assert done.returncode == 0, done.stdout
     path = project.folder / name
-    # finished cells of rollouts are kept on purpose
-    assert {other.name for other in path.parent.iterdir() if other.name.startswith(".")} <= {".cells"}
+    # finished cells of rollouts, and what passes gave, are kept on purpose
+    assert {other.name for other in path.parent.iterdir() if other.name.startswith(".")} <= {".cells", ".kept"}
     return files.sha256(path) == files.sha256(finished.folder / name)
 
 

@@ -524,12 +524,15 @@ def test_the_same_jobs_in_another_folder_make_the_same_bytes(finished, tmp_path)
     """Some jobs, from training to the page, run again beside a copy of everything they read, under Python itself."""
     again = Project(tmp_path / "elsewhere")
     shutil.copytree(finished.folder, again.folder, symlinks=True)
-    # else rollouts would be taken over, not made
+    # else rollouts, doses and decisions would be taken over, not made
     shutil.rmtree(again.results / "rollouts/.cells")
+    for kept in [*(again.results / "vectors").rglob(".kept")]:
+        shutil.rmtree(kept)
     trained = ["saes/2/sae_weights.safetensors", "saes/2/training.csv"]
     made = [
         "vectors/random_0/autonomy.safetensors",
         "vectors/sae_probe/autonomy.safetensors",
+        "vectors/decisions/autonomy.parquet",
         "rollouts/turns/common.parquet",
         "statistics/summary.json",
         "statistics/effects.csv",
@@ -541,9 +544,15 @@ def test_the_same_jobs_in_another_folder_make_the_same_bytes(finished, tmp_path)
     # else probes would be fitted again, whose layers are a checkpoint
     touched = again.snakemake("--touch")
     assert touched.returncode == 0, touched.stdout
-    make_again(again, made, ["vectors", "rollouts", "statistics_effects", "report_figures", "report_page"])
+    make_again(again, made, ["vectors", "decisions", "rollouts", "statistics_effects", "report_figures", "report_page"])
     both = [*trained, *made]
     assert [n for n in both if (again.results / n).read_bytes() != (finished.results / n).read_bytes()] == []
+    # and once more, from what passes gave the first time, none of which is run again
+    passes = {path: path.stat().st_mtime_ns for path in again.results.rglob("*.pass")}
+    assert {path.parents[2].name for path in passes} == {"vectors", "decisions"}
+    make_again(again, made[:3], ["vectors", "decisions"])
+    assert {path: path.stat().st_mtime_ns for path in again.results.rglob("*.pass")} == passes
+    assert [n for n in made[:3] if (again.results / n).read_bytes() != (finished.results / n).read_bytes()] == []
 
 
 def make_again(project, names, rules):

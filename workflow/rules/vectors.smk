@@ -156,7 +156,7 @@ rule vectors:
             },
             sort_keys=True,
         ),
-        kept=f"results/{config['experiment']}/.kept/vectors/{{trait}}",
+        kept=f"results/{config['experiment']}/vectors/.kept/{{trait}}",
         seed=config["seed"],
         # methods are imported by name, which a digest of the script doesn't see
         code=[code_digest("vectors_make"), *METHOD_DIGESTS],
@@ -297,7 +297,7 @@ rule decisions:
         rules=lambda wildcards: WRITTEN_RULES,
         kl=config["vectors"]["comparison_kl"],
         decoding=config["vectors"]["decoding"],
-        kept=f"results/{config['experiment']}/.kept/decisions/{{trait}}",
+        kept=f"results/{config['experiment']}/vectors/decisions/.kept/{{trait}}",
         code=code_digest("vectors_decisions"),
     shell:
         "python workflow/scripts/vectors_decisions.py {input.manifest} {input.calibration} {input.scenarios}"
