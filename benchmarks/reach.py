@@ -128,7 +128,10 @@ def decisions(records: Records) -> Found:
 def start(records: Records) -> Found:
     found = part(records, "model")
     each = [imports + load for imports, load in zip(found["imports"], found["load"], strict=True)]
-    bound = f"imports {figure(median(found['imports']))} CPU-s, loading the model {figure(median(found['load']))}"
+    bound = (
+        f"imports {figure(median(found['imports']))} CPU-s, of which torch and transformers' class of the model alone "
+        f"take {figure(median(found['bare']))}; loading the model {figure(median(found['load']))}"
+    )
     return Found(f"{spread(each)} CPU-s", median(each) <= 2, bound)
 
 

@@ -33,6 +33,14 @@ START = "vectors_decisions"
 """A script that needs the model and most of what others need."""
 QUALITY = ("from_manifest", "load", "of_layers", "held_out", "measure", "silent_of_layers")
 """What the script of the dictionaries' quality calls, in this order."""
+BARE = """
+import gc, json, sys, time
+gc.disable()
+import torch, transformers
+getattr(transformers, sys.argv[1]), transformers.AutoTokenizer
+print(json.dumps(time.process_time()))
+"""
+"""No more than torch and the model's class, in the way that a job imports them."""
 
 
 class Run:
@@ -86,7 +94,9 @@ def model(run: Run) -> dict[str, Any]:
     words += [data / f"{run.config['rollouts']['protocol']}.yaml", data / "decisions.yaml", "--rounds"]
     starts = [run.python(FOLDER / "model_rates.py", *words, "0") for _ in range(ROUNDS)]
     rates = run.python(FOLDER / "model_rates.py", *words, str(ROUNDS))
-    return {**rates, **{name: [each[name] for each in starts] for name in ("imports", "load")}}
+    architecture = json.loads((run.results / "model/manifest.json").read_text())["architecture"]
+    bare = [run.python("-c", BARE, architecture) for _ in range(ROUNDS)]
+    return {**rates, **{name: [each[name] for each in starts] for name in ("imports", "load")}, "bare": bare}
 
 
 def nothing(run: Run) -> dict[str, Any]:

@@ -64,7 +64,7 @@ def test_jobs_of_a_dry_run_are_found_by_their_benchmark_files():
 def test_a_row_is_reached_or_says_what_bounds_it_or_that_it_was_not_run():
     reach = importlib.import_module("reach")
     machine = {"processor": "abacus", "cores": 2, "load": 0.1}
-    imports = {"imports": [1.0, 1.5, 1.25], "load": [0.25, 0.25, 0.25]}
+    imports = {"imports": [1.0, 1.5, 1.25], "load": [0.25, 0.25, 0.25], "bare": [0.75, 0.8, 0.7]}
     title = {"wall": 12.0, "cpu": 9.0, "count": 2, "rules": {"report_page": 4.0, "figures": 1.0}}
     parts = {
         "model": {"machine": machine, "commit": "abc", **imports},
