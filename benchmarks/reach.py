@@ -211,7 +211,7 @@ def roofline(records: Records) -> Found:
     if not limits:
         raise KeyError("limit of the machine")
     task = limits[0]["task"]
-    share = ratios(rates, task, "steered", limits[0]["contender"])
+    share = ratios(rates, task, "Trimtab", limits[0]["contender"])
     return Found(spread(share), median(share) >= 0.5, "its own section")
 
 

@@ -3,7 +3,8 @@
 All three play the same episodes: same model, scenarios, conditions and protocol, at a temperature so low that every
 choice is the likeliest. The usual way calls `generate` for each line and reads the whole text anew each time; it gets a
 hook for a condition's push. Further conditions gain it nothing, nor do further scenarios one episode at a time, so it
-plays some of them. What all of them write is compared.
+plays some of them. What all of them write is compared. Text under one vector is written by other tools, too
+(`generation.py`), and the least time that the machine allows stands beside (`roofline.py`).
 """
 
 import sys
@@ -14,9 +15,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import generation
+import roofline
 import torch
 from rounds import Claim, race, write
-from transformers import AutoModelForCausalLM
 
 from trimtab.agent.environment import Environment
 from trimtab.agent.few_shot import ACTION, INPUT, THOUGHT, FewShotProtocol, Texts
@@ -45,6 +47,8 @@ SCENARIOS, CONDITIONS, ROUNDS = 25, 6, 3
 USUAL_SCENARIOS = 4
 """What `generate` plays one episode at a time, of one condition; a whole condition side by side."""
 ROWS, STEPS, STEP_ROUNDS = 100, 12, 25
+SHARE = 20
+"""Of a run's operations, one in so many is done to know how fast they can be."""
 Story = dict[tuple[str, str], list[tuple[str, str, str]]]
 """(condition, scenario) -> thought, tool and argument of each turn."""
 
@@ -139,8 +143,7 @@ def bench(folder: Path) -> None:
     # the head's product with the strided slice that `generate` gives it takes 700 times as long; it is in the dtype
     # that this processor multiplies, since without AVX-512 bfloat16 takes a plain layer many times as long as float32
     dtype = WIDTH.get(operator(), torch.bfloat16)
-    plain = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype).eval()
-    plain.lm_head.register_forward_pre_hook(lambda module, rows: (rows[0].contiguous(),))
+    plain = generation.as_loaded(folder, dtype)
     protocol = FewShotProtocol(Texts.of(resources.load(resources.RESOURCES / "few_shot.yaml")), tokenizer)
     scenarios = [*map(Scenario.of, resources.scenarios()[:SCENARIOS])]
     directions = torch.nn.functional.normalize(
@@ -160,18 +163,28 @@ def bench(folder: Path) -> None:
 
         return work
 
+    limit, products = roofline.Work(ours), roofline.Products(ours, ROWS)
+
     def batched() -> Story:
         story: Story = {}
-        for turn in engine.run(arms, scenarios, 0, 0):
+        with limit.counted(ours):
+            played = engine.run(arms, scenarios, 0, 0)
+        for turn in played:
             said = (turn.thought, turn.tool, turn.argument)
             story.setdefault((turn.condition_id, turn.scenario_id), []).append(said)
         return story
+
+    def least() -> float:
+        # the first contender's call was before
+        products.spend(limit.operations / SHARE)
+        return sum(map(len, stories[names[0]].values())) / SHARE
 
     names = ["Trimtab", "generate, a condition's scenarios at a time", "generate, one episode at a time"]
     contenders = {
         names[0]: turns(names[0], batched),
         names[1]: turns(names[1], lambda: Usual(plain, protocol, SCENARIOS).run(steered, scenarios)),
         names[2]: turns(names[2], lambda: Usual(plain, protocol, 1).run(steered, scenarios[:USUAL_SCENARIOS])),
+        roofline.ARITHMETIC: least,
     }
     task = f"{CONDITIONS} conditions x {SCENARIOS} scenarios"
     rates = race(task, "turns/s", contenders, ROUNDS, time.process_time)
@@ -182,7 +195,16 @@ def bench(folder: Path) -> None:
     behind = tuple(replace(edit, gate=gate) for edit in plainly)
     pushes: dict[str, Edits] = {"steered": plainly, "behind a gate that reads a latent": behind, "unsteered": ()}
     growing = {name: lambda p=push: stepped(ours, p) for name, push in pushes.items()}
+    memory = roofline.Memory(limit)
+    growing |= {
+        roofline.ARITHMETIC: lambda: spent(products.spend, STEPS * ROWS * (limit.token + limit.logits)),
+        roofline.MEMORY: lambda: spent(memory.read, STEPS),
+    }
     rates += race(steps, "tokens/s", growing, STEP_ROUNDS, time.process_time)
+    prompts = [protocol.encode(protocol.task(each.task)) for each in scenarios]
+    tools = generation.Tools(folder, ours, tokenizer, dtype, LAYER, LENGTH * directions[0])
+    texts, text_claims, same = tools.measured(protocol.header_tokens(), prompts)
+    rates += texts
     write(
         "rollouts",
         "Rollouts",
@@ -191,22 +213,39 @@ def bench(folder: Path) -> None:
             f"on this processor), few-shot header of {len(protocol.header_tokens())} tokens, up to "
             f"{SETTINGS.max_turns} turns of {THOUGHT_TOKENS} + {INPUT_TOKENS} tokens, one thread, by its own "
             f"processor time. `generate` plays one of the conditions, one episode at a time {USUAL_SCENARIOS} of its "
-            "scenarios; its head is given contiguous rows, which the engine's model has by itself."
+            "scenarios; its head is given contiguous rows, which the engine's model has by itself.",
+            "Limits are of one core, measured in the same rounds: as many operations as the model's linear layers do "
+            f"for these tokens, by the fastest of its own products of {ROWS} rows; as many bytes as its weights have.",
+            f"Text under one vector: {generation.PROMPTS} prompts, {generation.TOKENS} tokens after each, the "
+            "likeliest. Trimtab reads a header that prompts share once; `generate` reads it with each prompt. "
+            "repeng 0.4.0 is no contender: it asks for NumPy below 2 and can't be imported beside a later one. Nor is "
+            "AISteer360 0.3.0: pip finds no such package, and it asks for transformers below 5.",
         ],
         rates,
         [
             Claim(task, names[0], names[1], 2.5),
             Claim(task, names[0], names[2], 10),
+            Claim(task, names[0], roofline.ARITHMETIC, 0.5),
+            Claim(steps, "steered", roofline.ARITHMETIC, 0.5),
+            Claim(steps, "steered", roofline.MEMORY, None),
             Claim(steps, "steered", "unsteered", 0.98),
             Claim(steps, "behind a gate that reads a latent", "unsteered", 0.9),
+            *text_claims,
         ],
-        ["torch", "transformers"],
+        ["torch", "transformers", "nnsight", "steering-vectors"],
         {
             f"share of first {what} as with {name}": alike(stories[names[0]], stories[name], parts)
             for name in names[1:]
             for what, parts in {"actions": slice(1, 2), "thoughts, actions and arguments": slice(3)}.items()
-        },
+        }
+        | same,
     )
+
+
+def spent(work: Callable[[float], None], amount: float) -> float:
+    """The tokens of the steps, for work that bounds them."""
+    work(amount)
+    return ROWS * STEPS
 
 
 def stepped(model: Any, push: Edits) -> float:
