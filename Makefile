@@ -19,7 +19,9 @@
 # make .venv-vllm/.ready  vLLM in an environment of its own (3.7 GB), for experiments whose rollouts.engine is vllm
 # make bench  Trimtab beside its peers, and what users wait for, to benchmarks/RESULTS.md (one bench: make bench
 #             BENCHES=capture). The bench waits reads a finished default run, of this checkout or of RUN=<another>;
-#             WAITS="dose template" has it measure these parts, which take most of a run
+#             WAITS="dose template" has it measure these parts, which take most of a run. DEVICE=cuda runs, on a GPU,
+#             the benches that have a device
+# make bench-test  each bench at its smallest size, which imports every peer and writes nothing
 
 VENV := .venv
 PYTHON ?= python3
@@ -33,11 +35,12 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 # the library is compiled once, not by each of many programs
 unexport PYTHONDONTWRITEBYTECODE
 
-# a bench is benchmarks/<name>.py; its peers, pinned in benchmarks/peers-<name>.txt, get an environment of their own
+# a bench is benchmarks/<name>.py; its peers, pinned in benchmarks/peers-<name>.txt, lie in a folder of their own, and
+# share the environment's versions of all else. These benches have a device, all others run on the processor
 PEERED := $(patsubst benchmarks/peers-%.txt,%,$(wildcard benchmarks/peers-*.txt))
-# those without peers run in Trimtab's own
-ALONE := waits scaling estimates vllm
-BENCHES := $(PEERED) $(ALONE)
+DEVICE := cpu
+ALONE := dag estimates scaling vllm waits
+BENCHES := $(PEERED) $(if $(filter cpu,$(DEVICE)),$(ALONE))
 # what users wait for is measured of a checkout with a finished default run, in parts
 RUN := .
 WAITS :=
@@ -59,7 +62,7 @@ OTHERS := $(patsubst %/vectors/comparison.csv,%,$(firstword $(wildcard $(patsubs
 LEAGUE := $(foreach truth,five-axes one-axis,$(foreach seed,$(shell seq $(SEEDS)),league-$(truth).$(seed)))
 
 .PHONY: run setup test quick quick-tests types slurm-test vllm-test family-test mutants validity lint docs clean browser organism $(ORGANISMS:%=run-%) \
-	$(FURTHER_ORGANISMS:%=train-%) league $(LEAGUE:%=play-%) bench $(PEERED:%=bench-%) $(ALONE:%=bench-%)
+	$(FURTHER_ORGANISMS:%=train-%) league $(LEAGUE:%=play-%) bench bench-test peers $(PEERED:%=bench-%) $(ALONE:%=bench-%)
 
 run: $(READY)
 	snakemake --cores all
@@ -175,24 +178,28 @@ validity: $(READY)
 	OMP_NUM_THREADS=1 python benchmarks/validity.py
 
 bench: $(BENCHES:%=bench-%)
-	$(PYTHON) benchmarks/table.py
+	python benchmarks/table.py
 
-bench-waits: $(READY)
-	OMP_NUM_THREADS=1 python benchmarks/waits.py $(WAITS) --run $(RUN)
+# vLLM's bench starts vLLM four times; `make vllm-test` tries what it needs
+bench-test: SMALL := --small
+bench-test: $(filter-out bench-vllm,$(BENCHES:%=bench-%))
 
 $(PEERED:%=bench-%): bench-%: .venv-bench-%/.ready
-	OMP_NUM_THREADS=1 .venv-bench-$*/bin/python benchmarks/$*.py
+	PYTHONPATH=.venv-bench-$* OMP_NUM_THREADS=1 python benchmarks/$*.py $(SMALL) --device $(DEVICE)
 
-$(filter-out bench-waits,$(ALONE:%=bench-%)): bench-%: $(READY)
-	OMP_NUM_THREADS=1 python benchmarks/$*.py
+$(ALONE:%=bench-%): bench-%: $(READY)
+	OMP_NUM_THREADS=1 python benchmarks/$*.py $(SMALL) $(WORDS)
+
+bench-waits: WORDS = $(WAITS) --run $(RUN)
 
 bench-vllm: .venv-vllm/.ready
 
+peers: $(PEERED:%=.venv-bench-%/.ready)
+
 .PRECIOUS: .venv-bench-%/.ready
-.venv-bench-%/.ready: benchmarks/peers-%.txt pyproject.toml envs/data.txt
-	$(PYTHON) -m venv .venv-bench-$*
-	.venv-bench-$*/bin/pip install --quiet --disable-pip-version-check --constraint envs/lock.txt --editable .
-	.venv-bench-$*/bin/pip install --quiet --disable-pip-version-check --no-deps --requirement envs/data.txt --requirement $<
+.venv-bench-%/.ready: benchmarks/peers-%.txt $(READY)
+	rm -rf $(@D)
+	pip install --quiet --disable-pip-version-check --no-compile --no-deps --target $(@D) --requirement $<
 	touch $@
 
 clean:

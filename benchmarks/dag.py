@@ -11,16 +11,26 @@ import sys
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import options
 import yaml
 from rounds import Claim, race, write
 
 from trimtab.artifacts import files
 
 ROOT = Path(__file__).parents[1]
-TRAITS, LAYERS, SHARDS, RUNS = 50, 30, 400, 182
-ROUNDS = 2
+
+
+class Size(NamedTuple):
+    traits: int
+    layers: int
+    shards: int
+    runs: int
+    rounds: int
+
+
+WHOLE, SMALL = Size(50, 30, 400, 182, 2), Size(1, 1, 1, 1, 1)
 
 NOTHING = """
 rule all:
@@ -38,7 +48,7 @@ rule b:
 """
 
 
-def study(folder: Path, traits: int, layers: int, shards: int, runs: int) -> Path:
+def study(folder: Path, size: Size) -> Path:
     """A config in `folder`, with resources of its own: traits are the project's under new names."""
     resources = folder / "resources"
     resources.mkdir(parents=True)
@@ -46,16 +56,16 @@ def study(folder: Path, traits: int, layers: int, shards: int, runs: int) -> Pat
         (resources / path.name).write_text(path.read_text())
     blocks = yaml.safe_load((resources / "traits.yaml").read_text())
     known = list(blocks["traits"])
-    names = [f"trait_{at}" for at in range(traits)]
+    names = [f"trait_{at}" for at in range(size.traits)]
     blocks["traits"] = {name: blocks["traits"][known[at % len(known)]] for at, name in enumerate(names)}
     (resources / "traits.yaml").write_text(yaml.safe_dump(blocks, sort_keys=False))
     config = {
         "experiment": "study",
         "resources": str(resources),
-        "layers": list(range(layers)),
-        "prompts": {"corpus": {"shards": shards}},
+        "layers": list(range(size.layers)),
+        "prompts": {"corpus": {"shards": size.shards}},
         "probes": {"traits": names},
-        "rollouts": {"seeds": list(range(runs))},
+        "rollouts": {"seeds": list(range(size.runs))},
         "statistics": {"primary": dict.fromkeys(names, "calls")},
     }
     files.write_json(folder / "config.json", config)
@@ -95,9 +105,11 @@ def nothing(folder: Path, pairs: int, inputs: int) -> Path:
 
 
 def main() -> None:
+    small = options.small(__doc__)
+    size = SMALL if small else WHOLE
     with tempfile.TemporaryDirectory() as name:
         ours, least, wide = (Path(name, each) for each in ("ours", "least", "wide"))
-        config = study(ours, TRAITS, LAYERS, SHARDS, RUNS)
+        config = study(ours, size)
         # what rules read beside their code, found from the folder that Snakemake works in
         (ours / "workflow").symlink_to(ROOT / "workflow")
         lines = said(ours, ROOT / "Snakefile", "--configfile", str(config))
@@ -111,20 +123,22 @@ def main() -> None:
             names[1]: lambda: planned(least, snakefiles[least]),
             names[2]: lambda: planned(wide, snakefiles[wide]),
         }
-        rates = race(task, "jobs/s", contenders, ROUNDS, lambda: sum(os.times()[2:4]))
-    seconds = {f"seconds for all, {one.contender}": jobs / sorted(one.values)[ROUNDS // 2] for one in rates}
+        rates = race(task, "jobs/s", contenders, size.rounds, lambda: sum(os.times()[2:4]))
+    seconds = {f"seconds for all, {one.contender}": jobs / sorted(one.values)[size.rounds // 2] for one in rates}
     write(
         "dag",
         "Planning the DAG",
         [
-            f"A dry run where nothing is built: {TRAITS} traits, {LAYERS} layers, {SHARDS} shards of the corpus, "
-            f"{RUNS} runs of every batch of rollouts; {each:.1f} inputs a job. Processor time of the whole command."
+            f"A dry run where nothing is built: {size.traits} traits, {size.layers} layers, {size.shards} shards of "
+            f"the corpus, {size.runs} runs of every batch of rollouts; {each:.1f} inputs a job. Processor time of the "
+            "whole command."
         ],
         rates,
         # 1.6 times what planning takes at least
         [Claim(task, names[0], names[1], 1 / 1.6), Claim(task, names[0], names[2], None)],
         ["snakemake"],
         seconds,
+        small=small,
     )
 
 

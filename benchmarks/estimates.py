@@ -1,16 +1,16 @@
 """Intervals of effects beside SciPy's bootstrap, and probes beside scikit-learn's logistic regression.
 
 Both peers take all columns in one call, or go on from one penalty's solution to the next, as suits them best. The same
-results are asked of all: estimates and widths of intervals, outputs of probes. `--small` writes nothing. (The name is
-not statistics.py, which would hide Python's own module from whatever runs here.)
+results are asked of all: estimates and widths of intervals, outputs of probes. (The name is not statistics.py, which
+would hide Python's own module from whatever runs here.)
 """
 
-import sys
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
+import options
 import torch
 from rounds import Claim, race, write
 from scipy import stats
@@ -107,17 +107,16 @@ def alike(size: Size, found: dict[str, Any]) -> dict[str, float]:
     }
 
 
-def main(size: Size) -> None:
+def main() -> None:
+    torch.set_num_threads(1)
+    small = options.small(__doc__)
+    size = SMALL if small else WHOLE
     found: dict[str, Any] = {}
     effects = f"{size.columns} contrasts of {size.scenarios} scenarios, {size.draws:,} draws"
     fits = f"{len(PENALTIES)} penalties, {size.rows} rows of {size.features:,} latents"
     rates = race(effects, "contrasts/s", intervals(size, found), size.rounds, time.process_time)
     found[OURS + " intervals"] = found[OURS]
     rates += race(fits, "fits/s", probes(size, found), size.rounds, time.process_time)
-    checks = alike(size, found)
-    if size == SMALL:
-        print(checks)
-        return
     write(
         "estimates",
         "Intervals and probes",
@@ -129,10 +128,10 @@ def main(size: Size) -> None:
         rates,
         [Claim(effects, OURS, SCIPY, None), Claim(fits, OURS, SKLEARN, None)],
         ["numpy", "scipy", "scikit-learn", "torch"],
-        checks,
+        alike(size, found),
+        small=small,
     )
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(1)
-    main(SMALL if sys.argv[1:] == ["--small"] else WHOLE)
+    main()

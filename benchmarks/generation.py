@@ -5,11 +5,10 @@ at every token of every row. The tools have a model each, as transformers loads 
 multiplies fastest, and call its `generate` on all prompts at once, padded on the left.
 """
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import nnsight
 import numpy as np
@@ -26,17 +25,26 @@ from trimtab.steering.edits import added
 from trimtab.steering.steering import Steering
 
 OURS, HOOK = "Trimtab", "generate with a hook"
-PROMPTS, TOKENS, ROUNDS = 8, 16, 4
-CHECKED, CHECKED_TOKENS = 3, 8
-"""Prompts and tokens by which it is seen that all do the same, in float32: rounding would part their texts."""
+
+
+class Size(NamedTuple):
+    prompts: int
+    tokens: int
+    rounds: int
+    checked: int
+    """Prompts by which it is seen that all do the same, in float32: rounding would part their texts."""
+    checked_tokens: int
+
+
+WHOLE, SMALL = Size(8, 16, 4, 3, 8), Size(2, 3, 1, 2, 3)
 Written = dict[str, list[list[int]]]
 """Contender -> the tokens that it wrote, by prompt."""
 
 
-def as_loaded(folder: Path, dtype: torch.dtype) -> Any:
+def as_loaded(folder: Path, dtype: torch.dtype, device: Any) -> Any:
     """The model as its library loads it, but for a defect that would decide a race: its head is given contiguous rows,
     since a product with the strided slice that `generate` gives it takes 700 times as long."""
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype).eval()
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype).to(device).eval()
     model.lm_head.register_forward_pre_hook(lambda module, rows: (rows[0].contiguous(),))
     return model
 
@@ -53,22 +61,24 @@ class Tools:
     """Of the tools' models."""
     layer: int
     push: torch.Tensor
+    size: Size
 
     def measured(
-        self, header: Sequence[int], prompts: Sequence[Sequence[int]]
+        self, header: Sequence[int], prompts: Sequence[Sequence[int]], clock: Callable[[], float]
     ) -> tuple[list[Rates], list[Claim], dict[str, float]]:
         """Rates with the header before the prompts and without, their comparisons, and how alike texts are."""
-        ends = [self.tokenizer.eos_token_id]
+        ends, size, device = [self.tokenizer.eos_token_id], self.size, self.ours.device
+        push = self.push.to(device)
         rates: list[Rates] = []
         for before, what in ((header, "behind one header"), ([], "of their own")):
-            task = Task(before, prompts[:PROMPTS], TOKENS, ends, self.layer, self.push)
-            works = contenders(task, self.ours, lambda: as_loaded(self.folder, self.dtype), self.tokenizer, {})
-            name = f"{PROMPTS} prompts {what} x {TOKENS} tokens"
-            rates += race(name, "tokens/s", works, ROUNDS, time.process_time)
-        exact, _ = load(self.folder, "float32", "cpu")
+            task = Task(before, prompts[: size.prompts], size.tokens, ends, self.layer, push)
+            works = contenders(task, self.ours, lambda: as_loaded(self.folder, self.dtype, device), self.tokenizer, {})
+            name = f"{len(task.prompts)} prompts {what} x {size.tokens} tokens"
+            rates += race(name, "tokens/s", works, size.rounds, clock)
+        exact, _ = load(self.folder, "float32", str(device))
         texts: Written = {}
-        task = Task(header, prompts[:CHECKED], CHECKED_TOKENS, ends, self.layer, self.push)
-        works = contenders(task, exact, lambda: as_loaded(self.folder, torch.float32), self.tokenizer, texts)
+        task = Task(header, prompts[: size.checked], size.checked_tokens, ends, self.layer, push)
+        works = contenders(task, exact, lambda: as_loaded(self.folder, torch.float32, device), self.tokenizer, texts)
         for work in works.values():
             work()
         mine = texts.pop(OURS)
@@ -92,14 +102,16 @@ class Task:
         layer: int,
         push: torch.Tensor,
     ) -> None:
-        """`ends`: tokens that would end a text, which nobody writes."""
+        """`ends`: tokens that would end a text, which nobody writes. The push is where the models are."""
         self.header, self.prompts, self.tokens = list(header), [list(each) for each in prompts], tokens
         self.ends, self.layer, self.push = tuple(ends), layer, push
         width = len(self.header) + max(map(len, prompts))
         whole = [[*header, *prompt] for prompt in prompts]
         self.inputs = {
-            "input_ids": torch.tensor([[0] * (width - len(each)) + each for each in whole]),
-            "attention_mask": torch.tensor([[0] * (width - len(each)) + [1] * len(each) for each in whole]),
+            "input_ids": torch.tensor([[0] * (width - len(each)) + each for each in whole]).to(push.device),
+            "attention_mask": torch.tensor([[0] * (width - len(each)) + [1] * len(each) for each in whole]).to(
+                push.device
+            ),
         }
         self.settings = {"max_new_tokens": tokens, "min_new_tokens": tokens, "do_sample": False, "pad_token_id": 0}
         self.settings["eos_token_id"] = list(ends)

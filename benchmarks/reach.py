@@ -210,9 +210,15 @@ def roofline(records: Records) -> Found:
     limits = [each for each in rates if each["contender"].startswith("limit")]
     if not limits:
         raise KeyError("limit of the machine")
-    task = limits[0]["task"]
-    share = ratios(rates, task, "Trimtab", limits[0]["contender"])
-    return Found(spread(share), median(share) >= 0.5, "its own section")
+    episodes, steps = dict.fromkeys(each["task"] for each in limits)
+    arithmetic, memory = dict.fromkeys(each["contender"] for each in limits)
+    share = ratios(rates, episodes, "Trimtab", arithmetic)
+    grown = [spread(ratios(rates, steps, "steered", limit)) for limit in (arithmetic, memory)]
+    bound = (
+        f"{steps} have {grown[0]} of the products' limit and {grown[1]} of reading the weights; attention, norms and "
+        "choices stand beside the products, and neither limit counts them"
+    )
+    return Found(f"{spread(share)} of the products' limit", median(share) >= 0.5, bound)
 
 
 ROWS = [

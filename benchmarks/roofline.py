@@ -6,8 +6,7 @@ between tokens and all else are left out, so no program reaches these limits.
 """
 
 import math
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,6 +19,11 @@ ARITHMETIC, MEMORY = "limit: its products alone", "limit: reading the weights"
 TRIES = 5
 
 
+def multiplied(device: torch.device) -> torch.dtype:
+    """The dtype in which a device multiplies a bfloat16 model fastest."""
+    return torch.bfloat16 if device.type != "cpu" else WIDTH.get(operator(), torch.bfloat16)
+
+
 class Work:
     """What passes of a model come to."""
 
@@ -30,8 +34,7 @@ class Work:
         """Operations of a token in all layers."""
         self.logits = _operations(head)
         """Of a token's logits."""
-        size = WIDTH.get(operator(), torch.bfloat16).itemsize
-        self.weights = size * sum(inputs_of(each) * outputs_of(each) for each in linear)
+        self.weights = multiplied(model.device).itemsize * sum(inputs_of(each) * outputs_of(each) for each in linear)
         """Bytes."""
         self.operations, self.passes = 0, 0
         """Of what was counted last."""
@@ -61,21 +64,23 @@ class Products:
     """The fastest product of a model with so many rows."""
 
     @torch.inference_mode()
-    def __init__(self, model: Any, rows: int) -> None:
+    def __init__(self, model: Any, rows: int, clock: Callable[[], float]) -> None:
         kinds = {
             (inputs_of(each), outputs_of(each)): each for each in model.model.layers[0].modules() if inputs_of(each)
         }
-        dtype = model.dtype
-        self._given = {each: torch.randn(rows, inputs_of(each)).to(dtype) for each in kinds.values()}
+        self._clock = clock
+        self._given = {
+            each: torch.randn(rows, inputs_of(each)).to(model.device, model.dtype) for each in kinds.values()
+        }
         seconds = {each: min(self._seconds(each) for _ in range(TRIES)) for each in self._given}
         self._fastest = max(seconds, key=lambda each: _operations(each) / seconds[each])
         self._own = rows * _operations(self._fastest)
 
     def _seconds(self, module: nn.Module) -> float:
-        begun = time.process_time()
+        begun = self._clock()
         for _ in range(TRIES):
             module(self._given[module])
-        return time.process_time() - begun
+        return self._clock() - begun
 
     @torch.inference_mode()
     def spend(self, operations: float) -> None:
@@ -87,8 +92,8 @@ class Products:
 class Memory:
     """As many bytes as a model's weights have, elsewhere in memory."""
 
-    def __init__(self, work: Work) -> None:
-        self._held = torch.ones(work.weights // 4)
+    def __init__(self, work: Work, device: str) -> None:
+        self._held = torch.ones(work.weights // 4, device=device)
 
     def read(self, times: int) -> None:
         for _ in range(times):

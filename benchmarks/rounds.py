@@ -14,6 +14,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
+from table import section
+
 FOLDER = Path(__file__).parent
 
 
@@ -88,8 +91,10 @@ def write(
     checks: Mapping[str, Any] | None = None,
     tables: Sequence[Table] = (),
     picture: Picture | None = None,
+    small: bool = False,
+    device: str = "cpu",
 ) -> None:
-    """Write `benchmarks/<bench>.json`.
+    """Write `benchmarks/<bench>.json`, of a GPU `<bench>-<device>.json`; of a smallest size print the page's section.
 
     Args:
         about: sentences on what was done, with which settings, and what else ran on the machine.
@@ -99,7 +104,7 @@ def write(
     record = {
         "title": title,
         "about": list(about),
-        "machine": machine(),
+        "machine": machine() | ({} if device == "cpu" else {"gpu": torch.cuda.get_device_name()}),
         "versions": {name: version(name) for name in packages},
         "rates": [each._asdict() for each in rates],
         "claims": [each._asdict() for each in claims],
@@ -107,7 +112,11 @@ def write(
         "tables": [each._asdict() for each in tables],
         "picture": picture and picture._asdict(),
     }
-    (FOLDER / f"{bench}.json").write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+    name = bench if device == "cpu" else f"{bench}-{device}"
+    if small:
+        print("\n".join(section(name, record)))
+        return
+    (FOLDER / f"{name}.json").write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")
 
 
 def machine() -> dict[str, Any]:

@@ -3,8 +3,8 @@
 Each size is a process of its own, so that its peak of memory is its own; PROCESSES of them a size, and as many at once
 as there are cores, up to two. A process loads the toy model, does a little of the work so that all code is there, and
 then the work itself. Time is that of the work. Memory is what the work's peak adds to what the process held before it.
-The toy is a Llama of random weights with the default model's vocabulary; what runs it is the library's own. `--small`
-takes the three smallest sizes once and writes nothing.
+The toy is a Llama of random weights with the default model's vocabulary; what runs it is the library's own. The
+smallest size of this bench is the three smallest sizes of one of them, once; tests run the others' work.
 """
 
 import ctypes
@@ -15,16 +15,18 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
+import options
 from growth import HEAD, MEMORY, TIME, Curve, picture, rows
 from rounds import FOLDER, Picture, Table, write
 from stage_works import captured, packaged_tokenizer, played, trained, vectors, written_toy
 
-PROCESSES = 3
+PROCESSES, SIZES = 3, 5
+"""Of a size, and of an axis at most."""
 Work = Callable[[], object]
 
 
@@ -66,6 +68,7 @@ AXES = {
     "vectors": Axis("vectors with doses", "vectors of a trait", (4, 8, 16, 32, 64), vectors, 1, 1),
     "width": Axis("a dictionary's steps", "latents", (1_024, 2_048, 4_096, 8_192, 16_384), trained, 1, 256),
 }  # fmt: skip
+SMALL = ("width",)
 
 
 def measured(name: str, size: int, toy: Path) -> dict[str, float]:
@@ -99,11 +102,12 @@ def apart(name: str, size: int, toy: Path) -> dict[str, float]:
     return found
 
 
-def curves(toy: Path, processes: int, most: int) -> list[Curve]:
-    """Of every kind of work, at its smallest sizes, `most` at most."""
+def curves(toy: Path, names: Iterable[str], processes: int, most: int) -> list[Curve]:
+    """Of each named kind of work, at its smallest sizes, `most` at most."""
     found = []
     with ThreadPoolExecutor(min(2, len(os.sched_getaffinity(0)))) as at_once:
-        for name, axis in AXES.items():
+        for name in names:
+            axis = AXES[name]
             runs = [(name, size, toy) for _ in range(processes) for size in axis.sizes[:most]]
             costs = list(zip(runs, at_once.map(lambda run: apart(*run), runs), strict=True))
             for cost, promised in ((TIME, 1.0), (MEMORY, axis.memory)):
@@ -116,19 +120,16 @@ def curves(toy: Path, processes: int, most: int) -> list[Curve]:
 
 
 def main(small: bool) -> None:
-    begun = time.perf_counter()
+    begun, processes = time.perf_counter(), 1 if small else PROCESSES
     with tempfile.TemporaryDirectory() as folder:
         toy = written_toy(Path(folder), packaged_tokenizer())
-        if small:
-            curves(toy, 1, 3)
-            return
-        found = curves(toy, PROCESSES, max(len(axis.sizes) for axis in AXES.values()))
-    picture(found, FOLDER / "scaling.svg")
+        found = curves(toy, SMALL, processes, 3) if small else curves(toy, AXES, processes, SIZES)
+        picture(found, (Path(folder) if small else FOLDER) / "scaling.svg")
     write(
         "scaling",
         "How cost grows",
         [
-            f"Slopes of a straight line through both logarithms, with 95 % intervals. Each size ran in {PROCESSES} "
+            f"Slopes of a straight line through both logarithms, with 95 % intervals. Each size ran in {processes} "
             "processes of its own, one thread each, on a Llama of random weights (8 layers of width 128, bfloat16, the "
             "default model's vocabulary). Time is the work's own, without imports and loading; memory is what the "
             "work's peak added to the process. Kept: the interval's upper end is at most 0.1 above what the design "
@@ -140,6 +141,7 @@ def main(small: bool) -> None:
         ["torch", "transformers"],
         tables=[Table(HEAD, rows(found))],
         picture=Picture("scaling.svg", "Cost against size, with the smallest and largest of the processes"),
+        small=small,
     )
 
 
@@ -147,4 +149,4 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["--one"]:
         print(json.dumps(measured(sys.argv[2], int(sys.argv[3]), Path(sys.argv[4]))))
     else:
-        main(small=sys.argv[1:] == ["--small"])
+        main(options.small(__doc__))

@@ -13,8 +13,8 @@ FOLDER = Path(__file__).parent
 HEAD = """# Benchmarks
 
 Made by `make bench` (one bench: `make bench BENCHES=<name>`). Each bench runs Trimtab and its peers, installed by
-`benchmarks/peers-<name>.txt` into an environment of their own, in one process and in turns. A rate is the median over
-the rounds, with the smallest and the largest in brackets; a ratio is taken within each round.
+`benchmarks/peers-<name>.txt` beside Trimtab's environment, in one process and in turns. A rate is the median over the
+rounds, with the smallest and the largest in brackets; a ratio is taken within each round.
 """
 
 
@@ -31,7 +31,9 @@ def section(name: str, record: Mapping[str, Any]) -> Iterator[str]:
     """The lines of one bench."""
     machine = record["machine"]
     yield f"## {record['title']}\n"
-    yield f"`benchmarks/{name}.py`, on {machine['cores']} cores of {machine['processor']}."
+    beside = f" and one {machine['gpu']}" if "gpu" in machine else ""
+    script = name.partition("-")[0]
+    yield f"`benchmarks/{script}.py`, on {machine['cores']} cores of {machine['processor']}{beside}."
     yield from record["about"]
     versions = ", ".join(f"{package} {version}" for package, version in record["versions"].items())
     yield f"Versions: {versions}.\n"

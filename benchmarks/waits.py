@@ -3,10 +3,10 @@
 It reads what a finished default run wrote of itself, and runs Snakemake in a copy of it, so it needs one: of this
 checkout (`make`), or of another whose folder is given (`--run`). Words name the parts to measure; what an earlier call
 measured stays for the others. `dose` and `template` make all that such a change makes anew, which takes most of what
-the run took, so they are measured by name alone; what their jobs took in the run is always told (`plans`).
+the run took, so they are measured by name alone; what their jobs took in the run is always told (`plans`). The smallest
+size is one round of the parts that are named, or of the one that needs no run.
 """
 
-import argparse
 import json
 import os
 import shlex
@@ -16,11 +16,13 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import costs
+import options
 import yaml
 from copies import copies
 from pyarrow import parquet
@@ -46,16 +48,27 @@ print(json.dumps(time.process_time()))
 class Run:
     """A checkout and its finished default experiment."""
 
-    def __init__(self, checkout: Path) -> None:
-        self.checkout = checkout.resolve()
+    def __init__(self, checkout: Path, small: bool) -> None:
+        self.checkout, self.small = checkout.resolve(), small
         self.config = yaml.safe_load((checkout / "config.yaml").read_text())
         self.experiment: str = self.config["experiment"]
-        self.results = self.checkout / "results" / self.experiment
-        if not (self.results / "report" / "report.html").is_file():
-            sys.exit(f"{self.results}: no finished default run; run `make` first, or name another checkout by --run")
-        self.jobs = costs.read(self.results)
+        self.rounds = 1 if small else ROUNDS
+
+    @cached_property
+    def results(self) -> Path:
+        folder = self.checkout / "results" / self.experiment
+        if not (folder / "report" / "report.html").is_file():
+            sys.exit(f"{folder}: no finished default run; run `make` first, or name another checkout by --run")
+        return folder
+
+    @cached_property
+    def jobs(self) -> list[costs.Job]:
+        return costs.read(self.results)
+
+    @property
+    def commit(self) -> str:
         words = ["git", "-C", str(self.checkout), "describe", "--always", "--dirty"]
-        self.commit = subprocess.run(words, check=True, capture_output=True, text=True).stdout.strip()
+        return subprocess.run(words, check=True, capture_output=True, text=True).stdout.strip()
 
     @contextmanager
     def copy(self) -> Iterator[Path]:
@@ -92,17 +105,17 @@ def model(run: Run) -> dict[str, Any]:
     data = run.checkout / "workflow/resources"
     words = [script, run.results / "model/manifest.json", run.results / "prompts/scenarios.jsonl"]
     words += [data / f"{run.config['rollouts']['protocol']}.yaml", data / "decisions.yaml", "--rounds"]
-    starts = [run.python(FOLDER / "model_rates.py", *words, "0") for _ in range(ROUNDS)]
-    rates = run.python(FOLDER / "model_rates.py", *words, str(ROUNDS))
+    starts = [run.python(FOLDER / "model_rates.py", *words, "0") for _ in range(run.rounds)]
+    rates = run.python(FOLDER / "model_rates.py", *words, str(run.rounds))
     architecture = json.loads((run.results / "model/manifest.json").read_text())["architecture"]
-    bare = [run.python("-c", BARE, architecture) for _ in range(ROUNDS)]
+    bare = [run.python("-c", BARE, architecture) for _ in range(run.rounds)]
     return {**rates, **{name: [each[name] for each in starts] for name in ("imports", "load")}, "bare": bare}
 
 
 def nothing(run: Run) -> dict[str, Any]:
     """Snakemake where nothing is to be done: planned, and run."""
     with run.copy() as folder:
-        calls = {name: [snakemake(folder, *words) for _ in range(ROUNDS)] for name, words in
+        calls = {name: [snakemake(folder, *words) for _ in range(run.rounds)] for name, words in
                  {"plan": ["--dry-run"], "run": ["--cores", "all"]}.items()}  # fmt: skip
     assert all(NOTHING in each.said for took in calls.values() for each in took)
     return {
@@ -173,18 +186,19 @@ def quality(run: Run) -> dict[str, Any]:
 def reads(run: Run) -> dict[str, Any]:
     """Of a cache of the default's width: how fast a byte passes each thing that a shuffled read does with it."""
     with tempfile.TemporaryDirectory(dir=FOLDER) as folder:
-        return copies(Path(folder))
+        return copies(Path(folder), buffers=1) if run.small else copies(Path(folder))
 
 
 PARTS: dict[str, Callable[[Run], dict[str, Any]]] = {
     "default": default, "plans": plans, "title": changed("title"), "nothing": nothing, "model": model,
     "quality": quality, "reads": reads, "dose": changed("dose"), "template": changed("template"),
 }  # fmt: skip
-LONG = ("dose", "template")
+LONG, ALONE = ("dose", "template"), ("reads",)
+"""Those that are measured by name alone; those that need no run."""
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = options.parser(__doc__)
     parser.add_argument(
         "parts", nargs="*", metavar="PART", help=f"all but {' and '.join(LONG)}, or some of {', '.join(PARTS)}"
     )
@@ -192,11 +206,15 @@ def main() -> None:
     given = parser.parse_args()
     if unknown := [name for name in given.parts if name not in PARTS]:
         parser.error(f"no part {unknown[0]!r}; expected some of {', '.join(PARTS)}")
-    run = Run(given.run)
+    run = Run(given.run, given.small)
     path = FOLDER / "waits.json"
+    if given.small:
+        print(json.dumps({name: PARTS[name](run) for name in given.parts or ALONE}))
+        return
     record = json.loads(path.read_text()) if path.is_file() else {"parts": {}}
     for name in given.parts or [name for name in PARTS if name not in LONG]:
-        found = {"machine": machine(), "commit": run.commit, **PARTS[name](run)}
+        began = machine()
+        found = PARTS[name](run) | {"machine": began, "commit": run.commit}
         record = {
             "versions": {each: version(each) for each in ("snakemake", "torch", "transformers")},
             "parts": {**record["parts"], name: found},

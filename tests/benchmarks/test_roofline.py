@@ -1,6 +1,7 @@
 """The least work of a pass: products of its tokens and of its logits, by hand."""
 
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -39,7 +40,7 @@ def test_passes_are_counted_by_their_tokens_and_logits(roofline):
 
 def test_at_least_so_many_operations_are_done(roofline):
     model = llama()
-    products = roofline.Products(model, rows=4)
+    products = roofline.Products(model, 4, time.process_time)
     calls = []
     products._fastest.register_forward_hook(lambda *given: calls.append(1))
     products.spend(2.5 * products._own)
