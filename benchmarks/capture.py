@@ -126,7 +126,7 @@ def bench(scratch: Path, folder: Path, options: Options, size: Size) -> None:
             f"Layers {', '.join(map(str, layers))} of {name}, bfloat16, one thread.",
             "Trimtab's rates of capture are those of a whole shard: plan, time estimate, forward passes, checks, file "
             "and sync. nnsight and TransformerLens keep the rows in memory, "
-            f"{BATCH} prompts a batch in the order given; SAELens writes one hook a run, nine runs. Loading the "
+            f"{BATCH} prompts a batch in the order given; SAELens writes one hook a run. Loading the "
             "model counts nowhere. The bare pass runs the model as Trimtab lays it out in memory, the peers run it as "
             "transformers loads it.",
             f"SAELens stops each run at its hook, so its {len(layers)} runs go through as many layers as "
