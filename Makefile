@@ -180,7 +180,7 @@ validity: $(READY)
 bench: $(BENCHES:%=bench-%)
 	python benchmarks/table.py
 
-# vLLM's bench starts vLLM four times; `make vllm-test` tries what it needs
+# but vLLM's, which `make vllm-test` stands for: its engine needs an environment of 3.7 GB and a minute to start
 bench-test: SMALL := --small
 bench-test: $(filter-out bench-vllm,$(BENCHES:%=bench-%))
 

@@ -49,7 +49,7 @@ class Size(NamedTuple):
 
 
 WHOLE, SMALL = (
-    Size(CONFIG["layers"], 9, 32, 384, 12, 256, 156_000),
+    Size(CONFIG["layers"], 5, 32, 384, 12, 256, 156_000),
     Size([1, TOY_LAYERS - 2], 1, 3, 40, BATCH, 32, 12_000),
 )
 
