@@ -3,16 +3,28 @@
 How a sequence is read is in `trimtab.steering.replay`.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from transformers import PreTrainedModel
 
-from trimtab.steering.laid import Prompt
+from trimtab.steering.laid import Prompt, never_meet
 from trimtab.steering.replay import Replay
 
 PACK = 25
 """Prompts a sequence: attention between prompts may be computed and thrown away, so a sequence must not grow."""
+
+EACH = 30
+"""Prompts a sequence of a forward pass, at most, where that is so."""
+MANY = 60
+"""And where it isn't: the header is read once a sequence."""
+
+
+def even(model: PreTrainedModel, prompts: int) -> int:
+    """Prompts a sequence of a forward pass, so that there are few sequences, of like length."""
+    most = MANY if never_meet(model) else EACH
+    return math.ceil(prompts / max(math.ceil(prompts / most), 1))
 
 
 def packs(prompts: Sequence[Prompt], size: int) -> Iterator[list[int]]:

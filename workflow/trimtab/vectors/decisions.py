@@ -8,7 +8,6 @@ measured. Which conversations there are is said in `trimtab.agent.points`; how m
 """
 
 import logging
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property, partial
@@ -28,8 +27,8 @@ from trimtab.agent.scenario import Scenario
 from trimtab.artifacts.kept import NOTHING, Kept
 from trimtab.forward.sites import Sites
 from trimtab.steering.edits import Edits, after
-from trimtab.steering.laid import Prompt, never_meet
-from trimtab.steering.packs import packs
+from trimtab.steering.laid import Prompt
+from trimtab.steering.packs import even, packs
 from trimtab.steering.replay import Replay, passes
 from trimtab.vectors import apply, artifact, decoding
 from trimtab.vectors.action_scores import finite_scores
@@ -38,11 +37,6 @@ from trimtab.vectors.dose import UNSCALED
 from trimtab.vectors.written_rules import RuleOf
 
 LOG = logging.getLogger(__name__)
-
-EACH = 30
-"""Prompts a sequence, at most, where attention between prompts is computed and thrown away."""
-MANY = 60
-"""And where it isn't: the header is read once a sequence."""
 
 
 class Situation(NamedTuple):
@@ -93,9 +87,8 @@ class DecisionReader:
         return [self._protocol.prompt([*system, *messages]) for system, messages in both]
 
     def _packed(self, prompts: Sequence[Prompt], layer: int) -> list["_Pack"]:
-        most = MANY if never_meet(self._model) else EACH
-        size = math.ceil(len(prompts) / math.ceil(len(prompts) / most))
-        return [_Pack(self._model, some, [prompts[i] for i in some], layer) for some in packs(prompts, size)]
+        parts = packs(prompts, even(self._model, len(prompts)))
+        return [_Pack(self._model, some, [prompts[i] for i in some], layer) for some in parts]
 
     def chances(self, edits: Sequence[Edits]) -> Float[Tensor, "edits situation action"]:
         """Chances of the actions alone in each situation, after contextual calibration, at temperature 1.

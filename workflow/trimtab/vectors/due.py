@@ -25,7 +25,7 @@ from trimtab.forward.sites import Site
 from trimtab.jobs.progress import track
 from trimtab.prompts.contrast import DEVELOPMENT
 from trimtab.steering.laid import Prompt
-from trimtab.steering.packs import PACK, packs, replays
+from trimtab.steering.packs import even, packs, replays
 from trimtab.vectors.action_scores import finite_scores
 from trimtab.vectors.contrast_readings import Message
 
@@ -60,7 +60,8 @@ def table(
     names, asked = [*prompts], [*prompts.values()]
     scores = np.empty((len(asked), len(protocol.tools)))
     rows: dict[Site, list[np.ndarray]] = {site: [np.empty(0)] * len(asked) for site in sites}
-    parts, count = replays(model, asked, min(site.after for site in sites), PACK), len([*packs(asked, PACK)])
+    size = even(model, len(asked))
+    parts, count = replays(model, asked, min(site.after for site in sites), size), len([*packs(asked, size)])
     for pack, replay in track(parts, count, "reading where an action is due"):
         logits, found = replay.logits_and_rows(sites)
         scores[pack] = finite_scores(logits, protocol).numpy()
