@@ -271,7 +271,7 @@ class Rollouts(EngineSettings, BatchSettings, Design, EpisodeSettings, RoomSetti
     reply_tokens: Positive = default(512)
     """New tokens a turn of the native protocols, thoughts among them, at most. The two above don't count there."""
 
-    memory_mb: Positive = default(3000)
+    memory_mb: Positive = default(1500)
     """Memory for a batch in megabytes, weights not counted: for keys and values with engine vllm, and with
     transformers where batch_conditions is auto."""
 
