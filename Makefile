@@ -29,7 +29,7 @@ READY := $(VENV)/.ready
 # what is installed is compiled by all cores, where pip takes one; some packages have files of other Pythons
 COMPILED := python -m compileall -qq -j 0 $(VENV)/lib || true
 TOOLS := $(VENV)/.tools
-# other projects' tools, with which tests load what is written for them
+# other projects' tools, with which tests load what is written for them; one says that it is for older Pythons alone
 LOADERS := $(VENV)/tools/.ready
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 # the library is compiled once, not by each of many programs
@@ -85,7 +85,8 @@ $(TOOLS): $(READY) envs/test-data.txt
 
 $(LOADERS): envs/tools.txt $(READY)
 	rm -rf $(@D)
-	pip install --quiet --disable-pip-version-check --no-deps --target $(@D) --requirement envs/tools.txt
+	pip install --quiet --disable-pip-version-check --no-deps --ignore-requires-python --target $(@D) \
+	--requirement envs/tools.txt
 	touch $@
 
 # wants older versions of transformers and numpy than Trimtab runs on, and has them to itself; of its 23,000 files few

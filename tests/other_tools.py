@@ -15,7 +15,7 @@ TOOLS = Path(sys.prefix) / "tools"
 needs_tools = pytest.mark.skipif(not TOOLS.is_dir(), reason=f"no {TOOLS}, which make test installs")
 
 
-def beside_tools(*words: object) -> subprocess.CompletedProcess[str]:
+def beside_tools(*words: object, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run this python where these tools can be imported."""
-    found = os.environ | {"PYTHONPATH": str(TOOLS)}
+    found = os.environ | {"PYTHONPATH": str(TOOLS)} | environment
     return subprocess.run([sys.executable, *map(str, words)], capture_output=True, text=True, env=found)

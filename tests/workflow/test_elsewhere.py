@@ -10,6 +10,7 @@ from threading import Thread
 
 import pytest
 import yaml
+from other_tools import TOOLS, beside_tools
 from project import SMALL, copied
 from snakemake.utils import update_config
 
@@ -30,14 +31,20 @@ def checkout(toy_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def made(folder: Path, *words: str, **more: str) -> bytes:
-    """The scenarios, by a Snakemake whose environment isn't activated, under a locale that knows ASCII alone."""
-    command = [sys.executable, "-m", "snakemake", "--cores", "1", NAME, *words]
+def snakemake(folder: Path, *words: str, **more: str) -> str:
+    """What a Snakemake says whose environment isn't activated, under a locale that knows ASCII alone."""
+    command = [sys.executable, "-m", "snakemake", "--cores", "1", *words]
     environment = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
     environment |= more
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "encoding": "utf-8"}
     done = subprocess.run(command, cwd=folder, env=environment, **pipes)
     assert done.returncode == 0, done.stdout
+    return str(done.stdout)
+
+
+def made(folder: Path, *words: str, **more: str) -> bytes:
+    """The scenarios that Snakemake makes."""
+    snakemake(folder, NAME, *words, **more)
     return (folder / NAME).read_bytes()
 
 
@@ -96,30 +103,6 @@ def test_in_an_image(checkout: Path, whole_run: Path, tmp_path: Path) -> None:
     assert [Path(name).name for name in programs] == ["prompts_scenarios.py"] * 2
 
 
-DEPLOYED = """\
-from snakemake.utils import min_version
-
-
-min_version("6.10.0")
-
-
-configfile: "config/config.yaml"
-
-
-# declare https://github.com/somebody/trimtab as a module
-module trimtab:
-    snakefile: 
-        github("somebody/trimtab", path="Snakefile", tag="v1.0")
-    config:
-        config
-
-
-# use all rules from https://github.com/somebody/trimtab
-use rule * from trimtab
-"""
-"""workflow/Snakefile as snakedeploy 0.17.1 wrote it."""
-
-
 @pytest.fixture(scope="module")
 def repository(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Of two versions, of which the first is v1.0."""
@@ -140,29 +123,41 @@ def head(folder: Path, name: str) -> str:
     return done.stdout.strip()
 
 
+ADDRESS = "https://github.com/somebody/trimtab"
+SNAKEDEPLOY = TOOLS / "bin/snakedeploy"
+
+
+@pytest.mark.skipif(not SNAKEDEPLOY.exists(), reason=f"no {SNAKEDEPLOY}, which make test installs")
 def test_deployed_by_snakedeploy(repository: Path, checkout: Path, whole_run: Path, tmp_path: Path) -> None:
     """Which leaves a Snakefile and a config to fill: Snakemake clones the repository, the library is that commit's."""
-    for name in ("workflow/Snakefile", "config/config.yaml"):
-        (tmp_path / name).parent.mkdir()
-        (tmp_path / name).write_text(DEPLOYED)
-    config = yaml.safe_load((checkout / SMALL).read_text())
-    config["model"]["source"] = str(checkout / "m{run} x")
-    del config["resources"]
-    (tmp_path / "config/config.yaml").write_text(yaml.safe_dump(config))
     environment = {
         "XDG_CACHE_HOME": str(tmp_path / "cache"),
         # whatever is cloned from there is cloned from here
         "GIT_CONFIG_COUNT": "1",
         "GIT_CONFIG_KEY_0": f"url.{repository}.insteadOf",
-        "GIT_CONFIG_VALUE_0": "https://github.com/somebody/trimtab",
+        "GIT_CONFIG_VALUE_0": ADDRESS,
     }
-    assert made(tmp_path, **environment) == (whole_run / NAME).read_bytes()
-    record = files.read_json(tmp_path / NAME.replace(".jsonl", ".provenance.json"))
+    folder = tmp_path / "mine"
+
+    def deploy(*version: str) -> None:
+        done = beside_tools(SNAKEDEPLOY, "deploy-workflow", ADDRESS, folder, *version, **environment)
+        assert done.returncode == 0, done.stderr
+
+    deploy("--tag", "v1.0")
+    assert (folder / "config/config.yaml").read_text() == ""
+    config = yaml.safe_load((checkout / SMALL).read_text())
+    config["model"]["source"] = str(checkout / "m{run} x")
+    del config["resources"]
+    (folder / "config/config.yaml").write_text(yaml.safe_dump(config))
+    assert made(folder, **environment) == (whole_run / NAME).read_bytes()
+    record = files.read_json(folder / NAME.replace(".jsonl", ".provenance.json"))
     assert record["commit"] == head(repository, "v1.0")
+    planned = snakemake(folder, "--dry-run", **environment)
+    assert "report_page" in planned
+    assert "prompts_scenarios" not in planned
     # another version is fetched to the same place, so that what it changes reruns
-    snakefile = tmp_path / "workflow/Snakefile"
-    snakefile.write_text(DEPLOYED.replace('tag="v1.0"', f'commit="{head(repository, "main")}"'))
-    assert b"Kindly, " in made(tmp_path, **environment)
+    deploy("--commit", head(repository, "main"), "--force")
+    assert b"Kindly, " in made(folder, **environment)
 
 
 def test_rules_from_where_nothing_else_can_be_fetched(checkout: Path, tmp_path: Path) -> None:
