@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this m
 
 PROBE = """
 <script>
-const found = {};
+const found = {}, ODD = __ODD__;
 const raw = cell => cell.dataset.key ?? cell.textContent;
 const column = (table, place) => [...table.tBodies[0].rows].map(row => raw(row.cells[place]));
 const table = document.querySelector("#table-saes table"), head = table.tHead.rows[0].cells[2];
@@ -39,6 +39,9 @@ found.rows = doses.tBodies[0].rows.length;
 search.value = "Autonomy 0.30"; search.dispatchEvent(new Event("input"));
 found.kept = shownRows(doses).slice(1).map(row => row.textContent);
 found.csv = csv(doses); found.latex = latex(doses);
+shownRows(doses)[1].cells[0].textContent = ODD;
+found.escaped = latex(doses).split("\\n")[4].split(" & ")[0];
+found.quoted = csv(doses);
 found.short = document.querySelectorAll("#table-declared input").length;
 found.images = document.images.length;
 found.broken = window.broken ?? null;
@@ -47,6 +50,23 @@ const out = document.createElement("pre"); out.id = "probe"; out.textContent = J
 document.body.append(out);
 </script>
 """
+
+WRITTEN = {
+    **{sign: f"\\{sign}" for sign in "&%$#_{}"},
+    "\\": "\\textbackslash{}",
+    "^": "\\textasciicircum{}",
+    "~": "\\textasciitilde{}",
+    "<": "$<$",
+    ">": "$>$",
+    "|": "$|$",
+    "\N{MINUS SIGN}": "$-$",
+    "\N{EN DASH}": "--",
+    "→": "$\\to$",
+    "²": "$^2$",
+}
+"""What LaTeX takes for a command or doesn't know, and how it has it."""
+ODD = f'Say "{"x".join(WRITTEN)}", then'
+"""What a cell may hold."""
 
 
 def opened(folder: Path, page: Path, probe: str, *options: str) -> tuple[dict, str]:
@@ -63,7 +83,8 @@ def opened(folder: Path, page: Path, probe: str, *options: str) -> tuple[dict, s
 
 @pytest.fixture(scope="module")
 def browser(results: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict, str]:
-    return opened(tmp_path_factory.mktemp("browser"), results / "report/report.html", PROBE)
+    probe = PROBE.replace("__ODD__", json.dumps(ODD))
+    return opened(tmp_path_factory.mktemp("browser"), results / "report/report.html", probe)
 
 
 def test_tables_sort_by_value_both_ways(browser):
@@ -111,30 +132,47 @@ def test_what_is_shown_is_copied(browser):
     assert lines[0].startswith("\\begin{tabular}{l")
     assert [lines[1], lines[3], *lines[-2:]] == ["\\toprule", "\\midrule", "\\bottomrule", "\\end{tabular}"]
     assert all(line.count(" & ") == len(head) - 1 and line.endswith(" \\\\") for line in [lines[2], *lines[4:-2]])
-    assert not re.search(r"(?<!\\)[%#_]", found["latex"])
 
 
-def test_the_page_is_accessible(results, tmp_path):
+def test_no_sign_of_a_cell_is_lost_in_what_is_copied(browser):
+    found, _ = browser
+    assert found["escaped"] == f'Say "{"x".join(WRITTEN.values())}", then'
+    assert next(csv.reader(io.StringIO(found["quoted"].split("\n", 1)[1])))[0] == ODD
+
+
+LEVELS = "['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'best-practice']"
+CONTRAST = "{type: 'rule', values: ['color-contrast']}"
+
+
+@pytest.mark.parametrize(("scheme", "rules"), [("light", LEVELS), ("dark", CONTRAST)], ids=["light", "dark"])
+def test_the_page_is_accessible(results, tmp_path, scheme, rules):
     """By axe, which looks at every element of a large page: half a minute, and far longer on a busy machine."""
     spec = find_spec("axe_playwright_python")
     axe = Path(spec.origin).with_name("axe.min.js").read_text().replace("</", "<\\/")
-    rules = "{resultTypes: ['violations'], runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'best-practice']}"
+    asked = f"{{resultTypes: ['violations'], runOnly: {rules}}}"
+    # no flag of the browser without a window gives it a dark system
+    page = (results / "report/report.html").read_text().replace(f"(prefers-color-scheme: {scheme})", "(min-width: 0)")
+    (tmp_path / "of_scheme.html").write_text(page)
     probe = f"""<script>{axe}</script><script>
-        axe.run(document, {rules}).then(result => {{
+        axe.run(document, {asked}).then(result => {{
             const out = document.createElement("pre"); out.id = "probe";
             const places = rule => rule.nodes.map(node => node.target.join(" ")).slice(0, 3);
             const found = result.violations.map(rule => [rule.id, rule.nodes.length, ...places(rule)]);
             out.textContent = JSON.stringify({{found}});
             document.body.append(out);
         }});</script>"""
-    seen, _ = opened(tmp_path, results / "report/report.html", probe, "--virtual-time-budget=60000")
+    seen, _ = opened(tmp_path, tmp_path / "of_scheme.html", probe, "--virtual-time-budget=60000")
     assert seen == {"found": []}
 
 
 @pytest.mark.parametrize("width", [1200, 390], ids=["desk", "phone"])
-def test_nothing_is_cut_off_at_the_right_edge(results, tmp_path, width):
+def test_the_first_screen_has_the_answers_picture_and_nothing_is_cut_off_at_the_right(results, tmp_path, width):
     # in a frame, since no window of the browser is narrower than 500 pixels
-    told = "parent.postMessage({width: innerWidth, wide: document.documentElement.scrollWidth - innerWidth}, '*')"
+    told = """parent.postMessage({
+        width: innerWidth,
+        wide: document.documentElement.scrollWidth - innerWidth,
+        picture: document.querySelector("#figure-forest svg").getBoundingClientRect().top / innerHeight,
+    }, "*")"""
     page = (results / "report/report.html").read_text()
     (tmp_path / "framed.html").write_text(page.replace("</body>", f"<script>{told}</script></body>"))
     around = tmp_path / "around.html"
@@ -151,6 +189,7 @@ def test_nothing_is_cut_off_at_the_right_edge(results, tmp_path, width):
     seen, _ = opened(tmp_path, around, probe, "--window-size=1300,1000", "--virtual-time-budget=20000")
     assert seen["width"] == width
     assert seen["wide"] <= 0
+    assert seen["picture"] < 0.9
 
 
 def test_no_request_and_no_console_message(browser):
