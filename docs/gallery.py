@@ -1,7 +1,8 @@
 """The gallery: a finished run's report as one page of the docs, and some of its figures with the report's own captions.
 
 `python docs/gallery.py results/smollm2` copies them to docs/gallery and writes docs/gallery.md. A page of organisms
-(`results/organism/organisms.html`) goes along where it is given as a second path.
+(`results/organism/organisms.html`) goes along where it is given as a second path; the league's is brought by
+docs/league.py, with the tables that its own page is made of.
 """
 
 import shutil
@@ -16,6 +17,11 @@ PAGE = Path(__file__).with_suffix(".md")
 FOLDER = PAGE.with_suffix("")
 SHOWN = ("dose_response", "equal_kl", "cross_trait", "sae_quality")
 REPORT, ORGANISMS = "report.html", "organisms.html"
+OTHERS = {
+    ORGANISMS: "[The organisms](gallery/{name}): what the methods recover of a truth that is known",
+    "league.html": "[The league](gallery/{name}): every method on such organisms ([in short](league.md))",
+}
+"""Whole pages beside the report, where they are there."""
 
 OPENING = """# Gallery
 
@@ -24,12 +30,11 @@ white.
 """
 
 
-def lines(found: str, organisms: bool) -> Iterator[str]:
+def lines(found: str) -> Iterator[str]:
     """The page: links to whole pages, then the figures."""
     yield OPENING
     yield f"- [The default experiment's report](gallery/{REPORT}), whole, as `make` leaves it: *{found}*"
-    if organisms:
-        yield f"- [The organisms](gallery/{ORGANISMS}): what the methods recover of a truth that is known"
+    yield from (f"- {text.format(name=name)}" for name, text in OTHERS.items() if (FOLDER / name).exists())
     for name in SHOWN:
         plot = PLOTS[name]
         yield f"\n## {plot.title}\n\n![{plot.title}](gallery/{name}.svg)\n\n{plot.caption}"
@@ -46,7 +51,7 @@ def write(run: Path, organisms: Path | None) -> None:
         shutil.copyfile(run / f"report/figures/{name}.svg", FOLDER / f"{name}.svg")
     if organisms:
         shutil.copyfile(organisms, FOLDER / ORGANISMS)
-    PAGE.write_text("\n".join(lines(found, (FOLDER / ORGANISMS).exists())) + "\n", encoding="utf-8")
+    PAGE.write_text("\n".join(lines(found)) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

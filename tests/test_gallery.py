@@ -15,8 +15,8 @@ def gallery():
 
 def test_the_page_is_of_the_report_beside_it(gallery):
     found = headline((gallery.FOLDER / gallery.REPORT).read_text())
-    organisms = (gallery.FOLDER / gallery.ORGANISMS).exists()
-    assert gallery.PAGE.read_text() == "\n".join(gallery.lines(found, organisms)) + "\n"
+    assert gallery.PAGE.read_text() == "\n".join(gallery.lines(found)) + "\n"
+    assert {path.name for path in gallery.FOLDER.glob("*.html")} == {gallery.REPORT, *gallery.OTHERS}
     assert {path.stem for path in gallery.FOLDER.glob("*.svg")} == set(gallery.SHOWN)
 
 

@@ -5,11 +5,15 @@ import io
 import re
 import shutil
 from dataclasses import fields, replace
+from itertools import combinations
 from pathlib import Path
 
+import matplotlib as mpl
 import pandas as pd
 import pytest
+import seaborn as sns
 from fake_run import MARKUP, changed
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from trimtab.artifacts import files
 from trimtab.artifacts.trail import trail
@@ -26,7 +30,7 @@ from trimtab.report import (
     words,
 )
 from trimtab.report.abstract import abstract
-from trimtab.report.figures import PLOTS, plots, write_figure
+from trimtab.report.figures import PLOTS, STYLE, plots, write_figure
 from trimtab.report.limitations import limitations
 from trimtab.report.methods import methods
 from trimtab.report.page import render
@@ -477,6 +481,20 @@ def test_figures_are_the_same_bytes_each_time(run, results, tmp_path):
         for suffix in (".svg", ".pdf"):
             again = (tmp_path / f"{name}{suffix}").read_bytes()
             assert again == (results / f"report/figures/{name}{suffix}").read_bytes()
+
+
+@pytest.mark.parametrize("name", PLOTS)
+def test_titles_and_labels_of_a_figure_lie_apart_and_within_it(run, name):
+    # the longest name of a method leaves the panels beside it the least room
+    table = run.tables["comparison"].replace({"method": {"mean_difference": "shuffled_specific_behaviour"}})
+    with mpl.rc_context({**sns.axes_style("ticks"), **STYLE}):
+        figure = PLOTS[name].draw(replace(run, tables=run.tables | {"comparison": table}))
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
+        texts = [text for axis in figure.axes for text in (axis.title, axis.xaxis.label, axis.yaxis.label)]
+        boxes = {text: text.get_window_extent(canvas.get_renderer()) for text in texts if text.get_text()}
+    assert not [(str(a), str(b)) for (a, x), (b, y) in combinations(boxes.items(), 2) if x.overlaps(y)]
+    assert not [str(text) for text, box in boxes.items() for point in box.corners() if not figure.bbox.contains(*point)]
 
 
 def test_every_figure_has_a_caption_for_snakemakes_report():

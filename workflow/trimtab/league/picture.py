@@ -58,7 +58,9 @@ def picture(table: pd.DataFrame, truth: str) -> Figure:
         axis.vlines(x, row[f"{HARM}_lower"], row[f"{HARM}_upper"], color=colour, linewidth=0.6, alpha=0.6)
         axis.plot(x, y, "o", color=colour, markersize=5 if row["front"] else 3.5)
         if row["front"] or method in NAMED:
-            axis.annotate(called(str(method)), (x, y), xytext=(4, 4), textcoords="offset points", fontsize=7)
+            name = axis.annotate(called(str(method)), (x, y), xytext=(4, 4), textcoords="offset points", fontsize=7)
+            # legible among the other methods' points and intervals, which lie below
+            name.set(bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.6}, zorder=4)
     low, high = found[f"{HARM}_estimate"].min(), found[f"{HARM}_estimate"].max()
     room = 0.3 * (high - low) or 0.1
     axis.set(ylim=(low - room, high + room))

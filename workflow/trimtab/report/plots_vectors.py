@@ -40,11 +40,12 @@ def comparison(run: Run) -> Figure:
             own = drawn[(drawn["trait"] == trait) & (drawn["kind"] == kind)]
             axis.scatter(own["estimate"], [height] * len(own), s=10, color=GREY, linewidths=0)
         axis.set_title(words.trait(trait))
-        axis.set_xlabel("change of chance")
         ruled(axis, "x")
     lines = [*map(words.method, methods), *labels(kinds).values()]
     axes[0].set_yticks(range(len(lines)), lines)
     axes[0].set_ylim(len(lines) - 0.5, -0.5)
+    # once, since panels beside long names are narrower than it
+    figure.supxlabel("change of chance", fontsize=8)
     return figure
 
 
