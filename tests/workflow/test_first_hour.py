@@ -10,6 +10,7 @@ import shlex
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -175,9 +176,36 @@ def test_a_method_and_all_that_follows(reader: Reader) -> None:
     config["model"]["source"] = str(folder / "tiny-llama")
     design = check(config, Origins()).rollouts
     ids = [each.condition_id for each in trait_conditions("curiosity", 1, design)]
-    assert "mean_difference.curiosity.all.+0.1" in ids
-    assert '"median_difference.curiosity.all.+0.1"' in PAGE
+    assert {"behaviour.curiosity.all.+0.1", "mean_difference.curiosity.all.+0.1"} < set(ids)
+    assert '"behaviour.curiosity.all.+0.1"' in PAGE
     assert sum(each.startswith("random.") for each in ids) == 20
+
+
+def test_the_effect_is_printed_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    """No row or column is left out where a terminal is narrow."""
+    (code,) = [text for language, text in steps()["The effect"] if language == "python"]
+    names = {"condition_id": "behaviour.curiosity.all.+0.1", "baseline_id": "unsteered", "outcome": "searched_first"}
+    rows = [
+        {
+            **names,
+            "estimand": "share_of_random_as_large",
+            "estimate": at + 0.123457,
+            "lower": -0.154651,
+            "upper": 1.054651,
+        }
+        for at in range(9)
+    ]
+    (tmp_path / "results/mine/statistics").mkdir(parents=True)
+    columns = ("p", "p_corrected", "family", "n_scenarios", "n_seeds", "method", "margin")
+    table = pd.DataFrame(rows).assign(**dict.fromkeys(columns, 0.031250))
+    table.to_csv(tmp_path / "results/mine/statistics/effects.csv", index=False)
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, "first-hour.md", "exec"), {})
+    head, *lines = capsys.readouterr().out.splitlines()
+    assert head.split() == ["estimand", "estimate", "lower", "upper", "p"]
+    assert [line.split()[2:] for line in lines] == [
+        [f"{at}.123457", "-0.154651", "1.054651", "0.03125"] for at in range(9)
+    ]
 
 
 def test_the_method_is_that_of_the_other_pages() -> None:
