@@ -1,6 +1,7 @@
 """What README and docs/ say by name holds: files, targets of make, examples of config, floors, lines of errors."""
 
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from trimtab.jobs.origins import Origins
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+README = PAGES[0].read_text()
 QUESTIONS = ROOT / "docs/questions.md"
 FIRST_HOUR = ROOT / "docs/first-hour.md"
 """Whose files are written and used in tests/workflow/test_first_hour.py."""
@@ -77,10 +79,25 @@ def test_targets_of_make_that_are_named_exist(page):
     assert named - targets == set()
 
 
+@pytest.mark.parametrize(
+    ("words", "done"), [([], "snakemake --cores all"), (["test"], "pytest -n 2")], ids=["", "test"]
+)
+def test_make_does_what_the_readme_says(words, done):
+    assert " ".join(["make", *words]) in [line.partition("#")[0].strip() for line in README.splitlines()]
+    said = subprocess.run(["make", "--dry-run", *words], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    assert said.splitlines()[-1].strip() == done
+
+
 def test_the_houses_floors_are_those_of_the_test():
     rows = re.findall(r"^\| (\d+) \| (.*) \|$", (ROOT / "docs/house.md").read_text(), flags=re.MULTILINE)
     assert {int(floor): set(re.findall(r"`(\w+)`", rooms)) for floor, rooms in rows} == dict(enumerate(FLOORS, 1))
 
 
+def test_each_stage_has_its_folder_and_its_page():
+    rows = dict(re.findall(r"^\| \[(\w+)\]\(workflow/trimtab/\1\) \| (.*) \|$", README, re.MULTILINE))
+    assert f"    {' --> '.join(rows)}\n" in README
+    assert [stage for stage, text in rows.items() if not re.search(r"\]\(docs/[\w-]+\.md\)", text)] == []
+
+
 def test_the_readme_stays_short():
-    assert len((ROOT / "README.md").read_text().splitlines()) <= 120
+    assert len(README.splitlines()) <= 120
