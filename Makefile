@@ -181,7 +181,7 @@ validity: $(READY)
 bench: $(BENCHES:%=bench-%)
 	python benchmarks/table.py
 
-# but vLLM's, which `make vllm-test` stands for: its engine needs an environment of 3.7 GB and a minute to start
+# but vLLM's, which `make vllm-test` stands for: its engine needs an environment of 3.7 GB
 bench-test: SMALL := --small
 bench-test: $(filter-out bench-vllm,$(BENCHES:%=bench-%))
 

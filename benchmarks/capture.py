@@ -55,7 +55,7 @@ WHOLE, SMALL = (
 
 
 def main() -> None:
-    options = asked(__doc__)
+    options = asked(__doc__, model=True)
     with tempfile.TemporaryDirectory(dir=ROOT / "benchmarks") as scratch:
         made = Path(scratch, "model")
         if options.small:

@@ -18,7 +18,7 @@ CPU, CUDA = "cpu", "cuda"
 class Options(NamedTuple):
     small: bool
     device: str
-    folder: str | None
+    folder: str | None = None
     """Of an unpacked default model, which saves unpacking it."""
 
     @property
@@ -45,11 +45,16 @@ def small(about: str | None) -> bool:
     return bool(parser(about).parse_args().small)
 
 
-def asked(about: str | None) -> Options:
-    """The options of a bench that runs on a processor or a GPU; one line where there is no GPU."""
+def asked(about: str | None, model: bool) -> Options:
+    """The options of a bench that runs on a processor or a GPU; one line where there is no GPU.
+
+    Args:
+        model: whether it runs the default model.
+    """
     words = parser(about)
     words.add_argument("--device", choices=[CPU, CUDA], default=CPU)
-    words.add_argument("folder", nargs="?", help="an unpacked default model, which saves unpacking it")
+    if model:
+        words.add_argument("folder", nargs="?", help="an unpacked default model, which saves unpacking it")
     given = Options(**vars(words.parse_args()))
     if given.device != CPU and not torch.cuda.is_available():
         words.exit(1, f"--device {given.device}: torch {torch.__version__} finds no GPU here; expected {CPU}\n")

@@ -146,7 +146,7 @@ class Usual:
 
 
 def main() -> None:
-    options = asked(__doc__)
+    options = asked(__doc__, model=True)
     with tempfile.TemporaryDirectory() as scratch:
         made = Path(scratch, "model")
         if options.small:

@@ -157,7 +157,7 @@ def main() -> None:
         name, device, *shape = sys.argv[2:]
         print(memory_of(name, Shape(*map(int, shape)), device))
         return
-    options = asked(__doc__)
+    options = asked(__doc__, model=False)
     bench(options, SMALL if options.small else WHOLE)
 
 
