@@ -113,6 +113,7 @@ def test_vllms_environment_has_what_the_engine_needs_beside_it_as_the_lock_has_i
     own = listed(ROOT / "envs" / "vllm.txt")
     for name in ("h5py", "jaxtyping", "pandas", "pyarrow", "safetensors"):
         assert own[name] == LOCK[name]
+    assert own["bfcl-eval"] == listed(ROOT / "envs" / "data.txt")["bfcl-eval"]
     assert Version(own["torch"]).public == LOCK["torch"]
     (rule,) = re.findall(r"^\.venv-vllm/.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
     assert installs(rule) == ["--no-deps --requirement $<"]

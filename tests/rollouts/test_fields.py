@@ -18,6 +18,7 @@ from trimtab.rollouts.engine import Engine
 from trimtab.rollouts.episode import Arm
 from trimtab.rollouts.journal import Journal
 from trimtab.rollouts.served.fields import ServedEngine
+from trimtab.rollouts.served.ready import conditions_together
 from trimtab.rollouts.served.requests import Order, salt
 from trimtab.steering.changes import Add
 from trimtab.steering.edits import Edit, added
@@ -109,6 +110,11 @@ def test_what_was_computed_is_shared_under_the_same_edits_alone():
         push * 2,
     ]
     assert len({salt(push), *map(salt, others)}) == 1 + len(others)
+
+
+@pytest.mark.parametrize(("tokens", "conditions"), [(1, 1), (1299, 1), (2600, 2), (26_000, 20)])
+def test_as_many_conditions_share_a_batch_as_the_cache_holds(tokens, conditions):
+    assert conditions_together(tokens, header=300, own=100, scenarios=10) == conditions
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ NO_ROOM_STOPS = config["rollouts"]["on_no_room"] == "stop"
 # Jobs whose model runs on vLLM have its environment.
 SERVED = SETTINGS.rollouts.is_served
 ON_VLLM = running.python_of_engine(CHECKOUT)
+ENGINE_CHECKS = ["<results>/rollouts/engine.json"] if SERVED else []
 # Workers that compute together, each in a thread.
 WORKERS = SETTINGS.rollouts.vllm.tensor_parallel_size if SERVED else 1
 VLLM_PACKAGES = fingerprint.digest(CHECKOUT / "envs" / "vllm.txt") if SERVED else ""
@@ -81,6 +82,7 @@ rule transcripts:
     input:
         manifest="<results>/model/manifest.json",
         calibration="<results>/rollouts/calibration.json",
+        engine=ENGINE_CHECKS,
     output:
         transcripts="<results>/prompts/transcripts.jsonl",
         record="<results>/prompts/transcripts.provenance.json",
@@ -90,6 +92,7 @@ rule transcripts:
         "<benchmarks>/prompts/transcripts.jsonl"
     conda:
         "../../envs/model.yaml"
+    threads: WORKERS
     resources:
         gpu=GPUS,
     params:
@@ -99,18 +102,23 @@ rule transcripts:
         episodes=config["prompts"]["corpus"]["transcripts"],
         packages=json.dumps(VERSIONS["tasks"]),
         settings=config_slice(EpisodeSettings, within="rollouts"),
+        engine=config_slice(EngineSettings, within="rollouts"),
+        python=literal(ON_VLLM if SERVED else ""),
+        vllm=VLLM_PACKAGES,
         seed=config["seed"],
         code=code_digest("rollouts_transcripts"),
     shell:
-        "python workflow/scripts/rollouts_transcripts.py {input.manifest} {input.calibration}"
+        "{params.python}python workflow/scripts/rollouts_transcripts.py {input.manifest} {input.calibration}"
         " {params.agent:q} {params.data:q}/corpus.yaml {output.transcripts} {output.record}"
-        " --episodes {params.episodes} --settings {params.settings:q} --seed {params.seed} 2> {log}"
+        " --episodes {params.episodes} --settings {params.settings:q} --engine {params.engine:q} --checks {input.engine}"
+        " --seed {params.seed} 2> {log}"
 
 
 rule development:
     input:
         manifest="<results>/model/manifest.json",
         calibration="<results>/rollouts/calibration.json",
+        engine=ENGINE_CHECKS,
     output:
         episodes="<results>/rollouts/development.jsonl",
         record="<results>/rollouts/development.provenance.json",
@@ -120,6 +128,7 @@ rule development:
         "<benchmarks>/rollouts/development.jsonl"
     conda:
         "../../envs/model.yaml"
+    threads: WORKERS
     resources:
         gpu=GPUS,
     params:
@@ -128,12 +137,15 @@ rule development:
         resources=resources.digest([AGENT, DEVELOPMENT]),
         runs=config["vectors"]["episodes"],
         settings=config_slice(EpisodeSettings, within="rollouts"),
+        engine=config_slice(EngineSettings, within="rollouts"),
+        python=literal(ON_VLLM if SERVED else ""),
+        vllm=VLLM_PACKAGES,
         seed=config["seed"],
         code=code_digest("rollouts_development"),
     shell:
-        "python workflow/scripts/rollouts_development.py {input.manifest} {input.calibration} {params.agent:q}"
-        " {params.data:q}/development.yaml {output.episodes} {output.record} --runs {params.runs}"
-        " --settings {params.settings:q} --seed {params.seed} 2> {log}"
+        "{params.python}python workflow/scripts/rollouts_development.py {input.manifest} {input.calibration}"
+        " {params.agent:q} {params.data:q}/development.yaml {output.episodes} {output.record} --runs {params.runs}"
+        " --settings {params.settings:q} --engine {params.engine:q} --checks {input.engine} --seed {params.seed} 2> {log}"
 
 
 rule conditions:
@@ -196,7 +208,7 @@ rule rollouts:
     input:
         manifest="<results>/model/manifest.json",
         preflight="<results>/model/preflight.json",
-        engine=["<results>/rollouts/engine.json"] if SERVED else [],
+        engine=ENGINE_CHECKS,
         scenarios="<results>/prompts/scenarios.jsonl",
         calibration="<results>/rollouts/calibration.json",
         conditions="<results>/rollouts/conditions/{batch}.csv",

@@ -10,7 +10,8 @@ from trimtab.artifacts import files
 from trimtab.artifacts.provenance import provenance
 from trimtab.prompts import resources
 from trimtab.rollouts.development import tried
-from trimtab.rollouts.ready import ReadyAgent
+from trimtab.rollouts.served.ready import agent_of, unsteered
+from trimtab.settings.engine import EngineSettings
 from trimtab.settings.rollouts import EpisodeSettings
 
 
@@ -22,15 +23,18 @@ def main(
     out: Path,
     record: Path,
     *,
+    checks: list[Path],
     runs: int,
     settings: EpisodeSettings,
+    engine: EngineSettings,
     seed: int,
 ) -> None:
     """Write one row an episode (JSON lines) to `out`: `runs` of each task of the resource `tasks`."""
-    engine = ReadyAgent.read(manifest, calibration, agent, settings).engine
     rows = [Scenario.of(row) for row in resources.scenarios(tasks)]
-    played.write(out, tried(engine, rows, runs, seed)[0])
-    files.write_json(record, provenance([manifest, calibration], {**settings.record(), "runs": runs}, seed))
+    player = unsteered(agent_of(manifest, calibration, agent, settings, engine), rows)
+    played.write(out, tried(player, rows, runs, seed)[0])
+    told = settings.record() | engine.record() | {"runs": runs}
+    files.write_json(record, provenance([manifest, calibration, *checks], told, seed))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,8 @@ from trimtab.artifacts.provenance import provenance
 from trimtab.prompts import resources, sources
 from trimtab.rollouts.conditions import UNSTEERED_ID
 from trimtab.rollouts.episode import Arm
-from trimtab.rollouts.ready import ReadyAgent
+from trimtab.rollouts.served.ready import agent_of, unsteered
+from trimtab.settings.engine import EngineSettings
 from trimtab.settings.rollouts import EpisodeSettings
 
 ROWS = 100
@@ -26,24 +27,27 @@ def main(
     out: Path,
     record: Path,
     *,
+    checks: list[Path],
     episodes: int,
     settings: EpisodeSettings,
+    engine: EngineSettings,
     seed: int,
 ) -> None:
     """Write one row an episode (JSON lines) to `out`."""
-    ready = ReadyAgent.read(manifest, calibration, agent, settings)
+    ready = agent_of(manifest, calibration, agent, settings, engine)
     loaded = resources.load(recipe)
     tasks = [
         Assignment(task["id"], task["text"], ready.protocol.sandbox)
         for task in sources.transcript_tasks(episodes, seed, loaded["transcript_tasks"])
     ]
-    rows = []
+    rows, player = [], unsteered(ready, tasks)
     for start in range(0, len(tasks), ROWS):
-        turns = ready.engine.run([Arm(UNSTEERED_ID)], tasks[start : start + ROWS], seed, 0)
+        turns = player.run([Arm(UNSTEERED_ID)], tasks[start : start + ROWS], seed, 0)
         for name, episode in groupby(turns, key=lambda turn: turn.scenario_id):
             rows.append({"id": name, "text": ready.protocol.transcript(list(episode))})
     files.write_jsonl(out, rows)
-    files.write_json(record, provenance([manifest, calibration], {**settings.record(), "episodes": episodes}, seed))
+    told = settings.record() | engine.record() | {"episodes": episodes}
+    files.write_json(record, provenance([manifest, calibration, *checks], told, seed))
 
 
 if __name__ == "__main__":

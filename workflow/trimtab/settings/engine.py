@@ -55,9 +55,9 @@ class EngineSettings(Settings):
     """What runs the model of the rollouts."""
 
     engine: ServedBy = default("transformers")
-    """What runs the model of the rollouts. vllm: a serving engine, in an environment of its own (make
-    .venv-vllm/.ready), which is checked against transformers on this machine before; docs/vllm.md says what runs there
-    and when it pays. Probes, vectors, evaluations and single decisions run on transformers always."""
+    """What runs the model of the rollouts, of the transcripts and of the agent's own episodes. vllm: a serving engine,
+    in an environment of its own (make .venv-vllm/.ready), which is checked against transformers on this machine before;
+    docs/vllm.md says what runs there and when it pays. All else runs on transformers always."""
 
     memory_mb: Positive | None = None
     """Memory for keys and values."""

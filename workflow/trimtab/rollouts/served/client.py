@@ -93,6 +93,11 @@ class VllmServer:
             raise RuntimeError(f"{method}: vLLM's workers differ in what they computed alike")
         return first
 
+    @property
+    def tokens(self) -> int:
+        """Whose keys and values vLLM has room for."""
+        return int(self._llm.llm_engine.vllm_config.cache_config.kv_cache_size_tokens)
+
     def begin(self, chooser: Chooser, arms: Mapping[str, Edits]) -> None:
         """See `trimtab.rollouts.served.fields.Server`."""
         edits, tensors = packed(arms)
