@@ -192,6 +192,7 @@ $(ALONE:%=bench-%): bench-%: $(READY)
 	OMP_NUM_THREADS=1 python benchmarks/$*.py $(SMALL) $(WORDS)
 
 bench-waits: WORDS = $(WAITS) --run $(RUN)
+bench-vllm: WORDS = --run $(RUN)
 
 bench-vllm: .venv-vllm/.ready
 

