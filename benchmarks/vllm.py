@@ -36,9 +36,6 @@ def bench(run: str, scenarios: Mapping[str, int], rounds: int, small: bool) -> N
     with tempfile.TemporaryDirectory() as scratch:
         for dtype, count in scenarios.items():
             both = Both(Task(str(resolve(MODEL, None, Path(scratch, dtype), dtype)), dtype, run))
-            rates += both.raced(rounds)
-            own, found[dtype] = both.compared(count, Path(scratch))
-            rates += own
             if dtype == "bfloat16":
                 own, checks["largest relative difference of a captured layer"] = both.captured(rounds, Path(scratch))
                 rates += own
@@ -46,6 +43,9 @@ def bench(run: str, scenarios: Mapping[str, int], rounds: int, small: bool) -> N
             if run and dtype == "bfloat16":
                 own, checks["largest difference of a decision's chance"] = both.decided(rounds)
                 rates += own
+            rates += both.raced(rounds)
+            own, found[dtype] = both.compared(count, Path(scratch))
+            rates += own
             both.peer.end()
     of = "all conditions of the default experiment" if run else "unsteered and five with random directions"
     exact = found["float32"]
@@ -77,7 +77,7 @@ def main() -> None:
     if run and not (run / "rollouts/conditions.csv").is_file():
         sys.exit(f"{run}: no finished default run; run `make` first, or name another checkout by --run")
     exact, rounded = [1, 1] if given.small else given.scenarios
-    bench(str(run or ""), {"float32": exact, "bfloat16": rounded}, 1 if given.small else given.rounds, given.small)
+    bench(str(run or ""), {"bfloat16": rounded, "float32": exact}, 1 if given.small else given.rounds, given.small)
 
 
 if __name__ == "__main__":
