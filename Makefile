@@ -18,9 +18,9 @@
 # make docs   this documentation in a browser
 # make .venv-vllm/.ready  vLLM in an environment of its own (3.7 GB), for experiments whose rollouts.engine is vllm
 # make bench  Trimtab beside its peers, and what users wait for, to benchmarks/RESULTS.md (one bench: make bench
-#             BENCHES=capture). The bench waits reads a finished default run, of this checkout or of RUN=<another>;
-#             WAITS="dose template" has it measure these parts, which take most of a run. DEVICE=cuda runs, on a GPU,
-#             the benches that have a device
+#             BENCHES=capture). The benches waits and vllm read a finished default run, of this checkout or of
+#             RUN=<another>; WAITS="dose template" has the first measure these parts, which take most of a run.
+#             DEVICE=cuda runs, on a GPU, the benches that have a device
 # make bench-test  each bench at its smallest size, which imports every peer and writes nothing
 
 VENV := .venv

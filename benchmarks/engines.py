@@ -38,7 +38,7 @@ from trimtab.steering.served import refused
 SETTINGS = EpisodeSettings(max_turns=3, thought_tokens=10, input_tokens=6, temperature=0.6, coupling="gumbel")
 """The default experiment's, and so are these."""
 SEED = 20260316
-MEMORY_MB = 3000
+MEMORY_MB = 1500
 
 
 class Task(NamedTuple):
