@@ -145,11 +145,13 @@ def reading(
     The pass ends where all of it is read, and the block with it.
     """
     found: dict[Site, Tensor] = {}
+    # not the hooks themselves, which would hold one another and what they found
+    wanted = len(set(sites))
 
     def reader(site: Site) -> Hook:
         def hook(stream: Stream) -> None:
             found[site] = read(stream)
-            if len(found) == len(hooks):
+            if len(found) == wanted:
                 raise DeepEnough
 
         return hook

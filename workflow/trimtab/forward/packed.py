@@ -7,6 +7,7 @@ layers are fed by `trimtab.forward.recurrent`, models whose attention can't be r
 """
 
 import logging
+import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from itertools import accumulate
@@ -30,7 +31,8 @@ class PackedLayer(DynamicLayer):
 
     def __init__(self, rows: "PackedRows") -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._rows = rows
+        # a cycle would keep a batch's keys and values until Python looks for cycles, many batches later
+        self._rows: PackedRows = weakref.proxy(rows)
         self._headers: tuple[list[Tensor], list[Tensor]] = ([], [])
 
     def update(  # type: ignore[override]

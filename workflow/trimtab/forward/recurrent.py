@@ -10,7 +10,7 @@ each row's own from 0 on, so that a mask is a comparison of numbers.
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, proxy
 
 import torch
 from jaxtyping import Float, Int
@@ -44,7 +44,8 @@ class _Keys(DynamicLayer):
 
     def __init__(self, rows: "RecurrentRows") -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._rows = rows
+        # as in `trimtab.forward.packed`
+        self._rows: RecurrentRows = proxy(rows)
 
     def update(
         self,
