@@ -181,9 +181,9 @@ validity: $(READY)
 bench: $(BENCHES:%=bench-%)
 	python benchmarks/table.py
 
-# but vLLM's, which `make vllm-test` stands for: its engine needs an environment of 3.7 GB
+# vLLM's where its environment is, which has 3.7 GB
 bench-test: SMALL := --small
-bench-test: $(filter-out bench-vllm,$(BENCHES:%=bench-%))
+bench-test: $(filter-out $(if $(wildcard .venv-vllm/.ready),,bench-vllm),$(BENCHES:%=bench-%))
 
 $(PEERED:%=bench-%): bench-%: .venv-bench-%/.ready
 	PYTHONPATH=.venv-bench-$* OMP_NUM_THREADS=1 python benchmarks/$*.py $(SMALL) --device $(DEVICE)
@@ -192,7 +192,7 @@ $(ALONE:%=bench-%): bench-%: $(READY)
 	OMP_NUM_THREADS=1 python benchmarks/$*.py $(SMALL) $(WORDS)
 
 bench-waits: WORDS = $(WAITS) --run $(RUN)
-bench-vllm: WORDS = --run $(RUN)
+bench-vllm: WORDS = $(if $(SMALL),,--run $(RUN))
 
 bench-vllm: .venv-vllm/.ready
 

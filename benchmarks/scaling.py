@@ -3,6 +3,7 @@
 Each size is a process of its own, so that its peak of memory is its own; PROCESSES of them a size, and as many at once
 as there are cores, up to two. A process loads the toy model, does a little of the work so that all code is there, and
 then the work itself. Time is that of the work. Memory is what the work's peak adds to what the process held before it.
+The heap keeps free pages, which count there; of work whose memory is flat by design, what is in use is told as well.
 The toy is a Llama of random weights with the default model's vocabulary; what runs it is the library's own. The
 smallest size of this bench is the three smallest sizes of one of them, once; tests run the others' work.
 """
@@ -14,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +29,8 @@ from stage_works import captured, packaged_tokenizer, played, trained, vectors, 
 
 PROCESSES, SIZES = 3, 5
 """Of a size, and of an axis at most."""
+LOOK = 0.01
+"""Seconds between two looks at the memory in use."""
 Work = Callable[[], object]
 
 
@@ -71,8 +75,36 @@ AXES = {
 SMALL = ("width",)
 
 
-def measured(name: str, size: int, toy: Path) -> dict[str, float]:
-    """Both costs of one size, in this process."""
+class InUse(threading.Thread):
+    """Hands the heap's free pages back all the time, and sees how much memory is left at most."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.most = 0.0
+        self._over = threading.Event()
+
+    def run(self) -> None:
+        while not self._over.wait(LOOK):
+            trim()
+            self.most = max(self.most, status("VmRSS"))
+
+    def end(self) -> float:
+        self._over.set()
+        self.join()
+        return self.most
+
+
+def trim() -> None:
+    """Hand the heap's free pages back."""
+    ctypes.CDLL(None).malloc_trim(0)
+
+
+def measured(name: str, size: int, toy: Path, in_use: bool) -> dict[str, float]:
+    """Both costs of one size, in this process.
+
+    Args:
+        in_use: count no free pages of the heap, which takes time.
+    """
     axis = AXES[name]
     with tempfile.TemporaryDirectory() as scratch:
         axis.make(toy, Path(scratch), axis.least)()
@@ -80,11 +112,14 @@ def measured(name: str, size: int, toy: Path) -> dict[str, float]:
         Path(scratch).mkdir()
         work = axis.make(toy, Path(scratch), size)
         # what is free again must not hide what the work takes
-        ctypes.CDLL(None).malloc_trim(0)
+        trim()
         Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
-        before, begun = status("VmRSS"), time.process_time()
+        before, begun, looking = status("VmRSS"), time.process_time(), InUse()
+        if in_use:
+            looking.start()
         work()
-        return {TIME: time.process_time() - begun, MEMORY: status("VmHWM") - before}
+        spent = time.process_time() - begun
+        return {TIME: spent, MEMORY: (looking.end() if in_use else status("VmHWM")) - before}
 
 
 def status(name: str) -> float:
@@ -93,9 +128,9 @@ def status(name: str) -> float:
     return next(int(line.split()[1]) for line in lines if line.startswith(name)) / 1024
 
 
-def apart(name: str, size: int, toy: Path) -> dict[str, float]:
+def apart(name: str, size: int, toy: Path, *in_use: str) -> dict[str, float]:
     """The same in a process of its own, with one thread."""
-    words = [sys.executable, __file__, "--one", name, str(size), str(toy)]
+    words = [sys.executable, __file__, "--one", name, str(size), str(toy), *in_use]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True, env=environment)
     found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
@@ -119,11 +154,23 @@ def curves(toy: Path, names: Iterable[str], processes: int, most: int) -> list[C
     return found
 
 
+def flat(toy: Path) -> Table:
+    """Memory in use at the smallest and the largest size of what is flat by design."""
+    lines = []
+    for name, axis in AXES.items():
+        if axis.memory == 0:
+            ends = {size: apart(name, size, toy, "in use")[MEMORY] for size in (axis.sizes[0], axis.sizes[-1])}
+            told = " to ".join(f"{value:.3g} MiB at {size:,}" for size, value in ends.items())
+            lines.append([f"{axis.work}, by {axis.size}", told])
+    return Table(["work", "peak of memory in use, without the heap's free pages"], lines)
+
+
 def main(small: bool) -> None:
     begun, processes = time.perf_counter(), 1 if small else PROCESSES
     with tempfile.TemporaryDirectory() as folder:
         toy = written_toy(Path(folder), packaged_tokenizer())
         found = curves(toy, SMALL, processes, 3) if small else curves(toy, AXES, processes, SIZES)
+        used = [] if small else [flat(toy)]
         picture(found, (Path(folder) if small else FOLDER) / "scaling.svg")
     write(
         "scaling",
@@ -139,7 +186,7 @@ def main(small: bool) -> None:
         [],
         [],
         ["torch", "transformers"],
-        tables=[Table(HEAD, rows(found))],
+        tables=[Table(HEAD, rows(found)), *used],
         picture=Picture("scaling.svg", "Cost against size, with the smallest and largest of the processes"),
         small=small,
     )
@@ -147,6 +194,7 @@ def main(small: bool) -> None:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--one"]:
-        print(json.dumps(measured(sys.argv[2], int(sys.argv[3]), Path(sys.argv[4]))))
+        name, size, folder, *in_use = sys.argv[2:]
+        print(json.dumps(measured(name, int(size), Path(folder), bool(in_use))))
     else:
         main(options.small(__doc__))
