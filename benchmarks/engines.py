@@ -9,6 +9,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +17,7 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from trimtab.agent.calibration import Calibration
 from trimtab.agent.few_shot import FewShotProtocol, Texts
@@ -218,19 +220,28 @@ def peer(task: Task) -> None:
         return time.process_time() - start, [reply.choices[0].chances for reply in replies if reply.choices[0]]
 
     streams: dict[int, list[Tensor]] = defaultdict(list)
+    hooks: list[RemovableHandle] = []
 
-    def hooked(model: nn.Module) -> None:
+    def hook(model: nn.Module) -> None:
         """Keep what comes out of every layer: what its last part adds, and the stream before it."""
         for at, layer in enumerate(decoder_layers(model)):
-            layer.register_forward_hook(lambda module, given, output, at=at: streams[at].append(output[0] + output[1]))
+            keep = partial(lambda own, module, given, output: own.append(output[0] + output[1]), streams[at])
+            hooks.append(layer.register_forward_hook(keep))
 
     def read(prompts: Sequence[list[int]]) -> float:
         """Have the streams of all prompts, anew; returns the processor time that it took."""
         streams.clear()
-        start = time.process_time()
+        server.begin(engine.chooser, {})
+        server._llm.apply_model(hook)
         orders = [Order(str(at), False, [0], 0, gated=True) for at in range(len(prompts))]
-        server.answer([Request(order, own, None) for order, own in zip(orders, prompts, strict=True)], [])
-        return time.process_time() - start
+        requests = [Request(order, own, None) for order, own in zip(orders, prompts, strict=True)]
+        start = time.process_time()
+        server.answer(requests, [])
+        spent = time.process_time() - start
+        # or they would keep, and slow, all that is played after
+        while hooks:
+            hooks.pop().remove()
+        return spent
 
     print(json.dumps(time.process_time()), file=out)
     for line in sys.stdin:
@@ -238,9 +249,6 @@ def peer(task: Task) -> None:
         # each play, and each decision, would find what the one before it left
         server._llm.reset_prefix_cache()
         if "prompts" in told:
-            if not streams:
-                server.begin(engine.chooser, {})
-                server._llm.apply_model(hooked)
             seconds = read(told["prompts"])
             if told["file"]:
                 save_file({str(at): torch.cat(own) for at, own in streams.items()}, told["file"])
