@@ -39,23 +39,20 @@ def main(
     """Write one row a method and scenario at each of its points, a numbered draw's at the trait's own; what never has
     this KL, or could not be made, is left out, as the log says. `rules` is at most one file."""
     described, model, tokenizer = from_manifest(manifest)
-    protocol = protocols.read(agent, tokenizer)
+    protocol, passes = protocols.read(agent, tokenizer), Kept.of(kept, described, code)
     offsets, known = Calibration.read(calibration).offsets, Decisions.read(data / "decisions.yaml")
     read = situations(known.points, read_scenarios(scenarios))
     own = [each for each in read if each.point == known.point_of(trait)]
     edits, costs = at_kl(vectors, kl, Sites.of(described))
-    request = resources.requests(data / "traits.yaml")[trait]
+    request, free = resources.requests(data / "traits.yaml")[trait], resources.tasks(data / "tasks.yaml")["calibration"]
     sentences = [each.rule for path in rules for each in resources.rules(path).get(trait, {}).values()]
     ruled = rule_of(edits["mentor"], sentences) if "mentor" in edits else None
-    spare = dose_conversations(resources.tasks(data / "tasks.yaml")["calibration"])
-    baselines = weights(decoding, model, protocol, spare, request, kl)
+    baselines = weights(decoding, model, protocol, dose_conversations(free), request, kl)
     drawn = {name: edits.pop(name) for name in [*edits] if nulls.is_draw(name)}
-    passes = Kept.of(kept, described, code)
     decided = decisions(model, protocol, offsets, read, edits, request, baselines, ruled, passes)
     under = under_draws(model, protocol, offsets, own, drawn, passes)
-    parts = [as_table(decided, trait, read, protocol.tools), as_table(under, trait, own, protocol.tools)]
-    inputs = [manifest, calibration, scenarios, *vectors]
-    files.write_parquet(out, charged(parts, costs), provenance(inputs, {"kl": kl}))
+    told = [as_table(decided, trait, read, protocol.tools), as_table(under, trait, own, protocol.tools)]
+    files.write_parquet(out, charged(told, costs), provenance([manifest, calibration, scenarios, *vectors], {"kl": kl}))
     passes.tidy()
 
 

@@ -48,14 +48,12 @@ def main(
     around = ElsewhereFiles.beside(trait, made, elsewhere, data / "decisions.yaml")
     require_all([cache, *around.caches], described)
     asked = AgentFiles(manifest, calibration, data / "tasks.yaml", data / "traits.yaml")
-    readings = asked.readings(described, model, protocol, made, around)
-    material = gather(trait, made, described, readings, around, seed)
+    material = gather(trait, made, described, asked.readings(described, model, protocol, made, around), around, seed)
     about = {**settings.record(), "kind": kind, "targets": targets, **lengths.record(), **around.record()}
     origin = provenance([manifest, calibration, *made.read, *around.read], about, seed)
-    passes = Kept.of(kept, described, code)
-    sources = Sources(described, model, asked.dose_prompts(protocol), made.held_out, origin, passes)
+    own = Sources(described, model, asked.dose_prompts(protocol), made.held_out, origin, Kept.of(kept, described, code))
     gate_of = GateSources(described, tokenizer, saes, weights.parent, lengths.gates)
-    make_vectors(folder, methods, material, sources, settings, targets, lengths.asked, gate_of, lengths.bounded)
+    make_vectors(folder, methods, material, own, settings, targets, lengths.asked, gate_of, lengths.bounded)
 
 
 if __name__ == "__main__":
