@@ -73,11 +73,12 @@ def whole(records: Records) -> Found:
     found = part(records, "default")
     cores, wall = found["machine"]["cores"], found["wall"]
     least = found["cpu"] / cores / MINUTE
-    busy = f"{found['cpu'] / MINUTE:.0f} CPU-minutes of {found['jobs']} jobs"
+    busy = f"at least {found['cpu'] / MINUTE:.0f} CPU-minutes of {found['jobs']} jobs"
     took = "wall not known (`--touch`)" if wall is None else f"{wall / MINUTE:.0f} min of wall"
     now = f"{took}, in which jobs had {found['given']:.0%} of a core each; {busy}"
     reached = wall is not None and wall <= 15 * MINUTE
-    return Found(now, reached, f"{busy} are {least:.0f} min on {cores} cores; by rule {largest(found['rules'])}")
+    bound = f"{busy} are {least:.0f} min on {cores} cores; by rule {largest(found['rules'])}"
+    return Found(now, reached, f"{bound}. Snakemake looks every 30 s, and sees no job's last seconds")
 
 
 def memory(records: Records) -> Found:
@@ -99,7 +100,7 @@ def change(name: str, seconds: float) -> Callable[[Records], Found]:
         own = sum(one["rules"].values())
         rest = one["cpu"] - own
         jobs = f"{one['count']} jobs of {figure(own)} CPU-s ({largest(one['rules'])})"
-        bound = f"{jobs}, and {figure(rest)} CPU-s of Snakemake"
+        bound = f"{jobs}, and {figure(rest)} CPU-s of Snakemake and of the ends of jobs that it doesn't see"
         return Found(now, one["wall"] <= seconds, bound)
 
     return find
