@@ -86,7 +86,7 @@ def test_a_jobs_transcripts_are_the_same_on_either_engine(agent, tmp_path):
         read += [resources.RESOURCES / each for each in ("few_shot.yaml", "corpus.yaml")]
         words = [*read, tmp_path / name, tmp_path / f"{name}.json", "--checks", "--episodes", "3", "--seed", "5"]
         words += ["--settings", json.dumps(SHORT.record()), "--engine", json.dumps(engine)]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT / "workflow")}
         subprocess.run([python, ROOT / "workflow/scripts/rollouts_transcripts.py", *words], env=environment, check=True)
     told = [(tmp_path / name).read_text() for name in ("transformers", VLLM)]
     assert told[0] == told[1]
