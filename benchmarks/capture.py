@@ -20,6 +20,7 @@ from stage_works import LAYERS as TOY_LAYERS
 from stage_works import packaged_tokenizer, written_toy
 
 from trimtab.activations.reader import Cache
+from trimtab.activations.reading import ModelRows
 from trimtab.activations.shards import write_shard
 from trimtab.forward.capture import Prompt, batches
 from trimtab.model import source
@@ -82,7 +83,7 @@ def bench(scratch: Path, folder: Path, options: Options, size: Size) -> None:
     def ours(these: Sequence[Prompt], name: str) -> Callable[[], float]:
         def work() -> float:
             (scratch / name).unlink(missing_ok=True)
-            write_shard(scratch / name, model, these, layers, "all", described, SETTINGS, {})
+            write_shard(scratch / name, ModelRows(model), these, layers, "all", described, SETTINGS, {})
             return count(these)
 
         return work

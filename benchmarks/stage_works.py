@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
+from trimtab.activations.reading import ModelRows
 from trimtab.activations.shards import write_shard
 from trimtab.agent.calibration import dose_prompts
 from trimtab.agent.few_shot import FewShotProtocol, Texts
@@ -70,7 +71,7 @@ def captured(toy: Path, scratch: Path, tokens: int, layers: int) -> Work:
     prompts = [Prompt(f"{at:06}", row) for at, row in enumerate(drawn.tolist())]
     hooked = list(range(LAYERS))[-layers:]
     described = _described(model, tokenizer, toy)
-    return lambda: write_shard(scratch / "rows.h5", model, prompts, hooked, "all", described, CAPTURE, {})
+    return lambda: write_shard(scratch / "rows.h5", ModelRows(model), prompts, hooked, "all", described, CAPTURE, {})
 
 
 def played(toy: Path, scratch: Path, conditions: int, scenarios: int, turns: int) -> Work:

@@ -6,6 +6,7 @@ import numpy as np
 from recorded import manifest
 from tiny import VOCABULARY
 
+from trimtab.activations.reading import ModelRows
 from trimtab.activations.shards import write_shard
 from trimtab.forward.capture import Prompt
 from trimtab.settings.activations import CaptureSettings
@@ -23,5 +24,5 @@ def prompts(seed=0, count=7, context=()):
 def write(path, model, these, selection="all", dtype="float32", **changes):
     described = replace(DESCRIBED, dtype=dtype)
     settings = CaptureSettings(**SETTINGS.record() | changes)
-    write_shard(path, model, these, LAYERS, selection, described, settings, {"seed": 1})
+    write_shard(path, ModelRows(model), these, LAYERS, selection, described, settings, {"seed": 1})
     return path

@@ -10,6 +10,7 @@ from material import DESCRIBED, LAYERS, SETTINGS, prompts, write
 from tiny import ARCHITECTURES, llama
 
 from trimtab.activations.reader import Cache
+from trimtab.activations.reading import ModelRows
 from trimtab.activations.shards import write_shard
 from trimtab.errors import TrimtabError
 from trimtab.forward.capture import Prompt, batches, kept_rows, reads_cache
@@ -57,7 +58,7 @@ def test_the_longest_prompt_that_fits_is_captured(tmp_path):
 
 def test_an_unknown_layer_is_told_before_anything_is_written(tmp_path):
     with pytest.raises(TrimtabError, match="layer 9 of LlamaForCausalLM: expected 0 to 3"):
-        write_shard(tmp_path / "a.h5", llama(), prompts(), [1, 9], "all", DESCRIBED, SETTINGS, {})
+        write_shard(tmp_path / "a.h5", ModelRows(llama()), prompts(), [1, 9], "all", DESCRIBED, SETTINGS, {})
     assert list(tmp_path.iterdir()) == []
 
 
@@ -75,13 +76,14 @@ def test_batches_hold_every_prompt_once_within_the_budget(lengths, budget):
 def test_an_automatic_budget_follows_from_the_config_and_holds_one_prompt(family):
     model = ARCHITECTURES[family]()
     grant = CaptureSettings(token_budget="auto", memory_mb=1, chunk_rows=8)
-    budget = token_budget(grant, model, LAYERS, longest=10)
-    assert budget * bytes_a_token(model, len(LAYERS), 10) <= 1e6 < (budget + 1) * bytes_a_token(model, len(LAYERS), 10)
-    assert token_budget(grant, model, LAYERS, longest=10_000) == 10_000
-    assert token_budget(grant.model_copy(update={"memory_mb": 10**6}), model, LAYERS, longest=10) == MOST
-    assert token_budget(CaptureSettings(token_budget=77, chunk_rows=8), model, LAYERS, longest=10) == 77
+    one = bytes_a_token(model, len(LAYERS), 10)
+    budget = token_budget(grant, one, longest=10)
+    assert budget * one <= 1e6 < (budget + 1) * one
+    assert token_budget(grant, bytes_a_token(model, len(LAYERS), 10_000), longest=10_000) == 10_000
+    assert token_budget(grant.model_copy(update={"memory_mb": 10**6}), one, longest=10) == MOST
+    assert token_budget(CaptureSettings(token_budget=77, chunk_rows=8), one, longest=10) == 77
     with pytest.raises(TrimtabError, match="memory_mb: missing, and"):
-        token_budget(CaptureSettings(token_budget="auto", chunk_rows=8), model, LAYERS, longest=10)
+        token_budget(CaptureSettings(token_budget="auto", chunk_rows=8), one, longest=10)
 
 
 @pytest.mark.slow

@@ -129,7 +129,7 @@ def test_a_shard_that_is_whole_already_is_not_computed_again(tmp_path, monkeypat
     """A kill between the renaming and the workflow's note of it."""
     path = write(tmp_path / "a.h5", llama(), prompts())
     before = sha256(path)
-    monkeypatch.setattr("trimtab.activations.shards.kept_rows", None)
+    monkeypatch.setattr("trimtab.activations.reading.kept_rows", None)
     write(path, llama(), prompts())
     assert sha256(path) == before
 

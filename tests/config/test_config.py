@@ -69,6 +69,7 @@ def test_the_default_experiment_passes():
         "rollouts: {controls: {random: 0, methods: [], zero: false, negative: false, prompt: false}}",
         "rollouts: {protocol: native, reply_tokens: 64}",
         "rollouts: {engine: vllm, protocol: few_shot_at_once}",
+        "{activations: {engine: vllm}, rollouts: {protocol: native}}",
         "rollouts: {engine: vllm, vllm: {tensor_parallel_size: 2, max_num_batched_tokens: 4096, max_num_seqs: 64}}",
         "rollouts: {grid: [{timings: [last_prompt, decode_12]}, {methods: [random, lda], layers: [4], doses: [-1],"
         " rules: [slerp, add]}]}",
@@ -146,6 +147,10 @@ WRONG = {
     "native_thinking",
     "rollouts: {engine: vllm, protocol: native}": "rollouts.protocol: native, and rollouts.engine is vllm, which must "
     "know beforehand where a token will stand; expected few_shot, few_shot_at_once",
+    "activations: {engine: vllm, site: mlp_out}": "activations.site: mlp_out, and activations.engine is vllm, which is "
+    "compared in the stream; expected residual",
+    "{model: {device: cuda}, activations: {engine: vllm}}": "model.device: cuda, and activations.engine is vllm, which "
+    "is checked on cpu alone; expected cpu",
     "{model: {device: cuda}, rollouts: {engine: vllm}}": "model.device: cuda, and rollouts.engine is vllm, which is "
     "checked on cpu alone; expected cpu",
     "rollouts: {vllm: {data_parallel_size: 2}}": "rollouts.vllm: data_parallel_size is not passed on: copies of the "

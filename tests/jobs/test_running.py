@@ -197,19 +197,19 @@ def test_a_copied_profile_reads_its_own_partitions(tmp_path, monkeypatch):
 
 def test_vllms_environment_is_asked_for_where_rollouts_run_on_it(tmp_path):
     with pytest.raises(TrimtabError, match=r"rollouts.engine: vllm, and \.venv-vllm is not there; expected `make"):
-        running.check_engine(tmp_path, False)
+        running.check_engine(tmp_path, False, "rollouts.engine")
     (tmp_path / ".venv-vllm").mkdir()
     (tmp_path / ".venv-vllm/.ready").touch()
-    running.check_engine(tmp_path, False)
+    running.check_engine(tmp_path, False, "rollouts.engine")
     with pytest.raises(TrimtabError, match="jobs run in environments or an image of their own"):
-        running.check_engine(tmp_path, True)
+        running.check_engine(tmp_path, True, "rollouts.engine")
 
 
 @pytest.mark.parametrize("asked", ["VLLM_USE_V2_MODEL_RUNNER=1", "VLLM_DP_SIZE=2"])
 def test_what_vllm_is_not_proved_on_is_refused_where_a_variable_asks_for_it(tmp_path, monkeypatch, asked):
     monkeypatch.setenv(*asked.split("="))
     with pytest.raises(TrimtabError, match=f"^config.yaml, rollouts.engine: vllm, and the environment has {asked}; "):
-        running.check_engine(tmp_path, False)
+        running.check_engine(tmp_path, False, "rollouts.engine")
 
 
 def test_a_job_on_vllm_runs_under_its_python_wherever_snakemake_works(tmp_path):

@@ -1,16 +1,20 @@
-"""What tests run in vLLM's own environment: `python on_vllm.py cells|play ...`."""
+"""What tests run in vLLM's own environment: `python on_vllm.py cells|play|write ...`."""
 
 import json
 import os
+import runpy
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from itertools import count
 from pathlib import Path
 
 from cells import ARMS, CHOOSER, PLAYED, ROUNDS, STOPS
 from safetensors.torch import save_file
 from short import SHORT
 
+from trimtab.activations.store import Writer
 from trimtab.agent.few_shot import FewShotProtocol, Texts
 from trimtab.agent.scenario import Scenario
 from trimtab.agent.turn import rows
@@ -20,6 +24,7 @@ from trimtab.prompts import resources
 from trimtab.rollouts.batch_size import Rows
 from trimtab.rollouts.episode_files import Cells, complete
 from trimtab.rollouts.journal import Choices, Journal, Steps
+from trimtab.rollouts.served import rows as served_rows
 from trimtab.rollouts.served.client import VllmServer
 from trimtab.rollouts.served.fields import ServedEngine
 from trimtab.settings.engine import VLLM, EngineSettings, VllmSettings
@@ -72,9 +77,40 @@ def play(model: Path, folder: Path, dies_after: int) -> None:
     files.write_json(folder / "records.json", rows(turns))
 
 
+class Stopped(Exception):
+    """A writer that was stopped; what it left on disk is what one leaves that was killed."""
+
+
+def write(jobs: Path) -> None:
+    """Scripts that write shards, one after the other on one vLLM, each with its words and the number of chunks after
+    which it is stopped; -1: never."""
+    flush, shared = Writer._flush, []
+
+    def server(folder: Path, dtype: str, longest: int, engine: EngineSettings) -> VllmServer:
+        if not shared:
+            shared.append(VllmServer(folder, dtype, 1024, engine))
+        return shared[0]
+
+    served_rows.VllmServer = server
+    for script, words, stops_after in files.read_json(jobs):
+        chunks = count(1)
+
+        def stopping(writer: Writer, chunk: int, chunks: Iterator[int] = chunks, last: int = stops_after) -> None:
+            flush(writer, chunk)
+            if next(chunks) == last:
+                raise Stopped
+
+        Writer._flush = stopping
+        sys.argv = [script, *words]
+        with suppress(Stopped):
+            runpy.run_path(script, run_name="__main__")
+
+
 if __name__ == "__main__":
     name, *given = sys.argv[1:]
     if name == "cells":
         cells(Path(given[0]), Path(given[1]), given[2], int(given[3]), given[4])
+    elif name == "write":
+        write(Path(given[0]))
     else:
         play(Path(given[0]), Path(given[1]), int(given[2]))

@@ -15,6 +15,7 @@ from recorded import manifest
 from test_train import BASE, KINDS, batches, planted
 from tiny import llama
 
+from trimtab.activations.reading import ModelRows
 from trimtab.activations.shards import write_shard
 from trimtab.artifacts import files
 from trimtab.forward.capture import Prompt
@@ -90,7 +91,7 @@ def command(tmp_path_factory):
         corpus += [{"id": p.id, "split": "held_out" if p.id.endswith("3") else "train"} for p in prompts]
         caches.append(str(tmp_path / f"{shard}.h5"))
         budget = CaptureSettings(token_budget=600, chunk_rows=64)
-        write_shard(tmp_path / f"{shard}.h5", model, prompts, [1], "all", manifest(), budget, {})
+        write_shard(tmp_path / f"{shard}.h5", ModelRows(model), prompts, [1], "all", manifest(), budget, {})
     manifest().write(tmp_path / "manifest.json")
     files.write_jsonl(tmp_path / "corpus.jsonl", corpus)
     settings = BASE | {"latents": 512, "k": 8, "tokens": 300 * 256}

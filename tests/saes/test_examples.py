@@ -8,6 +8,7 @@ from recorded import manifest
 from tiny import D_MODEL, llama
 
 from trimtab.activations.reader import Cache
+from trimtab.activations.reading import ModelRows
 from trimtab.activations.shards import write_shard
 from trimtab.forward.capture import Prompt
 from trimtab.report.examples import page
@@ -25,7 +26,7 @@ def caches(tmp_path):
         prompts = [Prompt(f"{shard}/{i}", torch.randint(97, (5 + 9 * i,), generator=draw).tolist()) for i in range(6)]
         paths.append(tmp_path / f"{shard}.h5")
         settings = CaptureSettings(token_budget=90, chunk_rows=16)
-        write_shard(paths[-1], llama(), prompts, [1], "all", manifest(), settings, {})
+        write_shard(paths[-1], ModelRows(llama()), prompts, [1], "all", manifest(), settings, {})
     return paths
 
 

@@ -10,6 +10,7 @@ from tiny import LAYERS, llama
 
 from trimtab.activations import stream
 from trimtab.activations.reader import Cache
+from trimtab.activations.reading import ModelRows
 from trimtab.activations.shards import write_shard
 from trimtab.activations.stream import Stream, _passages
 from trimtab.forward.capture import Prompt
@@ -77,7 +78,7 @@ def test_a_stream_and_stored_rows_in_its_order_give_the_same_dictionaries(tmp_pa
     rows = {layer: [] for layer in layers}
     for number, passage in enumerate(_passages(documents, source.window)):
         path = tmp_path / f"{number}.h5"
-        write_shard(path, model, passage, layers, "all", described, capture, {})
+        write_shard(path, ModelRows(model), passage, layers, "all", described, capture, {})
         with Cache.open(path) as cache:
             for layer in layers:
                 rows[layer].append(cache.rows(layer))

@@ -9,6 +9,7 @@ from recorded import manifest
 from tiny import D_MODEL, llama
 
 from trimtab.activations.reader import Cache
+from trimtab.activations.reading import ModelRows
 from trimtab.activations.shards import write_shard
 from trimtab.artifacts import files, tensors
 from trimtab.errors import TrimtabError
@@ -38,7 +39,7 @@ def artifacts(tmp_path_factory):
                 prompts.append(Prompt(name, [3 + at, 20 + at, {"low": 50, "high": 60}[pole], 70 + len(kind)]))
     files.write_jsonl(folder / "contrast.jsonl", rows)
     capture = CaptureSettings(token_budget=64, chunk_rows=8)
-    write_shard(folder / "cache.h5", llama(), prompts, [LAYER], "last", manifest(), capture, {})
+    write_shard(folder / "cache.h5", ModelRows(llama()), prompts, [LAYER], "last", manifest(), capture, {})
     return folder
 
 

@@ -2,11 +2,14 @@
 
 CAPTURE = config_slice(CaptureSettings, within="activations")
 
+ROWS_ENGINE = served(config["activations"]["engine"])
+
 
 rule corpus_cache:
     input:
         manifest="<results>/model/manifest.json",
         preflight="<results>/model/preflight.json",
+        engine=ROWS_ENGINE.checks,
         corpus="<results>/prompts/corpus.jsonl",
     output:
         cache="<results>/activations/corpus/{shard}.h5",
@@ -16,6 +19,7 @@ rule corpus_cache:
         "<benchmarks>/activations/corpus/{shard}.jsonl"
     conda:
         "../../envs/model.yaml"
+    threads: ROWS_ENGINE.threads
     resources:
         gpu=GPUS,
     params:
@@ -26,17 +30,22 @@ rule corpus_cache:
         max_tokens=config["prompts"]["corpus"]["max_tokens"],
         layers=LAYERS,
         settings=CAPTURE,
+        engine=ROWS_ENGINE.settings,
+        python=ROWS_ENGINE.python,
+        packages=ROWS_ENGINE.packages,
         code=code_digest("activations_corpus"),
     shell:
-        "python workflow/scripts/activations_corpus.py {input.manifest} {input.corpus}"
+        "{params.python}python workflow/scripts/activations_corpus.py {input.manifest} {input.corpus}"
         " {params.agent:q} {output.cache} --shard {params.number} --shards {params.shards}"
-        " --max-tokens {params.max_tokens} --layers {params.layers} --settings {params.settings:q} 2> {log}"
+        " --max-tokens {params.max_tokens} --layers {params.layers} --settings {params.settings:q}"
+        " --engine {params.engine:q} --checks {input.engine} 2> {log}"
 
 
 rule contrast_cache:
     input:
         manifest="<results>/model/manifest.json",
         preflight="<results>/model/preflight.json",
+        engine=ROWS_ENGINE.checks,
         contrast="<results>/prompts/contrast/{trait}.jsonl",
     output:
         cache="<results>/activations/contrast/{trait}.h5",
@@ -49,6 +58,7 @@ rule contrast_cache:
     priority: 1
     conda:
         "../../envs/model.yaml"
+    threads: ROWS_ENGINE.threads
     resources:
         gpu=GPUS,
     params:
@@ -57,8 +67,11 @@ rule contrast_cache:
         kind=config["probes"]["contrast"],
         layers=LAYERS,
         settings=CAPTURE,
+        engine=ROWS_ENGINE.settings,
+        python=ROWS_ENGINE.python,
+        packages=ROWS_ENGINE.packages,
         code=code_digest("activations_contrast"),
     shell:
-        "python workflow/scripts/activations_contrast.py {input.manifest} {input.contrast}"
+        "{params.python}python workflow/scripts/activations_contrast.py {input.manifest} {input.contrast}"
         " {params.agent:q} {output.cache} --kind {params.kind} --layers {params.layers}"
-        " --settings {params.settings:q} 2> {log}"
+        " --settings {params.settings:q} --engine {params.engine:q} --checks {input.engine} 2> {log}"

@@ -6,6 +6,7 @@ import os
 import re
 import sys
 import time
+from collections import namedtuple
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
@@ -34,7 +35,7 @@ from trimtab.report.ending import ending
 from trimtab.rollouts.conditions import COMMON
 from trimtab.settings import evaluations
 from trimtab.settings.activations import CaptureSettings
-from trimtab.settings.engine import EngineSettings
+from trimtab.settings.engine import VLLM, EngineSettings
 from trimtab.settings.model import LoadingSettings, PreflightSettings, SourceSettings
 from trimtab.settings.probes import FitSettings, ProbeSettings
 from trimtab.settings.prompts import ContrastSettings, CorpusSettings
@@ -50,6 +51,9 @@ from trimtab.settings.statistics import ComparisonSettings
 from trimtab.settings.vectors import VectorSettings
 from trimtab.vectors import applications, drawn, methods, nulls
 from trimtab.vectors.design import planned
+
+# of a job whose model may run on vLLM
+Served = namedtuple("Served", ["checks", "threads", "python", "packages", "settings"])
 
 DEPLOYED = {str(method) for method in workflow.deployment_settings.deployment_method}
 # of another workflow
@@ -96,8 +100,9 @@ try:
             )
         IMAGE = fingerprint.digest(Path(image)) if os.path.isfile(image) else ""
     VERSIONS = {"corpus": {}, "tasks": {}}
-    if SETTINGS.rollouts.is_served:
-        running.check_engine(CHECKOUT, OWN_PYTHON)
+    for key in SETTINGS.on_vllm:
+        running.check_engine(CHECKOUT, OWN_PYTHON, key)
+    if SETTINGS.on_vllm:
         depth.check_workers(
             config["model"]["source"], SETTINGS.rollouts.vllm.tensor_parallel_size
         )
@@ -167,6 +172,23 @@ def config_slice(model, within):
     section = lookup(within.replace(".", "/"), within=config)
     return literal(
         json.dumps({key: section[key] for key in model.keys(section)}, sort_keys=True)
+    )
+
+
+def served(engine):
+    """What a job asks for whose model runs on an engine: where that is vLLM, its environment and its checks."""
+    section = config["rollouts"] | {"engine": engine}
+    told = {key: section[key] for key in EngineSettings.keys(section)}
+    settings = json.dumps(told, sort_keys=True)
+    if engine != VLLM:
+        return Served([], 1, literal(""), "", literal(settings))
+    return Served(
+        ["<results>/rollouts/engine.json"],
+        # workers that compute together, each in a thread
+        SETTINGS.rollouts.vllm.tensor_parallel_size,
+        literal(running.python_of_engine(CHECKOUT)),
+        fingerprint.digest(CHECKOUT / "envs" / "vllm.txt"),
+        literal(settings),
     )
 
 

@@ -63,6 +63,38 @@ rule preflight:
         " 2> {log}"
 
 
+# whichever stage runs there
+CHECKED = served(VLLM)
+
+
+rule engine_preflight:
+    input:
+        manifest="<results>/model/manifest.json",
+    output:
+        checks="<results>/rollouts/engine.json",
+    log:
+        "<logs>/rollouts/engine.log",
+    benchmark:
+        "<benchmarks>/rollouts/engine.jsonl"
+    conda:
+        "../../envs/model.yaml"
+    threads: CHECKED.threads
+    params:
+        data=literal(RESOURCES),
+        agent=literal(AGENT_FILE),
+        resources=resources.digest([AGENT, TASKS["calibration"]]),
+        layers=LAYERS,
+        settings=config_slice(PreflightSettings, within="model"),
+        engine=CHECKED.settings,
+        python=CHECKED.python,
+        packages=CHECKED.packages,
+        code=code_digest("rollouts_preflight"),
+    shell:
+        "{params.python}python workflow/scripts/rollouts_preflight.py {input.manifest} {params.agent:q}"
+        " {params.data:q}/tasks.yaml {output.checks} --layers {params.layers} --settings {params.settings:q}"
+        " --engine {params.engine:q} 2> {log}"
+
+
 # for clusters whose nodes have no network: run it where there is one, before the rest
 rule fetch:
     log:

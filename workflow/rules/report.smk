@@ -96,7 +96,7 @@ rule report_page:
         rules.report_figures.input,
         ["<results>/saes/agreement.csv"] if SECOND_SEEDS else [],
         ["<results>/rollouts/best_of.csv"] if config["rollouts"]["best_of"] else [],
-        ENGINE_CHECKS,
+        [*{*AGENT_ENGINE.checks, *ROWS_ENGINE.checks}],
         rules.evaluations_effects.output.tables if EVALUATORS else [],
         figures=rules.report_figures.output,
     output:

@@ -10,13 +10,7 @@ PLANNED = [
 APPLIED = [*dict.fromkeys(each.vector_name for each in PLANNED)]
 PRIMARY = config["statistics"]["primary"]
 NO_ROOM_STOPS = config["rollouts"]["on_no_room"] == "stop"
-# Jobs whose model runs on vLLM have its environment.
-SERVED = SETTINGS.rollouts.is_served
-ON_VLLM = running.python_of_engine(CHECKOUT)
-ENGINE_CHECKS = ["<results>/rollouts/engine.json"] if SERVED else []
-# Workers that compute together, each in a thread.
-WORKERS = SETTINGS.rollouts.vllm.tensor_parallel_size if SERVED else 1
-VLLM_PACKAGES = fingerprint.digest(CHECKOUT / "envs" / "vllm.txt") if SERVED else ""
+AGENT_ENGINE = served(config["rollouts"]["engine"])
 # One table a trait and run.
 TURNS = expand("<results>/rollouts/turns/{batch}{run}.parquet", batch=BATCHES, run=RUNS)
 
@@ -82,7 +76,7 @@ rule transcripts:
     input:
         manifest="<results>/model/manifest.json",
         calibration="<results>/rollouts/calibration.json",
-        engine=ENGINE_CHECKS,
+        engine=AGENT_ENGINE.checks,
     output:
         transcripts="<results>/prompts/transcripts.jsonl",
         record="<results>/prompts/transcripts.provenance.json",
@@ -92,7 +86,7 @@ rule transcripts:
         "<benchmarks>/prompts/transcripts.jsonl"
     conda:
         "../../envs/model.yaml"
-    threads: WORKERS
+    threads: AGENT_ENGINE.threads
     resources:
         gpu=GPUS,
     params:
@@ -102,9 +96,9 @@ rule transcripts:
         episodes=config["prompts"]["corpus"]["transcripts"],
         packages=json.dumps(VERSIONS["tasks"]),
         settings=config_slice(EpisodeSettings, within="rollouts"),
-        engine=config_slice(EngineSettings, within="rollouts"),
-        python=literal(ON_VLLM if SERVED else ""),
-        vllm=VLLM_PACKAGES,
+        engine=AGENT_ENGINE.settings,
+        python=AGENT_ENGINE.python,
+        vllm=AGENT_ENGINE.packages,
         seed=config["seed"],
         code=code_digest("rollouts_transcripts"),
     shell:
@@ -118,7 +112,7 @@ rule development:
     input:
         manifest="<results>/model/manifest.json",
         calibration="<results>/rollouts/calibration.json",
-        engine=ENGINE_CHECKS,
+        engine=AGENT_ENGINE.checks,
     output:
         episodes="<results>/rollouts/development.jsonl",
         record="<results>/rollouts/development.provenance.json",
@@ -128,7 +122,7 @@ rule development:
         "<benchmarks>/rollouts/development.jsonl"
     conda:
         "../../envs/model.yaml"
-    threads: WORKERS
+    threads: AGENT_ENGINE.threads
     resources:
         gpu=GPUS,
     params:
@@ -137,9 +131,9 @@ rule development:
         resources=resources.digest([AGENT, DEVELOPMENT]),
         runs=config["vectors"]["episodes"],
         settings=config_slice(EpisodeSettings, within="rollouts"),
-        engine=config_slice(EngineSettings, within="rollouts"),
-        python=literal(ON_VLLM if SERVED else ""),
-        vllm=VLLM_PACKAGES,
+        engine=AGENT_ENGINE.settings,
+        python=AGENT_ENGINE.python,
+        vllm=AGENT_ENGINE.packages,
         seed=config["seed"],
         code=code_digest("rollouts_development"),
     shell:
@@ -176,39 +170,11 @@ rule conditions:
         " --middle {params.middle} --settings {params.settings:q} --probe {input.probe} 2> {log}"
 
 
-rule engine_preflight:
-    input:
-        manifest="<results>/model/manifest.json",
-    output:
-        checks="<results>/rollouts/engine.json",
-    log:
-        "<logs>/rollouts/engine.log",
-    benchmark:
-        "<benchmarks>/rollouts/engine.jsonl"
-    conda:
-        "../../envs/model.yaml"
-    threads: WORKERS
-    params:
-        data=literal(RESOURCES),
-        agent=literal(AGENT_FILE),
-        resources=resources.digest([AGENT, TASKS["calibration"]]),
-        layers=LAYERS,
-        settings=config_slice(PreflightSettings, within="model"),
-        engine=config_slice(EngineSettings, within="rollouts"),
-        python=literal(ON_VLLM),
-        packages=VLLM_PACKAGES,
-        code=code_digest("rollouts_preflight"),
-    shell:
-        "{params.python}python workflow/scripts/rollouts_preflight.py {input.manifest} {params.agent:q}"
-        " {params.data:q}/tasks.yaml {output.checks} --layers {params.layers} --settings {params.settings:q}"
-        " --engine {params.engine:q} 2> {log}"
-
-
 rule rollouts:
     input:
         manifest="<results>/model/manifest.json",
         preflight="<results>/model/preflight.json",
-        engine=ENGINE_CHECKS,
+        engine=AGENT_ENGINE.checks,
         scenarios="<results>/prompts/scenarios.jsonl",
         calibration="<results>/rollouts/calibration.json",
         conditions="<results>/rollouts/conditions/{batch}.csv",
@@ -242,7 +208,7 @@ rule rollouts:
     priority: 1
     conda:
         "../../envs/model.yaml"
-    threads: WORKERS
+    threads: AGENT_ENGINE.threads
     resources:
         gpu=GPUS,
     params:
@@ -256,9 +222,9 @@ rule rollouts:
         prompt=lambda wildcards: BLOCKS.get(wildcards.batch, {}).get("prompt"),
         settings=config_slice(EpisodeSettings, within="rollouts"),
         rows=config_slice(BatchSettings, within="rollouts"),
-        engine=config_slice(EngineSettings, within="rollouts"),
-        python=literal(ON_VLLM if SERVED else ""),
-        packages=VLLM_PACKAGES,
+        engine=AGENT_ENGINE.settings,
+        python=AGENT_ENGINE.python,
+        packages=AGENT_ENGINE.packages,
         run=lambda wildcards: int(wildcards.run.removeprefix(".seed") or 0),
         cells=f"results/{config['experiment']}/rollouts/.cells/{{batch}}{{run}}",
         seed=config["seed"],

@@ -9,8 +9,9 @@ from trimtab.agent import protocols
 from trimtab.agent.documents import documents
 from trimtab.artifacts import files
 from trimtab.artifacts.provenance import provenance
-from trimtab.model.source import from_manifest
+from trimtab.rollouts.served.rows import reader_of
 from trimtab.settings.activations import CaptureSettings
+from trimtab.settings.engine import EngineSettings
 
 
 def main(
@@ -24,13 +25,16 @@ def main(
     max_tokens: int,
     layers: list[int],
     settings: CaptureSettings,
+    engine: EngineSettings,
+    checks: list[Path],
 ) -> None:
     """Write the shard's rows to `out`; documents go round the shards one by one."""
-    described, model, tokenizer = from_manifest(manifest)
+    described, reader, tokenizer = reader_of(manifest, engine)
     protocol = protocols.read(agent, tokenizer)
     prompts = list(documents(files.read_jsonl(corpus)[shard::shards], protocol, max_tokens))
-    origin = provenance([manifest, corpus], {**settings.record(), "layers": layers, "shard": shard, "shards": shards})
-    write_shard(out, model, prompts, layers, "all", described, settings, origin)
+    told = settings.record() | {"engine": engine.record(), "layers": layers, "shard": shard, "shards": shards}
+    origin = provenance([manifest, corpus, *checks], told)
+    write_shard(out, reader, prompts, layers, "all", described, settings, origin)
 
 
 if __name__ == "__main__":

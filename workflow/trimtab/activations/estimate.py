@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from transformers import PreTrainedModel
 
-from trimtab.forward.capture import Prompt, kept_rows
+from trimtab.activations.reading import RowReader
+from trimtab.forward.capture import Prompt
 from trimtab.forward.sites import Site
 
 log = logging.getLogger(__name__)
@@ -55,11 +55,11 @@ class Estimate:
 
 
 def estimate(
-    model: PreTrainedModel, planned: Sequence[Sequence[Prompt]], places: Sequence[Site | int], rows_bytes: int
+    reader: RowReader, planned: Sequence[Sequence[Prompt]], sites: Sequence[Site], rows_bytes: int
 ) -> Estimate:
     """What `planned` batches will take."""
     tokens = sum(padded(batch) for batch in planned)
-    rate = tokens_a_second(model, planned, places, max(WARM_UP, min(SAMPLE, tokens // SHARE)))
+    rate = tokens_a_second(reader, planned, sites, max(WARM_UP, min(SAMPLE, tokens // SHARE)))
     return Estimate(tokens, rows_bytes, tokens / rate)
 
 
@@ -68,21 +68,19 @@ def padded(batch: Sequence[Prompt]) -> int:
     return len(batch[0].context) + len(batch) * max(len(p.tokens) for p in batch)
 
 
-def tokens_a_second(
-    model: PreTrainedModel, planned: Sequence[Sequence[Prompt]], places: Sequence[Site | int], most: int
-) -> float:
+def tokens_a_second(reader: RowReader, planned: Sequence[Sequence[Prompt]], sites: Sequence[Site], most: int) -> float:
     """The rate on a few rows of a middling batch, `most` tokens in all."""
     batch = planned[len(planned) // 2]
     length = min(len(batch[0].tokens), most)
     rows = max(1, most // length)
     sample = [replace(p, tokens=p.tokens[:length], context=()) for p in batch[:rows]]
-    _timed(model, [replace(p, tokens=p.tokens[:WARM_UP]) for p in sample[:1]], places)
-    return padded(sample) / _timed(model, sample, places)
+    _timed(reader, [replace(p, tokens=p.tokens[:WARM_UP]) for p in sample[:1]], sites)
+    return padded(sample) / _timed(reader, sample, sites)
 
 
-def _timed(model: PreTrainedModel, batch: Sequence[Prompt], places: Sequence[Site | int]) -> float:
+def _timed(reader: RowReader, batch: Sequence[Prompt], sites: Sequence[Site]) -> float:
     start = time.perf_counter()
-    kept_rows(model, batch, places, "last")
-    if model.device.type != "cpu":
+    reader.rows(batch, sites, "last")
+    if torch.accelerator.is_available():
         torch.accelerator.synchronize()
     return time.perf_counter() - start

@@ -11,18 +11,16 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float
-from transformers import PreTrainedModel
 
 from trimtab.activations.estimate import estimate
 from trimtab.activations.layout import FORMAT, IDENTITY, Layout, hook_of
+from trimtab.activations.reading import RowReader
 from trimtab.activations.store import shard
 from trimtab.artifacts import files
 from trimtab.artifacts.digest import LIBRARY, code_digest
 from trimtab.artifacts.manifest import Manifest
 from trimtab.errors import TrimtabError
-from trimtab.forward.capture import Prompt, batches, check_prompts, kept_rows
-from trimtab.forward.hooks import check_layers
-from trimtab.forward.memory import token_budget
+from trimtab.forward.capture import Prompt, batches, check_prompts
 from trimtab.forward.sites import Sites
 from trimtab.jobs import stopping
 from trimtab.jobs.progress import track
@@ -33,7 +31,7 @@ log = logging.getLogger(__name__)
 
 def write_shard(
     path: Path,
-    model: PreTrainedModel,
+    reader: RowReader,
     prompts: Sequence[Prompt],
     layers: Sequence[int],
     selection: str,
@@ -44,26 +42,25 @@ def write_shard(
     """Capture `prompts` into a shard at `path`, or what an earlier run of the same call left to do.
 
     Args:
-        described: the manifest of `model`.
+        described: the manifest of the reader's model.
     """
-    check_layers(model, layers)
     check_prompts(prompts, selection, described.context_length)
     longest = max(len(p.context) + len(p.tokens) for p in prompts)
-    budget, sites = token_budget(settings, model, layers, longest), Sites.of(described).of_layers(layers)
+    budget, sites = reader.begin(settings, layers, longest), Sites.of(described).of_layers(layers)
     planned = list(batches(prompts, budget))
-    layout = lay_out(planned, layers, selection, model.dtype, described, settings, provenance)
+    layout = lay_out(planned, layers, selection, reader.dtype, described, settings, provenance)
     ends = np.cumsum([sum(len(p.kept(selection)) for p in batch) for batch in planned]).tolist()
     starts = [0, *ends[:-1]]
     begun = time.perf_counter()
     with shard(path, layout) as writer:
         left = [at for at, end in enumerate(ends) if end > writer.done]
-        expected = estimate(model, [planned[at] for at in left], sites, layout.bytes) if left else None
+        expected = estimate(reader, [planned[at] for at in left], sites, layout.bytes) if left else None
         if expected:
             rows = f"{layout.rows - writer.done} rows of {len(layers)} layers in {len(left)} batches of {budget} tokens"
             expected.announce(str(path), rows)
         for at in track(left, len(left), f"capturing {path.name}"):
-            rows_of = kept_rows(model, planned[at], sites, selection)
-            check_rows(planned[at], rows_of, model.dtype)
+            rows_of = reader.rows(planned[at], sites, selection)
+            check_rows(planned[at], rows_of, reader.dtype)
             writer.append(starts[at], rows_of)
             if at != left[-1]:
                 stopping.stop_if_asked(f"{ends[at]} of {layout.rows} rows are computed")

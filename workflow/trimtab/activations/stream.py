@@ -20,7 +20,7 @@ from trimtab import seeds
 from trimtab.activations.shards import check_rows
 from trimtab.artifacts.manifest import Manifest
 from trimtab.forward.capture import Prompt, batches, check_prompts, kept_rows
-from trimtab.forward.memory import token_budget
+from trimtab.forward.memory import bytes_a_token, token_budget
 from trimtab.forward.sites import Sites
 from trimtab.settings.activations import CaptureSettings
 
@@ -94,7 +94,8 @@ class Stream:
             for passage in _passages(self.documents(), self.window):
                 check_prompts(passage, "all", self.described.context_length)
                 longest = max(len(prompt.context) + len(prompt.tokens) for prompt in passage)
-                yield from batches(passage, token_budget(self.settings, self.model, self.layers, longest))
+                most = token_budget(self.settings, bytes_a_token(self.model, len(self.layers), longest), longest)
+                yield from batches(passage, most)
 
     def _served(
         self, window: Mapping[int, Shaped[Tensor, "row *width"]], end: int, skipped: int

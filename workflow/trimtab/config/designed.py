@@ -42,8 +42,13 @@ def study_and_controls(rollouts: Rollouts, vectors: Vectors) -> Iterator[str]:
 
 
 def on_vllm(experiment: Experiment) -> Iterator[str]:
-    """What rollouts on vLLM can't have; what a condition's edits need is looked at where they are known."""
-    rollouts, model = experiment.rollouts, experiment.model
+    """What can't be had on vLLM; what a condition's edits need is looked at where they are known."""
+    rollouts, site = experiment.rollouts, experiment.activations.site
+    for key in experiment.on_vllm:
+        if (device := experiment.model.device) != "cpu":
+            yield f"model.device: {device}, and {key} is vllm, which is checked on cpu alone; expected cpu"
+        if key == "activations.engine" and site != "residual":
+            yield f"activations.site: {site}, and {key} is vllm, which is compared in the stream; expected residual"
     if not rollouts.is_served:
         return
     if rollouts.protocol not in SERVED_PROTOCOLS:
@@ -51,8 +56,6 @@ def on_vllm(experiment: Experiment) -> Iterator[str]:
             f"rollouts.protocol: {rollouts.protocol}, and rollouts.engine is vllm, which must know beforehand where a "
             f"token will stand; expected {listed(SERVED_PROTOCOLS)}"
         )
-    if model.device != "cpu":
-        yield f"model.device: {model.device}, and rollouts.engine is vllm, which is checked on cpu alone; expected cpu"
     named: dict[str, str] = {"rollouts.rule": rollouts.rule}
     for at, block in enumerate(rollouts.grid):
         named |= {f"rollouts.grid[{at}].rules": rule for rule in block.rules or () if rule == EDIT_CODE}

@@ -4,7 +4,6 @@ Free memory at the moment would be a finer measure, but the make-up of batches m
 precision, so it must follow from what the provenance states.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -17,10 +16,11 @@ MOST = 16384
 """A larger batch would mix sequences of more different lengths, and a pass of this size uses the processor fully."""
 
 
-def token_budget(settings: CaptureSettings, model: PreTrainedModel, layers: Sequence[int], longest: int) -> int:
+def token_budget(settings: CaptureSettings, bytes_a_token: int, longest: int) -> int:
     """Tokens a batch, padding included.
 
     Args:
+        bytes_a_token: that a token takes at most.
         longest: tokens of the longest sequence, context included.
 
     Raises:
@@ -30,7 +30,7 @@ def token_budget(settings: CaptureSettings, model: PreTrainedModel, layers: Sequ
         return settings.token_budget
     if settings.memory_mb is None:
         raise TrimtabError("activations.memory_mb: missing, and activations.token_budget is auto, which needs it")
-    affordable = int(settings.memory_mb * 1e6) // bytes_a_token(model, len(layers), longest)
+    affordable = int(settings.memory_mb * 1e6) // bytes_a_token
     return max(longest, min(affordable, MOST))
 
 

@@ -92,13 +92,13 @@ def python_of_engine(checkout: Path) -> str:
     return f'python() {{ {python} {folder}"$@"; }}; '
 
 
-def check_engine(checkout: Path, own_python: bool) -> None:
-    """Pass an experiment whose rollouts run on vLLM.
+def check_engine(checkout: Path, own_python: bool, key: str) -> None:
+    """Pass an experiment of which a part runs on vLLM, by this key of the config.
 
     Raises:
         TrimtabError: its environment isn't there, jobs have another, or a variable asks for what isn't proved.
     """
-    key = "config.yaml, rollouts.engine: vllm"
+    key = f"config.yaml, {key}: vllm"
     for name, (proved, why) in ENGINE_ASKS.items():
         if (value := os.environ.get(name, proved)) != proved:
             raise TrimtabError(f"{key}, and the environment has {name}={value}; expected {proved}, since {why}")

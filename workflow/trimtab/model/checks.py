@@ -28,8 +28,9 @@ SERVED = "prompts together on vLLM equal plain transformers"
 SERVED_AGAIN = "prompts that vLLM has in its cache equal plain transformers"
 SERVED_STEERED = "a steered prompt among others on vLLM equals plain transformers"
 SERVED_FIRST = "first tokens on vLLM are those of plain transformers"
-ON_VLLM = (SERVED, SERVED_AGAIN, SERVED_STEERED, SERVED_FIRST)
-"""Checks of the engine of rollouts, where that is vLLM (`trimtab.rollouts.served.preflight`)."""
+SERVED_ROWS = "rows captured on vLLM equal plain transformers' hidden states"
+ON_VLLM = (SERVED, SERVED_AGAIN, SERVED_STEERED, SERVED_FIRST, SERVED_ROWS)
+"""Checks of vLLM, where it runs a part of the experiment (`trimtab.rollouts.served.preflight`)."""
 
 ALL = (CAPTURED, ROWS, HOOKS, PLAIN, PADDED, *GROWING, SAME, ADDED, MODULE, *ON_VLLM)
 """All names that the config may accept the failure of."""

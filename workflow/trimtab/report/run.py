@@ -53,7 +53,7 @@ TABLES = {
 MANIFEST, PREFLIGHT, SUMMARY = "model/manifest.json", "model/preflight.json", "statistics/summary.json"
 AGREEMENT, BEST_OF = "saes/agreement.csv", "rollouts/best_of.csv"
 ENGINE = "rollouts/engine.json"
-"""Checks of a run whose rollouts run on vLLM."""
+"""Checks of a run of which a part runs on vLLM."""
 DRIFT, AXIS = "vectors/drift.csv", "assistant_axis"
 """A table that a run has whose methods hold the one whose axis it is along; among its tables it is called drift."""
 TRAINED = {"trained": "vectors/training.csv", "margins": "vectors/margins.csv"}
@@ -160,7 +160,7 @@ class WholeRun(Run):
 
     def inputs(self) -> list[Path]:
         """The files read, but for the turns."""
-        more = {AGREEMENT: bool(self.again), BEST_OF: self.best_of is not None, ENGINE: self.config.rollouts.is_served}
+        more = {AGREEMENT: bool(self.again), BEST_OF: self.best_of is not None, ENGINE: bool(self.config.on_vllm)}
         more |= {EVALUATIONS[name]: True for name in self.evaluations}
         return [*super().inputs(), *(self.root / name for name, is_there in more.items() if is_there)]
 
@@ -197,7 +197,7 @@ def read_whole_run(root: Path, config: Experiment) -> WholeRun:
     wanted = EVALUATIONS if config.evaluations.evaluators else {}
     evaluations = {name: _table(_present(root / path)) for name, path in wanted.items()}
     read = {field.name: getattr(run, field.name) for field in fields(run)}
-    if config.rollouts.is_served:
+    if config.on_vllm:
         read["checks"] = _stacked([run.checks, _checks(root / ENGINE)])
     return WholeRun(**read, config=config, again=again, best_of=best_of, evaluations=evaluations)
 

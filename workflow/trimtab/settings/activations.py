@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from trimtab.settings.base import AUTO, Automatic, Positive, Settings, default
+from trimtab.settings.engine import ServedBy
 from trimtab.settings.model import LoadingSettings
 
 SiteKind = Literal["residual", "mlp_out", "attention_out"]
@@ -37,6 +38,11 @@ class MeasuringSettings(LoadingSettings):
 
 class Activations(CaptureSettings):
     """Activation caches: rows of the hooked layers on disk."""
+
+    engine: ServedBy = default("transformers")
+    """What computes the rows of the caches. vllm: a serving engine, checked against transformers on this machine
+    before, with the arguments of rollouts.vllm and the memory of rollouts.memory_mb; docs/vllm.md says when it pays.
+    All else that reads the stream, streamed training of dictionaries too, runs on transformers always."""
 
     site: SiteKind = default("residual")
     """Where each of `layers` is read and steered, from the caches to the rollouts. residual: the stream after the

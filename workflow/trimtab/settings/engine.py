@@ -52,12 +52,13 @@ class VllmSettings(Settings):
 
 
 class EngineSettings(Settings):
-    """What runs the model of the rollouts."""
+    """What runs the model of the rollouts, or computes the rows of the caches."""
 
     engine: ServedBy = default("transformers")
     """What runs the model of the rollouts, of the transcripts and of the agent's own episodes. vllm: a serving engine,
     in an environment of its own (make .venv-vllm/.ready), which is checked against transformers on this machine before;
-    docs/vllm.md says what runs there and when it pays. All else runs on transformers always."""
+    docs/vllm.md says what runs there and when it pays. The caches have activations.engine; all else runs on
+    transformers always."""
 
     memory_mb: Positive | None = None
     """Memory for keys and values."""

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from trimtab.settings.activations import Activations
 from trimtab.settings.base import Count, Settings, Some, Text, default
+from trimtab.settings.engine import VLLM
 from trimtab.settings.evaluations import Evaluations
 from trimtab.settings.model import Model, Organism
 from trimtab.settings.probes import Probes
@@ -59,3 +60,9 @@ class Experiment(Settings):
     evaluations: Evaluations
     statistics: Statistics
     report: Report
+
+    @property
+    def on_vllm(self) -> list[str]:
+        """Keys by which a part of the experiment runs on vLLM."""
+        engines = {"rollouts.engine": self.rollouts.engine, "activations.engine": self.activations.engine}
+        return [key for key, engine in engines.items() if engine == VLLM]

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from trimtab.rollouts.chooser import Chooser
 from trimtab.rollouts.episode import Choice
-from trimtab.rollouts.served.requests import Reply, Request
+from trimtab.rollouts.served.keeping import Span
+from trimtab.rollouts.served.requests import MOST_LIKELY, Reply, Request
 from trimtab.settings.engine import EngineSettings
 from trimtab.steering.edits import Edits
 from trimtab.steering.gated import Opening
@@ -98,6 +99,11 @@ class VllmServer:
         """Whose keys and values vLLM has room for."""
         return int(self._llm.llm_engine.vllm_config.cache_config.kv_cache_size_tokens)
 
+    def forget(self) -> None:
+        """Have vLLM take nothing from its cache that it computed so far."""
+        if not self._llm.reset_prefix_cache():
+            raise RuntimeError("vLLM can't empty its cache while requests run")
+
     def begin(self, chooser: Chooser, arms: Mapping[str, Edits]) -> None:
         """See `trimtab.rollouts.served.fields.Server`."""
         edits, tensors = packed(arms)
@@ -136,6 +142,17 @@ class VllmServer:
         written = [output.outputs[0].token_ids for output in outputs]
         replies = [_reply(request, tokens, told) for request, tokens in zip(requests, written, strict=True)]
         return replies, from_bytes(logits)
+
+    def answer_with_rows(
+        self, requests: Sequence[Request], layers: Sequence[int]
+    ) -> tuple[list[Span], dict[int, Tensor]]:
+        """What was kept for requests that keep rows, of each of these layers, and whose tokens' rows these are."""
+        self.begin(MOST_LIKELY, {})
+        self._call("trimtab_keep", list(layers))
+        self.answer(requests, [])
+        spans, rows = self._call("trimtab_kept")
+        kept = {int(layer): own for layer, own in from_bytes(rows).items()}
+        return [Span(*each) for each in json.loads(spans)], kept
 
 
 def _reply(request: Request, tokens: Sequence[int], told: Mapping[str, Any]) -> Reply:

@@ -11,22 +11,21 @@ from jaxtyping import Float
 from torch import Tensor
 
 from trimtab.forward.proof import TOLERANCE
-from trimtab.forward.sites import Sites
-from trimtab.model.checks import SERVED, SERVED_AGAIN, SERVED_FIRST, SERVED_STEERED
+from trimtab.forward.sites import STREAM, Sites
+from trimtab.model.checks import SERVED, SERVED_AGAIN, SERVED_FIRST, SERVED_ROWS, SERVED_STEERED
 from trimtab.model.judged import Check, compared
 from trimtab.model.reference import Reference, push_of
 from trimtab.rollouts.chooser import Chooser
-from trimtab.rollouts.served.requests import Order, Reply, Request, salt
+from trimtab.rollouts.served.requests import MOST_LIKELY, Order, Reply, Request, salt
+from trimtab.rollouts.served.rows import RowServer, rows_after
 from trimtab.steering import places
 from trimtab.steering.edits import Edits, added
 
-MOST_LIKELY = Chooser([0], [0.0], 1e-6, "inverse_cdf")
-"""At so low a temperature, the most likely token is drawn by any number."""
 STEERED_PROMPT = "steered"
 
 
-class LogitServer(Protocol):
-    """A server that gives logits as well (`trimtab.rollouts.served.client`)."""
+class LogitServer(RowServer, Protocol):
+    """A server that gives logits and rows as well (`trimtab.rollouts.served.client`)."""
 
     def begin(self, chooser: Chooser, arms: Mapping[str, Edits]) -> None: ...
 
@@ -65,7 +64,14 @@ def served_checks(
         compared(dtype, SERVED_AGAIN, [*wanted.alone, wanted.steered], warm),
         compared(dtype, SERVED_STEERED, [wanted.steered, wanted.alone[0]], [logits[STEERED_PROMPT], alone[0]]),
         _first_tokens(dtype, wanted.alone, first),
+        *([] if sites.modules else [_rows(server, prompts, wanted, dtype)]),
     ]
+
+
+def _rows(server: RowServer, prompts: Sequence[Sequence[int]], wanted: Reference, dtype: torch.dtype) -> Check:
+    got = rows_after(server, [(list(prompt), 1) for prompt in prompts], STREAM.of_layers(wanted.rows))
+    own = [got[layer] for layer in wanted.rows]
+    return compared(dtype, SERVED_ROWS, [*wanted.rows.values()], own, "all rows of a layer")
 
 
 def _request(name: str, prompt: Sequence[int], edits: Edits = ()) -> Request:

@@ -12,6 +12,7 @@ from itertools import chain, groupby
 from typing import NamedTuple
 
 from trimtab.artifacts.kept import parts
+from trimtab.rollouts.chooser import Chooser
 from trimtab.rollouts.episode import Choice
 from trimtab.steering.edits import Edits
 from trimtab.steering.gated import Opening
@@ -37,6 +38,8 @@ class Order:
     """Of the prompt's tokens and of those that may be written, where there are edits (`trimtab.steering.places`)."""
     keeps_logits: bool = False
     """Whether the logits of the first draw are kept, for checks."""
+    rows_from: int | None = None
+    """The first token of the prompt whose rows of the stream are kept; None for none."""
 
     def text(self) -> str:
         # places come in runs, hundreds long
@@ -48,6 +51,10 @@ class Order:
         found = json.loads(text)
         places = [*chain.from_iterable([place] * count for place, count in found["places"])]
         return cls(**found | {"places": places})
+
+
+MOST_LIKELY = Chooser([0], [0.0], 1e-6, "inverse_cdf")
+"""At so low a temperature, the most likely token is drawn by any number."""
 
 
 class Request(NamedTuple):

@@ -23,6 +23,7 @@ from vllm.forward_context import get_forward_context, is_forward_context_availab
 from trimtab.forward.hooks import at_columns, decoder_layers
 from trimtab.forward.sites import INPUT, Site
 from trimtab.rollouts.chooser import Chooser
+from trimtab.rollouts.served.keeping import Keeping, Span
 from trimtab.rollouts.served.requests import Order
 from trimtab.rollouts.served.sampler import KEY, Draws
 from trimtab.steering.edits import Edits
@@ -61,6 +62,7 @@ class SteeredWorker:
         self.tt_gated: dict[str, Steering] = {}
         self.tt_parts: list[Part] = []
         self.tt_hooks: list[Any] = []
+        self.tt_keeping: Keeping | None = None
         runner.model.register_forward_pre_hook(self._tt_begin, with_kwargs=True)
 
     def trimtab_begin(self, chooser: str, edits: str, tensors: bytes) -> None:
@@ -82,6 +84,16 @@ class SteeredWorker:
             kept.clear()
         return said
 
+    def trimtab_keep(self, layers: list[int]) -> None:
+        """Keep rows of these layers for orders that want them, until `trimtab_kept`."""
+        self.tt_keeping = Keeping(decoder_layers(self.model_runner.model), layers)
+
+    def trimtab_kept(self) -> tuple[str, bytes]:
+        """What was kept (`Keeping.end`)."""
+        keeping, self.tt_keeping = self.tt_keeping, None
+        assert keeping is not None
+        return keeping.end()
+
     @property
     def _tt_draws(self) -> Draws:
         [found] = [each for each in self.model_runner.input_batch.logitsprocs.all if isinstance(each, Draws)]
@@ -90,6 +102,8 @@ class SteeredWorker:
     def _tt_begin(self, module: nn.Module, given: Any, named: Mapping[str, Any]) -> None:
         """Before each pass of the model."""
         self.tt_parts = []
+        if self.tt_keeping is not None:
+            self.tt_keeping.announce([])
         if not is_forward_context_available() or get_forward_context().attn_metadata is None:
             return  # a pass of no requests, by which vLLM tries its memory
         batch, starts = self.model_runner.input_batch, self.model_runner.query_start_loc.np
@@ -97,19 +111,26 @@ class SteeredWorker:
         row = torch.full_like(ids, -1, dtype=torch.long)
         places = torch.zeros_like(row)
         together: list[Edits] = []
+        kept: list[tuple[Span, int]] = []
         for number, name in enumerate(batch.req_ids):
             order = self._tt_order(name)
+            first = int(batch.num_computed_tokens_cpu[number])
+            part = slice(int(starts[number]), int(starts[number + 1]))
+            if order is not None and order.rows_from is not None:
+                before = max(order.rows_from - first, 0)
+                if (length := part.stop - part.start - before) > 0:
+                    kept.append((Span(order.name, first + before, length), part.start + before))
             own = self.tt_edits[order.arm] if order is not None and order.arm else ()
             together.append(() if order is not None and order.gated else own)
             if order is None or not own:
                 continue
-            part = slice(int(starts[number]), int(starts[number + 1]))
-            first = int(batch.num_computed_tokens_cpu[number])
             at = order.places[first : first + part.stop - part.start]
             places[part] = torch.tensor(at, dtype=places.dtype, device=places.device)
             row[part] = number
             if order.gated:
                 self._tt_announce_gated(order, own, first, part, places, ids)
+        if self.tt_keeping is not None:
+            self.tt_keeping.announce(kept)
         if any(together):
             steering = Steering(together, self.device)
             steering.locate(row[None], places[None], ids[None].long())
