@@ -229,8 +229,9 @@ rule chance:
         calibration="<results>/rollouts/calibration.json",
         scenarios="<results>/prompts/scenarios.jsonl",
         corpus=f"<results>/activations/corpus/{SHARDS[0]}.h5",
-        # which traits' probes sit at the layer: a job on a cluster asks for it by itself
-        layers="<results>/probes/layers.json",
+        # which traits' probes sit at the layer: a job on a cluster asks for it by itself. What of it counts is a
+        # parameter, `points`, so that probes that are fitted anew and stay where they are ask for nothing
+        layers=ancient("<results>/probes/layers.json"),
     output:
         table="<results>/vectors/chance/{layer}.parquet",
     log:
