@@ -10,13 +10,14 @@
 # make league  every method on SEEDS (5) organisms of each truth, which tells which method is for what, to
 #             results/league/league.html; METHODS=mine.yaml has other methods, and OTHERS names folders of other models'
 #             results whose order of methods is compared
-# make vllm-test  rollouts on vLLM against transformers, which it installs apart (3.7 GB): every kind of edit in float32,
-#             two workers, a hybrid with experts in bfloat16, kill and resume
+# make vllm-test  rollouts and caches on vLLM against transformers, which it installs apart (3.7 GB): every kind of edit
+#             in float32, two workers, a hybrid with experts in bfloat16, kill and resume
 # make mutants  faults made on purpose in a copy, each of which a test must notice, to tests/mutants/MUTANTS.md
 # make validity  simulations of what the statistics promise (coverage, size, false names), to docs/validity.md, in
 #             minutes (some parts, to the screen: python benchmarks/validity.py few_scenarios axes)
 # make docs   this documentation in a browser
-# make .venv-vllm/.ready  vLLM in an environment of its own (3.7 GB), for experiments whose rollouts.engine is vllm
+# make .venv-vllm/.ready  vLLM in an environment of its own (3.7 GB), for experiments of which a part runs on it
+#             (rollouts.engine, activations.engine)
 # make bench  Trimtab beside its peers, and what users wait for, to benchmarks/RESULTS.md (one bench: make bench
 #             BENCHES=capture). The benches waits and vllm read a finished default run, of this checkout or of
 #             RUN=<another>; WAITS="dose template" has the first measure these parts, which take most of a run.

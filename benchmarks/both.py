@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from agreement import Compared, misses_of, reason, shares
 from engines import (
+    BUDGET,
     MEMORY_MB,
     SETTINGS,
     Noting,
@@ -32,6 +32,7 @@ from torch import Tensor
 
 from trimtab.agent.points import START, Decisions
 from trimtab.forward.capture import Prompt, batches, kept_rows
+from trimtab.forward.proof import relative
 from trimtab.model.source import load
 from trimtab.prompts import resources, sources
 from trimtab.rollouts.batch_size import rows_together
@@ -47,8 +48,6 @@ ROOT = Path(__file__).parents[1]
 TRIMTAB, OTHER = "Trimtab", "vLLM"
 FAST = Play(10, False)
 """By which rates are measured."""
-BUDGET: int = yaml.safe_load((ROOT / "config.yaml").read_text())["activations"]["token_budget"]
-"""Tokens of a captured batch."""
 PROMPTS, LONGEST = 32, 384
 EDITS, SCENARIOS = 8, 50
 """Of decisions."""
@@ -80,9 +79,10 @@ class Peer:
         self.seconds += seconds
         return Played(seconds, turns, {name: [Taken(*each) for each in own] for name, own in taken.items()})
 
-    def read(self, prompts: Sequence[Prompt], file: Path | None = None) -> None:
-        """The streams of all layers at all tokens, and where a file is given, in it, if it is one prompt."""
-        self.seconds += self._ask(prompts=[prompt.tokens for prompt in prompts], file=str(file or ""))
+    def read(self, prompts: Sequence[Prompt], layers: Sequence[int], file: Path | None = None) -> None:
+        """Rows of these layers, and where a file is given, in it."""
+        given = [prompt.tokens for prompt in prompts]
+        self.seconds += self._ask(prompts=given, layers=layers, file=str(file or ""))
 
     def decide(self, places: Sequence[Place]) -> list[list[float]]:
         """Chances of the actions after each place."""
@@ -145,16 +145,17 @@ class Both:
             return float(size)
 
         def theirs() -> float:
-            self.peer.read(prompts)
+            self.peer.read(prompts, layers)
             return float(size)
 
         task = f"{self.task.dtype}, capture of {len(layers)} layers"
         found = race(task, "tokens/s", {TRIMTAB: ours, OTHER: theirs}, rounds, self._clock)
         file = scratch / "streams.safetensors"
-        self.peer.read(prompts[:1], file)
-        own, streams = kept_rows(self.model, prompts[:1], layers, "all"), load_file(file)
-        apart = [(streams[str(at)][1:].float() - rows.float()).norm() / rows.float().norm() for at, rows in own.items()]
-        return found, float(max(apart))
+        self.peer.read(prompts, layers, file)
+        own = [kept_rows(self.model, batch, layers, "all") for batch in batches(prompts, BUDGET)]
+        got = load_file(file)
+        apart = [relative(torch.cat([rows[layer] for rows in own]), got[str(layer)]) for layer in layers]
+        return found, max(apart)
 
     def decided(self, rounds: int) -> tuple[list[Rates], float]:
         """Decisions under some edits at the start of a run's scenarios, and the largest difference of a chance."""

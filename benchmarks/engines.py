@@ -9,23 +9,22 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+import yaml
 from safetensors.torch import save_file
-from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
+from torch import Tensor
 
 from trimtab.agent.calibration import Calibration
 from trimtab.agent.few_shot import FewShotProtocol, Texts
 from trimtab.agent.scenario import Scenario, read_scenarios
 from trimtab.agent.turn import Turn
 from trimtab.artifacts.manifest import Manifest
-from trimtab.forward.hooks import decoder_layers
-from trimtab.forward.sites import Site
+from trimtab.forward.capture import Prompt, batches
+from trimtab.forward.sites import STREAM, Site
 from trimtab.model.tokenizer import load_tokenizer
 from trimtab.prompts import resources
 from trimtab.rollouts.arms import arms
@@ -41,6 +40,8 @@ SETTINGS = EpisodeSettings(max_turns=3, thought_tokens=10, input_tokens=6, tempe
 """The default experiment's, and so are these."""
 SEED = 20260316
 MEMORY_MB = 1500
+BUDGET: int = yaml.safe_load((Path(__file__).parents[1] / "config.yaml").read_text())["activations"]["token_budget"]
+"""Tokens of a captured batch."""
 
 
 class Task(NamedTuple):
@@ -184,6 +185,7 @@ def peer(task: Task) -> None:
     from trimtab.rollouts.served.fields import ServedEngine
     from trimtab.rollouts.served.ready import conditions_together
     from trimtab.rollouts.served.requests import Order, Request, salt
+    from trimtab.rollouts.served.rows import rows_after
     from trimtab.settings.engine import VLLM, EngineSettings, VllmSettings
     from trimtab.steering import places
 
@@ -219,29 +221,15 @@ def peer(task: Task) -> None:
         replies = server.answer(requests_at(asked, acts=True), [])
         return time.process_time() - start, [reply.choices[0].chances for reply in replies if reply.choices[0]]
 
-    streams: dict[int, list[Tensor]] = defaultdict(list)
-    hooks: list[RemovableHandle] = []
-
-    def hook(model: nn.Module) -> None:
-        """Keep what comes out of every layer: what its last part adds, and the stream before it."""
-        for at, layer in enumerate(decoder_layers(model)):
-            keep = partial(lambda own, module, given, output: own.append(output[0] + output[1]), streams[at])
-            hooks.append(layer.register_forward_hook(keep))
-
-    def read(prompts: Sequence[list[int]]) -> float:
-        """Have the streams of all prompts, anew; returns the processor time that it took."""
-        streams.clear()
-        server.begin(engine.chooser, {})
-        server._llm.apply_model(hook)
-        orders = [Order(str(at), False, [0], 0, gated=True) for at in range(len(prompts))]
-        requests = [Request(order, own, None) for order, own in zip(orders, prompts, strict=True)]
-        start = time.process_time()
-        server.answer(requests, [])
-        spent = time.process_time() - start
-        # or they would keep, and slow, all that is played after
-        while hooks:
-            hooks.pop().remove()
-        return spent
+    def read(prompts: Sequence[list[int]], layers: Sequence[int]) -> tuple[float, dict[int, Tensor]]:
+        """Rows of all prompts but for their first tokens, in batches as a shard's, and the processor time."""
+        start, kept = time.process_time(), defaultdict(list)
+        for batch in batches([Prompt(str(at), own) for at, own in enumerate(prompts)], BUDGET):
+            server.forget()
+            asked = [(prompt.tokens, prompt.first) for prompt in batch]
+            for layer, rows in rows_after(server, asked, STREAM.of_layers(layers)).items():
+                kept[layer].append(rows)
+        return time.process_time() - start, {layer: torch.cat(own) for layer, own in kept.items()}
 
     print(json.dumps(time.process_time()), file=out)
     for line in sys.stdin:
@@ -249,9 +237,9 @@ def peer(task: Task) -> None:
         # each play, and each decision, would find what the one before it left
         server._llm.reset_prefix_cache()
         if "prompts" in told:
-            seconds = read(told["prompts"])
+            seconds, rows = read(told["prompts"], told["layers"])
             if told["file"]:
-                save_file({str(at): torch.cat(own) for at, own in streams.items()}, told["file"])
+                save_file({str(layer): own for layer, own in rows.items()}, told["file"])
             print(json.dumps(seconds), file=out)
         elif "play" in told:
             play = Play(*told["play"])
