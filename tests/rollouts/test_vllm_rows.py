@@ -46,10 +46,10 @@ SETTINGS = {"token_budget": 128, "chunk_rows": 16}
 PASSED = dict.fromkeys(VllmSettings.model_fields) | {"tensor_parallel_size": 1}
 WAYS = {
     "alone": {},
-    "in short passes": {"max_num_batched_tokens": 32, "max_num_seqs": 8},
-    "by two workers": {"tensor_parallel_size": 2},
+    # prompts in several passes, beside parts of others
+    "by two workers": {"tensor_parallel_size": 2, "max_num_batched_tokens": 32, "max_num_seqs": 8},
 }
-"""What vLLM is given: prompts in several passes, beside parts of others; or workers that share each matrix."""
+"""What vLLM is given."""
 MODELS = {"llama": (llama, SHAPE, "float32"), "qwen3_5_moe": (qwen3_5_moe, HYBRID, "bfloat16")}
 TRIED = [*(("llama", way) for way in WAYS), ("qwen3_5_moe", "by two workers")]
 
