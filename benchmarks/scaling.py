@@ -27,6 +27,8 @@ from growth import HEAD, MEMORY, TIME, Curve, picture, rows
 from rounds import FOLDER, Picture, Table, write
 from stage_works import captured, packaged_tokenizer, played, trained, vectors, written_toy
 
+from trimtab.jobs import kernels
+
 PROCESSES, SIZES = 3, 5
 """Of a size, and of an axis at most."""
 LOOK = 0.01
@@ -166,6 +168,8 @@ def flat(toy: Path) -> Table:
 
 
 def main(small: bool) -> None:
+    # as a job's process does
+    kernels.bound()
     begun, processes = time.perf_counter(), 1 if small else PROCESSES
     with tempfile.TemporaryDirectory() as folder:
         toy = written_toy(Path(folder), packaged_tokenizer())

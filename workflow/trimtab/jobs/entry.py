@@ -25,10 +25,11 @@ from typing import Any
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from trimtab.errors import TrimtabError
-from trimtab.jobs import running, stopping
+from trimtab.jobs import kernels, running, stopping
 from trimtab.jobs.origins import VARIABLE, Origins, blames_the_config
 
 gc.disable()
+kernels.bound()
 # in a job, which is interrupted with the run; while it loads its libraries, too
 if VARIABLE in os.environ:
     stopping.end_in_one_line()

@@ -1,7 +1,7 @@
 """Rows of a shard, computed by vLLM.
 
-What a reader of rows is says `trimtab.activations.reading`, which has that of `transformers`; what vLLM's worker does is
-in `trimtab.rollouts.served.keeping`.
+What a reader of rows is, `trimtab.activations.reading` says, which has that of `transformers`; what vLLM's worker does
+is in `trimtab.rollouts.served.keeping`.
 """
 
 from collections.abc import Iterator, Sequence
