@@ -16,6 +16,7 @@ def test_a_corpus_shard_killed_twice_is_the_shard_of_the_workflow(finished, tmp_
     command += [results / "model/manifest.json", results / "prompts/corpus.jsonl", "workflow/resources/few_shot.yaml"]
     command += [out, "--shard", "0", "--shards", "2", "--max-tokens", "128", "--layers", "0", "2"]
     command += ["--settings", json.dumps({"chunk_rows": 256, "token_budget": 2048}, sort_keys=True)]
+    command += ["--engine", json.dumps({"engine": "transformers"}), "--checks"]
     environment = {**os.environ, "PYTHONPATH": "workflow", "OMP_NUM_THREADS": "1"}
     for _ in range(2):
         with subprocess.Popen(command, cwd=finished.folder, env=environment, stderr=subprocess.DEVNULL) as process:
