@@ -3,6 +3,12 @@
 CAPTURE = config_slice(CaptureSettings, within="activations")
 
 ROWS_ENGINE = served(config["activations"]["engine"])
+# vLLM's reader is imported by name, which a digest of the scripts doesn't see
+READER = (
+    digest.code_digest(LIBRARY / "trimtab/rollouts/served/rows.py", LIBRARY / "trimtab")
+    if ROWS_ENGINE.checks
+    else ""
+)
 
 
 rule corpus_cache:
@@ -33,6 +39,7 @@ rule corpus_cache:
         engine=ROWS_ENGINE.settings,
         python=ROWS_ENGINE.python,
         packages=ROWS_ENGINE.packages,
+        reader=READER,
         code=code_digest("activations_corpus"),
     shell:
         "{params.python}python workflow/scripts/activations_corpus.py {input.manifest} {input.corpus}"
@@ -70,6 +77,7 @@ rule contrast_cache:
         engine=ROWS_ENGINE.settings,
         python=ROWS_ENGINE.python,
         packages=ROWS_ENGINE.packages,
+        reader=READER,
         code=code_digest("activations_contrast"),
     shell:
         "{params.python}python workflow/scripts/activations_contrast.py {input.manifest} {input.contrast}"

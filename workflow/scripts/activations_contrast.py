@@ -9,7 +9,7 @@ from trimtab.agent import protocols
 from trimtab.agent.calibration import as_prompt
 from trimtab.artifacts import files
 from trimtab.artifacts.provenance import provenance
-from trimtab.rollouts.served.rows import reader_of
+from trimtab.model.rows import reader_of
 from trimtab.settings.activations import CaptureSettings
 from trimtab.settings.engine import EngineSettings
 

@@ -5,6 +5,7 @@ The other engine's reader is `trimtab.rollouts.served.rows`; what is done with r
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import torch
@@ -12,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from trimtab.artifacts.digest import LIBRARY, code_digest
 from trimtab.forward.capture import Prompt, kept_rows
 from trimtab.forward.hooks import check_layers
 from trimtab.forward.memory import bytes_a_token, token_budget
@@ -23,6 +25,10 @@ class RowReader(Protocol):
     @property
     def dtype(self) -> torch.dtype:
         """Of the rows."""
+
+    @property
+    def code(self) -> str:
+        """Digest of the code that computes them: what is half done by other code is begun again."""
 
     def begin(self, settings: CaptureSettings, layers: Sequence[int], longest: int) -> int:
         """Be ready for rows of these layers; returns how many tokens a batch may hold.
@@ -52,6 +58,10 @@ class ModelRows:
     @property
     def dtype(self) -> torch.dtype:
         return self.model.dtype
+
+    @property
+    def code(self) -> str:
+        return code_digest(Path(__file__), LIBRARY)
 
     def begin(self, settings: CaptureSettings, layers: Sequence[int], longest: int) -> int:
         check_layers(self.model, layers)

@@ -48,7 +48,7 @@ def write_shard(
     longest = max(len(p.context) + len(p.tokens) for p in prompts)
     budget, sites = reader.begin(settings, layers, longest), Sites.of(described).of_layers(layers)
     planned = list(batches(prompts, budget))
-    layout = lay_out(planned, layers, selection, reader.dtype, described, settings, provenance)
+    layout = lay_out(planned, layers, selection, reader, described, settings, provenance)
     ends = np.cumsum([sum(len(p.kept(selection)) for p in batch) for batch in planned]).tolist()
     starts = [0, *ends[:-1]]
     begun = time.perf_counter()
@@ -72,7 +72,7 @@ def lay_out(
     planned: Sequence[Sequence[Prompt]],
     layers: Sequence[int],
     selection: str,
-    dtype: torch.dtype,
+    reader: RowReader,
     described: Manifest,
     settings: CaptureSettings,
     provenance: Mapping[str, Any],
@@ -90,7 +90,7 @@ def lay_out(
         "dtype": described.dtype,
         "provenance": files.canonical(provenance),
     }
-    whole = [attributes, list(layers), str(dtype), settings.record(), _code()]
+    whole = [attributes, list(layers), str(reader.dtype), settings.record(), _code(), reader.code]
     made_of = hashlib.sha256(files.canonical(whole).encode())
     for batch in planned:
         # a context once a batch, since it may be longer than all the rest
@@ -99,7 +99,7 @@ def lay_out(
     return Layout(
         layers=layers,
         d_model=described.d_model,
-        dtype=dtype,
+        dtype=reader.dtype,
         chunk_rows=settings.chunk_rows,
         prompt_ids=[p.id for p in prompts],
         offsets=np.cumsum([0, *map(len, kept)], dtype=np.int64),

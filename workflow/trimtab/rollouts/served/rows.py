@@ -15,14 +15,15 @@ from jaxtyping import Float
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from trimtab.activations.reading import ModelRows, RowReader
+from trimtab.activations.reading import RowReader
+from trimtab.artifacts.digest import LIBRARY, code_digest
 from trimtab.artifacts.manifest import Manifest
 from trimtab.errors import TrimtabError
 from trimtab.forward.capture import Prompt
 from trimtab.forward.memory import token_budget
 from trimtab.forward.sites import Site
 from trimtab.model.folder import verify
-from trimtab.model.source import DTYPES, from_manifest
+from trimtab.model.source import DTYPES
 from trimtab.model.tokenizer import load_tokenizer
 from trimtab.rollouts.served.client import VllmServer
 from trimtab.rollouts.served.keeping import Span
@@ -48,6 +49,10 @@ class ServedRows:
     @property
     def dtype(self) -> torch.dtype:
         return DTYPES[self._described.dtype]
+
+    @property
+    def code(self) -> str:
+        return code_digest(Path(__file__), LIBRARY)
 
     def begin(self, settings: CaptureSettings, layers: Sequence[int], longest: int) -> int:
         """See `trimtab.activations.reading.RowReader`."""
@@ -112,15 +117,8 @@ def _wanted(request: Request) -> Iterator[tuple[str, int]]:
     return ((request.order.name, token) for token in range(request.order.rows_from, len(request.tokens)))
 
 
-def reader_of(manifest: Path, engine: EngineSettings) -> tuple[Manifest, RowReader, PreTrainedTokenizerBase]:
-    """The manifest's content, who reads rows of the model that it describes, and the model's tokenizer.
-
-    Raises:
-        TrimtabError: the model's folder changed since the manifest was made, or can't be loaded.
-    """
-    if not engine.is_served:
-        described, model, tokenizer = from_manifest(manifest)
-        return described, ModelRows(model), tokenizer
+def served(manifest: Path, engine: EngineSettings) -> tuple[Manifest, RowReader, PreTrainedTokenizerBase]:
+    """See `trimtab.model.rows.reader_of`."""
     described = Manifest.read(manifest)
     verify(manifest, described)
     return described, ServedRows(described, engine), load_tokenizer(Path(described.path))
