@@ -235,7 +235,7 @@ def peer(task: Task) -> None:
     for line in sys.stdin:
         told = json.loads(line)
         # each play, and each decision, would find what the one before it left
-        server._llm.reset_prefix_cache()
+        server.forget()
         if "prompts" in told:
             seconds, rows = read(told["prompts"], told["layers"])
             if told["file"]:

@@ -8,7 +8,7 @@ experiment on a processor with AMX.
 import os
 
 KEPT = 128
-"""Some times as many as a pass of the model needs."""
+"""A job of rollouts of the default experiment took 238 CPU-seconds with so many, and 251 with 1,024."""
 NAMES = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY")
 
 

@@ -22,9 +22,8 @@ from trimtab.errors import TrimtabError
 from trimtab.forward.capture import Prompt
 from trimtab.forward.memory import token_budget
 from trimtab.forward.sites import Site
-from trimtab.model.folder import verify
 from trimtab.model.source import DTYPES
-from trimtab.model.tokenizer import load_tokenizer
+from trimtab.model.tokenizer import tokenizer_of
 from trimtab.rollouts.served.client import VllmServer
 from trimtab.rollouts.served.keeping import Span
 from trimtab.rollouts.served.requests import Order, Request
@@ -119,6 +118,5 @@ def _wanted(request: Request) -> Iterator[tuple[str, int]]:
 
 def served(manifest: Path, engine: EngineSettings) -> tuple[Manifest, RowReader, PreTrainedTokenizerBase]:
     """See `trimtab.model.rows.reader_of`."""
-    described = Manifest.read(manifest)
-    verify(manifest, described)
-    return described, ServedRows(described, engine), load_tokenizer(Path(described.path))
+    tokenizer, described = tokenizer_of(manifest), Manifest.read(manifest)
+    return described, ServedRows(described, engine), tokenizer
